@@ -1,0 +1,53 @@
+// Package flags holds the flags that several tools share: one name for one
+// meaning.
+package flags
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/snapshot"
+)
+
+// Names of the shared flags.
+const (
+	maxMemory            = "max-memory"
+	acceptEarlierAnchors = "accept-earlier-anchors"
+)
+
+// MaxMemory bounds what sorting an unsorted section may take.
+func MaxMemory() cli.Flag {
+	return &cli.StringFlag{
+		Name:    maxMemory,
+		Usage:   "let a section that is not sorted take up to `SIZE` to sort, and a line an eighth of it",
+		Value:   humanize.IBytes(snapshot.DefaultMaxMemory),
+		EnvVars: []string{"AILEE_MAX_MEMORY"},
+	}
+}
+
+// AcceptEarlierAnchors accepts peg-outs that name an anchor of an earlier
+// snapshot of the same file.
+func AcceptEarlierAnchors() cli.Flag {
+	return &cli.BoolFlag{
+		Name:  acceptEarlierAnchors,
+		Usage: "accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold",
+	}
+}
+
+// Checking are the values of the flags that a check takes.
+type Checking struct {
+	MaxMemory            int64 // bytes
+	AcceptEarlierAnchors bool
+}
+
+// ParseChecking reads them.
+func ParseChecking(c *cli.Context) (Checking, error) {
+	size, err := humanize.ParseBytes(c.String(maxMemory))
+	if err != nil || size == 0 || size > math.MaxInt64 {
+		return Checking{}, fmt.Errorf("--%s %q is not a size such as 512MiB", maxMemory, c.String(maxMemory))
+	}
+	return Checking{MaxMemory: int64(size), AcceptEarlierAnchors: c.Bool(acceptEarlierAnchors)}, nil
+}

@@ -1,0 +1,105 @@
+// Package input opens what a tool reads: a file, a pipe or standard input,
+// never for writing.
+package input
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Input is an opened file or stream.
+type Input struct {
+	*os.File
+	Name string
+	// Seekable is set for a regular file. Its bytes [Base, Base+Size) are the
+	// input: all of it, or what is left behind the position of standard input.
+	Seekable   bool
+	Base, Size int64
+
+	release func() bool
+}
+
+// Stdin is the name that stands for standard input.
+const Stdin = "-"
+
+// Open opens the file with the given name, or stdin for [Stdin]. Opening and
+// reading a pipe end with the context's error when it is cancelled. A directory
+// is an error that wraps [syscall.EISDIR].
+func Open(ctx context.Context, name string, stdin *os.File) (*Input, error) {
+	f, err := open(ctx, name, stdin)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	in := &Input{File: f, Name: name, Seekable: info.Mode().IsRegular(), Size: info.Size()}
+	switch {
+	case info.IsDir():
+		return nil, errors.Join(&os.PathError{Op: "read", Path: name, Err: syscall.EISDIR}, f.Close())
+	case in.Seekable && name == Stdin:
+		if in.Base, err = f.Seek(0, io.SeekCurrent); err != nil {
+			return nil, err
+		}
+		in.Size = max(0, in.Size-in.Base)
+	}
+	// A deadline is the only way to end a blocked read; a regular file has none
+	// and needs none.
+	in.release = context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(longAgo) })
+	return in, nil
+}
+
+func open(ctx context.Context, name string, stdin *os.File) (*os.File, error) {
+	if name == Stdin {
+		// A descriptor of our own can be read with a deadline, without making the
+		// shared one non-blocking. Sockets cannot be opened so.
+		if info, err := stdin.Stat(); err == nil && !info.Mode().IsRegular() {
+			if f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", stdin.Fd())); err == nil {
+				return f, nil
+			}
+		}
+		return stdin, nil
+	}
+	type result struct {
+		f   *os.File
+		err error
+	}
+	// Opening a named pipe waits for its writer.
+	opened := make(chan result, 1)
+	go func() {
+		f, err := os.Open(name)
+		opened <- result{f, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.f, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Read reads on; after the context was cancelled it returns [context.Canceled].
+func (in *Input) Read(p []byte) (int, error) {
+	n, err := in.File.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = context.Canceled
+	}
+	return n, err
+}
+
+// Section returns the bytes of a seekable input, from offset 0 on.
+func (in *Input) Section() *io.SectionReader { return io.NewSectionReader(in.File, in.Base, in.Size) }
+
+// Close closes the input.
+func (in *Input) Close() error {
+	in.release()
+	return in.File.Close()
+}
+
+var longAgo = time.Unix(1, 0)

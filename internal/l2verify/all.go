@@ -1,0 +1,279 @@
+package l2verify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"ailee-recovery/internal/printable"
+	"ailee-recovery/internal/progress"
+	"ailee-recovery/internal/tool"
+	"ailee-recovery/snapshot"
+)
+
+// all verifies every complete snapshot.
+func (v *verifier) all(ctx context.Context) error {
+	// Rows on a terminal show the progress themselves.
+	show := !v.out.Quiet() && !printable.IsTerminal(v.out.Out)
+	rows := &rowPrinter{v: v, bar: progress.Start(v.out.Err, show, "verifying", v.in.Size), earlier: snapshot.AnchorSet{}}
+	defer rows.bar.Done()
+	var outside []snapshot.Finding
+	var err error
+	if v.in.Seekable {
+		outside, err = v.allOfFile(ctx, rows)
+	} else {
+		outside, err = v.allOfStream(ctx, rows)
+	}
+	rows.bar.Done()
+	if rows.count == 0 && err == nil {
+		return v.nothingFound(outside)
+	}
+	return rows.finish(v.worthSaying(append(rows.stray.findings(), outside...)), err)
+}
+
+// job is one snapshot on its way through the workers. It keeps its place in the
+// queue, so that the rows come in file order however the workers run.
+type job struct {
+	located snapshot.Located
+	report  *snapshot.Report
+	err     error
+	done    chan struct{}
+}
+
+// allOfFile verifies on all cores.
+func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
+	r := v.in.Section()
+	workers := runtime.GOMAXPROCS(0)
+	queue, work := make(chan *job, 16*workers), make(chan *job, 16*workers)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(queue)
+		defer close(work)
+		for l, err := range snapshot.Forward(r, v.in.Size) {
+			if err != nil {
+				return err
+			}
+			j := &job{located: l, done: make(chan struct{})}
+			for _, to := range []chan *job{queue, work} {
+				select {
+				case to <- j:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}
+		return nil
+	})
+	for range workers {
+		checker := snapshot.NewChecker(v.MaxMemory / int64(workers))
+		group.Go(func() error {
+			for j := range work {
+				j.report, j.err = checker.Check(ctx, r, j.located)
+				close(j.done)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		for j := range queue {
+			select {
+			case <-j.done:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if j.err != nil {
+				return j.err
+			}
+			if err := rows.add(ctx, r, j.report); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return snapshot.TailFindings(r, rows.stray.end, v.in.Size)
+}
+
+func (v *verifier) allOfStream(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
+	s := snapshot.NewStream(v.in)
+	defer s.Close()
+	for {
+		l, r, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return s.TailFindings(), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		report, err := v.judge.Check(ctx, r, l)
+		if err != nil {
+			return nil, err
+		}
+		if err := rows.add(ctx, r, report); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// rowPrinter prints one row for each snapshot, in file order and as soon as it
+// is known, so that nothing grows with the number of snapshots.
+type rowPrinter struct {
+	v       *verifier
+	bar     progress.Bar
+	stray   strayBytes
+	earlier snapshot.AnchorSet // the anchors that hold so far
+
+	count, failed int64
+	newest        snapshot.Located // the newest that passed; Index 0: none
+}
+
+// One row of the table. The offset has room for a file of 10 TB.
+const rowFormat = "%7s  %14s  %12s  %-24s  %-64s  %s\n"
+
+func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Report) error {
+	p.stray.before(report.Located)
+	of := snapshot.Judgement{Report: report, Verdict: report.Verdict()}
+	if p.v.AcceptEarlierAnchors {
+		var err error
+		if of, err = p.v.judge.Accept(ctx, r, report, p.earlier); err != nil {
+			return err
+		}
+		if report.Holding() {
+			if err := p.v.judge.Add(p.earlier, report.Anchor.Hash); err != nil {
+				return err
+			}
+		}
+	}
+	found := p.v.worthSaying(report.Findings)
+	p.count++
+	if p.v.passed(of, found) {
+		p.newest = of.Located
+	} else {
+		p.failed++
+	}
+	p.bar.Add(of.Size)
+	if p.v.out.JSON() {
+		return p.addJSON(p.v.describe(of, found))
+	}
+	if p.count == 1 {
+		p.v.out.Printf(rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "STATE ROOT", "VERDICT")
+	}
+	at, ok := utc(of.TimestampMs)
+	if !ok {
+		at = fmt.Sprintf("%d ms", of.TimestampMs)
+	}
+	p.v.out.Printf(rowFormat, fmt.Sprint(of.Index), fmt.Sprint(of.Offset), fmt.Sprint(of.Size), at, of.Root, verdictCell(of, found))
+	return p.v.out.OutErr()
+}
+
+// verdictCell is the verdict with the kinds of findings behind it.
+func verdictCell(of snapshot.Judgement, found []snapshot.Finding) string {
+	cell := string(of.Verdict)
+	var kinds []string
+	for _, f := range found {
+		if kind := string(f.Kind); len(kinds) == 0 || kinds[len(kinds)-1] != kind {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(kinds) > 0 {
+		cell += " (" + strings.Join(kinds, ", ") + ")"
+	}
+	return cell
+}
+
+func (p *rowPrinter) addJSON(doc snapshotDocument) error {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	open := ",\n    "
+	if p.count == 1 {
+		file, err := json.Marshal(printable.Text(p.v.Snapshot))
+		if err != nil {
+			return err
+		}
+		open = "{\n  \"file\": " + string(file) + ",\n  \"snapshots\": [\n    "
+	}
+	p.v.out.Raw(open + string(text))
+	return p.v.out.OutErr()
+}
+
+// summaryDocument closes the JSON document.
+type summaryDocument struct {
+	Count       int64             `json:"count"`
+	Failed      int64             `json:"failed"`
+	NewestValid int64             `json:"newest_valid"` // 0: none
+	Findings    []findingDocument `json:"findings"`
+	Error       map[string]any    `json:"error,omitempty"`
+	ExitCode    int               `json:"exit_code"`
+}
+
+// finish prints what follows the rows and returns the outcome.
+func (p *rowPrinter) finish(outside []snapshot.Finding, err error) error {
+	v := p.v
+	if err == nil {
+		err = p.outcome(outside)
+	}
+	err = v.explain(err)
+	if v.out.JSON() {
+		if p.count == 0 {
+			return err
+		}
+		doc := summaryDocument{Count: p.count, Failed: p.failed, NewestValid: p.newest.Index,
+			Findings: findingDocuments(outside), ExitCode: tool.ExitCode(err)}
+		if doc.ExitCode == tool.Failed {
+			doc.Error = tool.ErrorDocument(err)
+		}
+		text, jsonErr := json.Marshal(doc)
+		if jsonErr != nil {
+			return jsonErr
+		}
+		// The rows are already out: the summary's fields join them in one object.
+		v.out.Raw("\n  ],\n  " + string(text[1:]) + "\n")
+		return err
+	}
+	if tool.ExitCode(err) == tool.Failed {
+		return err
+	}
+	if p.newest.Index > 0 {
+		v.out.Printf("Newest valid snapshot: %d of %d\n", p.newest.Index, p.count)
+	} else {
+		v.out.Printf("Newest valid snapshot: none of %d\n", p.count)
+	}
+	for _, f := range outside {
+		if v.Strict {
+			v.out.Error("%s", f)
+		} else {
+			v.out.Warn("%s", f)
+		}
+	}
+	return err
+}
+
+// outcome is the exit code of a run that came to its end, with the command to
+// run next.
+func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
+	v := p.v
+	strict := v.Strict && len(outside) > 0
+	switch {
+	case p.failed == 0 && !strict:
+		return nil
+	case p.failed == 0:
+		return tool.WrongData(v.tidyHint(), nil)
+	case !v.in.Seekable:
+		return tool.WrongData("write the input to a file to extract from it", nil)
+	case p.newest.Index > 0:
+		return tool.WrongData("extract the newest valid snapshot: "+
+			tool.Command("ailee_extract_snapshots", "--newest-valid", v.Snapshot, "DIR"), nil)
+	}
+	return tool.WrongData("no snapshot is valid: restore a backup, or see what can be recovered: "+
+		tool.Command("ailee_extract_snapshots", "--salvage", "--dry-run", v.Snapshot, "DIR"), nil)
+}

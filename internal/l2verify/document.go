@@ -1,0 +1,134 @@
+package l2verify
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"ailee-recovery/internal/printable"
+	"ailee-recovery/snapshot"
+)
+
+// snapshotDocument is the JSON form of one snapshot's verification.
+type snapshotDocument struct {
+	Index         int64             `json:"index,omitempty"`
+	Offset        int64             `json:"offset"`
+	Size          int64             `json:"size"`
+	TimestampMs   uint64            `json:"timestamp_ms"`
+	Time          string            `json:"time,omitempty"`
+	StateRoot     string            `json:"state_root"`
+	Verdict       snapshot.Verdict  `json:"verdict"`
+	Passed        bool              `json:"passed"`
+	Records       map[string]uint64 `json:"records"`
+	Anchor        *anchorDocument   `json:"anchor"`
+	PegOuts       []pegOutDocument  `json:"pegout_problems,omitempty"`
+	PegOutsBeyond uint64            `json:"pegout_problems_not_listed,omitempty"`
+	Findings      []findingDocument `json:"findings"`
+}
+
+type anchorDocument struct {
+	StateRoot   string `json:"state_root"`
+	TimestampMs uint64 `json:"timestamp_ms"`
+	Metadata    string `json:"recovery_metadata"`
+	Hash        string `json:"hash"`
+	Holds       bool   `json:"holds"`
+	Bound       bool   `json:"payload_bound"`
+}
+
+type pegOutDocument struct {
+	PegID      string `json:"peg_id"`
+	AnchorHash string `json:"anchor_hash"`
+}
+
+type findingDocument struct {
+	Kind    snapshot.Kind `json:"kind"`
+	Offset  int64         `json:"offset"`
+	Length  int64         `json:"length,omitempty"`
+	Count   uint64        `json:"count"`
+	Section string        `json:"section,omitempty"`
+	Message string        `json:"message"`
+}
+
+// verificationDocument is the result of verifying the latest snapshot.
+type verificationDocument struct {
+	File     string           `json:"file"`
+	Snapshot snapshotDocument `json:"snapshot"`
+	ExitCode int              `json:"exit_code"`
+}
+
+// maxPegOutsListed bounds a document; the rest is counted.
+const maxPegOutsListed = 1000
+
+func (v *verifier) document(ctx context.Context, r io.ReaderAt, of snapshot.Judgement, found []snapshot.Finding) (verificationDocument, error) {
+	doc := verificationDocument{File: printable.Text(v.Snapshot), Snapshot: v.describe(of, found)}
+	if !doc.Snapshot.Passed {
+		doc.ExitCode = 2
+	}
+	err := v.judge.Problems(ctx, r, of, func(pegID, hash []byte) error {
+		if len(doc.Snapshot.PegOuts) == maxPegOutsListed {
+			doc.Snapshot.PegOutsBeyond++
+			return nil
+		}
+		doc.Snapshot.PegOuts = append(doc.Snapshot.PegOuts,
+			pegOutDocument{PegID: printable.Text(string(pegID)), AnchorHash: printable.Text(string(hash))})
+		return nil
+	})
+	return doc, err
+}
+
+// describe is the JSON form of a judgement, without the peg-outs.
+func (v *verifier) describe(of snapshot.Judgement, found []snapshot.Finding) snapshotDocument {
+	doc := snapshotDocument{
+		Index:       of.Index,
+		Offset:      of.Offset,
+		Size:        of.Size,
+		TimestampMs: of.TimestampMs,
+		StateRoot:   of.Root,
+		Verdict:     of.Verdict,
+		Passed:      v.passed(of, found),
+		Records:     map[string]uint64{},
+		Findings:    findingDocuments(found),
+	}
+	if t, ok := utc(of.TimestampMs); ok {
+		doc.Time = t
+	}
+	for i, n := range of.Counts {
+		doc.Records[snapshot.Section(i).String()] = n
+	}
+	if a := of.Anchor; a != nil {
+		doc.Anchor = &anchorDocument{
+			StateRoot:   printable.Text(a.L2StateRoot),
+			TimestampMs: a.TimestampMs,
+			Metadata:    printable.Text(a.RecoveryMetadata),
+			Hash:        printable.Text(a.Hash),
+			Holds:       of.Holding(),
+			Bound:       a.Bound(),
+		}
+	}
+	return doc
+}
+
+func findingDocuments(found []snapshot.Finding) []findingDocument {
+	docs := []findingDocument{}
+	for _, f := range found {
+		docs = append(docs, findingDocument{
+			Kind: f.Kind, Offset: f.Offset, Length: f.Length, Count: f.Count, Section: f.Section, Message: f.String()})
+	}
+	return docs
+}
+
+// passed tells whether the snapshot passes what was asked for.
+func (v *verifier) passed(of snapshot.Judgement, found []snapshot.Finding) bool {
+	return of.Verdict == snapshot.Valid && (!v.Strict || len(found) == 0)
+}
+
+// maxTimestampMs is the last millisecond of the year 9999.
+const maxTimestampMs = 253402300799999
+
+// utc formats Unix milliseconds; false for a time that no calendar needs.
+func utc(ms uint64) (string, bool) {
+	if ms > maxTimestampMs {
+		return "", false
+	}
+	return time.UnixMilli(int64(ms)).UTC().Format("2006-01-02T15:04:05.000Z"), true
+}

@@ -1,0 +1,303 @@
+package l2verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/printable"
+	"ailee-recovery/internal/tool"
+	"ailee-recovery/snapshot"
+)
+
+// Run verifies. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *tool.IO) error {
+	in, err := input.Open(ctx, o.Snapshot, out.In)
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return notLoaded(o, out, "No snapshots found in file", "", err)
+	case err != nil && ctx.Err() == nil:
+		return notLoaded(o, out, "Failed to open snapshot file", "", err)
+	case err != nil:
+		return err
+	}
+	defer in.Close()
+	v := &verifier{Options: o, out: out, in: in}
+	v.judge = v.newJudge()
+	if o.AcceptEarlierAnchors && !in.Seekable {
+		return tool.Failf("write the input to a file and verify that",
+			"%s: --accept-earlier-anchors reads backward, which a pipe cannot", o.Snapshot)
+	}
+	if o.All {
+		err = v.all(ctx)
+	} else {
+		err = v.latest(ctx)
+	}
+	return v.explain(err)
+}
+
+type verifier struct {
+	Options
+	out   *tool.IO
+	in    *input.Input
+	judge snapshot.Judge
+}
+
+func (v *verifier) newJudge() snapshot.Judge {
+	return snapshot.Judge{Checker: snapshot.NewChecker(v.MaxMemory), AcceptEarlierAnchors: v.AcceptEarlierAnchors}
+}
+
+// explain adds the file and a hint to an error of reading it.
+func (v *verifier) explain(err error) error {
+	var known *tool.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return tool.Fail(ReadHint(err), fmt.Errorf("%s: %w", v.Snapshot, err))
+}
+
+// ReadHint says what to do about an error of reading a snapshot file.
+func ReadHint(err error) string {
+	var line *snapshot.LineTooLongError
+	var section *snapshot.SectionTooLargeError
+	var anchors *snapshot.TooManyAnchorsError
+	switch {
+	case errors.As(err, &line), errors.As(err, &section), errors.As(err, &anchors):
+		return "raise the limit with --max-memory, for example --max-memory 1GiB"
+	case errors.Is(err, snapshot.ErrShrunk):
+		return "someone replaced or cut the file meanwhile: run the command again"
+	}
+	return ""
+}
+
+// notLoaded says, in the node's words, why there is nothing to verify, and in
+// our own what the system said.
+func notLoaded(o Options, out *tool.IO, what, hint string, err error) error {
+	nodeLine(out, out.Err, fmt.Sprintf("Failed to load snapshot: %s: %s", what, o.Snapshot))
+	return tool.Fail(hint, err)
+}
+
+// nodeLine prints a line that the nodes' own verifier prints too: its bytes
+// exactly, but for a terminal.
+func nodeLine(out *tool.IO, w io.Writer, line string) {
+	if out.JSON() {
+		return
+	}
+	fmt.Fprintln(w, printable.For(w, line))
+}
+
+// latest verifies the snapshot that a node would load.
+func (v *verifier) latest(ctx context.Context) error {
+	located, r, outside, err := v.locateLatest(ctx)
+	if errors.Is(err, snapshot.ErrNoSnapshot) {
+		return v.nothingFound(outside)
+	}
+	if err != nil {
+		return err
+	}
+	of, err := v.judge.Judge(ctx, r, located)
+	if err != nil {
+		return err
+	}
+	found := v.worthSaying(append(of.Findings, outside...))
+	if v.out.JSON() {
+		doc, err := v.document(ctx, r, of, found)
+		if err != nil {
+			return err
+		}
+		v.out.Document(doc)
+	} else if err := v.print(ctx, r, of, v.Strict && len(found) > 0); err != nil {
+		return err
+	}
+	return v.conclude(of, found)
+}
+
+// locateLatest finds the latest snapshot, a reader for it, and what lies
+// outside of it.
+func (v *verifier) locateLatest(ctx context.Context) (snapshot.Located, io.ReaderAt, []snapshot.Finding, error) {
+	if !v.in.Seekable {
+		return latestOfStream(snapshot.NewStream(v.in))
+	}
+	r := v.in.Section()
+	if v.Strict {
+		l, outside, err := survey(ctx, r, v.in.Size)
+		return l, r, outside, err
+	}
+	l, err := snapshot.Latest(r, v.in.Size)
+	if err != nil && !errors.Is(err, snapshot.ErrNoSnapshot) {
+		return l, r, nil, err
+	}
+	outside, tailErr := snapshot.TailFindings(r, l.End(), v.in.Size)
+	return l, r, outside, errors.Join(err, tailErr)
+}
+
+// survey reads the whole file for what lies outside any complete snapshot.
+func survey(ctx context.Context, r io.ReaderAt, size int64) (latest snapshot.Located, outside []snapshot.Finding, err error) {
+	var stray strayBytes
+	err = snapshot.ErrNoSnapshot
+	for l, lErr := range snapshot.Forward(r, size) {
+		if lErr = errors.Join(lErr, ctx.Err()); lErr != nil {
+			return latest, nil, lErr
+		}
+		stray.before(l)
+		latest, err = l, nil
+	}
+	tail, tailErr := snapshot.TailFindings(r, latest.End(), size)
+	return latest, append(stray.findings(), tail...), errors.Join(err, tailErr)
+}
+
+// strayBytes counts the bytes between complete snapshots.
+type strayBytes struct {
+	end    int64 // of the snapshot before
+	first  int64
+	length int64
+	gaps   uint64
+}
+
+func (s *strayBytes) before(l snapshot.Located) {
+	if gap := l.Offset - s.end; gap > 0 {
+		if s.gaps == 0 {
+			s.first = s.end
+		}
+		s.length += gap
+		s.gaps++
+	}
+	s.end = l.End()
+}
+
+func (s *strayBytes) findings() []snapshot.Finding {
+	if s.gaps == 0 {
+		return nil
+	}
+	return []snapshot.Finding{{Kind: snapshot.StrayBytes, Offset: s.first, Length: s.length, Count: s.gaps}}
+}
+
+// latestOfStream reads a stream to its end. Its temporary files are gone when
+// the process ends or the reader is collected.
+func latestOfStream(s *snapshot.Stream) (latest snapshot.Located, r io.ReaderAt, outside []snapshot.Finding, err error) {
+	var stray strayBytes
+	for {
+		l, lr, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return latest, nil, nil, err
+		}
+		stray.before(l)
+		latest, r = l, lr
+	}
+	outside = append(stray.findings(), s.TailFindings()...)
+	if r == nil {
+		err = snapshot.ErrNoSnapshot
+	}
+	return latest, r, outside, err
+}
+
+// nothingFound is the outcome for a file without a complete snapshot.
+func (v *verifier) nothingFound(outside []snapshot.Finding) error {
+	nodeLine(v.out, v.out.Err, "Failed to load snapshot: No snapshots found in file: "+v.Snapshot)
+	for _, f := range v.worthSaying(outside) {
+		v.out.Warn("%s", f)
+	}
+	hint := "restore the file from a backup"
+	var err error
+	if v.out.JSON() {
+		err = fmt.Errorf("%s: %w", v.Snapshot, snapshot.ErrNoSnapshot)
+	}
+	if v.in.Seekable && v.in.Size > 0 {
+		hint = "see what can be recovered: " + tool.Command("ailee_extract_snapshots", "--salvage", "--dry-run", v.Snapshot, "DIR")
+	}
+	return tool.Fail(hint, err)
+}
+
+// worthSaying picks the findings that the options ask for.
+func (v *verifier) worthSaying(all []snapshot.Finding) []snapshot.Finding {
+	var found []snapshot.Finding
+	for _, f := range all {
+		if v.Strict || f.Kind.Matters() {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// print says what the nodes' verifier says. A snapshot that fails only what was
+// asked for beyond it is not called OK.
+func (v *verifier) print(ctx context.Context, r io.ReaderAt, of snapshot.Judgement, failed bool) error {
+	say := func(line string) {
+		v.out.Printf("%s\n", printable.For(v.out.Out, line))
+	}
+	complain := func(line string) { nodeLine(v.out, v.out.Err, line) }
+
+	say("Computed L2StateRoot: " + of.Root)
+	switch of.AnchorVerdict {
+	case snapshot.AnchorHolds:
+		say("Anchor verified: " + of.Anchor.Hash)
+	case snapshot.AnchorMissing:
+		complain("No anchor commitment present in snapshot.")
+	case snapshot.AnchorRootMismatch:
+		complain("Anchor verification failed: Anchor state root mismatch. expected=" + of.Root + " anchor=" + of.Anchor.L2StateRoot)
+	case snapshot.AnchorHashMismatch:
+		complain("Anchor verification failed: Anchor hash mismatch. expected=" + snapshot.AnchorHash(of.Anchor.Payload) + " anchor=" + of.Anchor.Hash)
+	}
+	err := v.judge.Problems(ctx, r, of, func(pegID, hash []byte) error {
+		if len(hash) == 0 {
+			complain("Peg-out " + string(pegID) + " missing anchor commitment hash.")
+		} else {
+			complain("Peg-out " + string(pegID) + " anchor hash mismatch. expected=" + of.Anchor.Hash + " got=" + string(hash))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if of.Verdict == snapshot.Valid && !failed {
+		say("Verification OK.")
+	}
+	return nil
+}
+
+// conclude prints warnings and turns the verdict into the exit code, with the
+// command to run next.
+func (v *verifier) conclude(of snapshot.Judgement, found []snapshot.Finding) error {
+	strict := v.Strict && len(found) > 0
+	torn, fused := false, false
+	for _, f := range found {
+		if strict {
+			v.out.Error("%s", f)
+		} else {
+			v.out.Warn("%s", f)
+		}
+		torn = torn || f.Kind == snapshot.TornTail || f.Kind == snapshot.MissingNewline
+		fused = fused || f.Kind == snapshot.FusedHeader
+	}
+	switch {
+	case !v.in.Seekable && (of.Verdict != snapshot.Valid || strict):
+		return tool.WrongData("write the input to a file, then: ailee_l2_verify --all --snapshot FILE", nil)
+	case of.Verdict != snapshot.Valid && fused:
+		return tool.WrongData("recover the snapshot behind the torn line: "+
+			tool.Command("ailee_extract_snapshots", "--salvage", v.Snapshot, "DIR"), nil)
+	case of.Verdict == snapshot.PegOutMismatch && !v.AcceptEarlierAnchors:
+		return tool.WrongData("see whether the peg-outs name earlier anchors of this file: "+
+			tool.Command(Name, "--accept-earlier-anchors", "--snapshot", v.Snapshot), nil)
+	case of.Verdict != snapshot.Valid:
+		return tool.WrongData("find the newest valid snapshot: "+tool.Command(Name, "--all", "--snapshot", v.Snapshot), nil)
+	case strict && !torn:
+		return tool.WrongData("see which snapshots are affected: "+tool.Command(Name, "--all", "--strict", "--snapshot", v.Snapshot), nil)
+	case strict:
+		return tool.WrongData(v.tidyHint(), nil)
+	case torn && v.in.Seekable:
+		v.out.Hint("%s", v.tidyHint())
+	}
+	return nil
+}
+
+// tidyHint names the command that leaves a file whole to its last byte.
+func (v *verifier) tidyHint() string {
+	return "a node that appends to this would damage its next snapshot: first run " +
+		tool.Command("ailee_prune_snapshots", "--in-place", "--keep", "all", "--file", v.Snapshot)
+}

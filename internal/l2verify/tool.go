@@ -1,0 +1,62 @@
+// Package l2verify is the command ailee_l2_verify: the verdict of the nodes' own
+// verifier on a snapshot file, byte for byte, and what only a better tool sees.
+package l2verify
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/flags"
+	"ailee-recovery/internal/tool"
+)
+
+// Name is the command's name.
+const Name = "ailee_l2_verify"
+
+// Options are the command's options.
+type Options struct {
+	Snapshot string // a path, or "-" for standard input
+	All      bool
+	Strict   bool
+	flags.Checking
+}
+
+// Tool describes the command.
+func Tool() tool.Tool {
+	return tool.Tool{
+		Name:    Name,
+		Summary: "verify the snapshots of an AILEE node's l2_snapshots.dat",
+		Description: `
+   Computes the state root of the latest complete snapshot, the one a node loads,
+   and checks its anchor and peg-outs. Output and exit code are those of the
+   nodes' own verifier; lines of this tool's own follow them on standard error
+   and start with its name. The file is only read, and may be appended to
+   meanwhile.`,
+		Examples: `
+ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
+ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
+zcat backup.dat.gz | ailee_l2_verify --snapshot -`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input", Required: true},
+			&cli.BoolFlag{Name: "all", Usage: "verify every complete snapshot and name the newest valid one"},
+			&cli.BoolFlag{Name: "strict", Usage: "fail on everything that a node passes over in silence"},
+			flags.AcceptEarlierAnchors(),
+			flags.MaxMemory(),
+			tool.JSONFlag,
+			tool.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
+			checking, err := flags.ParseChecking(c)
+			if err != nil {
+				return err
+			}
+			return Run(ctx, Options{
+				Snapshot: c.String("snapshot"),
+				All:      c.Bool("all"),
+				Strict:   c.Bool("strict"),
+				Checking: checking,
+			}, io)
+		},
+	}
+}

@@ -1,0 +1,263 @@
+// Package tool is what every command shares: how it is run, how it speaks on
+// its streams, and how an error becomes an exit code.
+package tool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/printable"
+)
+
+// Streams are a command's streams. Results go to Out, everything else to Err.
+type Streams struct {
+	In       *os.File
+	Out, Err io.Writer
+}
+
+// Tool describes one command.
+type Tool struct {
+	Name        string
+	Summary     string // one line
+	Arguments   string // the positional arguments as help shows them, "" for none
+	Positional  int    // how many there are
+	Description string
+	Examples    string // one command a line
+	Flags       []cli.Flag
+	// Run does the work. c has the parsed flags and arguments.
+	Run func(ctx context.Context, c *cli.Context, io *IO) error
+}
+
+// Common flags, the same on every tool that has them.
+var (
+	JSONFlag  = &cli.BoolFlag{Name: "json", Usage: "print the result as one JSON document, also on failure"}
+	QuietFlag = &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors only"}
+)
+
+// Main runs the tool as this process. Only a main function may call it.
+func Main(t Tool) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(Execute(ctx, t, os.Args, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+}
+
+// Execute runs the tool and returns its exit code.
+func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
+	io := &IO{Streams: s, tool: t.Name}
+	app := &cli.App{
+		Name:                   t.Name,
+		HelpName:               t.Name,
+		Usage:                  t.Summary,
+		ArgsUsage:              t.Arguments,
+		Description:            strings.TrimSpace(t.Description),
+		Flags:                  t.Flags,
+		HideHelpCommand:        true,
+		UseShortOptionHandling: false,
+		Version:                "set",
+		CustomAppHelpTemplate:  helpTemplate(t),
+		Writer:                 s.Out,
+		ErrWriter:              s.Err,
+		ExitErrHandler:         func(*cli.Context, error) {},
+		OnUsageError:           func(_ *cli.Context, err error, _ bool) error { return usage(t, err) },
+		Action: func(c *cli.Context) error {
+			io.json, io.quiet = c.Bool("json"), c.Bool("quiet")
+			if err := checkArguments(t, c); err != nil {
+				return err
+			}
+			return t.Run(c.Context, c, io)
+		},
+	}
+	err := app.RunContext(ctx, args)
+	if err == nil && io.outErr != nil {
+		err = Failf("", "cannot write to standard output: %w", io.outErr)
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = Failf("nothing that existed was changed", "interrupted")
+	}
+	io.report(err)
+	return ExitCode(err)
+}
+
+func init() {
+	// -v stays free; the version has one spelling.
+	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print version, commit and Go version", DisableDefaultText: true}
+	cli.VersionPrinter = func(c *cli.Context) { fmt.Fprintln(c.App.Writer, c.App.Name, Version()) }
+}
+
+func helpTemplate(t Tool) string {
+	usage := t.Name + " [flags]"
+	if t.Arguments != "" {
+		usage += " " + t.Arguments
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s - %s\n\nUSAGE:\n   %s\n\n{{.Description}}\n\n", t.Name, t.Summary, usage)
+	b.WriteString("FLAGS:{{range .VisibleFlags}}\n   {{.}}{{end}}\n\n")
+	if t.Examples != "" {
+		b.WriteString("EXAMPLES:\n")
+		for line := range strings.Lines(strings.TrimSpace(t.Examples) + "\n") {
+			b.WriteString("   " + line)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(ExitCodes)
+	return b.String()
+}
+
+func usage(t Tool, err error) error {
+	return Fail(t.Name+" --help shows the usage", err)
+}
+
+// checkArguments refuses what is left over: the flag package stops at the first
+// positional argument, and a flag behind it would silently not count.
+func checkArguments(t Tool, c *cli.Context) error {
+	args := c.Args().Slice()
+	for i, arg := range args {
+		if i > 0 && len(arg) > 1 && arg[0] == '-' {
+			order := append([]string{t.Name}, args[i:]...)
+			return Failf("flags come first: "+shellLine(append(order, args[:i]...)), "the flag %s stands behind an argument", printable.Text(arg))
+		}
+	}
+	switch {
+	case len(args) > t.Positional:
+		return usage(t, fmt.Errorf("too many arguments: %s", shellLine(args[t.Positional:])))
+	case len(args) < t.Positional:
+		return usage(t, fmt.Errorf("missing argument: expected %s", t.Arguments))
+	}
+	return nil
+}
+
+// version and commit are set by the linker.
+var version, commit string
+
+// Version names the build: version, commit and Go version.
+func Version() string {
+	v, c := version, commit
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && c == "" {
+				c = s.Value
+			}
+		}
+	}
+	if v == "" {
+		v = "devel"
+	}
+	if c == "" {
+		c = "unknown"
+	}
+	return fmt.Sprintf("%s (commit %s, %s)", v, c, runtime.Version())
+}
+
+// report says the error on standard error, and as JSON where that was asked for
+// and nothing was printed yet.
+func (io *IO) report(err error) {
+	if err == nil {
+		return
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Code: Failed, Err: err}
+	}
+	if e.Err != nil {
+		io.line("error", err.Error())
+	}
+	if e.Hint != "" {
+		io.line("hint", e.Hint)
+	}
+	if io.json && !io.printed {
+		io.Document(map[string]any{"error": ErrorDocument(err), "exit_code": e.Code})
+	}
+}
+
+// ErrorDocument is an error's JSON form.
+func ErrorDocument(err error) map[string]any {
+	doc := map[string]any{"message": printable.Text(err.Error())}
+	var e *Error
+	if errors.As(err, &e) && e.Hint != "" {
+		doc["hint"] = e.Hint
+	}
+	return doc
+}
+
+// IO is how a command speaks.
+type IO struct {
+	Streams
+	tool        string
+	json, quiet bool
+	printed     bool  // a JSON document was printed
+	outErr      error // the first error of writing to Out
+}
+
+// JSON tells whether the result is to be JSON.
+func (io *IO) JSON() bool { return io.json }
+
+// Quiet tells whether only errors are to be printed.
+func (io *IO) Quiet() bool { return io.quiet }
+
+// Printf prints a result on standard output, unless it is to be quiet or JSON.
+func (io *IO) Printf(format string, args ...any) {
+	if !io.quiet && !io.json {
+		io.write(fmt.Sprintf(format, args...))
+	}
+}
+
+// Document prints the result as JSON, unless it is to be quiet.
+func (io *IO) Document(doc any) {
+	io.printed = true
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		io.outErr = err
+		return
+	}
+	io.Raw(string(text) + "\n")
+}
+
+// Raw writes to standard output as it is and counts as the JSON document.
+func (io *IO) Raw(s string) {
+	io.printed = true
+	io.write(s)
+}
+
+func (io *IO) write(s string) {
+	if io.outErr == nil {
+		_, io.outErr = fmt.Fprint(io.Out, s)
+	}
+}
+
+// OutErr returns the first error of writing to standard output.
+func (io *IO) OutErr() error { return io.outErr }
+
+// Warn prints a warning on standard error, unless it is to be quiet.
+func (io *IO) Warn(format string, args ...any) {
+	if !io.quiet {
+		io.line("warning", fmt.Sprintf(format, args...))
+	}
+}
+
+// Hint prints a hint on standard error, unless it is to be quiet.
+func (io *IO) Hint(format string, args ...any) {
+	if !io.quiet {
+		io.line("hint", fmt.Sprintf(format, args...))
+	}
+}
+
+// line prints one line of the tool's own. Whatever came from a file is made
+// printable, also where standard error is no terminal: logs end up on one.
+func (io *IO) line(kind, text string) {
+	fmt.Fprintf(io.Err, "%s: %s: %s\n", io.tool, kind, printable.Text(text))
+}
+
+// Error prints an error on standard error that is one of several.
+func (io *IO) Error(format string, args ...any) { io.line("error", fmt.Sprintf(format, args...)) }

@@ -1,0 +1,439 @@
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// DefaultMaxMemory is what a [Checker] may take, in bytes, when not told
+// otherwise.
+const DefaultMaxMemory = 32 << 20
+
+// Report is what reading one snapshot showed.
+type Report struct {
+	Located
+	TimestampMs uint64 // Unix milliseconds
+	Root        string // lower-case hex
+	Counts      [sectionCount]uint64
+	Anchor      *Anchor // nil when there is none
+	// AnchorVerdict compares Anchor with Root.
+	AnchorVerdict AnchorVerdict
+	Findings      []Finding
+
+	pegOuts pegOutSummary
+}
+
+// pegOutSummary is enough to judge the peg-outs without holding them.
+type pegOutSummary struct {
+	first, end int64  // where their lines are
+	hash       []byte // the anchor hash of the first
+	differ     bool   // another one has a different hash
+}
+
+// Verdict is the outcome of the nodes' check.
+type Verdict string
+
+// The verdicts; each but the first is exit code 2.
+const (
+	Valid          Verdict = "valid"
+	NoAnchor       Verdict = "no anchor"
+	RootMismatch   Verdict = "state root mismatch"
+	HashMismatch   Verdict = "anchor hash mismatch"
+	PegOutMismatch Verdict = "peg-out mismatch"
+)
+
+// Verdict returns the verdict of the nodes' verifier; where several checks
+// fail, the first.
+func (r *Report) Verdict() Verdict {
+	switch r.AnchorVerdict {
+	case AnchorMissing:
+		return NoAnchor
+	case AnchorRootMismatch:
+		return RootMismatch
+	case AnchorHashMismatch:
+		return HashMismatch
+	}
+	if r.pegOutsDiffer() {
+		return PegOutMismatch
+	}
+	return Valid
+}
+
+// pegOutsDiffer tells whether any peg-out lacks the snapshot's own anchor hash.
+func (r *Report) pegOutsDiffer() bool {
+	if r.Counts[PegOuts] == 0 || r.Anchor == nil {
+		return false
+	}
+	return r.pegOuts.differ || len(r.pegOuts.hash) == 0 || string(r.pegOuts.hash) != r.Anchor.Hash
+}
+
+// LineTooLongError is returned for a record or anchor line that does not fit in
+// the memory allowed.
+type LineTooLongError struct {
+	Offset int64 // of the line
+	Limit  int   // bytes
+}
+
+func (e *LineTooLongError) Error() string {
+	return fmt.Sprintf("at byte %d: a line longer than the %d bytes that the memory limit allows", e.Offset, e.Limit)
+}
+
+// SectionTooLargeError is returned for a section that is out of order and too
+// large to be sorted in the memory allowed.
+type SectionTooLargeError struct {
+	Section     Section
+	Offset      int64 // of the section's first record
+	Need, Limit int64 // bytes
+}
+
+func (e *SectionTooLargeError) Error() string {
+	return fmt.Sprintf("at byte %d: the %s are not sorted, and sorting them takes %d bytes, over the memory limit of %d",
+		e.Offset, e.Section, e.Need, e.Limit)
+}
+
+// Checker reads snapshots of any size in bounded memory and computes their
+// roots. It hashes while it parses; a section that is unsorted, mixed with
+// others or miscounted is read a second time. Not safe for concurrent use.
+type Checker struct {
+	// MaxMemory bounds what sorting an unsorted section may take, in bytes, and
+	// with it the length of a line (an eighth of it).
+	MaxMemory int64
+
+	in   []byte
+	hash *textHash
+	rec  record
+}
+
+// NewChecker returns a Checker with the given limit in bytes, 0 for
+// [DefaultMaxMemory].
+func NewChecker(maxMemory int64) *Checker {
+	if maxMemory == 0 {
+		maxMemory = DefaultMaxMemory
+	}
+	return &Checker{MaxMemory: maxMemory, in: make([]byte, blockSize), hash: newTextHash()}
+}
+
+// Check reads the snapshot at l and judges it. The error is the context's, one
+// from r, [ErrShrunk], a *[LineTooLongError] or a *[SectionTooLargeError]: what
+// the snapshot says, however wrong, is never an error.
+func (c *Checker) Check(ctx context.Context, r io.ReaderAt, l Located) (*Report, error) {
+	sv := survey{checker: c, report: &Report{Located: l}, section: noSection, straight: true}
+	sv.text = append(c.hash.buffer(), rootPreamble...)
+	if err := sv.run(ctx, r); err != nil {
+		c.hash.reset(sv.text)
+		return nil, err
+	}
+	sv.enter(noSection)
+	var digest [32]byte
+	if sv.straight {
+		digest = c.hash.sum(sv.text)
+	} else {
+		c.hash.reset(sv.text)
+		var err error
+		if digest, err = c.replay(ctx, r, &sv); err != nil {
+			return nil, err
+		}
+	}
+	return sv.finish(hex.EncodeToString(digest[:])), nil
+}
+
+// sectionScan is what the survey knows of one section.
+type sectionScan struct {
+	declared   uint64 // by the last count line
+	counted    bool   // there is a count line
+	kept       uint64
+	opened     uint64 // the count that went into the text when the section was opened
+	textBytes  int64  // length of the canonical text of its records
+	first, end int64  // from the first record's line to behind the last's
+	lastKey    []byte // of the last record, while another section is current
+	unsorted   bool
+}
+
+// survey is the one pass over a snapshot that always happens. It writes the
+// canonical text as if the snapshot were in order, and notes when it is not.
+type survey struct {
+	checker *Checker
+	report  *Report
+	found   findings
+
+	sections [sectionCount]sectionScan
+	section  Section // of the last record kept
+	lastKey  []byte  // its key, in text or in keyCopy
+	keyCopy  []byte
+	text     []byte // canonical text not yet handed to the hash
+	straight bool   // the text so far is what the root covers
+}
+
+func (sv *survey) run(ctx context.Context, r io.ReaderAt) error {
+	c, l := sv.checker, sv.report.Located
+	blocks := newLineBlocks(r, l.Offset+headerSize, l.BodyEnd, c.in, c.maxLine())
+	for {
+		lines, off, long, err := blocks.next()
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if long {
+			if err := sv.longLine(&blocks, lines, off); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(lines) == 0 {
+			return nil
+		}
+		sv.block(lines, off)
+		if len(sv.text) >= textBlock {
+			sv.flush()
+		}
+	}
+}
+
+// flush hands the text over, or drops it when it will not be needed.
+func (sv *survey) flush() {
+	sv.keyCopy = append(sv.keyCopy[:0], sv.lastKey...)
+	sv.lastKey = sv.keyCopy
+	if sv.straight {
+		sv.text = sv.checker.hash.write(sv.text)
+	} else {
+		sv.text = sv.text[:0]
+	}
+}
+
+// block takes the lines of one block.
+func (sv *survey) block(lines []byte, off int64) {
+	unescaped := bytes.IndexByte(lines, '\\') < 0
+	for len(lines) > 0 {
+		size := bytes.IndexByte(lines, '\n')
+		line, rest := lines, []byte(nil)
+		if size >= 0 {
+			line, rest = lines[:size], lines[size+1:]
+		}
+		next := off + int64(len(lines)-len(rest))
+		if sv.section == noSection || !sv.plainLine(line, off, next, unescaped) {
+			sv.anyLine(line, off, next, false)
+		}
+		lines, off = rest, next
+	}
+}
+
+// plainLine takes a record of the current section that is written as a node
+// writes it, and reports false for any other line.
+func (sv *survey) plainLine(line []byte, off, next int64, unescaped bool) bool {
+	l := &layouts[sv.section]
+	if len(line) < len(l.start) || string(line[:len(l.start)]) != l.start {
+		return false
+	}
+	if !unescaped && bytes.IndexByte(line, '\\') >= 0 {
+		return false
+	}
+	start := len(sv.text)
+	text, keyLen, ok := appendPlain(sv.text, line, l)
+	if !ok {
+		return false
+	}
+	sv.text = text
+	if sv.section == PegOuts {
+		sv.report.pegOuts.add(lastQuoted(line))
+	}
+	sv.kept(start, keyLen, off, next)
+	return true
+}
+
+// lastQuoted returns the last quoted string of a plain line.
+func lastQuoted(line []byte) []byte {
+	line = line[:bytes.LastIndexByte(line, '"')]
+	return line[bytes.LastIndexByte(line, '"')+1:]
+}
+
+func (p *pegOutSummary) add(hash []byte) {
+	if p.hash == nil {
+		p.hash = append(make([]byte, 0, len(hash)+1), hash...)
+	}
+	if !p.differ && !bytes.Equal(p.hash, hash) {
+		p.differ = true
+	}
+}
+
+// kept accounts for the record whose canonical text starts at start of sv.text.
+func (sv *survey) kept(start, keyLen int, off, next int64) {
+	s := &sv.sections[sv.section]
+	key := canonicalKey(sv.text[start:], sv.section, keyLen)
+	if s.kept == 0 {
+		s.first = off
+	} else if order := bytes.Compare(sv.lastKey, key); order >= 0 {
+		sv.disorder(s, order, off)
+	}
+	s.kept++
+	s.end = next
+	s.textBytes += int64(len(sv.text) - start)
+	sv.lastKey = key
+}
+
+func (sv *survey) disorder(s *sectionScan, order int, off int64) {
+	if order == 0 {
+		sv.found.add(DuplicateKey, sv.section.String(), off)
+		return
+	}
+	s.unsorted = true
+	sv.straight = false
+	sv.found.add(Unsorted, sv.section.String(), off)
+}
+
+// anyLine takes a line by the full rules. With cut set, line is only the start
+// of a longer one, and the result is false when more of it is needed.
+func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
+	f := fields{line: line}
+	tag := f.word()
+	if len(line) == 0 {
+		return true
+	}
+	if !cut && len(line) > len(HeaderLine) && bytes.HasSuffix(line, []byte(HeaderLine)) {
+		sv.found.add(FusedHeader, "", off+int64(len(line)-len(HeaderLine)))
+	}
+	if s := sectionOfTag(tag); s != noSection {
+		rec := &sv.checker.rec
+		ok := rec.parse(s, &f)
+		if cut && rec.consumed == len(line) {
+			return false
+		}
+		if !ok {
+			sv.found.add(DroppedRecord, layouts[s].tag, off)
+			return true
+		}
+		if rec.weak {
+			sv.found.add(FailedNumber, s.String(), off)
+		}
+		sv.enter(s)
+		start := len(sv.text)
+		sv.text = rec.appendCanonical(sv.text)
+		if s == PegOuts {
+			sv.report.pegOuts.add(rec.str(3))
+		}
+		sv.kept(start, rec.ends[0], off, next)
+		return true
+	}
+	switch s := sectionOfCountTag(tag); {
+	case s != noSection:
+		sv.sections[s].declared, sv.sections[s].counted = f.u64(), true
+	case string(tag) == timestampTag:
+		sv.report.TimestampMs = parseTimestamp(&f, sv.report.TimestampMs)
+		if f.failed {
+			sv.found.add(FailedNumber, timestampTag, off)
+		}
+	case string(tag) == anchorTag:
+		what, anchor := parseAnchor(&f)
+		if cut && what != anchorNone && f.pos == len(line) {
+			return false
+		}
+		switch what {
+		case anchorBroken:
+			sv.found.add(DroppedRecord, anchorTag, off)
+		default:
+			sv.report.Anchor = anchor
+		}
+	default:
+		sv.found.add(UnknownTag, "", off)
+	}
+	return true
+}
+
+// enter makes s the section of the records that follow, noSection at the end of
+// the snapshot, and writes the headings that come before them.
+func (sv *survey) enter(s Section) {
+	if s == sv.section && s != noSection {
+		return
+	}
+	from := Section(0)
+	if sv.section != noSection {
+		old := &sv.sections[sv.section]
+		old.lastKey = append(old.lastKey[:0], sv.lastKey...)
+		if old.kept != old.opened {
+			sv.straight = false
+		}
+		from = sv.section + 1
+	}
+	if s < from {
+		sv.found.add(Unsorted, s.String(), sv.sections[sv.section].end)
+		sv.straight = false
+	}
+	for i := from; i < sectionCount && i <= s; i++ {
+		if i == s {
+			sv.sections[i].opened = sv.sections[i].declared
+		}
+		sv.text = appendHeading(sv.text, i, sv.sections[i].opened)
+	}
+	sv.section = s
+	if s != noSection {
+		sv.keyCopy = append(sv.keyCopy[:0], sv.sections[s].lastKey...)
+		sv.lastKey = sv.keyCopy
+	}
+}
+
+// appendHeading appends a section's line of the text that the root covers.
+func appendHeading(text []byte, s Section, n uint64) []byte {
+	text = append(text, layouts[s].countTag...)
+	text = append(text, ':')
+	text = strconv.AppendUint(text, n, 10)
+	return append(text, '\n')
+}
+
+// maxLine is the longest line that the memory limit allows.
+func (c *Checker) maxLine() int {
+	return int(min(max(c.MaxMemory/8, blockSize), 1<<30))
+}
+
+// longLine takes a line that does not fit in the buffer. Only a line that the
+// rules read to its end has to be in memory.
+func (sv *survey) longLine(blocks *lineBlocks, start []byte, off int64) error {
+	f := fields{line: start}
+	tag := f.word()
+	known := f.pos < len(start) && (sectionOfTag(tag) != noSection || string(tag) == anchorTag)
+	if (known || f.failed) && blocks.growLine() {
+		return nil
+	}
+	next := off + int64(len(start))
+	if f.failed || !sv.anyLine(start, off, next, true) {
+		return &LineTooLongError{Offset: off, Limit: len(start)}
+	}
+	sv.flush()
+	last, err := blocks.skipLine(len(HeaderLine))
+	if err != nil {
+		return err
+	}
+	if string(last) == HeaderLine {
+		sv.found.add(FusedHeader, "", blocks.off-int64(len(HeaderLine))-1)
+	}
+	return nil
+}
+
+// finish completes the report once the root is known.
+func (sv *survey) finish(root string) *Report {
+	r := sv.report
+	r.Root = root
+	for i := range sv.sections {
+		s := &sv.sections[i]
+		r.Counts[i] = s.kept
+		name := Section(i).String()
+		switch {
+		case !s.counted:
+			sv.found = append(sv.found, Finding{Kind: MissingCount, Section: name, Offset: r.Offset, Count: 1})
+		case s.declared != s.kept:
+			sv.found = append(sv.found, Finding{Kind: CountMismatch, Section: name, Offset: r.Offset, Count: 1,
+				Declared: s.declared, Kept: s.kept})
+		}
+	}
+	r.pegOuts.first, r.pegOuts.end = sv.sections[PegOuts].first, sv.sections[PegOuts].end
+	r.AnchorVerdict = judgeAnchor(root, r.Anchor)
+	if r.Anchor != nil && !r.Anchor.Bound() {
+		sv.found = append(sv.found, Finding{Kind: UnboundPayload, Offset: r.Offset, Count: 1})
+	}
+	r.Findings = sv.found
+	return r
+}

@@ -1,0 +1,100 @@
+package snapshot
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Kind names something that the nodes' reader passes over in silence.
+type Kind string
+
+// The kinds of findings.
+const (
+	TornTail       Kind = "torn-tail"       // the file ends in an unfinished snapshot
+	MissingNewline Kind = "missing-newline" // the file's last line has no newline: the next append fuses with it
+	FusedHeader    Kind = "fused-header"    // a snapshot starts in the middle of a torn line
+	CountMismatch  Kind = "count-mismatch"  // a count line disagrees with the records kept
+	MissingCount   Kind = "missing-count"   // a section has no count line
+	DroppedRecord  Kind = "dropped-record"  // a record or anchor line that cannot be read
+	FailedNumber   Kind = "failed-number"   // a number that was read as 0 or as its type's bound
+	UnknownTag     Kind = "unknown-tag"     // a line inside a snapshot that is no record
+	DuplicateKey   Kind = "duplicate-key"   // two records of a section with one first field
+	Unsorted       Kind = "unsorted"        // a section that is not in the order a node writes
+	StrayBytes     Kind = "stray-bytes"     // bytes outside any complete snapshot
+	UnboundPayload Kind = "unbound-payload" // an anchor payload that does not commit to the anchor's own root
+)
+
+// Matters tells whether an operator should hear of it unasked. The other kinds
+// are only reported on request.
+func (k Kind) Matters() bool {
+	switch k {
+	case TornTail, MissingNewline, FusedHeader, CountMismatch, DroppedRecord, DuplicateKey, UnboundPayload:
+		return true
+	}
+	return false
+}
+
+// Finding is what was found of one kind, in one section where that applies.
+type Finding struct {
+	Kind   Kind
+	Offset int64  // of the first occurrence
+	Length int64  // in bytes, for TornTail and StrayBytes
+	Count  uint64 // occurrences
+	// Section is the section concerned, or "" .
+	Section string
+	// Declared and Kept are for CountMismatch.
+	Declared, Kept uint64
+}
+
+// String says it in one line, without the file's name.
+func (f Finding) String() string {
+	at := fmt.Sprintf("at byte %d", f.Offset)
+	if f.Count > 1 {
+		at = "the first " + at
+	}
+	switch f.Kind {
+	case TornTail:
+		return fmt.Sprintf("torn tail: the last %d bytes, from byte %d on, are an unfinished snapshot", f.Length, f.Offset)
+	case MissingNewline:
+		return fmt.Sprintf("the last line has no newline, the file ends at byte %d: the next append would fuse with it", f.Offset)
+	case FusedHeader:
+		return fmt.Sprintf("a snapshot starts in the middle of a torn line %s, and its records are read as one with the torn ones", at)
+	case CountMismatch:
+		return fmt.Sprintf("%s: the count line says %d, %d could be read", f.Section, f.Declared, f.Kept)
+	case MissingCount:
+		return fmt.Sprintf("%s: no count line", f.Section)
+	case DroppedRecord:
+		return fmt.Sprintf("%d unreadable %s line(s) dropped, %s", f.Count, f.Section, at)
+	case FailedNumber:
+		return fmt.Sprintf("%s: %d record(s) with a number that cannot be read, %s", f.Section, f.Count, at)
+	case UnknownTag:
+		return fmt.Sprintf("%d unknown line(s), %s", f.Count, at)
+	case DuplicateKey:
+		return fmt.Sprintf("%s: %d record(s) repeat the key of the one before, %s: with duplicates nodes may disagree on the root", f.Section, f.Count, at)
+	case Unsorted:
+		return fmt.Sprintf("%s: not in the order a node writes, %s", f.Section, at)
+	case StrayBytes:
+		return fmt.Sprintf("%d byte(s) outside any complete snapshot, %s", f.Length, at)
+	case UnboundPayload:
+		return "the anchor's payload is not <root>:<timestamp>:<metadata>: it commits Bitcoin to something else"
+	}
+	return string(f.Kind)
+}
+
+// findings gathers findings, one entry for each kind and section, so that their
+// memory does not grow with the damage.
+type findings []Finding
+
+func (fs *findings) add(k Kind, section string, off int64) {
+	for i := range *fs {
+		if f := &(*fs)[i]; f.Kind == k && f.Section == section {
+			f.Count++
+			return
+		}
+	}
+	*fs = append(*fs, Finding{Kind: k, Section: section, Offset: off, Count: 1})
+}
+
+func (fs *findings) remove(k Kind, section string) {
+	*fs = slices.DeleteFunc(*fs, func(f Finding) bool { return f.Kind == k && f.Section == section })
+}

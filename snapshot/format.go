@@ -1,0 +1,96 @@
+package snapshot
+
+// The marker lines, without their newline. A line is a marker only when it is
+// equal to one of them, byte for byte.
+const (
+	HeaderLine = "SNAPSHOT v1"
+	EndLine    = "END_SNAPSHOT"
+)
+
+// Section is one of the five record sections of a snapshot, in the order in
+// which a node writes them and in which the state root covers them.
+type Section uint8
+
+// The sections.
+const (
+	Balances Section = iota
+	Escrows
+	PegIns
+	PegOuts
+	Tasks
+)
+
+const (
+	sectionCount = 5
+	noSection    = Section(sectionCount)
+)
+
+// Sections lists all sections in root order.
+var Sections = [sectionCount]Section{Balances, Escrows, PegIns, PegOuts, Tasks}
+
+// String returns the section's name as it stands in its count line.
+func (s Section) String() string { return layouts[s].countTag }
+
+type fieldKind uint8
+
+const (
+	fieldString fieldKind = iota
+	fieldU64
+	fieldU32
+	fieldI32
+	fieldBool // 0 or 1 in the file; read as an i32, true when not 0
+)
+
+// layout is the field order of one section's records. The canonical text that
+// the state root covers has the same order, joined by colons.
+type layout struct {
+	tag      string
+	countTag string
+	fields   []fieldKind
+	// start is how a record begins as a node writes it: tag, space, quote.
+	start string
+	// text is how the record's canonical text begins: tag, colon.
+	text string
+}
+
+func newLayout(tag, countTag string, fields ...fieldKind) layout {
+	return layout{tag: tag, countTag: countTag, fields: fields, start: tag + ` "`, text: tag + ":"}
+}
+
+var layouts = [sectionCount]layout{
+	Balances: newLayout("balance", "balances", fieldString, fieldU64),
+	Escrows:  newLayout("escrow", "escrows", fieldString, fieldString, fieldU64, fieldBool, fieldU64),
+	PegIns: newLayout("pegin", "pegins", fieldString, fieldString, fieldU32, fieldU64, fieldString, fieldString,
+		fieldI32, fieldU64, fieldU64, fieldU64),
+	PegOuts: newLayout("pegout", "pegouts", fieldString, fieldString, fieldString, fieldU64, fieldU64, fieldI32,
+		fieldString, fieldU64, fieldU64),
+	Tasks: newLayout("task", "tasks", fieldString, fieldI32, fieldI32, fieldString, fieldU64, fieldString, fieldString),
+}
+
+const (
+	maxStrings = 4 // pegin, pegout and task have the most
+	maxNumbers = 6 // pegin has the most
+
+	timestampTag = "timestamp_ms"
+	anchorTag    = "anchor"
+	// rootPreamble opens the text that the state root covers.
+	rootPreamble = "L2STATE|v1\n"
+)
+
+func sectionOfTag(tag []byte) Section {
+	for s := range layouts {
+		if string(tag) == layouts[s].tag {
+			return Section(s)
+		}
+	}
+	return noSection
+}
+
+func sectionOfCountTag(tag []byte) Section {
+	for s := range layouts {
+		if string(tag) == layouts[s].countTag {
+			return Section(s)
+		}
+	}
+	return noSection
+}

@@ -1,0 +1,81 @@
+package snapshot
+
+import (
+	"context"
+	"io"
+)
+
+// Judge decides which snapshots count as valid. Not safe for concurrent use.
+type Judge struct {
+	*Checker
+	// AcceptEarlierAnchors accepts a peg-out that names the anchor of an earlier
+	// snapshot of the same file whose own root and anchor hold. Nodes do not.
+	AcceptEarlierAnchors bool
+}
+
+// Judgement is a report with the verdict of a [Judge].
+type Judgement struct {
+	*Report
+	Verdict Verdict
+	// Accepted are the anchors of earlier snapshots that peg-outs may name.
+	Accepted AnchorSet
+}
+
+// Judge reads the snapshot at l. The errors are those of [Checker.Check] and
+// *[TooManyAnchorsError].
+func (j Judge) Judge(ctx context.Context, r io.ReaderAt, l Located) (Judgement, error) {
+	rep, err := j.Check(ctx, r, l)
+	if err != nil {
+		return Judgement{}, err
+	}
+	if !j.AcceptEarlierAnchors || !rep.pegOutsDiffer() {
+		return Judgement{Report: rep, Verdict: rep.Verdict()}, nil
+	}
+	named, err := j.AnchorsNamed(ctx, r, rep)
+	if err != nil {
+		return Judgement{}, err
+	}
+	earlier, err := j.EarlierAnchors(ctx, r, rep.Offset, named)
+	if err != nil {
+		return Judgement{}, err
+	}
+	return j.Accept(ctx, r, rep, earlier)
+}
+
+// Accept judges a report given the anchors of earlier snapshots that hold.
+func (j Judge) Accept(ctx context.Context, r io.ReaderAt, rep *Report, earlier AnchorSet) (Judgement, error) {
+	out := Judgement{Report: rep, Verdict: rep.Verdict(), Accepted: earlier}
+	if out.Verdict != PegOutMismatch {
+		return out, nil
+	}
+	out.Verdict = Valid
+	err := j.Problems(ctx, r, out, func(_, _ []byte) error {
+		out.Verdict = PegOutMismatch
+		return nil
+	})
+	return out, err
+}
+
+// Problems is [Checker.PegOutProblems] without the peg-outs that are accepted.
+func (j Judge) Problems(ctx context.Context, r io.ReaderAt, of Judgement, visit func(pegID, anchorHash []byte) error) error {
+	return j.PegOutProblems(ctx, r, of.Report, func(pegID, hash []byte) error {
+		if of.Accepted.Has(hash) {
+			return nil
+		}
+		return visit(pegID, hash)
+	})
+}
+
+// NewestValid returns the newest valid snapshot of the first size bytes of r,
+// reading backward. The error may be [ErrNoSnapshot], when none is valid.
+func (j Judge) NewestValid(ctx context.Context, r io.ReaderAt, size int64) (Judgement, error) {
+	for l, err := range Backward(r, size) {
+		if err != nil {
+			return Judgement{}, err
+		}
+		if of, err := j.Judge(ctx, r, l); err != nil || of.Verdict == Valid {
+			return of, err
+		}
+	}
+	return Judgement{}, ErrNoSnapshot
+}

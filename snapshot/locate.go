@@ -1,0 +1,138 @@
+package snapshot
+
+import (
+	"errors"
+	"io"
+	"iter"
+)
+
+// ErrNoSnapshot says that a file holds no complete snapshot.
+var ErrNoSnapshot = errors.New("no complete snapshot")
+
+// headerSize is the header line with its newline, which a complete snapshot
+// always has.
+const headerSize = int64(len(HeaderLine) + 1)
+
+// Located is where a complete snapshot lies in its file: [Offset, Offset+Size),
+// from the header line to the end line, its newline included where there is one.
+type Located struct {
+	Index   int64 // 1 is the oldest complete snapshot of the file; 0: not known
+	Offset  int64
+	Size    int64
+	BodyEnd int64 // where the end line starts
+}
+
+// End returns the offset behind the snapshot.
+func (l Located) End() int64 { return l.Offset + l.Size }
+
+// Newline tells whether the end line has its newline.
+func (l Located) Newline() bool { return l.End()-l.BodyEnd > int64(len(EndLine)) }
+
+// Forward yields the complete snapshots of the first size bytes of r, the
+// oldest first, numbered from 1. The iteration ends after an error.
+func Forward(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
+	return func(yield func(Located, error) bool) {
+		start, index := int64(-1), int64(0)
+		for m, err := range markersForward(r, 0, size) {
+			switch {
+			case err != nil:
+				yield(Located{}, err)
+				return
+			case m.kind == headerMarker:
+				start = m.off
+			case m.kind == endMarker && start >= 0:
+				index++
+				l := Located{Index: index, Offset: start, Size: m.next - start, BodyEnd: m.off}
+				start = -1
+				if !yield(l, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Backward yields the same snapshots as [Forward], the newest first and without
+// their numbers. Getting to the k-th takes no more than reading the file from
+// there on. The iteration ends after an error.
+func Backward(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
+	return func(yield func(Located, error) bool) {
+		var end *marker
+		for m, err := range markersBackward(r, size) {
+			switch {
+			case err != nil:
+				yield(Located{}, err)
+				return
+			case m.kind == endMarker:
+				// One seen before, behind this one, was outside any snapshot.
+				end = &m
+			case m.kind == headerMarker && end != nil:
+				l := Located{Offset: m.off, Size: end.next - m.off, BodyEnd: end.off}
+				end = nil
+				if !yield(l, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Latest returns the snapshot that a node loads: the last complete one. The
+// cost does not depend on what comes before it. The error is [ErrNoSnapshot] or
+// one from r.
+func Latest(r io.ReaderAt, size int64) (Located, error) {
+	for l, err := range Backward(r, size) {
+		return l, err
+	}
+	return Located{}, ErrNoSnapshot
+}
+
+// TailFindings reports on what follows the last complete snapshot, from end on:
+// a torn tail, a missing last newline, stray bytes.
+func TailFindings(r io.ReaderAt, end, size int64) ([]Finding, error) {
+	if size == 0 {
+		return nil, nil
+	}
+	t := tail{offset: end, size: size - end}
+	for m, err := range markersForward(r, end, size) {
+		if err != nil {
+			return nil, err
+		}
+		if m.kind != endMarker {
+			t.header = true
+			break
+		}
+	}
+	last := make([]byte, min(size, headerSize))
+	if err := readFull(r, last, size-int64(len(last))); err != nil {
+		return nil, err
+	}
+	t.newline = last[len(last)-1] == '\n'
+	if t.size < headerSize {
+		t.short = last[len(last)-int(min(t.size, int64(len(last)))):]
+	}
+	return t.findings(), nil
+}
+
+// tail is what follows the last complete snapshot.
+type tail struct {
+	offset, size int64
+	header       bool   // a snapshot starts in it
+	newline      bool   // the file ends in one
+	short        []byte // all of it, where it is shorter than a header line
+}
+
+func (t tail) findings() []Finding {
+	var found []Finding
+	torn := t.header || (len(t.short) > 0 && string(t.short) == HeaderLine[:min(len(t.short), len(HeaderLine))])
+	switch {
+	case torn:
+		found = append(found, Finding{Kind: TornTail, Offset: t.offset, Length: t.size, Count: 1})
+	case t.size > 0:
+		found = append(found, Finding{Kind: StrayBytes, Offset: t.offset, Length: t.size, Count: 1})
+	}
+	if !t.newline && !torn {
+		found = append(found, Finding{Kind: MissingNewline, Offset: t.offset + t.size, Count: 1})
+	}
+	return found
+}

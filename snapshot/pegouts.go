@@ -1,0 +1,97 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+)
+
+// PegOutProblems calls visit for every peg-out of the snapshot, in file order,
+// that does not carry the hash of the snapshot's own anchor; an empty
+// anchorHash is a missing one. There are none without an anchor. The arguments
+// are valid during the call; an error from visit ends the walk.
+func (c *Checker) PegOutProblems(ctx context.Context, r io.ReaderAt, rep *Report, visit func(pegID, anchorHash []byte) error) error {
+	if !rep.pegOutsDiffer() {
+		return nil
+	}
+	return c.records(ctx, r, rep.pegOuts.first, rep.pegOuts.end, PegOuts, func(rec *record) error {
+		hash := rec.str(3)
+		if len(hash) > 0 && string(hash) == rep.Anchor.Hash {
+			return nil
+		}
+		return visit(rec.str(0), hash)
+	})
+}
+
+// AnchorSet is a set of anchor hashes, as they are written.
+type AnchorSet map[string]struct{}
+
+// Has tells whether the set has the hash.
+func (s AnchorSet) Has(hash []byte) bool { _, ok := s[string(hash)]; return ok }
+
+// Holding tells whether the snapshot's own root and anchor hold, whatever its
+// peg-outs say: such an anchor may be named by later peg-outs.
+func (r *Report) Holding() bool { return r.AnchorVerdict == AnchorHolds }
+
+// TooManyAnchorsError is returned when the peg-outs name more anchors than the
+// memory limit allows to look up.
+type TooManyAnchorsError struct{ Limit int64 }
+
+func (e *TooManyAnchorsError) Error() string {
+	return fmt.Sprintf("the peg-outs name more anchors than fit in the memory limit of %d bytes", e.Limit)
+}
+
+// anchorSetEntry is about what an anchor hash takes in an [AnchorSet], in bytes.
+const anchorSetEntry = 160
+
+// Add puts an anchor hash into the set, within the Checker's memory limit.
+func (c *Checker) Add(set AnchorSet, hash string) error {
+	if int64(len(set)+1)*anchorSetEntry > c.MaxMemory {
+		return &TooManyAnchorsError{Limit: c.MaxMemory}
+	}
+	set[hash] = struct{}{}
+	return nil
+}
+
+// AnchorsNamed returns the hashes, other than that of the snapshot's own anchor,
+// that its peg-outs name and that can be an anchor's. The error may be a
+// *[TooManyAnchorsError].
+func (c *Checker) AnchorsNamed(ctx context.Context, r io.ReaderAt, rep *Report) (AnchorSet, error) {
+	named := AnchorSet{}
+	err := c.PegOutProblems(ctx, r, rep, func(_, hash []byte) error {
+		if len(hash) != hex.EncodedLen(sha256.Size) || named.Has(hash) {
+			return nil
+		}
+		return c.Add(named, string(hash))
+	})
+	return named, err
+}
+
+// EarlierAnchors returns those of the wanted anchor hashes that belong to a
+// complete snapshot before the offset before whose own root and anchor hold. It
+// reads backward until all are found.
+func (c *Checker) EarlierAnchors(ctx context.Context, r io.ReaderAt, before int64, wanted AnchorSet) (AnchorSet, error) {
+	found := AnchorSet{}
+	if len(wanted) == 0 {
+		return found, nil
+	}
+	for l, err := range Backward(r, before) {
+		if err != nil {
+			return nil, err
+		}
+		rep, err := c.Check(ctx, r, l)
+		if err != nil {
+			return nil, err
+		}
+		if !rep.Holding() || !wanted.Has([]byte(rep.Anchor.Hash)) {
+			continue
+		}
+		found[rep.Anchor.Hash] = struct{}{}
+		if len(found) == len(wanted) {
+			break
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,155 @@
+package snapshot
+
+import "strconv"
+
+// record is one parsed record line. Its strings lie in text, one after the
+// other, and stay valid until the record is parsed into again.
+type record struct {
+	section  Section
+	text     []byte
+	ends     [maxStrings]int    // where each string ends in text
+	numbers  [maxNumbers]uint64 // i32 values sign-extended
+	strings  int
+	nums     int
+	consumed int  // how much of the line was looked at
+	weak     bool // a number failed, and is 0 or a bound
+}
+
+// str returns the i-th string field.
+func (r *record) str(i int) []byte {
+	if i == 0 {
+		return r.text[:r.ends[0]]
+	}
+	return r.text[r.ends[i-1]:r.ends[i]]
+}
+
+// parse reads the fields behind the tag. It reports false when the record is
+// dropped: when a string failed, be it because a number before it did.
+func (r *record) parse(s Section, f *fields) bool {
+	r.section, r.text, r.strings, r.nums = s, r.text[:0], 0, 0
+	for _, kind := range layouts[s].fields {
+		if kind == fieldString {
+			r.text = f.str(r.text)
+			if f.failed {
+				r.consumed = f.pos
+				return false
+			}
+			r.ends[r.strings] = len(r.text)
+			r.strings++
+			continue
+		}
+		r.numbers[r.nums] = f.number(kind)
+		r.nums++
+	}
+	r.consumed, r.weak = f.pos, f.failed
+	return true
+}
+
+func (f *fields) number(kind fieldKind) uint64 {
+	switch kind {
+	case fieldU64:
+		return f.u64()
+	case fieldU32:
+		return uint64(f.u32())
+	case fieldBool:
+		if f.i32() != 0 {
+			return 1
+		}
+		return 0
+	default:
+		return uint64(int64(f.i32()))
+	}
+}
+
+// appendCanonical appends the record's line of the text that the root covers.
+func (r *record) appendCanonical(dst []byte) []byte {
+	l := &layouts[r.section]
+	dst = append(dst, l.tag...)
+	s, n := 0, 0
+	for _, kind := range l.fields {
+		dst = append(dst, ':')
+		if kind == fieldString {
+			dst = append(dst, r.str(s)...)
+			s++
+			continue
+		}
+		if kind == fieldI32 {
+			dst = strconv.AppendInt(dst, int64(r.numbers[n]), 10)
+		} else {
+			dst = strconv.AppendUint(dst, r.numbers[n], 10)
+		}
+		n++
+	}
+	return append(dst, '\n')
+}
+
+// canonicalKey is the sort key in a canonical line built by appendCanonical or
+// appendPlain: the first field, keyLen bytes behind the tag and colon.
+func canonicalKey(line []byte, s Section, keyLen int) []byte {
+	start := len(layouts[s].text)
+	return line[start : start+keyLen]
+}
+
+// addTo appends the record to the state's section.
+func (r *record) addTo(st *State) {
+	s := func(i int) string { return string(r.str(i)) }
+	n := &r.numbers
+	switch r.section {
+	case Balances:
+		st.Ledger.Balances = append(st.Ledger.Balances, Balance{PeerID: s(0), Balance: n[0]})
+	case Escrows:
+		st.Ledger.Escrows = append(st.Ledger.Escrows, Escrow{
+			TaskID: s(0), ClientPeerID: s(1), Amount: n[0], Locked: n[1] != 0, CreatedAt: n[2]})
+	case PegIns:
+		st.Bridge.PegIns = append(st.Bridge.PegIns, PegIn{
+			PegID: s(0), BtcTxID: s(1), Vout: uint32(n[0]), BtcAmount: n[1], BtcSource: s(2), AileeDest: s(3),
+			Status: int32(n[2]), Confirmations: n[3], InitiatedTime: n[4], CompletedTime: n[5]})
+	case PegOuts:
+		st.Bridge.PegOuts = append(st.Bridge.PegOuts, PegOut{
+			PegID: s(0), AileeSource: s(1), BtcDest: s(2), AileeBurnAmount: n[0], BtcReleaseAmount: n[1],
+			Status: int32(n[2]), AnchorCommitmentHash: s(3), InitiatedTime: n[3], CompletedTime: n[4]})
+	case Tasks:
+		st.Orchestration.Tasks = append(st.Orchestration.Tasks, Task{
+			TaskID: s(0), TaskType: int32(n[0]), Priority: int32(n[1]), SubmitterID: s(1), SubmittedAtMs: n[2],
+			PayloadHash: s(2), AnchorCommitmentHash: s(3)})
+	}
+}
+
+// anchorLine is what an anchor line says.
+type anchorLine uint8
+
+const (
+	anchorBroken anchorLine = iota // ignored, an earlier anchor stands
+	anchorNone                     // no anchor from here on
+	anchorSet
+)
+
+// parseAnchor reads the fields behind the tag. Any word that starts with n
+// means none.
+func parseAnchor(f *fields) (anchorLine, *Anchor) {
+	if f.skipSpace() && f.line[f.pos] == 'n' {
+		return anchorNone, nil
+	}
+	var a Anchor
+	var buf []byte
+	next := func() string { buf = f.str(buf[:0]); return string(buf) }
+	a.L2StateRoot = next()
+	a.TimestampMs = f.u64()
+	a.RecoveryMetadata = next()
+	a.Payload = next()
+	a.Hash = next()
+	if f.failed {
+		return anchorBroken, nil
+	}
+	return anchorSet, &a
+}
+
+// parseTimestamp reads the snapshot's time. Where nothing is left to read the
+// node keeps what it had.
+func parseTimestamp(f *fields, before uint64) uint64 {
+	if !f.skipSpace() {
+		f.failed = true
+		return before
+	}
+	return f.u64()
+}

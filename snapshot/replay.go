@@ -1,0 +1,151 @@
+package snapshot
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"io"
+	"slices"
+)
+
+// replay computes the root of a snapshot that is not in order, now that the
+// survey knows how many records each section has and where they lie: one pass
+// over each section's range, and a sort in memory for a section that needs it.
+func (c *Checker) replay(ctx context.Context, r io.ReaderAt, sv *survey) (digest [sha256.Size]byte, err error) {
+	text := append(c.hash.buffer(), rootPreamble...)
+	defer func() {
+		if err != nil {
+			c.hash.reset(text)
+		}
+	}()
+	for i := range sv.sections {
+		s, scan := Section(i), &sv.sections[i]
+		text = appendHeading(text, s, scan.kept)
+		if scan.kept == 0 {
+			continue
+		}
+		if scan.unsorted {
+			if text, err = c.replaySorted(ctx, r, s, scan, text, &sv.found); err != nil {
+				return digest, err
+			}
+			continue
+		}
+		err = c.sectionText(ctx, r, s, scan, func(line []byte, _ int) {
+			text = append(text, line...)
+			if len(text) >= textBlock {
+				text = c.hash.write(text)
+			}
+		})
+		if err != nil {
+			return digest, err
+		}
+	}
+	return c.hash.sum(text), nil
+}
+
+// sortEntry is one record of a section in memory: where its canonical line is.
+type sortEntry struct {
+	off          int64
+	size, keyLen uint32
+}
+
+const sortEntrySize = 16 // bytes
+
+// replaySorted writes a section's text in the order of its keys, records with
+// one key in file order.
+func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, text []byte, found *findings) ([]byte, error) {
+	if need := scan.textBytes + int64(scan.kept)*sortEntrySize; need > c.MaxMemory {
+		return text, &SectionTooLargeError{Section: s, Offset: scan.first, Need: need, Limit: c.MaxMemory}
+	}
+	lines := make([]byte, 0, scan.textBytes)
+	entries := make([]sortEntry, 0, scan.kept)
+	err := c.sectionText(ctx, r, s, scan, func(line []byte, keyLen int) {
+		entries = append(entries, sortEntry{off: int64(len(lines)), size: uint32(len(line)), keyLen: uint32(keyLen)})
+		lines = append(lines, line...)
+	})
+	if err != nil {
+		return text, err
+	}
+	key := func(e sortEntry) []byte { return canonicalKey(lines[e.off:], s, int(e.keyLen)) }
+	slices.SortFunc(entries, func(a, b sortEntry) int {
+		if order := bytes.Compare(key(a), key(b)); order != 0 {
+			return order
+		}
+		return cmp.Compare(a.off, b.off)
+	})
+	// The survey saw only neighbours in the file.
+	found.remove(DuplicateKey, s.String())
+	for i, e := range entries {
+		if i > 0 && bytes.Equal(key(entries[i-1]), key(e)) {
+			found.add(DuplicateKey, s.String(), scan.first)
+		}
+		text = append(text, lines[e.off:e.off+int64(e.size)]...)
+		if len(text) >= textBlock {
+			text = c.hash.write(text)
+		}
+	}
+	return text, nil
+}
+
+// sectionText calls emit with the canonical line of every record of section s
+// within its range, in file order, and the length of its key. The line is valid
+// during the call.
+func (c *Checker) sectionText(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, emit func(line []byte, keyLen int)) error {
+	var text []byte
+	return c.records(ctx, r, scan.first, scan.end, s, func(rec *record) error {
+		text = rec.appendCanonical(text[:0])
+		emit(text, rec.ends[0])
+		return nil
+	})
+}
+
+// records calls visit with every record of section s, noSection for any, among
+// the lines in [off, end). The record is valid during the call.
+func (c *Checker) records(ctx context.Context, r io.ReaderAt, off, end int64, s Section, visit func(*record) error) error {
+	blocks := newLineBlocks(r, off, end, c.in, c.maxLine())
+	for {
+		lines, off, long, err := blocks.next()
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if len(lines) == 0 {
+			return nil
+		}
+		if long {
+			if blocks.growLine() {
+				continue
+			}
+			if err := c.recordLine(lines, s, visit); err != nil {
+				return err
+			}
+			if c.rec.consumed == len(lines) {
+				return &LineTooLongError{Offset: off, Limit: len(lines)}
+			}
+			if _, err := blocks.skipLine(0); err != nil {
+				return err
+			}
+			continue
+		}
+		for len(lines) > 0 {
+			line, rest, _ := bytes.Cut(lines, []byte{'\n'})
+			lines = rest
+			if err := c.recordLine(line, s, visit); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *Checker) recordLine(line []byte, s Section, visit func(*record) error) error {
+	f := fields{line: line}
+	of := sectionOfTag(f.word())
+	c.rec.consumed = 0
+	if of == noSection || (s != noSection && of != s) || !c.rec.parse(of, &f) {
+		return nil
+	}
+	return visit(&c.rec)
+}

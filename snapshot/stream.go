@@ -1,0 +1,180 @@
+package snapshot
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Stream cuts input that can be read only once, such as a pipe, into its
+// complete snapshots. Each is spooled to a temporary file that has no name, so
+// that what it takes is the size of two snapshots, not of the stream. Not safe
+// for concurrent use.
+type Stream struct {
+	in    *bufio.Reader
+	off   int64 // of the next byte of the stream
+	index int64
+
+	// spool[0] takes the snapshot being read, spool[1] holds the one returned.
+	spool [2]*os.File
+	tail  tail
+	err   error // what ended the stream
+}
+
+// NewStream returns a Stream over in. Close frees its temporary files.
+func NewStream(in io.Reader) *Stream {
+	return &Stream{in: bufio.NewReaderSize(in, blockSize)}
+}
+
+// Close frees the temporary files.
+func (s *Stream) Close() error {
+	var errs []error
+	for _, f := range s.spool {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// shifted is a file whose first byte stands at an offset of a stream.
+type shifted struct {
+	file *os.File
+	base int64
+}
+
+func (s shifted) ReadAt(p []byte, off int64) (int, error) { return s.file.ReadAt(p, off-s.base) }
+
+// Next returns the next complete snapshot, where it lay in the stream, and a
+// reader for its bytes at these offsets. Both stay valid until Next has
+// returned another one. At the end of the stream the error is [io.EOF].
+func (s *Stream) Next() (Located, io.ReaderAt, error) {
+	var out *bufio.Writer // nil outside a snapshot
+	var start int64
+	for s.err == nil {
+		lineStart := s.off
+		line, whole, err := s.readPart()
+		if err != nil {
+			return Located{}, nil, err
+		}
+		content, newline := bytes.CutSuffix(line, []byte{'\n'})
+		switch {
+		case whole && string(content) == HeaderLine:
+			if out, err = s.restart(out); err != nil {
+				return Located{}, nil, err
+			}
+			start = lineStart
+			s.tail.header = true
+		case whole && !newline && bytes.HasSuffix(content, []byte(HeaderLine)):
+			s.tail.header = true
+		}
+		if out != nil {
+			if _, err := out.Write(line); err != nil {
+				return Located{}, nil, spoolError(err)
+			}
+		}
+		end := out != nil && whole && string(content) == EndLine
+		if !whole {
+			if err := s.copyRest(out); err != nil {
+				return Located{}, nil, err
+			}
+		}
+		if !end {
+			continue
+		}
+		if err := out.Flush(); err != nil {
+			return Located{}, nil, spoolError(err)
+		}
+		s.index++
+		s.tail = tail{offset: s.off, newline: newline}
+		s.spool[0], s.spool[1] = s.spool[1], s.spool[0]
+		return Located{Index: s.index, Offset: start, Size: s.off - start, BodyEnd: lineStart},
+			shifted{s.spool[1], start}, nil
+	}
+	return Located{}, nil, s.err
+}
+
+// readPart reads a line with its newline, or the first part of one that is too
+// long for a marker.
+func (s *Stream) readPart() (part []byte, whole bool, err error) {
+	part, err = s.in.ReadSlice('\n')
+	s.off += int64(len(part))
+	switch {
+	case err == nil:
+		s.tail.newline = true
+		return part, true, nil
+	case errors.Is(err, bufio.ErrBufferFull):
+		return part, false, nil
+	case errors.Is(err, io.EOF):
+		s.err = io.EOF
+		if len(part) > 0 {
+			s.tail.newline = false
+		}
+		if s.off-s.tail.offset < headerSize {
+			s.tail.short = append(s.tail.short, part...)
+		}
+		return part, true, nil
+	}
+	return nil, false, fmt.Errorf("at byte %d: %w", s.off, err)
+}
+
+// copyRest passes the rest of a long line on to out, where that is not nil.
+func (s *Stream) copyRest(out *bufio.Writer) error {
+	for {
+		part, whole, err := s.readPart()
+		if err != nil {
+			return err
+		}
+		if out != nil {
+			if _, err := out.Write(part); err != nil {
+				return spoolError(err)
+			}
+		}
+		if whole {
+			return nil
+		}
+	}
+}
+
+// restart empties the spool file for a new snapshot.
+func (s *Stream) restart(out *bufio.Writer) (*bufio.Writer, error) {
+	f := s.spool[0]
+	if f == nil {
+		var err error
+		if f, err = os.CreateTemp("", ".ailee-spool-"); err != nil {
+			return nil, spoolError(err)
+		}
+		s.spool[0] = f
+		if err := os.Remove(f.Name()); err != nil {
+			return nil, spoolError(err)
+		}
+	}
+	if err := f.Truncate(0); err != nil {
+		return nil, spoolError(err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, spoolError(err)
+	}
+	if out == nil {
+		return bufio.NewWriterSize(f, blockSize), nil
+	}
+	out.Reset(f)
+	return out, nil
+}
+
+func spoolError(err error) error {
+	return fmt.Errorf("cannot spool the input to a temporary file: %w", err)
+}
+
+// TailFindings is [TailFindings] for a stream that has been read to its end.
+func (s *Stream) TailFindings() []Finding {
+	if s.off == 0 {
+		return nil
+	}
+	t := s.tail
+	t.size = s.off - t.offset
+	return t.findings()
+}

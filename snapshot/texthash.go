@@ -1,0 +1,89 @@
+package snapshot
+
+import (
+	"crypto/sha256"
+	"hash"
+)
+
+// textBlock is how much canonical text is handed to the hash at a time.
+const textBlock = 256 << 10
+
+// textBuffers go round between the goroutine that parses and the one that
+// hashes.
+const textBuffers = 4
+
+// textHash hashes text in a goroutine of its own, so that parsing goes on
+// meanwhile. Text that fits in one buffer is hashed without starting it.
+type textHash struct {
+	hash hash.Hash
+	free chan []byte // empty buffers
+	work chan []byte // full ones; nil until the first
+	done chan struct{}
+}
+
+func newTextHash() *textHash {
+	t := &textHash{hash: sha256.New(), free: make(chan []byte, textBuffers)}
+	for range textBuffers {
+		t.free <- nil
+	}
+	return t
+}
+
+// buffer returns an empty buffer.
+func (t *textHash) buffer() []byte {
+	b := <-t.free
+	if b == nil {
+		b = make([]byte, 0, textBlock+blockSize)
+	}
+	return b[:0]
+}
+
+// write takes b over, a buffer from buffer, and returns an empty one.
+func (t *textHash) write(b []byte) []byte {
+	if t.work == nil {
+		work, done := make(chan []byte, textBuffers), make(chan struct{})
+		t.work, t.done = work, done
+		go func() {
+			defer close(done)
+			for b := range work {
+				t.hash.Write(b)
+				t.release(b)
+			}
+		}()
+	}
+	t.work <- b
+	return t.buffer()
+}
+
+// sum takes the last buffer over, returns the digest and starts anew.
+func (t *textHash) sum(last []byte) (digest [sha256.Size]byte) {
+	t.join()
+	t.hash.Write(last)
+	t.hash.Sum(digest[:0])
+	t.reset(last)
+	return digest
+}
+
+// reset drops what was hashed and takes the last buffer over.
+func (t *textHash) reset(last []byte) {
+	t.join()
+	t.hash.Reset()
+	t.release(last)
+}
+
+// release returns a buffer, unless a very long line has made it grow.
+func (t *textHash) release(b []byte) {
+	if cap(b) > 2*(textBlock+blockSize) {
+		b = nil
+	}
+	t.free <- b
+}
+
+// join waits until the goroutine has hashed everything and ended.
+func (t *textHash) join() {
+	if t.work != nil {
+		close(t.work)
+		<-t.done
+		t.work, t.done = nil, nil
+	}
+}

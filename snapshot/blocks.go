@@ -9,7 +9,11 @@ import (
 
 // blockSize is how much is read at a time: small enough for the second-level
 // cache, large enough that the system call does not show.
-const blockSize = 256 << 10
+//
+// Reads start at a multiple of it in the file and go to a buffer that is aligned
+// as well: copying out of the page cache is up to five times slower where source
+// and target differ by a few bytes modulo the page size (AMD Zen 3, rep movsb).
+const blockSize = 64 << 10
 
 // ErrShrunk says that a file ended before the offset up to which it was seen to
 // reach when it was opened.
@@ -27,19 +31,22 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 	return fmt.Errorf("at byte %d: %w", off+int64(n), err)
 }
 
+// newLineBuffer returns a buffer for lineBlocks. Its second half takes what is read, its
+// first the start of a line that the block before cut off.
+func newLineBuffer() []byte { return make([]byte, 2*blockSize) }
+
 // lineBlocks reads the lines of a byte range in blocks of whole lines.
 type lineBlocks struct {
 	r        io.ReaderAt
-	off, end int64  // what is still to be read
-	block    []byte // the usual buffer
-	buf      []byte // the one in use: block, or a larger one while a line takes it
-	carry    []byte // the start of a line that the block before cut off, in buf
-	growing  bool   // growLine was just called
+	off, end int64 // what is still to be read
+	buf      []byte
+	carry    []byte // the start of a line that the block before cut off
+	long     []byte // a larger buffer with carry at its front, after growLine
 	maxLine  int
 }
 
 func newLineBlocks(r io.ReaderAt, off, end int64, buf []byte, maxLine int) lineBlocks {
-	return lineBlocks{r: r, off: off, end: end, block: buf, buf: buf, maxLine: maxLine}
+	return lineBlocks{r: r, off: off, end: end, buf: buf, maxLine: maxLine}
 }
 
 // next returns the next lines and the offset of the first. Every line ends in
@@ -47,45 +54,55 @@ func newLineBlocks(r io.ReaderAt, off, end int64, buf []byte, maxLine int) lineB
 // one line too long for the buffer: call skipLine or growLine next. The result
 // is valid until the next call; it is empty at the end of the range.
 func (b *lineBlocks) next() (lines []byte, off int64, long bool, err error) {
-	if !b.growing {
-		b.buf = b.block
+	off = b.off - int64(len(b.carry))
+	for {
+		if b.long == nil && len(b.carry) > blockSize {
+			return b.carry, off, true, nil
+		}
+		block, err := b.read()
+		if err != nil {
+			return nil, 0, false, err
+		}
+		if b.off == b.end {
+			b.carry = nil
+			return block, off, false, nil
+		}
+		last := bytes.LastIndexByte(block, '\n')
+		b.carry = block[last+1:]
+		if last >= 0 {
+			return block[:last+1], off, false, nil
+		}
 	}
-	b.growing = false
-	n := copy(b.buf, b.carry)
-	off = b.off - int64(n)
-	fresh := len(b.buf) - n
-	if int64(fresh) > b.end-b.off {
-		fresh = int(b.end - b.off)
+}
+
+// read returns the carry with the bytes that follow it in the file.
+func (b *lineBlocks) read() ([]byte, error) {
+	var block []byte
+	if b.long != nil {
+		block = b.long[:min(int64(len(b.long)), int64(len(b.carry))+b.end-b.off)]
+		b.long = nil
+	} else {
+		start := blockSize - len(b.carry)
+		copy(b.buf[start:], b.carry)
+		block = b.buf[start : blockSize+min(blockSize-b.off%blockSize, b.end-b.off)]
 	}
-	if err := readFull(b.r, b.buf[n:n+fresh], b.off); err != nil {
-		return nil, 0, false, err
+	fresh := block[len(b.carry):]
+	if err := readFull(b.r, fresh, b.off); err != nil {
+		return nil, err
 	}
-	b.off += int64(fresh)
-	block := b.buf[:n+fresh]
-	b.carry = nil
-	if b.off == b.end {
-		return block, off, false, nil
-	}
-	last := bytes.LastIndexByte(block, '\n')
-	if last < 0 {
-		b.carry = block
-		return block, off, true, nil
-	}
-	b.carry = block[last+1:]
-	return block[:last+1], off, false, nil
+	b.off += int64(len(fresh))
+	return block, nil
 }
 
 // growLine makes room for the long line that next just returned, and reports
 // whether the limit on line length allows it.
 func (b *lineBlocks) growLine() bool {
-	size := min(2*len(b.buf), b.maxLine)
-	if size <= len(b.buf) {
+	size := min(2*len(b.carry), b.maxLine)
+	if size <= len(b.carry) {
 		return false
 	}
-	grown := make([]byte, size)
-	b.carry = grown[:copy(grown, b.carry)]
-	b.buf = grown
-	b.growing = true
+	b.long = make([]byte, size)
+	b.carry = b.long[:copy(b.long, b.carry)]
 	return true
 }
 
@@ -95,7 +112,7 @@ func (b *lineBlocks) skipLine(tail int) ([]byte, error) {
 	last := append([]byte(nil), b.carry[max(0, len(b.carry)-tail):]...)
 	b.carry = nil
 	for b.off < b.end {
-		chunk := b.buf[:min(int64(len(b.buf)), b.end-b.off)]
+		chunk := b.buf[blockSize : blockSize+min(blockSize-b.off%blockSize, b.end-b.off)]
 		if err := readFull(b.r, chunk, b.off); err != nil {
 			return nil, err
 		}

@@ -3,9 +3,11 @@ package snapshot
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -103,9 +105,10 @@ type Checker struct {
 	// with it the length of a line (an eighth of it).
 	MaxMemory int64
 
-	in   []byte
-	hash *textHash
-	rec  record
+	in    []byte
+	again []byte // a second buffer, for reading a section again
+	hash  *textHash
+	rec   record
 }
 
 // NewChecker returns a Checker with the given limit in bytes, 0 for
@@ -114,30 +117,43 @@ func NewChecker(maxMemory int64) *Checker {
 	if maxMemory == 0 {
 		maxMemory = DefaultMaxMemory
 	}
-	return &Checker{MaxMemory: maxMemory, in: make([]byte, blockSize), hash: newTextHash()}
+	return &Checker{MaxMemory: maxMemory, in: newLineBuffer(), hash: newTextHash()}
 }
 
 // Check reads the snapshot at l and judges it. The error is the context's, one
 // from r, [ErrShrunk], a *[LineTooLongError] or a *[SectionTooLargeError]: what
 // the snapshot says, however wrong, is never an error.
 func (c *Checker) Check(ctx context.Context, r io.ReaderAt, l Located) (*Report, error) {
-	sv := survey{checker: c, report: &Report{Located: l}, section: noSection, straight: true}
-	sv.text = append(c.hash.buffer(), rootPreamble...)
-	if err := sv.run(ctx, r); err != nil {
+	sv := c.begin()
+	if err := sv.run(ctx, r, l); err != nil {
 		c.hash.reset(sv.text)
 		return nil, err
 	}
+	return sv.complete(ctx, r, l)
+}
+
+// begin starts the survey of a snapshot. The text it holds must be given back:
+// by complete, or to the hash.
+func (c *Checker) begin() *survey {
+	sv := &survey{checker: c, report: &Report{}, section: noSection, straight: true}
+	sv.text = append(c.hash.buffer(), rootPreamble...)
+	return sv
+}
+
+// complete computes the root and returns the report, once all lines were seen.
+func (sv *survey) complete(ctx context.Context, r io.ReaderAt, l Located) (*Report, error) {
 	sv.enter(noSection)
-	var digest [32]byte
+	var digest [sha256.Size]byte
 	if sv.straight {
-		digest = c.hash.sum(sv.text)
+		digest = sv.checker.hash.sum(sv.text)
 	} else {
-		c.hash.reset(sv.text)
+		sv.checker.hash.reset(sv.text)
 		var err error
-		if digest, err = c.replay(ctx, r, &sv); err != nil {
+		if digest, err = sv.checker.replay(ctx, r, sv); err != nil {
 			return nil, err
 		}
 	}
+	sv.report.Located = l
 	return sv.finish(hex.EncodeToString(digest[:])), nil
 }
 
@@ -162,15 +178,15 @@ type survey struct {
 
 	sections [sectionCount]sectionScan
 	section  Section // of the last record kept
-	lastKey  []byte  // its key, in text or in keyCopy
+	lastKey  []byte  // its key, in the block, in text or in keyCopy
 	keyCopy  []byte
 	text     []byte // canonical text not yet handed to the hash
 	straight bool   // the text so far is what the root covers
 }
 
-func (sv *survey) run(ctx context.Context, r io.ReaderAt) error {
-	c, l := sv.checker, sv.report.Located
-	blocks := newLineBlocks(r, l.Offset+headerSize, l.BodyEnd, c.in, c.maxLine())
+// run takes the lines of a snapshot whose place is known.
+func (sv *survey) run(ctx context.Context, r io.ReaderAt, l Located) error {
+	blocks := newLineBlocks(r, l.Offset+headerSize, l.BodyEnd, sv.checker.in, sv.checker.maxLine())
 	for {
 		lines, off, long, err := blocks.next()
 		if err != nil {
@@ -179,26 +195,28 @@ func (sv *survey) run(ctx context.Context, r io.ReaderAt) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if long {
-			if err := sv.longLine(&blocks, lines, off); err != nil {
-				return err
-			}
-			continue
-		}
-		if len(lines) == 0 {
+		switch {
+		case long:
+			err = sv.longLine(&blocks, lines, off)
+		case len(lines) == 0:
 			return nil
+		default:
+			sv.block(lines, off)
 		}
-		sv.block(lines, off)
-		if len(sv.text) >= textBlock {
-			sv.flush()
+		if err != nil {
+			return err
 		}
 	}
 }
 
-// flush hands the text over, or drops it when it will not be needed.
-func (sv *survey) flush() {
+// keepKey saves the last key from the end of its block.
+func (sv *survey) keepKey() {
 	sv.keyCopy = append(sv.keyCopy[:0], sv.lastKey...)
 	sv.lastKey = sv.keyCopy
+}
+
+// flush hands the text over, or drops it when it will not be needed.
+func (sv *survey) flush() {
 	if sv.straight {
 		sv.text = sv.checker.hash.write(sv.text)
 	} else {
@@ -206,44 +224,73 @@ func (sv *survey) flush() {
 	}
 }
 
-// block takes the lines of one block.
-func (sv *survey) block(lines []byte, off int64) {
+// block takes the lines of one block, up to a marker line where there is one. It
+// returns how many bytes it took, the marker line included.
+func (sv *survey) block(lines []byte, off int64) (taken int, marker string) {
 	unescaped := bytes.IndexByte(lines, '\\') < 0
-	for len(lines) > 0 {
-		size := bytes.IndexByte(lines, '\n')
-		line, rest := lines, []byte(nil)
-		if size >= 0 {
-			line, rest = lines[:size], lines[size+1:]
+	for taken < len(lines) {
+		if sv.section != noSection {
+			taken += sv.plainLines(lines[taken:], off+int64(taken), unescaped)
 		}
-		next := off + int64(len(lines)-len(rest))
-		if sv.section == noSection || !sv.plainLine(line, off, next, unescaped) {
-			sv.anyLine(line, off, next, false)
+		line, _, newline := bytes.Cut(lines[taken:], []byte{'\n'})
+		at := off + int64(taken)
+		taken += len(line)
+		if newline {
+			taken++
 		}
-		lines, off = rest, next
+		switch string(line) {
+		case HeaderLine:
+			return taken, HeaderLine
+		case EndLine:
+			return taken, EndLine
+		}
+		sv.anyLine(line, at, off+int64(taken), false)
 	}
+	sv.keepKey()
+	if len(sv.text) >= textBlock {
+		sv.flush()
+	}
+	return taken, ""
 }
 
-// plainLine takes a record of the current section that is written as a node
-// writes it, and reports false for any other line.
-func (sv *survey) plainLine(line []byte, off, next int64, unescaped bool) bool {
-	l := &layouts[sv.section]
-	if len(line) < len(l.start) || string(line[:len(l.start)]) != l.start {
-		return false
+// plainLines takes the records of the current section that are written as a node
+// writes them, up to the first line that is anything else, and returns their
+// size. This is where nearly all the time goes that is not spent hashing.
+func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int) {
+	l, s := &layouts[sv.section], &sv.sections[sv.section]
+	text, lastKey, before := sv.text, sv.lastKey, len(sv.text)
+	text = slices.Grow(text, len(lines)+plainSlack)
+	for {
+		rest := lines[taken:]
+		n := bytes.IndexByte(rest, '\n')
+		if n < len(l.start) || len(rest) < n+plainSlack || !l.startsPlain(rest) {
+			break
+		}
+		if !unescaped && bytes.IndexByte(rest[:n], '\\') >= 0 {
+			break
+		}
+		longer, keyLen, ok := appendPlain(text, rest, n, l)
+		if !ok {
+			break
+		}
+		text = longer
+		key := rest[len(l.start) : len(l.start)+keyLen]
+		if order := bytes.Compare(lastKey, key); order >= 0 {
+			sv.disorder(s, order, off+int64(taken))
+		}
+		lastKey = key
+		if sv.section == PegOuts {
+			sv.report.pegOuts.add(lastQuoted(rest[:n]))
+		}
+		s.kept++
+		taken += n + 1
 	}
-	if !unescaped && bytes.IndexByte(line, '\\') >= 0 {
-		return false
+	if taken > 0 {
+		sv.text, sv.lastKey = text, lastKey
+		s.end = off + int64(taken)
+		s.textBytes += int64(len(text) - before)
 	}
-	start := len(sv.text)
-	text, keyLen, ok := appendPlain(sv.text, line, l)
-	if !ok {
-		return false
-	}
-	sv.text = text
-	if sv.section == PegOuts {
-		sv.report.pegOuts.add(lastQuoted(line))
-	}
-	sv.kept(start, keyLen, off, next)
-	return true
+	return taken
 }
 
 // lastQuoted returns the last quoted string of a plain line.
@@ -261,10 +308,10 @@ func (p *pegOutSummary) add(hash []byte) {
 	}
 }
 
-// kept accounts for the record whose canonical text starts at start of sv.text.
-func (sv *survey) kept(start, keyLen int, off, next int64) {
+// kept accounts for a record whose canonical text has the given length. The key
+// must stay as it is until the end of the block.
+func (sv *survey) kept(key []byte, text int, off, next int64) {
 	s := &sv.sections[sv.section]
-	key := canonicalKey(sv.text[start:], sv.section, keyLen)
 	if s.kept == 0 {
 		s.first = off
 	} else if order := bytes.Compare(sv.lastKey, key); order >= 0 {
@@ -272,7 +319,7 @@ func (sv *survey) kept(start, keyLen int, off, next int64) {
 	}
 	s.kept++
 	s.end = next
-	s.textBytes += int64(len(sv.text) - start)
+	s.textBytes += int64(text)
 	sv.lastKey = key
 }
 
@@ -316,7 +363,7 @@ func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
 		if s == PegOuts {
 			sv.report.pegOuts.add(rec.str(3))
 		}
-		sv.kept(start, rec.ends[0], off, next)
+		sv.kept(canonicalKey(sv.text[start:], s, rec.ends[0]), len(sv.text)-start, off, next)
 		return true
 	}
 	switch s := sectionOfCountTag(tag); {
@@ -402,6 +449,7 @@ func (sv *survey) longLine(blocks *lineBlocks, start []byte, off int64) error {
 	if f.failed || !sv.anyLine(start, off, next, true) {
 		return &LineTooLongError{Offset: off, Limit: len(start)}
 	}
+	sv.keepKey()
 	sv.flush()
 	last, err := blocks.skipLine(len(HeaderLine))
 	if err != nil {

@@ -34,8 +34,8 @@ const (
 	endPrefix  = "END_"
 	version    = " v1"
 	// What classify may look at before and behind the word.
-	marginBefore = 1 + len(EndLine)
-	marginBehind = len(HeaderLine) + 1
+	marginBefore = int64(1 + len(EndLine))
+	marginBehind = int64(len(HeaderLine) + 1)
 )
 
 // markersIn appends the markers whose word starts in [lo, hi) to dst. window
@@ -84,34 +84,46 @@ func lineEnd(rest []byte, off, size int64) (next int64, ok bool) {
 	return off + 1, len(rest) > 0 && rest[0] == '\n'
 }
 
-// window reads the bytes of [lo, hi) with the margins into buf.
-func window(r io.ReaderAt, buf []byte, lo, hi, size int64) (win []byte, base int64, err error) {
-	base = max(0, lo-int64(marginBefore))
-	win = buf[:min(size, hi+int64(marginBehind))-base]
-	return win, base, readFull(r, win, base)
-}
-
-const windowSize = blockSize + marginBefore + marginBehind
+// Markers are looked for in aligned blocks, for the reason that blockSize gives,
+// with a margin of the block beside.
+const windowMargin = 64
 
 // markersForward yields the markers of [from, size) in file order. from must be
 // at the start of a line.
 func markersForward(r io.ReaderAt, from, size int64) iter.Seq2[marker, error] {
+	return markersBetween(r, from, size, size)
+}
+
+// markersBetween yields the markers whose word starts in [from, to) in the first
+// size bytes of r. Where from is in the middle of a line, it may take the rest
+// of that line for one.
+func markersBetween(r io.ReaderAt, from, to, size int64) iter.Seq2[marker, error] {
 	return func(yield func(marker, error) bool) {
-		buf := make([]byte, windowSize)
+		buf := make([]byte, windowMargin+blockSize)
 		var found []marker
-		for lo := from; lo < size; lo += blockSize {
-			hi := min(lo+blockSize, size)
-			win, base, err := window(r, buf, lo, hi, size)
-			if err != nil {
+		kept := 0 // bytes of the block before, in front of the block
+		for lo, todo := from, from; todo < to; {
+			hi := min(lo-lo%blockSize+blockSize, size)
+			block := buf[windowMargin : windowMargin+hi-lo]
+			if err := readFull(r, block, lo); err != nil {
 				yield(marker{}, err)
 				return
 			}
-			found = markersIn(found[:0], win, base, lo, hi, size)
+			// What is too close to the end to be told waits for the next block.
+			until := hi
+			if hi < size {
+				until = max(todo, hi-marginBehind)
+			}
+			window := buf[windowMargin-kept : windowMargin+len(block)]
+			found = markersIn(found[:0], window, lo-int64(kept), todo, min(until, to), size)
 			for _, m := range found {
 				if !yield(m, nil) {
 					return
 				}
 			}
+			keep := min(windowMargin, len(window))
+			copy(buf[windowMargin-keep:], window[len(window)-keep:])
+			kept, lo, todo = keep, hi, until
 		}
 	}
 }
@@ -119,21 +131,30 @@ func markersForward(r io.ReaderAt, from, size int64) iter.Seq2[marker, error] {
 // markersBackward yields the markers from the end of the file on.
 func markersBackward(r io.ReaderAt, size int64) iter.Seq2[marker, error] {
 	return func(yield func(marker, error) bool) {
-		buf := make([]byte, windowSize)
+		buf := make([]byte, blockSize+windowMargin)
 		var found []marker
-		for hi := size; hi > 0; hi -= blockSize {
-			lo := max(0, hi-blockSize)
-			win, base, err := window(r, buf, lo, hi, size)
-			if err != nil {
+		kept := 0 // bytes of the block behind, behind the block
+		for hi, todo := size, size; todo > 0; {
+			lo := (hi - 1) - (hi-1)%blockSize
+			// The block behind starts where this one ends.
+			n := int(hi - lo)
+			copy(buf[n:], buf[:kept])
+			if err := readFull(r, buf[:n], lo); err != nil {
 				yield(marker{}, err)
 				return
 			}
-			found = markersIn(found[:0], win, base, lo, hi, size)
+			// What is too close to the start to be told waits for the next block.
+			from := int64(0)
+			if lo > 0 {
+				from = min(todo, lo+marginBefore)
+			}
+			found = markersIn(found[:0], buf[:n+kept], lo, from, todo, size)
 			for _, m := range slices.Backward(found) {
 				if !yield(m, nil) {
 					return
 				}
 			}
+			kept, hi, todo = min(windowMargin, n+kept), lo, from
 		}
 	}
 }

@@ -103,7 +103,10 @@ func (c *Checker) sectionText(ctx context.Context, r io.ReaderAt, s Section, sca
 // records calls visit with every record of section s, noSection for any, among
 // the lines in [off, end). The record is valid during the call.
 func (c *Checker) records(ctx context.Context, r io.ReaderAt, off, end int64, s Section, visit func(*record) error) error {
-	blocks := newLineBlocks(r, off, end, c.in, c.maxLine())
+	if c.again == nil {
+		c.again = newLineBuffer()
+	}
+	blocks := newLineBlocks(r, off, end, c.again, c.maxLine())
 	for {
 		lines, off, long, err := blocks.next()
 		if err != nil {

@@ -6,7 +6,11 @@ import (
 )
 
 // textBlock is how much canonical text is handed to the hash at a time.
-const textBlock = 256 << 10
+const textBlock = 128 << 10
+
+// textBufferSize has room for a whole block of lines behind text that was just
+// not enough to be handed over.
+const textBufferSize = textBlock + 2*blockSize + plainSlack
 
 // textBuffers go round between the goroutine that parses and the one that
 // hashes.
@@ -15,10 +19,12 @@ const textBuffers = 4
 // textHash hashes text in a goroutine of its own, so that parsing goes on
 // meanwhile. Text that fits in one buffer is hashed without starting it.
 type textHash struct {
-	hash hash.Hash
-	free chan []byte // empty buffers
-	work chan []byte // full ones; nil until the first
-	done chan struct{}
+	hash   hash.Hash
+	inline int64       // how much to hash without a goroutine, in bytes
+	hashed int64       // how much was
+	free   chan []byte // empty buffers
+	work   chan []byte // full ones; nil until the first
+	done   chan struct{}
 }
 
 func newTextHash() *textHash {
@@ -33,13 +39,18 @@ func newTextHash() *textHash {
 func (t *textHash) buffer() []byte {
 	b := <-t.free
 	if b == nil {
-		b = make([]byte, 0, textBlock+blockSize)
+		b = make([]byte, 0, textBufferSize)
 	}
 	return b[:0]
 }
 
 // write takes b over, a buffer from buffer, and returns an empty one.
 func (t *textHash) write(b []byte) []byte {
+	if t.hashed < t.inline {
+		t.hashed += int64(len(b))
+		t.hash.Write(b)
+		return b[:0]
+	}
 	if t.work == nil {
 		work, done := make(chan []byte, textBuffers), make(chan struct{})
 		t.work, t.done = work, done
@@ -68,12 +79,13 @@ func (t *textHash) sum(last []byte) (digest [sha256.Size]byte) {
 func (t *textHash) reset(last []byte) {
 	t.join()
 	t.hash.Reset()
+	t.hashed = 0
 	t.release(last)
 }
 
 // release returns a buffer, unless a very long line has made it grow.
 func (t *textHash) release(b []byte) {
-	if cap(b) > 2*(textBlock+blockSize) {
+	if cap(b) > 2*textBufferSize {
 		b = nil
 	}
 	t.free <- b

@@ -37,32 +37,33 @@ func (v *verifier) all(ctx context.Context) error {
 	return rows.finish(v.worthSaying(append(rows.stray.findings(), outside...)), err)
 }
 
-// job is one snapshot on its way through the workers. It keeps its place in the
-// queue, so that the rows come in file order however the workers run.
-type job struct {
-	located snapshot.Located
-	report  *snapshot.Report
-	err     error
-	done    chan struct{}
+// chunkSize is how much of a file one worker takes at a time.
+const chunkSize = 8 << 20
+
+// chunk is a part of the file on its way through the workers. It keeps its place
+// in the queue, so that the rows come in file order however the workers run.
+type chunk struct {
+	from, to int64
+	reports  chan *snapshot.Report // closed when the chunk is done
 }
+
+// reportsAhead is how many reports a worker may be ahead of the printer.
+const reportsAhead = 256
 
 // allOfFile verifies on all cores.
 func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
-	r := v.in.Section()
+	r, size := v.in.Section(), v.in.Size
 	workers := runtime.GOMAXPROCS(0)
-	queue, work := make(chan *job, 16*workers), make(chan *job, 16*workers)
+	queue, work := make(chan chunk, workers), make(chan chunk)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(queue)
 		defer close(work)
-		for l, err := range snapshot.Forward(r, v.in.Size) {
-			if err != nil {
-				return err
-			}
-			j := &job{located: l, done: make(chan struct{})}
-			for _, to := range []chan *job{queue, work} {
+		for from := int64(0); from < size; from += chunkSize {
+			part := chunk{from: from, to: min(from+chunkSize, size), reports: make(chan *snapshot.Report, reportsAhead)}
+			for _, to := range []chan chunk{queue, work} {
 				select {
-				case to <- j:
+				case to <- part:
 				case <-ctx.Done():
 					return ctx.Err()
 				}
@@ -73,24 +74,26 @@ func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.
 	for range workers {
 		checker := snapshot.NewChecker(v.MaxMemory / int64(workers))
 		group.Go(func() error {
-			for j := range work {
-				j.report, j.err = checker.Check(ctx, r, j.located)
-				close(j.done)
+			for part := range work {
+				err := checker.CheckRange(ctx, r, part.from, part.to, size, func(report *snapshot.Report) error {
+					select {
+					case part.reports <- report:
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				})
+				if err != nil {
+					return err
+				}
+				close(part.reports)
 			}
 			return nil
 		})
 	}
 	group.Go(func() error {
-		for j := range queue {
-			select {
-			case <-j.done:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if j.err != nil {
-				return j.err
-			}
-			if err := rows.add(ctx, r, j.report); err != nil {
+		for part := range queue {
+			if err := rows.addAll(ctx, r, part.reports); err != nil {
 				return err
 			}
 		}
@@ -99,7 +102,24 @@ func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return snapshot.TailFindings(r, rows.stray.end, v.in.Size)
+	return snapshot.TailFindings(r, rows.stray.end, size)
+}
+
+// addAll prints the reports of one chunk.
+func (p *rowPrinter) addAll(ctx context.Context, r io.ReaderAt, reports <-chan *snapshot.Report) error {
+	for {
+		select {
+		case report, more := <-reports:
+			if !more {
+				return nil
+			}
+			if err := p.add(ctx, r, report); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (v *verifier) allOfStream(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
@@ -154,6 +174,7 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	}
 	found := p.v.worthSaying(report.Findings)
 	p.count++
+	report.Index = p.count
 	if p.v.passed(of, found) {
 		p.newest = of.Located
 	} else {

@@ -1,0 +1,98 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// plainSlack is how many bytes behind a line appendPlain may read, and behind
+// its text it may write: short fields are copied in one piece of fixed size.
+const plainSlack = 32
+
+// startsPlain tells whether the line begins as a node writes the section's
+// records. It has at least eight bytes.
+func (l *layout) startsPlain(line []byte) bool {
+	return binary.LittleEndian.Uint64(line)&l.startMask == l.startWord && line[len(l.start)-1] == '"'
+}
+
+// appendPlain appends the canonical text of the record line lines[:n], if it is
+// written just as a node writes it: one space between fields, every string
+// quoted and free of backslashes, every number in plain decimal with nothing
+// behind the last. Nearly every line is, and its canonical text is then the
+// line's own bytes with quotes and spaces replaced. It reports the length of the
+// first field, and false for anything that takes the full rules, [record.parse].
+//
+// lines[:n] starts with the layout's start and holds no newline and no
+// backslash. lines goes on for plainSlack bytes, and dst has room for n and
+// plainSlack bytes.
+func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, ok bool) {
+	line := lines[:n]
+	text = dst[:cap(dst)]
+	j := len(dst)
+	*(*[16]byte)(text[j:]) = l.textBytes
+	j += len(l.text)
+	i := len(l.start) - 1 // at the first quote
+	for k, kind := range l.fields {
+		if k > 0 {
+			if i >= n || line[i] != ' ' {
+				return dst, 0, false
+			}
+			i++
+			text[j] = ':'
+			j++
+		}
+		if kind == fieldString {
+			if i >= n || line[i] != '"' {
+				return dst, 0, false
+			}
+			i++
+			size := bytes.IndexByte(line[i:], '"')
+			if size < 0 {
+				return dst, 0, false
+			}
+			if k == 0 {
+				keyLen = size
+			}
+			j += copy(text[j:], line[i:i+size])
+			i += size + 1
+			continue
+		}
+		size := digits(lines[i:])
+		first := lines[i]
+		if size == 0 || size > plainDigits[kind] || (first == '0' && size > 1) || (kind == fieldBool && first > '1') {
+			return dst, 0, false
+		}
+		*(*[24]byte)(text[j:]) = [24]byte(lines[i:])
+		i += size
+		j += size
+	}
+	if i != n {
+		return dst, 0, false
+	}
+	text[j] = '\n'
+	return text[:j+1], keyLen, true
+}
+
+// plainDigits is how many digits a number of each kind may have without a look
+// at its range.
+var plainDigits = [...]int{fieldU64: 19, fieldU32: 9, fieldI32: 9, fieldBool: 1}
+
+// digits returns how many decimal digits b, of at least 24 bytes, starts with; 24
+// stands for that and more.
+func digits(b []byte) int {
+	for i := 0; i < 24; i += 8 {
+		if other := notDigits(binary.LittleEndian.Uint64(b[i:])); other != 0 {
+			return i + bits.TrailingZeros64(other)/8
+		}
+	}
+	return 24
+}
+
+// notDigits marks the bytes of word that are no decimal digit with their high
+// bit. A byte behind one may be marked too; the lowest mark is right.
+func notDigits(word uint64) uint64 {
+	const everyByte = 0x0101010101010101
+	word ^= everyByte * '0'
+	return (word + everyByte*(0x80-10) | word) & (everyByte * 0x80)
+}

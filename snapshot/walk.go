@@ -1,0 +1,146 @@
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"io"
+)
+
+// inlineHash is how much of a snapshot CheckRange hashes in the goroutine that
+// parses it. Where several ranges are checked at once all cores are busy anyway,
+// and the text is best hashed while it is in the cache.
+const inlineHash = 16 << 20
+
+// CheckRange checks every complete snapshot whose header line starts in [from,
+// to) of the first size bytes of r, in file order, and passes its report, with
+// Index 0, to emit. The bytes are read once. Ranges that cover the file, checked
+// in any order, together see each snapshot once. The errors are those of
+// [Checker.Check], and whatever emit returns.
+func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size int64, emit func(*Report) error) error {
+	start, err := firstHeader(r, from, to, size)
+	if err != nil || start < 0 {
+		return err
+	}
+	c.hash.inline = inlineHash
+	defer func() { c.hash.inline = 0 }()
+	w := walk{checker: c, ctx: ctx, r: r, to: to, emit: emit}
+	w.blocks = newLineBlocks(r, start, size, c.in, c.maxLine())
+	err = w.run()
+	if w.survey != nil {
+		c.hash.reset(w.survey.text)
+	}
+	return err
+}
+
+// firstHeader returns the offset of the first header line in [from, to), -1 when
+// there is none.
+func firstHeader(r io.ReaderAt, from, to, size int64) (int64, error) {
+	// With the byte before, a line that from cuts is not taken for a whole one.
+	for m, err := range markersBetween(r, max(0, from-1), to, size) {
+		if err != nil {
+			return -1, err
+		}
+		if m.kind == headerMarker && m.off >= from {
+			return m.off, nil
+		}
+	}
+	return -1, nil
+}
+
+// walk goes through consecutive snapshots.
+type walk struct {
+	checker *Checker
+	ctx     context.Context
+	r       io.ReaderAt
+	to      int64
+	emit    func(*Report) error
+	blocks  lineBlocks
+
+	survey *survey // of the snapshot being read; nil outside of one
+	start  int64   // where it starts
+}
+
+func (w *walk) run() error {
+	for {
+		lines, off, long, err := w.blocks.next()
+		if err != nil {
+			return err
+		}
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		if long {
+			if w.survey != nil {
+				err = w.survey.longLine(&w.blocks, lines, off)
+			} else {
+				_, err = w.blocks.skipLine(0)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if len(lines) == 0 {
+			return nil
+		}
+		for len(lines) > 0 {
+			n, done, err := w.step(lines, off)
+			if err != nil || done {
+				return err
+			}
+			lines = lines[n:]
+			off += int64(n)
+		}
+	}
+}
+
+// step takes lines up to the next marker line, and reports whether the range is
+// done.
+func (w *walk) step(lines []byte, off int64) (taken int, done bool, err error) {
+	var marker string
+	if w.survey != nil {
+		taken, marker = w.survey.block(lines, off)
+	} else {
+		taken, marker = skipToHeader(lines)
+	}
+	next := off + int64(taken)
+	switch marker {
+	case HeaderLine:
+		start := next - headerSize
+		if start >= w.to {
+			return taken, true, nil
+		}
+		if w.survey != nil {
+			w.checker.hash.reset(w.survey.text)
+		}
+		w.survey, w.start = w.checker.begin(), start
+	case EndLine:
+		l := Located{Offset: w.start, Size: next - w.start, BodyEnd: next - int64(len(EndLine))}
+		if lines[taken-1] == '\n' {
+			l.BodyEnd--
+		}
+		sv := w.survey
+		w.survey = nil
+		report, err := sv.complete(w.ctx, w.r, l)
+		if err != nil {
+			return taken, false, err
+		}
+		return taken, false, w.emit(report)
+	}
+	return taken, false, nil
+}
+
+// skipToHeader passes over lines outside any snapshot, up to a header line.
+func skipToHeader(lines []byte) (taken int, marker string) {
+	for taken < len(lines) {
+		line, _, newline := bytes.Cut(lines[taken:], []byte{'\n'})
+		taken += len(line)
+		if newline {
+			taken++
+		}
+		if newline && string(line) == HeaderLine {
+			return taken, HeaderLine
+		}
+	}
+	return taken, ""
+}

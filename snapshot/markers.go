@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"io"
 	"iter"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 )
 
 type markerKind uint8
@@ -84,25 +87,23 @@ func lineEnd(rest []byte, off, size int64) (next int64, ok bool) {
 	return off + 1, len(rest) > 0 && rest[0] == '\n'
 }
 
-// Markers are looked for in aligned blocks, for the reason that blockSize gives,
-// with a margin of the block beside.
+// windowMargin is what is kept of the block before while markers are looked for
+// in the next, and keeps the blocks aligned, for the reason that blockSize gives.
 const windowMargin = 64
 
-// markersForward yields the markers of [from, size) in file order. from must be
-// at the start of a line.
+// markersForward yields the markers of [from, size) in file order.
 func markersForward(r io.ReaderAt, from, size int64) iter.Seq2[marker, error] {
 	return markersBetween(r, from, size, size)
 }
 
 // markersBetween yields the markers whose word starts in [from, to) in the first
-// size bytes of r. Where from is in the middle of a line, it may take the rest
-// of that line for one.
+// size bytes of r, in file order.
 func markersBetween(r io.ReaderAt, from, to, size int64) iter.Seq2[marker, error] {
 	return func(yield func(marker, error) bool) {
 		buf := make([]byte, windowMargin+blockSize)
 		var found []marker
 		kept := 0 // bytes of the block before, in front of the block
-		for lo, todo := from, from; todo < to; {
+		for lo, todo := max(0, from-marginBefore), from; todo < to; {
 			hi := min(lo-lo%blockSize+blockSize, size)
 			block := buf[windowMargin : windowMargin+hi-lo]
 			if err := readFull(r, block, lo); err != nil {
@@ -128,33 +129,52 @@ func markersBetween(r io.ReaderAt, from, to, size int64) iter.Seq2[marker, error
 	}
 }
 
+// maxStripe is how much markersBackward looks through at a time, on all cores,
+// once it has found that the snapshots are large.
+const maxStripe = 4 << 20
+
 // markersBackward yields the markers from the end of the file on.
 func markersBackward(r io.ReaderAt, size int64) iter.Seq2[marker, error] {
 	return func(yield func(marker, error) bool) {
-		buf := make([]byte, blockSize+windowMargin)
-		var found []marker
-		kept := 0 // bytes of the block behind, behind the block
-		for hi, todo := size, size; todo > 0; {
-			lo := (hi - 1) - (hi-1)%blockSize
-			// The block behind starts where this one ends.
-			n := int(hi - lo)
-			copy(buf[n:], buf[:kept])
-			if err := readFull(r, buf[:n], lo); err != nil {
+		stripe := int64(blockSize)
+		for to := size; to > 0; {
+			from := max(0, to-stripe)
+			parts := 1
+			if stripe == maxStripe {
+				parts = runtime.GOMAXPROCS(0)
+			}
+			found, err := markersOfStripe(r, from, to, size, parts)
+			if err != nil {
 				yield(marker{}, err)
 				return
 			}
-			// What is too close to the start to be told waits for the next block.
-			from := int64(0)
-			if lo > 0 {
-				from = min(todo, lo+marginBefore)
-			}
-			found = markersIn(found[:0], buf[:n+kept], lo, from, todo, size)
 			for _, m := range slices.Backward(found) {
 				if !yield(m, nil) {
 					return
 				}
 			}
-			kept, hi, todo = min(windowMargin, n+kept), lo, from
+			to, stripe = from, min(2*stripe, maxStripe)
 		}
 	}
+}
+
+// markersOfStripe returns the markers of [from, to), looked for in parts at once.
+func markersOfStripe(r io.ReaderAt, from, to, size int64, parts int) ([]marker, error) {
+	found := make([][]marker, parts)
+	var group errgroup.Group
+	part := (to - from + int64(parts) - 1) / int64(parts)
+	for i := range parts {
+		start := from + int64(i)*part
+		group.Go(func() error {
+			for m, err := range markersBetween(r, start, min(start+part, to), size) {
+				if err != nil {
+					return err
+				}
+				found[i] = append(found[i], m)
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return slices.Concat(found...), err
 }

@@ -35,12 +35,11 @@ func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size 
 // firstHeader returns the offset of the first header line in [from, to), -1 when
 // there is none.
 func firstHeader(r io.ReaderAt, from, to, size int64) (int64, error) {
-	// With the byte before, a line that from cuts is not taken for a whole one.
-	for m, err := range markersBetween(r, max(0, from-1), to, size) {
+	for m, err := range markersBetween(r, from, to, size) {
 		if err != nil {
 			return -1, err
 		}
-		if m.kind == headerMarker && m.off >= from {
+		if m.kind == headerMarker {
 			return m.off, nil
 		}
 	}

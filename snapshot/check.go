@@ -27,13 +27,16 @@ type Report struct {
 	Findings      []Finding
 
 	pegOuts pegOutSummary
+	spans   [sectionCount]span
 }
+
+// span is where the records of a section lie, with whatever is between them.
+type span struct{ first, end int64 }
 
 // pegOutSummary is enough to judge the peg-outs without holding them.
 type pegOutSummary struct {
-	first, end int64  // where their lines are
-	hash       []byte // the anchor hash of the first
-	differ     bool   // another one has a different hash
+	hash   []byte // the anchor hash of the first
+	differ bool   // another one has a different hash
 }
 
 // Verdict is the outcome of the nodes' check.
@@ -159,14 +162,14 @@ func (sv *survey) complete(ctx context.Context, r io.ReaderAt, l Located) (*Repo
 
 // sectionScan is what the survey knows of one section.
 type sectionScan struct {
-	declared   uint64 // by the last count line
-	counted    bool   // there is a count line
-	kept       uint64
-	opened     uint64 // the count that went into the text when the section was opened
-	textBytes  int64  // length of the canonical text of its records
-	first, end int64  // from the first record's line to behind the last's
-	lastKey    []byte // of the last record, while another section is current
-	unsorted   bool
+	declared  uint64 // by the last count line
+	counted   bool   // there is a count line
+	kept      uint64
+	opened    uint64 // the count that went into the text when the section was opened
+	textBytes int64  // length of the canonical text of its records
+	span             // from the first record's line to behind the last's
+	lastKey   []byte // of the last record, while another section is current
+	unsorted  bool
 }
 
 // survey is the one pass over a snapshot that always happens. It writes the
@@ -467,7 +470,7 @@ func (sv *survey) finish(root string) *Report {
 	r.Root = root
 	for i := range sv.sections {
 		s := &sv.sections[i]
-		r.Counts[i] = s.kept
+		r.Counts[i], r.spans[i] = s.kept, s.span
 		name := Section(i).String()
 		switch {
 		case !s.counted:
@@ -477,7 +480,6 @@ func (sv *survey) finish(root string) *Report {
 				Declared: s.declared, Kept: s.kept})
 		}
 	}
-	r.pegOuts.first, r.pegOuts.end = sv.sections[PegOuts].first, sv.sections[PegOuts].end
 	r.AnchorVerdict = judgeAnchor(root, r.Anchor)
 	if r.Anchor != nil && !r.Anchor.Bound() {
 		sv.found = append(sv.found, Finding{Kind: UnboundPayload, Offset: r.Offset, Count: 1})

@@ -16,10 +16,12 @@ const headerSize = int64(len(HeaderLine) + 1)
 // Located is where a complete snapshot lies in its file: [Offset, Offset+Size),
 // from the header line to the end line, its newline included where there is one.
 type Located struct {
-	Index   int64 // 1 is the oldest complete snapshot of the file; 0: not known
+	Index   int64 // 1 is the oldest one of the file; 0: not known
 	Offset  int64
 	Size    int64
 	BodyEnd int64 // where the end line starts
+	// Hidden is set by [Scan] on a snapshot that no node can see.
+	Hidden bool
 }
 
 // End returns the offset behind the snapshot.
@@ -32,21 +34,9 @@ func (l Located) Newline() bool { return l.End()-l.BodyEnd > int64(len(EndLine))
 // oldest first, numbered from 1. The iteration ends after an error.
 func Forward(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 	return func(yield func(Located, error) bool) {
-		start, index := int64(-1), int64(0)
-		for m, err := range markersForward(r, 0, size) {
-			switch {
-			case err != nil:
-				yield(Located{}, err)
+		for l, err := range Scan(r, size) {
+			if !l.Hidden && !yield(l, err) {
 				return
-			case m.kind == headerMarker:
-				start = m.off
-			case m.kind == endMarker && start >= 0:
-				index++
-				l := Located{Index: index, Offset: start, Size: m.next - start, BodyEnd: m.off}
-				start = -1
-				if !yield(l, nil) {
-					return
-				}
 			}
 		}
 	}

@@ -16,7 +16,7 @@ func (c *Checker) PegOutProblems(ctx context.Context, r io.ReaderAt, rep *Report
 	if !rep.pegOutsDiffer() {
 		return nil
 	}
-	return c.records(ctx, r, rep.pegOuts.first, rep.pegOuts.end, PegOuts, func(rec *record) error {
+	return c.Records(ctx, r, rep, PegOuts, func(rec Record) error {
 		hash := rec.str(3)
 		if len(hash) > 0 && string(hash) == rep.Anchor.Hash {
 			return nil

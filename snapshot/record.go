@@ -90,28 +90,31 @@ func canonicalKey(line []byte, s Section, keyLen int) []byte {
 	return line[start : start+keyLen]
 }
 
-// addTo appends the record to the state's section.
-func (r *record) addTo(st *State) {
+// Record is one record of a snapshot. It is valid during the call that it is
+// passed to.
+type Record struct{ *record }
+
+// Value returns a copy: a [Balance], [Escrow], [PegIn], [PegOut] or [Task].
+func (r Record) Value() any {
 	s := func(i int) string { return string(r.str(i)) }
 	n := &r.numbers
 	switch r.section {
 	case Balances:
-		st.Ledger.Balances = append(st.Ledger.Balances, Balance{PeerID: s(0), Balance: n[0]})
+		return Balance{PeerID: s(0), Balance: n[0]}
 	case Escrows:
-		st.Ledger.Escrows = append(st.Ledger.Escrows, Escrow{
-			TaskID: s(0), ClientPeerID: s(1), Amount: n[0], Locked: n[1] != 0, CreatedAt: n[2]})
+		return Escrow{TaskID: s(0), ClientPeerID: s(1), Amount: n[0], Locked: n[1] != 0, CreatedAt: n[2]}
 	case PegIns:
-		st.Bridge.PegIns = append(st.Bridge.PegIns, PegIn{
+		return PegIn{
 			PegID: s(0), BtcTxID: s(1), Vout: uint32(n[0]), BtcAmount: n[1], BtcSource: s(2), AileeDest: s(3),
-			Status: int32(n[2]), Confirmations: n[3], InitiatedTime: n[4], CompletedTime: n[5]})
+			Status: int32(n[2]), Confirmations: n[3], InitiatedTime: n[4], CompletedTime: n[5]}
 	case PegOuts:
-		st.Bridge.PegOuts = append(st.Bridge.PegOuts, PegOut{
+		return PegOut{
 			PegID: s(0), AileeSource: s(1), BtcDest: s(2), AileeBurnAmount: n[0], BtcReleaseAmount: n[1],
-			Status: int32(n[2]), AnchorCommitmentHash: s(3), InitiatedTime: n[3], CompletedTime: n[4]})
-	case Tasks:
-		st.Orchestration.Tasks = append(st.Orchestration.Tasks, Task{
+			Status: int32(n[2]), AnchorCommitmentHash: s(3), InitiatedTime: n[3], CompletedTime: n[4]}
+	default:
+		return Task{
 			TaskID: s(0), TaskType: int32(n[0]), Priority: int32(n[1]), SubmitterID: s(1), SubmittedAtMs: n[2],
-			PayloadHash: s(2), AnchorCommitmentHash: s(3)})
+			PayloadHash: s(2), AnchorCommitmentHash: s(3)}
 	}
 }
 

@@ -93,20 +93,26 @@ func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, sc
 // during the call.
 func (c *Checker) sectionText(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, emit func(line []byte, keyLen int)) error {
 	var text []byte
-	return c.records(ctx, r, scan.first, scan.end, s, func(rec *record) error {
+	return c.records(ctx, r, scan.span, s, func(rec *record) error {
 		text = rec.appendCanonical(text[:0])
 		emit(text, rec.ends[0])
 		return nil
 	})
 }
 
-// records calls visit with every record of section s, noSection for any, among
-// the lines in [off, end). The record is valid during the call.
-func (c *Checker) records(ctx context.Context, r io.ReaderAt, off, end int64, s Section, visit func(*record) error) error {
+// Records calls visit with every record that a node reads of one section of the
+// snapshot that the report is of, in file order. An error from visit ends the
+// walk.
+func (c *Checker) Records(ctx context.Context, r io.ReaderAt, rep *Report, s Section, visit func(Record) error) error {
+	return c.records(ctx, r, rep.spans[s], s, func(rec *record) error { return visit(Record{rec}) })
+}
+
+// records calls visit with every record of section s among the lines of in.
+func (c *Checker) records(ctx context.Context, r io.ReaderAt, in span, s Section, visit func(*record) error) error {
 	if c.again == nil {
 		c.again = newLineBuffer()
 	}
-	blocks := newLineBlocks(r, off, end, c.again, c.maxLine())
+	blocks := newLineBlocks(r, in.first, in.end, c.again, c.maxLine())
 	for {
 		lines, off, long, err := blocks.next()
 		if err != nil {
@@ -145,9 +151,8 @@ func (c *Checker) records(ctx context.Context, r io.ReaderAt, off, end int64, s 
 
 func (c *Checker) recordLine(line []byte, s Section, visit func(*record) error) error {
 	f := fields{line: line}
-	of := sectionOfTag(f.word())
 	c.rec.consumed = 0
-	if of == noSection || (s != noSection && of != s) || !c.rec.parse(of, &f) {
+	if sectionOfTag(f.word()) != s || !c.rec.parse(s, &f) {
 		return nil
 	}
 	return visit(&c.rec)

@@ -2,7 +2,6 @@ package l2verify
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,8 @@ import (
 func (v *verifier) all(ctx context.Context) error {
 	// Rows on a terminal show the progress themselves.
 	show := !v.out.Quiet() && !printable.IsTerminal(v.out.Out)
-	rows := &rowPrinter{v: v, bar: progress.Start(v.out.Err, show, "verifying", v.in.Size), earlier: snapshot.AnchorSet{}}
+	rows := &rowPrinter{v: v, bar: progress.Start(v.out.Err, show, "verifying", v.in.Size), earlier: snapshot.AnchorSet{},
+		json: v.out.Rows(fileDocument{printable.Text(v.Snapshot)}, "snapshots")}
 	defer rows.bar.Done()
 	var outside []snapshot.Finding
 	var err error
@@ -148,6 +148,7 @@ func (v *verifier) allOfStream(ctx context.Context, rows *rowPrinter) ([]snapsho
 type rowPrinter struct {
 	v       *verifier
 	bar     progress.Bar
+	json    *tool.Rows
 	stray   strayBytes
 	earlier snapshot.AnchorSet // the anchors that hold so far
 
@@ -182,7 +183,7 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	}
 	p.bar.Add(of.Size)
 	if p.v.out.JSON() {
-		return p.addJSON(p.v.describe(of, found))
+		return p.json.Add(p.v.describe(of, found))
 	}
 	if p.count == 1 {
 		p.v.out.Printf(rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "STATE ROOT", "VERDICT")
@@ -210,24 +211,12 @@ func verdictCell(of snapshot.Judgement, found []snapshot.Finding) string {
 	return cell
 }
 
-func (p *rowPrinter) addJSON(doc snapshotDocument) error {
-	text, err := json.Marshal(doc)
-	if err != nil {
-		return err
-	}
-	open := ",\n    "
-	if p.count == 1 {
-		file, err := json.Marshal(printable.Text(p.v.Snapshot))
-		if err != nil {
-			return err
-		}
-		open = "{\n  \"file\": " + string(file) + ",\n  \"snapshots\": [\n    "
-	}
-	p.v.out.Raw(open + string(text))
-	return p.v.out.OutErr()
+// fileDocument opens the JSON document.
+type fileDocument struct {
+	File string `json:"file"`
 }
 
-// summaryDocument closes the JSON document.
+// summaryDocument closes it.
 type summaryDocument struct {
 	Count       int64             `json:"count"`
 	Failed      int64             `json:"failed"`
@@ -253,13 +242,7 @@ func (p *rowPrinter) finish(outside []snapshot.Finding, err error) error {
 		if doc.ExitCode == tool.Failed {
 			doc.Error = tool.ErrorDocument(err)
 		}
-		text, jsonErr := json.Marshal(doc)
-		if jsonErr != nil {
-			return jsonErr
-		}
-		// The rows are already out: the summary's fields join them in one object.
-		v.out.Raw("\n  ],\n  " + string(text[1:]) + "\n")
-		return err
+		return errors.Join(err, p.json.End(doc))
 	}
 	if tool.ExitCode(err) == tool.Failed {
 		return err

@@ -1,0 +1,225 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Staging is a set of files that is being written to a folder, in a locked
+// folder within it. The files get their names only when all of them are on disk.
+// A staging folder that a killed run left is taken over.
+type Staging struct {
+	root    *os.Root // of the target folder
+	name    string   // of the staging folder
+	lock    *os.File
+	target  string
+	made    []string // folders that were made for it, the deepest last
+	resumed bool
+	done    bool
+}
+
+// Stage starts writing to the folder dir, which is made when missing. The error
+// wraps [ErrBusy] when another run is at it. Nothing in dir is followed that is
+// a symbolic link.
+func Stage(dir, name string) (s *Staging, err error) {
+	s = &Staging{name: name, target: dir}
+	defer func() {
+		if err != nil {
+			s.Abort()
+			s = nil
+		}
+	}()
+	if s.made, err = makeAll(dir); err != nil {
+		return s, err
+	}
+	if s.root, err = os.OpenRoot(dir); err != nil {
+		return s, err
+	}
+	switch err = s.root.Mkdir(name, 0o700); {
+	case errors.Is(err, fs.ErrExist):
+		s.resumed = true
+	case err != nil:
+		return s, err
+	}
+	// A link in its place must not lead the files elsewhere.
+	fd, err := unix.Open(filepath.Join(dir, name), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return s, &os.PathError{Op: "open", Path: filepath.Join(dir, name), Err: err}
+	}
+	lock := os.NewFile(uintptr(fd), filepath.Join(dir, name))
+	if taken, err := lockNamed(lock, lock.Name()); err != nil || !taken {
+		return s, errors.Join(err, lock.Close(), notTaken(dir, err))
+	}
+	s.lock = lock
+	return s, s.empty()
+}
+
+// notTaken is the error for a staging folder that went away while it was locked.
+func notTaken(dir string, err error) error {
+	if err == nil {
+		return fmt.Errorf("%s: %w", dir, ErrBusy)
+	}
+	return nil
+}
+
+// makeAll makes the folder and those above it, and returns the ones it made.
+func makeAll(dir string) ([]string, error) {
+	dir = filepath.Clean(dir)
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	made, err := makeAll(filepath.Dir(dir))
+	if err != nil {
+		return made, err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return made, err
+	}
+	return append(made, dir), nil
+}
+
+// empty removes what an earlier run left in the staging folder.
+func (s *Staging) empty() error {
+	names, err := s.lock.Readdirnames(-1)
+	for _, name := range names {
+		err = errors.Join(err, s.root.Remove(filepath.Join(s.name, name)))
+	}
+	return err
+}
+
+// Resumed tells whether an earlier run was killed before it was done.
+func (s *Staging) Resumed() bool { return s.resumed }
+
+// Missing returns an error that wraps [fs.ErrExist] when the folder has a file of
+// that name.
+func (s *Staging) Missing(name string) error {
+	_, err := s.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil:
+		err = fs.ErrExist
+	}
+	return &os.PathError{Op: "create", Path: filepath.Join(s.target, name), Err: err}
+}
+
+// StagedFile is a file in the staging folder.
+type StagedFile struct{ *os.File }
+
+// Create starts a file.
+func (s *Staging) Create(name string, perm os.FileMode) (*StagedFile, error) {
+	f, err := s.root.OpenFile(filepath.Join(s.name, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	return &StagedFile{f}, err
+}
+
+// CheckSize returns an error when the file does not have the size.
+func (f *StagedFile) CheckSize(want int64) error {
+	info, err := f.Stat()
+	if err == nil && info.Size() != want {
+		err = fmt.Errorf("%s has %d bytes instead of %d", f.Name(), info.Size(), want)
+	}
+	return err
+}
+
+// Sync makes all staged files durable.
+func (s *Staging) Sync() error { return SyncFS(s.lock) }
+
+// Publish gives a staged file its name in the folder. Without replace an existing
+// file is an error that wraps [fs.ErrExist], unless an earlier run was killed and
+// the file is just what it was to be.
+func (s *Staging) Publish(name string, replace bool) error {
+	from, to := filepath.Join(s.lock.Name(), name), filepath.Join(s.target, name)
+	if replace {
+		return s.root.Rename(filepath.Join(s.name, name), name)
+	}
+	err := RenameNew(from, to)
+	if err == nil || !s.resumed || !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	same, sameErr := s.same(filepath.Join(s.name, name), name)
+	if sameErr != nil || !same {
+		return errors.Join(err, sameErr)
+	}
+	return s.root.Remove(filepath.Join(s.name, name))
+}
+
+// same tells whether two regular files in the folder have the same bytes.
+func (s *Staging) same(a, b string) (bool, error) {
+	info, err := s.root.Lstat(b)
+	if err != nil || !info.Mode().IsRegular() {
+		return false, err
+	}
+	fa, err := s.root.Open(a)
+	if err != nil {
+		return false, err
+	}
+	defer fa.Close()
+	fb, err := s.root.Open(b)
+	if err != nil {
+		return false, err
+	}
+	defer fb.Close()
+	return SameBytes(fa, fb)
+}
+
+// SameBytes tells whether two readers have the same bytes.
+func SameBytes(a, b io.Reader) (bool, error) {
+	bufA, bufB := make([]byte, 256<<10), make([]byte, 256<<10)
+	for {
+		n, errA := io.ReadFull(a, bufA)
+		m, errB := io.ReadFull(b, bufB)
+		if n != m || string(bufA[:n]) != string(bufB[:m]) {
+			return false, nil
+		}
+		for _, err := range []error{errA, errB} {
+			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				return false, err
+			}
+		}
+		if errA != nil || errB != nil {
+			return (errA != nil) == (errB != nil), nil
+		}
+	}
+}
+
+// Commit makes the names durable and removes the staging folder.
+func (s *Staging) Commit() error {
+	if err := SyncDir(s.target); err != nil {
+		return err
+	}
+	for _, dir := range s.made {
+		if err := SyncDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+	}
+	s.done = true
+	return errors.Join(s.root.Remove(s.name), s.lock.Close(), s.root.Close())
+}
+
+// Abort removes the staging folder with all files that have no name yet, and the
+// folders that were made, as far as they are empty. It does nothing after Commit.
+func (s *Staging) Abort() {
+	if s.done {
+		return
+	}
+	s.done = true
+	if s.lock != nil {
+		if _, err := s.lock.Seek(0, io.SeekStart); err == nil {
+			_ = s.empty()
+		}
+		_ = s.root.Remove(s.name)
+		_ = s.lock.Close()
+	}
+	if s.root != nil {
+		_ = s.root.Close()
+	}
+	for i := len(s.made) - 1; i >= 0; i-- {
+		_ = os.Remove(s.made[i])
+	}
+}

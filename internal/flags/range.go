@@ -1,0 +1,31 @@
+package flags
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Range is a range of snapshot numbers, both ends included.
+type Range struct{ First, Last int64 }
+
+// All is the range of all snapshots.
+var All = Range{First: 1, Last: math.MaxInt64}
+
+// Has tells whether k is in the range.
+func (r Range) Has(k int64) bool { return r.First <= k && k <= r.Last }
+
+// ParseRange reads K or A-B, numbers from 1 on.
+func ParseRange(text string) (Range, error) {
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	a, errA := strconv.ParseInt(first, 10, 64)
+	b, errB := strconv.ParseInt(last, 10, 64)
+	if errA != nil || errB != nil || a < 1 || b < a {
+		return Range{}, fmt.Errorf("--index %q is neither a snapshot's number nor a range such as 3-7", text)
+	}
+	return Range{First: a, Last: b}, nil
+}

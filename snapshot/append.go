@@ -25,18 +25,12 @@ func Append(path string, st *State, perm os.FileMode) (offset int64, err error) 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Seek(0, io.SeekEnd)
+	size, terminated, err := lineEnds(f)
 	if err != nil {
 		return 0, err
 	}
 	data := buf.Bytes()
-	last := []byte{'\n'}
-	if size > 0 {
-		if err := readFull(f, last, size-1); err != nil {
-			return 0, err
-		}
-	}
-	if last[0] == '\n' {
+	if terminated {
 		data = data[1:]
 	}
 	n, err := f.Write(data)
@@ -58,4 +52,25 @@ func cutBack(f *os.File, size int64, n int) error {
 		return err
 	}
 	return f.Truncate(size)
+}
+
+// TerminateLine makes sure that a file that is open for appending ends in a
+// newline, so that a header that is appended next is a line of its own.
+func TerminateLine(f *os.File) error {
+	_, terminated, err := lineEnds(f)
+	if err == nil && !terminated {
+		_, err = f.Write([]byte{'\n'})
+	}
+	return err
+}
+
+// lineEnds tells whether the file is empty or ends in a newline.
+func lineEnds(f *os.File) (size int64, terminated bool, err error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return 0, true, err
+	}
+	last := make([]byte, 1)
+	err = readFull(f, last, info.Size()-1)
+	return info.Size(), last[0] == '\n', err
 }

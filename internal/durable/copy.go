@@ -30,7 +30,8 @@ func CopyRange(ctx context.Context, dst, src *os.File, off, n int64, progress fu
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP),
-			errors.Is(err, unix.EINVAL), errors.Is(err, unix.EPERM):
+			errors.Is(err, unix.EINVAL), errors.Is(err, unix.EPERM),
+			errors.Is(err, unix.EBADF): // dst appends
 			return copyThrough(ctx, dst, src, off, n, progress)
 		case err != nil:
 			return fmt.Errorf("write %s: %w", dst.Name(), err)

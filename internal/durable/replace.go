@@ -45,13 +45,24 @@ func Create(path string, perm os.FileMode) (*Pending, error) {
 	}
 }
 
+// Lock takes the lock on f by which the tools keep out of each other's way, until
+// it is closed. The error wraps [ErrBusy] when another run has it.
+func Lock(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return fmt.Errorf("%s: %w", f.Name(), ErrBusy)
+	case err != nil:
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
 // lockNamed locks f, and reports whether name is still f: the run that held the
 // lock may have renamed or removed it meanwhile.
 func lockNamed(f *os.File, name string) (bool, error) {
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return false, fmt.Errorf("%s: %w", name, ErrBusy)
-	} else if err != nil {
-		return false, fmt.Errorf("lock %s: %w", name, err)
+	if err := Lock(f); err != nil {
+		return false, err
 	}
 	mine, err := f.Stat()
 	if err != nil {

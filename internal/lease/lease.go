@@ -21,8 +21,8 @@ import (
 // not allow leases: only a file's owner or a privileged process can have one.
 var ErrUnsupported = errors.New("no file lease to be had")
 
-// ErrHeld says that somebody keeps the file open for writing.
-var ErrHeld = errors.New("open for writing")
+// ErrHeld says that somebody keeps the file open.
+var ErrHeld = errors.New("kept open")
 
 // poll is how often a file is looked at that somebody has open.
 const poll = 2 * time.Millisecond
@@ -32,9 +32,20 @@ const poll = 2 * time.Millisecond
 // open for reading only. After the wait is over the error wraps [ErrHeld] and
 // names the processes.
 func AwaitNoWriter(ctx context.Context, f *os.File, wait time.Duration) error {
+	return await(ctx, f, unix.F_RDLCK, wait)
+}
+
+// AwaitAlone waits until nobody else has f open at all, and takes a lease that
+// blocks everyone who wants to open it, until Release. After the wait is over the
+// error wraps [ErrHeld] and names the processes.
+func AwaitAlone(ctx context.Context, f *os.File, wait time.Duration) error {
+	return await(ctx, f, unix.F_WRLCK, wait)
+}
+
+func await(ctx context.Context, f *os.File, kind int, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	for {
-		err := set(f, unix.F_RDLCK)
+		err := set(f, kind)
 		if !errors.Is(err, unix.EAGAIN) {
 			return err
 		}
@@ -48,10 +59,6 @@ func AwaitNoWriter(ctx context.Context, f *os.File, wait time.Duration) error {
 		}
 	}
 }
-
-// HoldOff takes a lease that blocks everyone who wants to open f, until Release.
-// Nobody else may have it open.
-func HoldOff(f *os.File) error { return set(f, unix.F_WRLCK) }
 
 // Release gives a lease back.
 func Release(f *os.File) error { return set(f, unix.F_UNLCK) }

@@ -1,0 +1,100 @@
+// Package prune is the command ailee_prune_snapshots: the last snapshots of a
+// file, byte for byte, in a new file or in the file's place.
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/flags"
+	"ailee-recovery/internal/tool"
+)
+
+// Name is the command's name.
+const Name = "ailee_prune_snapshots"
+
+// KeepAll keeps every snapshot: only what belongs to none of them goes.
+const KeepAll = math.MaxInt64
+
+// Options are the command's options.
+type Options struct {
+	File               string
+	Keep               int64  // how many of the last snapshots, from 1 on, or KeepAll
+	Output             string // "" with InPlace
+	InPlace            bool
+	DiscardNewestValid bool // go on when an older snapshot is valid and none of the kept ones
+	Force              bool // replace an existing Output
+	DryRun             bool
+	flags.Checking
+}
+
+// Tool describes the command.
+func Tool() tool.Tool {
+	return tool.Tool{
+		Name:    Name,
+		Summary: "keep the last snapshots of a snapshot file",
+		Description: `
+   Writes the last N complete snapshots of FILE, byte for byte, to OUT, and
+   nothing that belongs to none of them, such as a torn tail. With --in-place the
+   result replaces FILE while a node keeps appending: FILE is at every instant
+   either the old file or the new one, whole, and whatever is appended meanwhile
+   is carried over. Owner, mode and extended attributes stay. The newest valid
+   snapshot is never pruned away.`,
+		Examples: `
+ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --output /var/lib/ailee/l2_snapshots_pruned.dat
+ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --in-place`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "file", Usage: "prune `FILE`", Required: true},
+			&cli.StringFlag{Name: "keep", Usage: "keep the last `N` complete snapshots, or all", Required: true},
+			&cli.StringFlag{Name: "output", Usage: "write the result to `OUT`, and leave FILE as it is"},
+			&cli.BoolFlag{Name: "in-place", Usage: "replace FILE by the result"},
+			&cli.BoolFlag{Name: "discard-newest-valid", Usage: "go on when an older snapshot is valid and none of the kept ones is"},
+			&cli.BoolFlag{Name: "force", Usage: "replace OUT if it exists"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be kept and dropped, write nothing"},
+			flags.AcceptEarlierAnchors(),
+			flags.MaxMemory(),
+			tool.JSONFlag,
+			tool.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
+			o, err := options(c)
+			if err != nil {
+				return tool.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, io)
+		},
+	}
+}
+
+func options(c *cli.Context) (Options, error) {
+	o := Options{
+		File:               c.String("file"),
+		Output:             c.String("output"),
+		InPlace:            c.Bool("in-place"),
+		DiscardNewestValid: c.Bool("discard-newest-valid"),
+		Force:              c.Bool("force"),
+		DryRun:             c.Bool("dry-run"),
+	}
+	var err error
+	if o.Checking, err = flags.ParseChecking(c); err != nil {
+		return o, err
+	}
+	o.Keep = KeepAll
+	if keep := c.String("keep"); keep != "all" {
+		if o.Keep, err = strconv.ParseInt(keep, 10, 64); err != nil || o.Keep < 1 {
+			return o, fmt.Errorf("--keep %q is neither a number from 1 on nor all", keep)
+		}
+	}
+	switch {
+	case o.InPlace && o.Output != "":
+		return o, errors.New("only one of --output and --in-place can be given")
+	case !o.InPlace && o.Output == "" && !o.DryRun:
+		return o, errors.New("either --output OUT or --in-place must be given")
+	}
+	return o, nil
+}

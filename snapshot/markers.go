@@ -45,7 +45,7 @@ const (
 // holds the file's bytes from base on, with the margins, as far as the file of
 // the given size has them.
 func markersIn(dst []marker, window []byte, base, lo, hi, size int64) []marker {
-	for p := int(lo - base); ; p += len(markerWord) {
+	for p := int(lo - base); p < len(window); p += len(markerWord) {
 		i := bytes.Index(window[p:], []byte(markerWord))
 		if i < 0 || base+int64(p+i) >= hi {
 			return dst
@@ -55,6 +55,7 @@ func markersIn(dst []marker, window []byte, base, lo, hi, size int64) []marker {
 			dst = append(dst, m)
 		}
 	}
+	return dst
 }
 
 // classify looks at the word at window[p].

@@ -68,7 +68,7 @@ func (s *Stream) Next() (Located, io.ReaderAt, error) {
 			}
 			start = lineStart
 			s.tail.header = true
-		case whole && !newline && bytes.HasSuffix(content, []byte(HeaderLine)):
+		case whole && bytes.HasSuffix(content, []byte(HeaderLine)):
 			s.tail.header = true
 		}
 		if out != nil {
@@ -123,6 +123,7 @@ func (s *Stream) readPart() (part []byte, whole bool, err error) {
 
 // copyRest passes the rest of a long line on to out, where that is not nil.
 func (s *Stream) copyRest(out *bufio.Writer) error {
+	var last []byte // of the line, as many bytes as a header line has
 	for {
 		part, whole, err := s.readPart()
 		if err != nil {
@@ -133,7 +134,12 @@ func (s *Stream) copyRest(out *bufio.Writer) error {
 				return spoolError(err)
 			}
 		}
+		last = append(last, part[max(0, len(part)-int(headerSize)):]...)
+		last = last[max(0, len(last)-int(headerSize)):]
 		if whole {
+			if bytes.HasSuffix(bytes.TrimSuffix(last, []byte{'\n'}), []byte(HeaderLine)) {
+				s.tail.header = true
+			}
 			return nil
 		}
 	}

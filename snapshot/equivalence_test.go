@@ -1,0 +1,275 @@
+package snapshot_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/snapshot"
+)
+
+// compare checks every way of reading data against the reference.
+func compare(t testing.TB, data []byte) {
+	t.Helper()
+	want := refSnapshots(data)
+	r, size := bytes.NewReader(data), int64(len(data))
+	ctx := context.Background()
+
+	// One after the other, from the start.
+	got := reports(t, data)
+	require.Len(t, got, len(want))
+	for i, w := range want {
+		compareReport(t, w, got[i])
+		require.EqualValues(t, i+1, got[i].Index)
+	}
+
+	// From the end.
+	i := len(want)
+	for l, err := range snapshot.Backward(r, size) {
+		require.NoError(t, err)
+		i--
+		require.Equal(t, int64(want[i].offset), l.Offset)
+		require.Equal(t, got[i].Located.Size, l.Size)
+		require.Equal(t, got[i].BodyEnd, l.BodyEnd)
+	}
+	require.Zero(t, i)
+
+	// In ranges.
+	checker := snapshot.NewChecker(0)
+	i = 0
+	for from, step := int64(0), size/3+1; from < size; from += step {
+		err := checker.CheckRange(ctx, r, from, min(from+step, size), size, func(report *snapshot.Report) error {
+			compareReport(t, want[i], report)
+			i++
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	require.Equal(t, len(want), i)
+
+	// From a pipe.
+	s := snapshot.NewStream(iotestReader{bytes.NewReader(data)})
+	defer s.Close()
+	for i := 0; ; i++ {
+		l, lr, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			require.Equal(t, len(want), i)
+			break
+		}
+		require.NoError(t, err)
+		report, err := checker.Check(ctx, lr, l)
+		require.NoError(t, err)
+		compareReport(t, want[i], report)
+		require.Equal(t, got[i].Located, l)
+	}
+	end := int64(0)
+	if len(want) > 0 {
+		end = int64(want[len(want)-1].offset + want[len(want)-1].size)
+	}
+	tail, err := snapshot.TailFindings(r, end, size)
+	require.NoError(t, err)
+	require.Equal(t, tail, s.TailFindings())
+
+	// The latest, and its peg-outs.
+	latest, err := snapshot.Latest(r, size)
+	if len(want) == 0 {
+		require.ErrorIs(t, err, snapshot.ErrNoSnapshot)
+		return
+	}
+	require.NoError(t, err)
+	last := want[len(want)-1]
+	require.Equal(t, int64(last.offset), latest.Offset)
+	report, err := checker.Check(ctx, r, latest)
+	require.NoError(t, err)
+	var problems, wantProblems [][2]string
+	require.NoError(t, checker.PegOutProblems(ctx, r, report, func(id, hash []byte) error {
+		problems = append(problems, [2]string{string(id), string(hash)})
+		return nil
+	}))
+	for _, p := range last.pegouts {
+		if last.anchor != nil && (p[1] == "" || p[1] != last.anchor.hash) {
+			wantProblems = append(wantProblems, p)
+		}
+	}
+	require.Equal(t, wantProblems, problems)
+	_, _, exit := refVerdict(data)
+	require.Equal(t, exit == 0, report.Verdict() == snapshot.Valid)
+}
+
+func compareReport(t testing.TB, want *refSnapshot, got *snapshot.Report) {
+	t.Helper()
+	require.Equal(t, int64(want.offset), got.Offset)
+	require.Equal(t, int64(want.size), got.Size)
+	require.Equal(t, want.timestamp, got.TimestampMs)
+	for i, tag := range refOrder {
+		require.EqualValues(t, len(want.sections[tag]), got.Counts[i], tag)
+	}
+	require.Equal(t, want.root(), got.Root)
+	require.Equal(t, want.anchor == nil, got.Anchor == nil)
+	if want.anchor != nil {
+		require.Equal(t, *want.anchor, refAnchor{got.Anchor.L2StateRoot, got.Anchor.RecoveryMetadata,
+			got.Anchor.Payload, got.Anchor.Hash, got.Anchor.TimestampMs})
+	}
+}
+
+// iotestReader returns odd numbers of bytes at a time.
+type iotestReader struct{ r io.Reader }
+
+func (r iotestReader) Read(p []byte) (int, error) { return r.r.Read(p[:min(len(p), 4099)]) }
+
+func TestGoldenFilesAgainstReference(t *testing.T) {
+	for _, file := range goldenFiles(t) {
+		compare(t, read(t, file))
+	}
+}
+
+// FuzzReader compares the streaming reader with the reference.
+func FuzzReader(f *testing.F) {
+	for _, file := range goldenFiles(f) {
+		if data := read(f, file); len(data) < 64<<10 {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { compare(t, data) })
+}
+
+// FuzzWriteAfterRead writes every state that can be read and written, and reads
+// it back.
+func FuzzWriteAfterRead(f *testing.F) {
+	for _, file := range goldenFiles(f) {
+		if data := read(f, file); len(data) < 64<<10 {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var file bytes.Buffer
+		states := statesOf(t, data)
+		for _, st := range states {
+			require.NoError(t, snapshot.Encode(&file, st))
+		}
+		require.Equal(t, states, statesOf(t, file.Bytes()))
+		for i, r := range reports(t, file.Bytes()) {
+			require.Equal(t, snapshot.Root(states[i]), r.Root)
+		}
+	})
+}
+
+// statesOf reads all snapshots into memory.
+func statesOf(t testing.TB, data []byte) []*snapshot.State {
+	var states []*snapshot.State
+	checker := snapshot.NewChecker(0)
+	for _, r := range reports(t, data) {
+		st, err := checker.Read(context.Background(), bytes.NewReader(data), r)
+		require.NoError(t, err)
+		states = append(states, st)
+	}
+	return states
+}
+
+// mutations damages files in ways that a crash, an editor or a bad disk would.
+func mutate(rng *rand.Rand, lines []string) []string {
+	pick := func() int { return rng.Intn(len(lines)) }
+	odd := []string{"", "+-5", "-0", "-1", "18446744073709551616", "-18446744073709551616", "2147483648", "-2147483649",
+		"0x10", "1.5", "007", "+7", strings.Repeat("9", 40), `"`, `\`, `"a\"b"`, "\t", "\v\f", "\r", "\x00", "\xff\xfe", "none"}
+	for range 1 + rng.Intn(4) {
+		switch i := pick(); rng.Intn(9) {
+		case 0:
+			j := pick()
+			lines[i], lines[j] = lines[j], lines[i]
+		case 1:
+			lines = append(lines[:i:i], append([]string{lines[pick()]}, lines[i:]...)...)
+		case 2:
+			if len(lines) > 1 {
+				lines = append(lines[:i:i], lines[i+1:]...)
+			}
+		case 3:
+			if len(lines[i]) > 0 {
+				lines[i] = lines[i][:rng.Intn(len(lines[i]))]
+			}
+		case 4:
+			words := strings.Split(lines[i], " ")
+			words[rng.Intn(len(words))] = odd[rng.Intn(len(odd))]
+			lines[i] = strings.Join(words, " ")
+		case 5:
+			if b := []byte(lines[i]); len(b) > 0 {
+				b[rng.Intn(len(b))] = byte(rng.Intn(256))
+				lines[i] = string(b)
+			}
+		case 6:
+			lines[i] += lines[pick()]
+		case 7:
+			lines[i] = []string{"SNAPSHOT v1", "END_SNAPSHOT", "END_SNAPSHOTSNAPSHOT v1", "xSNAPSHOT v1"}[rng.Intn(4)]
+		case 8:
+			// Long enough to move everything behind it across block boundaries.
+			lines[i] = strings.Replace(lines[i], `"`, `"`+strings.Repeat("x", rng.Intn(200<<10)), 1)
+		}
+	}
+	return lines
+}
+
+func TestDamagedFilesAgainstReference(t *testing.T) {
+	rounds := 400
+	if testing.Short() {
+		rounds = 50
+	}
+	seeds := goldenFiles(t)
+	for round := range rounds {
+		rng := rand.New(rand.NewSource(int64(round)))
+		var lines []string
+		for range 1 + rng.Intn(3) {
+			data := read(t, seeds[rng.Intn(len(seeds))])
+			lines = append(lines, strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")...)
+		}
+		data := strings.Join(mutate(rng, lines), "\n")
+		if rng.Intn(3) > 0 {
+			data += "\n"
+		}
+		if !t.Run(fmt.Sprint(round), func(t *testing.T) { compare(t, []byte(data)) }) {
+			return
+		}
+	}
+}
+
+// TestEveryAlignment moves a file with markers and records of all kinds past the
+// block boundaries, byte by byte.
+func TestEveryAlignment(t *testing.T) {
+	body := string(read(t, golden+"/write/node-written-clean.dat")) +
+		string(read(t, golden+"/verify/torn_then_fused_header_after_balance.dat")) +
+		string(read(t, golden+"/verify/end_fused_with_next_header.dat")) + "SNAPSHOT v1\nbal"
+	for _, block := range []int{64 << 10, 128 << 10} {
+		for shift := 0; shift < len(body)+64; shift += 7 {
+			compareLocations(t, strings.Repeat("-", block-shift%block-1)+"\n"+body)
+		}
+	}
+}
+
+// compareLocations is the part of compare that depends on the alignment most.
+func compareLocations(t *testing.T, text string) {
+	t.Helper()
+	data := []byte(text)
+	want := refSnapshots(data)
+	r, size := bytes.NewReader(data), int64(len(data))
+	i := len(want)
+	for l, err := range snapshot.Backward(r, size) {
+		require.NoError(t, err)
+		i--
+		require.Equal(t, int64(want[i].offset), l.Offset)
+	}
+	require.Zero(t, i)
+	checker := snapshot.NewChecker(0)
+	err := checker.CheckRange(context.Background(), r, 0, size, size, func(report *snapshot.Report) error {
+		require.Equal(t, int64(want[i].offset), report.Offset)
+		require.Equal(t, want[i].root(), report.Root)
+		i++
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, len(want), i)
+}

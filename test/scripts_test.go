@@ -1,0 +1,144 @@
+// Package test runs every command through its real entry point: the scripts in
+// scripts/ assert exit codes, both streams, and that nothing is left behind.
+package test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/tool"
+)
+
+const golden = "../testdata/golden"
+
+func TestMain(m *testing.M) {
+	commands := map[string]func(){"appender": appender}
+	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool()} {
+		commands[t.Name] = func() { tool.Main(t) }
+	}
+	testscript.Main(m, commands)
+}
+
+func TestScripts(t *testing.T) {
+	root, err := filepath.Abs("..")
+	require.NoError(t, err)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "scripts",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GOLDEN", filepath.Join(root, "testdata", "golden"))
+			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
+			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":   status,
+			"fifo":     fifo,
+			"bytes":    writeBytes,
+			"concat":   concat,
+			"only":     only,
+			"same":     sameFile,
+			"truncate": truncate,
+			"readonly": readonly,
+		},
+	})
+}
+
+// status N COMMAND ... runs a command and asserts its exit code, which testscript
+// itself does not tell apart.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command [args...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		text := err.Error()
+		code, ok := strings.CutPrefix(text, "exit status ")
+		if got, err = strconv.Atoi(code); !ok || err != nil {
+			ts.Fatalf("%s: %s", args[1], text)
+		}
+	}
+	if got != want {
+		ts.Fatalf("%s: exit status %d, want %d\nstdout: %s\nstderr: %s", args[1], got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// concat OUT FILE ... writes the files one after the other.
+func concat(ts *testscript.TestScript, _ bool, args []string) {
+	var all []byte
+	for _, name := range args[1:] {
+		all = append(all, ts.ReadFile(name)...)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), all, 0o644))
+}
+
+// bytes OUT TEXT [TIMES] writes TEXT, a Go string without its quotes, so many
+// times. TEXT may be @FILE for the file's content.
+func writeBytes(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := strconv.Unquote(`"` + args[1] + `"`)
+	ts.Check(err)
+	times := 1
+	if len(args) > 2 {
+		times, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	_, err = f.WriteString(strings.Repeat(text, times))
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+// only DIR NAME ... asserts that the folder holds just these files.
+func only(ts *testscript.TestScript, _ bool, args []string) {
+	var got []string
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && path != ts.MkAbs(args[0]) {
+			rel, _ := filepath.Rel(ts.MkAbs(args[0]), path)
+			got = append(got, rel)
+		}
+		return err
+	}))
+	if strings.Join(got, " ") != strings.Join(args[1:], " ") {
+		ts.Fatalf("%s holds %q, want %q", args[0], got, args[1:])
+	}
+}
+
+// same A B asserts that A and B are one file: same inode.
+func sameFile(ts *testscript.TestScript, neg bool, args []string) {
+	a, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if os.SameFile(a, b) == neg {
+		ts.Fatalf("%s and %s: same file is %v", args[0], args[1], !neg)
+	}
+}
+
+// truncate FILE N cuts N bytes off the end.
+func truncate(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), info.Size()-n))
+}

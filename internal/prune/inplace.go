@@ -29,8 +29,8 @@ import (
 //  2. A lease on the old file waits for a writer to be done and blocks the next
 //     one in open(2). What was appended since is copied too, the new file is
 //     synced and checked.
-//  3. The old file gets a second name, .FILE.ailee-old-<n>, where n is how much of
-//     it the new file stands for. The new file is renamed over FILE. Both are
+//  3. The old file gets a second name, .FILE.ailee-old-<n>-<m>, where n is how
+//     much of it the new file stands for, and m the new file's size. The new file is renamed over FILE. Both are
 //     synced: from here on a crash leaves the second name, and the next run
 //     completes the work.
 //  4. The lease is given back. A writer that was blocked now appends to the old
@@ -76,7 +76,7 @@ func (p *pruning) inPlace(ctx context.Context) error {
 	}
 	// From here on the work is brought to its end, also when interrupted.
 	ctx = context.WithoutCancel(ctx)
-	old := &oldFile{File: p.in.File, of: p.File, done: p.plan.size}
+	old := &oldFile{File: p.in.File, of: p.File, done: p.plan.size, at: p.plan.output()}
 	if err := swap(ctx, f, old); err != nil {
 		return tool.Fail("", err)
 	}
@@ -159,12 +159,13 @@ type oldFile struct {
 	*os.File
 	of   string // the file's name
 	done int64  // how many of its bytes the new file stands for
+	at   int64  // how large the new file was then: where the next bytes go
 }
 
 const oldInfix = ".ailee-old-"
 
 func (o *oldFile) name() string {
-	return filepath.Join(filepath.Dir(o.of), "."+filepath.Base(o.of)+oldInfix+strconv.FormatInt(o.done, 10))
+	return filepath.Join(filepath.Dir(o.of), "."+filepath.Base(o.of)+fmt.Sprintf("%s%d-%d", oldInfix, o.done, o.at))
 }
 
 // drain carries over what is appended to the old file, until nobody has it open
@@ -216,18 +217,38 @@ func (o *oldFile) carry(ctx context.Context, to *os.File) (int64, error) {
 		return 0, err
 	}
 	n := info.Size() - o.done
-	if err := snapshot.TerminateLine(to); err != nil {
+	there, err := o.carried(to, n)
+	if err != nil {
 		return 0, err
 	}
-	if err := durable.CopyRange(ctx, to, o.File, o.done, n, func(int64) {}); err != nil {
-		return 0, err
+	if !there {
+		if err := snapshot.TerminateLine(to); err != nil {
+			return 0, err
+		}
+		if err := durable.CopyRange(ctx, to, o.File, o.done, n, func(int64) {}); err != nil {
+			return 0, err
+		}
 	}
 	if err := to.Sync(); err != nil {
 		return 0, err
 	}
+	after, err := to.Stat()
+	if err != nil {
+		return 0, err
+	}
 	before := o.name()
-	o.done = info.Size()
+	o.done, o.at = info.Size(), after.Size()
 	return n, os.Rename(before, o.name())
+}
+
+// carried tells whether a run that was killed had carried the next n bytes over,
+// and just not said so in the name.
+func (o *oldFile) carried(to *os.File, n int64) (bool, error) {
+	info, err := to.Stat()
+	if err != nil || info.Size() < o.at+n {
+		return false, err
+	}
+	return durable.SameBytes(io.NewSectionReader(to, o.at, n), io.NewSectionReader(o.File, o.done, n))
 }
 
 func (p *pruning) explainLease(err error) error {
@@ -248,19 +269,21 @@ func (p *pruning) completeEarlierRun(ctx context.Context) error {
 		return err
 	}
 	for _, entry := range entries {
-		digits, ok := strings.CutPrefix(entry.Name(), prefix)
-		done, err := strconv.ParseInt(digits, 10, 64)
-		if !ok || err != nil {
+		name, ok := strings.CutPrefix(entry.Name(), prefix)
+		done, at, both := strings.Cut(name, "-")
+		n, errN := strconv.ParseInt(done, 10, 64)
+		m, errM := strconv.ParseInt(at, 10, 64)
+		if !ok || !both || errN != nil || errM != nil {
 			continue
 		}
-		if err := p.completeOld(ctx, filepath.Join(filepath.Dir(p.File), entry.Name()), done); err != nil {
+		if err := p.completeOld(ctx, filepath.Join(filepath.Dir(p.File), entry.Name()), n, m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *pruning) completeOld(ctx context.Context, name string, done int64) error {
+func (p *pruning) completeOld(ctx context.Context, name string, done, at int64) error {
 	old, err := input.OpenRegular(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -293,7 +316,7 @@ func (p *pruning) completeOld(ctx context.Context, name string, done int64) erro
 		return p.explainLease(err)
 	}
 	p.out.Warn("an earlier run was killed: completing it from %s", name)
-	o := &oldFile{File: old.File, of: p.File, done: done}
+	o := &oldFile{File: old.File, of: p.File, done: done, at: at}
 	if p.carried, err = o.drain(ctx, to); err != nil {
 		return p.explainLease(err)
 	}

@@ -186,7 +186,7 @@ func (p *pruning) check(ctx context.Context, f *os.File) error {
 	}
 	original := p.plan.report
 	if original == nil || original.Offset != p.plan.latest.Offset {
-		if original, err = p.judge.Check(ctx, p.in.Section(), p.plan.latest); err != nil {
+		if original, err = p.judge.Check(ctx, p.in.File, p.plan.latest); err != nil {
 			return err
 		}
 	}

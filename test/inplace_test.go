@@ -1,0 +1,198 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/tool"
+	"ailee-recovery/snapshot"
+)
+
+// numbered is a valid snapshot of a few kilobytes that its time tells from all
+// others.
+func numbered(number int) string {
+	st := snapshot.State{TimestampMs: uint64(number)}
+	for i := range 40 {
+		st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer-%04d-%d", i, number), Balance: uint64(i)})
+	}
+	root := snapshot.Root(&st)
+	payload := snapshot.Payload(root, st.TimestampMs, "m")
+	st.Anchor = &snapshot.Anchor{L2StateRoot: root, TimestampMs: st.TimestampMs, RecoveryMetadata: "m",
+		Payload: payload, Hash: snapshot.AnchorHash(payload)}
+	var b bytes.Buffer
+	if err := snapshot.Encode(&b, &st); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+// times reads the file's snapshots, all of which must be valid, with nothing
+// between them, and returns their times.
+func times(t *testing.T, path string) []uint64 {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var all []uint64
+	end := int64(0)
+	err = snapshot.NewChecker(0).CheckRange(context.Background(), bytes.NewReader(data), 0, int64(len(data)), int64(len(data)),
+		func(r *snapshot.Report) error {
+			require.Equal(t, snapshot.Valid, r.Verdict())
+			require.Equal(t, end, r.Offset, "bytes between snapshots")
+			end = r.End()
+			all = append(all, r.TimestampMs)
+			return nil
+		})
+	require.NoError(t, err)
+	require.EqualValues(t, len(data), end)
+	return all
+}
+
+func runPrune(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = tool.Execute(context.Background(), prune.Tool(), append([]string{prune.Name}, args...), tool.Streams{Out: &out, Err: &errs})
+	return code, out.String(), errs.String()
+}
+
+// history writes a file with the given number of snapshots.
+func history(t *testing.T, count int) string {
+	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
+	for i := 1; i <= count; i++ {
+		require.NoError(t, appendOne(path, i))
+	}
+	return path
+}
+
+// requireLast asserts that the file holds the last count snapshots up to last,
+// in order, each once.
+func requireLast(t *testing.T, path string, count, last int) {
+	t.Helper()
+	all := times(t, path)
+	require.Len(t, all, count)
+	for i, ms := range all {
+		require.EqualValues(t, last-count+1+i, ms, "a snapshot is missing or out of order")
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "something is left behind: %v", entries)
+}
+
+// TestInPlaceBesideAnAppender prunes over and over while another process appends
+// as fast as it can. As much is kept as is appended in all, so that whatever any
+// of the swaps lost, doubled or reordered is seen at the end.
+func TestInPlaceBesideAnAppender(t *testing.T) {
+	swaps := 300
+	if testing.Short() {
+		swaps = 20
+	}
+	keep := swaps * 20
+	path := history(t, keep)
+	next, carried := keep+1, 0
+	for range swaps {
+		// A pause between appends spreads them over the whole of the run.
+		appending := exec.Command("appender", path, fmt.Sprint(next), "20", "3ms")
+		next += 20
+		require.NoError(t, appending.Start())
+		code, stdout, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+		require.Zero(t, code, "%s%s", stdout, stderr)
+		if strings.Contains(stdout, "Carried over") {
+			carried++
+		}
+		require.NoError(t, appending.Wait())
+	}
+	code, _, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+	require.Zero(t, code, stderr)
+	requireLast(t, path, keep, next-1)
+	t.Logf("%d swaps, %d of them carried something over", swaps, carried)
+	require.NotZero(t, carried)
+}
+
+// TestInPlaceKilled kills the pruning process at random moments beside an
+// appender, and runs it again each time. Nothing is lost, doubled or reordered.
+func TestInPlaceKilled(t *testing.T) {
+	kills := 300
+	if testing.Short() {
+		kills = 20
+	}
+	keep := kills * 10
+	rng := rand.New(rand.NewSource(1))
+	path := history(t, keep)
+	next := keep + 1
+	for range kills {
+		appending := exec.Command("appender", path, fmt.Sprint(next), "10")
+		next += 10
+		require.NoError(t, appending.Start())
+		pruning := exec.Command(prune.Name, "--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+		require.NoError(t, pruning.Start())
+		// This is the moment of the crash, not a way to wait for something.
+		time.Sleep(time.Duration(rng.Intn(100_000)) * time.Microsecond)
+		require.NoError(t, pruning.Process.Kill())
+		_ = pruning.Wait()
+		require.NoError(t, appending.Wait())
+	}
+	code, _, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+	require.Zero(t, code, stderr)
+	requireLast(t, path, keep, next-1)
+}
+
+// TestInPlaceKeepsAttributes: owner, mode and extended attributes.
+func TestInPlaceKeepsAttributes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
+	require.NoError(t, os.WriteFile(path, []byte(numbered(1)+numbered(2)), 0o640))
+	require.NoError(t, os.Chmod(path, 0o604))
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 {
+		uid, gid = 1234, 2345
+		require.NoError(t, os.Chown(path, uid, gid))
+	}
+	attributes := unix.Setxattr(path, "user.origin", []byte("node-7"), 0) == nil
+	code, _, stderr := runPrune("--file", path, "--keep", "1", "--in-place")
+	require.Zero(t, code, stderr)
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(path, &st))
+	require.EqualValues(t, 0o604, st.Mode&0o7777)
+	require.EqualValues(t, uid, st.Uid)
+	require.EqualValues(t, gid, st.Gid)
+	if attributes {
+		value := make([]byte, 16)
+		n, err := unix.Getxattr(path, "user.origin", value)
+		require.NoError(t, err)
+		require.Equal(t, "node-7", string(value[:n]))
+	}
+	require.Equal(t, []uint64{2}, times(t, path))
+}
+
+// TestInPlaceWaitsForAWriter: a snapshot that is being written when the run
+// starts is not torn apart.
+func TestInPlaceWaitsForAWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
+	require.NoError(t, os.WriteFile(path, []byte(numbered(1)+numbered(2)), 0o640))
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	third := numbered(3)
+	_, err = f.WriteString(third[:100])
+	require.NoError(t, err)
+	pruning := exec.Command(prune.Name, "--file", path, "--keep", "1", "--in-place")
+	require.NoError(t, pruning.Start())
+	// The temporary file shows that it has started; it cannot end before f is closed.
+	require.Eventually(t, func() bool {
+		info, err := os.Stat(filepath.Join(filepath.Dir(path), ".l2_snapshots.dat.ailee-tmp"))
+		return err == nil && info.Size() > 0
+	}, 10*time.Second, time.Millisecond)
+	_, err = f.WriteString(third[100:])
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.NoError(t, pruning.Wait())
+	require.Equal(t, []uint64{2, 3}, times(t, path))
+}

@@ -91,13 +91,11 @@ func concat(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), all, 0o644))
 }
 
-// bytes OUT TEXT [TIMES] writes TEXT, a Go string without its quotes, so many
-// times. TEXT may be @FILE for the file's content.
+// bytes OUT TEXT [TIMES] appends TEXT, in which \n is a newline, so many times.
 func writeBytes(ts *testscript.TestScript, _ bool, args []string) {
-	text, err := strconv.Unquote(`"` + args[1] + `"`)
-	ts.Check(err)
-	times := 1
+	text, times := strings.ReplaceAll(args[1], `\n`, "\n"), 1
 	if len(args) > 2 {
+		var err error
 		times, err = strconv.Atoi(args[2])
 		ts.Check(err)
 	}

@@ -37,8 +37,9 @@ func Tool() tool.Tool {
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
 ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
 zcat backup.dat.gz | ailee_l2_verify --snapshot -`,
+		Required: []string{"snapshot"},
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input", Required: true},
+			&cli.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input"},
 			&cli.BoolFlag{Name: "all", Usage: "verify every complete snapshot and name the newest valid one"},
 			&cli.BoolFlag{Name: "strict", Usage: "fail on everything that a node passes over in silence"},
 			flags.AcceptEarlierAnchors(),

@@ -48,9 +48,10 @@ func Tool() tool.Tool {
 		Examples: `
 ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --output /var/lib/ailee/l2_snapshots_pruned.dat
 ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --in-place`,
+		Required: []string{"file", "keep"},
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "file", Usage: "prune `FILE`", Required: true},
-			&cli.StringFlag{Name: "keep", Usage: "keep the last `N` complete snapshots, or all", Required: true},
+			&cli.StringFlag{Name: "file", Usage: "prune `FILE`"},
+			&cli.StringFlag{Name: "keep", Usage: "keep the last `N` complete snapshots, or all"},
 			&cli.StringFlag{Name: "output", Usage: "write the result to `OUT`, and leave FILE as it is"},
 			&cli.BoolFlag{Name: "in-place", Usage: "replace FILE by the result"},
 			&cli.BoolFlag{Name: "discard-newest-valid", Usage: "go on when an older snapshot is valid and none of the kept ones is"},

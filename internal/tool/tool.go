@@ -35,6 +35,7 @@ type Tool struct {
 	Description string
 	Examples    string // one command a line
 	Flags       []cli.Flag
+	Required    []string // the flags that must be given
 	// Run does the work. c has the parsed flags and arguments.
 	Run func(ctx context.Context, c *cli.Context, io *IO) error
 }
@@ -127,6 +128,11 @@ func checkArguments(t Tool, c *cli.Context) error {
 		if i > 0 && len(arg) > 1 && arg[0] == '-' {
 			order := append([]string{t.Name}, args[i:]...)
 			return Failf("flags come first: "+shellLine(append(order, args[:i]...)), "the flag %s stands behind an argument", printable.Text(arg))
+		}
+	}
+	for _, name := range t.Required {
+		if !c.IsSet(name) {
+			return usage(t, fmt.Errorf("the flag --%s is missing", name))
 		}
 	}
 	switch {

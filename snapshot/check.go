@@ -9,11 +9,31 @@ import (
 	"io"
 	"slices"
 	"strconv"
+
+	"golang.org/x/sync/semaphore"
 )
 
-// DefaultMaxMemory is what a [Checker] may take, in bytes, when not told
-// otherwise.
-const DefaultMaxMemory = 32 << 20
+// DefaultMaxMemory is what checkers may take, in bytes, when not told otherwise.
+const DefaultMaxMemory = 44 << 20
+
+// Memory bounds what checkers take that share it, on top of a few buffers: for
+// sorting unsorted sections, and for long lines, a sixteenth of it each. Safe for
+// concurrent use.
+type Memory struct {
+	limit int64 // bytes
+	left  *semaphore.Weighted
+}
+
+// NewMemory returns a bound in bytes, 0 for [DefaultMaxMemory].
+func NewMemory(limit int64) *Memory {
+	if limit == 0 {
+		limit = DefaultMaxMemory
+	}
+	return &Memory{limit: limit, left: semaphore.NewWeighted(limit)}
+}
+
+// maxLine is the longest line that is read.
+func (m *Memory) maxLine() int { return int(min(max(m.limit/16, blockSize), 1<<30)) }
 
 // Report is what reading one snapshot showed.
 type Report struct {
@@ -104,23 +124,20 @@ func (e *SectionTooLargeError) Error() string {
 // roots. It hashes while it parses; a section that is unsorted, mixed with
 // others or miscounted is read a second time. Not safe for concurrent use.
 type Checker struct {
-	// MaxMemory bounds what sorting an unsorted section may take, in bytes, and
-	// with it the length of a line (an eighth of it).
-	MaxMemory int64
-
-	in    []byte
-	again []byte // a second buffer, for reading a section again
-	hash  *textHash
-	rec   record
+	memory *Memory
+	in     []byte
+	again  []byte // a second buffer, for reading a section again
+	hash   *textHash
+	rec    record
 }
 
-// NewChecker returns a Checker with the given limit in bytes, 0 for
-// [DefaultMaxMemory].
-func NewChecker(maxMemory int64) *Checker {
-	if maxMemory == 0 {
-		maxMemory = DefaultMaxMemory
+// NewChecker returns a Checker that shares the given memory with others, nil for
+// its own of [DefaultMaxMemory].
+func NewChecker(memory *Memory) *Checker {
+	if memory == nil {
+		memory = NewMemory(0)
 	}
-	return &Checker{MaxMemory: maxMemory, in: newLineBuffer(), hash: newTextHash()}
+	return &Checker{memory: memory, in: newLineBuffer(), hash: newTextHash()}
 }
 
 // Check reads the snapshot at l and judges it. The error is the context's, one
@@ -189,7 +206,7 @@ type survey struct {
 
 // run takes the lines of a snapshot whose place is known.
 func (sv *survey) run(ctx context.Context, r io.ReaderAt, l Located) error {
-	blocks := newLineBlocks(r, l.Offset+headerSize, l.BodyEnd, sv.checker.in, sv.checker.maxLine())
+	blocks := newLineBlocks(r, l.Offset+headerSize, l.BodyEnd, sv.checker.in, sv.checker.memory.maxLine())
 	for {
 		lines, off, long, err := blocks.next()
 		if err != nil {
@@ -432,11 +449,6 @@ func appendHeading(text []byte, s Section, n uint64) []byte {
 	text = append(text, ':')
 	text = strconv.AppendUint(text, n, 10)
 	return append(text, '\n')
-}
-
-// maxLine is the longest line that the memory limit allows.
-func (c *Checker) maxLine() int {
-	return int(min(max(c.MaxMemory/8, blockSize), 1<<30))
 }
 
 // longLine takes a line that does not fit in the buffer. Only a line that the

@@ -42,7 +42,7 @@ func compare(t testing.TB, data []byte) {
 	require.Zero(t, i)
 
 	// In ranges.
-	checker := snapshot.NewChecker(0)
+	checker := snapshot.NewChecker(nil)
 	i = 0
 	for from, step := int64(0), size/3+1; from < size; from += step {
 		err := checker.CheckRange(ctx, r, from, min(from+step, size), size, func(report *snapshot.Report) error {
@@ -164,7 +164,7 @@ func FuzzWriteAfterRead(f *testing.F) {
 // statesOf reads all snapshots into memory.
 func statesOf(t testing.TB, data []byte) []*snapshot.State {
 	var states []*snapshot.State
-	checker := snapshot.NewChecker(0)
+	checker := snapshot.NewChecker(nil)
 	for _, r := range reports(t, data) {
 		st, err := checker.Read(context.Background(), bytes.NewReader(data), r)
 		require.NoError(t, err)
@@ -263,7 +263,7 @@ func compareLocations(t *testing.T, text string) {
 		require.Equal(t, int64(want[i].offset), l.Offset)
 	}
 	require.Zero(t, i)
-	checker := snapshot.NewChecker(0)
+	checker := snapshot.NewChecker(nil)
 	err := checker.CheckRange(context.Background(), r, 0, size, size, func(report *snapshot.Report) error {
 		require.Equal(t, int64(want[i].offset), report.Offset)
 		require.Equal(t, want[i].root(), report.Root)

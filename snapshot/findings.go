@@ -19,7 +19,7 @@ const (
 	FailedNumber   Kind = "failed-number"   // a number that was read as 0 or as its type's bound
 	UnknownTag     Kind = "unknown-tag"     // a line inside a snapshot that is no record
 	DuplicateKey   Kind = "duplicate-key"   // two records of a section with one first field
-	Unsorted       Kind = "unsorted"        // a section that is not in the order a node writes
+	Unsorted       Kind = "unsorted"        // a section out of order, in itself or among the sections
 	StrayBytes     Kind = "stray-bytes"     // bytes outside any complete snapshot
 	UnboundPayload Kind = "unbound-payload" // an anchor payload that does not commit to the anchor's own root
 )
@@ -72,7 +72,7 @@ func (f Finding) String() string {
 	case DuplicateKey:
 		return fmt.Sprintf("%s: %d record(s) repeat the key of the one before, %s: with duplicates nodes may disagree on the root", f.Section, f.Count, at)
 	case Unsorted:
-		return fmt.Sprintf("%s: not in the order a node writes, %s", f.Section, at)
+		return fmt.Sprintf("%s: not sorted by their first field, %s", f.Section, at)
 	case StrayBytes:
 		return fmt.Sprintf("%d byte(s) outside any complete snapshot, %s", f.Length, at)
 	case UnboundPayload:

@@ -37,7 +37,7 @@ func goldenFiles(t testing.TB) []string {
 func reports(t testing.TB, data []byte) []*snapshot.Report {
 	t.Helper()
 	r := bytes.NewReader(data)
-	checker := snapshot.NewChecker(0)
+	checker := snapshot.NewChecker(nil)
 	var all []*snapshot.Report
 	for l, err := range snapshot.Forward(r, r.Size()) {
 		require.NoError(t, err)

@@ -48,8 +48,8 @@ const anchorSetEntry = 160
 
 // Add puts an anchor hash into the set, within the Checker's memory limit.
 func (c *Checker) Add(set AnchorSet, hash string) error {
-	if int64(len(set)+1)*anchorSetEntry > c.MaxMemory {
-		return &TooManyAnchorsError{Limit: c.MaxMemory}
+	if int64(len(set)+1)*anchorSetEntry > c.memory.limit {
+		return &TooManyAnchorsError{Limit: c.memory.limit}
 	}
 	set[hash] = struct{}{}
 	return nil

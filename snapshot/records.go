@@ -18,7 +18,7 @@ func (c *Checker) records(ctx context.Context, r io.ReaderAt, in span, s Section
 	if c.again == nil {
 		c.again = newLineBuffer()
 	}
-	blocks := newLineBlocks(r, in.first, in.end, c.again, c.maxLine())
+	blocks := newLineBlocks(r, in.first, in.end, c.again, c.memory.maxLine())
 	for {
 		lines, off, long, err := blocks.next()
 		if err != nil {

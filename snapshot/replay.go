@@ -55,8 +55,12 @@ const sortEntrySize = 16 // bytes
 // replaySorted writes a section's text in the order of its keys, records with
 // one key in file order.
 func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, text []byte, found *findings) ([]byte, error) {
-	if need := scan.textBytes + int64(scan.kept)*sortEntrySize; need > c.MaxMemory {
-		return text, &SectionTooLargeError{Section: s, Offset: scan.first, Need: need, Limit: c.MaxMemory}
+	if need := scan.textBytes + int64(scan.kept)*sortEntrySize; need > c.memory.limit {
+		return text, &SectionTooLargeError{Section: s, Offset: scan.first, Need: need, Limit: c.memory.limit}
+	} else if err := c.memory.left.Acquire(ctx, need); err != nil {
+		return text, err
+	} else {
+		defer c.memory.left.Release(need)
 	}
 	lines := make([]byte, 0, scan.textBytes)
 	entries := make([]sortEntry, 0, scan.kept)

@@ -24,7 +24,7 @@ func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size 
 	c.hash.inline = inlineHash
 	defer func() { c.hash.inline = 0 }()
 	w := walk{checker: c, ctx: ctx, r: r, to: to, emit: emit}
-	w.blocks = newLineBlocks(r, start, size, c.in, c.maxLine())
+	w.blocks = newLineBlocks(r, start, size, c.in, c.memory.maxLine())
 	err = w.run()
 	if w.survey != nil {
 		c.hash.reset(w.survey.text)

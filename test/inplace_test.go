@@ -46,7 +46,7 @@ func times(t *testing.T, path string) []uint64 {
 	require.NoError(t, err)
 	var all []uint64
 	end := int64(0)
-	err = snapshot.NewChecker(0).CheckRange(context.Background(), bytes.NewReader(data), 0, int64(len(data)), int64(len(data)),
+	err = snapshot.NewChecker(nil).CheckRange(context.Background(), bytes.NewReader(data), 0, int64(len(data)), int64(len(data)),
 		func(r *snapshot.Report) error {
 			require.Equal(t, snapshot.Valid, r.Verdict())
 			require.Equal(t, end, r.Offset, "bytes between snapshots")

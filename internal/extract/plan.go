@@ -38,9 +38,10 @@ func (i item) bytes() int64 {
 // grows without bound: there may be millions.
 type plan struct {
 	Options
-	r     io.ReaderAt
-	size  int64
-	judge snapshot.Judge
+	r      io.ReaderAt
+	size   int64
+	memory *snapshot.Memory
+	judge  snapshot.Judge
 
 	total int64 // complete snapshots in the file
 	end   int64 // of the last of them
@@ -59,8 +60,8 @@ var errNoneValid = errors.New("no snapshot verifies")
 
 // newPlan reads the file as far as the options need it.
 func newPlan(ctx context.Context, o Options, r io.ReaderAt, size int64) (*plan, error) {
-	p := &plan{Options: o, r: r, size: size}
-	p.judge = snapshot.Judge{Checker: snapshot.NewChecker(o.MaxMemory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
+	p := &plan{Options: o, r: r, size: size, memory: o.Memory()}
+	p.judge = snapshot.Judge{Checker: snapshot.NewChecker(p.memory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
 	newest, err := p.newestValid(ctx)
 	if err != nil {
 		return nil, err

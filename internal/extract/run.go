@@ -208,7 +208,7 @@ func (e *extraction) writeItems(ctx context.Context, staging *durable.Staging, b
 	group, ctx := errgroup.WithContext(ctx)
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() error {
-			checker := snapshot.NewChecker(e.MaxMemory / int64(runtime.GOMAXPROCS(0)))
+			checker := snapshot.NewChecker(e.memory)
 			for i := range work {
 				f, err := staging.Create(i.name(), info.Mode().Perm())
 				if err != nil {

@@ -5,6 +5,7 @@ package flags
 import (
 	"fmt"
 	"math"
+	"runtime/debug"
 
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
@@ -22,7 +23,7 @@ const (
 func MaxMemory() cli.Flag {
 	return &cli.StringFlag{
 		Name:    maxMemory,
-		Usage:   "let a section that is not sorted take up to `SIZE` to sort, and a line an eighth of it",
+		Usage:   "let a section that is not sorted take up to `SIZE` to sort, and a line a sixteenth of it",
 		Value:   humanize.IBytes(snapshot.DefaultMaxMemory),
 		EnvVars: []string{"AILEE_MAX_MEMORY"},
 	}
@@ -41,6 +42,18 @@ func AcceptEarlierAnchors() cli.Flag {
 type Checking struct {
 	MaxMemory            int64 // bytes
 	AcceptEarlierAnchors bool
+}
+
+// buffers is what the tools take on top of the memory for sorting, in bytes.
+const buffers = 8 << 20
+
+// Memory returns the bound that the checkers of a run share. It also makes the
+// garbage collector keep the whole process near it.
+func (c Checking) Memory() *snapshot.Memory {
+	if c.MaxMemory < math.MaxInt64-buffers {
+		debug.SetMemoryLimit(c.MaxMemory + buffers)
+	}
+	return snapshot.NewMemory(c.MaxMemory)
 }
 
 // ParseChecking reads them.

@@ -72,7 +72,7 @@ func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.
 		return nil
 	})
 	for range workers {
-		checker := snapshot.NewChecker(v.MaxMemory / int64(workers))
+		checker := snapshot.NewChecker(v.memory)
 		group.Go(func() error {
 			for part := range work {
 				err := checker.CheckRange(ctx, r, part.from, part.to, size, func(report *snapshot.Report) error {

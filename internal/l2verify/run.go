@@ -25,8 +25,8 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 		return err
 	}
 	defer in.Close()
-	v := &verifier{Options: o, out: out, in: in}
-	v.judge = v.newJudge()
+	v := &verifier{Options: o, out: out, in: in, memory: o.Memory()}
+	v.judge = snapshot.Judge{Checker: snapshot.NewChecker(v.memory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
 	if o.AcceptEarlierAnchors && !in.Seekable {
 		return tool.Failf("write the input to a file and verify that",
 			"%s: --accept-earlier-anchors reads backward, which a pipe cannot", o.Snapshot)
@@ -41,13 +41,10 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 
 type verifier struct {
 	Options
-	out   *tool.IO
-	in    *input.Input
-	judge snapshot.Judge
-}
-
-func (v *verifier) newJudge() snapshot.Judge {
-	return snapshot.Judge{Checker: snapshot.NewChecker(v.MaxMemory), AcceptEarlierAnchors: v.AcceptEarlierAnchors}
+	out    *tool.IO
+	in     *input.Input
+	memory *snapshot.Memory
+	judge  snapshot.Judge
 }
 
 // explain adds the file and a hint to an error of reading it.

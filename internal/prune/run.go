@@ -22,7 +22,7 @@ import (
 // Run prunes. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *tool.IO) error {
 	p := &pruning{Options: o, out: out}
-	p.judge = snapshot.Judge{Checker: snapshot.NewChecker(o.MaxMemory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
+	p.judge = snapshot.Judge{Checker: snapshot.NewChecker(o.Memory()), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
 	return p.explain(p.run(ctx))
 }
 

@@ -1,0 +1,50 @@
+# What is missing is installed by make deps, which demo, test and bench call.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X ailee-recovery/internal/tool.version=$(VERSION) -X ailee-recovery/internal/tool.commit=$(COMMIT)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 60s
+
+.PHONY: build demo test check unit race lint fuzz bench deps clean
+
+## build: all binaries, in bin/
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+## demo: what an operator sees on a healthy, a torn and a tampered file
+demo: deps build
+	@scripts/demo
+
+## test: everything that must hold: the checks of the source and all tests
+test: deps build lint unit race
+
+unit:
+	go test ./...
+
+# The race detector slows the long tests down; the short form runs the same code.
+race:
+	CGO_ENABLED=1 go test -race -short ./...
+
+lint:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt wants: $$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	shellcheck scripts/* .ci/run
+	go mod verify
+
+## fuzz: each fuzz target for FUZZTIME
+fuzz:
+	go test -run '^$$' -fuzz '^FuzzReader$$' -fuzztime $(FUZZTIME) ./snapshot
+	go test -run '^$$' -fuzz '^FuzzWriteAfterRead$$' -fuzztime $(FUZZTIME) ./snapshot
+
+## bench: the table of the README, measured here
+bench: deps build
+	go run ./bench
+
+## deps: installs what is missing on Debian
+deps:
+	@scripts/deps
+
+clean:
+	rm -rf bin bench-data

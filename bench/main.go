@@ -1,0 +1,190 @@
+// Command bench measures the tools against public ones: the same bytes, the same
+// run, taking turns, the median of several repetitions. It prints the table of
+// the README.
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	mib = 1 << 20
+	// maxMemory is what the tools may take at their peak, in bytes.
+	maxMemory = 64 * mib
+)
+
+// work is one row: two commands on the same bytes. $OUT stands for a new path in
+// each run.
+type work struct {
+	name      string
+	ours      string
+	reference string
+	ratio     float64 // at most this many times the reference
+	writes    bool    // let the disk settle before each run
+}
+
+func main() {
+	dir := flag.String("dir", "bench-data", "where the data is made and kept")
+	bin := flag.String("bin", "bin", "where the tools are")
+	repeat := flag.Int("repeat", 7, "how often each command is run")
+	only := flag.String("only", "", "run only the rows whose name contains this")
+	flag.Parse()
+	if err := run(*dir, *bin, *repeat, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(dir, bin string, repeat int, only string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return err
+	}
+	one, many, few, kept := filepath.Join(dir, "one.dat"), filepath.Join(dir, "many.dat"), filepath.Join(dir, "few.dat"), filepath.Join(dir, "kept.dat")
+	fmt.Fprintln(os.Stderr, "making the data (1.5 GiB, once)")
+	for _, data := range []struct {
+		path        string
+		count, size int
+	}{{one, 1, 500 * mib}, {many, 1000, 1 << 30 / 1000}, {few, 10, 1 << 30 / 1000}} {
+		if err := writeData(data.path, data.count, data.size); err != nil {
+			return err
+		}
+	}
+	verify, extract, prune := bin+"/ailee_l2_verify", bin+"/ailee_extract_snapshots -q", bin+"/ailee_prune_snapshots -q"
+	if err := exec.Command("sh", "-c", prune+" --force --file "+many+" --keep 500 --output "+kept).Run(); err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	rows := []work{
+		{"verify the latest of 1,000 snapshots (1 GiB), against the same of 10 (10 MiB)",
+			verify + " --snapshot " + many, verify + " --snapshot " + few, 1.2, false},
+		{"verify one 500 MiB snapshot, against `openssl dgst -sha256`",
+			verify + " --snapshot " + one, "openssl dgst -sha256 " + one, 1.1, false},
+		{"`--all` on 1 GiB, against `openssl dgst -sha256`",
+			verify + " --all --snapshot " + many, "openssl dgst -sha256 " + many, 0.9, false},
+		{"extract all 1,000 snapshots, against `cp` and `sync`",
+			extract + " " + many + " $OUT", "cp " + many + " $OUT && sync $OUT", 1.15, true},
+		{"prune to the last 500, against `cp` of these bytes and `sync`",
+			prune + " --file " + many + " --keep 500 --output $OUT", "cp " + kept + " $OUT && sync $OUT", 1.15, true},
+		{"prune 1 GiB to the last 5, against the same on 10 MiB",
+			prune + " --file " + many + " --keep 5 --output $OUT", prune + " --file " + few + " --keep 5 --output $OUT", 1.2, true},
+	}
+	fmt.Printf("%s, %d runs each, median\n\n", machine(), repeat)
+	fmt.Println("| work | time | against | ratio | to reach | peak memory |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- |")
+	missed := 0
+	for _, w := range rows {
+		if !strings.Contains(w.name, only) {
+			continue
+		}
+		m, err := measure(w, filepath.Join(dir, "out"), repeat)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		verdict := ""
+		if m.ratio() > w.ratio || m.memory > maxMemory {
+			verdict = " **missed**"
+			missed++
+		}
+		fmt.Printf("| %s | %.3f s | %.3f s | %.2f | %.2f%s | %.0f MiB |\n",
+			w.name, m.ours.Seconds(), m.reference.Seconds(), m.ratio(), w.ratio, verdict, float64(m.memory)/mib)
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d figure(s) out of reach in this run", missed)
+	}
+	return nil
+}
+
+type measurement struct {
+	ours, reference time.Duration
+	memory          int64 // bytes, the most that ours took
+}
+
+func (m measurement) ratio() float64 { return float64(m.ours) / float64(m.reference) }
+
+// measure lets the two commands take turns. Output is removed only afterwards: a
+// file system is slow at making files just after it removed some.
+func measure(w work, out string, repeat int) (measurement, error) {
+	defer os.RemoveAll(out)
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return measurement{}, err
+	}
+	var ours, reference []time.Duration
+	var memory int64
+	for i := range repeat + 1 {
+		path := filepath.Join(out, fmt.Sprint(i))
+		took, peak, err := once(w, w.ours, path+"-ours")
+		if err != nil {
+			return measurement{}, err
+		}
+		tookReference, _, err := once(w, w.reference, path+"-reference")
+		if err != nil {
+			return measurement{}, err
+		}
+		if i == 0 {
+			continue // fills the page cache
+		}
+		ours, reference = append(ours, took), append(reference, tookReference)
+		memory = max(memory, peak)
+	}
+	return measurement{ours: median(ours), reference: median(reference), memory: memory}, nil
+}
+
+func median[T cmp.Ordered](values []T) T {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// once runs a command and returns its time and peak memory in bytes. A single
+// command is not run by a shell, so that only itself is measured.
+func once(w work, command, out string) (time.Duration, int64, error) {
+	if w.writes {
+		syscall.Sync()
+	}
+	command = strings.ReplaceAll(command, "$OUT", out)
+	args := strings.Fields(command)
+	if strings.Contains(command, "&&") {
+		args = []string{"sh", "-c", command}
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	start := time.Now()
+	output, err := cmd.CombinedOutput()
+	took := time.Since(start)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s: %w: %s", command, err, output)
+	}
+	return took, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, nil
+}
+
+// machine describes where the figures come from.
+func machine() string {
+	cpu := "unknown processor"
+	if f, err := os.Open("/proc/cpuinfo"); err == nil {
+		defer f.Close()
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			if name, ok := strings.CutPrefix(lines.Text(), "model name"); ok {
+				cpu = strings.TrimLeft(name, "\t: ")
+				break
+			}
+		}
+	}
+	memory := ""
+	var info syscall.Sysinfo_t
+	if syscall.Sysinfo(&info) == nil {
+		memory = fmt.Sprintf(", %.0f GiB of memory", float64(info.Totalram)*float64(info.Unit)/(1<<30))
+	}
+	return fmt.Sprintf("%s, %d cores%s, %s", cpu, runtime.NumCPU(), memory, runtime.Version())
+}

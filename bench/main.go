@@ -37,33 +37,54 @@ type work struct {
 func main() {
 	dir := flag.String("dir", "bench-data", "where the data is made and kept")
 	bin := flag.String("bin", "bin", "where the tools are")
-	repeat := flag.Int("repeat", 7, "how often each command is run")
+	repeat := flag.Int("repeat", 9, "how often each command is run")
 	only := flag.String("only", "", "run only the rows whose name contains this")
+	data := flag.Bool("data", false, "make the data and nothing else")
 	flag.Parse()
-	if err := run(*dir, *bin, *repeat, *only); err != nil {
+	var err error
+	if *data {
+		err = makeData(*dir)
+	} else {
+		err = run(*dir, *bin, *repeat, *only)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, bin string, repeat int, only string) error {
+// makeData makes the files that are missing.
+func makeData(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	for _, data := range []struct {
+		name        string
+		count, size int
+	}{{"one.dat", 1, 500 * mib}, {"many.dat", 1000, 1 << 30 / 1000}, {"few.dat", 10, 1 << 30 / 1000}} {
+		if err := writeData(filepath.Join(dir, data.name), data.count, data.size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func run(dir, bin string, repeat int, only string) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return err
 	}
-	one, many, few, kept := filepath.Join(dir, "one.dat"), filepath.Join(dir, "many.dat"), filepath.Join(dir, "few.dat"), filepath.Join(dir, "kept.dat")
 	fmt.Fprintln(os.Stderr, "making the data (1.5 GiB, once)")
-	for _, data := range []struct {
-		path        string
-		count, size int
-	}{{one, 1, 500 * mib}, {many, 1000, 1 << 30 / 1000}, {few, 10, 1 << 30 / 1000}} {
-		if err := writeData(data.path, data.count, data.size); err != nil {
-			return err
-		}
+	// In a process of its own: what this one had taken would count as the peak of
+	// those it starts.
+	self, err := os.Executable()
+	if err != nil {
+		return err
 	}
+	if out, err := exec.Command(self, "-data", "-dir", dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("making the data: %w: %s", err, out)
+	}
+	one, many, few, kept := filepath.Join(dir, "one.dat"), filepath.Join(dir, "many.dat"), filepath.Join(dir, "few.dat"), filepath.Join(dir, "kept.dat")
 	verify, extract, prune := bin+"/ailee_l2_verify", bin+"/ailee_extract_snapshots -q", bin+"/ailee_prune_snapshots -q"
 	if err := exec.Command("sh", "-c", prune+" --force --file "+many+" --keep 500 --output "+kept).Run(); err != nil {
 		return fmt.Errorf("prune: %w", err)
@@ -126,19 +147,19 @@ func measure(w work, out string, repeat int) (measurement, error) {
 	var memory int64
 	for i := range repeat + 1 {
 		path := filepath.Join(out, fmt.Sprint(i))
-		took, peak, err := once(w, w.ours, path+"-ours")
-		if err != nil {
-			return measurement{}, err
-		}
-		tookReference, _, err := once(w, w.reference, path+"-reference")
-		if err != nil {
-			return measurement{}, err
+		var runs [2]result
+		// Who comes second finds the memory that the first has just given back.
+		for _, k := range []int{i % 2, 1 - i%2} {
+			var err error
+			if runs[k], err = once(w, []string{w.ours, w.reference}[k], fmt.Sprintf("%s-%d", path, k)); err != nil {
+				return measurement{}, err
+			}
 		}
 		if i == 0 {
 			continue // fills the page cache
 		}
-		ours, reference = append(ours, took), append(reference, tookReference)
-		memory = max(memory, peak)
+		ours, reference = append(ours, runs[0].took), append(reference, runs[1].took)
+		memory = max(memory, runs[0].memory)
 	}
 	return measurement{ours: median(ours), reference: median(reference), memory: memory}, nil
 }
@@ -148,9 +169,15 @@ func median[T cmp.Ordered](values []T) T {
 	return values[len(values)/2]
 }
 
-// once runs a command and returns its time and peak memory in bytes. A single
-// command is not run by a shell, so that only itself is measured.
-func once(w work, command, out string) (time.Duration, int64, error) {
+// result is one run of a command.
+type result struct {
+	took   time.Duration
+	memory int64 // bytes, at the peak
+}
+
+// once runs a command. A single command is not run by a shell, so that only itself
+// is measured.
+func once(w work, command, out string) (result, error) {
 	if w.writes {
 		syscall.Sync()
 	}
@@ -164,9 +191,9 @@ func once(w work, command, out string) (time.Duration, int64, error) {
 	output, err := cmd.CombinedOutput()
 	took := time.Since(start)
 	if err != nil {
-		return 0, 0, fmt.Errorf("%s: %w: %s", command, err, output)
+		return result{}, fmt.Errorf("%s: %w: %s", command, err, output)
 	}
-	return took, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, nil
+	return result{took, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10}, nil
 }
 
 // machine describes where the figures come from.

@@ -12,8 +12,6 @@ import (
 // span is a range of the file.
 type span struct{ offset, size int64 }
 
-func (s span) end() int64 { return s.offset + s.size }
-
 // plan says what is kept. The dry run and the real run share it. Making it reads
 // the file backward, no further than the oldest snapshot kept.
 type plan struct {

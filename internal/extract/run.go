@@ -26,7 +26,7 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 		return tool.Fail("write its content to a file first", err)
 	}
 	if err != nil {
-		return err
+		return tool.Fail(l2verify.ReadHint(err), err)
 	}
 	defer in.Close()
 	p, err := newPlan(ctx, o, in.Section(), in.Size)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"syscall"
 
 	"ailee-recovery/internal/input"
@@ -18,9 +19,9 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 	in, err := input.Open(ctx, o.Snapshot, out.In)
 	switch {
 	case errors.Is(err, syscall.EISDIR):
-		return notLoaded(o, out, "No snapshots found in file", "", err)
+		return notLoaded(o, out, "No snapshots found in file", "name the snapshot file in it", err)
 	case err != nil && ctx.Err() == nil:
-		return notLoaded(o, out, "Failed to open snapshot file", "", err)
+		return notLoaded(o, out, "Failed to open snapshot file", ReadHint(err), err)
 	case err != nil:
 		return err
 	}
@@ -66,6 +67,10 @@ func ReadHint(err error) string {
 		return "raise the limit with --max-memory, for example --max-memory 1GiB"
 	case errors.Is(err, snapshot.ErrShrunk):
 		return "someone replaced or cut the file meanwhile: run the command again"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path, or restore the file from a backup"
+	case errors.Is(err, fs.ErrPermission):
+		return "run it as the file's owner, or as root"
 	}
 	return ""
 }

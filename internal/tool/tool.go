@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -74,7 +75,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		OnUsageError:           func(_ *cli.Context, err error, _ bool) error { return usage(t, err) },
 		Action: func(c *cli.Context) error {
 			io.json, io.quiet = c.Bool("json"), c.Bool("quiet")
-			if err := checkArguments(t, c); err != nil {
+			if err := checkArguments(t, args, c); err != nil {
 				return err
 			}
 			return t.Run(c.Context, c, io)
@@ -103,7 +104,7 @@ func helpTemplate(t Tool) string {
 		usage += " " + t.Arguments
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s - %s\n\nUSAGE:\n   %s\n\n{{.Description}}\n\n", t.Name, t.Summary, usage)
+	fmt.Fprintf(&b, "%s - %s\n\nUSAGE:\n   %s\n\n   {{.Description}}\n\n", t.Name, t.Summary, usage)
 	b.WriteString("FLAGS:{{range .VisibleFlags}}\n   {{.}}{{end}}\n\n")
 	if t.Examples != "" {
 		b.WriteString("EXAMPLES:\n")
@@ -122,13 +123,14 @@ func usage(t Tool, err error) error {
 
 // checkArguments refuses what is left over: the flag package stops at the first
 // positional argument, and a flag behind it would silently not count.
-func checkArguments(t Tool, c *cli.Context) error {
+func checkArguments(t Tool, all []string, c *cli.Context) error {
 	args := c.Args().Slice()
-	for i, arg := range args {
-		if i > 0 && len(arg) > 1 && arg[0] == '-' {
-			order := append([]string{t.Name}, args[i:]...)
-			return Failf("flags come first: "+shellLine(append(order, args[:i]...)), "the flag %s stands behind an argument", printable.Text(arg))
-		}
+	before := all[1 : len(all)-len(args)]
+	// Behind a -- everything is meant as an argument.
+	meant := len(before) > 0 && before[len(before)-1] == "--"
+	if flags, rest := splitFlags(t, args); len(flags) > 0 && !meant {
+		order := slices.Concat([]string{t.Name}, before, flags, rest)
+		return Failf("flags come first: "+shellLine(order), "the flag %s stands behind an argument", printable.Text(flags[0]))
 	}
 	for _, name := range t.Required {
 		if !c.IsSet(name) {
@@ -142,6 +144,34 @@ func checkArguments(t Tool, c *cli.Context) error {
 		return usage(t, fmt.Errorf("missing argument: expected %s", t.Arguments))
 	}
 	return nil
+}
+
+// splitFlags takes the flags, with their values, from among the arguments.
+func splitFlags(t Tool, args []string) (flags, rest []string) {
+	takesValue := map[string]bool{}
+	for _, f := range t.Flags {
+		_, isBool := f.(*cli.BoolFlag)
+		for _, name := range f.Names() {
+			takesValue[name] = !isBool
+		}
+	}
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		// The first argument ended the flags: a - in front is its own.
+		if i == 0 || len(arg) < 2 || arg[0] != '-' {
+			rest = append(rest, arg)
+			continue
+		}
+		if arg == "--" {
+			return flags, append(rest, args[i:]...)
+		}
+		flags = append(flags, arg)
+		if takesValue[strings.TrimLeft(arg, "-")] && i+1 < len(args) {
+			i++
+			flags = append(flags, args[i])
+		}
+	}
+	return flags, rest
 }
 
 // version and commit are set by the linker.

@@ -356,8 +356,8 @@ func (sv *survey) disorder(s *sectionScan, order int, off int64) {
 // anyLine takes a line by the full rules. With cut set, line is only the start
 // of a longer one, and the result is false when more of it is needed.
 func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
-	f := fields{line: line}
-	tag := f.word()
+	f := newFields(line)
+	tag := f.Word()
 	if len(line) == 0 {
 		return true
 	}
@@ -388,15 +388,15 @@ func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
 	}
 	switch s := sectionOfCountTag(tag); {
 	case s != noSection:
-		sv.sections[s].declared, sv.sections[s].counted = f.u64(), true
+		sv.sections[s].declared, sv.sections[s].counted = f.U64(), true
 	case string(tag) == timestampTag:
 		sv.report.TimestampMs = parseTimestamp(&f, sv.report.TimestampMs)
-		if f.failed {
+		if f.Failed {
 			sv.found.add(FailedNumber, timestampTag, off)
 		}
 	case string(tag) == anchorTag:
 		what, anchor := parseAnchor(&f)
-		if cut && what != anchorNone && f.pos == len(line) {
+		if cut && what != anchorNone && f.Pos == len(line) {
 			return false
 		}
 		switch what {
@@ -454,14 +454,14 @@ func appendHeading(text []byte, s Section, n uint64) []byte {
 // longLine takes a line that does not fit in the buffer. Only a line that the
 // rules read to its end has to be in memory.
 func (sv *survey) longLine(blocks *lineBlocks, start []byte, off int64) error {
-	f := fields{line: start}
-	tag := f.word()
-	known := f.pos < len(start) && (sectionOfTag(tag) != noSection || string(tag) == anchorTag)
-	if (known || f.failed) && blocks.growLine() {
+	f := newFields(start)
+	tag := f.Word()
+	known := f.Pos < len(start) && (sectionOfTag(tag) != noSection || string(tag) == anchorTag)
+	if (known || f.Failed) && blocks.growLine() {
 		return nil
 	}
 	next := off + int64(len(start))
-	if f.failed || !sv.anyLine(start, off, next, true) {
+	if f.Failed || !sv.anyLine(start, off, next, true) {
 		return &LineTooLongError{Offset: off, Limit: len(start)}
 	}
 	sv.keepKey()

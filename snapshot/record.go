@@ -30,8 +30,8 @@ func (r *record) parse(s Section, f *fields) bool {
 	for _, kind := range layouts[s].fields {
 		if kind == fieldString {
 			r.text = f.str(r.text)
-			if f.failed {
-				r.consumed = f.pos
+			if f.Failed {
+				r.consumed = f.Pos
 				return false
 			}
 			r.ends[r.strings] = len(r.text)
@@ -41,23 +41,23 @@ func (r *record) parse(s Section, f *fields) bool {
 		r.numbers[r.nums] = f.number(kind)
 		r.nums++
 	}
-	r.consumed, r.weak = f.pos, f.failed
+	r.consumed, r.weak = f.Pos, f.Failed
 	return true
 }
 
 func (f *fields) number(kind fieldKind) uint64 {
 	switch kind {
 	case fieldU64:
-		return f.u64()
+		return f.U64()
 	case fieldU32:
-		return uint64(f.u32())
+		return uint64(f.U32())
 	case fieldBool:
-		if f.i32() != 0 {
+		if f.I32() != 0 {
 			return 1
 		}
 		return 0
 	default:
-		return uint64(int64(f.i32()))
+		return uint64(int64(f.I32()))
 	}
 }
 
@@ -130,18 +130,18 @@ const (
 // parseAnchor reads the fields behind the tag. Any word that starts with n
 // means none.
 func parseAnchor(f *fields) (anchorLine, *Anchor) {
-	if f.skipSpace() && f.line[f.pos] == 'n' {
+	if f.SkipSpace() && f.Text[f.Pos] == 'n' {
 		return anchorNone, nil
 	}
 	var a Anchor
 	var buf []byte
 	next := func() string { buf = f.str(buf[:0]); return string(buf) }
 	a.L2StateRoot = next()
-	a.TimestampMs = f.u64()
+	a.TimestampMs = f.U64()
 	a.RecoveryMetadata = next()
 	a.Payload = next()
 	a.Hash = next()
-	if f.failed {
+	if f.Failed {
 		return anchorBroken, nil
 	}
 	return anchorSet, &a
@@ -150,9 +150,9 @@ func parseAnchor(f *fields) (anchorLine, *Anchor) {
 // parseTimestamp reads the snapshot's time. Where nothing is left to read the
 // node keeps what it had.
 func parseTimestamp(f *fields, before uint64) uint64 {
-	if !f.skipSpace() {
-		f.failed = true
+	if !f.SkipSpace() {
+		f.Failed = true
 		return before
 	}
-	return f.u64()
+	return f.U64()
 }

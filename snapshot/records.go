@@ -56,9 +56,9 @@ func (c *Checker) records(ctx context.Context, r io.ReaderAt, in span, s Section
 }
 
 func (c *Checker) recordLine(line []byte, s Section, visit func(*record) error) error {
-	f := fields{line: line}
+	f := newFields(line)
 	c.rec.consumed = 0
-	if sectionOfTag(f.word()) != s || !c.rec.parse(s, &f) {
+	if sectionOfTag(f.Word()) != s || !c.rec.parse(s, &f) {
 		return nil
 	}
 	return visit(&c.rec)

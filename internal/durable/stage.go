@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
 // Staging is a set of files that is being written to a folder, in a locked
@@ -48,11 +46,10 @@ func Stage(dir, name string) (s *Staging, err error) {
 		return s, err
 	}
 	// A link in its place must not lead the files elsewhere.
-	fd, err := unix.Open(filepath.Join(dir, name), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	lock, err := openFolder(filepath.Join(dir, name))
 	if err != nil {
-		return s, &os.PathError{Op: "open", Path: filepath.Join(dir, name), Err: err}
+		return s, err
 	}
-	lock := os.NewFile(uintptr(fd), filepath.Join(dir, name))
 	if taken, err := lockNamed(lock, lock.Name()); err != nil || !taken {
 		return s, errors.Join(err, lock.Close(), notTaken(dir, err))
 	}

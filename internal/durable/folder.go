@@ -1,0 +1,124 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// PendingDir is a folder that is being built beside its place. Until Commit the
+// place is untouched. Its temporary name, .NAME.ailee-tmp, is locked while it is
+// built; one that a killed run left is emptied and taken over.
+type PendingDir struct {
+	Path  string // of the folder while it is built
+	place string
+	lock  *os.File
+}
+
+// CreateDir starts a folder that is to be at path, which must be missing or an
+// empty folder. The error wraps [ErrBusy] when another run is at it, and
+// [fs.ErrExist] when there is anything at path.
+func CreateDir(path string) (*PendingDir, error) {
+	path = filepath.Clean(path)
+	if err := emptyOrMissing(path); err != nil {
+		return nil, err
+	}
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".ailee-tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	lock, err := openFolder(tmp)
+	if err != nil {
+		return nil, err
+	}
+	taken, err := lockNamed(lock, tmp)
+	if err == nil && !taken {
+		err = fmt.Errorf("%s: %w", path, ErrBusy)
+	}
+	if err == nil {
+		err = emptyFolder(tmp)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &PendingDir{Path: tmp, place: path, lock: lock}, nil
+}
+
+// openFolder opens a folder, and nothing that a link leads to.
+func openFolder(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func emptyOrMissing(path string) error {
+	names, err := os.ReadDir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(names) > 0:
+		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+	}
+	return nil
+}
+
+// emptyFolder removes everything in a folder.
+func emptyFolder(path string) error {
+	names, err := os.ReadDir(path)
+	for _, name := range names {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(path, name.Name())))
+	}
+	return err
+}
+
+// Commit syncs the folder with all files in it and puts it in its place, with
+// mode and owner of the empty folder that it replaces, if there is one. Anything
+// that is there by now is an error that wraps [fs.ErrExist].
+func (d *PendingDir) Commit() error {
+	if err := SyncFS(d.lock); err != nil {
+		return err
+	}
+	if before, err := os.Lstat(d.place); err == nil && before.IsDir() {
+		if err := keepFolder(d.lock, before); err != nil {
+			return err
+		}
+		// Replaces an empty folder, and no other.
+		if err := os.Rename(d.Path, d.place); errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+			return &fs.PathError{Op: "create", Path: d.place, Err: fs.ErrExist}
+		} else if err != nil {
+			return err
+		}
+	} else if err := RenameNew(d.Path, d.place); err != nil {
+		return err
+	}
+	return errors.Join(SyncDir(filepath.Dir(d.place)), d.lock.Close())
+}
+
+func keepFolder(dst *os.File, src fs.FileInfo) error {
+	stat := src.Sys().(*syscall.Stat_t)
+	if err := dst.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
+		return err
+	}
+	return dst.Chmod(src.Mode())
+}
+
+// Abort removes the folder. It does nothing after Commit.
+func (d *PendingDir) Abort() {
+	mine, err := d.lock.Stat()
+	if err != nil {
+		return
+	}
+	if named, err := os.Lstat(d.Path); err == nil && os.SameFile(mine, named) {
+		_ = os.RemoveAll(d.Path)
+	}
+	_ = d.lock.Close()
+}

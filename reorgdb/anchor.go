@@ -1,0 +1,104 @@
+package reorgdb
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"ailee-recovery/internal/istream"
+)
+
+// AnchorStatus is the state of an anchor's Bitcoin transaction. A node reads any
+// number back, though it writes only these.
+type AnchorStatus int32
+
+// The statuses.
+const (
+	Pending          AnchorStatus = 0 // broadcast, not confirmed
+	Confirmed        AnchorStatus = 1
+	InvalidatedReorg AnchorStatus = 2
+	FailedOrphaned   AnchorStatus = 3
+)
+
+// String returns the status's name as nodes spell it.
+func (s AnchorStatus) String() string {
+	names := [...]string{"PENDING", "CONFIRMED", "INVALIDATED_REORG", "FAILED_ORPHANED"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("status %d", int32(s))
+	}
+	return names[s]
+}
+
+// Anchor is an anchor commitment record.
+type Anchor struct {
+	Hash          string // the anchor hash, also the record's key
+	BitcoinTxID   string
+	BitcoinHeight uint64 // 0: not known
+	Confirmations uint64
+	BroadcastTime uint64 // Unix milliseconds
+	RetryCount    uint32
+	Status        AnchorStatus
+	L2StateRoot   string
+}
+
+// orphanedAfter is how long an anchor may wait for its first confirmation, in
+// milliseconds.
+const orphanedAfter = 3_600_000
+
+// Orphaned tells whether a node would call the anchor orphaned at the given time
+// in Unix milliseconds: pending for more than an hour without a confirmation.
+func (a *Anchor) Orphaned(nowMs uint64) bool {
+	return a.Status == Pending && a.Confirmations == 0 && nowMs > a.BroadcastTime && nowMs-a.BroadcastTime > orphanedAfter
+}
+
+// ErrUnreadable says that no node could read a record.
+var ErrUnreadable = errors.New("a node cannot read it")
+
+// ParseAnchor reads an anchor record's value
+//
+//	anchorHash|bitcoinTxId|bitcoinHeight|confirmations|broadcastTime|retryCount|status|l2StateRoot
+//
+// just as leniently as a node does; for one that a node cannot read the error
+// wraps [ErrUnreadable].
+func ParseAnchor(value []byte) (Anchor, error) {
+	r := istream.Reader{Text: value}
+	var a Anchor
+	a.Hash = string(r.Until('|'))
+	a.BitcoinTxID = string(r.Until('|'))
+	for _, number := range []*uint64{&a.BitcoinHeight, &a.Confirmations, &a.BroadcastTime} {
+		*number = r.U64()
+		r.Byte()
+	}
+	a.RetryCount = r.U32()
+	r.Byte()
+	status := istream.Reader{Text: r.Until('|')}
+	a.Status = AnchorStatus(status.I32())
+	a.L2StateRoot = string(r.Text[r.Pos:])
+	switch {
+	case r.Failed:
+		return Anchor{}, fmt.Errorf("%w: fields are missing or no numbers", ErrUnreadable)
+	case status.Failed:
+		return Anchor{}, fmt.Errorf("%w: the status is no number", ErrUnreadable)
+	case a.L2StateRoot == "":
+		return Anchor{}, fmt.Errorf("%w: no state root", ErrUnreadable)
+	}
+	return a, nil
+}
+
+// check says why no node could read the record back equal.
+func (a *Anchor) check() error {
+	switch {
+	case a.Hash == "":
+		return errors.New("an anchor record without an anchor hash")
+	case strings.ContainsAny(a.Hash+a.BitcoinTxID, "|\n"), strings.Contains(a.L2StateRoot, "\n"):
+		return fmt.Errorf("anchor %s: a field holds a separator", a.Hash)
+	case a.L2StateRoot == "":
+		return fmt.Errorf("anchor %s: no state root", a.Hash)
+	}
+	return nil
+}
+
+func (a *Anchor) value() []byte {
+	return fmt.Appendf(nil, "%s|%s|%d|%d|%d|%d|%d|%s", a.Hash, a.BitcoinTxID, a.BitcoinHeight, a.Confirmations,
+		a.BroadcastTime, a.RetryCount, a.Status, a.L2StateRoot)
+}

@@ -1,0 +1,59 @@
+package reorgdb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+)
+
+// ErrCorrupt says that the database is damaged.
+var ErrCorrupt = errors.New("the database is damaged")
+
+// ErrNoDatabase says that a folder holds no RocksDB database.
+var ErrNoDatabase = errors.New("not a RocksDB database")
+
+// TooNewError says that a database was written by a RocksDB that the one linked
+// here cannot read. It is not damaged.
+type TooNewError struct {
+	File    string // the file that cannot be read
+	Format  int    // its table format version
+	Version string // of the RocksDB that wrote the database, "" when not known
+}
+
+func (e *TooNewError) Error() string {
+	by := "a newer RocksDB"
+	if e.Version != "" {
+		by = "RocksDB " + e.Version
+	}
+	return fmt.Sprintf("%s has table format version %d, written by %s: this build reads up to version %d", e.File, e.Format, by, tableFormat)
+}
+
+// explain turns an error of RocksDB, which is text without a code, into one of
+// this package's.
+func explain(path string, err error) error {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "While lock file"):
+		if locked := Holder(path); locked != nil {
+			return locked
+		}
+		return &LockedError{Path: path}
+	case strings.Contains(text, "Permission denied"):
+		return fmt.Errorf("%s: %w (%s)", path, fs.ErrPermission, text)
+	}
+	if tooNew := newerTables(path); tooNew != nil {
+		return tooNew
+	}
+	missing := strings.HasPrefix(text, "IO error: No such file or directory")
+	if missing || strings.HasPrefix(text, "Corruption") {
+		return fmt.Errorf("%s: %w: %s", path, ErrCorrupt, relative(path, text))
+	}
+	return fmt.Errorf("%s: %s", path, text)
+}
+
+// relative shortens the paths in RocksDB's text.
+func relative(path, text string) string {
+	return strings.ReplaceAll(text, filepath.Clean(path)+"/", "")
+}

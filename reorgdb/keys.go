@@ -1,0 +1,88 @@
+package reorgdb
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// The keys of the default column family. Heights and event ids are 20 decimal
+// digits, zero-padded, so that the order of the keys is theirs.
+const (
+	blockPrefix  = "block:"
+	anchorPrefix = "anchor:"
+	eventPrefix  = "reorg:"
+	counterKey   = "reorg_counter"
+
+	numberDigits = 20
+)
+
+// DefaultFamily is the column family that holds a node's records.
+const DefaultFamily = "default"
+
+// Kind is what a key says a record is.
+type Kind string
+
+// The kinds.
+const (
+	BlockKind   Kind = "block"   // block hash by height
+	AnchorKind  Kind = "anchor"  // anchor commitment record by anchor hash
+	EventKind   Kind = "reorg"   // reorg event by id
+	CounterKind Kind = "counter" // the next event id
+	OddKind     Kind = "odd"     // begins like one of the above, but no node asks for it
+	OtherKind   Kind = "other"   // not known here: newer nodes keep more
+)
+
+// Kinds lists all kinds.
+var Kinds = []Kind{BlockKind, AnchorKind, EventKind, CounterKind, OddKind, OtherKind}
+
+func numberedKey(prefix string, n uint64) []byte {
+	return fmt.Appendf(nil, "%s%0*d", prefix, numberDigits, n)
+}
+
+func blockKey(height uint64) []byte { return numberedKey(blockPrefix, height) }
+
+func anchorKey(hash string) []byte { return []byte(anchorPrefix + hash) }
+
+func eventKey(id uint64) []byte { return numberedKey(eventPrefix, id) }
+
+// KeyKind tells what the key of a record in the default column family stands
+// for, and the height or event id in it.
+func KeyKind(key []byte) (kind Kind, number uint64) {
+	switch {
+	case bytes.HasPrefix(key, []byte(blockPrefix)):
+		return numbered(BlockKind, key[len(blockPrefix):])
+	case bytes.HasPrefix(key, []byte(anchorPrefix)):
+		return AnchorKind, 0
+	case bytes.HasPrefix(key, []byte(eventPrefix)):
+		return numbered(EventKind, key[len(eventPrefix):])
+	case string(key) == counterKey:
+		return CounterKind, 0
+	}
+	return OtherKind, 0
+}
+
+func numbered(kind Kind, digits []byte) (Kind, uint64) {
+	if len(digits) != numberDigits {
+		return OddKind, 0
+	}
+	var n uint64
+	for _, c := range digits {
+		d := uint64(c - '0')
+		if d > 9 || n > (math.MaxUint64-d)/10 {
+			return OddKind, 0
+		}
+		n = n*10 + d
+	}
+	return kind, n
+}
+
+// parseCounter reads the next event id; like a node, 0 where it cannot.
+func parseCounter(value []byte) uint64 {
+	n, err := strconv.ParseUint(string(value), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,191 @@
+package reorgdb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+// DB is an open reorg database. Its methods are safe for concurrent use, but for
+// Close.
+type DB struct {
+	path     string
+	rocks    *grocksdb.DB
+	opts     *options
+	names    []string // of the column families, the default one first
+	families []*grocksdb.ColumnFamilyHandle
+}
+
+// mode is how a database is opened.
+type mode int
+
+const (
+	readWrite mode = iota
+	readOnly       // sees the database as it was at one moment; needs that nobody writes
+	secondary      // beside a writer
+)
+
+// Create makes a new database with only the default column family, which is all
+// that the older nodes can open, in a folder that is missing or empty.
+func Create(path string) (*DB, error) {
+	opts, err := newOptions()
+	if err != nil {
+		return nil, err
+	}
+	opts.rocks.SetCreateIfMissing(true)
+	opts.rocks.SetErrorIfExists(true)
+	return openFamilies(path, opts, []string{DefaultFamily}, readWrite)
+}
+
+// Open opens a database for reading and writing and takes its lock. The error
+// wraps [fs.ErrNotExist], [syscall.ENOTDIR], [fs.ErrPermission],
+// [ErrNoDatabase], [ErrCorrupt], or is a *[LockedError] or *[TooNewError].
+func Open(path string) (*DB, error) {
+	if err := checkFolder(path); err != nil {
+		return nil, err
+	}
+	if err := Holder(path); err != nil {
+		return nil, err
+	}
+	return open(path, readWrite)
+}
+
+// OpenReadOnly opens a database for reading, also beside a node that writes, and
+// leaves the folder as it is. What it shows is the database at one moment. The
+// errors are those of [Open] without the lock's.
+//
+// RocksDB calls a read-only open beside a writer undefined: a file that is
+// compacted away in mid-open looks like damage. A database that is in use is
+// therefore opened as a secondary instance, and damage is believed only when a
+// second open finds it too.
+func OpenReadOnly(path string) (*DB, error) {
+	if err := checkFolder(path); err != nil {
+		return nil, err
+	}
+	db, err := open(path, sharedMode(path))
+	if errors.Is(err, ErrCorrupt) {
+		db, err = open(path, sharedMode(path))
+	}
+	return db, err
+}
+
+func sharedMode(path string) mode {
+	if Holder(path) != nil {
+		return secondary
+	}
+	return readOnly
+}
+
+// checkFolder says what RocksDB says unclearly.
+func checkFolder(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
+	}
+	names, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(names, func(e fs.DirEntry) bool { return e.Name() == "CURRENT" }) {
+		return nil
+	}
+	for _, pattern := range []string{"MANIFEST-*", "*.sst"} {
+		if found, _ := filepath.Glob(filepath.Join(globEscape(path), pattern)); len(found) > 0 {
+			return fmt.Errorf("%s: %w: CURRENT is missing", path, ErrCorrupt)
+		}
+	}
+	return fmt.Errorf("%s: %w", path, ErrNoDatabase)
+}
+
+func open(path string, how mode) (*DB, error) {
+	opts, err := newOptions()
+	if err != nil {
+		return nil, err
+	}
+	if how == secondary {
+		// Files that the writer removes stay readable while they are open.
+		opts.rocks.SetMaxOpenFiles(-1)
+	}
+	// RocksDB opens a database only when all its column families are named.
+	names, err := grocksdb.ListColumnFamilies(opts.rocks, path)
+	if err != nil {
+		return nil, errors.Join(explain(path, err), opts.close())
+	}
+	return openFamilies(path, opts, names, how)
+}
+
+// openFamilies opens the database and takes the options over.
+func openFamilies(path string, opts *options, names []string, how mode) (*DB, error) {
+	// The default one first.
+	slices.SortStableFunc(names, func(a, b string) int {
+		return boolInt(b == DefaultFamily) - boolInt(a == DefaultFamily)
+	})
+	each := make([]*grocksdb.Options, len(names))
+	for i := range each {
+		each[i] = opts.rocks
+	}
+	db := &DB{path: path, opts: opts, names: names}
+	var err error
+	switch how {
+	case readWrite:
+		db.rocks, db.families, err = grocksdb.OpenDbColumnFamilies(opts.rocks, path, names, each)
+	case readOnly:
+		db.rocks, db.families, err = grocksdb.OpenDbForReadOnlyColumnFamilies(opts.rocks, path, names, each, false)
+	case secondary:
+		db.rocks, db.families, err = grocksdb.OpenDbAsSecondaryColumnFamilies(opts.rocks, path, filepath.Join(opts.scratch, "secondary"), names, each)
+	}
+	if err != nil {
+		return nil, errors.Join(explain(path, err), opts.close())
+	}
+	if how == secondary {
+		if err := db.rocks.TryCatchUpWithPrimary(); err != nil {
+			return nil, errors.Join(explain(path, err), db.Close())
+		}
+	}
+	return db, nil
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Path returns the database's folder.
+func (db *DB) Path() string { return db.path }
+
+// Families returns the names of the column families, [DefaultFamily] first.
+func (db *DB) Families() []string { return slices.Clone(db.names) }
+
+// Sync makes everything that was written durable, in tables: the write-ahead log
+// is then empty.
+func (db *DB) Sync() error {
+	opts := grocksdb.NewDefaultFlushOptions()
+	defer opts.Destroy()
+	opts.SetWait(true)
+	for _, family := range db.families {
+		if err := db.rocks.FlushCF(family, opts); err != nil {
+			return explain(db.path, err)
+		}
+	}
+	return nil
+}
+
+// Close closes the database. It does not sync.
+func (db *DB) Close() error {
+	for _, family := range db.families {
+		family.Destroy()
+	}
+	db.rocks.Close()
+	return db.opts.close()
+}

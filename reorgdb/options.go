@@ -1,0 +1,58 @@
+package reorgdb
+
+import (
+	"os"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+const (
+	// tableFormat is the newest table format that RocksDB 6.11.4 reads. The
+	// default of RocksDB 9 and later is 6.
+	tableFormat = 5
+	// tableChecksum is CRC32c: the default of RocksDB 7 and later, XXH3, is
+	// "unknown checksum type 4" to 6.11.4, and the node does not start.
+	tableChecksum = 1
+
+	writeBuffer = 16 << 20 // bytes
+	readAhead   = 1 << 20  // bytes
+)
+
+// options are used for every open and every column family. They hold for each
+// table that is written while the database is open: opening alone may write some.
+type options struct {
+	rocks *grocksdb.Options
+	table *grocksdb.BlockBasedTableOptions
+	// scratch is where RocksDB writes its info log and what a secondary instance
+	// keeps, so that neither ends up in the database's folder.
+	scratch string
+}
+
+func newOptions() (*options, error) {
+	scratch, err := os.MkdirTemp("", ".ailee-reorgdb-")
+	if err != nil {
+		return nil, err
+	}
+	o := &options{
+		rocks:   grocksdb.NewDefaultOptions(),
+		table:   grocksdb.NewDefaultBlockBasedTableOptions(),
+		scratch: scratch,
+	}
+	o.table.SetFormatVersion(tableFormat)
+	o.table.SetChecksum(tableChecksum)
+	o.rocks.SetBlockBasedTableFactory(o.table)
+	o.rocks.SetCompression(grocksdb.SnappyCompression)
+	o.rocks.SetWriteBufferSize(writeBuffer)
+	o.rocks.SetDbLogDir(scratch)
+	o.rocks.SetInfoLogLevel(grocksdb.FatalInfoLogLevel)
+	o.rocks.SetStatsDumpPeriodSec(0)
+	o.rocks.SetStatsPersistPeriodSec(0)
+	return o, nil
+}
+
+// close frees the options, after the database was closed.
+func (o *options) close() error {
+	o.rocks.Destroy()
+	o.table.Destroy()
+	return os.RemoveAll(o.scratch)
+}

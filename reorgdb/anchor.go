@@ -67,10 +67,10 @@ func ParseAnchor(value []byte) (Anchor, error) {
 	a.BitcoinTxID = string(r.Until('|'))
 	for _, number := range []*uint64{&a.BitcoinHeight, &a.Confirmations, &a.BroadcastTime} {
 		*number = r.U64()
-		r.Byte()
+		r.Char()
 	}
 	a.RetryCount = r.U32()
-	r.Byte()
+	r.Char()
 	status := istream.Reader{Text: r.Until('|')}
 	a.Status = AnchorStatus(status.I32())
 	a.L2StateRoot = string(r.Text[r.Pos:])

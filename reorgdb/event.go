@@ -31,17 +31,17 @@ func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 	r := istream.Reader{Text: value}
 	e := ReorgEvent{ID: id}
 	e.Height = r.U64()
-	r.Byte()
+	r.Char()
 	e.OldBlockHash = string(r.Until('|'))
 	e.NewBlockHash = string(r.Until('|'))
 	e.DetectedAt = r.U64()
-	r.Byte()
+	r.Char()
 	count := r.U64()
 	if r.Failed {
 		return ReorgEvent{}, fmt.Errorf("%w: fields are missing or no numbers", ErrUnreadable)
 	}
 	if count > 0 && r.Pos < len(r.Text) {
-		r.Byte()
+		r.Char()
 		for uint64(len(e.InvalidatedAnchors)) < count && r.Pos < len(r.Text) {
 			e.InvalidatedAnchors = append(e.InvalidatedAnchors, string(r.Until('|')))
 		}

@@ -43,7 +43,8 @@ func numberedKey(prefix string, n uint64) []byte {
 
 func blockKey(height uint64) []byte { return numberedKey(blockPrefix, height) }
 
-func anchorKey(hash string) []byte { return []byte(anchorPrefix + hash) }
+// AnchorKey returns the key of an anchor record.
+func AnchorKey(hash string) []byte { return []byte(anchorPrefix + hash) }
 
 func eventKey(id uint64) []byte { return numberedKey(eventPrefix, id) }
 
@@ -78,11 +79,12 @@ func numbered(kind Kind, digits []byte) (Kind, uint64) {
 	return kind, n
 }
 
-// parseCounter reads the next event id; like a node, 0 where it cannot.
-func parseCounter(value []byte) uint64 {
+// ParseCounter reads the next event id. Where it cannot, a node takes it for 0,
+// which is then returned with an error that wraps [ErrUnreadable].
+func ParseCounter(value []byte) (uint64, error) {
 	n, err := strconv.ParseUint(string(value), 10, 64)
 	if err != nil {
-		return 0
+		return 0, fmt.Errorf("%w: the counter is no number", ErrUnreadable)
 	}
-	return n
+	return n, nil
 }

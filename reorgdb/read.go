@@ -119,7 +119,7 @@ func (db *DB) HighestBlock() (highest Block, ok bool, err error) {
 // Anchor returns the anchor record with the given anchor hash, and whether there
 // is one. For one that no node can read the error wraps [ErrUnreadable].
 func (db *DB) Anchor(hash string) (anchor Anchor, ok bool, err error) {
-	value, err := db.get(anchorKey(hash))
+	value, err := db.get(AnchorKey(hash))
 	if err != nil || value == nil {
 		return Anchor{}, false, err
 	}
@@ -159,7 +159,7 @@ func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	next := parseCounter(value)
+	next, _ := ParseCounter(value)
 	err = db.eachWith(ctx, eventPrefix, eventKey(next), func(key, _ []byte) error {
 		if kind, id := KeyKind(key); kind == EventKind {
 			next = id + 1

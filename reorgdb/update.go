@@ -164,7 +164,7 @@ func (u *Update) load(ctx context.Context) (err error) {
 // putAnchor writes a record under its key, which is its hash but in records that
 // something else damaged.
 func (u *Update) putAnchor(key string, a Anchor) {
-	u.Put(anchorKey(key), a.value())
+	u.Put(AnchorKey(key), a.value())
 	if u.anchors != nil {
 		u.anchors[key] = a
 	}
@@ -182,7 +182,7 @@ func (u *Update) Anchor(a Anchor) error {
 
 // DeleteAnchor takes an anchor record back.
 func (u *Update) DeleteAnchor(hash string) {
-	u.delete(anchorKey(hash))
+	u.delete(AnchorKey(hash))
 	delete(u.anchors, hash)
 }
 

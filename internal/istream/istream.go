@@ -54,9 +54,10 @@ func (r *Reader) Until(delimiter byte) []byte {
 	return field
 }
 
-// Byte passes over one byte, whatever it is. It fails when nothing is left.
-func (r *Reader) Byte() {
-	if r.Failed || r.Pos == len(r.Text) {
+// Char passes over white space and one character, whatever it is. It fails when
+// nothing is left.
+func (r *Reader) Char() {
+	if r.Failed || !r.SkipSpace() {
 		r.Failed = true
 		return
 	}

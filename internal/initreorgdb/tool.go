@@ -1,0 +1,49 @@
+// Package initreorgdb is the command ailee_init_reorg_db: a new reorg database,
+// empty or seeded with what can still be read of an old one.
+package initreorgdb
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/tool"
+)
+
+// Name is the command's name.
+const Name = "ailee_init_reorg_db"
+
+// Options are the command's options.
+type Options struct {
+	Path      string
+	IfMissing bool   // an existing sound database is fine
+	CopyFrom  string // seed it from this database; "" for an empty one
+}
+
+// Tool describes the command.
+func Tool() tool.Tool {
+	return tool.Tool{
+		Name:    Name,
+		Summary: "make a reorg database for an AILEE node",
+		Description: `
+   Makes a new database that every node can open, whatever RocksDB it is built
+   with, and checks it before it gets its name: DIR is never half a database. With
+   --copy-from it is seeded with every record that can still be read of an old
+   one, which may be damaged or in use by a running node, and is only read; when
+   something is lost, all the rest is copied and the exit status is 2.`,
+		Examples: `
+ailee_init_reorg_db --path /var/lib/ailee/reorg_db
+ailee_init_reorg_db --path /var/lib/ailee/reorg_db --copy-from /var/lib/ailee/reorg_db.corrupted`,
+		Required: []string{"path"},
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "path", Usage: "make the database in `DIR`, which must be missing or empty"},
+			&cli.BoolFlag{Name: "if-missing", Usage: "keep a sound database that is already there"},
+			&cli.StringFlag{Name: "copy-from", Usage: "copy what can be read of the database in `OLD`"},
+			tool.JSONFlag,
+			tool.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
+			return Run(ctx, Options{Path: c.String("path"), IfMissing: c.Bool("if-missing"), CopyFrom: c.String("copy-from")}, io)
+		},
+	}
+}

@@ -1,0 +1,57 @@
+package reorgverify
+
+import (
+	"context"
+	"errors"
+
+	"ailee-recovery/internal/input"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// crossCheck compares the latest snapshot of a file with the database: the record
+// of its anchor, and of each anchor that its peg-outs name.
+func (s *survey) crossCheck(ctx context.Context, o Options, db *reorgdb.DB) error {
+	in, err := input.OpenRegular(ctx, o.Snapshot)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	r := in.Section()
+	latest, err := snapshot.Latest(r, in.Size)
+	if err != nil {
+		return err
+	}
+	checker := snapshot.NewChecker(o.Memory())
+	report, err := checker.Check(ctx, r, latest)
+	if err != nil {
+		return err
+	}
+	if report.Anchor == nil {
+		s.add(noSnapshot, true, "%s: the latest snapshot has no anchor", o.Snapshot)
+	} else if err := s.named(db, report.Anchor.Hash, "the latest snapshot's anchor"); err != nil {
+		return err
+	}
+	return checker.Records(ctx, r, report, snapshot.PegOuts, func(rec snapshot.Record) error {
+		pegOut := rec.Value().(snapshot.PegOut)
+		if pegOut.AnchorCommitmentHash == "" {
+			s.add(missingAnchor, true, "peg-out %s names no anchor", pegOut.PegID)
+			return nil
+		}
+		return s.named(db, pegOut.AnchorCommitmentHash, "peg-out "+pegOut.PegID+" names an anchor that")
+	})
+}
+
+// named looks up an anchor that a snapshot names.
+func (s *survey) named(db *reorgdb.DB, hash, who string) error {
+	a, ok, err := db.Anchor(hash)
+	switch {
+	case errors.Is(err, reorgdb.ErrUnreadable), err == nil && !ok:
+		s.add(missingAnchor, true, "%s has no record: %s", who, hash)
+	case err != nil:
+		return err
+	case a.Status == reorgdb.InvalidatedReorg, a.Status == reorgdb.FailedOrphaned:
+		s.add(invalidated, true, "%s is %s: %s", who, a.Status, hash)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+// Package reorgverify is the command ailee_reorg_verify: everything in the reorg
+// database read and checked, also beside a running node.
+package reorgverify
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/flags"
+	"ailee-recovery/internal/tool"
+)
+
+// Name is the command's name.
+const Name = "ailee_reorg_verify"
+
+// Options are the command's options.
+type Options struct {
+	DBPath   string
+	Recent   int    // how many reorgs to print
+	Snapshot string // cross-check with the latest snapshot of this file; "" for none
+	flags.Checking
+}
+
+// Tool describes the command.
+func Tool() tool.Tool {
+	return tool.Tool{
+		Name:    Name,
+		Summary: "check an AILEE node's reorg database",
+		Description: `
+   Opens the database, reads every record with its checksum, prints the recent
+   reorgs and the anchors by status, and checks that the records agree: what no
+   node could read, keys that disagree with their records, the event counter,
+   damage in tables and in the write-ahead log. With --snapshot also that the
+   latest snapshot's anchor and those that its peg-outs name are recorded and not
+   invalidated. The database is only read, and a node may be running.`,
+		Examples: `
+ailee_reorg_verify --db-path /var/lib/ailee/reorg_db
+ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --snapshot /var/lib/ailee/l2_snapshots.dat`,
+		Required: []string{"db-path"},
+		Flags: []cli.Flag{
+			flags.DBPath("check the database in `DIR`"),
+			&cli.IntFlag{Name: "recent", Usage: "print the last `N` reorgs", Value: 10},
+			&cli.StringFlag{Name: "snapshot", Usage: "check that the latest snapshot of `FILE` agrees with the database"},
+			flags.MaxMemory(),
+			tool.JSONFlag,
+			tool.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
+			checking, err := flags.ParseChecking(c)
+			if err != nil {
+				return err
+			}
+			o := Options{DBPath: flags.ParseDBPath(c), Recent: c.Int("recent"), Snapshot: c.String("snapshot"), Checking: checking}
+			if o.Recent < 0 {
+				return tool.Fail(Name+" --help shows the usage", fmt.Errorf("--recent %d is not a number of reorgs", o.Recent))
+			}
+			return Run(ctx, o, io)
+		},
+	}
+}

@@ -31,16 +31,24 @@ const (
 	secondary      // beside a writer
 )
 
-// Create makes a new database with only the default column family, which is all
-// that the older nodes can open, in a folder that is missing or empty.
-func Create(path string) (*DB, error) {
+// Create makes a new database in a folder that is missing or empty. Only the
+// default column family is made unless more are named: the older nodes cannot open
+// a database that has another one.
+func Create(path string, families ...string) (*DB, error) {
 	opts, err := newOptions()
 	if err != nil {
 		return nil, err
 	}
 	opts.rocks.SetCreateIfMissing(true)
+	opts.rocks.SetCreateIfMissingColumnFamilies(true)
 	opts.rocks.SetErrorIfExists(true)
-	return openFamilies(path, opts, []string{DefaultFamily}, readWrite)
+	names := []string{DefaultFamily}
+	for _, name := range families {
+		if name != DefaultFamily {
+			names = append(names, name)
+		}
+	}
+	return openFamilies(path, opts, names, readWrite)
 }
 
 // Open opens a database for reading and writing and takes its lock. The error

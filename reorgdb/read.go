@@ -168,3 +168,14 @@ func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
 	})
 	return next, err
 }
+
+// Check reads every record of every column family. The error may wrap
+// [ErrCorrupt].
+func (db *DB) Check(ctx context.Context) error {
+	for _, family := range db.names {
+		if err := db.Each(ctx, family, nil, func(_, _ []byte) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

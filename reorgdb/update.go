@@ -62,7 +62,11 @@ func (u *Update) commit(sync, unlogged bool) error {
 func (u *Update) Size() int { return u.batch.Count() }
 
 // Put writes a record as it is.
-func (u *Update) Put(key, value []byte) { u.batch.PutCF(u.db.families[0], key, value) }
+func (u *Update) Put(family string, key, value []byte) {
+	u.batch.PutCF(u.db.families[slices.Index(u.db.names, family)], key, value)
+}
+
+func (u *Update) put(key, value []byte) { u.batch.PutCF(u.db.families[0], key, value) }
 
 func (u *Update) delete(key []byte) { u.batch.DeleteCF(u.db.families[0], key) }
 
@@ -115,7 +119,7 @@ func (u *Update) stored(height uint64) (string, bool, error) {
 }
 
 func (u *Update) putBlock(b Block) {
-	u.Put(blockKey(b.Height), []byte(b.Hash))
+	u.put(blockKey(b.Height), []byte(b.Hash))
 	if !u.anyBlock || b.Height > u.highest {
 		u.anyBlock, u.highest = true, b.Height
 	}
@@ -137,8 +141,8 @@ func (u *Update) reorg(ctx context.Context, e *ReorgEvent) error {
 	}
 	e.ID = u.nextEvent
 	u.nextEvent++
-	u.Put(eventKey(e.ID), e.value())
-	u.Put([]byte(counterKey), fmt.Append(nil, u.nextEvent))
+	u.put(eventKey(e.ID), e.value())
+	u.put([]byte(counterKey), fmt.Append(nil, u.nextEvent))
 	return nil
 }
 
@@ -164,7 +168,7 @@ func (u *Update) load(ctx context.Context) (err error) {
 // putAnchor writes a record under its key, which is its hash but in records that
 // something else damaged.
 func (u *Update) putAnchor(key string, a Anchor) {
-	u.Put(AnchorKey(key), a.value())
+	u.put(AnchorKey(key), a.value())
 	if u.anchors != nil {
 		u.anchors[key] = a
 	}

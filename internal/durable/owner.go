@@ -1,9 +1,14 @@
 package durable
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -13,7 +18,32 @@ type Owner struct {
 	UID, GID int
 }
 
-// OwnerOf returns the owner of the folder in which path is or will be, for a
+// ParseOwner reads user:group, names or numbers.
+func ParseOwner(text string) (Owner, error) {
+	userName, groupName, ok := strings.Cut(text, ":")
+	if !ok || userName == "" || groupName == "" {
+		return Owner{}, fmt.Errorf("%q is not user:group", text)
+	}
+	uid, err := strconv.Atoi(userName)
+	if err != nil {
+		u, err := user.Lookup(userName)
+		if err != nil {
+			return Owner{}, err
+		}
+		uid, _ = strconv.Atoi(u.Uid)
+	}
+	gid, err := strconv.Atoi(groupName)
+	if err != nil {
+		g, err := user.LookupGroup(groupName)
+		if err != nil {
+			return Owner{}, err
+		}
+		gid, _ = strconv.Atoi(g.Gid)
+	}
+	return Owner{Set: true, UID: uid, GID: gid}, nil
+}
+
+// OwnerOf returns the owner of path, or of the folder in which it will be, for a
 // command that runs as root and makes files for somebody else. Whoever else runs
 // it gets the zero Owner.
 func OwnerOf(path string) (Owner, error) {
@@ -26,11 +56,11 @@ func OwnerOf(path string) (Owner, error) {
 			stat := info.Sys().(*syscall.Stat_t)
 			return Owner{Set: true, UID: int(stat.Uid), GID: int(stat.Gid)}, nil
 		}
-		if parent := filepath.Dir(path); parent != path && os.IsNotExist(err) {
-			path = parent
-			continue
+		parent := filepath.Dir(path)
+		if parent == path || !errors.Is(err, fs.ErrNotExist) {
+			return Owner{}, err
 		}
-		return Owner{}, err
+		path = parent
 	}
 }
 
@@ -52,4 +82,14 @@ func (o Owner) Give(path string) error {
 		}
 		return os.Chmod(name, mode)
 	})
+}
+
+// GiveFolder gives a folder, without what is in it, its owner and mode 0750.
+func (o Owner) GiveFolder(path string) error {
+	if o.Set {
+		if err := os.Lchown(path, o.UID, o.GID); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, 0o750)
 }

@@ -33,7 +33,7 @@ func Stage(dir, name string) (s *Staging, err error) {
 			s = nil
 		}
 	}()
-	if s.made, err = makeAll(dir); err != nil {
+	if s.made, err = MakeAll(dir); err != nil {
 		return s, err
 	}
 	if s.root, err = os.OpenRoot(dir); err != nil {
@@ -65,13 +65,14 @@ func notTaken(dir string, err error) error {
 	return nil
 }
 
-// makeAll makes the folder and those above it, and returns the ones it made.
-func makeAll(dir string) ([]string, error) {
+// MakeAll makes the folder and those above it, and returns the ones it made, the
+// deepest last.
+func MakeAll(dir string) ([]string, error) {
 	dir = filepath.Clean(dir)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	made, err := makeAll(filepath.Dir(dir))
+	made, err := MakeAll(filepath.Dir(dir))
 	if err != nil {
 		return made, err
 	}

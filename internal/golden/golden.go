@@ -1,0 +1,69 @@
+// Package golden finds, for tests, the data that real nodes wrote.
+package golden
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Dir is the folder with all of it.
+func Dir() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", "testdata", "golden")
+}
+
+// Databases are the names of the reorg databases.
+var Databases = []string{"node-rocksdb-6.11.4", "node-rocksdb-7.8.3-reopened", "node-current-reputation-cf", "node-odd-records"}
+
+// Database unpacks a reorg database into a folder of the test's and returns its
+// path.
+func Database(t testing.TB, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, Unpack(name, dir))
+	return filepath.Join(dir, name)
+}
+
+// Unpack unpacks a reorg database into dir/<name>.
+func Unpack(name, dir string) error {
+	f, err := os.Open(filepath.Join(Dir(), "reorg_db", name+".tar.gz"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	zip, err := gzip.NewReader(f)
+	if err != nil {
+		return err
+	}
+	for files := tar.NewReader(zip); ; {
+		header, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(dir, header.Name)
+		if header.Typeflag == tar.TypeDir {
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				return err
+			}
+			continue
+		}
+		data, err := io.ReadAll(files)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,49 @@
+// Package initnode is the command ailee_init_node: the data directory of a node
+// that starts from nothing.
+package initnode
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/flags"
+	"ailee-recovery/internal/tool"
+)
+
+// Name is the command's name.
+const Name = "ailee_init_node"
+
+// Options are the command's options.
+type Options struct {
+	DataDir   string
+	IfMissing bool   // keep the sound parts that are already there
+	Owner     string // user:group, "" for the default
+}
+
+// Tool describes the command.
+func Tool() tool.Tool {
+	return tool.Tool{
+		Name:    Name,
+		Summary: "make the data directory of an AILEE node that starts from nothing",
+		Description: `
+   Makes l2_snapshots.dat with a genesis snapshot (an empty state with an anchor
+   that holds), an empty reorg_db/ and backups/ in DIR, all of them or none. What
+   is already there is never touched: it is refused, or with --if-missing checked
+   and kept. Run as root, it gives them to the owner of DIR.`,
+		Examples: `
+ailee_init_node --data-dir /var/lib/ailee
+ailee_init_node --data-dir /var/lib/ailee --if-missing --owner ailee:ailee`,
+		Required: []string{"data-dir"},
+		Flags: []cli.Flag{
+			flags.DataDir("make the files of a node in `DIR`", ""),
+			&cli.BoolFlag{Name: "if-missing", Usage: "keep the sound parts that are already there, make the others"},
+			&cli.StringFlag{Name: "owner", Usage: "give the files to `USER:GROUP` (default: as root, the owner of DIR)"},
+			tool.JSONFlag,
+			tool.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
+			return Run(ctx, Options{DataDir: flags.ParseDataDir(c), IfMissing: c.Bool("if-missing"), Owner: c.String("owner")}, io)
+		},
+	}
+}

@@ -1,0 +1,106 @@
+package initreorgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/flags"
+	"ailee-recovery/internal/printable"
+	"ailee-recovery/internal/tool"
+	"ailee-recovery/reorgdb"
+)
+
+// Run makes the database. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *tool.IO) error {
+	pending, err := durable.CreateDir(o.Path)
+	if errors.Is(err, fs.ErrExist) {
+		return existing(ctx, o, out)
+	}
+	if err != nil {
+		return explain(o, err)
+	}
+	defer pending.Abort()
+	c := newCopying()
+	if o.CopyFrom != "" {
+		err = c.copyFrom(ctx, o.CopyFrom, pending.Path, out)
+	} else {
+		err = create(pending.Path)
+	}
+	if err != nil {
+		return explain(o, err)
+	}
+	if err := c.check(ctx, pending.Path); err != nil {
+		return explain(o, err)
+	}
+	owner, err := owner(o)
+	if err == nil {
+		err = owner.Give(pending.Path)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = pending.Commit()
+	}
+	if err != nil {
+		return explain(o, err)
+	}
+	return c.report(o, out)
+}
+
+func create(path string) error {
+	db, err := reorgdb.Create(path)
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// owner is who the database is for: whoever has the old one, or the folder that it
+// is in.
+func owner(o Options) (durable.Owner, error) {
+	if o.CopyFrom != "" {
+		return durable.OwnerOf(o.CopyFrom)
+	}
+	return durable.OwnerOf(filepath.Dir(filepath.Clean(o.Path)))
+}
+
+// existing is the outcome when there is something at the path.
+func existing(ctx context.Context, o Options, out *tool.IO) error {
+	if !o.IfMissing {
+		return tool.Failf("name another folder, or move it away first", "%s is not empty", o.Path)
+	}
+	db, err := reorgdb.OpenReadOnly(o.Path)
+	if err == nil {
+		err = errors.Join(db.Check(ctx), db.Close())
+	}
+	if err != nil {
+		return flags.ExplainReorgDB(o.Path, err)
+	}
+	if out.JSON() {
+		out.Document(document{Path: printable.Text(o.Path), Existing: true})
+		return nil
+	}
+	out.Printf("Kept the database in %s\n", printable.Text(o.Path))
+	return nil
+}
+
+func explain(o Options, err error) error {
+	var known *tool.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, durable.ErrBusy):
+		return tool.Fail("wait until it is done", err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, os.ErrPermission):
+		return tool.Fail("run it as the folder's owner, or as root", err)
+	case errors.Is(err, fs.ErrExist):
+		return tool.Failf("name another folder, or move it away first", "%s is not empty", o.Path)
+	}
+	return tool.Fail("", fmt.Errorf("%s: %w", o.Path, err))
+}

@@ -1,0 +1,16 @@
+package reorgdb
+
+import "github.com/linxGnu/grocksdb"
+
+// Compact rewrites every table.
+func (db *DB) Compact() {
+	opts := grocksdb.NewCompactRangeOptions()
+	defer opts.Destroy()
+	opts.SetBottommostLevelCompaction(grocksdb.KForce)
+	for _, family := range db.families {
+		db.rocks.CompactRangeCFOpt(family, grocksdb.Range{}, opts)
+	}
+}
+
+func AnchorValue(a Anchor) []byte    { return a.value() }
+func EventValue(e ReorgEvent) []byte { return e.value() }

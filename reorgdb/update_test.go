@@ -1,0 +1,209 @@
+package reorgdb_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/reorgdb"
+)
+
+func hash(n int) string { return fmt.Sprintf("%064x", n) }
+
+func create(t *testing.T) *reorgdb.DB {
+	t.Helper()
+	db, err := reorgdb.Create(filepath.Join(t.TempDir(), "reorg_db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+// update runs change in one update and commits it.
+func update(t *testing.T, db *reorgdb.DB, change func(*reorgdb.Update)) {
+	t.Helper()
+	u, err := db.NewUpdate()
+	require.NoError(t, err)
+	defer u.Close()
+	change(u)
+	require.NoError(t, u.Commit())
+}
+
+func see(t *testing.T, u *reorgdb.Update, height uint64, hash string, want reorgdb.Seen) *reorgdb.ReorgEvent {
+	t.Helper()
+	seen, event, err := u.Block(ctx, reorgdb.Block{Height: height, Hash: hash}, 1739578200)
+	require.NoError(t, err)
+	require.Equal(t, want, seen)
+	require.Equal(t, want == reorgdb.Replaced, event != nil)
+	return event
+}
+
+func all(t *testing.T, db *reorgdb.DB) map[string]string {
+	t.Helper()
+	records := map[string]string{}
+	require.NoError(t, db.Each(ctx, reorgdb.DefaultFamily, nil, func(key, value []byte) error {
+		records[string(key)] = string(value)
+		return nil
+	}))
+	return records
+}
+
+// TestBlocksAndReorgsAsANodeTakesThem asserts the very bytes.
+func TestBlocksAndReorgsAsANodeTakesThem(t *testing.T) {
+	db := create(t)
+	update(t, db, func(u *reorgdb.Update) {
+		for height := uint64(100); height < 110; height++ {
+			see(t, u, height, hash(int(height)), reorgdb.Written)
+		}
+		require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: "a1", BitcoinTxID: "t1", BitcoinHeight: 107, Confirmations: 2, BroadcastTime: 5, L2StateRoot: "r"}))
+		require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: "a2", BitcoinTxID: "t2", BitcoinHeight: 108, Confirmations: 9, BroadcastTime: 5, RetryCount: 3, Status: reorgdb.Confirmed, L2StateRoot: "r|s"}))
+		require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: "a3", BitcoinTxID: "t3", BitcoinHeight: 109, Status: reorgdb.InvalidatedReorg, L2StateRoot: "r"}))
+		require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: "a4", BitcoinHeight: 107, Status: reorgdb.FailedOrphaned, L2StateRoot: "r"}))
+		require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: "a5", BitcoinHeight: 106, Confirmations: 4, L2StateRoot: "r"}))
+	})
+	update(t, db, func(u *reorgdb.Update) {
+		see(t, u, 106, hash(106), reorgdb.Equal)
+		require.Equal(t, []string{"a1", "a2", "a4"}, see(t, u, 107, hash(1107), reorgdb.Replaced).InvalidatedAnchors)
+		require.Empty(t, see(t, u, 108, hash(1108), reorgdb.Replaced).InvalidatedAnchors)
+		see(t, u, 109, hash(109), reorgdb.Equal)
+		see(t, u, 110, hash(1110), reorgdb.Written)
+	})
+	want := map[string]string{
+		"anchor:a1":                  "a1|t1|107|0|5|0|2|r",
+		"anchor:a2":                  "a2|t2|108|0|5|3|2|r|s",
+		"anchor:a3":                  "a3|t3|109|0|0|0|2|r",
+		"anchor:a4":                  "a4||107|0|0|0|2|r",
+		"anchor:a5":                  "a5||106|4|0|0|0|r",
+		"reorg:00000000000000000000": "107|" + hash(107) + "|" + hash(1107) + "|1739578200|3|a1|a2|a4",
+		"reorg:00000000000000000001": "108|" + hash(108) + "|" + hash(1108) + "|1739578200|0",
+		"reorg_counter":              "2",
+		"block:00000000000000000107": hash(1107),
+		"block:00000000000000000108": hash(1108),
+		"block:00000000000000000110": hash(1110),
+	}
+	for _, height := range []int{100, 101, 102, 103, 104, 105, 106, 109} {
+		want[fmt.Sprintf("block:%020d", height)] = hash(height)
+	}
+	require.Equal(t, want, all(t, db))
+}
+
+func TestHeightsOfAnUpdateAscend(t *testing.T) {
+	u, err := create(t).NewUpdate()
+	require.NoError(t, err)
+	defer u.Close()
+	see(t, u, 5, hash(5), reorgdb.Written)
+	_, _, err = u.Block(ctx, reorgdb.Block{Height: 5, Hash: hash(6)}, 0)
+	require.ErrorContains(t, err, "block 5 comes behind block 5")
+	require.NoError(t, u.Commit())
+	see(t, u, 5, hash(6), reorgdb.Replaced)
+}
+
+// TestNoEventIsOverwritten: a counter that is missing, unreadable or behind.
+func TestNoEventIsOverwritten(t *testing.T) {
+	for _, counter := range []string{"", "x", "0", "1"} {
+		db := create(t)
+		update(t, db, func(u *reorgdb.Update) {
+			for id := range 3 {
+				u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "reorg:%020d", id), []byte("1|o|n|5|0"))
+			}
+			if counter != "" {
+				u.Put(reorgdb.DefaultFamily, []byte("reorg_counter"), []byte(counter))
+			}
+			see(t, u, 9, hash(9), reorgdb.Written)
+		})
+		update(t, db, func(u *reorgdb.Update) { require.EqualValues(t, 3, see(t, u, 9, hash(10), reorgdb.Replaced).ID) })
+		require.Equal(t, "4", all(t, db)["reorg_counter"])
+	}
+}
+
+func TestRecordsThatNoNodeCouldReadAreNotWritten(t *testing.T) {
+	u, err := create(t).NewUpdate()
+	require.NoError(t, err)
+	defer u.Close()
+	for _, a := range []reorgdb.Anchor{
+		{Hash: "a"}, {L2StateRoot: "r"}, {Hash: "a|b", L2StateRoot: "r"}, {Hash: "a", BitcoinTxID: "|", L2StateRoot: "r"},
+		{Hash: "a", L2StateRoot: "r\ns"},
+	} {
+		require.Error(t, u.Anchor(a), "%+v", a)
+	}
+	require.Zero(t, u.Size())
+}
+
+func TestConfirmations(t *testing.T) {
+	db := create(t)
+	a := reorgdb.Anchor{Hash: "a", L2StateRoot: "r"}
+	for _, step := range []struct {
+		confirmations uint64
+		want          reorgdb.AnchorStatus
+	}{{0, reorgdb.Pending}, {5, reorgdb.Pending}, {6, reorgdb.Confirmed}, {2, reorgdb.Confirmed}} {
+		update(t, db, func(u *reorgdb.Update) { require.NoError(t, u.Confirm(a, step.confirmations, reorgdb.ConfirmedAt)) })
+		var ok bool
+		var err error
+		a, ok, err = db.Anchor("a")
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, step.want, a.Status)
+		require.Equal(t, step.confirmations, a.Confirmations)
+	}
+}
+
+func TestOrphanedAnchors(t *testing.T) {
+	a := reorgdb.Anchor{BroadcastTime: 1000}
+	require.False(t, a.Orphaned(1000+3_600_000))
+	require.True(t, a.Orphaned(1001+3_600_000))
+	require.False(t, a.Orphaned(0), "a clock that went back")
+	a.Confirmations = 1
+	require.False(t, a.Orphaned(1001+3_600_000))
+	a = reorgdb.Anchor{Status: reorgdb.Confirmed}
+	require.False(t, a.Orphaned(1001+3_600_000))
+}
+
+func TestPruningKeepsTheNewestBlocks(t *testing.T) {
+	path := golden.Database(t, "node-rocksdb-6.11.4")
+	db, err := reorgdb.Open(path)
+	require.NoError(t, err)
+	update(t, db, func(u *reorgdb.Update) {
+		deleted, err := u.PruneBlocks(ctx, 1000)
+		require.NoError(t, err)
+		require.Equal(t, 1001, deleted)
+	})
+	lowest, count := uint64(0), 0
+	require.NoError(t, db.Blocks(ctx, 0, func(b reorgdb.Block) error {
+		if count == 0 {
+			lowest = b.Height
+		}
+		count++
+		return nil
+	}))
+	require.Equal(t, 1000, count)
+	require.EqualValues(t, 839001, lowest)
+	require.NoError(t, db.Close())
+}
+
+// FuzzRecords: whatever can be read is written back to something that reads the
+// same.
+func FuzzRecords(f *testing.F) {
+	f.Add([]byte("ok|tx|5|6|7|8|1|root"))
+	f.Add([]byte("spaces|tx| 5| 6|7 |8|1|root"))
+	f.Add([]byte("otherdelim|tx|5x6y7z8w1|root"))
+	f.Add([]byte("12|o|n|5|3|A1|B2|C3"))
+	f.Add([]byte("14|o|n|5|2|A1"))
+	f.Add([]byte(strings.Repeat("1|", 20)))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		if a, err := reorgdb.ParseAnchor(value); err == nil {
+			again, err := reorgdb.ParseAnchor(reorgdb.AnchorValue(a))
+			require.NoError(t, err)
+			require.Equal(t, a, again)
+		}
+		// An empty anchor cannot be told from a missing one.
+		if e, err := reorgdb.ParseEvent(7, value); err == nil && e.Missing == 0 && !slices.Contains(e.InvalidatedAnchors, "") {
+			again, err := reorgdb.ParseEvent(7, reorgdb.EventValue(e))
+			require.NoError(t, err)
+			require.Equal(t, e, again)
+		}
+	})
+}

@@ -6,18 +6,29 @@ LDFLAGS := -s -w -X ailee-recovery/internal/tool.version=$(VERSION) -X ailee-rec
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 60s
 
-.PHONY: build demo test check unit race lint fuzz bench deps clean
+# The tools that use no RocksDB are built without cgo.
+PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots
+ROCKSDB := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
+
+.PHONY: build static demo test unit race lint leaks fuzz bench deps clean
 
 ## build: all binaries, in bin/
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
+	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(ROCKSDB:%=./cmd/%)
+
+## static: all binaries, in bin/static/, for any x86-64 Linux
+static:
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/static/ $(PURE:%=./cmd/%)
+	CGO_ENABLED=1 CGO_LDFLAGS='-lbz2' go build -trimpath -tags netgo,osusergo \
+		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static"' -o bin/static/ $(ROCKSDB:%=./cmd/%)
 
 ## demo: what an operator sees on a healthy, a torn and a tampered file
 demo: deps build
 	@scripts/demo
 
 ## test: everything that must hold: the checks of the source and all tests
-test: deps build lint unit race
+test: deps build static lint unit race leaks
 
 unit:
 	go test ./...

@@ -13,7 +13,8 @@ const (
 	blockPrefix  = "block:"
 	anchorPrefix = "anchor:"
 	eventPrefix  = "reorg:"
-	counterKey   = "reorg_counter"
+	// CounterKey is the key of the counter.
+	CounterKey = "reorg_counter"
 
 	numberDigits = 20
 )
@@ -58,7 +59,7 @@ func KeyKind(key []byte) (kind Kind, number uint64) {
 		return AnchorKind, 0
 	case bytes.HasPrefix(key, []byte(eventPrefix)):
 		return numbered(EventKind, key[len(eventPrefix):])
-	case string(key) == counterKey:
+	case string(key) == CounterKey:
 		return CounterKind, 0
 	}
 	return OtherKind, 0

@@ -155,7 +155,7 @@ func (db *DB) Events(ctx context.Context, visit func(ReorgEvent) error) error {
 // nextEventID returns the id for the next reorg event. That is the counter, as a
 // node has it, unless the counter is behind the events: no event is overwritten.
 func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
-	value, err := db.get([]byte(counterKey))
+	value, err := db.get([]byte(CounterKey))
 	if err != nil {
 		return 0, err
 	}

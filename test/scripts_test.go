@@ -15,16 +15,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/initnode"
+	"ailee-recovery/internal/initreorgdb"
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/reorgverify"
 	"ailee-recovery/internal/tool"
 )
 
 const golden = "../testdata/golden"
 
 func TestMain(m *testing.M) {
-	commands := map[string]func(){"appender": appender}
-	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool()} {
+	commands := map[string]func(){"appender": appender, nodeName: node}
+	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(),
+		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }
 	}
 	testscript.Main(m, commands)
@@ -57,6 +61,8 @@ func TestScripts(t *testing.T) {
 			"same":     sameFile,
 			"truncate": truncate,
 			"readonly": readonly,
+			"running":  running,
+			"database": database,
 		},
 	})
 }

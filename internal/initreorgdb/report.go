@@ -1,0 +1,142 @@
+package initreorgdb
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"ailee-recovery/internal/printable"
+	"ailee-recovery/internal/rocksfile"
+	"ailee-recovery/internal/tool"
+	"ailee-recovery/reorgdb"
+)
+
+// document is the JSON result.
+type document struct {
+	Path       string            `json:"path"`
+	Existing   bool              `json:"existing,omitempty"` // it was there, and is sound
+	CopiedFrom string            `json:"copied_from,omitempty"`
+	Copied     map[string]uint64 `json:"copied,omitempty"` // records by kind
+	Families   map[string]uint64 `json:"column_families,omitempty"`
+	Lost       map[string]uint64 `json:"lost,omitempty"` // at least, by kind
+	Complete   bool              `json:"complete"`
+	Problems   []problemDocument `json:"problems,omitempty"`
+	ExitCode   int               `json:"exit_code"`
+}
+
+type problemDocument struct {
+	Kind    rocksfile.ProblemKind `json:"kind"`
+	File    string                `json:"file,omitempty"`
+	Offset  int64                 `json:"offset"`
+	Length  int64                 `json:"length"`
+	Message string                `json:"message"`
+	Lost    bool                  `json:"lost"`  // records are lost or could be
+	Stale   bool                  `json:"stale"` // deleted or older records may be back
+}
+
+// lost is how many records are known to be lost, by kind. What is known of the
+// files says how many in all; the records that are left say which ids and heights
+// are missing between them.
+func (c *copying) lost() map[string]uint64 {
+	if !c.lossy() {
+		return nil
+	}
+	lost := map[string]uint64{
+		string(reorgdb.BlockKind): c.gaps,
+		string(reorgdb.EventKind): max(c.nextEvent, c.counter) - c.kinds[reorgdb.EventKind],
+	}
+	if c.counterSet {
+		lost[string(reorgdb.CounterKind)] = 1
+	}
+	known := uint64(0)
+	for _, n := range lost {
+		known += n
+	}
+	entries := uint64(0)
+	for _, p := range c.problems {
+		entries += uint64(p.Entries)
+	}
+	if entries > known {
+		lost["not told apart"] = entries - known
+	}
+	maps.DeleteFunc(lost, func(_ string, n uint64) bool { return n == 0 })
+	return lost
+}
+
+// report says what was made.
+func (c *copying) report(o Options, out *tool.IO) error {
+	code := tool.OK
+	if c.lossy() {
+		code = tool.Wrong
+	}
+	if out.JSON() {
+		d := document{Path: printable.Text(o.Path), CopiedFrom: printable.Text(o.CopyFrom), Lost: c.lost(), Complete: code == tool.OK, ExitCode: code}
+		if o.CopyFrom != "" {
+			d.Copied, d.Families = map[string]uint64{}, c.families
+			for kind, n := range c.kinds {
+				d.Copied[string(kind)] = n
+			}
+		}
+		for _, p := range c.problems {
+			d.Problems = append(d.Problems, problemDocument{Kind: p.Kind, File: printable.Text(p.File), Offset: p.Offset, Length: p.Length,
+				Message: printable.Text(p.String()), Lost: p.Lost, Stale: p.Stale})
+		}
+		out.Document(d)
+	} else if o.CopyFrom == "" {
+		out.Printf("Made an empty reorg database in %s\n", printable.Text(o.Path))
+	} else {
+		c.print(o, out)
+	}
+	if code == tool.OK {
+		return nil
+	}
+	return tool.WrongData("fill in the block hashes: "+tool.Command("ailee_resync_blocks", "--db-path", o.Path)+
+		"; keep the old folder until all anchors are accounted for", nil)
+}
+
+// maxListed bounds how many problems are printed.
+const maxListed = 100
+
+func (c *copying) print(o Options, out *tool.IO) {
+	out.Printf("Copied %s to %s\n", printable.Text(o.CopyFrom), printable.Text(o.Path))
+	for _, kind := range reorgdb.Kinds {
+		if n := c.kinds[kind]; n > 0 {
+			out.Printf("%s: %d\n", kindNames[kind], n)
+		}
+	}
+	for _, family := range slices.Sorted(maps.Keys(c.families)) {
+		out.Printf("Column family %s: %d\n", printable.Text(family), c.families[family])
+	}
+	for i, p := range c.problems {
+		if i == maxListed {
+			out.Warn("%d more", len(c.problems)-i)
+			break
+		}
+		out.Warn("%s", p)
+	}
+	if c.counterSet {
+		out.Warn("reorg_counter was lost or behind: it is %d now", c.nextEvent)
+	}
+	if !c.lossy() {
+		return
+	}
+	lost := c.lost()
+	var counts []string
+	for _, kind := range slices.Sorted(maps.Keys(lost)) {
+		counts = append(counts, fmt.Sprintf("%s %d", kind, lost[kind]))
+	}
+	if len(counts) == 0 {
+		counts = []string{"how much is not known"}
+	}
+	out.Error("%s: not everything could be read; missing: %s", o.CopyFrom, strings.Join(counts, ", "))
+}
+
+var kindNames = map[reorgdb.Kind]string{
+	reorgdb.BlockKind:   "Blocks",
+	reorgdb.AnchorKind:  "Anchors",
+	reorgdb.EventKind:   "Reorg events",
+	reorgdb.CounterKind: "Counter",
+	reorgdb.OddKind:     "Records that no node asks for",
+	reorgdb.OtherKind:   "Other records",
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/tool"
 )
@@ -26,13 +27,13 @@ type expected struct {
 // through a named pipe, and from standard input.
 func TestVerdictsAreTheNodes(t *testing.T) {
 	var files map[string]expected
-	data, err := os.ReadFile(golden + "/verify/expected.json")
+	data, err := os.ReadFile(golden.Dir() + "/verify/expected.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(data, &files))
 	require.Greater(t, len(files), 100)
 	for name, want := range files {
 		t.Run(name, func(t *testing.T) {
-			t.Chdir(golden + "/verify")
+			t.Chdir(golden.Dir() + "/verify")
 			before := sum(t, name)
 			check(t, want, verify(t, nil, name))
 

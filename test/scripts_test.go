@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/initnode"
 	"ailee-recovery/internal/initreorgdb"
 	"ailee-recovery/internal/l2verify"
@@ -22,8 +22,6 @@ import (
 	"ailee-recovery/internal/reorgverify"
 	"ailee-recovery/internal/tool"
 )
-
-const golden = "../testdata/golden"
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
@@ -35,14 +33,12 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	root, err := filepath.Abs("..")
-	require.NoError(t, err)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "scripts",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("GOLDEN", filepath.Join(root, "testdata", "golden"))
+			env.Setenv("GOLDEN", golden.Dir())
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			return nil
 		},

@@ -1,0 +1,129 @@
+package rocksfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// ErrUnsupported says that a file is sound and holds something that this
+// package cannot read.
+var ErrUnsupported = errors.New("not supported")
+
+// Tags of a write batch, beside the kinds of entries in the default family.
+const (
+	batchLogData            = 0x03
+	batchFamilyDelete       = 0x04
+	batchFamilyPut          = 0x05
+	batchFamilyMerge        = 0x06
+	batchFamilySingleDelete = 0x08
+	batchNoop               = 0x0D
+	batchFamilyRangeDelete  = 0x0E
+	batchFamilyBlobIndex    = 0x10
+	batchFamilyEntity       = 0x17
+	batchHeader             = 12 // sequence number (8), count (4)
+)
+
+// DecodeBatch decodes a record of a write-ahead log: the entries are numbered
+// from seq on. The error is [ErrUnsupported] where a part is not known (such as
+// a two-phase transaction), anything else means damage: no entries then.
+func DecodeBatch(data []byte) (seq uint64, entries []Entry, err error) {
+	if len(data) < batchHeader {
+		return 0, nil, errors.New("a batch shorter than its header")
+	}
+	seq = binary.LittleEndian.Uint64(data)
+	count := binary.LittleEndian.Uint32(data[8:])
+	if seq > maxSeq {
+		return 0, nil, errors.New("a batch with an impossible sequence number")
+	}
+	p := parser{rest: data[batchHeader:]}
+	for len(p.rest) > 0 && !p.bad {
+		tag := p.byte()
+		e := Entry{Kind: Kind(tag), Seq: seq + uint64(len(entries))}
+		switch tag {
+		case batchFamilyDelete:
+			e.Kind = KindDelete
+		case batchFamilyPut:
+			e.Kind = KindPut
+		case batchFamilyMerge:
+			e.Kind = KindMerge
+		case batchFamilySingleDelete:
+			e.Kind = KindSingleDelete
+		case batchFamilyRangeDelete:
+			e.Kind = KindRangeDelete
+		case batchFamilyBlobIndex:
+			e.Kind = KindBlobIndex
+		case batchFamilyEntity:
+			e.Kind = KindEntity
+		case batchLogData:
+			p.slice()
+			continue
+		case batchNoop:
+			continue
+		default:
+			if !e.Kind.tableKind() && e.Kind != KindRangeDelete {
+				return 0, nil, fmt.Errorf("%w: tag %d in a batch", ErrUnsupported, tag)
+			}
+		}
+		if byte(e.Kind) != tag {
+			e.Family = p.uint32()
+		}
+		e.Key = p.slice()
+		if !e.Kind.deletes() {
+			e.Value = p.slice()
+		}
+		entries = append(entries, e)
+	}
+	switch {
+	case p.bad:
+		return 0, nil, errors.New("a batch that ends inside an entry")
+	case uint64(len(entries)) != uint64(count):
+		return 0, nil, fmt.Errorf("a batch of %d entries that says it has %d", len(entries), count)
+	}
+	return seq, entries, nil
+}
+
+// parser takes values off the front of rest. After a value that is not there it
+// is bad, and returns zeros.
+type parser struct {
+	rest []byte
+	bad  bool
+}
+
+func (p *parser) take(n uint64) []byte {
+	if p.bad || n > uint64(len(p.rest)) {
+		p.bad = true
+		return nil
+	}
+	b := p.rest[:n:n]
+	p.rest = p.rest[n:]
+	return b
+}
+
+func (p *parser) byte() byte {
+	if b := p.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (p *parser) uint64() uint64 {
+	v, n := binary.Uvarint(p.rest)
+	if n <= 0 {
+		p.bad = true
+		return 0
+	}
+	p.take(uint64(n))
+	return v
+}
+
+func (p *parser) uint32() uint32 {
+	v := p.uint64()
+	if v > 1<<32-1 {
+		p.bad = true
+	}
+	return uint32(v)
+}
+
+// slice takes bytes that have their length in front.
+func (p *parser) slice() []byte { return p.take(p.uint64()) }

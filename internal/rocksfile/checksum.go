@@ -1,0 +1,106 @@
+package rocksfile
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/zeebo/xxh3"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// unmask undoes what is done to a CRC before it is stored next to what it covers.
+func unmask(stored uint32) uint32 {
+	rot := stored - 0xa282ead8
+	return rot>>17 | rot<<15
+}
+
+// checksumType is how the blocks of a table are checked. The numbers are those
+// of the footer.
+type checksumType uint8
+
+const (
+	checksumCRC32C  checksumType = 1
+	checksumXXH64   checksumType = 3
+	checksumXXH3    checksumType = 4
+	blockTrailer                 = 5 // compression type, checksum
+	xxh3LastByte                 = 0x6b9083d9
+	knownChecksums               = "CRC32c, XXH64 and XXH3"
+	maxCompressType              = 7
+)
+
+var checksumTypes = [...]checksumType{checksumCRC32C, checksumXXH3, checksumXXH64}
+
+func (t checksumType) String() string {
+	switch t {
+	case checksumCRC32C:
+		return "CRC32c"
+	case checksumXXH64:
+		return "XXH64"
+	case checksumXXH3:
+		return "XXH3"
+	}
+	return fmt.Sprintf("checksum type %d", uint8(t))
+}
+
+func (t checksumType) known() bool {
+	return t == checksumCRC32C || t == checksumXXH64 || t == checksumXXH3
+}
+
+// holds tells whether a block, given with its trailer, is as it was written.
+func (t checksumType) holds(block []byte) bool {
+	n := len(block) - blockTrailer
+	stored := binary.LittleEndian.Uint32(block[n+1:])
+	switch t {
+	case checksumCRC32C:
+		return crc32.Checksum(block[:n+1], castagnoli) == unmask(stored)
+	case checksumXXH64:
+		return uint32(xxhash.Sum64(block[:n+1])) == stored
+	case checksumXXH3:
+		return uint32(xxh3.Hash(block[:n]))^uint32(block[n])*xxh3LastByte == stored
+	}
+	return false
+}
+
+// blockEnd finds the shortest block at the start of data whose checksum holds,
+// and returns its length with the trailer, or 0. Checksums are computed along
+// the way: one pass, whatever the length.
+func (t checksumType) blockEnd(data []byte) int {
+	switch t {
+	case checksumCRC32C:
+		crc := ^uint32(0)
+		for i, c := range data[:max(len(data)-4, 0)] {
+			crc = castagnoli[byte(crc)^c] ^ crc>>8
+			if c <= maxCompressType && ^crc == unmask(binary.LittleEndian.Uint32(data[i+1:])) {
+				return i + blockTrailer
+			}
+		}
+	case checksumXXH64:
+		h, done := xxhash.New(), 0
+		for i, c := range data[:max(len(data)-4, 0)] {
+			if c > maxCompressType {
+				continue
+			}
+			h.Write(data[done : i+1])
+			done = i + 1
+			if uint32(h.Sum64()) == binary.LittleEndian.Uint32(data[i+1:]) {
+				return i + blockTrailer
+			}
+		}
+	case checksumXXH3:
+		h, done := xxh3.New(), 0
+		for i, c := range data[:max(len(data)-4, 0)] {
+			if c > maxCompressType {
+				continue
+			}
+			h.Write(data[done:i])
+			done = i
+			if uint32(h.Sum64())^uint32(c)*xxh3LastByte == binary.LittleEndian.Uint32(data[i+1:]) {
+				return i + blockTrailer
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,238 @@
+package rocksfile
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What is wrong in a folder.
+type ProblemKind string
+
+const (
+	MissingCurrent  ProblemKind = "missing CURRENT"
+	DamagedCurrent  ProblemKind = "damaged CURRENT"
+	MissingManifest ProblemKind = "missing MANIFEST"
+	DamagedManifest ProblemKind = "damaged MANIFEST"
+	MissingTable    ProblemKind = "missing table"
+	DamagedTable    ProblemKind = "damaged table" // entries are or may be lost
+	DamagedIndex    ProblemKind = "damaged table metadata"
+	UnlistedTable   ProblemKind = "table not in the MANIFEST"
+	MissingLog      ProblemKind = "missing log"
+	DamagedLog      ProblemKind = "damaged log"
+	TornLog         ProblemKind = "torn log tail"
+	LogGap          ProblemKind = "gap in the log"
+	Unreadable      ProblemKind = "unreadable file"
+	Unsupported     ProblemKind = "unsupported"
+	TooNew          ProblemKind = "written by a newer RocksDB"
+	Changing        ProblemKind = "folder kept changing"
+)
+
+// Problem is one thing that is wrong.
+type Problem struct {
+	Kind   ProblemKind
+	File   string // its name within the folder, empty for the folder itself
+	Offset int64
+	Length int64 // 0: not known, or the whole file
+	Why    string
+	Err    error // where there is one: of the file system, or a [TooNewError]
+	// Lost says that records are lost or could be.
+	Lost bool
+	// Stale says that records may have come back that were deleted, or in an
+	// older form.
+	Stale bool
+	// Entries is how many entries are lost, as far as that is known.
+	Entries int64
+}
+
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File + ": ")
+	}
+	b.WriteString(string(p.Kind))
+	if p.Length > 0 {
+		fmt.Fprintf(&b, " at byte %d, %d bytes", p.Offset, p.Length)
+	}
+	if p.Why != "" {
+		b.WriteString(": " + p.Why)
+	}
+	if p.Entries > 0 {
+		fmt.Fprintf(&b, " (%d entries lost)", p.Entries)
+	}
+	return b.String()
+}
+
+// folder is what a database folder holds, by number. Tables and logs are sorted.
+type folder struct {
+	dir       string
+	tables    []uint64
+	logs      []uint64
+	manifests []uint64 // the newest first
+	options   uint64   // the newest, 0: none
+	version   string
+}
+
+func tableName(number uint64) string    { return fmt.Sprintf("%06d.sst", number) }
+func logName(number uint64) string      { return fmt.Sprintf("%06d.log", number) }
+func manifestName(number uint64) string { return fmt.Sprintf("MANIFEST-%06d", number) }
+
+func openFolder(dir string) (*folder, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{dir: dir}
+	for _, entry := range entries {
+		name := entry.Name()
+		number, ok := strings.CutPrefix(name, "MANIFEST-")
+		if n, err := strconv.ParseUint(number, 10, 64); ok && err == nil {
+			f.manifests = append(f.manifests, n)
+		}
+		number, ok = strings.CutPrefix(name, "OPTIONS-")
+		if n, err := strconv.ParseUint(number, 10, 64); ok && err == nil {
+			f.options = max(f.options, n)
+		}
+		base, ext, _ := strings.Cut(name, ".")
+		n, err := strconv.ParseUint(base, 10, 64)
+		switch {
+		case err != nil:
+		case ext == "sst":
+			f.tables = append(f.tables, n)
+		case ext == "log":
+			f.logs = append(f.logs, n)
+		}
+	}
+	slices.Sort(f.tables)
+	slices.Sort(f.logs)
+	slices.SortFunc(f.manifests, func(a, b uint64) int { return cmp.Compare(b, a) })
+	f.version = f.readVersion()
+	return f, nil
+}
+
+// readVersion returns the version of the RocksDB that opened the database last.
+func (f *folder) readVersion() string {
+	data, err := f.read(fmt.Sprintf("OPTIONS-%06d", f.options))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := bytes.Cut(data, []byte("rocksdb_version="))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	return string(bytes.TrimSpace(line))
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// open opens a file, and returns its size. A pipe is refused: opening it would
+// wait for a writer.
+func (f *folder) open(name string) (*os.File, int64, error) {
+	path := filepath.Join(f.dir, name)
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	file, err := os.Open(path)
+	return file, info.Size(), err
+}
+
+// read reads a whole file, as long as it was when it was opened: a log that is
+// being written may grow.
+func (f *folder) read(name string) ([]byte, error) {
+	file, size, err := f.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if size > math.MaxInt32*64 {
+		return nil, fmt.Errorf("%s: %d bytes are too many", name, size)
+	}
+	data := make([]byte, size)
+	n, err := io.ReadFull(file, data)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return data[:n], err
+}
+
+// state is what CURRENT and MANIFEST say.
+type state struct {
+	*Manifest        // nil: none can be read
+	sound     bool   // all edits are there
+	name      string // of the MANIFEST
+	size      int
+}
+
+// state reads the MANIFEST that CURRENT names, else the newest one that is
+// sound, else the newest one that says anything.
+func (f *folder) state(problem func(Problem)) state {
+	current, err := f.read("CURRENT")
+	name, newline := strings.CutSuffix(string(current), "\n")
+	number, prefix := strings.CutPrefix(name, "MANIFEST-")
+	n, parseErr := strconv.ParseUint(number, 10, 64)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		problem(Problem{Kind: MissingCurrent, File: "CURRENT"})
+	case err != nil:
+		problem(Problem{Kind: Unreadable, File: "CURRENT", Err: err, Why: err.Error()})
+	case !newline || !prefix || parseErr != nil:
+		problem(Problem{Kind: DamagedCurrent, File: "CURRENT", Why: "it names no MANIFEST"})
+	default:
+		if s, ok := f.manifest(n, problem); ok {
+			return s
+		}
+	}
+	var best state
+	for _, m := range f.manifests {
+		if err == nil && m == n && parseErr == nil && prefix && newline {
+			continue // said already
+		}
+		s, ok := f.manifest(m, problem)
+		if ok && s.sound {
+			return s
+		}
+		if ok && best.Manifest == nil {
+			best = s
+		}
+	}
+	if best.Manifest == nil {
+		problem(Problem{Kind: MissingManifest, Why: "no MANIFEST can be read: which tables were obsolete is not known", Lost: true, Stale: true})
+	}
+	return best
+}
+
+// manifest reads one MANIFEST. One that says nothing is not ok.
+func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
+	name := manifestName(number)
+	data, err := f.read(name)
+	if err != nil {
+		kind := Unreadable
+		if errors.Is(err, fs.ErrNotExist) {
+			kind = MissingManifest
+		}
+		problem(Problem{Kind: kind, File: name, Why: err.Error(), Err: err, Lost: true, Stale: true})
+		return state{}, false
+	}
+	m, damage := DecodeManifest(data)
+	s := state{Manifest: m, sound: m.Complete, name: name, size: len(data)}
+	for _, d := range damage {
+		// An edit that is torn never took effect, unless the file was cut.
+		s.sound = s.sound && d.Torn
+		problem(Problem{Kind: DamagedManifest, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Lost: true, Stale: !d.Torn})
+	}
+	if len(damage) == 0 && !m.Complete {
+		problem(Problem{Kind: DamagedManifest, File: name, Why: "it ends before its first state is complete", Lost: true, Stale: true})
+	}
+	return s, m.Complete || len(m.Tables) > 0
+}

@@ -1,0 +1,48 @@
+package rocksfile
+
+// Kind is what an entry does to its key. The numbers are those of the files.
+type Kind uint8
+
+const (
+	KindDelete       Kind = 0x00
+	KindPut          Kind = 0x01
+	KindMerge        Kind = 0x02 // cannot be resolved without the node's merge operator
+	KindSingleDelete Kind = 0x07
+	KindRangeDelete  Kind = 0x0F // from Key, inclusive, to Value, exclusive
+	KindBlobIndex    Kind = 0x11 // the value lies in a blob file, which is not read
+	KindEntity       Kind = 0x16 // a value with several columns, which is not decoded
+)
+
+// tableKind tells whether a data block can hold entries of kind k.
+func (k Kind) tableKind() bool {
+	switch k {
+	case KindDelete, KindPut, KindMerge, KindSingleDelete, KindBlobIndex, KindEntity:
+		return true
+	}
+	return false
+}
+
+func (k Kind) deletes() bool { return k == KindDelete || k == KindSingleDelete }
+
+// Entry is one change to one key.
+type Entry struct {
+	Family uint32 // the column family's id
+	Seq    uint64 // the higher one wins
+	Kind   Kind
+	Key    []byte
+	Value  []byte
+}
+
+// maxSeq is the highest sequence number: the lowest byte of its eight holds the
+// kind.
+const maxSeq = 1<<56 - 1
+
+// Damage is a range of a file that cannot be used.
+type Damage struct {
+	Offset int64
+	Length int64 // 0: not known
+	Why    string
+	// Torn is set on a record that ends with its file: what a crash leaves
+	// behind, or a write that is under way.
+	Torn bool
+}

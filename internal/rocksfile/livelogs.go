@@ -1,0 +1,95 @@
+package rocksfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// logSet are the logs that an open would replay.
+type logSet struct {
+	*folder
+	numbers []uint64
+	problem func(Problem)
+	lastSeq uint64 // the last one that a sound MANIFEST knows
+	known   bool
+}
+
+func liveLogs(f *folder, s state, problem func(Problem)) logSet {
+	l := logSet{folder: f, numbers: f.logs, problem: problem}
+	var oldest uint64
+	if s.Manifest != nil {
+		oldest = s.MinLog()
+		l.lastSeq, l.known = s.LastSeq, s.sound
+		for len(l.numbers) > 0 && l.numbers[0] < oldest {
+			l.numbers = l.numbers[1:]
+		}
+	}
+	if len(l.numbers) == 0 {
+		// Every open starts a log, and it stays until the next one exists.
+		problem(Problem{Kind: MissingLog, Why: fmt.Sprintf("no log with number %d or above", oldest), Lost: true, Stale: true})
+	}
+	return l
+}
+
+// read passes on the entries of all logs, oldest log first, and reports damage
+// and gaps. The entries stay valid.
+func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) error {
+	next, known := l.lastSeq+1, l.known
+	first := true
+	for _, number := range l.numbers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name := logName(number)
+		data, err := l.folder.read(name)
+		if err != nil {
+			kind := Unreadable
+			if errors.Is(err, fs.ErrNotExist) {
+				kind = MissingLog
+			}
+			l.problem(Problem{Kind: kind, File: name, Why: err.Error(), Err: err, Lost: true, Stale: true})
+			known = false
+			continue
+		}
+		reader := LogReader{
+			Record: func(off int64, record []byte) {
+				seq, entries, err := DecodeBatch(record)
+				if err != nil {
+					kind := DamagedLog
+					if errors.Is(err, ErrUnsupported) {
+						kind = Unsupported
+					}
+					l.problem(Problem{Kind: kind, File: name, Offset: off, Length: int64(len(record)), Why: err.Error(), Lost: true, Stale: true})
+					known = false
+					return
+				}
+				// Before the first log, all up to the last sequence number of the
+				// MANIFEST is in tables; some of it may be in the log as well.
+				if known && seq > next {
+					l.problem(Problem{Kind: LogGap, File: name, Offset: off, Lost: true, Stale: true, Entries: int64(seq - next),
+						Why: fmt.Sprintf("sequence number %d follows %d", seq, next-1)})
+				}
+				end := seq + uint64(len(entries))
+				if first || !known || end > next {
+					next = end
+				}
+				first, known = false, true
+				for _, e := range entries {
+					entry(number, e)
+				}
+			},
+			Damage: func(d Damage) {
+				kind := DamagedLog
+				if d.Torn {
+					kind = TornLog
+				}
+				l.problem(Problem{Kind: kind, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Lost: true, Stale: true})
+				known = false
+			},
+		}
+		reader.Read(data, number)
+	}
+	return nil
+}

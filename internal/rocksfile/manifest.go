@@ -1,0 +1,262 @@
+package rocksfile
+
+import (
+	"fmt"
+)
+
+// Tags of a version edit.
+const (
+	editComparator    = 1
+	editLogNumber     = 2
+	editNextFile      = 3
+	editLastSequence  = 4
+	editCompactCursor = 5
+	editDeletedFile   = 6
+	editNewFile       = 7
+	editPrevLog       = 9
+	editMinLog        = 10
+	editNewFile2      = 100
+	editNewFile3      = 102
+	editNewFile4      = 103
+	editFamily        = 200
+	editFamilyAdd     = 201
+	editFamilyDrop    = 202
+	editMaxFamily     = 203
+	editAtomicGroup   = 300
+	editIgnoreMask    = 1 << 13
+)
+
+// Custom fields of a new file.
+const (
+	fileEnd        = 1
+	filePath       = 65
+	fileMustKnow   = 1 << 6
+	defaultFamily  = "default"
+	bytewiseOrder  = "leveldb.BytewiseComparator"
+	maxTableLevels = 1 << 16
+)
+
+// Table is a table file that a MANIFEST lists.
+type Table struct {
+	Number      uint64
+	Family      uint32
+	Level       int
+	Size        int64
+	SmallestSeq uint64
+	LargestSeq  uint64
+}
+
+// Family is a column family of a MANIFEST.
+type Family struct {
+	ID         uint32
+	Name       string
+	Comparator string
+	LogNumber  uint64 // logs below it hold nothing for this family that tables lack
+}
+
+// Manifest is the state that the edits of a MANIFEST lead to.
+type Manifest struct {
+	Families  map[uint32]*Family
+	Tables    map[uint64]Table
+	Deleted   map[uint64]bool // tables that were replaced
+	NextFile  uint64
+	LastSeq   uint64
+	MaxFamily uint32
+	// Complete is set when all is there that a node demands.
+	Complete bool
+}
+
+// edit is one record of a MANIFEST.
+type edit struct {
+	family                       uint32
+	comparator, add              *string
+	drop                         bool
+	logNumber, nextFile, lastSeq *uint64
+	maxFamily                    uint32
+	inGroup                      bool
+	groupRest                    uint32
+	deleted                      []uint64
+	added                        []Table
+}
+
+// DecodeManifest reads a MANIFEST. Damage that is not torn means that edits are
+// missing: the state is then only a hint.
+func DecodeManifest(data []byte) (*Manifest, []Damage) {
+	m := &Manifest{
+		Families: map[uint32]*Family{0: {Name: defaultFamily}},
+		Tables:   map[uint64]Table{},
+		Deleted:  map[uint64]bool{},
+	}
+	var damage []Damage
+	var group []edit
+	var seen struct{ comparator, log, next, last bool }
+	reader := LogReader{
+		Record: func(off int64, record []byte) {
+			e, err := decodeEdit(record)
+			if err != nil {
+				damage = append(damage, Damage{Offset: off, Length: int64(len(record)), Why: err.Error()})
+				return
+			}
+			// A group of edits holds all or not at all.
+			group = append(group, e)
+			if e.inGroup && e.groupRest > 0 {
+				return
+			}
+			for _, e := range group {
+				seen.comparator = seen.comparator || e.comparator != nil
+				seen.log = seen.log || e.logNumber != nil
+				seen.next = seen.next || e.nextFile != nil
+				seen.last = seen.last || e.lastSeq != nil
+				m.apply(e)
+			}
+			group = nil
+		},
+		Damage: func(d Damage) { damage = append(damage, d) },
+	}
+	reader.Read(data, 0)
+	if len(group) > 0 {
+		damage = append(damage, Damage{Offset: int64(len(data)), Why: "a group of edits without its end", Torn: true})
+	}
+	m.Complete = seen.comparator && seen.log && seen.next && seen.last
+	return m, damage
+}
+
+func (m *Manifest) apply(e edit) {
+	if e.nextFile != nil {
+		m.NextFile = *e.nextFile
+	}
+	if e.lastSeq != nil {
+		m.LastSeq = *e.lastSeq
+	}
+	m.MaxFamily = max(m.MaxFamily, e.maxFamily)
+	f := m.Families[e.family]
+	switch {
+	case e.drop:
+		delete(m.Families, e.family)
+		for number, t := range m.Tables {
+			if t.Family == e.family {
+				delete(m.Tables, number)
+				m.Deleted[number] = true
+			}
+		}
+		return
+	case f == nil:
+		f = &Family{ID: e.family}
+		m.Families[e.family] = f
+		m.MaxFamily = max(m.MaxFamily, e.family)
+	}
+	if e.add != nil {
+		f.Name = *e.add
+	}
+	if e.comparator != nil {
+		f.Comparator = *e.comparator
+	}
+	if e.logNumber != nil {
+		f.LogNumber = max(f.LogNumber, *e.logNumber)
+	}
+	for _, number := range e.deleted {
+		delete(m.Tables, number)
+		m.Deleted[number] = true
+	}
+	// Behind the deletions: a table that changes its level is in both.
+	for _, t := range e.added {
+		t.Family = e.family
+		m.Tables[t.Number] = t
+		delete(m.Deleted, t.Number)
+	}
+}
+
+// MinLog returns the number of the oldest log that is still needed.
+func (m *Manifest) MinLog() uint64 {
+	oldest := ^uint64(0)
+	for _, f := range m.Families {
+		oldest = min(oldest, f.LogNumber)
+	}
+	return oldest
+}
+
+func decodeEdit(data []byte) (e edit, err error) {
+	p := parser{rest: data}
+	number := func() *uint64 { v := p.uint64(); return &v }
+	text := func() *string { v := string(p.slice()); return &v }
+	for len(p.rest) > 0 && !p.bad {
+		switch tag := p.uint32(); tag {
+		case editComparator:
+			e.comparator = text()
+		case editLogNumber:
+			e.logNumber = number()
+		case editNextFile:
+			e.nextFile = number()
+		case editLastSequence:
+			e.lastSeq = number()
+		case editCompactCursor:
+			p.uint32()
+			p.slice()
+		case editDeletedFile:
+			p.uint32()
+			e.deleted = append(e.deleted, p.uint64())
+		case editNewFile, editNewFile2, editNewFile3, editNewFile4:
+			t, err := decodeNewFile(&p, tag)
+			if err != nil {
+				return edit{}, err
+			}
+			e.added = append(e.added, t)
+		case editPrevLog, editMinLog:
+			p.uint64()
+		case editFamily:
+			e.family = p.uint32()
+		case editFamilyAdd:
+			e.add = text()
+		case editFamilyDrop:
+			e.drop = true
+		case editMaxFamily:
+			e.maxFamily = p.uint32()
+		case editAtomicGroup:
+			e.inGroup, e.groupRest = true, p.uint32()
+		default:
+			if tag&editIgnoreMask == 0 {
+				return edit{}, fmt.Errorf("%w: tag %d in a version edit", ErrUnsupported, tag)
+			}
+			p.slice()
+		}
+	}
+	if p.bad {
+		return edit{}, fmt.Errorf("a version edit that ends inside a field")
+	}
+	return e, nil
+}
+
+func decodeNewFile(p *parser, tag uint32) (Table, error) {
+	level := p.uint32()
+	if level > maxTableLevels {
+		p.bad = true
+	}
+	t := Table{Level: int(level), Number: p.uint64(), LargestSeq: maxSeq}
+	if tag == editNewFile3 && p.uint32() != 0 {
+		return t, fmt.Errorf("%w: table %06d lies in another folder", ErrUnsupported, t.Number)
+	}
+	size := p.uint64()
+	if size > 1<<62 {
+		p.bad = true
+	}
+	t.Size = int64(size)
+	p.slice() // the smallest key
+	p.slice() // the largest one
+	if tag != editNewFile {
+		t.SmallestSeq, t.LargestSeq = p.uint64(), p.uint64()
+	}
+	for tag == editNewFile4 && !p.bad {
+		field := p.uint32()
+		if field == fileEnd {
+			break
+		}
+		value := p.slice()
+		switch {
+		case field == filePath && (len(value) != 1 || value[0] != 0):
+			return t, fmt.Errorf("%w: table %06d lies in another folder", ErrUnsupported, t.Number)
+		case field != filePath && field&fileMustKnow != 0:
+			return t, fmt.Errorf("%w: field %d of a new table in a version edit", ErrUnsupported, field)
+		}
+	}
+	return t, nil
+}

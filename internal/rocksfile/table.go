@@ -1,0 +1,429 @@
+package rocksfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// TooNewError says that a table has a format that this package, and RocksDB up
+// to 8, do not know.
+type TooNewError struct {
+	File   string
+	Format uint32
+}
+
+func (e *TooNewError) Error() string {
+	return fmt.Sprintf("%s: table format version %d, written by a newer RocksDB", e.File, e.Format)
+}
+
+// maxFormat is the highest format version of a table that can be read.
+const maxFormat = 5
+
+const (
+	magicTable    = 0x88e241b785f4cff7
+	magicTableOld = 0xdb4775248b80fb57 // format version 0, CRC32c
+	footerSize    = 53                 // checksum type, two handles, zeros up to 40 bytes, version (4), magic (8)
+	footerSizeOld = 48
+	// newFooter follows the checksum type from format version 6 on, where the
+	// older ones have the first handle.
+	newFooter = "\x3e\x00\x7a\x00"
+)
+
+// Properties are those of a table that matter for reading it.
+type Properties struct {
+	Family         uint32
+	FamilyName     string
+	Entries        uint64 // range deletions included
+	RangeDeletions uint64
+	DataSize       uint64 // where the data blocks end
+	GlobalSeq      uint64 // of a table that was ingested, and
+	Ingested       bool   // whose entries have no sequence numbers of their own
+	indexType      uint32
+	deltaIndex     bool
+}
+
+// TableReport says how reading a table went.
+type TableReport struct {
+	Format     uint32
+	Properties *Properties // nil: lost
+	// Damaged are the blocks that hold entries, or could: those are lost.
+	Damaged []Damage
+	// Metadata are damaged ranges that hold no entries.
+	Metadata []Damage
+	// Lost is how many entries are missing, -1 if some may be and nobody knows
+	// how many.
+	Lost int64
+	// RangesUnknown is set when range deletions may be missing.
+	RangesUnknown bool
+}
+
+// footer is the end of a table.
+type footer struct {
+	format   uint32
+	checksum checksumType
+	meta     handle
+	index    handle
+}
+
+// Format returns the format version of the table that ends in tail, of which
+// the last 53 bytes are enough. The error is a [TooNewError] without its file
+// for versions that cannot be read.
+func Format(tail []byte) (uint32, error) {
+	f, err := decodeFooter(tail)
+	return f.format, err
+}
+
+func decodeFooter(data []byte) (footer, error) {
+	if len(data) < footerSizeOld {
+		return footer{}, errors.New("too short for a table")
+	}
+	f := footer{checksum: checksumCRC32C}
+	var p parser
+	switch magic := binary.LittleEndian.Uint64(data[len(data)-8:]); {
+	case magic == magicTableOld:
+		p.rest = data[len(data)-footerSizeOld:]
+	case magic == magicTable && len(data) >= footerSize:
+		b := data[len(data)-footerSize:]
+		f.format = binary.LittleEndian.Uint32(b[41:])
+		f.checksum = checksumType(b[0])
+		if f.format > maxFormat {
+			if string(b[1:5]) == newFooter {
+				return f, &TooNewError{Format: f.format}
+			}
+			return footer{}, fmt.Errorf("an impossible format version, %d", f.format)
+		}
+		p.rest = b[1:]
+	default:
+		return footer{}, errors.New("no footer: cut short, damaged, or no block-based table")
+	}
+	f.meta = handle{p.uint64(), p.uint64()}
+	f.index = handle{p.uint64(), p.uint64()}
+	if p.bad {
+		return footer{}, errors.New("a damaged footer")
+	}
+	return f, nil
+}
+
+// tableReader reads one table that is in memory.
+type tableReader struct {
+	data     []byte
+	checksum checksumType
+	sized    bool // blocks have their decompressed size in front
+	yield    func(Entry)
+	report   TableReport
+	scratch  []byte
+	buffer   []Entry
+	keys     []byte
+	ends     []int
+	last     []byte // the last internal key that was yielded
+	sure     bool   // checksum is known to be the right type
+	dataEnd  bool   // the data blocks are known to end at a limit
+	got      uint64
+	ranges   uint64
+}
+
+// ReadTable reads every entry of every block whose checksum holds, in order, and
+// range deletions behind them. Key and value are lent to yield until it returns.
+// Where index or properties are damaged, data blocks are looked for one behind
+// the other, from the start. The error is a [TooNewError] without its file.
+//
+// Blocks are never guessed: what does not pass its checksum, or is not a row of
+// entries in order, is in the report.
+func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
+	r := &tableReader{data: data, yield: yield, sized: true}
+	foot, err := decodeFooter(data)
+	if tooNew := (*TooNewError)(nil); errors.As(err, &tooNew) {
+		return TableReport{Format: tooNew.Format, Lost: -1}, err
+	}
+	if err != nil {
+		off := max(len(data)-footerSize, 0)
+		r.report.Metadata = append(r.report.Metadata, Damage{Offset: int64(off), Length: int64(len(data) - off), Why: err.Error()})
+		r.scan(len(data), false)
+		return r.report, nil
+	}
+	r.report.Format, r.checksum, r.sized = foot.format, foot.checksum, foot.format >= 2
+	blocks, limit, err := r.layout(foot)
+	if err != nil {
+		r.scan(limit, r.dataEnd)
+	} else {
+		r.indexed(blocks)
+	}
+	return r.report, nil
+}
+
+// block reads and unpacks the block at h.
+func (r *tableReader) block(h handle) ([]byte, error) {
+	if !h.within(len(r.data)) {
+		return nil, errors.New("a block beyond the end of the file")
+	}
+	raw := r.data[h.off:h.end()]
+	if !r.checksum.known() {
+		return nil, fmt.Errorf("%v; known are %s", r.checksum, knownChecksums)
+	}
+	if !r.checksum.holds(raw) {
+		return nil, errors.New("checksum mismatch")
+	}
+	out, err := unpack(raw, r.sized, r.scratch)
+	if err == nil && cap(out) > cap(r.scratch) && raw[h.size] != compressNone {
+		r.scratch = out
+	}
+	return out, err
+}
+
+func (r *tableReader) metadata(h handle, what string, err error) error {
+	r.report.Metadata = append(r.report.Metadata, Damage{Offset: int64(min(h.off, 1<<62)), Length: int64(min(h.size, 1<<62)), Why: fmt.Sprintf("%s: %v", what, err)})
+	return err
+}
+
+// layout reads all that is not data. With an error, data blocks end at limit or
+// before.
+func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error) {
+	limit = len(r.data)
+	if foot.index.within(limit) {
+		limit = int(foot.index.off)
+	}
+	meta, err := r.metaindex(foot)
+	if err != nil {
+		r.report.RangesUnknown = true
+		return nil, len(r.data), r.metadata(foot.meta, "metaindex", err)
+	}
+	var props, ranges *handle
+	err = eachEntry(meta, false, func(key, value []byte) error {
+		p := parser{rest: value}
+		h := handle{p.uint64(), p.uint64()}
+		if p.bad || !h.within(len(r.data)) {
+			return errBlock
+		}
+		limit = min(limit, int(h.off))
+		switch string(key) {
+		case "rocksdb.properties", "rocksdb.stats":
+			props = &h
+		case "rocksdb.range_del", "rocksdb.range_del2":
+			ranges = &h
+		}
+		return nil
+	})
+	if err == nil && props == nil {
+		err = errors.New("no properties")
+	}
+	if err != nil {
+		r.report.RangesUnknown = true
+		return nil, len(r.data), r.metadata(foot.meta, "metaindex", err)
+	}
+	r.dataEnd = true
+	b, err := r.block(*props)
+	if err == nil {
+		r.report.Properties, err = decodeProperties(b)
+	}
+	if err != nil {
+		return nil, limit, errors.Join(r.metadata(*props, "properties", err), r.rangeBlock(ranges))
+	}
+	p := r.report.Properties
+	if p.DataSize > 0 && p.DataSize < uint64(limit) {
+		limit = int(p.DataSize)
+	}
+	if err := r.rangeBlock(ranges); err != nil || r.ranges < p.RangeDeletions {
+		r.report.RangesUnknown = true
+	}
+	blocks, err = r.index(foot.index, p.indexType, limit)
+	if err != nil {
+		return nil, limit, r.metadata(foot.index, "index", err)
+	}
+	return blocks, limit, nil
+}
+
+// metaindex reads the block that says where all others are, and learns the
+// checksum type from it should the footer have the wrong one.
+func (r *tableReader) metaindex(foot footer) ([]byte, error) {
+	meta, err := r.block(foot.meta)
+	for _, t := range checksumTypes {
+		if err == nil {
+			break
+		}
+		r.checksum = t
+		if b, other := r.block(foot.meta); other == nil {
+			meta, err = b, nil
+		}
+	}
+	r.sure = err == nil
+	if err != nil {
+		r.checksum = foot.checksum
+	} else if r.checksum != foot.checksum {
+		_ = r.metadata(handle{uint64(len(r.data) - footerSize), footerSize}, "footer", fmt.Errorf("%v, but the blocks have %v", foot.checksum, r.checksum))
+	}
+	return meta, err
+}
+
+// Index types.
+const (
+	indexTwoLevel = 2
+	indexFirstKey = 3
+)
+
+func (r *tableReader) index(at handle, kind uint32, limit int) ([]handle, error) {
+	if kind == indexFirstKey {
+		return nil, fmt.Errorf("%w: an index with first keys", ErrUnsupported)
+	}
+	b, err := r.block(at)
+	if err != nil {
+		return nil, err
+	}
+	top, err := handles(b, r.report.Properties.deltaIndex)
+	if err != nil || kind != indexTwoLevel {
+		return top, errors.Join(err, inside(top, limit))
+	}
+	var all []handle
+	for _, h := range top {
+		part, err := r.index(h, 0, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, part...)
+	}
+	return all, inside(all, limit)
+}
+
+// inside checks that blocks are in order and that data blocks are no others.
+func inside(blocks []handle, limit int) error {
+	var end uint64
+	for _, h := range blocks {
+		if h.off < end || !h.within(limit) {
+			return errBlock
+		}
+		end = h.end()
+	}
+	return nil
+}
+
+func (r *tableReader) rangeBlock(at *handle) error {
+	if at == nil {
+		return nil
+	}
+	b, err := r.block(*at)
+	if err == nil {
+		err = r.entries(b, true)
+	}
+	if err != nil {
+		r.report.RangesUnknown = true
+		return r.metadata(*at, "range deletions", err)
+	}
+	return nil
+}
+
+// indexed reads the data blocks that the index lists.
+func (r *tableReader) indexed(blocks []handle) {
+	for _, h := range blocks {
+		b, err := r.block(h)
+		if err == nil {
+			err = r.entries(b, false)
+		}
+		if err != nil {
+			r.report.Damaged = append(r.report.Damaged, Damage{Offset: int64(h.off), Length: int64(h.size + blockTrailer), Why: err.Error()})
+		}
+	}
+	r.countLost()
+}
+
+// countLost compares what was read with what the properties say. Only for
+// tables that have them.
+func (r *tableReader) countLost() {
+	p := r.report.Properties
+	if want := p.Entries - min(p.Entries, p.RangeDeletions); want > r.got {
+		r.report.Lost = int64(min(want-r.got, 1<<62))
+	} else if len(r.report.Damaged) > 0 {
+		r.report.Lost = -1
+	}
+	if r.report.Lost != 0 && len(r.report.Damaged) == 0 {
+		r.report.Damaged = append(r.report.Damaged, Damage{Why: "fewer entries than the properties say"})
+	}
+}
+
+// entries yields the entries of an unpacked block, all or none: a checksum that
+// holds by chance must not let anything through. Range deletions have a block of
+// their own.
+func (r *tableReader) entries(block []byte, ranges bool) error {
+	r.buffer, r.keys, r.ends = r.buffer[:0], r.keys[:0], r.ends[:0]
+	last := r.last
+	err := eachEntry(block, false, func(key, value []byte) error {
+		_, seq, kind, ok := splitKey(key)
+		if !ok || (kind == KindRangeDelete) != ranges || !ranges && !kind.tableKind() {
+			return errors.New("a block with a key that is none")
+		}
+		if last != nil && !ranges && internalOrder(last, key) >= 0 {
+			return errors.New("a block with keys out of order")
+		}
+		from := len(r.keys)
+		r.keys = append(r.keys, key...)
+		last = r.keys[from:]
+		r.ends = append(r.ends, len(r.keys))
+		r.buffer = append(r.buffer, Entry{Seq: seq, Kind: kind, Value: value})
+		return nil
+	})
+	if err == nil && len(r.buffer) == 0 {
+		err = errors.New("a block without entries")
+	}
+	if err != nil {
+		return err
+	}
+	if ranges {
+		r.ranges += uint64(len(r.buffer))
+	} else {
+		r.got += uint64(len(r.buffer))
+		r.last = append(r.last[:0], last...)
+	}
+	from := 0
+	for i, e := range r.buffer {
+		e.Key = r.keys[from : r.ends[i]-8]
+		from = r.ends[i]
+		r.yield(e)
+	}
+	return nil
+}
+
+func decodeProperties(block []byte) (*Properties, error) {
+	p := &Properties{}
+	var seen int
+	err := eachEntry(block, false, func(key, value []byte) error {
+		v := parser{rest: value}
+		switch string(key) {
+		case "rocksdb.column.family.id":
+			p.Family = uint32(v.uint64())
+		case "rocksdb.column.family.name":
+			p.FamilyName = string(value)
+			return nil
+		case "rocksdb.num.entries":
+			p.Entries = v.uint64()
+		case "rocksdb.num.range-deletions":
+			p.RangeDeletions = v.uint64()
+		case "rocksdb.data.size":
+			p.DataSize = v.uint64()
+		case "rocksdb.index.value.is.delta.encoded":
+			p.deltaIndex = v.uint64() != 0
+		case "rocksdb.block.based.table.index.type":
+			if len(value) == 4 {
+				p.indexType = binary.LittleEndian.Uint32(value)
+			}
+			return nil
+		case "rocksdb.external_sst_file.version":
+			p.Ingested = true
+			return nil
+		case "rocksdb.external_sst_file.global_seqno":
+			if len(value) == 8 {
+				p.GlobalSeq = binary.LittleEndian.Uint64(value)
+			}
+			return nil
+		default:
+			return nil
+		}
+		seen++
+		if v.bad {
+			return errBlock
+		}
+		return nil
+	})
+	if err == nil && seen == 0 {
+		err = errBlock
+	}
+	return p, err
+}

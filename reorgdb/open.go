@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/linxGnu/grocksdb"
 )
@@ -55,7 +57,7 @@ func Create(path string, families ...string) (*DB, error) {
 // wraps [fs.ErrNotExist], [syscall.ENOTDIR], [fs.ErrPermission],
 // [ErrNoDatabase], [ErrCorrupt], or is a *[LockedError] or *[TooNewError].
 func Open(path string) (*DB, error) {
-	if err := checkFolder(path); err != nil {
+	if err := CheckFolder(path); err != nil {
 		return nil, err
 	}
 	if err := Holder(path); err != nil {
@@ -73,7 +75,7 @@ func Open(path string) (*DB, error) {
 // therefore opened as a secondary instance, and damage is believed only when a
 // second open finds it too.
 func OpenReadOnly(path string) (*DB, error) {
-	if err := checkFolder(path); err != nil {
+	if err := CheckFolder(path); err != nil {
 		return nil, err
 	}
 	db, err := open(path, sharedMode(path))
@@ -90,8 +92,10 @@ func sharedMode(path string) mode {
 	return readOnly
 }
 
-// checkFolder says what RocksDB says unclearly.
-func checkFolder(path string) error {
+// CheckFolder tells whether there is a database at path that can be opened, as far
+// as the names of the files show. The error wraps [fs.ErrNotExist],
+// [syscall.ENOTDIR], [fs.ErrPermission], [ErrNoDatabase] or [ErrCorrupt].
+func CheckFolder(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -106,7 +110,7 @@ func checkFolder(path string) error {
 	if slices.ContainsFunc(names, func(e fs.DirEntry) bool { return e.Name() == "CURRENT" }) {
 		return nil
 	}
-	for _, pattern := range []string{"MANIFEST-*", "*.sst"} {
+	for _, pattern := range []string{"MANIFEST-*", "*.sst", "*.log"} {
 		if found, _ := filepath.Glob(filepath.Join(globEscape(path), pattern)); len(found) > 0 {
 			return fmt.Errorf("%s: %w: CURRENT is missing", path, ErrCorrupt)
 		}
@@ -155,11 +159,48 @@ func openFamilies(path string, opts *options, names []string, how mode) (*DB, er
 		return nil, errors.Join(explain(path, err), opts.close())
 	}
 	if how == secondary {
-		if err := db.rocks.TryCatchUpWithPrimary(); err != nil {
-			return nil, errors.Join(explain(path, err), db.Close())
+		if err := db.catchUp(); err != nil {
+			return nil, errors.Join(err, db.Close())
 		}
 	}
 	return db, nil
+}
+
+// ErrBusy says that a node changed the database too often to get a whole view.
+var ErrBusy = errors.New("the database keeps changing")
+
+// catchUpWait is how long a whole view is tried for.
+const catchUpWait = 20 * time.Second
+
+// catchUp makes a secondary instance show the database at one moment. It reads the
+// MANIFEST first and the logs then: what the writer moves from a log to a table in
+// between would be missing, silently, with later records there. The writer says so
+// in the MANIFEST before it removes the log, so a view is whole when the MANIFEST
+// did not change meanwhile.
+func (db *DB) catchUp() error {
+	for start := time.Now(); time.Since(start) < catchUpWait; {
+		before := manifestMark(db.path)
+		if err := db.rocks.TryCatchUpWithPrimary(); err != nil {
+			return explain(db.path, err)
+		}
+		if manifestMark(db.path) == before {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w", db.path, ErrBusy)
+}
+
+// manifestMark changes with every edit of the MANIFEST.
+func manifestMark(path string) string {
+	current, err := os.ReadFile(filepath.Join(path, "CURRENT"))
+	if err != nil {
+		return err.Error()
+	}
+	info, err := os.Stat(filepath.Join(path, strings.TrimSpace(string(current))))
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%s %d", current, info.Size())
 }
 
 func boolInt(b bool) int {

@@ -80,6 +80,9 @@ func emptyFolder(path string) error {
 	return err
 }
 
+// Empty removes what was built so far.
+func (d *PendingDir) Empty() error { return emptyFolder(d.Path) }
+
 // Commit syncs the folder with all files in it and puts it in its place, with
 // mode and owner of the empty folder that it replaces, if there is one. Anything
 // that is there by now is an error that wraps [fs.ErrExist].
@@ -91,11 +94,11 @@ func (d *PendingDir) Commit() error {
 		if err := keepFolder(d.lock, before); err != nil {
 			return err
 		}
-		// Replaces an empty folder, and no other.
-		if err := os.Rename(d.Path, d.place); errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+		// Replaces an empty folder, and no other. os.Rename refuses every folder.
+		if err := unix.Rename(d.Path, d.place); errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
 			return &fs.PathError{Op: "create", Path: d.place, Err: fs.ErrExist}
 		} else if err != nil {
-			return err
+			return &os.LinkError{Op: "rename", Old: d.Path, New: d.place, Err: err}
 		}
 	} else if err := RenameNew(d.Path, d.place); err != nil {
 		return err

@@ -7,9 +7,9 @@ import (
 	"os"
 	"syscall"
 
-	"ailee-recovery/internal/flags"
 	"ailee-recovery/internal/input"
 	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
@@ -21,7 +21,7 @@ func checkPart(ctx context.Context, path, part string) error {
 	case snapshots:
 		return checkSnapshots(ctx, path)
 	case database:
-		return flags.ExplainReorgDB(path, checkDatabase(ctx, path))
+		return reorgtool.Explain(path, checkDatabase(ctx, path))
 	default:
 		info, err := os.Stat(path)
 		if err == nil && !info.IsDir() {

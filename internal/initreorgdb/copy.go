@@ -7,6 +7,8 @@ import (
 	"iter"
 	"strings"
 
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
@@ -37,57 +39,28 @@ func newCopying() *copying {
 	return &copying{kinds: map[reorgdb.Kind]uint64{}, families: map[string]uint64{}}
 }
 
-// copyFrom fills a new database at path with what can be read of the old one.
-func (c *copying) copyFrom(ctx context.Context, old, path string, out *tool.IO) error {
-	if err := c.examine(ctx, old); err != nil {
-		return err
+// copyFrom fills a new database with what can be read of the old one.
+func (c *copying) copyFrom(ctx context.Context, old string, to *durable.PendingDir, out *tool.IO) error {
+	var err error
+	if c.problems, err = reorgtool.Damage(ctx, old); err != nil {
+		return reorgtool.Explain(old, err)
 	}
 	if !c.lossy() {
-		err := c.copyOpen(ctx, old, path)
+		err := c.copyOpen(ctx, old, to.Path)
 		if !errors.Is(err, reorgdb.ErrCorrupt) {
 			return err
 		}
 		out.Warn("%s", err)
+		if err := to.Empty(); err != nil {
+			return err
+		}
 	}
 	*c = *newCopying()
-	return c.salvage(ctx, old, path)
-}
-
-// examine looks for damage that RocksDB would pass over in silence.
-func (c *copying) examine(ctx context.Context, old string) error {
-	checked, err := rocksfile.Check(ctx, old)
-	if err != nil {
-		return err
-	}
-	return c.note(checked.Problems, checked.Version, old)
-}
-
-// note keeps the problems. The end of a log that a running node writes to may be
-// half a record; it is not lost.
-func (c *copying) note(problems []rocksfile.Problem, version, old string) error {
-	inUse := reorgdb.Holder(old) != nil
-	for _, p := range problems {
-		var tooNew *rocksfile.TooNewError
-		if errors.As(p.Err, &tooNew) {
-			return &reorgdb.TooNewError{File: p.File, Format: int(tooNew.Format), Version: version}
-		}
-		if p.Kind == rocksfile.TornLog && inUse {
-			continue
-		}
-		c.problems = append(c.problems, p)
-	}
-	return nil
+	return c.salvage(ctx, old, to.Path)
 }
 
 // lossy tells whether records are lost or could be.
-func (c *copying) lossy() bool {
-	for _, p := range c.problems {
-		if p.Lost || p.Stale {
-			return true
-		}
-	}
-	return false
-}
+func (c *copying) lossy() bool { return reorgtool.Lossy(c.problems) }
 
 // copyOpen copies through RocksDB. The error wraps [reorgdb.ErrCorrupt] when that
 // meets damage.
@@ -113,8 +86,8 @@ func (c *copying) salvage(ctx context.Context, old, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.note(s.Problems, s.Version, old); err != nil {
-		return err
+	if c.problems, err = reorgtool.Problems(old, s.Problems, s.Version); err != nil {
+		return reorgtool.Explain(old, err)
 	}
 	c.salvaged = true
 	var names []string

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 
 	"ailee-recovery/internal/durable"
-	"ailee-recovery/internal/flags"
 	"ailee-recovery/internal/printable"
+	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
@@ -27,7 +27,7 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 	defer pending.Abort()
 	c := newCopying()
 	if o.CopyFrom != "" {
-		err = c.copyFrom(ctx, o.CopyFrom, pending.Path, out)
+		err = c.copyFrom(ctx, o.CopyFrom, pending, out)
 	} else {
 		err = create(pending.Path)
 	}
@@ -80,7 +80,7 @@ func existing(ctx context.Context, o Options, out *tool.IO) error {
 		err = errors.Join(db.Check(ctx), db.Close())
 	}
 	if err != nil {
-		return flags.ExplainReorgDB(o.Path, err)
+		return reorgtool.Explain(o.Path, err)
 	}
 	if out.JSON() {
 		out.Document(document{Path: printable.Text(o.Path), Existing: true})

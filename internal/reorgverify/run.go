@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"ailee-recovery/internal/flags"
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/printable"
+	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
@@ -23,7 +23,7 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 		s, err = examine(ctx, o)
 	}
 	if err != nil {
-		return flags.ExplainReorgDB(o.DBPath, err)
+		return reorgtool.Explain(o.DBPath, err)
 	}
 	if out.JSON() {
 		out.Document(s.document(o))
@@ -40,7 +40,7 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 func (s *survey) hint(o Options) string {
 	switch {
 	case s.counts[damage] > 0:
-		return flags.CopyHint(o.DBPath)
+		return reorgtool.CopyHint(o.DBPath)
 	case s.counts[missingAnchor]+s.counts[invalidated] > 0:
 		return "anchor the state anew: " + tool.Command("ailee_create_anchor", "--l2-state-file", o.Snapshot)
 	}
@@ -50,12 +50,19 @@ func (s *survey) hint(o Options) string {
 
 // examine reads everything, from one opened database.
 func examine(ctx context.Context, o Options) (s *survey, err error) {
+	problems, err := reorgtool.Damage(ctx, o.DBPath)
+	if err != nil {
+		return nil, err
+	}
 	db, err := reorgdb.OpenReadOnly(o.DBPath)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	s = newSurvey(o.Recent, uint64(time.Now().UnixMilli()))
+	for _, p := range problems {
+		s.add(damage, p.Lost || p.Stale, "%s: %s", o.DBPath, p)
+	}
 	if err := s.read(ctx, db); err != nil {
 		return nil, err
 	}

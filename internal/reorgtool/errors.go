@@ -1,4 +1,6 @@
-package flags
+// Package reorgtool is what the tools share that use the reorg database: its errors
+// with exit code and hint, and the look for damage that RocksDB does not see.
+package reorgtool
 
 import (
 	"errors"
@@ -6,25 +8,13 @@ import (
 	"io/fs"
 	"syscall"
 
-	"github.com/urfave/cli/v2"
-
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
 
-const dbPath = "db-path"
-
-// DBPath names the reorg database.
-func DBPath(usage string) cli.Flag {
-	return &cli.StringFlag{Name: dbPath, Usage: usage, EnvVars: []string{"AILEE_DB_PATH"}}
-}
-
-// ParseDBPath reads it.
-func ParseDBPath(c *cli.Context) string { return c.String(dbPath) }
-
-// ExplainReorgDB adds exit code and hint to an error of opening or reading the
-// reorg database at path. A damaged one has the exit code for wrong data.
-func ExplainReorgDB(path string, err error) error {
+// Explain adds exit code and hint to an error of opening or reading the reorg
+// database at path. A damaged one has the exit code for wrong data.
+func Explain(path string, err error) error {
 	var known *tool.Error
 	var locked *reorgdb.LockedError
 	var tooNew *reorgdb.TooNewError
@@ -39,6 +29,8 @@ func ExplainReorgDB(path string, err error) error {
 		return tool.WrongData(CopyHint(path), err)
 	case errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, syscall.ENOTDIR):
 		return tool.Fail("name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db", err)
+	case errors.Is(err, reorgdb.ErrBusy):
+		return tool.Fail("run the command again, or stop the node first", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return tool.Fail("check the path, or make a new database: "+tool.Command("ailee_init_reorg_db", "--path", path), err)
 	case errors.Is(err, fs.ErrPermission):

@@ -1,0 +1,50 @@
+package reorgtool
+
+import (
+	"context"
+	"errors"
+
+	"ailee-recovery/internal/rocksfile"
+	"ailee-recovery/reorgdb"
+)
+
+// Damage looks for what RocksDB passes over in silence when it opens the database
+// at path. The errors are those of [reorgdb.CheckFolder], but for a damaged one, a
+// *[reorgdb.TooNewError], or of reading the folder.
+func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
+	if err := reorgdb.CheckFolder(path); err != nil && !errors.Is(err, reorgdb.ErrCorrupt) {
+		return nil, err
+	}
+	checked, err := rocksfile.Check(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return Problems(path, checked.Problems, checked.Version)
+}
+
+// Problems leaves out what is none: the end of a log that a running node writes to
+// may be half a record. A database that is too new is a *[reorgdb.TooNewError].
+func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile.Problem, error) {
+	inUse := reorgdb.Holder(path) != nil
+	var problems []rocksfile.Problem
+	for _, p := range all {
+		var tooNew *rocksfile.TooNewError
+		if errors.As(p.Err, &tooNew) {
+			return nil, &reorgdb.TooNewError{File: p.File, Format: int(tooNew.Format), Version: version}
+		}
+		if p.Kind != rocksfile.TornLog || !inUse {
+			problems = append(problems, p)
+		}
+	}
+	return problems, nil
+}
+
+// Lossy tells whether records are lost or could be, or may have come back.
+func Lossy(problems []rocksfile.Problem) bool {
+	for _, p := range problems {
+		if p.Lost || p.Stale {
+			return true
+		}
+	}
+	return false
+}

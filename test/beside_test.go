@@ -1,0 +1,48 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/initreorgdb"
+	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/tool"
+)
+
+// run runs a tool in this process.
+func run(t tool.Tool, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = tool.Execute(context.Background(), t, append([]string{t.Name}, args...), tool.Streams{Out: &out, Err: &errs})
+	return code, out.String(), errs.String()
+}
+
+// TestReadingBesideANode loops the tools that only read while a node writes and
+// compacts as fast as it can. The node leaves no gaps, so each view that is not
+// whole would be seen.
+func TestReadingBesideANode(t *testing.T) {
+	rounds := 25
+	if testing.Short() {
+		rounds = 6
+	}
+	path := golden.Database(t, "node-rocksdb-6.11.4")
+	stop, err := startNode(path)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stop()) }()
+	for i := range rounds {
+		code, stdout, stderr := run(reorgverify.Tool(), "--db-path", path)
+		require.Zero(t, code, "%s%s", stdout, stderr)
+		require.Empty(t, stderr)
+		copied := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		code, stdout, stderr = run(initreorgdb.Tool(), "--path", copied, "--copy-from", path)
+		require.Zero(t, code, "%s%s", stdout, stderr)
+		code, stdout, stderr = run(reorgverify.Tool(), "--db-path", copied)
+		require.Zero(t, code, "%s%s", stdout, stderr)
+		require.Empty(t, stderr)
+	}
+}

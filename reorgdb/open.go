@@ -153,7 +153,7 @@ func openFamilies(path string, opts *options, names []string, how mode) (*DB, er
 	case readOnly:
 		db.rocks, db.families, err = grocksdb.OpenDbForReadOnlyColumnFamilies(opts.rocks, path, names, each, false)
 	case secondary:
-		db.rocks, db.families, err = grocksdb.OpenDbAsSecondaryColumnFamilies(opts.rocks, path, filepath.Join(opts.scratch, "secondary"), names, each)
+		db.rocks, db.families, err = grocksdb.OpenDbAsSecondaryColumnFamilies(opts.rocks, path, filepath.Join(opts.scratch.Path, "secondary"), names, each)
 	}
 	if err != nil {
 		return nil, errors.Join(explain(path, err), opts.close())

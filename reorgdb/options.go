@@ -1,9 +1,9 @@
 package reorgdb
 
 import (
-	"os"
-
 	"github.com/linxGnu/grocksdb"
+
+	"ailee-recovery/internal/durable"
 )
 
 const (
@@ -25,11 +25,11 @@ type options struct {
 	table *grocksdb.BlockBasedTableOptions
 	// scratch is where RocksDB writes its info log and what a secondary instance
 	// keeps, so that neither ends up in the database's folder.
-	scratch string
+	scratch *durable.Scratch
 }
 
 func newOptions() (*options, error) {
-	scratch, err := os.MkdirTemp("", ".ailee-reorgdb-")
+	scratch, err := durable.NewScratch(".ailee-reorgdb-")
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func newOptions() (*options, error) {
 	o.rocks.SetBlockBasedTableFactory(o.table)
 	o.rocks.SetCompression(grocksdb.SnappyCompression)
 	o.rocks.SetWriteBufferSize(writeBuffer)
-	o.rocks.SetDbLogDir(scratch)
+	o.rocks.SetDbLogDir(scratch.Path)
 	o.rocks.SetInfoLogLevel(grocksdb.FatalInfoLogLevel)
 	o.rocks.SetStatsDumpPeriodSec(0)
 	o.rocks.SetStatsPersistPeriodSec(0)
@@ -54,5 +54,5 @@ func newOptions() (*options, error) {
 func (o *options) close() error {
 	o.rocks.Destroy()
 	o.table.Destroy()
-	return os.RemoveAll(o.scratch)
+	return o.scratch.Remove()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,6 +14,7 @@ import (
 	"ailee-recovery/internal/initreorgdb"
 	"ailee-recovery/internal/reorgverify"
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/reorgdb"
 )
 
 // run runs a tool in this process.
@@ -45,4 +47,20 @@ func TestReadingBesideANode(t *testing.T) {
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		require.Empty(t, stderr)
 	}
+}
+
+// TestDatabaseInUseIsNamed: who has it is said at once, and the lock file stays.
+func TestDatabaseInUseIsNamed(t *testing.T) {
+	path := golden.Database(t, "node-rocksdb-6.11.4")
+	stop, err := startNode(path)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stop()) }()
+	start := time.Now()
+	_, err = reorgdb.Open(path)
+	require.Less(t, time.Since(start), time.Second)
+	var locked *reorgdb.LockedError
+	require.ErrorAs(t, err, &locked)
+	require.Equal(t, nodeName, locked.Process)
+	require.Regexp(t, `^\S+/node-rocksdb-6.11.4 is in use by ailee_node \(pid [0-9]+\)$`, err.Error())
+	require.FileExists(t, filepath.Join(path, "LOCK"))
 }

@@ -37,6 +37,10 @@ unit:
 race:
 	CGO_ENABLED=1 go test -race -short ./...
 
+# The address sanitizer over the code that calls C: what it does not free fails.
+leaks:
+	CGO_ENABLED=1 go test -asan ./reorgdb
+
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt wants: $$unformatted"; exit 1; fi
 	go vet ./...

@@ -154,7 +154,7 @@ func contents(t *testing.T, path string) map[string]string {
 	require.NoError(t, err)
 	all := map[string]string{}
 	for _, family := range db.Families() {
-		require.NoError(t, db.Each(ctx, family, nil, func(key, value []byte) error {
+		require.NoError(t, db.Each(ctx, family, func(key, value []byte) error {
 			all[family+"/"+string(key)] = string(value)
 			return nil
 		}))

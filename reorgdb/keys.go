@@ -2,6 +2,7 @@ package reorgdb
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strconv"
@@ -69,15 +70,28 @@ func numbered(kind Kind, digits []byte) (Kind, uint64) {
 	if len(digits) != numberDigits {
 		return OddKind, 0
 	}
-	var n uint64
-	for _, c := range digits {
-		d := uint64(c - '0')
-		if d > 9 || n > (math.MaxUint64-d)/10 {
-			return OddKind, 0
-		}
-		n = n*10 + d
+	high, ok1 := eightDigits([8]byte{'0', '0', '0', '0', digits[0], digits[1], digits[2], digits[3]})
+	middle, ok2 := eightDigits([8]byte(digits[4:12]))
+	low, ok3 := eightDigits([8]byte(digits[12:20]))
+	rest := middle*1e8 + low
+	if !ok1 || !ok2 || !ok3 || high > (math.MaxUint64-rest)/1e16 {
+		return OddKind, 0
 	}
-	return kind, n
+	return kind, high*1e16 + rest
+}
+
+// eightDigits reads eight decimal digits at once: pairs of digits, then of pairs,
+// are added up within one word.
+func eightDigits(text [8]byte) (n uint64, ok bool) {
+	word := binary.LittleEndian.Uint64(text[:])
+	const zeros, six, highBits = 0x3030303030303030, 0x0606060606060606, 0xf0f0f0f0f0f0f0f0
+	if word&highBits != zeros || (word+six)&highBits != zeros {
+		return 0, false
+	}
+	word -= zeros
+	word = word*10 + word>>8
+	word = (word&0x000000ff000000ff)*(100+1_000_000<<32) + (word>>16&0x000000ff000000ff)*(1+10_000<<32)
+	return word >> 32, true
 }
 
 // ParseCounter reads the next event id. Where it cannot, a node takes it for 0,

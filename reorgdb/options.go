@@ -15,7 +15,6 @@ const (
 	tableChecksum = 1
 
 	writeBuffer = 16 << 20 // bytes
-	readAhead   = 1 << 20  // bytes
 )
 
 // options are used for every open and every column family. They hold for each

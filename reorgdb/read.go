@@ -2,60 +2,168 @@ package reorgdb
 
 import (
 	"context"
-	"slices"
+	"errors"
+	"runtime"
 
 	"github.com/linxGnu/grocksdb"
+	"golang.org/x/sync/errgroup"
 )
 
-// Each calls visit with every record of a column family whose key is not below
-// from, in the order of the keys. Checksums are verified. Key and value are valid
-// during the call; an error from visit ends the walk. The error may wrap
-// [ErrCorrupt]: what comes behind the damage was not visited.
-func (db *DB) Each(ctx context.Context, family string, from []byte, visit func(key, value []byte) error) error {
-	opts := grocksdb.NewDefaultReadOptions()
-	defer opts.Destroy()
-	opts.SetVerifyChecksums(true)
-	opts.SetFillCache(false)
-	opts.SetReadaheadSize(readAhead)
-	it := db.rocks.NewIteratorCF(opts, db.families[slices.Index(db.names, family)])
-	defer it.Close()
-	if len(from) > 0 {
-		it.Seek(from)
-	} else {
-		it.SeekToFirst()
+// Each calls visit with every record of a column family, in the order of the keys.
+// Checksums are verified. It reads ahead on all cores; nothing may write meanwhile.
+// Key and value are valid during the call; an error from visit ends the walk. The
+// error may wrap [ErrCorrupt]: what comes behind the damage was not visited.
+func (db *DB) Each(ctx context.Context, family string, visit func(key, value []byte) error) error {
+	bounds, err := db.bounds(family)
+	if err != nil {
+		return err
 	}
-	for n := 0; it.Valid(); n++ {
-		if n%1024 == 0 && ctx.Err() != nil {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	free := make(chan []byte, rangeBlocks*(runtime.GOMAXPROCS(0)+1))
+	// A range is in the queue before a worker takes it, so that they are visited in
+	// order.
+	queue := make(chan *keyRange, runtime.GOMAXPROCS(0))
+	work := make(chan *keyRange)
+	var group errgroup.Group
+	group.Go(func() error {
+		defer close(queue)
+		defer close(work)
+		for i := range len(bounds) + 1 {
+			r := &keyRange{read: make(chan []byte, rangeBlocks)}
+			if i > 0 {
+				r.from = bounds[i-1]
+			}
+			if i < len(bounds) {
+				r.to = bounds[i]
+			}
+			for _, to := range []chan *keyRange{queue, work} {
+				select {
+				case to <- r:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}
+		return nil
+	})
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() error {
+			for r := range work {
+				r.err = db.readRange(ctx, family, r, free)
+				close(r.read)
+			}
+			return nil
+		})
+	}
+	err = visitAll(ctx, queue, free, visit)
+	cancel(err)
+	return errors.Join(err, group.Wait())
+}
+
+// keyRange is a part of a column family on its way to be visited.
+type keyRange struct {
+	from, to []byte // keys, to excluded; nil: no bound
+	read     chan []byte
+	err      error // valid when read is closed
+}
+
+// rangeBlocks is how many blocks a worker may be ahead within a range.
+const rangeBlocks = 16
+
+func visitAll(ctx context.Context, queue <-chan *keyRange, free chan<- []byte, visit func(key, value []byte) error) error {
+	for r := range queue {
+		for {
+			var block []byte
+			var more bool
+			select {
+			case block, more = <-r.read:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if !more {
+				break
+			}
+			if err := eachIn(block, visit); err != nil {
+				return err
+			}
+			select {
+			case free <- block:
+			default:
+			}
+		}
+		if r.err != nil {
+			return r.err
+		}
+	}
+	return ctx.Err()
+}
+
+// readRange takes used blocks from free.
+func (db *DB) readRange(ctx context.Context, family string, r *keyRange, free <-chan []byte) error {
+	fresh := func() []byte {
+		select {
+		case block := <-free:
+			return block[:cap(block)]
+		default:
+			return make([]byte, blockSize)
+		}
+	}
+	return db.blocks(ctx, family, r.from, r.to, fresh, func(block []byte) error {
+		select {
+		case r.read <- block:
+			return nil
+		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := visit(it.Key().Data(), it.Value().Data()); err != nil {
-			return err
-		}
-		it.Next()
-	}
-	if err := it.Err(); err != nil {
-		return explain(db.path, err)
-	}
-	return nil
+	})
 }
+
+// rangeHeights is how many blocks a range has, about a megabyte.
+const rangeHeights = 10_000
+
+// bounds cuts a column family into ranges. Nearly all records are blocks, and their
+// heights have few gaps.
+func (db *DB) bounds(family string) ([][]byte, error) {
+	if family != DefaultFamily {
+		return nil, nil
+	}
+	highest, any, err := db.HighestBlock()
+	if err != nil || !any {
+		return nil, err
+	}
+	var lowest uint64
+	err = db.Blocks(context.Background(), 0, func(b Block) error {
+		lowest = b.Height
+		return errStop{}
+	})
+	if err != nil && err != (errStop{}) {
+		return nil, err
+	}
+	step := max(rangeHeights, (highest.Height-lowest)/maxRanges)
+	var bounds [][]byte
+	for height := lowest; highest.Height-height > step; height += step {
+		bounds = append(bounds, blockKey(height))
+	}
+	return bounds, nil
+}
+
+// maxRanges bounds the number of ranges where heights are far apart.
+const maxRanges = 1000
 
 // errStop ends a walk without an error.
 type errStop struct{}
 
 func (errStop) Error() string { return "stop" }
 
-// eachWith is [DB.Each] on the default column family for the keys with a prefix.
+// eachWith calls visit with every record of the default column family whose key
+// has the prefix and is not below from.
 func (db *DB) eachWith(ctx context.Context, prefix string, from []byte, visit func(key, value []byte) error) error {
-	err := db.Each(ctx, DefaultFamily, from, func(key, value []byte) error {
-		if len(key) < len(prefix) || string(key[:len(prefix)]) != prefix {
-			return errStop{}
-		}
-		return visit(key, value)
-	})
-	if err == (errStop{}) {
-		return nil
-	}
-	return err
+	to := []byte(prefix)
+	to[len(to)-1]++
+	block := make([]byte, smallBlock)
+	again := func() []byte { return block }
+	return db.blocks(ctx, DefaultFamily, from, to, again, func(block []byte) error { return eachIn(block, visit) })
 }
 
 // get returns the value of a key in the default column family, nil when there is
@@ -173,7 +281,7 @@ func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
 // [ErrCorrupt].
 func (db *DB) Check(ctx context.Context) error {
 	for _, family := range db.names {
-		if err := db.Each(ctx, family, nil, func(_, _ []byte) error { return nil }); err != nil {
+		if err := db.Each(ctx, family, func(_, _ []byte) error { return nil }); err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ func see(t *testing.T, u *reorgdb.Update, height uint64, hash string, want reorg
 func all(t *testing.T, db *reorgdb.DB) map[string]string {
 	t.Helper()
 	records := map[string]string{}
-	require.NoError(t, db.Each(ctx, reorgdb.DefaultFamily, nil, func(key, value []byte) error {
+	require.NoError(t, db.Each(ctx, reorgdb.DefaultFamily, func(key, value []byte) error {
 		records[string(key)] = string(value)
 		return nil
 	}))

@@ -25,7 +25,7 @@ func records(t *testing.T, path string) map[string]string {
 	defer func() { require.NoError(t, db.Close()) }()
 	all := map[string]string{}
 	for _, family := range db.Families() {
-		require.NoError(t, db.Each(t.Context(), family, nil, func(key, value []byte) error {
+		require.NoError(t, db.Each(t.Context(), family, func(key, value []byte) error {
 			all[family+"/"+string(key)] = string(value)
 			return nil
 		}))

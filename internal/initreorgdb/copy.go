@@ -72,7 +72,7 @@ func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 	defer func() { err = errors.Join(err, from.Close()) }()
 	return c.fill(path, from.Families(), func(w *writer) error {
 		for _, family := range from.Families() {
-			if err := from.Each(ctx, family, nil, func(key, value []byte) error { return w.put(family, key, value) }); err != nil {
+			if err := from.Each(ctx, family, func(key, value []byte) error { return w.put(family, key, value) }); err != nil {
 				return err
 			}
 		}
@@ -218,7 +218,7 @@ func (c *copying) check(ctx context.Context, path string) (err error) {
 		want += n
 	}
 	for _, family := range db.Families() {
-		if err := db.Each(ctx, family, nil, func(_, _ []byte) error { got++; return nil }); err != nil {
+		if err := db.Each(ctx, family, func(_, _ []byte) error { got++; return nil }); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/reorgdb"
@@ -49,6 +50,7 @@ type survey struct {
 	statuses map[reorgdb.AnchorStatus]uint64
 	orphans  uint64
 
+	blocks          uint64
 	lowest, highest uint64 // heights
 	gaps            uint64 // heights without a hash between them
 
@@ -85,7 +87,7 @@ func (s *survey) read(ctx context.Context, db *reorgdb.DB) error {
 			s.families[family] = 0
 			visit = func(_, _ []byte) error { s.families[family]++; return nil }
 		}
-		if err := db.Each(ctx, family, nil, visit); err != nil {
+		if err := db.Each(ctx, family, visit); err != nil {
 			return err
 		}
 	}
@@ -95,10 +97,12 @@ func (s *survey) read(ctx context.Context, db *reorgdb.DB) error {
 
 func (s *survey) record(key, value []byte) error {
 	kind, number := reorgdb.KeyKind(key)
+	if kind == reorgdb.BlockKind { // nearly all are
+		s.block(number, value)
+		return nil
+	}
 	s.kinds[kind]++
 	switch kind {
-	case reorgdb.BlockKind:
-		s.block(number, value)
 	case reorgdb.AnchorKind:
 		s.anchor(key, value)
 	case reorgdb.EventKind:
@@ -116,7 +120,7 @@ func (s *survey) record(key, value []byte) error {
 }
 
 func (s *survey) block(height uint64, hash []byte) {
-	if s.kinds[reorgdb.BlockKind] == 1 {
+	if s.blocks++; s.blocks == 1 {
 		s.lowest = height
 	} else if height != s.highest+1 {
 		s.gaps += height - s.highest - 1
@@ -133,13 +137,22 @@ func isHash(text []byte) bool {
 	if len(text) != hex.EncodedLen(32) {
 		return false
 	}
+	var wrong byte
 	for _, c := range text {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
+		wrong |= notHex[c]
+	}
+	return wrong == 0
+}
+
+// notHex is 1 for every byte but the lower-case hex digits.
+var notHex = func() (table [256]byte) {
+	for i := range table {
+		if !strings.ContainsRune("0123456789abcdef", rune(i)) {
+			table[i] = 1
 		}
 	}
-	return true
-}
+	return table
+}()
 
 func (s *survey) anchor(key, value []byte) {
 	a, err := reorgdb.ParseAnchor(value)
@@ -185,6 +198,7 @@ func (s *survey) event(id uint64, value []byte) {
 
 // conclude compares the counter with the ids.
 func (s *survey) conclude() {
+	s.kinds[reorgdb.BlockKind] = s.blocks
 	switch {
 	case s.counter < s.nextEvent:
 		s.add(counterBehind, true, "reorg_counter is %d, but there is an event with id %d: a node would overwrite it", s.counter, s.nextEvent-1)

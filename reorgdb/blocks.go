@@ -1,0 +1,109 @@
+package reorgdb
+
+// #include <stdint.h>
+// #include <string.h>
+// #include <rocksdb/c.h>
+//
+// // fill copies records to buf, each as the lengths of key and value (4 bytes each),
+// // key and value, and moves the iterator behind them. It stops before a record that
+// // does not fit, and returns the number of bytes written.
+// static size_t fill(rocksdb_iterator_t *it, char *buf, size_t size) {
+//   size_t used = 0;
+//   for (; rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
+//     size_t key_size, value_size;
+//     const char *key = rocksdb_iter_key(it, &key_size);
+//     const char *value = rocksdb_iter_value(it, &value_size);
+//     if (size - used < 8 + key_size + value_size) break;
+//     uint32_t sizes[2] = {(uint32_t)key_size, (uint32_t)value_size};
+//     memcpy(buf + used, sizes, 8);
+//     memcpy(buf + used + 8, key, key_size);
+//     memcpy(buf + used + 8 + key_size, value, value_size);
+//     used += 8 + key_size + value_size;
+//   }
+//   return used;
+// }
+import "C"
+
+import (
+	"context"
+	"encoding/binary"
+	"reflect"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+const (
+	blockSize  = 128 << 10 // bytes
+	smallBlock = 16 << 10
+)
+
+// blocks passes the records of a column family with keys in [from, to), nil for no
+// bound, to emit, in blocks that it gets from fresh. A call into C for each record
+// costs more than reading it: the records of a block are gathered there.
+func (db *DB) blocks(ctx context.Context, family string, from, to []byte, fresh func() []byte, emit func(block []byte) error) error {
+	opts := grocksdb.NewDefaultReadOptions()
+	defer opts.Destroy()
+	opts.SetVerifyChecksums(true)
+	opts.SetFillCache(false)
+	if to != nil {
+		// RocksDB keeps the pointer.
+		var pinned runtime.Pinner
+		defer pinned.Unpin()
+		pinned.Pin(&to[0])
+		opts.SetIterateUpperBound(to)
+	}
+	it := db.rocks.NewIteratorCF(opts, db.families[slices.Index(db.names, family)])
+	defer it.Close()
+	if from != nil {
+		it.Seek(from)
+	} else {
+		it.SeekToFirst()
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		block := fresh()
+		n := fill(it, block)
+		if n == 0 && it.Valid() {
+			// One record alone is larger.
+			block = make([]byte, 8+it.Key().Size()+it.Value().Size())
+			n = fill(it, block)
+		}
+		if n == 0 {
+			break
+		}
+		if err := emit(block[:n]); err != nil {
+			return err
+		}
+	}
+	if err := it.Err(); err != nil {
+		return explain(db.path, err)
+	}
+	return nil
+}
+
+// native returns the C iterator, which the library keeps to itself.
+func native(it *grocksdb.Iterator) *C.rocksdb_iterator_t {
+	return (*C.rocksdb_iterator_t)(reflect.ValueOf(it).Elem().FieldByName("c").UnsafePointer())
+}
+
+func fill(it *grocksdb.Iterator, block []byte) int {
+	return int(C.fill(native(it), (*C.char)(unsafe.Pointer(&block[0])), C.size_t(len(block))))
+}
+
+// eachIn calls visit with every record of a block.
+func eachIn(block []byte, visit func(key, value []byte) error) error {
+	for len(block) > 0 {
+		keyEnd := 8 + int(binary.NativeEndian.Uint32(block))
+		end := keyEnd + int(binary.NativeEndian.Uint32(block[4:]))
+		if err := visit(block[8:keyEnd:keyEnd], block[keyEnd:end:end]); err != nil {
+			return err
+		}
+		block = block[end:]
+	}
+	return nil
+}

@@ -123,6 +123,7 @@ func (r *tableReader) sorted(blocks []handle, limit int, known bool) {
 	p := r.report.Properties
 	switch {
 	case p != nil:
+		r.clip(int64(min(p.DataSize, uint64(limit))))
 		r.countLost()
 		r.report.RangesUnknown = r.report.RangesUnknown || r.ranges < p.RangeDeletions
 	default:
@@ -130,6 +131,15 @@ func (r *tableReader) sorted(blocks []handle, limit int, known bool) {
 		if len(r.report.Damaged) > 0 {
 			r.report.Lost = -1
 		}
+	}
+}
+
+// clip takes out of the damaged ranges what lies behind the data blocks.
+func (r *tableReader) clip(end int64) {
+	r.report.Damaged = slices.DeleteFunc(r.report.Damaged, func(d Damage) bool { return d.Offset >= end })
+	for i := range r.report.Damaged {
+		d := &r.report.Damaged[i]
+		d.Length = min(d.Length, end-d.Offset)
 	}
 }
 

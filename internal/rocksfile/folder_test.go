@@ -102,3 +102,21 @@ func TestFolderThatIsNone(t *testing.T) {
 	require.Empty(t, got)
 	require.Equal(t, []rocksfile.ProblemKind{rocksfile.Unreadable}, kinds(s.Problems))
 }
+
+// A log is replayed for the families that need it, and not for those that were
+// flushed since: what was deleted and compacted away would come back.
+func TestLogsAreReadPerFamily(t *testing.T) {
+	edits := fragment(full, 0, "\x01\x1aleveldb.BytewiseComparator\x02\x06\x03\x09\x04\x02") + // family 0: log 6, next file 9, last sequence 2
+		fragment(full, 0, "\xc8\x01\x01\xc9\x01\x05other\x02\x05") + // family 1: log 5
+		fragment(full, 0, "\xc8\x01\x02\xc9\x01\x04gone") + fragment(full, 0, "\xc8\x01\x02\xca\x01")
+	db := database{files: map[string][]byte{
+		"CURRENT":         []byte("MANIFEST-000004\n"),
+		"MANIFEST-000004": []byte(edits),
+		"000005.log": []byte(fragment(full, 0, string(batch(1, 3,
+			"\x01\x01a\x01o"+"\x05\x01\x01b\x01n"+"\x05\x02\x01c\x01g")))),
+		"000006.log": []byte(fragment(full, 0, string(batch(4, 2, "\x01\x01d\x01n\x05\x07\x01e\x01s")))),
+	}}
+	s, got := salvage(t, db.write(t))
+	require.Equal(t, map[string]string{"other 62": "6E", "default 64": "6E", "#7 65": "73"}, got)
+	require.Equal(t, []rocksfile.ProblemKind{rocksfile.DamagedManifest}, kinds(s.Problems), "family 7 is nowhere else")
+}

@@ -40,9 +40,9 @@ const maxInflation, freeInflation = 256, 1 << 20
 var zstdDecoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
 
 // unpack decompresses a block that is given with its trailer, and whose checksum
-// holds. sized blocks have their decompressed length in front (format version 2
-// and above). scratch is used where it is large enough.
-func unpack(block []byte, sized bool, scratch []byte) ([]byte, error) {
+// holds. scratch is used where it is large enough. But for Snappy, the length that
+// it decompresses to is expected in front, as format versions from 2 on have it.
+func unpack(block, scratch []byte) ([]byte, error) {
 	packed, how := block[:len(block)-blockTrailer], block[len(block)-blockTrailer]
 	if how == compressNone {
 		return packed, nil
@@ -57,9 +57,6 @@ func unpack(block []byte, sized bool, scratch []byte) ([]byte, error) {
 		}
 		size = uint64(n)
 	case compressZlib, compressLZ4, compressLZ4HC, compressZSTD:
-		if !sized {
-			return nil, fmt.Errorf("%w: compression type %d in format version 1", ErrUnsupported, how)
-		}
 		p := parser{rest: packed}
 		size = p.uint64()
 		packed = p.rest

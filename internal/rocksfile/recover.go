@@ -12,37 +12,42 @@ const (
 	nextBlock  = 1 << 20  // behind a sound block
 	stepBlock  = 64 << 10 // anywhere
 	largerThan = 4        // or this many times the largest one so far
+	typeWindow = 1 << 20  // how much is read to find the checksum type
 )
 
 // scan reads the data blocks without index, below limit. Data blocks come first
 // and lie back to back; known says that limit is where they end.
 func (r *tableReader) scan(limit int, known bool) {
-	types := checksumTypes[:]
-	if r.sure {
-		types = []checksumType{r.checksum}
-	}
-	for _, t := range types {
-		r.checksum = t
-		if blocks := r.find(limit); len(blocks) > 0 {
-			r.sorted(blocks, limit, known)
-			return
+	for window := typeWindow; !r.sure; window *= 4 {
+		most := 0
+		best := r.checksum
+		for _, r.checksum = range checksumTypes {
+			if n := len(r.find(min(window, limit))); n > most {
+				most, best = n, r.checksum
+			}
 		}
+		r.checksum, r.sure = best, most > 0 || window >= limit
 	}
-	r.sorted(nil, limit, known)
+	r.sorted(r.find(limit), limit, known)
 }
 
 // find returns the blocks whose checksum holds.
 func (r *tableReader) find(limit int) []handle {
+	if !r.checksum.known() {
+		return nil
+	}
 	var blocks []handle
 	largest, adjoins := 0, true
 	for pos := 0; pos+blockTrailer < limit; {
-		bound := 0
-		if adjoins {
-			bound = max(nextBlock, largerThan*largest)
-		} else if size, ok := plausible(r.data[pos:limit]); ok {
-			bound = min(size, max(stepBlock, largerThan*largest))
+		b := r.data[pos:limit]
+		n := 0
+		if end := snappyEnd(b); end > 0 && end+blockTrailer <= len(b) && b[end] == compressSnappy && r.checksum.holds(b[:end+blockTrailer]) {
+			n = end + blockTrailer
+		} else if adjoins {
+			n = r.checksum.blockEnd(b[:min(len(b), max(nextBlock, largerThan*largest))])
+		} else if plausible(b) {
+			n = r.checksum.blockEnd(b[:min(len(b), max(stepBlock, largerThan*largest))])
 		}
-		n := r.checksum.blockEnd(r.data[pos:min(limit, pos+bound)])
 		if adjoins = n > 0; !adjoins {
 			pos++
 			continue
@@ -54,38 +59,63 @@ func (r *tableReader) find(limit int) []handle {
 	return blocks
 }
 
-// plausible tells whether a data block can start here, and how long it is at
-// most: its first key is whole, and has eight bytes of sequence number and kind.
-// Blocks of zlib do not show their start and are not found behind damage.
-func plausible(b []byte) (size int, ok bool) {
-	const anySize = 1 << 30
-	if p := (parser{rest: b}); b[0] == 0 {
-		p.byte()
+// plausible tells whether a data block can start here that is not compressed, or
+// with zstd: its first key is whole, and has eight bytes of sequence number and
+// kind. Those of LZ4 and zlib are only found behind a sound block.
+func plausible(b []byte) bool {
+	if b[0] == 0 {
+		p := parser{rest: b[1:]}
 		fresh, value := p.uint64(), p.uint64()
 		key := p.take(fresh)
-		if len(key) >= 8 && Kind(key[len(key)-8]).tableKind() && value <= uint64(len(p.rest)) {
-			return anySize, true
+		return len(key) >= 8 && Kind(key[len(key)-8]).tableKind() && value <= uint64(len(p.rest))
+	}
+	_, n := binary.Uvarint(b)
+	return n > 0 && len(b) >= n+4 && binary.LittleEndian.Uint32(b[n:]) == 0xFD2FB528
+}
+
+// snappyEnd returns the length of the Snappy data at the start of b, 0 where it
+// is none. The first byte of a block is 0, so it starts with a literal.
+func snappyEnd(b []byte) int {
+	size, pos := binary.Uvarint(b)
+	if pos <= 0 || size == 0 || size > uint64(len(b))*maxInflation || pos >= len(b) || b[pos]&3 != 0 {
+		return 0
+	}
+	for done := uint64(0); done < size; {
+		if pos+5 > len(b) { // the longest tag; a trailer follows in any case
+			return 0
+		}
+		tag := b[pos]
+		n, off := uint64(tag>>2)+1, uint64(0)
+		switch pos++; tag & 3 {
+		case 0:
+			if long := int(n) - 60; long > 0 {
+				n = 1 + uint64(binary.LittleEndian.Uint32(b[pos:])&(1<<(8*long)-1))
+				pos += long
+			}
+			if n > uint64(len(b)-pos) || done == 0 && b[pos] != 0 {
+				return 0
+			}
+			pos += int(n)
+			done += n
+			continue
+		case 1:
+			n, off = uint64(tag>>2&7)+4, uint64(tag>>5)<<8|uint64(b[pos])
+			pos++
+		case 2:
+			off = uint64(binary.LittleEndian.Uint16(b[pos:]))
+			pos += 2
+		case 3:
+			off = uint64(binary.LittleEndian.Uint32(b[pos:]))
+			pos += 4
+		}
+		if off == 0 || off > done {
+			return 0
+		}
+		if done += n; done > size {
+			return 0
 		}
 	}
-	unpacked, n := binary.Uvarint(b)
-	if n <= 0 || unpacked < 16 || unpacked > anySize || len(b) < n+8 {
-		return 0, false
-	}
-	size = int(unpacked+unpacked/6) + 32 + blockTrailer
-	start := b[n:]
-	switch tag := start[0]; {
-	case binary.LittleEndian.Uint32(start) == 0xFD2FB528: // zstd
-		return size, true
-	case tag&3 == 0: // snappy: a literal, its length in the tag or in 1 to 4 bytes behind it
-		if long := int(tag>>2) - 59; start[1+max(long, 0)] == 0 {
-			return size, true
-		}
-	}
-	// LZ4: the length of the literal in the upper half of the token or behind it
-	if start[0]>>4 < 15 {
-		return size, start[1] == 0
-	}
-	return size, start[1] != 255 && start[2] == 0
+	return pos
 }
 
 // sorted takes apart the blocks that were found.
@@ -123,6 +153,7 @@ func (r *tableReader) sorted(blocks []handle, limit int, known bool) {
 	p := r.report.Properties
 	switch {
 	case p != nil:
+		r.clip(int64(min(p.DataSize, uint64(limit))))
 		r.countLost()
 		r.report.RangesUnknown = r.report.RangesUnknown || r.ranges < p.RangeDeletions
 	default:
@@ -130,6 +161,15 @@ func (r *tableReader) sorted(blocks []handle, limit int, known bool) {
 		if len(r.report.Damaged) > 0 {
 			r.report.Lost = -1
 		}
+	}
+}
+
+// clip takes out of the damaged ranges what lies behind the data blocks.
+func (r *tableReader) clip(end int64) {
+	r.report.Damaged = slices.DeleteFunc(r.report.Damaged, func(d Damage) bool { return d.Offset >= end })
+	for i := range r.report.Damaged {
+		d := &r.report.Damaged[i]
+		d.Length = min(d.Length, end-d.Offset)
 	}
 }
 

@@ -109,7 +109,6 @@ func decodeFooter(data []byte) (footer, error) {
 type tableReader struct {
 	data     []byte
 	checksum checksumType
-	sized    bool // blocks have their decompressed size in front
 	yield    func(Entry)
 	report   TableReport
 	scratch  []byte
@@ -131,7 +130,7 @@ type tableReader struct {
 // Blocks are never guessed: what does not pass its checksum, or is not a row of
 // entries in order, is in the report.
 func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
-	r := &tableReader{data: data, yield: yield, sized: true}
+	r := &tableReader{data: data, yield: yield}
 	foot, err := decodeFooter(data)
 	if tooNew := (*TooNewError)(nil); errors.As(err, &tooNew) {
 		return TableReport{Format: tooNew.Format, Lost: -1}, err
@@ -142,7 +141,7 @@ func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
 		r.scan(len(data), false)
 		return r.report, nil
 	}
-	r.report.Format, r.checksum, r.sized = foot.format, foot.checksum, foot.format >= 2
+	r.report.Format, r.checksum = foot.format, foot.checksum
 	blocks, limit, err := r.layout(foot)
 	if err != nil {
 		r.scan(limit, r.dataEnd)
@@ -164,7 +163,7 @@ func (r *tableReader) block(h handle) ([]byte, error) {
 	if !r.checksum.holds(raw) {
 		return nil, errors.New("checksum mismatch")
 	}
-	out, err := unpack(raw, r.sized, r.scratch)
+	out, err := unpack(raw, r.scratch)
 	if err == nil && cap(out) > cap(r.scratch) && raw[h.size] != compressNone {
 		r.scratch = out
 	}
@@ -180,9 +179,6 @@ func (r *tableReader) metadata(h handle, what string, err error) error {
 // before.
 func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error) {
 	limit = len(r.data)
-	if foot.index.within(limit) {
-		limit = int(foot.index.off)
-	}
 	meta, err := r.metaindex(foot)
 	if err != nil {
 		r.report.RangesUnknown = true
@@ -212,6 +208,9 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 		return nil, len(r.data), r.metadata(foot.meta, "metaindex", err)
 	}
 	r.dataEnd = true
+	if _, err := r.block(foot.index); err == nil {
+		limit = min(limit, int(foot.index.off))
+	}
 	b, err := r.block(*props)
 	if err == nil {
 		r.report.Properties, err = decodeProperties(b)

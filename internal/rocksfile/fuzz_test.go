@@ -1,0 +1,118 @@
+package rocksfile_test
+
+import (
+	"bytes"
+	"maps"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/rocksfile"
+)
+
+// seed adds the files of the test databases whose names match, and fails when
+// there are none.
+func seed(f *testing.F, match func(name string) bool, add func(data []byte)) {
+	n := 0
+	for _, db := range databases(f) {
+		for _, name := range slices.Sorted(maps.Keys(db.files)) {
+			if data := db.files[name]; match(name) && len(data) > 0 && len(data) < 100<<10 {
+				add(data)
+				n++
+			}
+		}
+	}
+	require.Positive(f, n, "no seeds")
+}
+
+func extension(ext string) func(string) bool {
+	return func(name string) bool { return filepath.Ext(name) == ext }
+}
+
+// bounded runs f and fails when it allocates much more than its input is long.
+func bounded(t *testing.T, input int, f func()) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	const perByte, beside = 2000, 64 << 20
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(input)*perByte+beside)
+}
+
+func FuzzLog(f *testing.F) {
+	seed(f, extension(".log"), func(data []byte) { f.Add(data, uint64(13)) })
+	f.Fuzz(func(t *testing.T, data []byte, number uint64) {
+		bounded(t, len(data), func() {
+			end := int64(0)
+			rocksfile.LogReader{
+				Record: func(off int64, record []byte) {
+					require.GreaterOrEqual(t, off, end)
+					end = off
+					require.LessOrEqual(t, len(record), len(data))
+				},
+				Damage: func(d rocksfile.Damage) {
+					require.GreaterOrEqual(t, d.Offset, end)
+					require.Positive(t, d.Length)
+					end = d.Offset + d.Length
+					require.LessOrEqual(t, end, int64(len(data)))
+				},
+			}.Read(data, number)
+		})
+	})
+}
+
+func FuzzBatch(f *testing.F) {
+	seed(f, extension(".log"), func(data []byte) {
+		rocksfile.LogReader{
+			Record: func(_ int64, record []byte) { f.Add(bytes.Clone(record)) },
+			Damage: func(rocksfile.Damage) {},
+		}.Read(data, 0)
+	})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bounded(t, len(data), func() {
+			_, entries, err := rocksfile.DecodeBatch(data)
+			size := 0
+			for _, e := range entries {
+				size += len(e.Key) + len(e.Value)
+			}
+			require.LessOrEqual(t, size, len(data))
+			require.True(t, err == nil || entries == nil)
+		})
+	})
+}
+
+// The fuzzer knows no checksums: it gets at the edits with the log around them
+// taken off, and put back here.
+func FuzzManifest(f *testing.F) {
+	seed(f, func(name string) bool { return strings.HasPrefix(name, "MANIFEST-") }, func(data []byte) {
+		f.Add(data)
+		rocksfile.LogReader{
+			Record: func(_ int64, record []byte) { f.Add(bytes.Clone(record)) },
+			Damage: func(rocksfile.Damage) {},
+		}.Read(data, 0)
+	})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, file := range [][]byte{data, asLog(data)} {
+			bounded(t, len(data), func() {
+				m, _ := rocksfile.DecodeManifest(file)
+				require.LessOrEqual(t, len(m.Tables), len(data))
+			})
+		}
+	})
+}
+
+func FuzzTable(f *testing.F) {
+	seed(f, extension(".sst"), func(data []byte) { f.Add(data, false) })
+	f.Fuzz(func(t *testing.T, data []byte, block bool) {
+		if block {
+			data = asTable(data)
+		}
+		bounded(t, len(data), func() {
+			_, _ = rocksfile.ReadTable(data, func(rocksfile.Entry) {})
+		})
+	})
+}

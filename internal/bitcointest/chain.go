@@ -87,19 +87,28 @@ func (c *Chain) view() view {
 	return view{c.tip, c.forks}
 }
 
-// appendHash appends the hash at a height: 16 zeros, the height and how often it
-// was replaced, 16 digits each, and digits that look like a hash.
-func (v view) appendHash(b []byte, height int64) []byte {
-	branch := uint64(0)
+// branch is how often the block at a height was replaced.
+func (v view) branch(height int64) int64 {
+	n := int64(0)
 	for _, from := range v.forks {
 		if from <= height {
-			branch++
+			n++
 		}
 	}
+	return n
+}
+
+func (v view) appendHash(b []byte, height int64) []byte {
+	return appendHash(b, height, v.branch(height))
+}
+
+// appendHash appends a hash: 16 zeros, the height and the branch, 16 digits each,
+// and digits that look like a hash.
+func appendHash(b []byte, height, branch int64) []byte {
 	b = append(b, "0000000000000000"...)
 	b = appendHex(b, uint64(height))
-	b = appendHex(b, branch)
-	hi, lo := bits.Mul64(uint64(height)+branch<<40+1, 0x9e3779b97f4a7c15)
+	b = appendHex(b, uint64(branch))
+	hi, lo := bits.Mul64(uint64(height)+uint64(branch)<<40+1, 0x9e3779b97f4a7c15)
 	return appendHex(b, hi^bits.ReverseBytes64(lo))
 }
 
@@ -265,13 +274,17 @@ func (v view) header(params []json.RawMessage) (any, *btcjson.RPCError) {
 		return nil, notFound
 	}
 	var height, branch int64
-	if _, err := fmt.Sscanf(hash[16:48], "%16x%16x", &height, &branch); err != nil {
+	_, err := fmt.Sscanf(hash[16:48], "%16x%16x", &height, &branch)
+	if err != nil || string(appendHash(nil, height, branch)) != hash {
 		return nil, notFound
 	}
 	confirmations := v.tip - height + 1
-	if string(v.appendHash(nil, height)) != hash || height > v.tip {
+	if branch != v.branch(height) || height > v.tip {
 		confirmations = -1
-		v.forks = v.forks[:min(int(branch), len(v.forks))]
+	}
+	// The block before it is that of the time when the branch was the latest.
+	for v.branch(height) > branch {
+		v.forks = v.forks[:len(v.forks)-1]
 	}
 	header := map[string]any{"hash": hash, "height": height, "confirmations": confirmations,
 		"time": blockTime(height), "mediantime": medianTime(height)}

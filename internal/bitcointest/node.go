@@ -152,7 +152,7 @@ func (n *Node) listens() bool {
 // Stop ends the node as an operator would. Its blocks stay for [Node.Start].
 func (n *Node) Stop() { n.end(syscall.SIGTERM) }
 
-// Kill ends the node at once.
+// Kill ends the node at once. btcd writes blocks late: the latest are lost.
 func (n *Node) Kill() { n.end(syscall.SIGKILL) }
 
 func (n *Node) end(signal syscall.Signal) {

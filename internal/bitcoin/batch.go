@@ -156,7 +156,7 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 // hash, many times as fast as [decode]. plain is false for anything else. It
 // takes any 64 bytes for a hash: those that are none fail the check of the hash.
 func scanHashes(text []byte, n int) (all []answer, plain bool) {
-	rest, plain := bytes.CutPrefix(bytes.Clone(bytes.TrimSpace(text)), []byte("["))
+	rest, plain := bytes.CutPrefix(bytes.Clone(bytes.Trim(text, " \t\r\n")), []byte("["))
 	all = make([]answer, 0, n)
 	for plain && len(all) < n {
 		var core, btcd bool
@@ -169,7 +169,7 @@ func scanHashes(text []byte, n int) (all []answer, plain bool) {
 		hash := rest[:quoted:quoted]
 		rest, plain = bytes.CutPrefix(rest[quoted:], []byte(`,"error":null,"id":`))
 		end := bytes.IndexByte(rest, '}')
-		if !plain || end < 1 || rest[0] == ' ' || rest[end-1] == ' ' || end+1 == len(rest) {
+		if !plain || end < 1 || !isDigit(rest[0]) || !isDigit(rest[end-1]) || end+1 == len(rest) {
 			return nil, false
 		}
 		all = append(all, answer{Result: hash, ID: json.RawMessage(rest[:end])})
@@ -180,6 +180,8 @@ func scanHashes(text []byte, n int) (all []answer, plain bool) {
 	}
 	return nil, false
 }
+
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
 // pipelined fetches the items [from, to], several batches at a time, and visits
 // them in ascending order. fetch returns the items [lo, hi], or those before the

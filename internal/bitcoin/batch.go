@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/btcsuite/btcd/btcjson"
@@ -92,12 +93,12 @@ func decodeResult(text json.RawMessage, result any) error {
 	return decode(text, result)
 }
 
-// batch calls a method n times in one request and returns the answers in the
-// order of the calls. param appends the JSON of call i's parameter.
-func (c *Client) batch(ctx context.Context, method string, n int, param func(b []byte, i int) []byte) ([]answer, error) {
+// batch calls a method n times in one request. param appends the JSON of call i's
+// parameter; read reads the answers to the calls with the ids from first on.
+func (c *Client) batch(ctx context.Context, method string, n int, param func(b []byte, i int) []byte, read func(text []byte, first uint64) error) error {
 	// Ids are never used again: a late answer to another batch has none of ours.
 	first := c.ids.Add(uint64(n)) - uint64(n) + 1
-	body := make([]byte, 0, n*160)
+	body := make([]byte, 0, n*96)
 	for i := range n {
 		body = append(body, `,{"jsonrpc":"1.0","id":`...)
 		body = strconv.AppendUint(body, first+uint64(i), 10)
@@ -107,24 +108,17 @@ func (c *Client) batch(ctx context.Context, method string, n int, param func(b [
 	body[0] = '['
 	body = append(body, ']')
 
-	var answers []answer
-	err := c.retried(ctx, method, func(ctx context.Context) error {
-		return c.post(ctx, c.kept, body, func(text []byte) (err error) {
-			answers, err = decodeBatch(text, first, n)
-			return err
-		})
+	return c.retried(ctx, method, func(ctx context.Context) error {
+		return c.post(ctx, c.kept, body, func(text []byte) error { return read(text, first) })
 	})
-	return answers, err
 }
 
 // decodeBatch puts the answers to the calls [first, first+n) in order. Each must
 // be there once, and nothing else. An error inside is left for its call, unless
 // the node is still starting.
 func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
-	all, plain := scanHashes(text, n)
-	if plain {
-		// Nothing but hashes, and each with its id.
-	} else if err := decode(text, &all); err != nil {
+	var all []answer
+	if err := decode(text, &all); err != nil {
 		// A server that refuses a batch as a whole answers like to a single call.
 		var whole answer
 		if decode(text, &whole) == nil && whole.Error != nil {
@@ -152,36 +146,30 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 	return ordered, nil
 }
 
-// scanHashes reads a batch of answers that are all written as a node writes a
-// hash, many times as fast as [decode]. plain is false for anything else. It
-// takes any 64 bytes for a hash: those that are none fail the check of the hash.
-func scanHashes(text []byte, n int) (all []answer, plain bool) {
-	rest, plain := bytes.CutPrefix(bytes.Clone(bytes.Trim(text, " \t\r\n")), []byte("["))
-	all = make([]answer, 0, n)
-	for plain && len(all) < n {
-		var core, btcd bool
-		rest, btcd = bytes.CutPrefix(rest, []byte(`{"jsonrpc":"1.0","result":`))
-		rest, core = bytes.CutPrefix(rest, []byte(`{"result":`))
-		const quoted = 66
-		if btcd == core || len(rest) < quoted || rest[0] != '"' || rest[quoted-1] != '"' {
+// scanHashes reads a batch of answers that are all right, in order, and written
+// just as a node writes them, many times as fast as [decodeBatch]. plain is false
+// for anything else.
+func scanHashes(text string, first uint64, n int) (hashes []string, plain bool) {
+	hashes = make([]string, 0, n)
+	var id [20]byte
+	for i := range n {
+		opening, rest, ok := strings.Cut(text, `"result":"`)
+		// Bitcoin Core, or btcd; with what stands before the first and any other.
+		if !ok || len(opening) == 0 || opening[0] != "[,"[min(i, 1)] ||
+			opening[1:] != "{" && opening[1:] != `{"jsonrpc":"1.0",` || len(rest) < hashLength {
 			return nil, false
 		}
-		hash := rest[:quoted:quoted]
-		rest, plain = bytes.CutPrefix(rest[quoted:], []byte(`,"error":null,"id":`))
-		end := bytes.IndexByte(rest, '}')
-		if !plain || end < 1 || !isDigit(rest[0]) || !isDigit(rest[end-1]) || end+1 == len(rest) {
+		hash := rest[:hashLength]
+		rest, ok = strings.CutPrefix(rest[hashLength:], `","error":null,"id":`)
+		rest, ours := strings.CutPrefix(rest, string(strconv.AppendUint(id[:0], first+uint64(i), 10)))
+		rest, closed := strings.CutPrefix(rest, "}")
+		if !ok || !ours || !closed || checkHash(hash) != nil {
 			return nil, false
 		}
-		all = append(all, answer{Result: hash, ID: json.RawMessage(rest[:end])})
-		if rest = rest[end+1:]; rest[0] == ']' {
-			return all, len(rest) == 1
-		}
-		rest, plain = bytes.CutPrefix(rest, []byte(","))
+		hashes, text = append(hashes, hash), rest
 	}
-	return nil, false
+	return hashes, strings.TrimRight(text, "\r\n") == "]"
 }
-
-func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
 // pipelined fetches the items [from, to], several batches at a time, and visits
 // them in ascending order. fetch returns the items [lo, hi], or those before the

@@ -30,10 +30,11 @@ func BenchmarkBare(b *testing.B) {
 	url := bitcointest.NewChain(benchHeights).Serve(b)
 	for b.Loop() {
 		for first := 1; first <= benchHeights; first += 1000 {
-			var body []byte
-			for height := first; height < first+1000; height++ {
-				n := strconv.Itoa(height)
-				body = append(body, `,{"jsonrpc":"1.0","id":`+n+`,"method":"getblockhash","params":[`+n+`]}`...)
+			body := make([]byte, 0, 100_000)
+			for height := int64(first); height < int64(first)+1000; height++ {
+				body = strconv.AppendInt(append(body, `,{"jsonrpc":"1.0","id":`...), height, 10)
+				body = strconv.AppendInt(append(body, `,"method":"getblockhash","params":[`...), height, 10)
+				body = append(body, "]}"...)
 			}
 			body[0] = '['
 			resp, err := http.Post(url, "application/json", bytes.NewReader(append(body, ']')))

@@ -106,11 +106,21 @@ func (e *heightError) Unwrap() error { return e.err }
 // first that failed.
 func (c *Client) blockHashes(ctx context.Context, lo, hi int64) ([]string, error) {
 	const method = "getblockhash"
-	answers, err := c.batch(ctx, method, int(hi-lo+1), func(b []byte, i int) []byte { return strconv.AppendInt(b, lo+int64(i), 10) })
+	n := int(hi - lo + 1)
+	var hashes []string
+	var answers []answer
+	err := c.batch(ctx, method, n, func(b []byte, i int) []byte { return strconv.AppendInt(b, lo+int64(i), 10) },
+		func(text []byte, first uint64) (err error) {
+			var plain bool
+			if hashes, plain = scanHashes(string(text), first, n); !plain {
+				hashes = hashes[:0]
+				answers, err = decodeBatch(text, first, n)
+			}
+			return err
+		})
 	if err != nil {
 		return nil, err
 	}
-	hashes := make([]string, 0, len(answers))
 	for i := range answers {
 		hash, err := answers[i].hash()
 		if err != nil {
@@ -133,21 +143,40 @@ func (a *answer) hash() (string, error) {
 	return hash, checkHash(hash)
 }
 
+// hashLength is the length of a hash, in hex digits.
+const hashLength = 64
+
+// Classes of bytes, as bits: those of a hash together tell whether it is one.
+const (
+	digit = 1 << iota // lower-case hex digits but 0
+	other
+)
+
+var classes = func() (c [256]byte) {
+	for b := range c {
+		switch {
+		case '1' <= b && b <= '9', 'a' <= b && b <= 'f':
+			c[b] = digit
+		case b != '0':
+			c[b] = other
+		}
+	}
+	return c
+}()
+
 // checkHash refuses what is not 64 lower-case hex digits, and the zero hash,
 // which stands for no block.
 func checkHash(hash string) error {
-	zero := true
+	var all byte
 	for i := range len(hash) {
-		digit := hash[i]
-		if (digit < '0' || digit > '9') && (digit < 'a' || digit > 'f') {
-			return fmt.Errorf("%w: a hash that is not of lower-case hex digits", ErrBadAnswer)
-		}
-		zero = zero && digit == '0'
+		all |= classes[hash[i]]
 	}
 	switch {
-	case len(hash) != 64:
+	case all >= other:
+		return fmt.Errorf("%w: a hash that is not of lower-case hex digits", ErrBadAnswer)
+	case len(hash) != hashLength:
 		return fmt.Errorf("%w: a hash of %d digits", ErrBadAnswer, len(hash))
-	case zero:
+	case all == 0:
 		return fmt.Errorf("%w: a hash of zeros only", ErrBadAnswer)
 	}
 	return nil
@@ -188,7 +217,12 @@ func (c *Client) BlockHeaders(ctx context.Context, from, to int64, visit func(h 
 // failed.
 func (c *Client) blockHeaders(ctx context.Context, hashes []string) ([]Header, error) {
 	const method = "getblockheader"
-	answers, err := c.batch(ctx, method, len(hashes), func(b []byte, i int) []byte { return strconv.AppendQuote(b, hashes[i]) })
+	var answers []answer
+	err := c.batch(ctx, method, len(hashes), func(b []byte, i int) []byte { return strconv.AppendQuote(b, hashes[i]) },
+		func(text []byte, first uint64) (err error) {
+			answers, err = decodeBatch(text, first, len(hashes))
+			return err
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -149,26 +149,32 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 // scanHashes reads a batch of answers that are all right, in order, and written
 // just as a node writes them, many times as fast as [decodeBatch]. plain is false
 // for anything else.
-func scanHashes(text string, first uint64, n int) (hashes []string, plain bool) {
-	hashes = make([]string, 0, n)
+func scanHashes(text []byte, first uint64, n int) (hashes []string, plain bool) {
+	var together strings.Builder
+	together.Grow(n * hashLength)
 	var id [20]byte
 	for i := range n {
-		opening, rest, ok := strings.Cut(text, `"result":"`)
+		opening, rest, ok := bytes.Cut(text, []byte(`"result":"`))
 		// Bitcoin Core, or btcd; with what stands before the first and any other.
 		if !ok || len(opening) == 0 || opening[0] != "[,"[min(i, 1)] ||
-			opening[1:] != "{" && opening[1:] != `{"jsonrpc":"1.0",` || len(rest) < hashLength {
+			string(opening[1:]) != "{" && string(opening[1:]) != `{"jsonrpc":"1.0",` || len(rest) < hashLength {
 			return nil, false
 		}
 		hash := rest[:hashLength]
-		rest, ok = strings.CutPrefix(rest[hashLength:], `","error":null,"id":`)
-		rest, ours := strings.CutPrefix(rest, string(strconv.AppendUint(id[:0], first+uint64(i), 10)))
-		rest, closed := strings.CutPrefix(rest, "}")
+		rest, ok = bytes.CutPrefix(rest[hashLength:], []byte(`","error":null,"id":`))
+		rest, ours := bytes.CutPrefix(rest, strconv.AppendUint(id[:0], first+uint64(i), 10))
+		rest, closed := bytes.CutPrefix(rest, []byte("}"))
 		if !ok || !ours || !closed || checkHash(hash) != nil {
 			return nil, false
 		}
-		hashes, text = append(hashes, hash), rest
+		together.Write(hash)
+		text = rest
 	}
-	return hashes, strings.TrimRight(text, "\r\n") == "]"
+	hashes = make([]string, n)
+	for i := range hashes {
+		hashes[i] = together.String()[i*hashLength:][:hashLength]
+	}
+	return hashes, string(bytes.TrimRight(text, "\r\n")) == "]"
 }
 
 // pipelined fetches the items [from, to], several batches at a time, and visits

@@ -112,7 +112,7 @@ func (c *Client) blockHashes(ctx context.Context, lo, hi int64) ([]string, error
 	err := c.batch(ctx, method, n, func(b []byte, i int) []byte { return strconv.AppendInt(b, lo+int64(i), 10) },
 		func(text []byte, first uint64) (err error) {
 			var plain bool
-			if hashes, plain = scanHashes(string(text), first, n); !plain {
+			if hashes, plain = scanHashes(text, first, n); !plain {
 				hashes = hashes[:0]
 				answers, err = decodeBatch(text, first, n)
 			}
@@ -166,7 +166,7 @@ var classes = func() (c [256]byte) {
 
 // checkHash refuses what is not 64 lower-case hex digits, and the zero hash,
 // which stands for no block.
-func checkHash(hash string) error {
+func checkHash[T string | []byte](hash T) error {
 	var all byte
 	for i := range len(hash) {
 		all |= classes[hash[i]]

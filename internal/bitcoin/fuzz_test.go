@@ -21,7 +21,7 @@ func FuzzScanHashes(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		const first, n = 10, 2
-		hashes, plain := scanHashes(string(text), first, n)
+		hashes, plain := scanHashes(text, first, n)
 		if !plain {
 			return
 		}

@@ -98,11 +98,12 @@ func decodeResult(text json.RawMessage, result any) error {
 func (c *Client) batch(ctx context.Context, method string, n int, param func(b []byte, i int) []byte, read func(text []byte, first uint64) error) error {
 	// Ids are never used again: a late answer to another batch has none of ours.
 	first := c.ids.Add(uint64(n)) - uint64(n) + 1
+	call := `,"method":"` + method + `","params":[`
 	body := make([]byte, 0, n*96)
 	for i := range n {
 		body = append(body, `,{"jsonrpc":"1.0","id":`...)
 		body = strconv.AppendUint(body, first+uint64(i), 10)
-		body = append(body, `,"method":"`+method+`","params":[`...)
+		body = append(body, call...)
 		body = append(param(body, i), "]}"...)
 	}
 	body[0] = '['
@@ -153,11 +154,17 @@ func scanHashes(text []byte, first uint64, n int) (hashes []string, plain bool) 
 	var together strings.Builder
 	together.Grow(n * hashLength)
 	var id [20]byte
+	before := byte('[')
 	for i := range n {
-		opening, rest, ok := bytes.Cut(text, []byte(`"result":"`))
-		// Bitcoin Core, or btcd; with what stands before the first and any other.
-		if !ok || len(opening) == 0 || opening[0] != "[,"[min(i, 1)] ||
-			string(opening[1:]) != "{" && string(opening[1:]) != `{"jsonrpc":"1.0",` || len(rest) < hashLength {
+		if len(text) == 0 || text[0] != before {
+			return nil, false
+		}
+		before = ','
+		rest, ok := bytes.CutPrefix(text[1:], []byte(`{"result":"`)) // Bitcoin Core
+		if !ok {
+			rest, ok = bytes.CutPrefix(rest, []byte(`{"jsonrpc":"1.0","result":"`)) // btcd
+		}
+		if !ok || len(rest) < hashLength {
 			return nil, false
 		}
 		hash := rest[:hashLength]

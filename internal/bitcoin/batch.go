@@ -50,20 +50,29 @@ func (a *answer) fault() error {
 func decode(text []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	err := d.Decode(v)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errTruncated
+	if err := d.Decode(v); err != nil {
+		return badJSON(err)
 	}
-	if err == nil {
-		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		err = errors.New("more than one JSON value")
+	return decodeEnd(d)
+}
+
+// decodeEnd refuses what follows the one value.
+func decodeEnd(d *json.Decoder) error {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: more than one JSON value", ErrBadAnswer)
 	}
-	// The decoder's own words may repeat what was sent.
+	return nil
+}
+
+// badJSON judges an error of the JSON decoder, whose own words may repeat what was
+// sent.
+func badJSON(err error) error {
 	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
-		err = fmt.Errorf("%s where %s should be", kind.Value, kind.Type)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errTruncated
+	case errors.As(err, &kind):
+		return fmt.Errorf("%w: %s where %s should be", ErrBadAnswer, kind.Value, kind.Type)
 	}
 	return fmt.Errorf("%w: %w", ErrBadAnswer, err)
 }
@@ -116,19 +125,29 @@ func (c *Client) batch(ctx context.Context, method string, n int, param func(b [
 
 // decodeBatch puts the answers to the calls [first, first+n) in order. Each must
 // be there once, and nothing else. An error inside is left for its call, unless
-// the node is still starting.
+// the node is still starting. It holds no more than n answers, however many came.
 func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
-	var all []answer
-	if err := decode(text, &all); err != nil {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if opening, err := d.Token(); err != nil {
+		return nil, badJSON(err)
+	} else if opening != json.Delim('[') {
 		// A server that refuses a batch as a whole answers like to a single call.
 		var whole answer
-		if decode(text, &whole) == nil && whole.Error != nil {
-			return nil, whole.fault()
+		if err := decode(text, &whole); err != nil {
+			return nil, err
 		}
-		return nil, err
+		if err := whole.fault(); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: one result for a batch", ErrBadAnswer)
 	}
 	ordered := make([]answer, n)
-	for _, a := range all {
+	count := 0
+	for ; d.More(); count++ {
+		var a answer
+		if err := d.Decode(&a); err != nil {
+			return nil, badJSON(err)
+		}
 		id, err := strconv.ParseUint(string(a.ID), 10, 64)
 		switch i := id - first; {
 		case err != nil || id < first || i >= uint64(n):
@@ -141,10 +160,13 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 			ordered[i] = a
 		}
 	}
-	if len(all) < n {
-		return nil, fmt.Errorf("%w: a batch of %d calls with %d answers", ErrBadAnswer, n, len(all))
+	if _, err := d.Token(); err != nil {
+		return nil, badJSON(err)
 	}
-	return ordered, nil
+	if count < n {
+		return nil, fmt.Errorf("%w: a batch of %d calls with %d answers", ErrBadAnswer, n, count)
+	}
+	return ordered, decodeEnd(d)
 }
 
 // scanHashes reads a batch of answers that are all right, in order, and written

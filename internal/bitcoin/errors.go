@@ -99,12 +99,12 @@ func (c *Client) hint(err error) string {
 		return ""
 	case errors.As(err, &status):
 		switch {
-		case status.passing:
-			return "the node is busy: wait longer with --rpc-wait, or raise its rpcworkqueue"
 		case status.Code == http.StatusUnauthorized && c.credentials.source == "":
 			return "no credentials were found: " + howToLogIn
 		case status.Code == http.StatusUnauthorized:
 			return "the node refuses the credentials " + c.credentials.source
+		case status.passing:
+			return "the node is busy: wait longer with --rpc-wait, or raise its rpcworkqueue"
 		case status.Code == http.StatusForbidden:
 			return "allow this machine and the method on the node: rpcallowip, rpcwhitelist"
 		case status.Code >= http.StatusInternalServerError:

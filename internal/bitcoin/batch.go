@@ -1,0 +1,247 @@
+package bitcoin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/btcsuite/btcd/btcjson"
+)
+
+const (
+	// batchSize is how many calls one request carries. Bitcoin Core answers a
+	// batch whole from memory; beyond about 1,000 it gets no faster.
+	batchSize = 1000
+	// inFlight is how many requests are under way at once. Bitcoin Core answers
+	// four at a time by default: one is left for others.
+	inFlight = 3
+	// maxMessage is how much of a node's error message is kept, in bytes.
+	maxMessage = 500
+)
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// answer is the answer to one call.
+type answer struct {
+	Result json.RawMessage   `json:"result"`
+	Error  *btcjson.RPCError `json:"error"`
+	ID     json.RawMessage   `json:"id"`
+}
+
+// fault returns the node's error, or what is wrong with the answer's form.
+func (a *answer) fault() error {
+	switch {
+	case a.Error != nil:
+		a.Error.Message = a.Error.Message[:min(len(a.Error.Message), maxMessage)]
+		return a.Error
+	case a.Result == nil:
+		return fmt.Errorf("%w: neither a result nor an error", ErrBadAnswer)
+	}
+	return nil
+}
+
+// decode decodes text, all of it, into v.
+func decode(text []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return badJSON(err)
+	}
+	return decodeEnd(d)
+}
+
+// decodeEnd refuses what follows the one value.
+func decodeEnd(d *json.Decoder) error {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: more than one JSON value", ErrBadAnswer)
+	}
+	return nil
+}
+
+// badJSON judges an error of the JSON decoder, whose own words may repeat what was
+// sent.
+func badJSON(err error) error {
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errTruncated
+	case errors.As(err, &kind):
+		return fmt.Errorf("%w: %s where %s should be", ErrBadAnswer, kind.Value, kind.Type)
+	}
+	return fmt.Errorf("%w: %w", ErrBadAnswer, err)
+}
+
+// decodeAnswer decodes the answer to the call with the given id.
+func decodeAnswer(text []byte, id uint64, result any) error {
+	var a answer
+	if err := decode(text, &a); err != nil {
+		return err
+	}
+	if err := a.fault(); err != nil {
+		return err
+	}
+	if string(a.ID) != strconv.FormatUint(id, 10) {
+		return fmt.Errorf("%w: to another call", ErrBadAnswer)
+	}
+	return decodeResult(a.Result, result)
+}
+
+func decodeResult(text json.RawMessage, result any) error {
+	if result == nil {
+		return nil
+	}
+	if _, raw := result.(*json.RawMessage); !raw && string(text) == "null" {
+		return fmt.Errorf("%w: no result", ErrBadAnswer)
+	}
+	return decode(text, result)
+}
+
+// batch calls a method n times in one request. param appends the JSON of call i's
+// parameter; read reads the answers to the calls with the ids from first on.
+func (c *Client) batch(ctx context.Context, method string, n int, param func(b []byte, i int) []byte, read func(text []byte, first uint64) error) error {
+	// Ids are never used again: a late answer to another batch has none of ours.
+	first := c.ids.Add(uint64(n)) - uint64(n) + 1
+	call := `,"method":"` + method + `","params":[`
+	body := make([]byte, 0, n*96)
+	for i := range n {
+		body = append(body, `,{"jsonrpc":"1.0","id":`...)
+		body = strconv.AppendUint(body, first+uint64(i), 10)
+		body = append(body, call...)
+		body = append(param(body, i), "]}"...)
+	}
+	body[0] = '['
+	body = append(body, ']')
+
+	return c.retried(ctx, method, func(ctx context.Context) error {
+		return c.post(ctx, c.kept, body, func(text []byte) error { return read(text, first) })
+	})
+}
+
+// decodeBatch puts the answers to the calls [first, first+n) in order. Each must
+// be there once, and nothing else. An error inside is left for its call, unless
+// the node is still starting. It holds no more than n answers, however many came.
+func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if opening, err := d.Token(); err != nil {
+		return nil, badJSON(err)
+	} else if opening != json.Delim('[') {
+		// A server that refuses a batch as a whole answers like to a single call.
+		var whole answer
+		if err := decode(text, &whole); err != nil {
+			return nil, err
+		}
+		if err := whole.fault(); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: one result for a batch", ErrBadAnswer)
+	}
+	ordered := make([]answer, n)
+	count := 0
+	for ; d.More(); count++ {
+		var a answer
+		if err := d.Decode(&a); err != nil {
+			return nil, badJSON(err)
+		}
+		id, err := strconv.ParseUint(string(a.ID), 10, 64)
+		switch i := id - first; {
+		case err != nil || id < first || i >= uint64(n):
+			return nil, fmt.Errorf("%w: a batch with an answer to another call", ErrBadAnswer)
+		case ordered[i].ID != nil:
+			return nil, fmt.Errorf("%w: a batch with two answers to one call", ErrBadAnswer)
+		case a.Error != nil && a.Error.Code == btcjson.ErrRPCInWarmup:
+			return nil, a.fault()
+		default:
+			ordered[i] = a
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, badJSON(err)
+	}
+	if count < n {
+		return nil, fmt.Errorf("%w: a batch of %d calls with %d answers", ErrBadAnswer, n, count)
+	}
+	return ordered, decodeEnd(d)
+}
+
+// scanHashes reads a batch of answers that are all right, in order, and written
+// just as a node writes them, many times as fast as [decodeBatch]. plain is false
+// for anything else.
+func scanHashes(text []byte, first uint64, n int) (hashes []string, plain bool) {
+	var together strings.Builder
+	together.Grow(n * hashLength)
+	var id [20]byte
+	before := byte('[')
+	for i := range n {
+		if len(text) == 0 || text[0] != before {
+			return nil, false
+		}
+		before = ','
+		rest, ok := bytes.CutPrefix(text[1:], []byte(`{"result":"`)) // Bitcoin Core
+		if !ok {
+			rest, ok = bytes.CutPrefix(rest, []byte(`{"jsonrpc":"1.0","result":"`)) // btcd
+		}
+		if !ok || len(rest) < hashLength {
+			return nil, false
+		}
+		hash := rest[:hashLength]
+		rest, ok = bytes.CutPrefix(rest[hashLength:], []byte(`","error":null,"id":`))
+		rest, ours := bytes.CutPrefix(rest, strconv.AppendUint(id[:0], first+uint64(i), 10))
+		rest, closed := bytes.CutPrefix(rest, []byte("}"))
+		if !ok || !ours || !closed || checkHash(hash) != nil {
+			return nil, false
+		}
+		together.Write(hash)
+		text = rest
+	}
+	hashes = make([]string, n)
+	for i := range hashes {
+		hashes[i] = together.String()[i*hashLength:][:hashLength]
+	}
+	return hashes, string(bytes.TrimRight(text, "\r\n")) == "]"
+}
+
+// pipelined fetches the items [from, to], several batches at a time, and visits
+// them in ascending order. fetch returns the items [lo, hi], or those before the
+// first that failed, with its error.
+func pipelined[T any](ctx context.Context, from, to int64, fetch func(ctx context.Context, lo, hi int64) ([]T, error), visit func(i int64, item T) error) error {
+	type result struct {
+		items []T
+		err   error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+
+	var queue []chan result
+	next, at := from, from
+	for at <= to {
+		for ; next <= to && len(queue) < inFlight; next += batchSize {
+			done := make(chan result, 1)
+			lo, hi := next, min(next+batchSize-1, to)
+			running.Go(func() {
+				items, err := fetch(ctx, lo, hi)
+				done <- result{items, err}
+			})
+			queue = append(queue, done)
+		}
+		r := <-queue[0]
+		queue = queue[1:]
+		for _, item := range r.items {
+			if err := visit(at, item); err != nil {
+				return err
+			}
+			at++
+		}
+		if r.err != nil {
+			return r.err
+		}
+	}
+	return nil
+}

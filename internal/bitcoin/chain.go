@@ -1,0 +1,295 @@
+package bitcoin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/btcsuite/btcd/btcjson"
+)
+
+// ChainInfo is what a node knows of its chain.
+type ChainInfo struct {
+	// Chain is the network as the node calls it: Bitcoin Core main, test, testnet4,
+	// signet or regtest; btcd mainnet, testnet3, testnet4, signet, regtest or simnet.
+	Chain                string
+	Blocks               int64 // height of the tip
+	Headers              int64 // height of the best header known
+	BestBlockHash        string
+	MedianTime           int64 // of the tip, Unix seconds
+	InitialBlockDownload bool  // false where the node does not say (btcd)
+}
+
+// Header is a block's header. Hashes are 64 lower-case hex digits.
+type Header struct {
+	Hash              string
+	Height            int64
+	PreviousBlockHash string // "" for the genesis block
+	Time              int64  // Unix seconds
+	MedianTime        int64  // Unix seconds; 0 where the node does not say (btcd)
+	Confirmations     int64  // -1 for a block that is not in the active chain
+}
+
+// ChainInfo asks for the state of the chain.
+func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
+	const method = "getblockchaininfo"
+	var r struct {
+		Chain                string `json:"chain"`
+		Blocks               *int64 `json:"blocks"`
+		Headers              *int64 `json:"headers"`
+		BestBlockHash        string `json:"bestblockhash"`
+		MedianTime           *int64 `json:"mediantime"`
+		InitialBlockDownload bool   `json:"initialblockdownload"`
+	}
+	if err := c.Call(ctx, method, nil, &r); err != nil {
+		return ChainInfo{}, err
+	}
+	if r.Chain == "" || r.Blocks == nil || *r.Blocks < 0 || r.Headers == nil || r.MedianTime == nil {
+		return ChainInfo{}, c.explain(method, fmt.Errorf("%w: chain, blocks, headers or mediantime is missing", ErrBadAnswer))
+	}
+	if err := checkHash(r.BestBlockHash); err != nil {
+		return ChainInfo{}, c.explain(method, err)
+	}
+	return ChainInfo{r.Chain, *r.Blocks, *r.Headers, r.BestBlockHash, *r.MedianTime, r.InitialBlockDownload}, nil
+}
+
+// BlockCount asks for the height of the tip.
+func (c *Client) BlockCount(ctx context.Context) (int64, error) {
+	var height int64
+	err := c.Call(ctx, "getblockcount", nil, &height)
+	if err == nil && height < 0 {
+		err = c.explain("getblockcount", fmt.Errorf("%w: the height %d", ErrBadAnswer, height))
+	}
+	return height, err
+}
+
+// BlockHash asks for the hash of the block at a height of the active chain. For a
+// height above the tip the error is [AboveTip].
+func (c *Client) BlockHash(ctx context.Context, height int64) (string, error) {
+	hashes, err := c.blockHashes(ctx, height, height)
+	if err != nil {
+		return "", err
+	}
+	return hashes[0], nil
+}
+
+// BlockHashes visits the hashes at the heights from to to, both included, in
+// ascending order. It ends with the first error of the node or of visit; the
+// hashes of the heights below have been visited then. It does not see the chain
+// change meanwhile: the hashes are of one chain only if their headers say so.
+func (c *Client) BlockHashes(ctx context.Context, from, to int64, visit func(height int64, hash string) error) error {
+	return pipelined(ctx, from, to, c.blockHashes, visit)
+}
+
+// AboveTip tells whether err says that the chain has no block at that height.
+func AboveTip(err error) bool {
+	var e *heightError
+	var rpc *btcjson.RPCError
+	// Bitcoin Core has -8, btcd -1.
+	return errors.As(err, &e) && errors.As(err, &rpc) &&
+		(rpc.Code == btcjson.ErrRPCInvalidParameter || rpc.Code == btcjson.ErrRPCOutOfRange)
+}
+
+// heightError is an error of asking for the hash at a height.
+type heightError struct {
+	height int64
+	err    error
+}
+
+func (e *heightError) Error() string { return fmt.Sprintf("height %d: %v", e.height, e.err) }
+func (e *heightError) Unwrap() error { return e.err }
+
+// blockHashes returns the hashes of the heights [lo, hi], or those below the
+// first that failed.
+func (c *Client) blockHashes(ctx context.Context, lo, hi int64) ([]string, error) {
+	const method = "getblockhash"
+	n := int(hi - lo + 1)
+	var hashes []string
+	var answers []answer
+	err := c.batch(ctx, method, n, func(b []byte, i int) []byte { return strconv.AppendInt(b, lo+int64(i), 10) },
+		func(text []byte, first uint64) (err error) {
+			var plain bool
+			if hashes, plain = scanHashes(text, first, n); !plain {
+				hashes = hashes[:0]
+				answers, err = decodeBatch(text, first, n)
+			}
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	for i := range answers {
+		hash, err := answers[i].hash()
+		if err != nil {
+			return hashes, c.explain(method, &heightError{lo + int64(i), err})
+		}
+		hashes = append(hashes, hash)
+	}
+	return hashes, nil
+}
+
+func (a *answer) hash() (string, error) {
+	if err := a.fault(); err != nil {
+		return "", err
+	}
+	hash, ok := strings.CutPrefix(string(a.Result), `"`)
+	hash, closed := strings.CutSuffix(hash, `"`)
+	if !ok || !closed {
+		return "", fmt.Errorf("%w: the hash is no string", ErrBadAnswer)
+	}
+	return hash, checkHash(hash)
+}
+
+// hashLength is the length of a hash, in hex digits.
+const hashLength = 64
+
+// Classes of bytes, as bits: those of a hash together tell whether it is one.
+const (
+	digit = 1 << iota // lower-case hex digits but 0
+	other
+)
+
+var classes = func() (c [256]byte) {
+	for b := range c {
+		switch {
+		case '1' <= b && b <= '9', 'a' <= b && b <= 'f':
+			c[b] = digit
+		case b != '0':
+			c[b] = other
+		}
+	}
+	return c
+}()
+
+// checkHash refuses what is not 64 lower-case hex digits, and the zero hash,
+// which stands for no block.
+func checkHash[T string | []byte](hash T) error {
+	var all byte
+	for i := range len(hash) {
+		all |= classes[hash[i]]
+	}
+	switch {
+	case all >= other:
+		return fmt.Errorf("%w: a hash that is not of lower-case hex digits", ErrBadAnswer)
+	case len(hash) != hashLength:
+		return fmt.Errorf("%w: a hash of %d digits", ErrBadAnswer, len(hash))
+	case all == 0:
+		return fmt.Errorf("%w: a hash of zeros only", ErrBadAnswer)
+	}
+	return nil
+}
+
+// BlockHeader asks for the header of a block.
+func (c *Client) BlockHeader(ctx context.Context, hash string) (Header, error) {
+	headers, err := c.blockHeaders(ctx, []string{hash})
+	if err != nil {
+		return Header{}, err
+	}
+	return headers[0], nil
+}
+
+// BlockHeaders visits the headers at the heights from to to, both included, like
+// [Client.BlockHashes]. Where the chain changes meanwhile, a header may not
+// follow from the one before it, or be of a block that has left the active chain.
+func (c *Client) BlockHeaders(ctx context.Context, from, to int64, visit func(h Header) error) error {
+	return pipelined(ctx, from, to, func(ctx context.Context, lo, hi int64) ([]Header, error) {
+		hashes, err := c.blockHashes(ctx, lo, hi)
+		if len(hashes) == 0 {
+			return nil, err
+		}
+		headers, headerErr := c.blockHeaders(ctx, hashes)
+		for i, h := range headers {
+			if h.Height != lo+int64(i) {
+				return headers[:i], c.explain("getblockheader", fmt.Errorf("%w: height %d for the block at %d", ErrBadAnswer, h.Height, lo+int64(i)))
+			}
+		}
+		if headerErr != nil {
+			return headers, headerErr
+		}
+		return headers, err
+	}, func(_ int64, h Header) error { return visit(h) })
+}
+
+// blockHeaders returns the headers of the blocks, or those before the first that
+// failed.
+func (c *Client) blockHeaders(ctx context.Context, hashes []string) ([]Header, error) {
+	const method = "getblockheader"
+	var answers []answer
+	err := c.batch(ctx, method, len(hashes), func(b []byte, i int) []byte { return strconv.AppendQuote(b, hashes[i]) },
+		func(text []byte, first uint64) (err error) {
+			answers, err = decodeBatch(text, first, len(hashes))
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	headers := make([]Header, 0, len(hashes))
+	for i := range answers {
+		h, err := answers[i].header(hashes[i])
+		if err != nil {
+			return headers, c.explain(method, fmt.Errorf("block %s: %w", hashes[i], err))
+		}
+		headers = append(headers, h)
+	}
+	return headers, nil
+}
+
+func (a *answer) header(hash string) (Header, error) {
+	if err := a.fault(); err != nil {
+		return Header{}, err
+	}
+	var r struct {
+		Hash              string `json:"hash"`
+		Height            *int64 `json:"height"`
+		PreviousBlockHash string `json:"previousblockhash"`
+		Time              *int64 `json:"time"`
+		MedianTime        int64  `json:"mediantime"`
+		Confirmations     *int64 `json:"confirmations"`
+	}
+	if err := decodeResult(a.Result, &r); err != nil {
+		return Header{}, err
+	}
+	switch {
+	case r.Hash != hash:
+		return Header{}, fmt.Errorf("%w: the header of another block", ErrBadAnswer)
+	case r.Height == nil || *r.Height < 0 || r.Time == nil || r.Confirmations == nil:
+		return Header{}, fmt.Errorf("%w: height, time or confirmations is missing", ErrBadAnswer)
+	case *r.Height == 0:
+		// Bitcoin Core leaves it out, btcd sends zeros.
+		r.PreviousBlockHash = ""
+	default:
+		if err := checkHash(r.PreviousBlockHash); err != nil {
+			return Header{}, fmt.Errorf("previousblockhash: %w", err)
+		}
+	}
+	return Header{hash, *r.Height, r.PreviousBlockHash, *r.Time, r.MedianTime, *r.Confirmations}, nil
+}
+
+// medianSpan is over how many blocks a median time goes.
+const medianSpan = 11
+
+// MedianTime returns the median time of the block at a height of the active
+// chain: of its time and those of the ten blocks before it, in Unix seconds.
+func (c *Client) MedianTime(ctx context.Context, height int64) (int64, error) {
+	hash, err := c.BlockHash(ctx, height)
+	if err != nil {
+		return 0, err
+	}
+	h, err := c.BlockHeader(ctx, hash)
+	if err != nil || h.MedianTime != 0 {
+		return h.MedianTime, err
+	}
+	var times []int64
+	err = c.BlockHeaders(ctx, max(0, height-medianSpan+1), height, func(h Header) error {
+		times = append(times, h.Time)
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	slices.Sort(times)
+	return times[len(times)/2], nil
+}

@@ -1,0 +1,261 @@
+// Package bitcoin talks to the JSON-RPC server of a Bitcoin node, Bitcoin Core
+// or btcd, and believes no answer that it has not checked.
+package bitcoin
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/btcsuite/btcd/btcjson"
+
+	"ailee-recovery/internal/tool"
+)
+
+// Defaults of [Options].
+const (
+	DefaultURL     = "http://localhost:8332"
+	DefaultTimeout = 30 * time.Second
+	DefaultWait    = time.Minute
+)
+
+// Options say where the node is and how to log in. Of the credentials the first
+// that are set count: in the URL, CookieFile, User with a password, and the
+// cookie file of a local node where it is by default.
+type Options struct {
+	URL          string // "" for [DefaultURL]
+	CookieFile   string
+	User         string
+	Password     string
+	PasswordFile string        // holds the password, where Password is ""
+	CACert       string        // PEM file to trust for https in place of the system's roots
+	Timeout      time.Duration // of one request with its answer; 0 for [DefaultTimeout]
+	Wait         time.Duration // how long a call that fails is tried again in all; 0 for not at all
+}
+
+// maxAnswer bounds one answer, in bytes.
+const maxAnswer = 32 << 20
+
+// Client calls one node. Its methods are safe for concurrent use. They return the
+// context's error when it ends, and otherwise errors that carry a hint: a
+// *btcjson.RPCError where the node refused, a [*StatusError] where its HTTP
+// server did, [ErrBadAnswer] where the answer cannot be believed. No error holds
+// credentials, or of the URL more than its scheme and host.
+type Client struct {
+	url           string // without credentials
+	name          string // for messages
+	credentials   credentials
+	kept          *http.Client // keeps its connections
+	fresh         *http.Client // opens a connection for each request
+	timeout, wait time.Duration
+	outages       *outages
+	ids           *atomic.Uint64
+}
+
+// Open prepares calls to a node, without making one. warn is told once what is
+// not as it should be, also while calls are tried again.
+func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
+	u, err := parseURL(o.URL)
+	if err != nil {
+		return nil, tool.Fail("give the node's URL with --bitcoin-rpc, such as "+DefaultURL, err)
+	}
+	c := &Client{
+		name:    "Bitcoin RPC at " + u.Scheme + "://" + u.Host,
+		timeout: o.Timeout,
+		wait:    o.Wait,
+		outages: &outages{warn: warn, said: map[string]time.Time{}},
+		ids:     new(atomic.Uint64),
+	}
+	if c.timeout == 0 {
+		c.timeout = DefaultTimeout
+	}
+	if c.credentials, err = findCredentials(o, u); err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: inFlight,
+		DisableCompression:  true,
+		WriteBufferSize:     64 << 10,
+		ReadBufferSize:      64 << 10,
+	}
+	if transport.TLSClientConfig, err = trust(o.CACert, u.Scheme); err != nil {
+		return nil, err
+	}
+	once := transport.Clone()
+	once.DisableKeepAlives = true
+	c.kept, c.fresh = httpClient(transport), httpClient(once)
+	u.User = nil
+	c.url = u.String()
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		warn("%s: not encrypted, and the credentials can be read on the way: use https or a tunnel", c.name)
+	}
+	return c, nil
+}
+
+// parseURL keeps what was given out of its errors: it may hold a password.
+func parseURL(text string) (*url.URL, error) {
+	if text == "" {
+		text = DefaultURL
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, errors.New("the Bitcoin RPC URL cannot be read")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("the Bitcoin RPC URL starts neither with http:// nor with https://")
+	case u.Hostname() == "":
+		return nil, errors.New("the Bitcoin RPC URL names no host")
+	}
+	return u, nil
+}
+
+// trust returns what to trust for https, nil for the system's roots.
+func trust(caCert, scheme string) (*tls.Config, error) {
+	if caCert == "" {
+		return nil, nil
+	}
+	if scheme != "https" {
+		return nil, tool.Failf("start the URL with https://", "--rpc-ca-cert is of no use with http")
+	}
+	pem, err := os.ReadFile(caCert)
+	if err != nil {
+		return nil, tool.Fail("", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, tool.Failf("", "%s holds no certificate in PEM form", caCert)
+	}
+	return &tls.Config{RootCAs: roots}, nil
+}
+
+// httpClient follows no redirect: it would carry the credentials elsewhere, or
+// turn the POST into a GET.
+func httpClient(t *http.Transport) *http.Client {
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// Wallet returns a client for the calls of one wallet of the node.
+func (c *Client) Wallet(name string) *Client {
+	w := *c
+	w.url = strings.TrimRight(c.url, "/") + "/wallet/" + url.PathEscape(name)
+	return &w
+}
+
+// Call calls a method that may be called twice. result is a pointer that
+// [encoding/json] can decode into, numbers for an any as [json.Number]; nil if
+// the result does not matter. A result that is null is an error, but for a
+// *json.RawMessage.
+func (c *Client) Call(ctx context.Context, method string, params []any, result any) error {
+	id := c.ids.Add(1)
+	body, err := request(id, method, params)
+	if err != nil {
+		return err
+	}
+	return c.retried(ctx, method, func(ctx context.Context) error {
+		return c.post(ctx, c.kept, body, func(text []byte) error { return decodeAnswer(text, id, result) })
+	})
+}
+
+// Send is [Client.Call] for a method that must not be carried out twice: it
+// makes one attempt, on a connection of its own. An error that is
+// [ErrOutcomeUnknown] leaves open whether the node did it, also where the context
+// ended; after any other error it surely did not.
+func (c *Client) Send(ctx context.Context, method string, params []any, result any) error {
+	id := c.ids.Add(1)
+	body, err := request(id, method, params)
+	if err != nil {
+		return err
+	}
+	var connected atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	limited, cancel := context.WithTimeoutCause(traced, c.timeout, errTimeout)
+	defer cancel()
+	err = c.post(limited, c.fresh, body, func(text []byte) error { return decodeAnswer(text, id, result) })
+	switch {
+	case err == nil:
+		return nil
+	case connected.Load() && !refused(err):
+		return c.explain(method, fmt.Errorf("%w: %v", ErrOutcomeUnknown, err))
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return c.explain(method, err)
+}
+
+func request(id uint64, method string, params []any) ([]byte, error) {
+	r, err := btcjson.NewRequest(btcjson.RpcVersion1, id, method, params)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(r)
+}
+
+// post sends one request and hands the answer to decode, which must not keep it.
+// What decode says of the node's own errors goes before the HTTP status: Bitcoin
+// Core sends them with a status of 404 or 500.
+func (c *Client) post(ctx context.Context, via *http.Client, body []byte, decode func([]byte) error) error {
+	login, err := c.credentials.current()
+	if err != nil && c.credentials.source != "" {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return withoutURL(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if login.user != "" {
+		req.SetBasicAuth(login.user, login.password)
+	}
+	resp, err := via.Do(req)
+	if err != nil {
+		return timedOut(ctx, withoutURL(err))
+	}
+	defer resp.Body.Close()
+	answer := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(answer)
+	answer.Reset()
+	_, err = answer.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return timedOut(ctx, err)
+	case answer.Len() > maxAnswer:
+		return fmt.Errorf("%w: longer than %d MiB", ErrBadAnswer, maxAnswer>>20)
+	case resp.StatusCode == http.StatusOK:
+		return decode(answer.Bytes())
+	}
+	var rpc *btcjson.RPCError
+	if err := decode(answer.Bytes()); errors.As(err, &rpc) {
+		return err
+	}
+	return c.statusError(resp.StatusCode, answer.Bytes(), login)
+}
+
+// statusError judges an answer that is an HTTP error only.
+func (c *Client) statusError(code int, text []byte, used login) error {
+	e := &StatusError{Code: code}
+	switch code {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		e.passing = true
+	case http.StatusInternalServerError:
+		e.passing = bytes.Contains(bytes.ToLower(text), []byte("work queue depth exceeded"))
+	case http.StatusUnauthorized:
+		// The node was started again since the cookie was read.
+		now, err := c.credentials.current()
+		e.passing = err == nil && now != used
+	}
+	return e
+}

@@ -1,0 +1,625 @@
+package bitcoin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/btcjson"
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/tool"
+)
+
+const (
+	user     = "operator-4711"
+	password = "s3cret-p4ss"
+	// Hosted nodes have keys in their paths.
+	path = "/v2/k3y-in-the-path"
+)
+
+// said collects warnings.
+type said struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (s *said) warn(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = append(s.lines, fmt.Sprintf(format, args...))
+}
+
+// requireNoSecret asserts that nothing that was said holds the credentials.
+func requireNoSecret(t *testing.T, err error, s *said) {
+	t.Helper()
+	text := strings.Join(s.lines, "\n")
+	if err != nil {
+		text += fmt.Sprintf("%v %+v %#v %v", err, err, err, tool.ErrorDocument(err))
+	}
+	for _, secret := range []string{user, password, path, base64.StdEncoding.EncodeToString([]byte(user + ":" + password))} {
+		require.NotContains(t, text, secret)
+	}
+}
+
+// withLogin puts the test's credentials and path into a URL.
+func withLogin(url string) string {
+	return strings.Replace(url, "://", "://"+user+":"+password+"@", 1) + path
+}
+
+// collect fetches a range of hashes and asserts that what was visited is right.
+func collect(t *testing.T, c *bitcoin.Client, chain *bitcointest.Chain, from, to int64) (count int64, err error) {
+	t.Helper()
+	err = c.BlockHashes(context.Background(), from, to, func(height int64, hash string) error {
+		require.Equal(t, from+count, height)
+		require.Equal(t, chain.Hash(height), hash)
+		count++
+		return nil
+	})
+	return count, err
+}
+
+// cut ends the connection after the status line and half of the answer.
+func cut(w http.ResponseWriter, answer []byte) {
+	w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
+	_, _ = w.Write(answer[:len(answer)/2])
+	panic(http.ErrAbortHandler)
+}
+
+// reset resets the connection.
+func reset(w http.ResponseWriter) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}
+}
+
+// item is one answer of a batch, as tests change it.
+type item = map[string]any
+
+func TestMisbehaviour(t *testing.T) {
+	const (
+		heights = 2999 // with 0, three batches of 1,000
+		once    = 2    // the request that goes wrong, where it is only one
+	)
+	hash63 := strings.Repeat("a", 63)
+	type behave = func(w http.ResponseWriter, right []byte)
+	status := func(code int, text string) behave {
+		return func(w http.ResponseWriter, _ []byte) {
+			w.WriteHeader(code)
+			_, _ = w.Write([]byte(text))
+		}
+	}
+	text := func(s string) behave { return status(http.StatusOK, s) }
+	changed := func(change func(all []item) any) behave {
+		return func(w http.ResponseWriter, right []byte) {
+			var all []item
+			d := json.NewDecoder(bytes.NewReader(right))
+			d.UseNumber()
+			if d.Decode(&all) == nil {
+				_ = json.NewEncoder(w).Encode(change(all))
+			}
+		}
+	}
+	result := func(value any) behave {
+		return changed(func(all []item) any { all[7]["result"] = value; return all })
+	}
+	itemError := func(code int, message string) behave {
+		return changed(func(all []item) any {
+			all[7]["result"], all[7]["error"] = nil, item{"code": code, "message": message}
+			return all
+		})
+	}
+	warmingUp := `{"result":null,"error":{"code":-28,"message":"Loading block index…"},"id":null}`
+	for _, test := range []struct {
+		name   string
+		always bool // every request goes wrong
+		slow   bool // the time-out is to be short
+		does   behave
+		err    string // "" for a correct result
+		hint   string
+		warns  string
+	}{
+		{name: "401", does: status(401, ""), err: "HTTP status 401 Unauthorized", hint: "refuses the credentials in the URL"},
+		{name: "403", does: status(403, ""), err: "HTTP status 403 Forbidden", hint: "rpcallowip"},
+		{name: "404", does: status(404, "no such page"), err: "HTTP status 404 Not Found", hint: "check the host, port and path"},
+		{name: "301", does: func(w http.ResponseWriter, _ []byte) {
+			w.Header().Set("Location", "http://127.0.0.1:1/")
+			w.WriteHeader(301)
+		}, err: "HTTP status 301", hint: "check the host, port and path"},
+		{name: "500", does: status(500, "internal error"), err: "HTTP status 500", hint: "node's log"},
+		{name: "500 with JSON", does: status(500, `{"message":"Internal Server Error"}`), err: "HTTP status 500"},
+		{name: "500 work queue", does: status(500, "Work queue depth exceeded"), warns: "HTTP status 500"},
+		{name: "503", does: status(503, "Work queue depth exceeded"), warns: "HTTP status 503"},
+		{name: "503 for ever", always: true, does: status(503, ""), err: "HTTP status 503 Service Unavailable (waited", hint: "--rpc-wait", warns: "HTTP status 503"},
+		{name: "-28", does: status(500, warmingUp), warns: "-28: Loading block index"},
+		{name: "-28 inside", does: itemError(-28, "Verifying blocks…"), warns: "-28: Verifying blocks"},
+		{name: "-28 for ever", always: true, does: status(500, warmingUp), err: "-28: Loading block index… (waited", hint: "the node is starting", warns: "-28"},
+		{name: "-8", does: itemError(-8, "Block height out of range"), err: "-8: Block height out of range"},
+		{name: "batch refused", does: text(`{"result":null,"error":{"code":-32600,"message":"Batches are off"},"id":null}`), err: "-32600: Batches are off"},
+		{name: "reset", does: func(w http.ResponseWriter, _ []byte) { reset(w) }, warns: "connection reset"},
+		{name: "truncated", does: cut, warns: "unexpected EOF"},
+		{name: "truncated without a length", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(right[:len(right)/2]) }, warns: "breaks off"},
+		{name: "empty", does: text(""), warns: "breaks off"},
+		{name: "endless", does: func(w http.ResponseWriter, _ []byte) {
+			for chunk := bytes.Repeat([]byte("["), 1<<20); ; {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		}, err: "longer than 32 MiB"},
+		{name: "slow-loris", slow: true, does: func(w http.ResponseWriter, right []byte) {
+			for i := range right {
+				if _, err := w.Write(right[i : i+1]); err != nil {
+					return
+				}
+				_ = http.NewResponseController(w).Flush()
+				time.Sleep(20 * time.Millisecond)
+			}
+		}, warns: "within the time-out"},
+		{name: "another order", does: changed(func(all []item) any {
+			for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
+				all[i], all[j] = all[j], all[i]
+			}
+			return all
+		})},
+		{name: "another layout", does: func(w http.ResponseWriter, right []byte) {
+			var b bytes.Buffer
+			_ = json.Indent(&b, right, "", " ")
+			_, _ = b.WriteTo(w)
+		}},
+		{name: "short", does: changed(func(all []item) any { return all[1:] }), err: "with 999 answers"},
+		{name: "doubled", does: changed(func(all []item) any { all[3] = all[4]; return all }), err: "two answers to one call"},
+		{name: "one too many", does: changed(func(all []item) any { return append(all, all[4]) }), err: "two answers to one call"},
+		{name: "wrong id", does: changed(func(all []item) any { all[3]["id"] = 987654321; return all }), err: "another call"},
+		{name: "id of text", does: changed(func(all []item) any { all[3]["id"] = "3"; return all }), err: "another call"},
+		{name: "without id", does: changed(func(all []item) any { delete(all[3], "id"); return all }), err: "another call"},
+		{name: "HTML", does: text("<!DOCTYPE html><html><h1>It works!</h1>"), err: "not an answer of a Bitcoin node", hint: "check the host, port and path"},
+		{name: "endlessly many", does: text("[" + strings.Repeat("{},", 5<<20)), err: "another call"},
+		{name: "one result", does: text(`{"result":"` + hash63 + `a","error":null,"id":1}`), err: "one result for a batch"},
+		{name: "a number", does: text("5"), err: "number where"},
+		{name: "{}", does: text("{}"), err: "not an answer of a Bitcoin node"},
+		{name: "rate limited", does: text(`{"message":"rate limited"}`), err: "not an answer of a Bitcoin node"},
+		{name: "rate limited inside", does: changed(func(all []item) any { all[7] = item{"message": "rate limited", "id": all[7]["id"]}; return all }), err: "neither a result nor an error"},
+		{name: "two values", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(append(right, "[]"...)) }, err: "not an answer of a Bitcoin node"},
+		{name: "short hash", does: result(hash63), err: "a hash of 63 digits"},
+		{name: "long hash", does: result(hash63 + "aa"), err: "a hash of 65 digits"},
+		{name: "capital hash", does: result("A" + hash63), err: "lower-case hex digits"},
+		{name: "zero hash", does: result(strings.Repeat("0", 64)), err: "zeros only"},
+		{name: "null hash", does: result(nil), err: "no string"},
+		{name: "number for a hash", does: result(12), err: "no string"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			chain := bitcointest.NewChain(heights)
+			chain.Login = user + ":" + password
+			chain.Misbehave = func(number int64, w http.ResponseWriter, _ *http.Request, body []byte) bool {
+				if !test.always && number != once {
+					return false
+				}
+				_, right := chain.Answer(body)
+				test.does(w, right)
+				return true
+			}
+			var warnings said
+			o := bitcoin.Options{URL: withLogin(chain.Serve(t)), Timeout: 20 * time.Second, Wait: 20 * time.Second}
+			if test.always {
+				o.Wait = 250 * time.Millisecond
+			}
+			if test.slow {
+				o.Timeout = time.Second
+			}
+			c, err := bitcoin.Open(o, warnings.warn)
+			require.NoError(t, err)
+			count, err := collect(t, c, chain, 0, heights)
+			requireNoSecret(t, err, &warnings)
+			if test.err == "" {
+				require.NoError(t, err)
+				require.EqualValues(t, heights+1, count)
+			} else {
+				require.ErrorContains(t, err, test.err)
+				require.LessOrEqual(t, count, int64(heights))
+				var hinted *tool.Error
+				require.ErrorAs(t, err, &hinted)
+				require.Contains(t, hinted.Hint, test.hint)
+			}
+			if test.warns == "" {
+				require.Empty(t, warnings.lines)
+			} else {
+				require.Len(t, warnings.lines, 1)
+				require.Contains(t, warnings.lines[0], test.warns)
+			}
+		})
+	}
+}
+
+// The hashes below the height that fails are visited, and the error names it.
+func TestErrorInsideNamesTheHeight(t *testing.T) {
+	chain := bitcointest.NewChain(1503)
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+	require.NoError(t, err)
+	count, err := collect(t, c, chain, 10, 5000)
+	require.EqualValues(t, 1503-10+1, count)
+	require.ErrorContains(t, err, "getblockhash: height 1504: -8: Block height out of range")
+	require.True(t, bitcoin.AboveTip(err))
+	var rpc *btcjson.RPCError
+	require.ErrorAs(t, err, &rpc)
+	require.Equal(t, btcjson.ErrRPCInvalidParameter, rpc.Code)
+
+	_, err = c.BlockHeader(context.Background(), strings.Repeat("12", 32))
+	require.ErrorContains(t, err, "-5: Block not found")
+	require.False(t, bitcoin.AboveTip(err))
+}
+
+func TestSingleCalls(t *testing.T) {
+	for _, test := range []struct{ answer, err string }{
+		{`{"result":18446744073709551615,"error":null,"id":1}`, ""},
+		{`{"result":18446744073709551616,"error":null,"id":1}`, "number 18446744073709551616 where uint64 should be"},
+		{`{"result":1.5,"error":null,"id":1}`, "where uint64 should be"},
+		{`{"result":"text","error":null,"id":1}`, "string where uint64 should be"},
+		{`{"result":null,"error":null,"id":1}`, "no result"},
+		{`{"error":null,"id":1}`, "neither a result nor an error"},
+		{`{"result":1,"error":null,"id":2}`, "to another call"},
+		{`{"result":1,"error":null}`, "to another call"},
+		{`{"result":null,"error":{"code":-5,"message":"no"},"id":1}`, "-5: no"},
+		{`{"result":null,"error":"no","id":1}`, "string where btcjson.RPCError should be"},
+		{`{}`, "neither a result nor an error"},
+		{`{"message":"rate limited"}`, "neither a result nor an error"},
+		{`[]`, "array where bitcoin.answer should be"},
+	} {
+		chain := bitcointest.NewChain(0)
+		chain.Misbehave = func(_ int64, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			_, _ = w.Write([]byte(test.answer))
+			return true
+		}
+		c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+		require.NoError(t, err)
+		var n uint64
+		err = c.Call(context.Background(), "getsomething", nil, &n)
+		if test.err == "" {
+			require.NoError(t, err)
+			require.EqualValues(t, uint64(1<<64-1), n)
+			test.answer = strings.Replace(test.answer, `"id":1`, `"id":2`, 1)
+			var v any
+			require.NoError(t, c.Call(context.Background(), "getsomething", nil, &v))
+			require.Equal(t, json.Number("18446744073709551615"), v)
+		} else {
+			require.ErrorContains(t, err, test.err, test.answer)
+		}
+	}
+}
+
+func TestChainInfoIsComplete(t *testing.T) {
+	for _, missing := range []string{"chain", "blocks", "headers", "bestblockhash", "mediantime"} {
+		chain := bitcointest.NewChain(0)
+		chain.Methods = map[string]func([]json.RawMessage) (any, error){"getblockchaininfo": func([]json.RawMessage) (any, error) {
+			info := item{"chain": "main", "blocks": 5, "headers": 5, "bestblockhash": chain.Hash(5), "mediantime": 1}
+			delete(info, missing)
+			return info, nil
+		}}
+		c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+		require.NoError(t, err)
+		_, err = c.ChainInfo(context.Background())
+		require.ErrorIs(t, err, bitcoin.ErrBadAnswer, missing)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	chain := bitcointest.NewChain(3000)
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+	require.NoError(t, err)
+	ctx := context.Background()
+	var previous bitcoin.Header
+	require.NoError(t, c.BlockHeaders(ctx, 0, 3000, func(h bitcoin.Header) error {
+		if h.Height > 0 {
+			require.Equal(t, previous.Height+1, h.Height)
+		}
+		require.Equal(t, previous.Hash, h.PreviousBlockHash)
+		require.Equal(t, chain.Hash(h.Height), h.Hash)
+		require.Equal(t, 3000-h.Height+1, h.Confirmations)
+		previous = h
+		return nil
+	}))
+	require.EqualValues(t, 3000, previous.Height)
+
+	old := chain.Hash(2990)
+	chain.Reorganise(2985, 3001)
+	h, err := c.BlockHeader(ctx, old)
+	require.NoError(t, err)
+	require.EqualValues(t, -1, h.Confirmations)
+	require.Equal(t, old, h.Hash)
+	require.NotEqual(t, old, chain.Hash(2990))
+}
+
+// A call ends with the context at once: while it waits for the answer, and while
+// it waits to be made again.
+func TestInterrupt(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(context.Background())
+		chain := bitcointest.NewChain(0)
+		chain.Misbehave = func(_ int64, w http.ResponseWriter, r *http.Request, _ []byte) bool {
+			if busy {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			} else {
+				cancel()
+				<-r.Context().Done()
+			}
+			return true
+		}
+		// The first warning comes right before the pause.
+		c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t), Wait: time.Hour}, func(string, ...any) { cancel() })
+		require.NoError(t, err)
+		start := time.Now()
+		_, err = c.BlockCount(ctx)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Less(t, time.Since(start), 5*time.Second)
+	}
+}
+
+// A visitor's error ends the fetching.
+func TestVisitorEnds(t *testing.T) {
+	chain := bitcointest.NewChain(1_000_000)
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+	require.NoError(t, err)
+	enough := fmt.Errorf("enough")
+	require.ErrorIs(t, c.BlockHashes(context.Background(), 0, 1_000_000, func(height int64, _ string) error {
+		if height == 1500 {
+			return enough
+		}
+		return nil
+	}), enough)
+	require.LessOrEqual(t, chain.Requests(), int64(5))
+}
+
+// A connection that is refused is tried again, and said once for many calls.
+func TestNodeComesBack(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().String()
+	require.NoError(t, l.Close())
+	chain := bitcointest.NewChain(5000)
+	started := make(chan struct{})
+	var warnings said
+	var once sync.Once
+	c, err := bitcoin.Open(bitcoin.Options{URL: "http://" + address, Wait: 20 * time.Second}, func(format string, args ...any) {
+		warnings.warn(format, args...)
+		once.Do(func() { close(started) })
+	})
+	require.NoError(t, err)
+	go func() {
+		<-started
+		if l, err := net.Listen("tcp", address); err == nil {
+			server := &http.Server{Handler: chain}
+			t.Cleanup(func() { _ = server.Close() })
+			_ = server.Serve(l)
+		}
+	}()
+	count, err := collect(t, c, chain, 0, 5000)
+	require.NoError(t, err)
+	require.EqualValues(t, 5001, count)
+	require.Len(t, warnings.lines, 1)
+	require.Contains(t, warnings.lines[0], "connection refused: trying again for up to 20s")
+}
+
+// What must not be done twice is tried once, and its outcome is told apart.
+func TestSend(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		does    func(w http.ResponseWriter, r *http.Request)
+		unknown bool
+	}{
+		{"reset", func(w http.ResponseWriter, _ *http.Request) { reset(w) }, true},
+		{"time-out", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, true},
+		{"truncated", func(w http.ResponseWriter, _ *http.Request) { cut(w, []byte(`{"result":"txid"}`)) }, true},
+		{"bad gateway", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, true},
+		{"HTML", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, true},
+		{"busy", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, false},
+		{"401", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, false},
+		{"refused by the node", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(500)
+			_, _ = w.Write([]byte(`{"result":null,"error":{"code":-26,"message":"min relay fee not met"},"id":1}`))
+		}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			chain := bitcointest.NewChain(0)
+			chain.Misbehave = func(_ int64, w http.ResponseWriter, r *http.Request, _ []byte) bool {
+				test.does(w, r)
+				return true
+			}
+			var warnings said
+			c, err := bitcoin.Open(bitcoin.Options{URL: withLogin(chain.Serve(t)), Timeout: 300 * time.Millisecond, Wait: time.Hour}, warnings.warn)
+			require.NoError(t, err)
+			err = c.Send(context.Background(), "sendrawtransaction", []any{"00"}, nil)
+			require.Error(t, err)
+			require.Equal(t, test.unknown, isUnknown(err), err)
+			require.EqualValues(t, 1, chain.Requests())
+			require.Empty(t, warnings.lines)
+			requireNoSecret(t, err, &warnings)
+		})
+	}
+	t.Run("no connection", func(t *testing.T) {
+		c, err := bitcoin.Open(bitcoin.Options{URL: "http://127.0.0.1:1", Wait: time.Hour}, t.Logf)
+		require.NoError(t, err)
+		err = c.Send(context.Background(), "sendrawtransaction", []any{"00"}, nil)
+		require.ErrorContains(t, err, "connection refused")
+		require.False(t, isUnknown(err))
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		chain := bitcointest.NewChain(0)
+		chain.Misbehave = func(_ int64, _ http.ResponseWriter, r *http.Request, _ []byte) bool {
+			cancel()
+			<-r.Context().Done()
+			return true
+		}
+		c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+		require.NoError(t, err)
+		require.True(t, isUnknown(c.Send(ctx, "sendrawtransaction", []any{"00"}, nil)))
+	})
+}
+
+// A connection that was kept may be closed just when it is used: then one could
+// not tell.
+func TestSendHasItsOwnConnection(t *testing.T) {
+	seen := map[string]bool{}
+	chain := bitcointest.NewChain(0)
+	chain.Misbehave = func(_ int64, _ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		seen[r.RemoteAddr] = true
+		return false
+	}
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+	require.NoError(t, err)
+	for range 3 {
+		require.NoError(t, c.Call(context.Background(), "getblockcount", nil, nil))
+	}
+	require.Len(t, seen, 1)
+	for range 2 {
+		require.NoError(t, c.Send(context.Background(), "getblockcount", nil, nil))
+	}
+	require.Len(t, seen, 3)
+}
+
+func isUnknown(err error) bool { return errors.Is(err, bitcoin.ErrOutcomeUnknown) }
+
+func TestWallet(t *testing.T) {
+	var asked atomic.Value
+	chain := bitcointest.NewChain(0)
+	chain.Misbehave = func(_ int64, _ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		asked.Store(r.URL.EscapedPath())
+		return false
+	}
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t) + "/"}, t.Logf)
+	require.NoError(t, err)
+	_, err = c.Wallet("my wallet/ä?").BlockCount(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, "/wallet/my%20wallet%2F%C3%A4%3F", asked.Load())
+}
+
+func TestCredentials(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	write := func(name, text string) string {
+		path := filepath.Join(home, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	cookie := write("cookie", "cookie:of-file\n")
+	secret := write("password", "of-password-file\n")
+	got := make(chan string, 1)
+	chain := bitcointest.NewChain(0)
+	chain.Misbehave = func(_ int64, _ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		u, p, _ := r.BasicAuth()
+		got <- u + ":" + p
+		return false
+	}
+	url := chain.Serve(t)
+	o := bitcoin.Options{URL: url}
+	ask := func() string {
+		t.Helper()
+		c, err := bitcoin.Open(o, t.Logf)
+		require.NoError(t, err)
+		_, err = c.BlockCount(context.Background())
+		require.NoError(t, err)
+		return <-got
+	}
+	require.Equal(t, ":", ask())
+	write(".bitcoin/.cookie", "__cookie__:of-default")
+	require.Equal(t, "__cookie__:of-default", ask())
+	o.User, o.PasswordFile = "someone", secret
+	require.Equal(t, "someone:of-password-file", ask())
+	o.Password = "of-environment"
+	require.Equal(t, "someone:of-environment", ask())
+	o.CookieFile = cookie
+	require.Equal(t, "cookie:of-file", ask())
+	o.URL = strings.Replace(url, "://", "://in:u%3Arl@", 1)
+	require.Equal(t, "in:u:rl", ask())
+
+	for name, bad := range map[string]bitcoin.Options{
+		"user alone":      {URL: url, User: user},
+		"password alone":  {URL: url, Password: password},
+		"half in the URL": {URL: strings.Replace(url, "://", "://"+user+"@", 1)},
+		"no such cookie":  {URL: url, CookieFile: filepath.Join(home, "absent")},
+		"no cookie":       {URL: url, CookieFile: write("odd", password)},
+		"no URL":          {URL: "http://" + user + ":" + password + "@bad host:x"},
+		"no scheme":       {URL: user + ":" + password + "@localhost:8332"},
+		"no host":         {URL: "http://" + user + ":" + password + "@:8332"},
+		"CA for http":     {URL: withLogin(url), CACert: cookie},
+		"CA of nothing":   {URL: withLogin("https://localhost:1"), CACert: cookie},
+	} {
+		var warnings said
+		_, err := bitcoin.Open(bad, warnings.warn)
+		require.Error(t, err, name)
+		requireNoSecret(t, err, &warnings)
+	}
+}
+
+// The cookie of each network's default port.
+func TestDefaultCookies(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	for port, folder := range map[string]string{"18332": "testnet3", "48332": "testnet4", "38332": "signet", "18443": "regtest", "8332": "", "18444": ""} {
+		path := filepath.Join(home, ".bitcoin", folder, ".cookie")
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		// One that is no cookie shows which file was read.
+		require.NoError(t, os.WriteFile(path, []byte("x"), 0o600))
+		_, err := bitcoin.Open(bitcoin.Options{URL: "http://localhost:" + port}, t.Logf)
+		require.ErrorContains(t, err, path+" is not a cookie file")
+		// It is never sent to another machine.
+		_, err = bitcoin.Open(bitcoin.Options{URL: "https://192.0.2.1:" + port}, t.Logf)
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(path))
+	}
+}
+
+// A node that was started again has another cookie.
+func TestCookieChanges(t *testing.T) {
+	cookie := filepath.Join(t.TempDir(), ".cookie")
+	require.NoError(t, os.WriteFile(cookie, []byte("__cookie__:old"), 0o600))
+	chain := bitcointest.NewChain(0)
+	chain.Login = "__cookie__:new"
+	chain.Misbehave = func(number int64, _ http.ResponseWriter, _ *http.Request, _ []byte) bool {
+		if number == 1 {
+			_ = os.WriteFile(cookie, []byte(chain.Login), 0o600)
+		}
+		return false
+	}
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t), CookieFile: cookie, Wait: 5 * time.Second}, t.Logf)
+	require.NoError(t, err)
+	_, err = c.BlockCount(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, 2, chain.Requests())
+
+	require.NoError(t, os.WriteFile(cookie, []byte("__cookie__:wrong"), 0o600))
+	_, err = c.BlockCount(context.Background())
+	require.ErrorContains(t, err, "HTTP status 401")
+	require.EqualValues(t, 3, chain.Requests())
+}
+
+func TestPlainHTTPElsewhereIsWarnedOf(t *testing.T) {
+	for url, warns := range map[string]bool{
+		"http://localhost:8332": false, "http://127.0.0.2:8332": false, "http://[::1]:8332": false, "https://node.example": false,
+		"http://192.0.2.1:8332": true, "http://node.example:8332": true,
+	} {
+		var warnings said
+		_, err := bitcoin.Open(bitcoin.Options{URL: withLogin(url)}, warnings.warn)
+		require.NoError(t, err)
+		require.Equal(t, warns, len(warnings.lines) == 1, url)
+		requireNoSecret(t, nil, &warnings)
+	}
+}

@@ -1,0 +1,107 @@
+package bitcoin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ailee-recovery/internal/tool"
+)
+
+// credentials are where the user and password of a request come from.
+type credentials struct {
+	login  login
+	cookie string // a file that the node writes anew whenever it starts, "" for none
+	source string // for hints
+}
+
+// login is a user with its password; the zero login is none.
+type login struct{ user, password string }
+
+const howToLogIn = "give a cookie file with --rpc-cookie-file, or set BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD"
+
+// findCredentials takes the first of the sources that has something.
+func findCredentials(o Options, u *url.URL) (credentials, error) {
+	switch {
+	case u.User != nil:
+		password, _ := u.User.Password()
+		if u.User.Username() == "" || password == "" {
+			return credentials{}, tool.Failf(howToLogIn, "the Bitcoin RPC URL names a user or a password, but not both")
+		}
+		return credentials{login: login{u.User.Username(), password}, source: "in the URL"}, nil
+	case o.CookieFile != "":
+		c := credentials{cookie: o.CookieFile, source: "in " + o.CookieFile}
+		if _, err := c.current(); err != nil {
+			return c, tool.Fail("the node writes the file when it starts: check the path, and that the node runs", err)
+		}
+		return c, nil
+	case o.User != "" || o.Password != "" || o.PasswordFile != "":
+		password, err := o.password()
+		if err == nil && (o.User == "" || password == "") {
+			err = errors.New("BITCOIN_RPC_USER needs BITCOIN_RPC_PASSWORD or BITCOIN_RPC_PASSWORD_FILE, and they need it")
+		}
+		if err != nil {
+			return credentials{}, tool.Fail("", err)
+		}
+		return credentials{login: login{o.User, password}, source: "of BITCOIN_RPC_USER"}, nil
+	case isLoopback(u.Hostname()):
+		c := credentials{cookie: defaultCookie(u.Port())}
+		if found, err := c.current(); err == nil && found != (login{}) {
+			c.source = "in " + c.cookie
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return c, tool.Fail("run it as the node's user, or "+howToLogIn, err)
+		}
+		return c, nil
+	}
+	return credentials{}, nil
+}
+
+func (o Options) password() (string, error) {
+	if o.Password != "" {
+		return o.Password, nil
+	}
+	if o.PasswordFile == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(o.PasswordFile)
+	return strings.TrimRight(string(text), "\r\n"), err
+}
+
+// current returns the login of the next request. It reads a cookie file each
+// time: a node that was started again has written another one.
+func (c credentials) current() (login, error) {
+	if c.cookie == "" {
+		return c.login, nil
+	}
+	text, err := os.ReadFile(c.cookie)
+	if err != nil {
+		return login{}, err
+	}
+	user, password, ok := strings.Cut(strings.TrimRight(string(text), "\r\n"), ":")
+	if !ok || user == "" || password == "" {
+		return login{}, fmt.Errorf("%s is not a cookie file of a Bitcoin node", c.cookie)
+	}
+	return login{user, password}, nil
+}
+
+// defaultCookie is where a local Bitcoin Core that listens on the port writes its
+// cookie: each network has its own port and folder.
+func defaultCookie(port string) string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	network := map[string]string{"18332": "testnet3", "48332": "testnet4", "38332": "signet", "18443": "regtest"}[port]
+	return filepath.Join(home, ".bitcoin", network, ".cookie")
+}
+
+// isLoopback tells whether what is sent to the host stays on this machine.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,141 @@
+package bitcoin
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+
+	"github.com/btcsuite/btcd/btcjson"
+
+	"ailee-recovery/internal/tool"
+)
+
+// ErrBadAnswer says that the answer is none that a Bitcoin node gives: no
+// JSON-RPC, too long, or a value that cannot be right.
+var ErrBadAnswer = errors.New("not an answer of a Bitcoin node")
+
+// ErrOutcomeUnknown says that the node may have carried out what it was told, or
+// may still do so.
+var ErrOutcomeUnknown = errors.New("the outcome is unknown")
+
+var (
+	errTimeout   = errors.New("no complete answer within the time-out")
+	errTruncated = errors.New("the answer breaks off")
+)
+
+// StatusError is an HTTP status other than 200, without an error of the node's
+// own. What was sent with it is left out: it may repeat the request.
+type StatusError struct {
+	Code    int  // HTTP status
+	passing bool // worth another try
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("HTTP status %d %s", e.Code, http.StatusText(e.Code))
+}
+
+// passing tells whether an error may go away by itself.
+func passing(err error) bool {
+	var rpc *btcjson.RPCError
+	var status *StatusError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &rpc):
+		return rpc.Code == btcjson.ErrRPCInWarmup
+	case errors.As(err, &status):
+		return status.passing
+	case errors.Is(err, ErrBadAnswer):
+		return false
+	case errors.As(err, &dns):
+		return dns.IsTemporary || dns.IsTimeout
+	}
+	for _, e := range []error{errTimeout, errTruncated, io.EOF, io.ErrUnexpectedEOF, fs.ErrNotExist,
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// refused tells whether the node, or the server in front of it, said no.
+func refused(err error) bool {
+	var rpc *btcjson.RPCError
+	var status *StatusError
+	if errors.As(err, &status) {
+		// A proxy that gave up on the node, or a server that failed midway.
+		return status.Code < http.StatusInternalServerError || status.passing &&
+			status.Code != http.StatusBadGateway && status.Code != http.StatusGatewayTimeout
+	}
+	return errors.As(err, &rpc)
+}
+
+// explain says where an error is from, and adds a hint.
+func (c *Client) explain(what string, err error) error {
+	return tool.Fail(c.hint(err), fmt.Errorf("%s: %s: %w", c.name, what, err))
+}
+
+func (c *Client) hint(err error) string {
+	const wrongURL = "check the host, port and path of --bitcoin-rpc"
+	var rpc *btcjson.RPCError
+	var status *StatusError
+	var cert *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, ErrOutcomeUnknown):
+		return "find out whether the node did it before you do it again"
+	case errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCInWarmup:
+		return "the node is starting: wait, or wait longer with --rpc-wait"
+	case errors.As(err, &rpc):
+		return ""
+	case errors.As(err, &status):
+		switch {
+		case status.Code == http.StatusUnauthorized && c.credentials.source == "":
+			return "no credentials were found: " + howToLogIn
+		case status.Code == http.StatusUnauthorized:
+			return "the node refuses the credentials " + c.credentials.source
+		case status.passing:
+			return "the node is busy: wait longer with --rpc-wait, or raise its rpcworkqueue"
+		case status.Code == http.StatusForbidden:
+			return "allow this machine and the method on the node: rpcallowip, rpcwhitelist"
+		case status.Code >= http.StatusInternalServerError:
+			return "look into the node's log"
+		}
+		return wrongURL
+	case errors.Is(err, errTimeout):
+		return "the node is slow or stuck: look into its log, or raise BITCOIN_RPC_TIMEOUT"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "start the node with its RPC server on (server=1), or check --bitcoin-rpc"
+	case errors.As(err, &cert), errors.As(err, &authority):
+		return "name the file with the certificate to trust: --rpc-ca-cert FILE"
+	case errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, ErrBadAnswer), errors.As(err, &dns):
+		return wrongURL
+	}
+	return ""
+}
+
+// withoutURL takes the request's line off an error: it repeats the URL.
+func withoutURL(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// timedOut replaces the error of a request that took too long.
+func timedOut(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
+		return cause
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package flags
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/bitcoin"
+)
+
+// Names of the flags for a Bitcoin node.
+const (
+	bitcoinRPC    = "bitcoin-rpc"
+	rpcCookieFile = "rpc-cookie-file"
+	rpcCACert     = "rpc-ca-cert"
+	rpcWait       = "rpc-wait"
+)
+
+// BitcoinRPC are the flags that say where a Bitcoin node is. None takes a
+// password: arguments can be seen by every user of the machine.
+func BitcoinRPC() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name:        bitcoinRPC,
+			Usage:       "ask the Bitcoin node (Bitcoin Core or btcd) at `URL`",
+			DefaultText: bitcoin.DefaultURL,
+			EnvVars:     []string{"BITCOIN_RPC_URL"},
+		},
+		&cli.StringFlag{Name: rpcCookieFile, Usage: "log in to the node with the cookie in `FILE`", DefaultText: "that of a local node"},
+		&cli.StringFlag{Name: rpcCACert, Usage: "trust the certificates in `FILE` for https, in place of the system's"},
+		&cli.DurationFlag{Name: rpcWait, Usage: "wait up to `DURATION` for a node that is starting, busy or away", Value: bitcoin.DefaultWait},
+	}
+}
+
+// BitcoinEnvironment is the part of a tool's description that goes with
+// [BitcoinRPC].
+const BitcoinEnvironment = `
+   The first of these credentials is used: in the URL, --rpc-cookie-file,
+   BITCOIN_RPC_USER with BITCOIN_RPC_PASSWORD (or BITCOIN_RPC_PASSWORD_FILE, a
+   file that holds it), the default cookie file of a local node.
+   BITCOIN_RPC_TIMEOUT (30s) limits one request.`
+
+// ParseBitcoinRPC reads them, and the environment variables that go with them.
+// given tells whether a URL was set at all. An empty variable counts as unset.
+func ParseBitcoinRPC(c *cli.Context) (o bitcoin.Options, given bool, err error) {
+	o = bitcoin.Options{
+		URL:          c.String(bitcoinRPC),
+		CookieFile:   c.String(rpcCookieFile),
+		User:         os.Getenv("BITCOIN_RPC_USER"),
+		Password:     os.Getenv("BITCOIN_RPC_PASSWORD"),
+		PasswordFile: os.Getenv("BITCOIN_RPC_PASSWORD_FILE"),
+		CACert:       c.String(rpcCACert),
+		Timeout:      bitcoin.DefaultTimeout,
+		Wait:         c.Duration(rpcWait),
+	}
+	if text := os.Getenv("BITCOIN_RPC_TIMEOUT"); text != "" {
+		if o.Timeout, err = parseTimeout(text); err != nil {
+			return o, false, err
+		}
+	}
+	if o.Wait < 0 {
+		return o, false, fmt.Errorf("--%s %s is negative", rpcWait, o.Wait)
+	}
+	return o, o.URL != "", nil
+}
+
+// parseTimeout reads a duration, or a number of seconds.
+func parseTimeout(text string) (time.Duration, error) {
+	if _, err := strconv.ParseUint(text, 10, 32); err == nil {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("BITCOIN_RPC_TIMEOUT %q is not a duration such as 30s", text)
+	}
+	return d, nil
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/snapshot"
+	"ailee-recovery/snapshot/statejson"
 )
 
 const golden = "../testdata/golden"
@@ -111,17 +112,10 @@ func TestEncodeRefusesNewlines(t *testing.T) {
 // built is the state in a Builder.
 func built(t testing.TB, st *snapshot.State) *snapshot.Builder {
 	t.Helper()
-	b := &snapshot.Builder{TimestampMs: st.TimestampMs}
-	var file bytes.Buffer
-	require.NoError(t, snapshot.Encode(&file, st))
-	r := bytes.NewReader(file.Bytes())
-	checker := snapshot.NewChecker(nil)
-	report := reports(t, file.Bytes())[0]
-	for _, s := range snapshot.Sections {
-		require.NoError(t, checker.Records(context.Background(), r, report, s, func(rec snapshot.Record) error {
-			return b.Add(s, rec.Strings(), rec.Numbers())
-		}))
-	}
+	text, err := json.Marshal(st)
+	require.NoError(t, err)
+	b, _, err := statejson.Decode(context.Background(), bytes.NewReader(text))
+	require.NoError(t, err)
 	return b
 }
 

@@ -118,19 +118,6 @@ func (r Record) Value() any {
 	}
 }
 
-// Strings returns the string fields in file order.
-func (r Record) Strings() [][]byte {
-	strs := make([][]byte, r.record.strings)
-	for i := range strs {
-		strs[i] = r.str(i)
-	}
-	return strs
-}
-
-// Numbers returns the number fields in file order: an i32 sign-extended, a bool 0
-// or 1.
-func (r Record) Numbers() []uint64 { return r.numbers[:r.nums] }
-
 // anchorLine is what an anchor line says.
 type anchorLine uint8
 

@@ -151,7 +151,7 @@ func (a *anchoring) create(ctx context.Context) error {
 }
 
 // writerWait is how long a writer may take for one snapshot.
-const writerWait = 30 * time.Second
+const writerWait = 10 * time.Second
 
 // append appends to the file of a node, which may be running: nobody else has it
 // open meanwhile, and whoever wants to waits for the moment that it takes.

@@ -94,7 +94,7 @@ func options(c *cli.Context) (Options, error) {
 		return o, errors.New("--recovery-metadata holds a newline, which no node could read back")
 	case c.IsSet("output") && o.Output == "":
 		return o, errors.New("--output is empty")
-	case o.DataDir == "":
+	case o.DataDir == "" && o.Output == "":
 		return o, errors.New("--data-dir is empty")
 	}
 	return o, nil

@@ -48,7 +48,9 @@ func TestAnchorsBesideAnAppender(t *testing.T) {
 	state := stateFile(t, 1_000_000, 50)
 	for i := range rounds {
 		appending := exec.Command("appender", path, fmt.Sprint(2+i*20), "20")
+		before := fileSize(t, path)
 		require.NoError(t, appending.Start())
+		require.Eventually(t, func() bool { return fileSize(t, path) > before }, 30*time.Second, time.Millisecond)
 		var out, errs bytes.Buffer
 		code := tool.Execute(context.Background(), createanchor.Tool(),
 			[]string{createanchor.Name, "--l2-state-file", state, "--data-dir", filepath.Dir(path)}, tool.Streams{Out: &out, Err: &errs})

@@ -52,6 +52,7 @@ lint:
 fuzz:
 	go test -run '^$$' -fuzz '^FuzzReader$$' -fuzztime $(FUZZTIME) ./snapshot
 	go test -run '^$$' -fuzz '^FuzzWriteAfterRead$$' -fuzztime $(FUZZTIME) ./snapshot
+	go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./snapshot/statejson
 
 ## bench: the table of the README, measured here
 bench: deps build

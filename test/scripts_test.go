@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ailee-recovery/internal/createanchor"
 	"ailee-recovery/internal/extract"
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/initnode"
@@ -25,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
-	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(),
+	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
 		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }
 	}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ailee-recovery/reorgdb"
 )
 
 const (
@@ -41,11 +43,18 @@ func main() {
 	repeat := flag.Int("repeat", 9, "how often each command is run")
 	only := flag.String("only", "", "run only the rows whose name contains this")
 	data := flag.Bool("data", false, "make the data and nothing else")
+	write := flag.String("write", "", "write a reorg database to this folder and nothing else")
+	bare := flag.String("write-bare", "", "the same with the library and nothing around it")
 	flag.Parse()
 	var err error
-	if *data {
+	switch {
+	case *data:
 		err = makeData(*dir)
-	} else {
+	case *write != "":
+		err = writeBlocks(*write, func(*reorgdb.Update) error { return nil })
+	case *bare != "":
+		err = writeBare(*bare)
+	default:
 		err = run(*dir, *bin, *repeat, *only)
 	}
 	if err != nil {
@@ -67,7 +76,10 @@ func makeData(dir string) error {
 			return err
 		}
 	}
-	return writeState(filepath.Join(dir, "state.json"), 1_000_000)
+	if err := writeState(filepath.Join(dir, "state.json"), 1_000_000); err != nil {
+		return err
+	}
+	return makeDatabase(filepath.Join(dir, "reorg_db"))
 }
 
 func run(dir, bin string, repeat int, only string) error {
@@ -75,7 +87,7 @@ func run(dir, bin string, repeat int, only string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, "making the data (1.6 GiB, once)")
+	fmt.Fprintln(os.Stderr, "making the data (1.7 GiB, once)")
 	// In a process of its own: what this one had taken would count as the peak of
 	// those it starts.
 	self, err := os.Executable()
@@ -89,6 +101,8 @@ func run(dir, bin string, repeat int, only string) error {
 	state, out := filepath.Join(dir, "state.json"), filepath.Join(dir, "out")
 	verify, extract, prune := bin+"/ailee_l2_verify", bin+"/ailee_extract_snapshots -q", bin+"/ailee_prune_snapshots -q"
 	anchor := bin + "/ailee_create_anchor -q"
+	db := filepath.Join(dir, "reorg_db")
+	scan := "ldb --db=" + db + " scan > /dev/null"
 	if err := exec.Command("sh", "-c", prune+" --force --file "+many+" --keep 500 --output "+kept).Run(); err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
@@ -111,6 +125,12 @@ func run(dir, bin string, repeat int, only string) error {
 			prune + " --file " + many + " --keep 5 --output $OUT", prune + " --file " + few + " --keep 5 --output $OUT", 1.2, true, 0},
 		{"root, anchor and append of a state of 1,000,000 balances (97 MiB of JSON), against `jq -c .`",
 			anchor + " --l2-state-file " + state + " --data-dir " + out, "jq -c . " + state + " > /dev/null", 0.35, true, 3 * info.Size()},
+		{"verify a reorg database of 1,000,000 blocks and 10,000 anchors, against `ldb scan`",
+			bin + "/ailee_reorg_verify -q --db-path " + db, scan, 0.5, false, 128 * mib},
+		{"copy it record by record, against `ldb scan`",
+			bin + "/ailee_init_reorg_db -q --copy-from " + db + " --path $OUT", scan, 3, true, 128 * mib},
+		{"write 1,000,000 block hashes, against the library with nothing around it",
+			self + " -write $OUT", self + " -write-bare $OUT", 1.5, true, 128 * mib},
 	}
 	fmt.Printf("%s, %d runs each, median\n\n", machine(), repeat)
 	fmt.Println("| work | time | against | ratio | to reach | peak memory |")

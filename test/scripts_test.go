@@ -40,12 +40,16 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOLDEN", golden.Dir())
+			env.Setenv("NL", "a\nb")
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
 				return os.Geteuid() == 0, nil
+			}
+			if name == "mount" {
+				return canMount(t), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
@@ -59,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"truncate": truncate,
 			"readonly": readonly,
 			"running":  running,
+			"mount":    mount,
 			"database": database,
 		},
 	})

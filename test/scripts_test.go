@@ -20,13 +20,14 @@ import (
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/prune"
 	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/snapshotblock"
 	"ailee-recovery/internal/tool"
 )
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
 	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool()} {
+		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }
 	}
 	testscript.Main(m, commands)
@@ -59,6 +60,9 @@ func TestScripts(t *testing.T) {
 			"readonly": readonly,
 			"running":  running,
 			"database": database,
+			"anchored": anchored,
+			"recorded": recorded,
+			"chain":    chain,
 		},
 	})
 }

@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 			"running":  running,
 			"database": database,
 			"anchored": anchored,
-			"recorded": recorded,
+			"put":      put,
 			"chain":    chain,
 		},
 	})

@@ -1,19 +1,19 @@
 package test
 
 import (
-	"context"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/snapshotblock"
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
@@ -41,15 +41,9 @@ func anchored(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("ROOT", anchor.L2StateRoot)
 }
 
-// recorded DB HEIGHT STATUS HASH makes a database, where there is none, records the
-// snapshot of the last "anchored" with that height and status, and HASH for the
-// block.
-func recorded(ts *testscript.TestScript, _ bool, args []string) {
+// put DB KEY VALUE writes a record to a database, which is made where there is none.
+func put(ts *testscript.TestScript, _ bool, args []string) {
 	path := ts.MkAbs(args[0])
-	height, err := strconv.ParseUint(args[1], 10, 64)
-	ts.Check(err)
-	status, err := strconv.ParseInt(args[2], 10, 32)
-	ts.Check(err)
 	open := reorgdb.Open
 	if _, err := os.Stat(path); err != nil {
 		open = func(path string) (*reorgdb.DB, error) { return reorgdb.Create(path) }
@@ -58,10 +52,7 @@ func recorded(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	u, err := db.NewUpdate()
 	ts.Check(err)
-	ts.Check(u.Anchor(reorgdb.Anchor{Hash: ts.Getenv("ANCHOR"), BitcoinTxID: "tx", BitcoinHeight: height,
-		Status: reorgdb.AnchorStatus(status), L2StateRoot: ts.Getenv("ROOT")}))
-	_, _, err = u.Block(context.Background(), reorgdb.Block{Height: height, Hash: args[3]}, 0)
-	ts.Check(err)
+	u.Put(reorgdb.DefaultFamily, []byte(args[1]), []byte(args[2]))
 	ts.Check(u.Commit())
 	u.Close()
 	ts.Check(db.Close())
@@ -79,36 +70,82 @@ func chain(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("CHAIN", server.URL)
 }
 
+// firstBlock is the time of the first block of a bitcointest.Chain, whose blocks
+// are 600 seconds apart, in Unix seconds.
+const firstBlock = 1231006505
+
 // TestSnapshotBlockAsksLittle: the search over the whole of Bitcoin's chain takes a
 // few dozen requests.
 func TestSnapshotBlockAsksLittle(t *testing.T) {
-	chain := bitcointest.NewChain(900_000)
+	const tip = 900_000
+	chain := bitcointest.NewChain(tip)
 	url := chain.Serve(t)
-	for _, height := range []uint64{0, 1, 123_456, 899_998, 899_999, 900_000} {
+	for _, height := range []uint64{5, 11, 12, 123_456, tip - 1, tip} {
+		// The time of a block is the median time of the one five above.
 		path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
-		// The time of a block is the median time of the one five later.
-		_, err := appendAnchored(path, (1231006505+600*height)*1000+999, "")
+		_, err := appendAnchored(path, (firstBlock+600*(height-5))*1000+999, "")
 		require.NoError(t, err)
 		before := chain.Requests()
-		code, stdout, stderr := run(snapshotblock.Tool(), "--bitcoin-rpc", url, path)
+		code, stdout, stderr := run(snapshotblock.Tool(), "--bitcoin-rpc", url, "--max-divergence", fmt.Sprint(tip), path)
 		require.Zero(t, code, stderr)
 		require.Empty(t, stderr)
-		if height > 10 {
-			require.Equal(t, fmt.Sprintf("%d\n", min(height+5, 900_000)), stdout)
+		if height > 10 { // below, the median goes over fewer blocks
+			require.Equal(t, fmt.Sprintf("%d\n", height), stdout)
 		}
 		require.LessOrEqual(t, chain.Requests()-before, int64(48))
 	}
 }
 
-// TestSnapshotBlockOfARealNode compares with a plain scan of btcd's blocks, which
-// says no median times.
+// TestSnapshotBlockOfARealNode compares with a plain scan of btcd's blocks. btcd
+// says no median times, and those of blocks that are mined fast are often equal.
 func TestSnapshotBlockOfARealNode(t *testing.T) {
-	t.Parallel()
 	node := bitcointest.StartNode(t, false)
-	hashes := node.Generate(40)
-	password := filepath.Join(t.TempDir(), "password")
-	require.NoError(t, os.WriteFile(password, []byte(bitcointest.Password), 0o600))
-	_ = hashes
-	_ = tool.OK
-	_ = golden.Dir
+	node.Generate(30)
+	t.Setenv("BITCOIN_RPC_URL", node.URL)
+	t.Setenv("BITCOIN_RPC_USER", bitcointest.User)
+	t.Setenv("BITCOIN_RPC_PASSWORD", bitcointest.Password)
+	client, err := bitcoin.Open(bitcoin.Options{URL: node.URL, User: bitcointest.User, Password: bitcointest.Password}, t.Logf)
+	require.NoError(t, err)
+	var times, medians []int64
+	require.NoError(t, client.BlockHeaders(t.Context(), 0, 30, func(h bitcoin.Header) error {
+		times = append(times, h.Time)
+		last := slices.Sorted(slices.Values(times[max(0, len(times)-11):]))
+		medians = append(medians, last[len(last)/2])
+		return nil
+	}))
+	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
+	asked := append(slices.Compact(slices.Clone(medians)), medians[0]-1, medians[0]+1, medians[30]-1, medians[30]+1)
+	for _, seconds := range asked {
+		_, err := appendAnchored(path, uint64(seconds)*1000, "m")
+		require.NoError(t, err)
+		code, stdout, stderr := run(snapshotblock.Tool(), path)
+		last := -1
+		for height, median := range medians {
+			if median <= seconds {
+				last = height
+			}
+		}
+		if last < 0 {
+			require.Equal(t, tool.Failed, code)
+			require.Contains(t, stderr, "is before the first block")
+			continue
+		}
+		require.Zero(t, code, stderr)
+		require.Equal(t, fmt.Sprintf("%d\n", last), stdout)
+	}
+
+	// A block that was replaced.
+	tip := node.Hash(30)
+	_, err = appendAnchored(path, uint64(medians[30])*1000, "btc_height=30,btc_hash="+tip)
+	require.NoError(t, err)
+	code, stdout, stderr := run(snapshotblock.Tool(), "--max-divergence", "0", path)
+	require.Equal(t, []any{tool.OK, "30\n", ""}, []any{code, stdout, stderr})
+	node.InvalidateBlock(tip)
+	other := node.Generate(5)
+	code, stdout, stderr = run(snapshotblock.Tool(), "--max-divergence", "4", path)
+	require.Equal(t, []any{tool.OK, "30\n"}, []any{code, stdout})
+	require.Contains(t, stderr, "warning: the chain has another block at height 30: "+other[0]+", stored is "+tip)
+	require.NotContains(t, stderr, bitcointest.Password)
+	code, stdout, _ = run(snapshotblock.Tool(), "--max-divergence", "3", path)
+	require.Equal(t, []any{tool.Wrong, "30\n"}, []any{code, stdout})
 }

@@ -1,6 +1,7 @@
 package snapshotblock
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -76,6 +77,7 @@ type document struct {
 	Time        string           `json:"time,omitempty"`
 	Silent      []silentDocument `json:"sources_without_answer"`
 	Bitcoin     *comparison      `json:"bitcoin,omitempty"`
+	Error       map[string]any   `json:"error,omitempty"`
 	ExitCode    int              `json:"exit_code"`
 }
 
@@ -84,13 +86,17 @@ type silentDocument struct {
 	Reason string `json:"reason"`
 }
 
-func (f *finder) document(b block, on *comparison, err error) document {
+// document takes the verdict and the error of the comparison, which may be one.
+func (f *finder) document(b block, on *comparison, verdict, err error) document {
 	d := document{File: printable.Text(f.File), Height: b.Height, Source: b.Source, BlockHash: printable.Text(b.Hash),
-		TimestampMs: f.snapshot.TimestampMs, Silent: []silentDocument{}, Bitcoin: on, ExitCode: tool.ExitCode(err)}
+		TimestampMs: f.snapshot.TimestampMs, Silent: []silentDocument{}, Bitcoin: on, ExitCode: tool.ExitCode(verdict)}
 	if d.BlockHash == "" && on != nil {
 		d.BlockHash = on.BlockHash
 	}
 	d.Time, _ = l2verify.UTC(f.snapshot.TimestampMs)
+	if err := cmp.Or(verdict, err); err != nil {
+		d.Error = tool.ErrorDocument(err)
+	}
 	for _, s := range f.silent {
 		d.Silent = append(d.Silent, silentDocument{s.source, printable.Text(s.err.Error())})
 	}

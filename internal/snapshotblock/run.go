@@ -1,6 +1,7 @@
 package snapshotblock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,14 +43,14 @@ func Run(ctx context.Context, o Options, out *tool.IO) (err error) {
 			return ctx.Err()
 		}
 	}
-	err = f.judge(found, on, err)
+	verdict := f.judge(found, on, err)
 	if out.JSON() {
-		out.Document(f.document(found, on, err))
+		out.Document(f.document(found, on, verdict, err))
 	} else {
 		// Also when it is to be quiet: a script would count on with nothing.
 		out.Raw(fmt.Sprintf("%d\n", found.Height))
 	}
-	return err
+	return verdict
 }
 
 // latest reads the snapshot that a node would load.
@@ -184,7 +185,7 @@ func (f *finder) nothingKnown() error {
 	}
 	hint := "ask a Bitcoin node: " + tool.Command(Name, "--bitcoin-rpc", bitcoin.DefaultURL, f.File)
 	if f.node != nil {
-		hint = hintOf(f.silent[len(f.silent)-1].err)
+		hint = cmp.Or(hintOf(f.silent[len(f.silent)-1].err), "look at the snapshot: "+tool.Command(l2verify.Name, "--snapshot", f.File))
 	}
 	return tool.Failf(hint, "%s: no source knows the block of the latest snapshot: %s", f.File, strings.Join(why, "; "))
 }

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -148,4 +149,22 @@ func TestSnapshotBlockOfARealNode(t *testing.T) {
 	require.NotContains(t, stderr, bitcointest.Password)
 	code, stdout, _ = run(snapshotblock.Tool(), "--max-divergence", "3", path)
 	require.Equal(t, []any{tool.Wrong, "30\n"}, []any{code, stdout})
+}
+
+// TestSnapshotBlockOfANodeThatIsBehind: a node that knows of more blocks than it has
+// cannot vouch for a small divergence.
+func TestSnapshotBlockOfANodeThatIsBehind(t *testing.T) {
+	chain := bitcointest.NewChain(100)
+	chain.Methods = map[string]func([]json.RawMessage) (any, error){"getblockchaininfo": func([]json.RawMessage) (any, error) {
+		return map[string]any{"chain": "main", "blocks": 100, "headers": 150, "bestblockhash": chain.Hash(100), "mediantime": firstBlock}, nil
+	}}
+	url := chain.Serve(t)
+	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
+	_, err := appendAnchored(path, 1, "btc_height=90")
+	require.NoError(t, err)
+	for limit, want := range map[string]int{"9": tool.Wrong, "10": tool.Failed, "59": tool.Failed, "60": tool.OK} {
+		code, stdout, stderr := run(snapshotblock.Tool(), "--bitcoin-rpc", url, "--max-divergence", limit, path)
+		require.Equal(t, want, code, stderr)
+		require.Equal(t, "90\n", stdout)
+	}
 }

@@ -21,13 +21,14 @@ import (
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/prune"
 	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/snapshotblock"
 	"ailee-recovery/internal/tool"
 )
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
 	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool()} {
+		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }
 	}
 	testscript.Main(m, commands)
@@ -65,6 +66,9 @@ func TestScripts(t *testing.T) {
 			"running":  running,
 			"mount":    mount,
 			"database": database,
+			"anchored": anchored,
+			"put":      put,
+			"chain":    chain,
 		},
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ailee-recovery/internal/bitcointest"
 	"ailee-recovery/internal/extract"
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/initnode"
@@ -20,13 +21,14 @@ import (
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/prune"
 	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/resync"
 	"ailee-recovery/internal/tool"
 )
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
 	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool()} {
+		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), resync.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }
 	}
 	testscript.Main(m, commands)
@@ -39,6 +41,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOLDEN", golden.Dir())
+			env.Values[chainKey{}] = new(*bitcointest.Chain)
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			return nil
 		},
@@ -59,6 +62,9 @@ func TestScripts(t *testing.T) {
 			"readonly": readonly,
 			"running":  running,
 			"database": database,
+			"chain":    chain,
+			"reorg":    reorganise,
+			"requests": requests,
 		},
 	})
 }

@@ -40,11 +40,21 @@ func main() {
 	repeat := flag.Int("repeat", 9, "how often each command is run")
 	only := flag.String("only", "", "run only the rows whose name contains this")
 	data := flag.Bool("data", false, "make the data and nothing else")
+	part := flag.String("part", "", "run only one part of a row, in a process of its own: chain, node, fetch or bare")
 	flag.Parse()
 	var err error
-	if *data {
+	switch {
+	case *data:
 		err = makeData(*dir)
-	} else {
+	case *part == "chain":
+		err = serveChain()
+	case *part == "node":
+		err = serveNode()
+	case *part == "fetch":
+		err = fetchAll(flag.Arg(0))
+	case *part == "bare":
+		err = fetchBare(flag.Arg(0))
+	default:
 		err = run(*dir, *bin, *repeat, *only)
 	}
 	if err != nil {

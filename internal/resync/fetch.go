@@ -10,10 +10,10 @@ import (
 const (
 	// chunkHeights is how many heights are compared, or written in one batch, at a
 	// time.
-	chunkHeights = 10_000
+	chunkHeights = 50_000
 	// chunksAhead is how many chunks are fetched ahead: a commit waits for the disk,
 	// and the node answers on.
-	chunksAhead = 4
+	chunksAhead = 2
 )
 
 // chunk is the hashes of consecutive heights.

@@ -3,6 +3,7 @@ package resync
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"ailee-recovery/internal/bitcoin"
@@ -75,15 +76,21 @@ func fillAndSettle(ctx context.Context, o Options, out *tool.IO) (err error) {
 		return err
 	}
 	defer update.Close()
-	f := &filling{o: o, client: client, db: db, out: out, update: update, plan: p, top: p.stored.top, warned: p.warned}
+	f := &filling{o: o, client: client, db: db, out: out, update: update, plan: p, top: p.stored.top, highest: p.stored.top, warned: p.warned}
+	above, err := storedAbove(ctx, db, p.tip.Blocks)
+	if err != nil {
+		return err
+	}
+	if above.Count > 0 {
+		f.highest = math.MaxInt64
+	}
 	if err = f.fill(ctx); err == nil {
 		err = f.settle(ctx)
 	}
 	if err != nil {
 		return f.cutShort(ctx, err)
 	}
-	above, err := storedAbove(ctx, db, f.tip.Blocks)
-	if err != nil {
+	if above, err = storedAbove(ctx, db, f.tip.Blocks); err != nil {
 		return err
 	}
 	f.report(above, time.Since(start))

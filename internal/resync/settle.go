@@ -2,7 +2,10 @@ package resync
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/btcsuite/btcd/btcjson"
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/tool"
@@ -43,10 +46,10 @@ func (f *filling) settle(ctx context.Context) error {
 		}
 		lowestTip = min(lowestTip, tip.Blocks)
 		settled, err := f.settleOnce(ctx, tip, lowestTip)
-		if bitcoin.AboveTip(err) {
-			continue
-		}
 		if err != nil {
+			if f.moved(ctx, tip, err) {
+				continue
+			}
 			return err
 		}
 		if settled {
@@ -55,6 +58,17 @@ func (f *filling) settle(ctx context.Context) error {
 		}
 	}
 	return tool.Failf("run the command again", "the chain keeps changing: after %d rounds the stored blocks and the Bitcoin node's do not agree", maxRounds)
+}
+
+// moved tells whether the node refused a call because the chain has changed: what
+// was asked for is above the tip or, for btcd, no longer in the chain.
+func (f *filling) moved(ctx context.Context, tip bitcoin.ChainInfo, err error) bool {
+	var rpc *btcjson.RPCError
+	if !errors.As(err, &rpc) {
+		return false
+	}
+	now, err := f.client.ChainInfo(ctx)
+	return err == nil && now.BestBlockHash != tip.BestBlockHash
 }
 
 // settleOnce tells whether all that is stored was right.

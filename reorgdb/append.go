@@ -10,8 +10,8 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// appendName is the table on its way into the database. What a killed process
-// leaves under this name RocksDB removes when it opens the database.
+// appendName is the table on its way into the database, a name that RocksDB takes
+// for a temporary file. What a killed process leaves the next update removes.
 const appendName = "000000.dbtmp"
 
 // AppendBlocks writes the hashes of consecutive heights from first on, all above
@@ -28,11 +28,7 @@ func (u *Update) AppendBlocks(first uint64, hashes []string) (err error) {
 		return nil
 	}
 	path := filepath.Join(u.db.path, appendName)
-	defer func() {
-		if removeErr := os.Remove(path); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
-			err = errors.Join(err, removeErr)
-		}
-	}()
+	defer func() { err = errors.Join(err, u.db.removeLeftover()) }()
 	if err := u.writeTable(path, first, hashes); err != nil {
 		return explain(u.db.path, err)
 	}
@@ -43,6 +39,13 @@ func (u *Update) AppendBlocks(first uint64, hashes []string) (err error) {
 		return explain(u.db.path, err)
 	}
 	u.anyBlock, u.highest = true, first+uint64(len(hashes))-1
+	return nil
+}
+
+func (db *DB) removeLeftover() error {
+	if err := os.Remove(filepath.Join(db.path, appendName)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return nil
 }
 

@@ -231,7 +231,7 @@ func TestReorgsWhileItRuns(t *testing.T) {
 				c.Misbehave = func(number int64, _ http.ResponseWriter, _ *http.Request, _ []byte) bool {
 					if number == at {
 						change(c)
-					} else if number == at+2 && name == "there and back" {
+					} else if number == at+1 && name == "there and back" {
 						c.SetTip(tip)
 					}
 					return false
@@ -305,7 +305,7 @@ func TestResyncKilled(t *testing.T) {
 	for range max(kills(100), 10) {
 		require.NoError(t, os.RemoveAll(path))
 		require.NoError(t, os.CopyFS(path, os.DirFS(master)))
-		kill(t, rng, 400*time.Millisecond, resync.Name, "--start-height", "100", "--db-path", path, "--bitcoin-rpc", rpc)
+		kill(t, rng, 250*time.Millisecond, resync.Name, "--start-height", "100", "--db-path", path, "--bitcoin-rpc", rpc)
 		db, err := reorgdb.OpenReadOnly(path)
 		require.NoError(t, err)
 		highest, _, err := db.HighestBlock()
@@ -364,6 +364,10 @@ func stores(path string) bool {
 // TestBadAnswersLeaveNoWrongEntry: whatever the server says, and whenever.
 func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 	const tip = 2500
+	step := int64(1)
+	if testing.Short() {
+		step = 3
+	}
 	zero := strings.Repeat("0", 64)
 	replaced := func(old, replacement string) func(*bitcointest.Chain, http.ResponseWriter, []byte) {
 		return func(c *bitcointest.Chain, w http.ResponseWriter, body []byte) {
@@ -410,7 +414,7 @@ func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for at := int64(1); at <= 8; at++ {
+			for at := int64(1); at <= 8; at += step {
 				for _, lasting := range []bool{false, true} {
 					c := bitcointest.NewChain(tip)
 					c.Misbehave = func(number int64, w http.ResponseWriter, _ *http.Request, body []byte) bool {

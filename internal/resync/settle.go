@@ -61,8 +61,12 @@ func (f *filling) settle(ctx context.Context) error {
 }
 
 // moved tells whether the node refused a call because the chain has changed: what
-// was asked for is above the tip or, for btcd, no longer in the chain.
+// was asked for is above the tip, though it was below that of the time, or, for
+// btcd, no longer in the chain.
 func (f *filling) moved(ctx context.Context, tip bitcoin.ChainInfo, err error) bool {
+	if bitcoin.AboveTip(err) {
+		return true
+	}
 	var rpc *btcjson.RPCError
 	if !errors.As(err, &rpc) {
 		return false

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -8,7 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"ailee-recovery/internal/bitcoin"
@@ -18,11 +22,67 @@ import (
 const (
 	// chainHeights is how many hashes are fetched from the server in memory.
 	chainHeights = 900_000
-	// nodeHeights is how many of them from btcd.
+	// nodeHeights is how many from btcd.
 	nodeHeights = 500
+	// maxResyncMemory is what resyncing may take at its peak, in bytes.
+	maxResyncMemory = 128 * mib
 	// perRequest is how many calls one request carries.
 	perRequest = 1000
 )
+
+// bitcoinRows starts the servers and returns the rows that need them.
+func bitcoinRows(dir, bin, self string) (rows []work, stop func(), err error) {
+	chain, stopChain, err := startPart(self, "chain")
+	if err != nil {
+		return nil, nil, err
+	}
+	node, stopNode, err := startPart(self, "node")
+	if err != nil {
+		stopChain()
+		return nil, nil, err
+	}
+	stop = func() {
+		stopChain()
+		stopNode()
+	}
+	btcctl := filepath.Join(dir, "btcctl")
+	if out, err := exec.Command("go", "build", "-o", btcctl, "github.com/btcsuite/btcd/cmd/btcctl").CombinedOutput(); err != nil {
+		stop()
+		return nil, nil, fmt.Errorf("building btcctl: %w: %s", err, out)
+	}
+	_ = os.Setenv("BITCOIN_RPC_USER", bitcointest.User)
+	_ = os.Setenv("BITCOIN_RPC_PASSWORD", bitcointest.Password)
+	resync := bin + "/ailee_init_reorg_db -q --path $OUT && " + bin + "/ailee_resync_blocks -q --start-height 0 --db-path $OUT --bitcoin-rpc "
+	loop := fmt.Sprintf("seq 0 %d | xargs -n 1 %s -C /dev/null --notls --regtest --rpcserver=%s --rpcuser=%s --rpcpass=%s getblockhash",
+		nodeHeights, btcctl, strings.TrimPrefix(node, "http://"), bitcointest.User, bitcointest.Password)
+	return []work{
+		{"resync 900,000 heights from memory, against fetching and dropping them", resync + chain, self + " -part fetch " + chain, 1.3, true, maxResyncMemory},
+		{"resync 900,000 heights from memory, against a bare `net/http` loop", resync + chain, self + " -part bare " + chain, 1.6, true, maxResyncMemory},
+		{"resync 501 heights from btcd, against one `btcctl getblockhash` for each", resync + node, loop, 0.02, true, maxResyncMemory},
+	}, stop, nil
+}
+
+// startPart starts a server in a process of its own.
+func startPart(self, part string) (url string, stop func(), err error) {
+	cmd := exec.Command(self, "-part", part)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	url, err = bufio.NewReader(out).ReadString('\n')
+	return strings.TrimSpace(url), func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	}, err
+}
 
 // serveChain serves a chain from memory and prints the URL. It ends with standard
 // input.

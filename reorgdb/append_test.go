@@ -24,15 +24,16 @@ func TestAppendedBlocksAreLikeWrittenOnes(t *testing.T) {
 	db, err := reorgdb.Open(path)
 	require.NoError(t, err)
 	want := all(t, db)
-	var hashes []string
+	var hashes []byte
 	for height := 840_001; height <= 1_000_005; height++ {
-		hashes = append(hashes, hash(height))
+		hashes = append(hashes, hash(height)...)
 	}
 	update(t, db, func(u *reorgdb.Update) {
 		require.ErrorContains(t, u.AppendBlocks(840_000, hashes), "block 840000 is not above block 840000")
-		require.NoError(t, u.AppendBlocks(840_001, hashes[:100_000]))
-		require.NoError(t, u.AppendBlocks(940_001, hashes[100_000:]))
+		require.NoError(t, u.AppendBlocks(840_001, hashes[:100_000*reorgdb.HashSize]))
+		require.NoError(t, u.AppendBlocks(940_001, hashes[100_000*reorgdb.HashSize:]))
 		require.NoError(t, u.AppendBlocks(1_000_006, nil))
+		require.ErrorContains(t, u.AppendBlocks(1_000_006, hashes[1:]), "bytes of block hashes")
 		see(t, u, 1_000_005, hash(1_000_005), reorgdb.Equal)
 		require.ErrorContains(t, u.AppendBlocks(1_000_005, hashes), "is not above")
 		// The blocks have no older entry, so this must count as the newer one.
@@ -48,13 +49,13 @@ func TestAppendedBlocksAreLikeWrittenOnes(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	got := all(t, db)
-	for i, h := range hashes {
-		if height := 840_001 + i; height != 999_999 {
-			require.Equal(t, h, got[blockKey(height)])
+	for height := 840_001; height <= 1_000_005; height++ {
+		if height != 999_999 {
+			require.Equal(t, hash(height), got[blockKey(height)])
 		}
 	}
 	require.Equal(t, hash(7), got[blockKey(999_999)])
-	require.Len(t, got, len(want)+len(hashes)+2)
+	require.Len(t, got, len(want)+len(hashes)/reorgdb.HashSize+2)
 }
 
 func blockKey(height int) string { return string(reorgdb.BlockKey(uint64(height))) }

@@ -50,7 +50,7 @@ func (f *filling) fill(ctx context.Context) error {
 		if err := f.write(ctx, c); err != nil {
 			return err
 		}
-		bar.Add(int64(len(c.hashes)))
+		bar.Add(int64(c.len()))
 	}
 	return nil
 }
@@ -58,15 +58,15 @@ func (f *filling) fill(ctx context.Context) error {
 // write takes the blocks of a chunk: many that nothing is stored above are appended,
 // which comes to the same and is faster.
 func (f *filling) write(ctx context.Context, c chunk) error {
-	if len(c.hashes) < minAppended || c.first <= f.highest {
+	if c.len() < minAppended || c.first <= f.highest {
 		_, err := f.apply(ctx, c)
 		return err
 	}
-	if err := f.update.AppendBlocks(uint64(c.first), c.hashes); err != nil {
+	if err := f.update.AppendBlocks(uint64(c.first), c.text); err != nil {
 		return err
 	}
-	f.written += int64(len(c.hashes))
-	f.top = c.first + int64(len(c.hashes)) - 1
+	f.written += int64(c.len())
+	f.top = c.first + int64(c.len()) - 1
 	return nil
 }
 
@@ -76,9 +76,9 @@ func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) 
 	now := uint64(time.Now().Unix())
 	var written int64
 	var events []reorgdb.ReorgEvent
-	for i, hash := range c.hashes {
+	for i := range c.len() {
 		height := c.first + int64(i)
-		seen, event, err := f.update.Block(ctx, reorgdb.Block{Height: uint64(height), Hash: hash}, now)
+		seen, event, err := f.update.Block(ctx, reorgdb.Block{Height: uint64(height), Hash: string(c.hash(i))}, now)
 		if err != nil {
 			return false, err
 		}
@@ -104,7 +104,7 @@ func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) 
 	f.written += written
 	f.replaced += int64(len(events))
 	f.events = append(f.events, events[:min(len(events), maxKept-len(f.events))]...)
-	if n := len(c.hashes); n > 0 {
+	if n := c.len(); n > 0 {
 		f.top = max(f.top, c.first+int64(n)-1)
 	}
 	return written+int64(len(events)) > 0, nil

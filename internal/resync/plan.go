@@ -192,7 +192,7 @@ func (p *plan) compare(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clie
 		if err != nil {
 			return err
 		}
-		for i, hash := range c.hashes {
+		for i := range c.len() {
 			height := c.first + int64(i)
 			if len(blocks) == 0 || blocks[0].Height != uint64(height) {
 				if p.start <= height && height <= p.end {
@@ -200,19 +200,19 @@ func (p *plan) compare(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clie
 				}
 				continue
 			}
-			p.take(difference{height, blocks[0].Hash, hash})
+			p.take(height, blocks[0].Hash, c.hash(i))
 			blocks = blocks[1:]
 		}
-		bar.Add(int64(len(c.hashes)))
+		bar.Add(int64(c.len()))
 	}
 	return nil
 }
 
 // storedIn returns the stored blocks at the heights of a chunk.
 func storedIn(ctx context.Context, db *reorgdb.DB, c chunk) ([]reorgdb.Block, error) {
-	blocks := make([]reorgdb.Block, 0, len(c.hashes))
+	blocks := make([]reorgdb.Block, 0, c.len())
 	err := db.Blocks(ctx, uint64(c.first), func(b reorgdb.Block) error {
-		if b.Height >= uint64(c.first)+uint64(len(c.hashes)) {
+		if b.Height >= uint64(c.first)+uint64(c.len()) {
 			return errStop
 		}
 		blocks = append(blocks, b)
@@ -232,9 +232,9 @@ func (c *comparison) miss(h heights) {
 }
 
 // take takes a height with its hashes, in ascending order.
-func (p *plan) take(d difference) {
-	inside := p.start <= d.Height && d.Height <= p.end
-	if d.Stored == d.Chain {
+func (p *plan) take(height int64, stored string, chain []byte) {
+	inside := p.start <= height && height <= p.end
+	if stored == string(chain) {
 		p.anyEqual = true
 		if inside {
 			p.equal++
@@ -242,20 +242,20 @@ func (p *plan) take(d difference) {
 		return
 	}
 	if p.lowestDifferent < 0 {
-		p.lowestDifferent = d.Height
+		p.lowestDifferent = height
 	}
 	if !inside {
 		if p.outsideCount == 0 {
-			p.outside.From = d.Height
+			p.outside.From = height
 		}
-		p.outside.To = d.Height
+		p.outside.To = height
 		p.outsideCount++
 		return
 	}
-	p.first = min(p.first, d.Height)
+	p.first = min(p.first, height)
 	p.differing++
 	if len(p.differences) < maxKept {
-		p.differences = append(p.differences, d)
+		p.differences = append(p.differences, difference{height, stored, string(chain)})
 	}
 }
 

@@ -133,7 +133,7 @@ func follow(headers []bitcoin.Header) bool {
 func (f *filling) take(ctx context.Context, headers []bitcoin.Header) (equal bool, err error) {
 	c := chunk{first: headers[0].Height}
 	for _, h := range headers {
-		c.hashes = append(c.hashes, h.Hash)
+		c.text = append(c.text, h.Hash...)
 	}
 	changed, err := f.apply(ctx, c)
 	return !changed, err

@@ -52,13 +52,14 @@ func bitcoinRows(dir, bin, self string) (rows []work, stop func(), err error) {
 	}
 	_ = os.Setenv("BITCOIN_RPC_USER", bitcointest.User)
 	_ = os.Setenv("BITCOIN_RPC_PASSWORD", bitcointest.Password)
-	resync := bin + "/ailee_init_reorg_db -q --path $OUT && " + bin + "/ailee_resync_blocks -q --start-height 0 --db-path $OUT --bitcoin-rpc "
+	empty := bin + "/ailee_init_reorg_db -q --path $OUT"
+	resync := bin + "/ailee_resync_blocks -q --start-height 0 --db-path $OUT --bitcoin-rpc "
 	loop := fmt.Sprintf("seq 0 %d | xargs -n 1 %s -C /dev/null --notls --regtest --rpcserver=%s --rpcuser=%s --rpcpass=%s getblockhash",
 		nodeHeights, btcctl, strings.TrimPrefix(node, "http://"), bitcointest.User, bitcointest.Password)
 	return []work{
-		{"resync 900,000 heights from memory, against fetching and dropping them", resync + chain, self + " -part fetch " + chain, 1.3, true, maxResyncMemory},
-		{"resync 900,000 heights from memory, against a bare `net/http` loop", resync + chain, self + " -part bare " + chain, 1.6, true, maxResyncMemory},
-		{"resync 501 heights from btcd, against one `btcctl getblockhash` for each", resync + node, loop, 0.02, true, maxResyncMemory},
+		{"resync 900,000 heights from memory, against fetching and dropping them", resync + chain, self + " -part fetch " + chain, 1.3, true, maxResyncMemory, empty},
+		{"resync 900,000 heights from memory, against a bare `net/http` loop", resync + chain, self + " -part bare " + chain, 1.6, true, maxResyncMemory, empty},
+		{"resync 501 heights from btcd, against one `btcctl getblockhash` for each", resync + node, loop, 0.02, true, maxResyncMemory, empty},
 	}, stop, nil
 }
 

@@ -33,6 +33,7 @@ type work struct {
 	ratio     float64 // at most this many times the reference
 	writes    bool    // let the disk settle before each run
 	memory    int64   // at most, in bytes
+	before    string  // run before ours, and not measured; "" for nothing
 }
 
 func main() {
@@ -102,17 +103,17 @@ func run(dir, bin string, repeat int, only string) error {
 	}
 	rows := []work{
 		{"verify the latest of 1,000 snapshots (1 GiB), against the same of 10 (10 MiB)",
-			verify + " --snapshot " + many, verify + " --snapshot " + few, 1.2, false, maxMemory},
+			verify + " --snapshot " + many, verify + " --snapshot " + few, 1.2, false, maxMemory, ""},
 		{"verify one 500 MiB snapshot, against `openssl dgst -sha256`",
-			verify + " --snapshot " + one, "openssl dgst -sha256 " + one, 1.1, false, maxMemory},
+			verify + " --snapshot " + one, "openssl dgst -sha256 " + one, 1.1, false, maxMemory, ""},
 		{"`--all` on 1 GiB, against `openssl dgst -sha256`",
-			verify + " --all --snapshot " + many, "openssl dgst -sha256 " + many, 0.9, false, maxMemory},
+			verify + " --all --snapshot " + many, "openssl dgst -sha256 " + many, 0.9, false, maxMemory, ""},
 		{"extract all 1,000 snapshots, against `cp` and `sync`",
-			extract + " " + many + " $OUT", "cp " + many + " $OUT && sync $OUT", 1.15, true, maxMemory},
+			extract + " " + many + " $OUT", "cp " + many + " $OUT && sync $OUT", 1.15, true, maxMemory, ""},
 		{"prune to the last 500, against `cp` of these bytes and `sync`",
-			prune + " --file " + many + " --keep 500 --output $OUT", "cp " + kept + " $OUT && sync $OUT", 1.15, true, maxMemory},
+			prune + " --file " + many + " --keep 500 --output $OUT", "cp " + kept + " $OUT && sync $OUT", 1.15, true, maxMemory, ""},
 		{"prune 1 GiB to the last 5, against the same on 10 MiB",
-			prune + " --file " + many + " --keep 5 --output $OUT", prune + " --file " + few + " --keep 5 --output $OUT", 1.2, true, maxMemory},
+			prune + " --file " + many + " --keep 5 --output $OUT", prune + " --file " + few + " --keep 5 --output $OUT", 1.2, true, maxMemory, ""},
 	}
 	bitcoinRows, stop, err := bitcoinRows(dir, bin, self)
 	if err != nil {
@@ -198,12 +199,12 @@ func once(w work, command, out string) (result, error) {
 	if w.writes {
 		syscall.Sync()
 	}
-	command = strings.ReplaceAll(command, "$OUT", out)
-	args := strings.Fields(command)
-	if strings.ContainsAny(command, "&|") {
-		args = []string{"sh", "-c", command}
+	if w.before != "" && command == w.ours {
+		if output, err := commandLine(w.before, out).CombinedOutput(); err != nil {
+			return result{}, fmt.Errorf("%s: %w: %s", w.before, err, output)
+		}
 	}
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := commandLine(command, out)
 	start := time.Now()
 	output, err := cmd.CombinedOutput()
 	took := time.Since(start)
@@ -211,6 +212,15 @@ func once(w work, command, out string) (result, error) {
 		return result{}, fmt.Errorf("%s: %w: %s", command, err, output)
 	}
 	return result{took, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10}, nil
+}
+
+func commandLine(command, out string) *exec.Cmd {
+	command = strings.ReplaceAll(command, "$OUT", out)
+	args := strings.Fields(command)
+	if strings.ContainsAny(command, "&|") {
+		args = []string{"sh", "-c", command}
+	}
+	return exec.Command(args[0], args[1:]...)
 }
 
 // machine describes where the figures come from.

@@ -199,8 +199,12 @@ func TestReorgWhileBtcdIsRead(t *testing.T) {
 		code, stdout, stderr := run(resync.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", proxy.URL)
 		proxy.Close()
 		require.Zero(t, code, "%s%s", stdout, stderr)
-		if count.Load() <= at {
-			break // it was done before, or with just this answer
+		if count.Load() < at {
+			break // it was done before
+		}
+		if count.Load() == at && records(t, path)["default/block:"+fmt.Sprintf("%020d", fork)] == before[fmt.Sprintf("block:%020d", fork)] {
+			requireModel(t, before, path, start) // it was done but for this answer
+			continue
 		}
 		// What it had seen of the old chain it took as a node takes it.
 		after := nodeModel{}
@@ -240,24 +244,51 @@ func TestReorgsWhileItRuns(t *testing.T) {
 				nodeModel{}.write(t, path)
 				code, stdout, stderr := run(resync.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 				require.Zero(t, code, "%s%s", stdout, stderr)
-				if c.Requests() <= at {
-					break // it was done before, or with just this answer
+				if c.Requests() < at {
+					break // it was done before
 				}
 				stored := records(t, path)
-				c.Misbehave = nil
+				want := c
+				if old := bitcointest.NewChain(tip); c.Requests() == at && stored[fmt.Sprintf("default/block:%020d", tip)] == old.Hash(tip) {
+					want = old // it was done but for this answer
+				}
 				end := int64(tip)
 				for ; stored[fmt.Sprintf("default/block:%020d", end+1)] != ""; end++ {
 				}
 				for height := range end + 1 {
 					hash := stored[fmt.Sprintf("default/block:%020d", height)]
-					if height > tip-10 && name == "shorter" {
+					if height > tip-10 && name == "shorter" && want == c {
 						continue // above the tip: left, or never seen
 					}
-					require.Equal(t, c.Hash(height), hash, "request %d, height %d", at, height)
+					require.Equal(t, want.Hash(height), hash, "request %d, height %d", at, height)
 				}
 			}
 		})
 	}
+}
+
+// TestStaleHashAmongTheLast: a node that was asked just while its chain changed. The
+// blocks do not follow from one another, and nothing is taken from them.
+func TestStaleHashAmongTheLast(t *testing.T) {
+	const tip = 500
+	c := bitcointest.NewChain(tip)
+	stale := c.Hash(tip - 3)
+	c.Reorganise(tip-3, tip)
+	c.Misbehave = func(number int64, w http.ResponseWriter, _ *http.Request, body []byte) bool {
+		if number != 4 {
+			return false
+		}
+		require.Contains(t, string(body), "getblockhash")
+		_, answer := c.Answer(body)
+		_, _ = w.Write(bytes.ReplaceAll(answer, []byte(c.Hash(tip-3)), []byte(stale)))
+		return true
+	}
+	path := filepath.Join(t.TempDir(), "reorg_db")
+	nodeModel{}.write(t, path)
+	runTool(t, tool.OK, resync.Tool(), "--quiet", "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
+	want := nodeModel{}
+	want.seesAll(0, tip, c)
+	requireModel(t, want, path, time.Now())
 }
 
 // TestReorgTooDeepWhileItRuns is refused like one between two runs.

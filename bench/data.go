@@ -76,8 +76,6 @@ func writeSnapshot(w io.Writer, rng *rand.Rand, timestampMs uint64, size int) er
 	slices.SortFunc(st.Orchestration.Tasks, func(a, b snapshot.Task) int { return strings.Compare(a.TaskID, b.TaskID) })
 	root := snapshot.Root(st)
 	metadata := fmt.Sprintf("btc_height=%d", 880_000+timestampMs%1000)
-	payload := snapshot.Payload(root, timestampMs, metadata)
-	st.Anchor = &snapshot.Anchor{L2StateRoot: root, TimestampMs: timestampMs, RecoveryMetadata: metadata,
-		Payload: payload, Hash: snapshot.AnchorHash(payload)}
+	st.Anchor = snapshot.NewAnchor(root, timestampMs, metadata)
 	return snapshot.Encode(w, st)
 }

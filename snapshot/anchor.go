@@ -19,6 +19,14 @@ func AnchorHash(payload string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// NewAnchor returns the anchor that commits to the root, time in Unix milliseconds
+// and metadata.
+func NewAnchor(root string, timestampMs uint64, metadata string) *Anchor {
+	payload := Payload(root, timestampMs, metadata)
+	return &Anchor{L2StateRoot: root, TimestampMs: timestampMs, RecoveryMetadata: metadata,
+		Payload: payload, Hash: AnchorHash(payload)}
+}
+
 // Bound tells whether the payload commits to the anchor's own root, time and
 // metadata. The nodes' verifier does not look at that.
 func (a *Anchor) Bound() bool {

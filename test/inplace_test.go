@@ -27,10 +27,7 @@ func numbered(number int) string {
 	for i := range 40 {
 		st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer-%04d-%d", i, number), Balance: uint64(i)})
 	}
-	root := snapshot.Root(&st)
-	payload := snapshot.Payload(root, st.TimestampMs, "m")
-	st.Anchor = &snapshot.Anchor{L2StateRoot: root, TimestampMs: st.TimestampMs, RecoveryMetadata: "m",
-		Payload: payload, Hash: snapshot.AnchorHash(payload)}
+	st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
 	var b bytes.Buffer
 	if err := snapshot.Encode(&b, &st); err != nil {
 		panic(err)

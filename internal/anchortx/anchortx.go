@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -53,6 +54,27 @@ type Found struct {
 // IsTxID tells whether text is a transaction id: 64 lower-case hex digits.
 func IsTxID(text string) bool {
 	return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == ""
+}
+
+// ForRecord is what an anchor record knows of its transaction: the height, 0 where
+// that is not known, and when it was broadcast, in Unix milliseconds.
+func ForRecord(txid string, height, broadcastMs uint64) Wanted {
+	return Wanted{TxID: txid, Height: clamp(height), Since: clamp(broadcastMs / 1000)}
+}
+
+func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
+
+// String says where a transaction was found, or why that is not known.
+func (f Found) String() string {
+	switch f.State {
+	case Mined:
+		return fmt.Sprintf("in the block at height %d, %d confirmation(s)", f.Height, f.Confirmations)
+	case InMempool:
+		return "in the mempool, not in a block"
+	case Absent:
+		return "neither in the active chain nor in the mempool"
+	}
+	return "could not be told: " + f.Why
 }
 
 // DefaultScan is how many blocks are looked through if nothing else is said:

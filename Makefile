@@ -52,6 +52,13 @@ lint:
 fuzz:
 	go test -run '^$$' -fuzz '^FuzzReader$$' -fuzztime $(FUZZTIME) ./snapshot
 	go test -run '^$$' -fuzz '^FuzzWriteAfterRead$$' -fuzztime $(FUZZTIME) ./snapshot
+	go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./snapshot/statejson
+	go test -run '^$$' -fuzz '^FuzzRecords$$' -fuzztime $(FUZZTIME) ./reorgdb
+	go test -run '^$$' -fuzz '^FuzzLog$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
+	go test -run '^$$' -fuzz '^FuzzBatch$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
+	go test -run '^$$' -fuzz '^FuzzManifest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
+	go test -run '^$$' -fuzz '^FuzzTable$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
+	go test -run '^$$' -fuzz '^FuzzScanHashes$$' -fuzztime $(FUZZTIME) ./internal/bitcoin
 
 ## bench: the table of the README, measured here
 bench: deps build

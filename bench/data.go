@@ -17,6 +17,41 @@ import (
 // a node writes them, each with an anchor that holds. The same arguments give the
 // same bytes. An existing file is taken as it is.
 func writeData(path string, count, size int) error {
+	return writeFile(path, func(w io.Writer) error {
+		rng := rand.New(rand.NewSource(1))
+		for i := range count {
+			if err := writeSnapshot(w, rng, uint64(1739577600000+i*600_000), size); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// writeState writes a state in JSON that has so many balances and nothing else.
+func writeState(path string, balances int) error {
+	return writeFile(path, func(w io.Writer) error {
+		rng := rand.New(rand.NewSource(1))
+		peers := make([]string, balances)
+		for i := range peers {
+			peers[i] = "12D3KooW" + random(rng, 22)
+		}
+		slices.Sort(peers)
+		fmt.Fprint(w, `{"snapshotTimestampMs": 1739577600000, "ledger": {"balances": [`)
+		for i, peer := range peers {
+			if i > 0 {
+				fmt.Fprint(w, ",")
+			}
+			fmt.Fprintf(w, "\n      {\"peerId\": %q, \"balance\": %d}", peer, rng.Int63n(1e15))
+		}
+		_, err := fmt.Fprint(w, `
+    ], "escrows": []}, "bridge": {"pegins": [], "pegouts": []}, "orchestration": {"tasks": []}, "anchor": null}
+`)
+		return err
+	})
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
@@ -26,11 +61,8 @@ func writeData(path string, count, size int) error {
 	}
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
-	rng := rand.New(rand.NewSource(1))
-	for i := range count {
-		if err := writeSnapshot(w, rng, uint64(1739577600000+i*600_000), size); err != nil {
-			return err
-		}
+	if err := write(w); err != nil {
+		return err
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -41,14 +73,17 @@ func writeData(path string, count, size int) error {
 	return os.Rename(path+".tmp", path)
 }
 
+// random returns n random bytes in hex.
+func random(rng *rand.Rand, n int) string {
+	b := make([]byte, n)
+	rng.Read(b)
+	return hex.EncodeToString(b)
+}
+
 // writeSnapshot makes seven tenths of the bytes balances, and the rest escrows,
 // peg-ins and tasks in equal parts.
 func writeSnapshot(w io.Writer, rng *rand.Rand, timestampMs uint64, size int) error {
-	random := func(n int) string {
-		b := make([]byte, n)
-		rng.Read(b)
-		return hex.EncodeToString(b)
-	}
+	random := func(n int) string { return random(rng, n) }
 	st := &snapshot.State{TimestampMs: timestampMs}
 	for range size * 7 / 10 / 79 {
 		st.Ledger.Balances = append(st.Ledger.Balances,

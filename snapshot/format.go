@@ -1,5 +1,8 @@
 package snapshot
 
+// FileName is the name of the snapshot file in a node's data directory.
+const FileName = "l2_snapshots.dat"
+
 // The marker lines, without their newline. A line is a marker only when it is
 // equal to one of them, byte for byte.
 const (

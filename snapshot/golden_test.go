@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/snapshot"
+	"ailee-recovery/snapshot/statejson"
 )
 
 const golden = "../testdata/golden"
@@ -104,22 +109,114 @@ func TestEncodeRefusesNewlines(t *testing.T) {
 	}
 }
 
+// built is the state in a Builder.
+func built(t testing.TB, st *snapshot.State) *snapshot.Builder {
+	t.Helper()
+	text, err := json.Marshal(st)
+	require.NoError(t, err)
+	b, _, err := statejson.Decode(context.Background(), bytes.NewReader(text))
+	require.NoError(t, err)
+	return b
+}
+
+// TestBuilderWritesWhatANodeWrites: in memory, to a file and to anything else.
+func TestBuilderWritesWhatANodeWrites(t *testing.T) {
+	var want, got bytes.Buffer
+	f, err := os.Create(filepath.Join(t.TempDir(), "l2_snapshots.dat"))
+	require.NoError(t, err)
+	defer f.Close()
+	for _, st := range goldenStates(t) {
+		// Past the size of the largest piece.
+		for i := range 40_000 {
+			st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer\\%037d", i), Balance: math.MaxUint64})
+		}
+		require.NoError(t, snapshot.Encode(&want, &st))
+		text, err := built(t, &st).Text(st.Anchor)
+		require.NoError(t, err)
+		n, err := text.WriteTo(&got)
+		require.NoError(t, err)
+		require.Equal(t, text.Located().Size, n)
+		n, err = text.WriteTo(f)
+		require.NoError(t, err)
+		require.Equal(t, text.Located().Size, n)
+		report, err := snapshot.NewChecker(snapshot.NewMemory(1<<30)).Check(context.Background(), text, text.Located())
+		require.NoError(t, err)
+		require.Equal(t, snapshot.Root(&st), report.Root)
+	}
+	require.True(t, bytes.Equal(want.Bytes(), got.Bytes()))
+	require.True(t, bytes.Equal(want.Bytes(), read(t, f.Name())))
+}
+
+// TestAnchoredWritesWhatANodeReads: only the anchor of a sound snapshot is
+// replaced, and of a damaged one only what a node reads is kept.
+func TestAnchoredWritesWhatANodeReads(t *testing.T) {
+	checker := snapshot.NewChecker(nil)
+	for _, name := range goldenFiles(t) {
+		data := read(t, name)
+		r := bytes.NewReader(data)
+		for i, report := range reports(t, data) {
+			anchor := snapshot.NewAnchor(report.Root, 7, `m"`)
+			st, err := checker.Read(context.Background(), r, report)
+			require.NoError(t, err)
+			st.Anchor = anchor
+			var want, got bytes.Buffer
+			if err := snapshot.Encode(&want, st); err != nil {
+				t.Fatal(err)
+			}
+			n, err := checker.Anchored(context.Background(), r, report, anchor).WriteTo(&got)
+			require.NoError(t, err)
+			require.EqualValues(t, got.Len(), n)
+			require.Equal(t, want.String(), got.String(), "%s %d", name, i)
+			again := reports(t, got.Bytes())[0]
+			require.True(t, again.Holding())
+			require.Equal(t, report.Root, again.Root)
+		}
+	}
+}
+
+func openForAppend(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
 func TestAppendEndsTornLines(t *testing.T) {
 	st := goldenStates(t)[0]
+	text, err := built(t, &st).Text(st.Anchor)
+	require.NoError(t, err)
 	var one bytes.Buffer
 	require.NoError(t, snapshot.Encode(&one, &st))
 	for _, before := range []string{"", one.String(), "SNAPSHOT v1\nbalance \"ca", strings.TrimSuffix(one.String(), "\n")} {
 		path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
-		if before != "" {
-			require.NoError(t, os.WriteFile(path, []byte(before), 0o600))
-		}
-		at, err := snapshot.Append(path, &st, 0o600)
-		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, []byte(before), 0o600))
 		want := before
 		if want != "" && !strings.HasSuffix(want, "\n") {
 			want += "\n"
 		}
-		require.EqualValues(t, len(want), at)
-		require.Equal(t, want+one.String(), string(read(t, path)))
+		want += one.String()
+		f := openForAppend(t, path)
+		at, err := snapshot.Append(f, text, func(l snapshot.Located) error {
+			latest, err := snapshot.Latest(f, int64(len(want)))
+			require.Equal(t, latest, l)
+			return err
+		})
+		require.NoError(t, err)
+		require.EqualValues(t, len(want), at.End())
+		require.Equal(t, want, string(read(t, path)))
+
+		// What fails its check is taken back.
+		_, err = snapshot.Append(f, text, func(snapshot.Located) error { return io.ErrNoProgress })
+		require.ErrorIs(t, err, io.ErrNoProgress)
+		require.Equal(t, want, string(read(t, path)))
 	}
+}
+
+func TestAppendToAFullDisk(t *testing.T) {
+	st := goldenStates(t)[0]
+	text, err := built(t, &st).Text(nil)
+	require.NoError(t, err)
+	_, err = snapshot.Append(openForAppend(t, "/dev/full"), text, nil)
+	require.ErrorIs(t, err, syscall.ENOSPC)
 }

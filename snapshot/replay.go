@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"io"
 	"slices"
 )
@@ -48,9 +49,12 @@ func (c *Checker) replay(ctx context.Context, r io.ReaderAt, sv *survey) (digest
 type sortEntry struct {
 	off          int64
 	size, keyLen uint32
+	// word is the eight bytes of the key behind what all keys start with, in an
+	// order that can be compared: it spares nearly every look at the key itself.
+	word uint64
 }
 
-const sortEntrySize = 16 // bytes
+const sortEntrySize = 24 // bytes
 
 // replaySorted writes a section's text in the order of its keys, records with
 // one key in file order.
@@ -72,7 +76,19 @@ func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, sc
 		return text, err
 	}
 	key := func(e sortEntry) []byte { return canonicalKey(lines[e.off:], s, int(e.keyLen)) }
+	common := key(entries[0])
+	for _, e := range entries {
+		common = common[:commonLen(common, key(e))]
+	}
+	for i := range entries {
+		var word [8]byte
+		copy(word[:], key(entries[i])[len(common):])
+		entries[i].word = binary.BigEndian.Uint64(word[:])
+	}
 	slices.SortFunc(entries, func(a, b sortEntry) int {
+		if order := cmp.Compare(a.word, b.word); order != 0 {
+			return order
+		}
 		if order := bytes.Compare(key(a), key(b)); order != 0 {
 			return order
 		}
@@ -81,7 +97,7 @@ func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, sc
 	// The survey saw only neighbours in the file.
 	found.remove(DuplicateKey, s.String())
 	for i, e := range entries {
-		if i > 0 && bytes.Equal(key(entries[i-1]), key(e)) {
+		if i > 0 && entries[i-1].word == e.word && bytes.Equal(key(entries[i-1]), key(e)) {
 			found.add(DuplicateKey, s.String(), scan.first)
 		}
 		text = append(text, lines[e.off:e.off+int64(e.size)]...)
@@ -90,6 +106,17 @@ func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, sc
 		}
 	}
 	return text, nil
+}
+
+// commonLen returns how many bytes a and b start with in common.
+func commonLen(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
 }
 
 // sectionText calls emit with the canonical line of every record of section s

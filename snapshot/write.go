@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,16 +19,11 @@ var ErrNewline = errors.New("holds a newline")
 // last. A string that holds a newline is refused with an error that wraps
 // [ErrNewline]; w may then have taken a part.
 func Encode(w io.Writer, st *State) error {
-	buf := []byte(HeaderLine + "\n" + timestampTag + " ")
-	buf = strconv.AppendUint(buf, st.TimestampMs, 10)
-	buf = append(buf, '\n')
+	buf := appendStart(nil, st.TimestampMs)
 	var rec record
 	for _, s := range Sections {
 		records := st.records(s)
-		buf = append(buf, layouts[s].countTag...)
-		buf = append(buf, ' ')
-		buf = strconv.AppendInt(buf, int64(len(records)), 10)
-		buf = append(buf, '\n')
+		buf = appendCount(buf, s, uint64(len(records)))
 		for i, sr := range records {
 			sr.fill(&rec)
 			if rec.hasNewline() {
@@ -41,56 +38,139 @@ func Encode(w io.Writer, st *State) error {
 			}
 		}
 	}
-	if st.Anchor == nil {
-		buf = append(buf, anchorTag+" none\n"...)
-	} else {
-		a := st.Anchor
-		if strings.Contains(a.L2StateRoot+a.RecoveryMetadata+a.Payload+a.Hash, "\n") {
-			return fmt.Errorf("anchor: a string %w", ErrNewline)
-		}
-		buf = append(buf, anchorTag+" "...)
-		buf = appendQuoted(buf, a.L2StateRoot)
-		buf = append(buf, ' ')
-		buf = strconv.AppendUint(buf, a.TimestampMs, 10)
-		for _, s := range []string{a.RecoveryMetadata, a.Payload, a.Hash} {
-			buf = append(buf, ' ')
-			buf = appendQuoted(buf, s)
-		}
-		buf = append(buf, '\n')
+	buf, err := appendEnd(buf, st.Anchor)
+	if err != nil {
+		return err
 	}
-	_, err := w.Write(append(buf, EndLine+"\n"...))
+	_, err = w.Write(buf)
 	return err
+}
+
+// Anchored returns the snapshot in r that the report is of as a node writes it,
+// with the given anchor in place of its own: the records that a node reads, in
+// file order, and nothing else. It is written in bounded memory, with one write
+// when it has no more than a few megabytes. A string of the anchor that holds a
+// newline is an error that wraps [ErrNewline]. The checker must not be used
+// meanwhile.
+func (c *Checker) Anchored(ctx context.Context, r io.ReaderAt, rep *Report, anchor *Anchor) io.WriterTo {
+	return &anchored{c, ctx, r, rep, anchor}
+}
+
+type anchored struct {
+	checker *Checker
+	ctx     context.Context
+	r       io.ReaderAt
+	report  *Report
+	anchor  *Anchor
+}
+
+// writeBlock is how much of a snapshot is written at a time.
+const writeBlock = 4 << 20
+
+func (a *anchored) WriteTo(w io.Writer) (written int64, err error) {
+	write := func(buf []byte) error {
+		n, err := w.Write(buf)
+		written += int64(n)
+		return err
+	}
+	buf := appendStart(nil, a.report.TimestampMs)
+	for _, s := range Sections {
+		buf = appendCount(buf, s, a.report.Counts[s])
+		err := a.checker.records(a.ctx, a.r, a.report.spans[s], s, func(rec *record) error {
+			buf = rec.appendLine(buf)
+			if len(buf) < writeBlock {
+				return nil
+			}
+			full := buf
+			buf = buf[:0]
+			return write(full)
+		})
+		if err != nil {
+			return written, err
+		}
+	}
+	if buf, err = appendEnd(buf, a.anchor); err != nil {
+		return written, err
+	}
+	return written, write(buf)
+}
+
+// appendStart appends the lines before the first section.
+func appendStart(dst []byte, timestampMs uint64) []byte {
+	dst = append(dst, HeaderLine+"\n"+timestampTag+" "...)
+	dst = strconv.AppendUint(dst, timestampMs, 10)
+	return append(dst, '\n')
+}
+
+// appendCount appends a section's count line.
+func appendCount(dst []byte, s Section, n uint64) []byte {
+	dst = append(dst, layouts[s].countTag...)
+	dst = append(dst, ' ')
+	dst = strconv.AppendUint(dst, n, 10)
+	return append(dst, '\n')
+}
+
+// appendEnd appends the lines behind the last section.
+func appendEnd(dst []byte, a *Anchor) ([]byte, error) {
+	if a == nil {
+		return append(dst, anchorTag+" none\n"+EndLine+"\n"...), nil
+	}
+	if strings.Contains(a.L2StateRoot+a.RecoveryMetadata+a.Payload+a.Hash, "\n") {
+		return nil, fmt.Errorf("anchor: a string %w", ErrNewline)
+	}
+	dst = append(dst, anchorTag+" "...)
+	dst = appendQuoted(dst, []byte(a.L2StateRoot))
+	dst = append(dst, ' ')
+	dst = strconv.AppendUint(dst, a.TimestampMs, 10)
+	for _, s := range []string{a.RecoveryMetadata, a.Payload, a.Hash} {
+		dst = append(dst, ' ')
+		dst = appendQuoted(dst, []byte(s))
+	}
+	return append(dst, "\n"+EndLine+"\n"...), nil
 }
 
 // appendLine appends the record as a node writes it.
 func (r *record) appendLine(dst []byte) []byte {
-	l := &layouts[r.section]
+	var strs [maxStrings][]byte
+	for i := range r.strings {
+		strs[i] = r.str(i)
+	}
+	return appendLine(dst, r.section, strs[:], r.numbers[:])
+}
+
+// appendLine appends a record's line, given its strings and numbers in file order.
+func appendLine(dst []byte, section Section, strs [][]byte, numbers []uint64) []byte {
+	l := &layouts[section]
 	dst = append(dst, l.tag...)
 	s, n := 0, 0
 	for _, kind := range l.fields {
 		dst = append(dst, ' ')
 		if kind == fieldString {
-			dst = appendQuoted(dst, r.str(s))
+			dst = appendQuoted(dst, strs[s])
 			s++
 			continue
 		}
 		if kind == fieldI32 {
-			dst = strconv.AppendInt(dst, int64(r.numbers[n]), 10)
+			dst = strconv.AppendInt(dst, int64(numbers[n]), 10)
 		} else {
-			dst = strconv.AppendUint(dst, r.numbers[n], 10)
+			dst = strconv.AppendUint(dst, numbers[n], 10)
 		}
 		n++
 	}
 	return append(dst, '\n')
 }
 
-func appendQuoted[T string | []byte](dst []byte, s T) []byte {
+func appendQuoted(dst, s []byte) []byte {
 	dst = append(dst, '"')
-	for i := range len(s) {
-		if s[i] == '"' || s[i] == '\\' {
+	if bytes.IndexByte(s, '"') < 0 && bytes.IndexByte(s, '\\') < 0 {
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
+	for _, b := range s {
+		if b == '"' || b == '\\' {
 			dst = append(dst, '\\')
 		}
-		dst = append(dst, s[i])
+		dst = append(dst, b)
 	}
 	return append(dst, '"')
 }

@@ -85,6 +85,13 @@ func requireLast(t *testing.T, path string, count, last int) {
 	require.Len(t, entries, 1, "something is left behind: %v", entries)
 }
 
+func fileSize(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Size()
+}
+
 // TestInPlaceBesideAnAppender prunes over and over while another process appends
 // as fast as it can. As much is kept as is appended in all, so that whatever any
 // of the swaps lost, doubled or reordered is seen at the end.
@@ -100,7 +107,10 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 		// A pause between appends spreads them over the whole of the run.
 		appending := exec.Command("appender", path, fmt.Sprint(next), "20", "3ms")
 		next += 20
+		before := fileSize(t, path)
 		require.NoError(t, appending.Start())
+		// A process takes longer to start than pruning does.
+		require.Eventually(t, func() bool { return fileSize(t, path) > before }, 30*time.Second, time.Millisecond)
 		code, stdout, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		if strings.Contains(stdout, "Carried over") {

@@ -222,11 +222,12 @@ func makePart(ctx context.Context, path, part string) error {
 // makeSnapshots writes the genesis snapshot: an empty file would not load.
 func makeSnapshots(ctx context.Context, path string) error {
 	st := snapshot.State{TimestampMs: uint64(time.Now().UnixMilli())}
-	root := snapshot.Root(&st)
-	payload := snapshot.Payload(root, st.TimestampMs, "genesis")
-	st.Anchor = &snapshot.Anchor{L2StateRoot: root, TimestampMs: st.TimestampMs, RecoveryMetadata: "genesis",
-		Payload: payload, Hash: snapshot.AnchorHash(payload)}
-	if _, err := snapshot.Append(path, &st, 0o640); err != nil {
+	st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "genesis")
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(snapshot.Encode(f, &st), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return checkSnapshots(ctx, path)

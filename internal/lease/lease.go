@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +71,12 @@ func Wanted(f *os.File) (bool, error) {
 	return kind == unix.F_UNLCK, err
 }
 
+// The kernel says with SIGIO that somebody waits for a lease. Nothing here needs it,
+// and on a thread of a C library it would end the process.
+var ignoreSignal = sync.OnceFunc(func() { signal.Ignore(unix.SIGIO) })
+
 func set(f *os.File, kind int) error {
+	ignoreSignal()
 	for {
 		_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, kind)
 		switch {

@@ -1,4 +1,4 @@
-// Package statejson writes the JSON form of a layer-2 state, with the field
+// Package statejson reads and writes the JSON form of a layer-2 state, with the field
 // names of the node's own structures (docs/formats.md).
 package statejson
 

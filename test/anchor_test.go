@@ -1,0 +1,137 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/tool"
+	"ailee-recovery/snapshot"
+)
+
+// stateFile writes a state in JSON that its time tells from all others.
+func stateFile(t *testing.T, number, balances int) string {
+	t.Helper()
+	st := snapshot.State{TimestampMs: uint64(number),
+		Ledger:        snapshot.Ledger{Balances: []snapshot.Balance{}, Escrows: []snapshot.Escrow{}},
+		Bridge:        snapshot.Bridge{PegIns: []snapshot.PegIn{}, PegOuts: []snapshot.PegOut{}},
+		Orchestration: snapshot.Orchestration{Tasks: []snapshot.Task{}}}
+	for i := range balances {
+		st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer-%06d", i), Balance: uint64(i)})
+	}
+	text, err := json.Marshal(st)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "state.json")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	return path
+}
+
+// TestAnchorsBesideAnAppender anchors over and over while another process appends
+// in many small writes, as a node does. No snapshot tears another apart, and none
+// is lost.
+func TestAnchorsBesideAnAppender(t *testing.T) {
+	rounds := 100
+	if testing.Short() {
+		rounds = 10
+	}
+	path := history(t, 1)
+	state := stateFile(t, 1_000_000, 50)
+	for i := range rounds {
+		appending := exec.Command("appender", path, fmt.Sprint(2+i*20), "20")
+		before := fileSize(t, path)
+		require.NoError(t, appending.Start())
+		require.Eventually(t, func() bool { return fileSize(t, path) > before }, 30*time.Second, time.Millisecond)
+		var out, errs bytes.Buffer
+		code := tool.Execute(context.Background(), createanchor.Tool(),
+			[]string{createanchor.Name, "--l2-state-file", state, "--data-dir", filepath.Dir(path)}, tool.Streams{Out: &out, Err: &errs})
+		require.Zero(t, code, errs.String())
+		require.Empty(t, errs.String())
+		require.NoError(t, appending.Wait())
+	}
+	anchored, next := 0, uint64(1)
+	for _, ms := range times(t, path) {
+		if ms == 1_000_000 {
+			anchored++
+			continue
+		}
+		require.Equal(t, next, ms)
+		next++
+	}
+	require.Equal(t, rounds, anchored)
+	require.EqualValues(t, 2+rounds*20, next)
+}
+
+// TestAnchorWaitsForAWriter: a snapshot that is being written when the run starts
+// is not torn apart.
+func TestAnchorWaitsForAWriter(t *testing.T) {
+	path := history(t, 1)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	second := numbered(2)
+	_, err = f.WriteString(second[:100])
+	require.NoError(t, err)
+	anchoring := exec.Command(createanchor.Name, "--l2-state-file", stateFile(t, 3, 1), "--data-dir", filepath.Dir(path))
+	require.NoError(t, anchoring.Start())
+	// That it has the file open shows that it is about to append.
+	require.Eventually(t, func() bool {
+		links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", anchoring.Process.Pid))
+		for _, link := range links {
+			if target, _ := os.Readlink(link); target == path {
+				return true
+			}
+		}
+		return false
+	}, 5*time.Second, time.Millisecond)
+	_, err = f.WriteString(second[100:])
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.NoError(t, anchoring.Wait())
+	require.Equal(t, []uint64{1, 2, 3}, times(t, path))
+}
+
+// TestAnchorKilled kills the run at random moments, and runs it again each time.
+// Whatever it left is ended, and every complete snapshot is sound.
+func TestAnchorKilled(t *testing.T) {
+	kills := 30
+	if testing.Short() {
+		kills = 6
+	}
+	rng := rand.New(rand.NewSource(1))
+	state := stateFile(t, 2, 200_000)
+	for range kills {
+		path := history(t, 1)
+		args := []string{"--quiet", "--l2-state-file", state, "--data-dir", filepath.Dir(path), "--timestamp-ms", "5"}
+		anchoring := exec.Command(createanchor.Name, args...)
+		require.NoError(t, anchoring.Start())
+		// This is the moment of the crash, not a way to wait for something.
+		time.Sleep(time.Duration(rng.Intn(150_000)) * time.Microsecond)
+		require.NoError(t, anchoring.Process.Kill())
+		_ = anchoring.Wait()
+		require.NoError(t, exec.Command(createanchor.Name, args...).Run())
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.True(t, bytes.HasPrefix(data, []byte(numbered(1))))
+		var found []uint64
+		for l, err := range snapshot.Forward(bytes.NewReader(data), int64(len(data))) {
+			require.NoError(t, err)
+			report, err := snapshot.NewChecker(nil).Check(context.Background(), bytes.NewReader(data), l)
+			require.NoError(t, err)
+			require.Equal(t, snapshot.Valid, report.Verdict())
+			found = append(found, report.TimestampMs)
+		}
+		require.Contains(t, [][]uint64{{1, 2}, {1, 2, 2}}, found)
+		entries, err := os.ReadDir(filepath.Dir(path))
+		require.NoError(t, err)
+		require.Len(t, entries, 1)
+	}
+}

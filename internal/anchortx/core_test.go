@@ -1,12 +1,17 @@
 package anchortx_test
 
 import (
+	"bytes"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcjson"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/stretchr/testify/require"
 
@@ -234,6 +239,70 @@ func TestWhitelist(t *testing.T) {
 	found := find(t, client(t, node), anchortx.Wanted{TxID: strings.Repeat("45", 32)}, 1000)
 	require.Equal(t, anchortx.Unknown, found.State)
 	require.Contains(t, found.Why, "mempool")
+}
+
+// A block that a node without getrawtransaction for blocks gives out is compared
+// with its hash.
+func TestAnotherBlock(t *testing.T) {
+	t.Parallel()
+	node := bitcointest.NewChain(250)
+	n := core{wallet: noWallet, index: answer{}, alone: noIndex,
+		inBlock: answer{node.Hash(201): btcjson.NewRPCError(-32602, "too many parameters")}}
+	node.Methods = n.methods(other)
+	node.Methods["getblock"] = func([]json.RawMessage) (any, error) {
+		var b bytes.Buffer
+		require.NoError(t, chaincfg.RegressionNetParams.GenesisBlock.Serialize(&b))
+		return hex.EncodeToString(b.Bytes()), nil
+	}
+	_, err := anchortx.Find(ctx, client(t, node), []anchortx.Wanted{{TxID: other, Height: 201}}, 100)
+	require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
+	require.ErrorContains(t, err, "in place of "+node.Hash(201))
+}
+
+// The chain stood still for a day until a block took the transaction: its median
+// time is still that of the day before. And nothing is looked at behind it.
+func TestMedianTimeLags(t *testing.T) {
+	t.Parallel()
+	tx := wire.NewMsgTx(wire.TxVersion)
+	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{}, []byte{1}, nil))
+	tx.AddTxOut(wire.NewTxOut(0, nil))
+	txid := tx.TxHash().String()
+	for _, tip := range []int64{201, 203, 230, 250} {
+		node := bitcointest.NewChain(tip)
+		const day, start = 86_400, 1_600_000_000
+		times := func(height int64) int64 {
+			if height > 200 {
+				return start + 200*600 + day + height
+			}
+			return start + height*600
+		}
+		block := node.Hash(201)
+		n := core{wallet: noWallet, index: answer{}, alone: noIndex,
+			inBlock: answer{block: answer{"hex": bitcointest.Hex(tx)}}, blocks: answer{block: answer{"hash": block, "tx": []string{txid}}}}
+		node.Methods = n.methods(txid)
+		node.Methods["getblockheader"] = func(params []json.RawMessage) (any, error) {
+			var hash string
+			var height int64
+			require.NoError(t, json.Unmarshal(params[0], &hash))
+			_, err := fmt.Sscanf(hash[16:32], "%x", &height)
+			require.NoError(t, err)
+			h := answer{"hash": hash, "height": height, "time": times(height), "mediantime": times(max(0, height-5)), "confirmations": tip - height + 1}
+			if height > 0 {
+				h["previousblockhash"] = node.Hash(height - 1)
+			}
+			return h, nil
+		}
+		var blocks atomic.Int64
+		getBlock := node.Methods["getblock"]
+		node.Methods["getblock"] = func(params []json.RawMessage) (any, error) {
+			blocks.Add(1)
+			return getBlock(params)
+		}
+		found := find(t, client(t, node), anchortx.Wanted{TxID: txid, Since: times(201)}, 100)
+		require.Equal(t, anchortx.Mined, found.State, "%d: %s", tip, found.Why)
+		require.EqualValues(t, 201, found.Height)
+		require.Less(t, blocks.Load(), int64(12), "of %d", tip)
+	}
 }
 
 func client(t *testing.T, node *bitcointest.Chain) *bitcoin.Client {

@@ -157,13 +157,14 @@ func (s *search) firstSince(ctx context.Context, since int64) (int64, error) {
 	return max(0, int64(reached)-medianLag), failed
 }
 
-// merged returns the spans in order, those that touch as one.
+// merged returns the spans in order, those that touch as one. Their ends are in the
+// order of their beginnings: all have the same limit.
 func merged(spans []span) []span {
 	slices.SortFunc(spans, func(a, b span) int { return int(a.first - b.first) })
 	var out []span
 	for _, sp := range spans {
 		if n := len(out) - 1; n >= 0 && sp.first <= out[n].last+1 {
-			out[n].last = max(out[n].last, sp.last)
+			out[n].last = sp.last
 		} else {
 			out = append(out, sp)
 		}

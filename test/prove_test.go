@@ -245,7 +245,7 @@ func TestProveDatabase(t *testing.T) {
 	require.Contains(t, stderr, `error: anchor old is confirmed, but its record names no transaction: ""`)
 	require.Contains(t, stderr, "error: transaction "+longTx+" does not carry the commitment of anchor "+made.Hash+"\n")
 	require.Contains(t, stderr, "error: anchor "+long.Hash+" is recorded at height 103, its transaction "+longTx+" is in the block at height 104, 7 confirmation(s)\n")
-	require.Contains(t, stderr, "hint: bring the block hashes in line with the chain: ailee_resync_blocks --db-path "+path)
+	require.Contains(t, stderr, "hint: stop the node and replace what differs: ailee_resync_blocks --start-height 50 --db-path "+path)
 	stdout, _ = verify(2, "--json")
 	for _, kind := range []string{"wrong-block-hash", "anchor-not-in-chain", "commitment-missing", "wrong-anchor-height"} {
 		require.Contains(t, stdout, fmt.Sprintf("%q: 1", kind))

@@ -1,22 +1,36 @@
 package followanchors_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/anchortx"
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/bitcointest"
 	"ailee-recovery/internal/followanchors"
+	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
 
 var ctx = context.Background()
+
+// printed is what a command says of a summary.
+func printed(s followanchors.Summary) (stdout, stderr string) {
+	var out, errs bytes.Buffer
+	tool.Execute(ctx, tool.Tool{Name: "test", Run: func(_ context.Context, _ *cli.Context, io *tool.IO) error {
+		s.Print(io)
+		return nil
+	}}, []string{"test"}, tool.Streams{Out: &out, Err: &errs})
+	return out.String(), errs.String()
+}
 
 // Anchors of a real node's transactions, through a reorganisation and back.
 func TestFollow(t *testing.T) {
@@ -113,7 +127,14 @@ func TestFollow(t *testing.T) {
 	height := n.Height() - 2
 	sum = follow(want{reorgdb.Pending, height, 3}, nil)
 	require.Equal(t, 5, sum.Changed)
-	require.Equal(t, "in the block at height 103, 3 confirmation(s)", sum.Outcomes[0].Why)
+	said, warned := printed(sum)
+	require.Empty(t, warned)
+	require.Contains(t, said, "Anchor confirmed: PENDING at height 103 with 3 confirmation(s), was PENDING: transaction "+txid+" is in the block at height 103, 3 confirmation(s)\n")
+	require.Contains(t, said, "Anchors: 5 followed, 5 changed, 0 could not be told\n")
+	doc, err := json.Marshal(sum.Document().Anchors[0])
+	require.NoError(t, err)
+	require.JSONEq(t, `{"anchor_hash": "confirmed", "txid": "`+txid+`", "state": "mined", "why": "in the block at height 103, 3 confirmation(s)", "changed": true,
+		"before": {"status": "PENDING", "height": 0, "confirmations": 0}, "after": {"status": "PENDING", "height": 103, "confirmations": 3}}`, string(doc))
 	n.Generate(3)
 	follow(want{reorgdb.Confirmed, height, 6}, nil)
 	options.Confirmations = 10
@@ -151,6 +172,10 @@ func TestFollow(t *testing.T) {
 			require.NotEmpty(t, out.Why)
 		}
 	}
+	said, warned = printed(sum)
+	require.Contains(t, said, "Anchors: 5 followed, 0 changed, 4 could not be told\n")
+	require.Contains(t, warned, "warning: anchor odd is left as it is, PENDING: its record names no transaction\n")
+	require.Equal(t, 4, strings.Count(warned, "\n"))
 	require.Equal(t, "mismatch", sum.Outcomes[3].Why[len(sum.Outcomes[3].Why)-8:])
 	u, err = db.NewUpdate()
 	require.NoError(t, err)

@@ -13,11 +13,12 @@ const compareRun = 50_000
 
 // onChain is what comparing with a Bitcoin node shows.
 type onChain struct {
-	tip       int64
-	compared  uint64 // block hashes
-	different uint64
-	confirmed int // anchors
-	proven    int
+	tip             int64
+	compared        uint64 // block hashes
+	different       uint64
+	lowestDifferent int64 // height
+	confirmed       int   // anchors
+	proven          int
 }
 
 // compareChain compares everything that is stored with the active chain of a node:
@@ -48,7 +49,9 @@ func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorg
 		err := c.BlockHashes(ctx, first, first+int64(len(run))-1, func(height int64, hash string) error {
 			s.chain.compared++
 			if stored := run[height-first].Hash; stored != hash {
-				s.chain.different++
+				if s.chain.different++; s.chain.different == 1 {
+					s.chain.lowestDifferent = height
+				}
 				s.add(wrongHash, true, "the block hash at height %d is %q, in the active chain it is %s", height, stored, hash)
 			}
 			return nil

@@ -54,7 +54,8 @@ func (s *survey) hint(o Options) string {
 	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared:
 		return "no block hash agrees: is the Bitcoin node on the network of this AILEE node?"
 	case s.counts[wrongHash] > 0:
-		return "bring the block hashes in line with the chain: " + tool.Command("ailee_resync_blocks", "--db-path", o.DBPath)
+		return "stop the node and replace what differs: " +
+			tool.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.chain.lowestDifferent), "--db-path", o.DBPath)
 	case s.counts[notCommitted] > 0:
 		return "the record, or the transaction, is not of this anchor: see what broadcast it"
 	case s.counts[notAnchored]+s.counts[wrongHeight] > 0:

@@ -145,9 +145,9 @@ func (p *place) found() bool { return p.State == Mined || p.State == InMempool }
 type index int
 
 const (
-	noIndex    index = iota // none, or not complete
-	fullIndex               // up to the tip
-	indexByKey              // the node has no getindexinfo: btcd, which says it when asked for a transaction
+	noIndex     index = iota // none, or not complete
+	fullIndex                // up to the tip
+	indexUnsaid              // the node has no getindexinfo: btcd, which says it when asked for a transaction
 )
 
 // lookForIndex asks for the transaction index. Bitcoin Core has getindexinfo from
@@ -164,7 +164,7 @@ func (s *search) lookForIndex(ctx context.Context) error {
 	case err == nil && r.TxIndex.Synced:
 		s.index = fullIndex
 	case errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCMethodNotFound.Code:
-		s.index = indexByKey
+		s.index = indexUnsaid
 	case err != nil && !unanswered(err):
 		return err
 	}
@@ -239,7 +239,7 @@ func (s *search) inMempoolOrIndex(ctx context.Context, p *place) error {
 	switch {
 	case absent:
 		p.noMempool = true
-		p.covered = s.index == fullIndex || s.index == indexByKey && !strings.Contains(words, "txindex")
+		p.covered = s.index == fullIndex || s.index == indexUnsaid && !strings.Contains(words, "txindex")
 		return nil
 	case err != nil && unanswered(err):
 		return nil

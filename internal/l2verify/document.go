@@ -53,6 +53,7 @@ type findingDocument struct {
 type verificationDocument struct {
 	File     string           `json:"file"`
 	Snapshot snapshotDocument `json:"snapshot"`
+	Bitcoin  *proofDocument   `json:"bitcoin,omitempty"`
 	ExitCode int              `json:"exit_code"`
 }
 

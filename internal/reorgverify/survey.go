@@ -35,6 +35,13 @@ const (
 	missingAnchor = "missing-anchor"
 	damage        = "damage"
 	noSnapshot    = "snapshot"
+
+	// What a Bitcoin node says.
+	wrongHash    = "wrong-block-hash"    // not that of the active chain
+	notAnchored  = "anchor-not-in-chain" // confirmed, but its transaction is not in the active chain
+	notCommitted = "commitment-missing"  // its transaction carries something else
+	wrongHeight  = "wrong-anchor-height" // its transaction is in another block
+	noAnswer     = "not-compared"        // the node could not tell
 )
 
 // maxListed bounds how many findings of one kind are listed; the rest is counted.
@@ -57,6 +64,8 @@ type survey struct {
 	recent    []reorgdb.ReorgEvent // the newest last
 	nextEvent uint64               // behind the last id
 	counter   uint64               // 0 where there is no counter record
+
+	chain *onChain // nil unless a Bitcoin node was asked
 
 	found    []finding
 	counts   map[string]int

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/followanchors"
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/tool"
 )
@@ -27,7 +28,8 @@ type document struct {
 	Reorgs   []reorgDocument `json:"reorgs"`   // the first 1,000 of those replaced
 	Above    aboveTip        `json:"above_tip"`
 	*checkDocument
-	ExitCode int `json:"exit_code"`
+	Anchors  *followanchors.Document `json:"anchors,omitempty"` // with --anchors
+	ExitCode int                     `json:"exit_code"`
 }
 
 // checkDocument is what --check says besides.
@@ -56,7 +58,7 @@ func (p *plan) document(o Options, tip bitcoin.ChainInfo, above aboveTip) docume
 }
 
 // report says what a comparison found.
-func (p *plan) report(o Options, above aboveTip, out *tool.IO) error {
+func (p *plan) report(o Options, above aboveTip, anchors *followanchors.Summary, out *tool.IO) error {
 	if o.Check {
 		return p.reportCheck(o, above, out)
 	}
@@ -65,12 +67,16 @@ func (p *plan) report(o Options, above aboveTip, out *tool.IO) error {
 	for _, r := range p.differences {
 		d.Reorgs = append(d.Reorgs, reorgDocument{Height: r.Height, OldBlockHash: printable.Text(r.Stored), NewBlockHash: r.Chain})
 	}
+	d.add(anchors)
 	if out.JSON() {
 		out.Document(d)
 		return nil
 	}
 	out.Printf("Heights %d to %d of %s: %d to write, %d equal, %d to replace; nothing was written\n", p.start, p.end, d.Chain, d.Written, d.Equal, d.Replaced)
 	d.printReorgs(out, "would be replaced by")
+	if anchors != nil {
+		anchors.Print(out)
+	}
 	above.warn(out, p.tip.Blocks)
 	return nil
 }
@@ -113,7 +119,7 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *tool.IO) error {
 }
 
 // report says what was written.
-func (f *filling) report(above aboveTip, took time.Duration) {
+func (f *filling) report(above aboveTip, anchors *followanchors.Summary, took time.Duration) {
 	p := f.plan
 	if f.o.End < 0 {
 		p.end = f.tip.Blocks
@@ -127,6 +133,7 @@ func (f *filling) report(above aboveTip, took time.Duration) {
 		}
 		d.Reorgs = append(d.Reorgs, r)
 	}
+	d.add(anchors)
 	if f.out.JSON() {
 		f.out.Document(d)
 		return
@@ -135,7 +142,18 @@ func (f *filling) report(above aboveTip, took time.Duration) {
 	f.out.Printf("Heights %d to %d of %s: %d written, %d equal, %d replaced, in %s (%.0f per second)\n", p.start, p.end, d.Chain,
 		d.Written, d.Equal, d.Replaced, took.Round(time.Millisecond), rate)
 	d.printReorgs(f.out, "replaced by")
+	if anchors != nil {
+		anchors.Print(f.out)
+	}
 	above.warn(f.out, f.tip.Blocks)
+}
+
+// add adds what became of the anchors, nil for nothing.
+func (d *document) add(anchors *followanchors.Summary) {
+	if anchors != nil {
+		followed := anchors.Document()
+		d.Anchors = &followed
+	}
 }
 
 func (d document) printReorgs(out *tool.IO, verb string) {

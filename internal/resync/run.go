@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/followanchors"
 	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
@@ -53,7 +54,22 @@ func compareOnly(ctx context.Context, o Options, out *tool.IO) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.report(o, above, out)
+	anchors, err := followAnchors(ctx, o, db, client)
+	if err != nil {
+		return err
+	}
+	return p.report(o, above, anchors, out)
+}
+
+// followAnchors brings the anchors in line with the chain, if that is asked for; otherwise
+// the summary is nil.
+func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client) (*followanchors.Summary, error) {
+	if !o.Anchors {
+		return nil, nil
+	}
+	sum, err := followanchors.Follow(ctx, db, client, followanchors.Options{Confirmations: o.Confirmations, ScanBlocks: o.ScanBlocks,
+		NowMs: uint64(time.Now().UnixMilli()), DryRun: o.DryRun})
+	return &sum, err
 }
 
 func fillAndSettle(ctx context.Context, o Options, out *tool.IO) (err error) {
@@ -93,7 +109,12 @@ func fillAndSettle(ctx context.Context, o Options, out *tool.IO) (err error) {
 	if above, err = storedAbove(ctx, db, f.tip.Blocks); err != nil {
 		return err
 	}
-	f.report(above, time.Since(start))
+	took := time.Since(start)
+	anchors, err := followAnchors(ctx, o, db, client)
+	if err != nil {
+		return f.cutShort(ctx, err)
+	}
+	f.report(above, anchors, took)
 	return nil
 }
 

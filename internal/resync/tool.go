@@ -13,6 +13,7 @@ import (
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/flags"
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/reorgdb"
 )
 
 // Name is the command's name.
@@ -26,6 +27,9 @@ type Options struct {
 	MaxReorgDepth int64 // in blocks
 	Check         bool  // compare what is stored, write nothing
 	DryRun        bool  // say what would be written
+	Anchors       bool  // bring the anchor records in line with Bitcoin, too
+	Confirmations uint64
+	ScanBlocks    int64
 	Bitcoin       bitcoin.Options
 }
 
@@ -41,10 +45,12 @@ func Tool() tool.Tool {
    compared first: a reorg deeper than --max-reorg-depth, or a node of another
    network, is refused with exit status 2 and nothing is written. It ends when the
    stored blocks and the node's agree up to the tip. After an interrupt, run it
-   again. The AILEE node must be stopped, but for --check and --dry-run.
+   again. With --anchors each anchor record is then brought in line with what became
+   of its transaction. The AILEE node must be stopped, but for --check and --dry-run.
 ` + flags.BitcoinEnvironment,
 		Examples: `
 ailee_resync_blocks --start-height 840000 --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
+ailee_resync_blocks --anchors --db-path /var/lib/ailee/reorg_db
 ailee_resync_blocks --check --db-path /var/lib/ailee/reorg_db`,
 		Required: []string{"db-path"},
 		Flags: append([]cli.Flag{
@@ -55,6 +61,9 @@ ailee_resync_blocks --check --db-path /var/lib/ailee/reorg_db`,
 			&cli.Int64Flag{Name: "max-reorg-depth", Usage: "refuse to replace blocks more than `N` deep", Value: 100},
 			&cli.BoolFlag{Name: "check", Usage: "compare what is stored with the chain and write nothing; exit status 2 when they differ"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and write nothing"},
+			&cli.BoolFlag{Name: "anchors", Usage: "bring the anchor records in line with Bitcoin, too"},
+			&cli.Uint64Flag{Name: "confirmations", Usage: "with --anchors, take an anchor for confirmed from `N` confirmations on", Value: reorgdb.ConfirmedAt},
+			flags.ScanBlocks(),
 			tool.JSONFlag,
 			tool.QuietFlag,
 		}, flags.BitcoinRPC()...),
@@ -74,7 +83,10 @@ func parse(c *cli.Context) (Options, error) {
 		return Options{}, err
 	}
 	o := Options{DBPath: flags.ParseDBPath(c), Start: -1, End: -1, MaxReorgDepth: c.Int64("max-reorg-depth"),
-		Check: c.Bool("check"), DryRun: c.Bool("dry-run"), Bitcoin: rpc}
+		Check: c.Bool("check"), DryRun: c.Bool("dry-run"), Anchors: c.Bool("anchors"), Confirmations: c.Uint64("confirmations"), Bitcoin: rpc}
+	if o.ScanBlocks, err = flags.ParseScanBlocks(c); err != nil {
+		return Options{}, err
+	}
 	for _, height := range []struct {
 		name string
 		to   *int64
@@ -93,6 +105,10 @@ func parse(c *cli.Context) (Options, error) {
 		return Options{}, fmt.Errorf("--max-reorg-depth %d is not a number of blocks", o.MaxReorgDepth)
 	case o.Check && o.DryRun:
 		return Options{}, fmt.Errorf("--check and --dry-run exclude each other")
+	case o.Check && o.Anchors:
+		return Options{}, fmt.Errorf("--check does not look at anchors: ailee_reorg_verify --bitcoin-rpc does")
+	case o.Confirmations == 0:
+		return Options{}, fmt.Errorf("--confirmations 0 would confirm what is not in the chain")
 	}
 	return o, nil
 }

@@ -65,7 +65,7 @@ func damages(size int, flips int, rng *rand.Rand) []damage {
 // neither crash nor lose anything in silence: whatever is missing from a copy has
 // made its exit status 2, and a database that verifies has all its records.
 func TestDamage(t *testing.T) {
-	flips := 120
+	flips := 60
 	if testing.Short() {
 		flips = 4
 	}

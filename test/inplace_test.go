@@ -96,7 +96,7 @@ func fileSize(t *testing.T, path string) int64 {
 // as fast as it can. As much is kept as is appended in all, so that whatever any
 // of the swaps lost, doubled or reordered is seen at the end.
 func TestInPlaceBesideAnAppender(t *testing.T) {
-	swaps := 300
+	swaps := 200
 	if testing.Short() {
 		swaps = 20
 	}

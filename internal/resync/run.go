@@ -73,7 +73,7 @@ func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitco
 }
 
 func fillAndSettle(ctx context.Context, o Options, out *tool.IO) (err error) {
-	db, err := reorgdb.Open(o.DBPath)
+	db, err := reorgtool.Open(ctx, o.DBPath, out.Warn)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,36 @@
+package reorgtool
+
+import (
+	"context"
+	"fmt"
+
+	"ailee-recovery/internal/rocksfile"
+	"ailee-recovery/reorgdb"
+)
+
+// Open opens the database at path for reading and writing and takes its lock.
+// RocksDB would drop, for good, what stands behind damage in a log: such a database
+// is refused, with an error that wraps [reorgdb.ErrCorrupt]. Of a torn record at the
+// end of a log, which no writer was told is there, warn is told. The other errors are
+// those of [reorgdb.Open].
+func Open(ctx context.Context, path string, warn func(format string, args ...any)) (*reorgdb.DB, error) {
+	if err := reorgdb.CheckFolder(path); err != nil {
+		return nil, err
+	}
+	if err := reorgdb.Holder(path); err != nil {
+		return nil, err
+	}
+	problems, err := Damage(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range problems {
+		switch {
+		case p.Kind == rocksfile.TornLog:
+			warn("%s: %s", path, p)
+		case p.Lost:
+			return nil, fmt.Errorf("%s: %w: %s", path, reorgdb.ErrCorrupt, p)
+		}
+	}
+	return reorgdb.Open(path)
+}

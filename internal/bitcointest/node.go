@@ -26,9 +26,6 @@ const (
 	Password = "p4ss-w0rd-in-tests"
 )
 
-// miningAddress is any address of the regression test network.
-const miningAddress = "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn"
-
 // startTimeout is how long a node may take to answer.
 const startTimeout = 30 * time.Second
 
@@ -109,7 +106,7 @@ func (n *Node) start() bool {
 	n.URL = scheme + "://" + n.host
 	n.cmd = exec.Command(path, append(security, "--regtest", "--nolisten", "--nodnsseed",
 		"--configfile="+os.DevNull, "--datadir="+filepath.Join(n.dir, "data"), "--logdir="+filepath.Join(n.dir, "logs"),
-		"--rpclisten="+n.host, "--rpcuser="+User, "--rpcpass="+Password, "--miningaddr="+miningAddress)...)
+		"--rpclisten="+n.host, "--rpcuser="+User, "--rpcpass="+Password, "--miningaddr="+walletAddress.EncodeAddress())...)
 	n.cmd.Env = append(os.Environ(), "HOME="+n.dir)
 	n.cmd.Stdout, n.cmd.Stderr = output, output
 	// It must not outlive a test that is killed.

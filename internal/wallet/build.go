@@ -154,6 +154,9 @@ func (w *Wallet) sign(ctx context.Context, funded *wire.MsgTx) (*wire.MsgTx, err
 	return signed, nil
 }
 
+// maxFeeRate is Bitcoin Core's own limit, in BTC per 1,000 vB. btcd wants to be told.
+const maxFeeRate = 0.1
+
 // test asks whether the mempool would take the transaction.
 func (w *Wallet) test(ctx context.Context, tx *wire.MsgTx) error {
 	const method = "testmempoolaccept"
@@ -164,7 +167,7 @@ func (w *Wallet) test(ctx context.Context, tx *wire.MsgTx) error {
 		Details      string `json:"reject-details"` // newer nodes
 		PackageError string `json:"package-error"`  // newer nodes
 	}
-	if err := w.node.Call(ctx, method, []any{[]string{Encode(tx)}}, &r); err != nil {
+	if err := w.node.Call(ctx, method, []any{[]string{Encode(tx)}, maxFeeRate}, &r); err != nil {
 		return explain(err)
 	}
 	if len(r) != 1 || r[0].TxID != tx.TxID() {

@@ -76,7 +76,7 @@ func (p *place) url() string {
 	return strings.Replace(p.wallet.URL, "http://", "http://"+bitcointest.User+":"+bitcointest.Password+"@", 1)
 }
 
-// broadcast runs the tool in this process.
+// run runs the tool in this process.
 func (p *place) run(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	code, stdout, stderr := run(createanchor.Tool(), args...)
@@ -396,28 +396,117 @@ func TestBroadcastKilledAtEveryCall(t *testing.T) {
 	}
 }
 
-// TestBroadcastKilled kills the run at random moments.
+// TestBroadcastKilled kills the run at random moments between the last call that
+// changes nothing and its end.
 func TestBroadcastKilled(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
 	rng := rand.New(rand.NewSource(3))
-	took := time.Duration(0)
+	took := time.Hour
 	stages := map[string]int{}
-	for i := range kills(120) + 2 {
+	for i := range kills(60) + 2 {
 		p := payer.place(t)
-		if i == 0 {
-			start := time.Now()
-			require.NoError(t, exec.Command(createanchor.Name, p.args()...).Run())
-			took = time.Since(start)
-		} else {
-			kill(t, rng, took, createanchor.Name, p.args()...)
+		funded := make(chan time.Time, 1)
+		p.wallet.On(nil, func(method string) error {
+			if method == "testmempoolaccept" {
+				funded <- time.Now()
+			}
+			return nil
+		})
+		cmd := exec.Command(createanchor.Name, p.args()...)
+		require.NoError(t, cmd.Start())
+		start := <-funded
+		if i > 0 {
+			// This is the moment of the crash, not a way to wait for something.
+			time.Sleep(time.Duration(rng.Int63n(int64(took))))
+			_ = cmd.Process.Kill()
 		}
-		stages[fmt.Sprintf("%d in the mempool, files %v", len(p.node.Mempool()), names(t, p.dir))]++
+		if cmd.Wait() == nil {
+			took = min(took, time.Since(start))
+		}
+		p.wallet.On(nil, nil)
+		stages[fmt.Sprintf("sent %d, %d record(s), files %v", len(p.node.Mempool()), len(p.anchors(t)), names(t, p.dir))]++
 		p.run(t, tool.OK, p.args()...)
 		p.complete(t, p.node.Mempool())
 		p.mined()
 	}
-	t.Log(stages)
+	for stage, times := range stages {
+		t.Logf("%s: %d times", stage, times)
+	}
+}
+
+// TestBroadcastLeftAtEveryStep rebuilds what a crash leaves between any two steps
+// that change something.
+func TestBroadcastLeftAtEveryStep(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	for step, leave := range map[string]func(p *place, pending string, text []byte){
+		"pending file written": func(p *place, _ string, _ []byte) {
+			hash := p.anchors(t)[0].Hash
+			db, err := reorgdb.Open(filepath.Join(p.dir, "reorg_db"))
+			require.NoError(t, err)
+			u, err := db.NewUpdate()
+			require.NoError(t, err)
+			u.DeleteAnchor(hash)
+			require.NoError(t, u.Commit())
+			u.Close()
+			require.NoError(t, db.Close())
+		},
+		"record written": func(*place, string, []byte) {},
+		"half of the snapshot appended": func(p *place, pending string, text []byte) {
+			p.run(t, tool.OK, p.args()...)
+			path := filepath.Join(p.dir, "l2_snapshots.dat")
+			require.NoError(t, os.Truncate(path, fileSize(t, path)-100))
+			require.NoError(t, os.WriteFile(pending, text, 0o600))
+		},
+		"snapshot appended": func(p *place, pending string, text []byte) {
+			p.run(t, tool.OK, p.args()...)
+			require.NoError(t, os.WriteFile(pending, text, 0o600))
+		},
+	} {
+		p := payer.place(t)
+		p.cutSend(false)
+		p.run(t, tool.Failed, p.args()...)
+		p.wallet.On(nil, nil)
+		pending := filepath.Join(p.dir, ".reorg_db.anchor-pending")
+		text, err := os.ReadFile(pending)
+		require.NoError(t, err)
+		leave(p, pending, text)
+		p.run(t, tool.OK, p.args()...)
+		data, err := os.ReadFile(filepath.Join(p.dir, "l2_snapshots.dat"))
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(string(data), p.anchors(t)[0].Hash+"\"\nEND_SNAPSHOT"), step)
+		if !strings.HasPrefix(step, "half") {
+			p.complete(t, p.node.Mempool())
+		}
+		require.Len(t, p.mined(), 1, step)
+	}
+}
+
+// TestBroadcastPendingFileDamaged: nothing is paid while it is not known what an
+// earlier run has begun.
+func TestBroadcastPendingFileDamaged(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.cutSend(false)
+	p.run(t, tool.Failed, p.args()...)
+	p.wallet.On(nil, nil)
+	pending := filepath.Join(p.dir, ".reorg_db.anchor-pending")
+	text, err := os.ReadFile(pending)
+	require.NoError(t, err)
+	for _, damaged := range []string{"", "{}", string(text[:50]), strings.Replace(string(text), `btc_height=1`, `btc_height=2`, 1), strings.Replace(string(text), `"raw_transaction":"0`, `"raw_transaction":"`, 1)} {
+		require.NoError(t, os.WriteFile(pending, []byte(damaged), 0o600))
+		_, stderr := p.run(t, tool.Failed, p.args()...)
+		require.Contains(t, stderr, ".reorg_db.anchor-pending")
+		require.Contains(t, stderr, "hint: find out")
+	}
+	require.Empty(t, p.node.Mempool())
+	require.NoError(t, os.WriteFile(pending, text, 0o600))
+	_, stderr := p.run(t, tool.Failed, p.with("--yes", "--bump", p.anchors(t)[0].Hash)...)
+	require.Contains(t, stderr, "is not finished")
+	p.run(t, tool.OK, p.args()...)
+	p.complete(t, p.node.Mempool())
 }
 
 func (p *place) cutSend(after bool) {

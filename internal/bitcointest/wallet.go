@@ -125,6 +125,9 @@ func (w *Wallet) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		answer(room, http.StatusOK, c, result, nil)
 	} else {
 		w.forward(room, r, body)
+		if c.Method == "testmempoolaccept" {
+			room = w.ofAge(room)
+		}
 		w.sync()
 	}
 	if after != nil {
@@ -169,6 +172,32 @@ func (w *Wallet) forward(rw http.ResponseWriter, r *http.Request, body []byte) {
 	defer resp.Body.Close()
 	rw.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(rw, resp.Body)
+}
+
+// ofAge gives btcd's answer to testmempoolaccept the fields of a Bitcoin Core.
+func (w *Wallet) ofAge(from *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+	var a struct {
+		Result []map[string]any  `json:"result"`
+		Error  *btcjson.RPCError `json:"error"`
+		ID     json.RawMessage   `json:"id"`
+	}
+	if from.Code != http.StatusOK || json.Unmarshal(from.Body.Bytes(), &a) != nil || a.Error != nil {
+		return from
+	}
+	for _, one := range a.Result {
+		delete(one, "package-error")
+		if reason := one["reject-reason"]; reason == "" {
+			delete(one, "reject-reason")
+		} else if !w.Old {
+			one["reject-details"] = fmt.Sprintf("%v, in detail", reason)
+		}
+		if w.Old {
+			delete(one, "wtxid")
+		}
+	}
+	room := httptest.NewRecorder()
+	answer(room, http.StatusOK, call{ID: a.ID}, a.Result, nil)
+	return room
 }
 
 func (w *Wallet) named(path string) error {

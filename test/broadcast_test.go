@@ -96,6 +96,20 @@ func (p *place) anchors(t *testing.T) (all []reorgdb.Anchor) {
 	return all
 }
 
+// update changes the database in the place of something else.
+func (p *place) update(t *testing.T, change func(u *reorgdb.Update, a reorgdb.Anchor)) {
+	t.Helper()
+	record := p.anchors(t)[0]
+	db, err := reorgdb.Open(filepath.Join(p.dir, "reorg_db"))
+	require.NoError(t, err)
+	u, err := db.NewUpdate()
+	require.NoError(t, err)
+	change(u, record)
+	require.NoError(t, u.Commit())
+	u.Close()
+	require.NoError(t, db.Close())
+}
+
 // appended returns the anchor of the one snapshot that was appended.
 func (p *place) appended(t *testing.T) *snapshot.Anchor {
 	t.Helper()
@@ -220,18 +234,18 @@ func TestBroadcastRefused(t *testing.T) {
 	for _, c := range []struct {
 		at, hint string
 		refuse   func(string) error
-		words    string
 	}{
-		{"fundrawtransaction", "send coins", rpcError(-4, "Insufficient funds"), ""},
-		{"fundrawtransaction", "send coins", rpcError(-6, "not enough"), ""},
-		{"fundrawtransaction", "--fee-rate", rpcError(-4, "Fee estimation failed. Fallbackfee is disabled."), ""},
-		{"fundrawtransaction", "loadwallet", rpcError(-18, "No wallet is loaded. Load a wallet using loadwallet or create a new one with createwallet."), ""},
-		{"fundrawtransaction", "--wallet NAME", rpcError(-19, "Wallet file not specified (must request wallet RPC through /wallet/<filename> uri-path)."), ""},
-		{"fundrawtransaction", "has no wallet", rpcError(-32601, "Method not found"), ""},
-		{"signrawtransactionwithwallet", "walletpassphrase", rpcError(-13, "Error: Please enter the wallet passphrase with walletpassphrase first."), ""},
-		{"testmempoolaccept", "--fee-rate", rpcError(-26, "min relay fee not met"), ""},
-		{"sendrawtransaction", "--fee-rate", rpcError(-26, "min relay fee not met, 100 < 141"), ""},
-		{"sendrawtransaction", "policy", rpcError(-25, "bad-txns-inputs-missingorspent"), ""},
+		{"fundrawtransaction", "send coins", rpcError(-4, "Insufficient funds")},
+		{"fundrawtransaction", "send coins", rpcError(-6, "not enough")},
+		{"fundrawtransaction", "--fee-rate", rpcError(-4, "Fee estimation failed. Fallbackfee is disabled.")},
+		{"fundrawtransaction", "keypoolrefill", rpcError(-4, "Transaction needs a change address, but we can't generate it.")},
+		{"fundrawtransaction", "loadwallet", rpcError(-18, "No wallet is loaded. Load a wallet using loadwallet or create a new one with createwallet.")},
+		{"fundrawtransaction", "--wallet NAME", rpcError(-19, "Wallet file not specified (must request wallet RPC through /wallet/<filename> uri-path).")},
+		{"fundrawtransaction", "has no wallet", rpcError(-32601, "Method not found")},
+		{"signrawtransactionwithwallet", "walletpassphrase", rpcError(-13, "Error: Please enter the wallet passphrase with walletpassphrase first.")},
+		{"testmempoolaccept", "--fee-rate", rpcError(-26, "min relay fee not met")},
+		{"sendrawtransaction", "--fee-rate", rpcError(-26, "min relay fee not met, 100 < 141")},
+		{"sendrawtransaction", "policy", rpcError(-25, "bad-txns-inputs-missingorspent")},
 	} {
 		p.wallet.On(func(method string) error {
 			if method == c.at {
@@ -442,17 +456,15 @@ func TestBroadcastLeftAtEveryStep(t *testing.T) {
 	payer := newPayer(t, "")
 	for step, leave := range map[string]func(p *place, pending string, text []byte){
 		"pending file written": func(p *place, _ string, _ []byte) {
-			hash := p.anchors(t)[0].Hash
-			db, err := reorgdb.Open(filepath.Join(p.dir, "reorg_db"))
-			require.NoError(t, err)
-			u, err := db.NewUpdate()
-			require.NoError(t, err)
-			u.DeleteAnchor(hash)
-			require.NoError(t, u.Commit())
-			u.Close()
-			require.NoError(t, db.Close())
+			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) { u.DeleteAnchor(a.Hash) })
 		},
 		"record written": func(*place, string, []byte) {},
+		"record written, and called orphaned by a node since": func(p *place, _ string, _ []byte) {
+			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+				a.Status, a.BroadcastTime = reorgdb.FailedOrphaned, 1
+				require.NoError(t, u.Anchor(a))
+			})
+		},
 		"half of the snapshot appended": func(p *place, pending string, text []byte) {
 			p.run(t, tool.OK, p.args()...)
 			path := filepath.Join(p.dir, "l2_snapshots.dat")
@@ -728,6 +740,11 @@ func TestBump(t *testing.T) {
 			_, stderr = p.run(t, tool.Failed, bump()...)
 			require.Contains(t, stderr, "is in the chain")
 			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) { require.NoError(t, u.Confirm(a, 6, reorgdb.ConfirmedAt)) })
+			p.wallet.Methods()
+			_, stderr = p.run(t, tool.Failed, bump()...)
+			require.Contains(t, stderr, "is confirmed already")
+			require.Empty(t, p.wallet.Methods())
 		})
 	}
 }

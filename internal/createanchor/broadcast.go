@@ -159,10 +159,11 @@ func (a *anchoring) unknown(p *pending, err error) error {
 		fmt.Errorf("whether transaction %s was sent is unknown, and the anchor stays PENDING: %w", p.tx.TxID(), err))
 }
 
-// record writes the PENDING record, unless it is there.
+// record writes the PENDING record, unless it is there. A node that ran meanwhile
+// may have called it orphaned.
 func (a *anchoring) record(p *pending) error {
-	_, ok, err := a.db.Anchor(p.Anchor.Hash)
-	if err != nil || ok {
+	before, ok, err := a.db.Anchor(p.Anchor.Hash)
+	if err != nil || ok && before.Status != reorgdb.FailedOrphaned {
 		return reorgtool.Explain(a.DBPath, err)
 	}
 	return a.update(func(u *reorgdb.Update) error {

@@ -27,6 +27,8 @@ func explain(err error) error {
 		hint = "name one of them with --wallet NAME: bitcoin-cli listwallets shows them"
 	case rpc.Code == btcjson.ErrRPCWalletInsufficientFunds, strings.Contains(words, "insufficient funds"):
 		hint = "send coins to the wallet, or wait until those on their way are confirmed"
+	case rpc.Code == btcjson.ErrRPCWalletKeypoolRanOut, strings.Contains(words, "keypool"), strings.Contains(words, "change address"):
+		hint = "the wallet has no address for the change: unlock it, or fill its key pool with bitcoin-cli keypoolrefill"
 	case strings.Contains(words, "fee estimation"), strings.Contains(words, "fallbackfee"):
 		hint = "give the fee rate: --fee-rate SAT_VB"
 	case rpc.Code == btcjson.ErrRPCMethodNotFound.Code, rpc.Code == btcjson.ErrRPCNoWallet:

@@ -429,13 +429,20 @@ func TestBroadcastKilled(t *testing.T) {
 		})
 		cmd := exec.Command(createanchor.Name, p.args()...)
 		require.NoError(t, cmd.Start())
-		start := <-funded
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		var start time.Time
+		select {
+		case start = <-funded:
+		case err := <-ended:
+			t.Fatal("it ended early: ", err)
+		}
 		if i > 0 {
 			// This is the moment of the crash, not a way to wait for something.
 			time.Sleep(time.Duration(rng.Int63n(int64(took))))
 			_ = cmd.Process.Kill()
 		}
-		if cmd.Wait() == nil {
+		if <-ended == nil {
 			took = min(took, time.Since(start))
 		}
 		p.wallet.On(nil, nil)

@@ -182,6 +182,10 @@ func TestBroadcast(t *testing.T) {
 			payer := newPayer(t, map[bool]string{true: "", false: "anchors, of the node"}[old])
 			payer.wallet.Old = old
 			p := payer.place(t)
+			const uid, gid = 12345, 12346
+			if os.Geteuid() == 0 {
+				require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%d", uid, gid), p.dir).Run())
+			}
 			tip := fmt.Sprintf("btc_height=110,btc_hash=%s", p.node.Hash(110))
 			stdout, stderr := p.run(t, tool.OK, p.args("--json", "--recovery-metadata", "why=test", "--timestamp-ms", "1739577600000")...)
 			require.Empty(t, stderr)
@@ -201,6 +205,11 @@ func TestBroadcast(t *testing.T) {
 			txid := p.complete(t, p.node.Mempool())
 			require.Equal(t, txid, doc.Transaction.TxID)
 			runTool(t, tool.OK, l2verify.Tool(), "--snapshot", filepath.Join(p.dir, "l2_snapshots.dat"))
+			if os.Geteuid() == 0 {
+				foreign, err := exec.Command("find", p.dir, "!", "-uid", fmt.Sprint(uid), "-o", "!", "-gid", fmt.Sprint(gid)).Output()
+				require.NoError(t, err)
+				require.Empty(t, string(foreign), "the node could not use it")
+			}
 
 			// The same again pays for nothing, whatever the tip is by now.
 			for _, more := range [][]string{nil, {"--timestamp-ms", "1739577600000"}} {

@@ -45,6 +45,17 @@ func openDatabase(o Options) (*reorgdb.DB, error) {
 	return db, reorgtool.Explain(o.DBPath, err)
 }
 
+// closeDatabase warns of what the run does not depend on: all is synced by then.
+func closeDatabase(o Options, db *reorgdb.DB, out *tool.IO) {
+	shut := reorgtool.Close
+	if o.DryRun {
+		shut = (*reorgdb.DB).Close
+	}
+	if err := shut(db); err != nil {
+		out.Warn("%s: %v", o.DBPath, err)
+	}
+}
+
 // broadcast anchors through the wallet of the Bitcoin node.
 func (a *anchoring) broadcast(ctx context.Context) error {
 	if err := a.writable(); err != nil {
@@ -54,7 +65,7 @@ func (a *anchoring) broadcast(ctx context.Context) error {
 	if a.db, err = openDatabase(a.Options); err != nil {
 		return err
 	}
-	defer a.db.Close()
+	defer closeDatabase(a.Options, a.db, a.out)
 	if a.node, err = bitcoin.Open(a.Bitcoin, a.out.Warn); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func bump(ctx context.Context, o Options, out *tool.IO) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer closeDatabase(o, db, out)
 	p, err := readPending(pendingFile(o.DBPath))
 	if err != nil {
 		return err

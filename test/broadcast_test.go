@@ -76,12 +76,22 @@ func (p *place) url() string {
 	return strings.Replace(p.wallet.URL, "http://", "http://"+bitcointest.User+":"+bitcointest.Password+"@", 1)
 }
 
-// run runs the tool in this process.
+// run runs the tool.
 func (p *place) run(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
-	code, stdout, stderr := run(createanchor.Tool(), args...)
-	require.Equal(t, want, code, "%s%s", stdout, stderr)
-	return stdout, stderr
+	return runProcess(t, want, createanchor.Name, args...)
+}
+
+// runProcess runs a tool as a process of its own: within one process the tools share
+// the values of flags.
+func runProcess(t *testing.T, want int, name string, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run()
+	require.Equal(t, want, cmd.ProcessState.ExitCode(), "%s%s", out.String(), errs.String())
+	return out.String(), errs.String()
 }
 
 func (p *place) anchors(t *testing.T) (all []reorgdb.Anchor) {
@@ -204,7 +214,7 @@ func TestBroadcast(t *testing.T) {
 			require.InDelta(t, 10*doc.Transaction.VSize, doc.Transaction.Fee, 40)
 			txid := p.complete(t, p.node.Mempool())
 			require.Equal(t, txid, doc.Transaction.TxID)
-			runTool(t, tool.OK, l2verify.Tool(), "--snapshot", filepath.Join(p.dir, "l2_snapshots.dat"))
+			runProcess(t, tool.OK, l2verify.Name, "--snapshot", filepath.Join(p.dir, "l2_snapshots.dat"))
 			if os.Geteuid() == 0 {
 				foreign, err := exec.Command("find", p.dir, "!", "-uid", fmt.Sprint(uid), "-o", "!", "-gid", fmt.Sprint(gid)).Output()
 				require.NoError(t, err)
@@ -313,11 +323,11 @@ func TestBroadcastTrustsNoWallet(t *testing.T) {
 		{sign, "another transaction", func(tx *wire.MsgTx) { tx.TxOut[1].PkScript = []byte{0x51} }},
 		{sign, "would refuse the transaction", func(tx *wire.MsgTx) { tx.TxIn[0].SignatureScript[10] ^= 1 }},
 	} {
-		p.wallet.Spoil = func(method string, tx *wire.MsgTx) {
+		p.wallet.Spoil(func(method string, tx *wire.MsgTx) {
 			if method == c.at {
 				c.spoil(tx)
 			}
-		}
+		})
 		_, stderr := p.run(t, tool.Failed, p.args()...)
 		require.Contains(t, stderr, c.words)
 		p.unchanged(t)
@@ -365,7 +375,6 @@ func (k *killer) at(at string) func(string) error {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		_ = k.cmd.Process.Kill()
-		_ = k.cmd.Wait()
 		return bitcointest.ErrCut
 	}
 }
@@ -415,6 +424,34 @@ func TestBroadcastKilledAtEveryCall(t *testing.T) {
 					p.mined()
 				}
 			}
+		}
+	}
+}
+
+// TestBroadcastKilledTwice kills the second run as well.
+func TestBroadcastKilledTwice(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	for _, method := range []string{"gettransaction", "getrawtransaction", "sendrawtransaction"} {
+		for _, after := range []bool{false, true} {
+			p := payer.place(t)
+			var k killer
+			p.wallet.On(k.at("sendrawtransaction"), nil)
+			k.start(t, p.args()...)
+			_ = k.cmd.Wait()
+			if after {
+				p.wallet.On(nil, k.at(method))
+			} else {
+				p.wallet.On(k.at(method), nil)
+			}
+			p.wallet.Methods()
+			k.start(t, p.args()...)
+			_ = k.cmd.Wait()
+			require.Contains(t, p.wallet.Methods(), method)
+			p.wallet.On(nil, nil)
+			p.run(t, tool.OK, p.args()...)
+			p.complete(t, p.node.Mempool())
+			p.mined()
 		}
 	}
 }
@@ -803,8 +840,7 @@ func TestAnchorNamesTheTip(t *testing.T) {
 		"":        "btc_height=840000,btc_hash=" + chain.Hash(840_000),
 		"why=\"a": "why=\"a,btc_height=840000,btc_hash=" + chain.Hash(840_000),
 	} {
-		code, stdout, stderr := run(createanchor.Tool(), "--json", "--dry-run", "--l2-state-file", state, "--recovery-metadata", given, "--bitcoin-rpc", url, "--data-dir", t.TempDir())
-		require.Zero(t, code, stderr)
+		stdout, _ := runProcess(t, tool.OK, createanchor.Name, "--json", "--dry-run", "--l2-state-file", state, "--recovery-metadata", given, "--bitcoin-rpc", url, "--data-dir", t.TempDir())
 		var doc struct {
 			Metadata string `json:"metadata"`
 		}

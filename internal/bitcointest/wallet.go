@@ -51,13 +51,12 @@ type Wallet struct {
 	Old bool
 	// NoPSBT leaves psbtbumpfee out.
 	NoPSBT bool
-	// Spoil may change what a method makes; nil for nothing.
-	Spoil func(method string, tx *wire.MsgTx)
 
 	node *Node
 
 	mu            sync.Mutex
 	before, after func(method string) error
+	spoilt        func(method string, tx *wire.MsgTx)
 	methods       []string // that were called
 	blocks        map[chainhash.Hash]*wire.MsgBlock
 	seen          map[string]*wire.MsgTx // every transaction of the wallet's own
@@ -80,6 +79,13 @@ func (w *Wallet) On(before, after func(method string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.before, w.after = before, after
+}
+
+// Spoil sets what changes the transactions that methods make; nil for nothing.
+func (w *Wallet) Spoil(change func(method string, tx *wire.MsgTx)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spoilt = change
 }
 
 // Methods returns the methods that were called since it was last asked.
@@ -383,8 +389,11 @@ func (w *Wallet) signRaw(params []json.RawMessage) (any, error) {
 }
 
 func (w *Wallet) spoil(method string, tx *wire.MsgTx) {
-	if w.Spoil != nil {
-		w.Spoil(method, tx)
+	w.mu.Lock()
+	change := w.spoilt
+	w.mu.Unlock()
+	if change != nil {
+		change(method, tx)
 	}
 }
 

@@ -58,10 +58,12 @@ func closeDatabase(o Options, db *reorgdb.DB, out *tool.IO) {
 
 // broadcast anchors through the wallet of the Bitcoin node.
 func (a *anchoring) broadcast(ctx context.Context) error {
-	if err := a.writable(); err != nil {
-		return err
-	}
 	var err error
+	if a.Output == "" {
+		if err := a.checkDataDir(); err != nil {
+			return err
+		}
+	}
 	if a.db, err = openDatabase(a.Options); err != nil {
 		return err
 	}
@@ -96,15 +98,6 @@ func (a *anchoring) broadcast(ctx context.Context) error {
 			"the anchor %s has a record already: %s, in transaction %s", record.Hash, record.Status, record.BitcoinTxID)
 	}
 	return a.pay(ctx)
-}
-
-// writable finds what would keep the snapshot from being written, before anything
-// is paid.
-func (a *anchoring) writable() error {
-	if a.Output == "" {
-		return a.checkDataDir()
-	}
-	return nil
 }
 
 // wanted tells whether an anchor of an earlier run is the one to be made.

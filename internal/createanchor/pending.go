@@ -29,9 +29,12 @@ type pending struct {
 	resumed bool // an earlier run has written it
 }
 
-// pendingFile is where the pending broadcast of a database is.
+// pendingFile is where the pending broadcast of a database is, whatever link led to
+// the database.
 func pendingFile(db string) string {
-	db = filepath.Clean(db)
+	if real, err := filepath.EvalSymlinks(db); err == nil {
+		db = real
+	}
 	return filepath.Join(filepath.Dir(db), "."+filepath.Base(db)+".anchor-pending")
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ func AwaitAlone(ctx context.Context, f *os.File, wait time.Duration) error {
 }
 
 func await(ctx context.Context, f *os.File, kind int, wait time.Duration) error {
+	// So the kernel tells that the lease is wanted. Delivered to a thread that C has
+	// started, such as RocksDB's, it would end the process.
+	signal.Ignore(unix.SIGIO)
 	deadline := time.Now().Add(wait)
 	for {
 		err := set(f, kind)

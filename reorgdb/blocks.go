@@ -36,8 +36,7 @@ import (
 )
 
 const (
-	blockSize  = 128 << 10 // bytes
-	smallBlock = 16 << 10
+	blockSize = 16 << 10
 )
 
 // blocks passes the records of a column family with keys in [from, to), nil for no

@@ -107,13 +107,18 @@ func CheckFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(names, func(e fs.DirEntry) bool { return e.Name() == "CURRENT" }) {
-		return nil
-	}
-	for _, pattern := range []string{"MANIFEST-*", "*.sst", "*.log"} {
-		if found, _ := filepath.Glob(filepath.Join(globEscape(path), pattern)); len(found) > 0 {
-			return fmt.Errorf("%s: %w: CURRENT is missing", path, ErrCorrupt)
+	files := false
+	for _, name := range names {
+		if name.Name() == "CURRENT" {
+			return nil
 		}
+		for _, pattern := range []string{"MANIFEST-*", "*.sst", "*.log"} {
+			match, _ := filepath.Match(pattern, name.Name())
+			files = files || match
+		}
+	}
+	if files {
+		return fmt.Errorf("%s: %w: CURRENT is missing", path, ErrCorrupt)
 	}
 	return fmt.Errorf("%s: %w", path, ErrNoDatabase)
 }

@@ -69,7 +69,7 @@ type keyRange struct {
 }
 
 // rangeBlocks is how many blocks a worker may be ahead within a range.
-const rangeBlocks = 16
+const rangeBlocks = 128
 
 func visitAll(ctx context.Context, queue <-chan *keyRange, free chan<- []byte, visit func(key, value []byte) error) error {
 	for r := range queue {
@@ -161,7 +161,7 @@ func (errStop) Error() string { return "stop" }
 func (db *DB) eachWith(ctx context.Context, prefix string, from []byte, visit func(key, value []byte) error) error {
 	to := []byte(prefix)
 	to[len(to)-1]++
-	block := make([]byte, smallBlock)
+	block := make([]byte, blockSize)
 	again := func() []byte { return block }
 	return db.blocks(ctx, DefaultFamily, from, to, again, func(block []byte) error { return eachIn(block, visit) })
 }

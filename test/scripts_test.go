@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ailee-recovery/internal/bitcointest"
 	"ailee-recovery/internal/createanchor"
 	"ailee-recovery/internal/extract"
 	"ailee-recovery/internal/golden"
@@ -21,13 +22,15 @@ import (
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/prune"
 	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/resync"
+	"ailee-recovery/internal/snapshotblock"
 	"ailee-recovery/internal/tool"
 )
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
 	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool()} {
+		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }
 	}
 	testscript.Main(m, commands)
@@ -40,12 +43,17 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOLDEN", golden.Dir())
+			env.Setenv("NL", "a\nb")
+			env.Values[chainKey{}] = new(*bitcointest.Chain)
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
 				return os.Geteuid() == 0, nil
+			}
+			if name == "mount" {
+				return canMount(t), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
@@ -59,7 +67,13 @@ func TestScripts(t *testing.T) {
 			"truncate": truncate,
 			"readonly": readonly,
 			"running":  running,
+			"mount":    mount,
 			"database": database,
+			"anchored": anchored,
+			"put":      put,
+			"chain":    chain,
+			"reorg":    reorganise,
+			"requests": requests,
 		},
 	})
 }

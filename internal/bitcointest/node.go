@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,9 +38,11 @@ type Node struct {
 	tb   testing.TB
 	dir  string
 	host string // of the RPC server, with its port
-	rpc  *rpcclient.Client
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
+
+	options []string
+	rpc     *rpcclient.Client
+	cmd     *exec.Cmd
+	done    chan struct{} // closed when the process has ended
 }
 
 // binary builds btcd in the version of go.mod, into Go's own build cache.
@@ -52,10 +55,10 @@ var binary = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(string(out)), err
 })
 
-// StartNode starts a node with nothing but the genesis block. It ends with the
-// test.
-func StartNode(tb testing.TB, useTLS bool) *Node {
-	n := &Node{tb: tb, dir: tb.TempDir()}
+// StartNode starts a node with nothing but the genesis block, with further options
+// of btcd. It ends with the test.
+func StartNode(tb testing.TB, useTLS bool, options ...string) *Node {
+	n := &Node{tb: tb, dir: tb.TempDir(), options: options}
 	if useTLS {
 		n.CertFile = filepath.Join(n.dir, "rpc.cert")
 	}
@@ -104,9 +107,9 @@ func (n *Node) start() bool {
 		scheme, security = "https", []string{"--rpccert=" + n.CertFile, "--rpckey=" + filepath.Join(n.dir, "rpc.key")}
 	}
 	n.URL = scheme + "://" + n.host
-	n.cmd = exec.Command(path, append(security, "--regtest", "--nolisten", "--nodnsseed",
-		"--configfile="+os.DevNull, "--datadir="+filepath.Join(n.dir, "data"), "--logdir="+filepath.Join(n.dir, "logs"),
-		"--rpclisten="+n.host, "--rpcuser="+User, "--rpcpass="+Password, "--miningaddr="+walletAddress.EncodeAddress())...)
+	n.cmd = exec.Command(path, slices.Concat(security, n.options, []string{"--regtest", "--nolisten", "--nodnsseed",
+		"--configfile=" + os.DevNull, "--datadir=" + filepath.Join(n.dir, "data"), "--logdir=" + filepath.Join(n.dir, "logs"),
+		"--rpclisten=" + n.host, "--rpcuser=" + User, "--rpcpass=" + Password, "--miningaddr=" + miningAddress})...)
 	n.cmd.Env = append(os.Environ(), "HOME="+n.dir)
 	n.cmd.Stdout, n.cmd.Stderr = output, output
 	// It must not outlive a test that is killed.

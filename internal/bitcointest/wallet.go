@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/address/v2"
-	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcjson"
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -25,17 +24,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The one key of every [Wallet], to which every [Node] mines.
-var (
-	walletKey, _     = btcec.PrivKeyFromBytes(bytes.Repeat([]byte{7}, 32))
-	walletAddress, _ = address.NewAddressPubKeyHash(address.Hash160(walletKey.PubKey().SerializeCompressed()), &chaincfg.RegressionNetParams)
-	walletScript, _  = txscript.PayToAddrScript(walletAddress)
-)
+// walletScript is what the coins of every block are locked with.
+var walletScript = func() []byte {
+	to, err := address.DecodeAddress(miningAddress, &chaincfg.RegressionNetParams)
+	if err != nil {
+		panic(err)
+	}
+	script, err := txscript.PayToAddrScript(to)
+	if err != nil {
+		panic(err)
+	}
+	return script
+}()
 
-const (
-	maturity      = 100 // blocks until a coinbase can be spent
-	signatureSize = 108 // bytes, of a signed input
-)
+// signatureSize is what signing adds to an input, in bytes.
+const signatureSize = 108
 
 // ErrCut cuts the connection in place of an answer.
 var ErrCut = errors.New("cut")
@@ -297,7 +300,7 @@ func (w *Wallet) coins() (free []coin, spentBy map[wire.OutPoint]chainhash.Hash)
 	}
 	for depth, b := range slices.Backward(chain) {
 		for i, tx := range b.Transactions {
-			if i == 0 && depth < maturity {
+			if i == 0 && depth < Maturity {
 				continue
 			}
 			for n, out := range tx.TxOut {
@@ -399,7 +402,7 @@ func (w *Wallet) spoil(method string, tx *wire.MsgTx) {
 
 func sign(tx *wire.MsgTx) {
 	for i := range tx.TxIn {
-		script, err := txscript.SignatureScript(tx, i, walletScript, txscript.SigHashAll, walletKey, true)
+		script, err := txscript.SignatureScript(tx, i, walletScript, txscript.SigHashAll, miner, true)
 		if err != nil {
 			panic(err)
 		}

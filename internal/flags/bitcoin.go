@@ -35,6 +35,13 @@ func BitcoinRPC() []cli.Flag {
 	}
 }
 
+// OptionalBitcoinRPC is [BitcoinRPC] for a tool that asks a node only when told to.
+func OptionalBitcoinRPC() []cli.Flag {
+	all := BitcoinRPC()
+	all[0].(*cli.StringFlag).DefaultText = "no node is asked"
+	return all
+}
+
 // BitcoinEnvironment is the part of a tool's description that goes with
 // [BitcoinRPC].
 const BitcoinEnvironment = `

@@ -188,7 +188,7 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	if p.count == 1 {
 		p.v.out.Printf(rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "STATE ROOT", "VERDICT")
 	}
-	at, ok := utc(of.TimestampMs)
+	at, ok := UTC(of.TimestampMs)
 	if !ok {
 		at = fmt.Sprintf("%d ms", of.TimestampMs)
 	}

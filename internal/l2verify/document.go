@@ -53,6 +53,7 @@ type findingDocument struct {
 type verificationDocument struct {
 	File     string           `json:"file"`
 	Snapshot snapshotDocument `json:"snapshot"`
+	Bitcoin  *proofDocument   `json:"bitcoin,omitempty"`
 	ExitCode int              `json:"exit_code"`
 }
 
@@ -89,7 +90,7 @@ func (v *verifier) describe(of snapshot.Judgement, found []snapshot.Finding) sna
 		Records:     map[string]uint64{},
 		Findings:    findingDocuments(found),
 	}
-	if t, ok := utc(of.TimestampMs); ok {
+	if t, ok := UTC(of.TimestampMs); ok {
 		doc.Time = t
 	}
 	for i, n := range of.Counts {
@@ -125,8 +126,8 @@ func (v *verifier) passed(of snapshot.Judgement, found []snapshot.Finding) bool 
 // maxTimestampMs is the last millisecond of the year 9999.
 const maxTimestampMs = 253402300799999
 
-// utc formats Unix milliseconds; false for a time that no calendar needs.
-func utc(ms uint64) (string, bool) {
+// UTC formats Unix milliseconds; false for a time that no calendar needs.
+func UTC(ms uint64) (string, bool) {
 	if ms > maxTimestampMs {
 		return "", false
 	}

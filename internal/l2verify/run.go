@@ -105,16 +105,25 @@ func (v *verifier) latest(ctx context.Context) error {
 		return err
 	}
 	found := v.worthSaying(append(of.Findings, outside...))
-	if v.out.JSON() {
+	proof, proofErr := v.prove(ctx, of)
+	if v.out.JSON() && proofErr == nil {
 		doc, err := v.document(ctx, r, of, found)
 		if err != nil {
 			return err
 		}
+		doc.add(proof)
 		v.out.Document(doc)
-	} else if err := v.print(ctx, r, of, v.Strict && len(found) > 0); err != nil {
+	} else if err := v.print(ctx, r, of, v.Strict && len(found) > 0 || proofErr != nil || proof.failed()); err != nil {
 		return err
 	}
-	return v.conclude(of, found)
+	if proofErr != nil {
+		return proofErr
+	}
+	proof.print(v.out)
+	if err := v.conclude(of, found); err != nil || !proof.failed() {
+		return err
+	}
+	return tool.WrongData(proof.hint, nil)
 }
 
 // locateLatest finds the latest snapshot, a reader for it, and what lies

@@ -4,6 +4,7 @@ package l2verify
 
 import (
 	"context"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,6 +21,8 @@ type Options struct {
 	All      bool
 	Strict   bool
 	flags.Checking
+	AnchorTx string // transaction to prove the latest snapshot by; "" for none
+	Proof    Proof
 }
 
 // Tool describes the command.
@@ -32,32 +35,45 @@ func Tool() tool.Tool {
    and checks its anchor and peg-outs. Output and exit code are those of the
    nodes' own verifier; lines of this tool's own follow them on standard error
    and start with its name. The file is only read, and may be appended to
-   meanwhile.`,
+   meanwhile.
+
+   With --anchor-tx the latest snapshot is proven by Bitcoin: its anchor commits to
+   its state root, and the transaction, in the active chain of the node at
+   --bitcoin-rpc, carries just this commitment.` + flags.BitcoinEnvironment,
 		Examples: `
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
 ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
-zcat backup.dat.gz | ailee_l2_verify --snapshot -`,
+zcat backup.dat.gz | ailee_l2_verify --snapshot -
+ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --min-confirmations 6`,
 		Required: []string{"snapshot"},
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input"},
 			&cli.BoolFlag{Name: "all", Usage: "verify every complete snapshot and name the newest valid one"},
 			&cli.BoolFlag{Name: "strict", Usage: "fail on everything that a node passes over in silence"},
 			flags.AcceptEarlierAnchors(),
 			flags.MaxMemory(),
+			&cli.StringFlag{Name: anchorTx, Usage: "prove the latest snapshot by the Bitcoin transaction `TXID`"},
+			&cli.Int64Flag{Name: minConfirmations, Usage: "demand `N` confirmations of it", Value: 1},
+			flags.ScanBlocks(),
 			tool.JSONFlag,
 			tool.QuietFlag,
-		},
+		}, flags.BitcoinRPC()...),
 		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
 			checking, err := flags.ParseChecking(c)
 			if err != nil {
 				return err
 			}
-			return Run(ctx, Options{
+			o := Options{
 				Snapshot: c.String("snapshot"),
 				All:      c.Bool("all"),
 				Strict:   c.Bool("strict"),
 				Checking: checking,
-			}, io)
+				AnchorTx: strings.ToLower(c.String(anchorTx)),
+			}
+			if err := o.parseProof(c); err != nil {
+				return tool.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, io)
 		},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,9 +45,6 @@ func AwaitAlone(ctx context.Context, f *os.File, wait time.Duration) error {
 }
 
 func await(ctx context.Context, f *os.File, kind int, wait time.Duration) error {
-	// So the kernel tells that the lease is wanted. Delivered to a thread that C has
-	// started, such as RocksDB's, it would end the process.
-	signal.Ignore(unix.SIGIO)
 	deadline := time.Now().Add(wait)
 	for {
 		err := set(f, kind)
@@ -73,7 +71,12 @@ func Wanted(f *os.File) (bool, error) {
 	return kind == unix.F_UNLCK, err
 }
 
+// The kernel says with SIGIO that somebody waits for a lease. Nothing here needs it,
+// and on a thread of a C library it would end the process.
+var ignoreSignal = sync.OnceFunc(func() { signal.Ignore(unix.SIGIO) })
+
 func set(f *os.File, kind int) error {
+	ignoreSignal()
 	for {
 		_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, kind)
 		switch {

@@ -25,13 +25,12 @@ func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 // Problems leaves out what is none: the end of a log that a running node writes to
 // may be half a record. A database that is too new is a *[reorgdb.TooNewError].
 func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile.Problem, error) {
+	if err := reorgdb.TooNew(path, all, version); err != nil {
+		return nil, err
+	}
 	inUse := reorgdb.Holder(path) != nil
 	var problems []rocksfile.Problem
 	for _, p := range all {
-		var tooNew *rocksfile.TooNewError
-		if errors.As(p.Err, &tooNew) {
-			return nil, &reorgdb.TooNewError{File: p.File, Format: int(tooNew.Format), Version: version}
-		}
 		if p.Kind != rocksfile.TornLog || !inUse {
 			problems = append(problems, p)
 		}

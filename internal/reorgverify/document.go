@@ -15,6 +15,7 @@ type document struct {
 	NextID   uint64                  `json:"next_event_id"`
 	Records  map[reorgdb.Kind]uint64 `json:"records"`
 	Families map[string]uint64       `json:"column_families"`
+	Chain    *chainDocument          `json:"chain,omitempty"` // what a Bitcoin node says
 	Findings []finding               `json:"findings"`
 	Counts   map[string]int          `json:"finding_counts"`
 	ExitCode int                     `json:"exit_code"`
@@ -33,6 +34,14 @@ type blocksDocument struct {
 	Lowest  uint64 `json:"lowest"`
 	Highest uint64 `json:"highest"`
 	Missing uint64 `json:"missing"` // heights between them without a hash
+}
+
+type chainDocument struct {
+	TipHeight        int64  `json:"tip_height"`
+	BlocksCompared   uint64 `json:"blocks_compared"`
+	BlocksDifferent  uint64 `json:"blocks_different"`
+	AnchorsConfirmed int    `json:"anchors_confirmed"` // as recorded
+	AnchorsProven    int    `json:"anchors_proven"`
 }
 
 type reorgDocument struct {
@@ -76,6 +85,9 @@ func (s *survey) document(o Options) document {
 			r.Invalidated = append(r.Invalidated, printable.Text(hash))
 		}
 		d.Reorgs = append(d.Reorgs, r)
+	}
+	if c := s.chain; c != nil {
+		d.Chain = &chainDocument{c.tip, c.compared, c.different, c.confirmed, c.proven}
 	}
 	if s.problems > 0 {
 		d.ExitCode = tool.Wrong

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/reorgtool"
@@ -17,10 +18,17 @@ import (
 
 // Run checks the database. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *tool.IO) error {
-	s, err := examine(ctx, o)
+	var node *bitcoin.Client
+	if o.Bitcoin != nil {
+		var err error
+		if node, err = bitcoin.Open(*o.Bitcoin, out.Warn); err != nil {
+			return err
+		}
+	}
+	s, err := examine(ctx, o, node)
 	if errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
 		// Beside a running node damage is believed only when it is seen twice.
-		s, err = examine(ctx, o)
+		s, err = examine(ctx, o, node)
 	}
 	if err != nil {
 		return reorgtool.Explain(o.DBPath, err)
@@ -43,13 +51,23 @@ func (s *survey) hint(o Options) string {
 		return reorgtool.CopyHint(o.DBPath)
 	case s.counts[missingAnchor]+s.counts[invalidated] > 0:
 		return "anchor the state anew: " + tool.Command("ailee_create_anchor", "--l2-state-file", o.Snapshot)
+	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared:
+		return "no block hash agrees: is the Bitcoin node on the network of this AILEE node?"
+	case s.counts[wrongHash] > 0:
+		return "stop the node and replace what differs: " +
+			tool.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.chain.lowestDifferent), "--db-path", o.DBPath)
+	case s.counts[notCommitted] > 0:
+		return "the record, or the transaction, is not of this anchor: see what broadcast it"
+	case s.counts[notAnchored]+s.counts[wrongHeight] > 0:
+		return "bring the records in line with the chain: " + tool.Command("ailee_resync_blocks", "--anchors", "--db-path", o.DBPath)
 	}
 	return "a node passes over what it cannot read; compare with the chain: " +
 		tool.Command("ailee_resync_blocks", "--check", "--db-path", o.DBPath)
 }
 
-// examine reads everything, from one opened database.
-func examine(ctx context.Context, o Options) (s *survey, err error) {
+// examine reads everything, from one opened database, and compares it with the
+// chain if there is a node to ask.
+func examine(ctx context.Context, o Options, node *bitcoin.Client) (s *survey, err error) {
 	problems, err := reorgtool.Damage(ctx, o.DBPath)
 	if err != nil {
 		return nil, err
@@ -65,6 +83,11 @@ func examine(ctx context.Context, o Options) (s *survey, err error) {
 	}
 	if err := s.read(ctx, db); err != nil {
 		return nil, err
+	}
+	if node != nil {
+		if err := s.compareChain(ctx, o, node, db); err != nil {
+			return nil, err
+		}
 	}
 	if o.Snapshot == "" {
 		return s, nil
@@ -112,6 +135,10 @@ func (s *survey) print(out *tool.IO, dbPath string) {
 	}
 	for _, family := range slices.Sorted(maps.Keys(s.families)) {
 		out.Printf("Column family %s: %d record(s)\n", printable.Text(family), s.families[family])
+	}
+	if c := s.chain; c != nil {
+		out.Printf("Chain: tip at height %d, %d block hash(es) compared, %d differ\n", c.tip, c.compared, c.different)
+		out.Printf("Confirmed anchors proven on chain: %d of %d\n", c.proven, c.confirmed)
 	}
 	for _, f := range s.found {
 		if f.Wrong {

@@ -2,9 +2,9 @@ package reorgverify
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"strings"
 
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/reorgdb"
@@ -35,6 +35,13 @@ const (
 	missingAnchor = "missing-anchor"
 	damage        = "damage"
 	noSnapshot    = "snapshot"
+
+	// What a Bitcoin node says.
+	wrongHash    = "wrong-block-hash"    // not that of the active chain
+	notAnchored  = "anchor-not-in-chain" // confirmed, but its transaction is not in the active chain
+	notCommitted = "commitment-missing"  // its transaction carries something else
+	wrongHeight  = "wrong-anchor-height" // its transaction is in another block
+	noAnswer     = "not-compared"        // the node could not tell
 )
 
 // maxListed bounds how many findings of one kind are listed; the rest is counted.
@@ -57,6 +64,8 @@ type survey struct {
 	recent    []reorgdb.ReorgEvent // the newest last
 	nextEvent uint64               // behind the last id
 	counter   uint64               // 0 where there is no counter record
+
+	chain *onChain // nil unless a Bitcoin node was asked
 
 	found    []finding
 	counts   map[string]int
@@ -137,22 +146,22 @@ func isHash(text []byte) bool {
 	if len(text) != hex.EncodedLen(32) {
 		return false
 	}
-	var wrong byte
-	for _, c := range text {
-		wrong |= notHex[c]
+	var wrong uint64
+	for i := 0; i < len(text); i += 8 {
+		wrong |= notHex(binary.LittleEndian.Uint64(text[i:]))
 	}
 	return wrong == 0
 }
 
-// notHex is 1 for every byte but the lower-case hex digits.
-var notHex = func() (table [256]byte) {
-	for i := range table {
-		if !strings.ContainsRune("0123456789abcdef", rune(i)) {
-			table[i] = 1
-		}
-	}
-	return table
-}()
+// notHex is 0 when all eight bytes of a word are lower-case hex digits. Adding to a
+// byte below 128 sets its high bit when it is at or above a bound.
+func notHex(word uint64) uint64 {
+	const every, high = 0x0101010101010101, 0x8080808080808080
+	low := word &^ high
+	digit := (low + every*(0x80-'0')) &^ (low + every*(0x80-'9'-1))
+	letter := (low + every*(0x80-'a')) &^ (low + every*(0x80-'f'-1))
+	return (^(digit | letter) | word) & high
+}
 
 func (s *survey) anchor(key, value []byte) {
 	a, err := reorgdb.ParseAnchor(value)

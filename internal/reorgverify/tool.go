@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/flags"
 	"ailee-recovery/internal/tool"
 )
@@ -21,6 +22,9 @@ type Options struct {
 	Recent   int    // how many reorgs to print
 	Snapshot string // cross-check with the latest snapshot of this file; "" for none
 	flags.Checking
+
+	Bitcoin    *bitcoin.Options // the node to compare with; nil for none
+	ScanBlocks int64
 }
 
 // Tool describes the command.
@@ -34,19 +38,25 @@ func Tool() tool.Tool {
    node could read, keys that disagree with their records, the event counter,
    damage in tables and in the write-ahead log. With --snapshot also that the
    latest snapshot's anchor and those that its peg-outs name are recorded and not
-   invalidated. The database is only read, and a node may be running.`,
+   invalidated. The database is only read, and a node may be running.
+
+   Where a Bitcoin node is named, with --bitcoin-rpc or BITCOIN_RPC_URL, also that
+   every block hash is that of the active chain, and that the transaction of every
+   confirmed anchor is in it, at the height recorded, and carries the commitment.` + flags.BitcoinEnvironment,
 		Examples: `
 ailee_reorg_verify --db-path /var/lib/ailee/reorg_db
-ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --snapshot /var/lib/ailee/l2_snapshots.dat`,
+ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --snapshot /var/lib/ailee/l2_snapshots.dat
+ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332`,
 		Required: []string{"db-path"},
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			flags.DBPath("check the database in `DIR`"),
 			&cli.IntFlag{Name: "recent", Usage: "print the last `N` reorgs", Value: 10},
 			&cli.StringFlag{Name: "snapshot", Usage: "check that the latest snapshot of `FILE` agrees with the database"},
 			flags.MaxMemory(),
+			flags.ScanBlocks(),
 			tool.JSONFlag,
 			tool.QuietFlag,
-		},
+		}, flags.BitcoinRPC()...),
 		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
 			checking, err := flags.ParseChecking(c)
 			if err != nil {
@@ -55,6 +65,16 @@ ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --snapshot /var/lib/ailee/l
 			o := Options{DBPath: flags.ParseDBPath(c), Recent: c.Int("recent"), Snapshot: c.String("snapshot"), Checking: checking}
 			if o.Recent < 0 {
 				return tool.Fail(Name+" --help shows the usage", fmt.Errorf("--recent %d is not a number of reorgs", o.Recent))
+			}
+			node, given, err := flags.ParseBitcoinRPC(c)
+			if err != nil {
+				return err
+			}
+			if given {
+				o.Bitcoin = &node
+			}
+			if o.ScanBlocks, err = flags.ParseScanBlocks(c); err != nil {
+				return err
 			}
 			return Run(ctx, o, io)
 		},

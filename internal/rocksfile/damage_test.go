@@ -51,9 +51,9 @@ func harms(db database, file string) []harm {
 	step := 1
 	switch {
 	case testing.Short():
-		step = len(data)/20 + 1
+		step = len(data)/5 + 1
 	case len(data) > 4<<10 || !strings.HasPrefix(db.name, "node-"):
-		step = len(data)/300 + 1
+		step = len(data)/150 + 1
 	}
 	for at := 0; at < len(data); at += step {
 		flipped := bytes.Clone(data)

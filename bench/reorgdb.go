@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/linxGnu/grocksdb"
+
+	"ailee-recovery/reorgdb"
+)
+
+const (
+	dbBlocks  = 1_000_000
+	dbAnchors = 10_000
+	dbBatch   = 10_000 // records
+)
+
+// makeDatabase makes a reorg database with so many blocks and anchors. An existing
+// one is taken as it is.
+func makeDatabase(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.RemoveAll(path + ".tmp"); err != nil {
+		return err
+	}
+	if err := writeBlocks(path+".tmp", func(u *reorgdb.Update) error {
+		for i := range uint64(dbAnchors) {
+			a := reorgdb.Anchor{Hash: digest("anchor", i), BitcoinTxID: digest("transaction", i), BitcoinHeight: i * 100, Confirmations: 6,
+				BroadcastTime: 1739577600000 + i, Status: reorgdb.Confirmed, L2StateRoot: digest("root", i)}
+			if err := u.Anchor(a); err != nil {
+				return err
+			}
+		}
+		return u.Commit()
+	}); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
+}
+
+func digest(kind string, i uint64) string {
+	sum := sha256.Sum256(fmt.Append(nil, kind, i))
+	return hex.EncodeToString(sum[:])
+}
+
+// blockHash looks like one of today: its first 19 digits are zeros.
+func blockHash(height uint64) string { return "0000000000000000000" + digest("block", height)[19:] }
+
+// writeBlocks writes the blocks as a resync does, in synced batches.
+func writeBlocks(path string, then func(*reorgdb.Update) error) (err error) {
+	db, err := reorgdb.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	u, err := db.NewUpdate()
+	if err != nil {
+		return err
+	}
+	defer u.Close()
+	for height := range uint64(dbBlocks) {
+		if _, _, err := u.Block(context.Background(), reorgdb.Block{Height: height, Hash: blockHash(height)}, 0); err != nil {
+			return err
+		}
+		if u.Size() == dbBatch {
+			if err := u.Commit(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := then(u); err != nil {
+		return err
+	}
+	return db.Sync()
+}
+
+// writeBare writes the same batches with the library and nothing around it.
+func writeBare(path string) error {
+	opts := grocksdb.NewDefaultOptions()
+	defer opts.Destroy()
+	opts.SetCreateIfMissing(true)
+	db, err := grocksdb.OpenDb(opts, path)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	write := grocksdb.NewDefaultWriteOptions()
+	defer write.Destroy()
+	write.SetSync(true)
+	batch := grocksdb.NewWriteBatch()
+	defer batch.Destroy()
+	for height := range uint64(dbBlocks) {
+		batch.Put(fmt.Appendf(nil, "block:%020d", height), []byte(blockHash(height)))
+		if batch.Count() == dbBatch {
+			if err := db.Write(write, batch); err != nil {
+				return err
+			}
+			batch.Clear()
+		}
+	}
+	flush := grocksdb.NewDefaultFlushOptions()
+	defer flush.Destroy()
+	return db.Flush(flush)
+}

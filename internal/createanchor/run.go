@@ -9,20 +9,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
+	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/lease"
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
 
 // Run anchors. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *tool.IO) error {
+	if o.Bump != "" {
+		return bump(ctx, o, out)
+	}
 	a := &anchoring{Options: o, out: out}
 	err := a.load(ctx)
 	if a.source.in != nil {
@@ -31,15 +37,51 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 	if err != nil {
 		return a.explainInput(err)
 	}
-	a.anchor = snapshot.NewAnchor(a.source.report.Root, a.TimestampMs, a.Metadata)
 	if err := a.warn(ctx); err != nil {
 		return a.explainInput(err)
 	}
-	if err := a.write(ctx); err != nil {
-		return a.explain(err)
+	if a.Broadcast {
+		err = a.broadcast(ctx)
+	} else if err = a.newAnchor(ctx); err == nil {
+		err = a.write(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	a.report()
 	return nil
+}
+
+// newAnchor makes the anchor, with the chain's tip where there is a node to ask.
+func (a *anchoring) newAnchor(ctx context.Context) error {
+	metadata := a.Metadata
+	if a.AskNode {
+		tip, err := a.tip(ctx)
+		if err != nil {
+			return err
+		}
+		metadata = strings.TrimPrefix(metadata+","+tip, ",")
+	}
+	a.anchor = snapshot.NewAnchor(a.source.report.Root, a.TimestampMs, metadata)
+	return nil
+}
+
+func (a *anchoring) tip(ctx context.Context) (string, error) {
+	node := a.node
+	if node == nil {
+		var err error
+		if node, err = bitcoin.Open(a.Bitcoin, a.out.Warn); err != nil {
+			return "", err
+		}
+	}
+	info, err := node.ChainInfo(ctx)
+	if err != nil {
+		return "", err
+	}
+	if info.InitialBlockDownload {
+		a.out.Warn("the Bitcoin node is still syncing: its tip at height %d is an old block", info.Blocks)
+	}
+	return fmt.Sprintf("btc_height=%d,btc_hash=%s", info.Blocks, info.BestBlockHash), nil
 }
 
 // anchoring is one run.
@@ -53,6 +95,12 @@ type anchoring struct {
 	bareMore uint64   // how many more there are
 	file     string   // where the snapshot is or would be
 	written  snapshot.Located
+
+	// Of a broadcast:
+	db      *reorgdb.DB
+	node    *bitcoin.Client
+	payment *payment
+	done    bool // an earlier run has written the snapshot
 }
 
 // maxPegOutsListed bounds a document; the rest is counted.
@@ -89,12 +137,31 @@ func (a *anchoring) warn(ctx context.Context) error {
 	})
 }
 
-// write puts the anchored state where it is to be.
-func (a *anchoring) write(ctx context.Context) error {
-	a.file = a.Output
-	if a.file == "" {
-		a.file = filepath.Join(a.DataDir, snapshot.FileName)
+// target is the file that the snapshot goes to.
+func (a *anchoring) target() string {
+	if a.Output != "" {
+		return a.Output
 	}
+	return filepath.Join(a.DataDir, snapshot.FileName)
+}
+
+func (a *anchoring) checkDataDir() error {
+	if _, err := os.Stat(a.DataDir); err != nil {
+		return tool.Fail("name the node's data directory with --data-dir, or a new file with --output", err)
+	}
+	return nil
+}
+
+// write puts the anchored state where it is to be. The error carries the exit code.
+func (a *anchoring) write(ctx context.Context) error {
+	a.file = a.target()
+	if err := a.put(ctx); err != nil {
+		return a.explain(err)
+	}
+	return nil
+}
+
+func (a *anchoring) put(ctx context.Context) error {
 	switch {
 	case a.DryRun:
 		text, err := a.anchored(ctx)
@@ -105,8 +172,8 @@ func (a *anchoring) write(ctx context.Context) error {
 	case a.Output != "":
 		return a.create(ctx)
 	}
-	if _, err := os.Stat(a.DataDir); err != nil {
-		return tool.Fail("name the node's data directory with --data-dir, or a new file with --output", err)
+	if err := a.checkDataDir(); err != nil {
+		return err
 	}
 	err := a.append(ctx)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -276,6 +343,7 @@ type document struct {
 	PegOutsBare         []string          `json:"pegouts_without_anchor"`
 	PegOutsBareMore     uint64            `json:"pegouts_without_anchor_not_listed,omitempty"`
 	DryRun              bool              `json:"dry_run"`
+	Transaction         *payment          `json:"transaction,omitempty"`
 	File                string            `json:"file"`
 	Offset              *int64            `json:"offset,omitempty"` // not known in a dry run
 	Size                int64             `json:"size"`
@@ -306,13 +374,14 @@ func (a *anchoring) report() {
 			PegOutsBare:         append([]string{}, a.bare...),
 			PegOutsBareMore:     a.bareMore,
 			DryRun:              a.DryRun,
+			Transaction:         a.payment,
 			File:                printable.Text(a.file),
 			Size:                a.written.Size,
 		}
 		for i, n := range a.source.report.Counts {
 			doc.Records[snapshot.Section(i).String()] = n
 		}
-		if !a.DryRun {
+		if !a.DryRun || a.done {
 			doc.Offset = &a.written.Offset
 		}
 		a.out.Document(doc)
@@ -325,8 +394,11 @@ func (a *anchoring) report() {
 	if a.Tapscript {
 		a.out.Printf("Tapscript fragment: %s\n", tapscript)
 	}
+	a.payment.print(a.out, a.DryRun)
 	size := fmt.Sprintf("%d bytes (%s)", a.written.Size, humanize.IBytes(uint64(a.written.Size)))
 	switch {
+	case a.done:
+		a.out.Printf("Written already: %s in %s, at byte %d\n", size, printable.Text(a.file), a.written.Offset)
 	case a.DryRun:
 		a.out.Printf("Would write %s to %s\n", size, printable.Text(a.file))
 	case a.Output != "":

@@ -3,6 +3,7 @@
 package tool
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
 
 	"ailee-recovery/internal/printable"
 )
@@ -286,6 +288,30 @@ func (io *IO) Warn(format string, args ...any) {
 func (io *IO) Hint(format string, args ...any) {
 	if !io.quiet {
 		io.line("hint", fmt.Sprintf(format, args...))
+	}
+}
+
+// Interactive tells whether there is somebody to [IO.Ask]: questions go to standard
+// error, answers come from standard input.
+func (io *IO) Interactive() bool {
+	f, ok := io.Err.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && io.In != nil && term.IsTerminal(int(io.In.Fd()))
+}
+
+// Ask asks a question and tells whether the answer is yes.
+func (io *IO) Ask(ctx context.Context, question string) (bool, error) {
+	fmt.Fprintf(io.Err, "%s [y/N] ", question)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(io.In).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case line := <-answer:
+		line = strings.ToLower(strings.TrimSpace(line))
+		return line == "y" || line == "yes", nil
 	}
 }
 

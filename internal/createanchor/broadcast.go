@@ -33,15 +33,12 @@ import (
 // done already. No second transaction is made while the first one can be mined.
 
 // openDatabase takes the database; for a dry run it only sees that it could.
-func openDatabase(o Options) (*reorgdb.DB, error) {
-	open := reorgdb.Open
-	if o.DryRun {
-		if err := reorgdb.Holder(o.DBPath); err != nil {
-			return nil, reorgtool.Explain(o.DBPath, err)
-		}
-		open = reorgdb.OpenReadOnly
+func openDatabase(ctx context.Context, o Options, out *tool.IO) (db *reorgdb.DB, err error) {
+	if !o.DryRun {
+		db, err = reorgtool.Open(ctx, o.DBPath, out.Warn)
+	} else if err = reorgdb.Holder(o.DBPath); err == nil {
+		db, err = reorgdb.OpenReadOnly(o.DBPath)
 	}
-	db, err := open(o.DBPath)
 	return db, reorgtool.Explain(o.DBPath, err)
 }
 
@@ -64,7 +61,7 @@ func (a *anchoring) broadcast(ctx context.Context) error {
 			return err
 		}
 	}
-	if a.db, err = openDatabase(a.Options); err != nil {
+	if a.db, err = openDatabase(ctx, a.Options, a.out); err != nil {
 		return err
 	}
 	defer closeDatabase(a.Options, a.db, a.out)

@@ -23,7 +23,7 @@ import (
 // what, and replaces a transaction once only: whatever happens between that and the
 // record, the next run finds the new transaction and records it.
 func bump(ctx context.Context, o Options, out *tool.IO) error {
-	db, err := openDatabase(o)
+	db, err := openDatabase(ctx, o, out)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func fillAndSettle(ctx context.Context, o Options, out *tool.IO) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer func() { err = errors.Join(err, reorgtool.Close(db)) }()
 	client, err := bitcoin.Open(o.Bitcoin, out.Warn)
 	if err != nil {
 		return err

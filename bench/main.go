@@ -26,7 +26,7 @@ const (
 	maxMemory = 64 * mib
 )
 
-// work is one row: two commands on the same bytes. $OUT stands for a new path in
+// work is one row: two commands for the same job. $OUT stands for a new path in
 // each run.
 type work struct {
 	name      string
@@ -45,6 +45,7 @@ func main() {
 	data := flag.Bool("data", false, "make the data and nothing else")
 	write := flag.String("write", "", "write a reorg database to this folder and nothing else")
 	bare := flag.String("write-bare", "", "the same with the library and nothing around it")
+	part := flag.String("part", "", "run only one part of a row, in a process of its own: chain, node, fetch or bare")
 	flag.Parse()
 	var err error
 	switch {
@@ -54,6 +55,14 @@ func main() {
 		err = writeBlocks(*write, func(*reorgdb.Update) error { return nil })
 	case *bare != "":
 		err = writeBare(*bare)
+	case *part == "chain":
+		err = serveChain()
+	case *part == "node":
+		err = serveNode()
+	case *part == "fetch":
+		err = fetchAll(flag.Arg(0))
+	case *part == "bare":
+		err = fetchBare(flag.Arg(0))
 	default:
 		err = run(*dir, *bin, *repeat, *only)
 	}
@@ -132,6 +141,12 @@ func run(dir, bin string, repeat int, only string) error {
 		{"write 1,000,000 block hashes, against the library with nothing around it",
 			self + " -write $OUT", self + " -write-bare $OUT", 1.5, true, 128 * mib},
 	}
+	bitcoinRows, stop, err := bitcoinRows(dir, bin, self)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	rows = append(rows, bitcoinRows...)
 	fmt.Printf("%s, %d runs each, median\n\n", machine(), repeat)
 	fmt.Println("| work | time | against | ratio | to reach | peak memory |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
@@ -212,7 +227,7 @@ func once(w work, command, out string) (result, error) {
 	}
 	command = strings.ReplaceAll(command, "$OUT", out)
 	args := strings.Fields(command)
-	if strings.ContainsAny(command, "&>") {
+	if strings.ContainsAny(command, "&|>") {
 		args = []string{"sh", "-c", command}
 	}
 	cmd := exec.Command(args[0], args[1:]...)

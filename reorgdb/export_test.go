@@ -14,3 +14,5 @@ func (db *DB) Compact() {
 
 func AnchorValue(a Anchor) []byte    { return a.value() }
 func EventValue(e ReorgEvent) []byte { return e.value() }
+
+func BlockKey(height uint64) []byte { return blockKey(height) }

@@ -25,6 +25,9 @@ type Update struct {
 
 // NewUpdate starts an empty update. Close it.
 func (db *DB) NewUpdate() (*Update, error) {
+	if err := db.removeLeftover(); err != nil {
+		return nil, err
+	}
 	highest, any, err := db.HighestBlock()
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ailee-recovery/internal/bitcointest"
 	"ailee-recovery/internal/createanchor"
 	"ailee-recovery/internal/extract"
 	"ailee-recovery/internal/golden"
@@ -21,6 +22,7 @@ import (
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/prune"
 	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/resync"
 	"ailee-recovery/internal/snapshotblock"
 	"ailee-recovery/internal/tool"
 )
@@ -28,7 +30,7 @@ import (
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
 	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool()} {
+		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }
 	}
 	testscript.Main(m, commands)
@@ -42,6 +44,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOLDEN", golden.Dir())
 			env.Setenv("NL", "a\nb")
+			env.Values[chainKey{}] = new(*bitcointest.Chain)
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			return nil
 		},
@@ -69,6 +72,8 @@ func TestScripts(t *testing.T) {
 			"anchored": anchored,
 			"put":      put,
 			"chain":    chain,
+			"reorg":    reorganise,
+			"requests": requests,
 		},
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,18 +59,6 @@ func put(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(u.Commit())
 	u.Close()
 	ts.Check(db.Close())
-}
-
-// chain TIP [syncing] serves a chain in memory until the script ends and sets CHAIN
-// to its URL.
-func chain(ts *testscript.TestScript, _ bool, args []string) {
-	tip, err := strconv.ParseInt(args[0], 10, 64)
-	ts.Check(err)
-	c := bitcointest.NewChain(tip)
-	c.Syncing = len(args) > 1
-	server := httptest.NewServer(c)
-	ts.Defer(server.Close)
-	ts.Setenv("CHAIN", server.URL)
 }
 
 // firstBlock is the time of the first block of a bitcointest.Chain, whose blocks

@@ -15,20 +15,28 @@ type Bar struct{ bar *progressbar.ProgressBar }
 
 // Start shows a bar for total bytes on w, if that is a terminal and show is set.
 func Start(w io.Writer, show bool, what string, total int64) Bar {
+	return start(w, show, what, total, progressbar.OptionShowBytes(true))
+}
+
+// Count is [Start] for total heights.
+func Count(w io.Writer, show bool, what string, total int64) Bar {
+	return start(w, show, what, total, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("heights"))
+}
+
+func start(w io.Writer, show bool, what string, total int64, unit ...progressbar.Option) Bar {
 	if !show || !printable.IsTerminal(w) {
 		return Bar{}
 	}
-	return Bar{progressbar.NewOptions64(total,
+	return Bar{progressbar.NewOptions64(total, append(unit,
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(true),
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
-	)}
+	)...)}
 }
 
-// Add moves the bar by n bytes.
+// Add moves the bar by n bytes or heights.
 func (b Bar) Add(n int64) {
 	if b.bar != nil {
 		_ = b.bar.Add64(n)

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcointest"
+)
+
+const (
+	// chainHeights is how many hashes are fetched from the server in memory.
+	chainHeights = 900_000
+	// nodeHeights is how many from btcd.
+	nodeHeights = 500
+	// maxResyncMemory is what resyncing may take at its peak, in bytes.
+	maxResyncMemory = 128 * mib
+	// perRequest is how many calls one request carries.
+	perRequest = 1000
+)
+
+// bitcoinRows starts the servers and returns the rows that need them.
+func bitcoinRows(dir, bin, self string) (rows []work, stop func(), err error) {
+	chain, stopChain, err := startPart(self, "chain")
+	if err != nil {
+		return nil, nil, err
+	}
+	node, stopNode, err := startPart(self, "node")
+	if err != nil {
+		stopChain()
+		return nil, nil, err
+	}
+	stop = func() {
+		stopChain()
+		stopNode()
+	}
+	btcctl := filepath.Join(dir, "btcctl")
+	if out, err := exec.Command("go", "build", "-o", btcctl, "github.com/btcsuite/btcd/cmd/btcctl").CombinedOutput(); err != nil {
+		stop()
+		return nil, nil, fmt.Errorf("building btcctl: %w: %s", err, out)
+	}
+	_ = os.Setenv("BITCOIN_RPC_USER", bitcointest.User)
+	_ = os.Setenv("BITCOIN_RPC_PASSWORD", bitcointest.Password)
+	resync := bin + "/ailee_init_reorg_db -q --path $OUT && " + bin + "/ailee_resync_blocks -q --start-height 0 --db-path $OUT --bitcoin-rpc "
+	loop := fmt.Sprintf("seq 0 %d | xargs -n 1 %s -C /dev/null --notls --regtest --rpcserver=%s --rpcuser=%s --rpcpass=%s getblockhash",
+		nodeHeights, btcctl, strings.TrimPrefix(node, "http://"), bitcointest.User, bitcointest.Password)
+	return []work{
+		{"resync 900,000 heights from memory, against fetching and dropping them", resync + chain, self + " -part fetch " + chain, 1.3, true, maxResyncMemory},
+		{"resync 900,000 heights from memory, against a bare `net/http` loop", resync + chain, self + " -part bare " + chain, 1.6, true, maxResyncMemory},
+		{"resync 501 heights from btcd, against one `btcctl getblockhash` for each", resync + node, loop, 0.02, true, maxResyncMemory},
+	}, stop, nil
+}
+
+// startPart starts a server in a process of its own.
+func startPart(self, part string) (url string, stop func(), err error) {
+	cmd := exec.Command(self, "-part", part)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	url, err = bufio.NewReader(out).ReadString('\n')
+	return strings.TrimSpace(url), func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	}, err
+}
+
+// serveChain serves a chain from memory and prints the URL. It ends with standard
+// input.
+func serveChain() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("http://%s\n", l.Addr())
+	go func() { _ = http.Serve(l, bitcointest.NewChain(chainHeights-1)) }()
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// serveNode runs btcd and prints the URL. It ends with standard input.
+func serveNode() error {
+	main := &mainTB{}
+	defer main.cleanUp()
+	n := bitcointest.StartNode(main, false)
+	n.Generate(nodeHeights)
+	fmt.Println(n.URL)
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// mainTB lets what is made for tests run outside of one.
+type mainTB struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (m *mainTB) Helper()          {}
+func (m *mainTB) Cleanup(f func()) { m.cleanups = append(m.cleanups, f) }
+func (m *mainTB) TempDir() string {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		m.Fatalf("%v", err)
+	}
+	m.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+func (m *mainTB) Errorf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+func (m *mainTB) FailNow() {
+	m.cleanUp()
+	os.Exit(1)
+}
+func (m *mainTB) Fatalf(format string, args ...any) {
+	m.Errorf(format, args...)
+	m.FailNow()
+}
+
+func (m *mainTB) cleanUp() {
+	for i := len(m.cleanups) - 1; i >= 0; i-- {
+		m.cleanups[i]()
+	}
+}
+
+// fetchAll fetches the hashes with the tools' client and drops them.
+func fetchAll(url string) error {
+	c, err := bitcoin.Open(bitcoin.Options{URL: url}, func(string, ...any) {})
+	if err != nil {
+		return err
+	}
+	return c.BlockHashes(context.Background(), 0, chainHeights-1, func(int64, string) error { return nil })
+}
+
+// fetchBare posts the same batches over one connection and looks at nothing.
+func fetchBare(url string) error {
+	for first := int64(0); first < chainHeights; first += perRequest {
+		body := make([]byte, 0, 100*perRequest)
+		for height := first; height < first+perRequest; height++ {
+			body = strconv.AppendInt(append(body, `,{"jsonrpc":"1.0","id":`...), height, 10)
+			body = strconv.AppendInt(append(body, `,"method":"getblockhash","params":[`...), height, 10)
+			body = append(body, "]}"...)
+		}
+		body[0] = '['
+		resp, err := http.Post(url, "application/json", bytes.NewReader(append(body, ']')))
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+	}
+	return nil
+}

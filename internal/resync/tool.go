@@ -1,0 +1,98 @@
+// Package resync is the command ailee_resync_blocks: the block hashes of the reorg
+// database, from a Bitcoin node, as a node that had seen the blocks would have left
+// them.
+package resync
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/flags"
+	"ailee-recovery/internal/tool"
+)
+
+// Name is the command's name.
+const Name = "ailee_resync_blocks"
+
+// Options are the command's options.
+type Options struct {
+	DBPath        string
+	Start         int64 // height; -1 for the default
+	End           int64 // height, included; -1 for the tip
+	MaxReorgDepth int64 // in blocks
+	Check         bool  // compare what is stored, write nothing
+	DryRun        bool  // say what would be written
+	Bitcoin       bitcoin.Options
+}
+
+// Tool describes the command.
+func Tool() tool.Tool {
+	return tool.Tool{
+		Name:    Name,
+		Summary: "fill an AILEE node's reorg database with block hashes from Bitcoin",
+		Description: `
+   Fetches the hashes of the blocks from a height to the tip and takes them as a
+   node's block listener does: new heights are written, equal ones left, different
+   ones recorded as reorgs, which invalidates anchors. The stored hashes are
+   compared first: a reorg deeper than --max-reorg-depth, or a node of another
+   network, is refused with exit status 2 and nothing is written. It ends when the
+   stored blocks and the node's agree up to the tip. After an interrupt, run it
+   again. The AILEE node must be stopped, but for --check and --dry-run.
+` + flags.BitcoinEnvironment,
+		Examples: `
+ailee_resync_blocks --start-height 840000 --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
+ailee_resync_blocks --check --db-path /var/lib/ailee/reorg_db`,
+		Required: []string{"db-path"},
+		Flags: append([]cli.Flag{
+			flags.DBPath("fill the database in `DIR`"),
+			&cli.Int64Flag{Name: "start-height", Usage: "begin at height `H`",
+				DefaultText: "100 below the highest stored height, 0 when none is stored; with --check the lowest stored height"},
+			&cli.Int64Flag{Name: "end-height", Usage: "end with height `H`", DefaultText: "the tip"},
+			&cli.Int64Flag{Name: "max-reorg-depth", Usage: "refuse to replace blocks more than `N` deep", Value: 100},
+			&cli.BoolFlag{Name: "check", Usage: "compare what is stored with the chain and write nothing; exit status 2 when they differ"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and write nothing"},
+			tool.JSONFlag,
+			tool.QuietFlag,
+		}, flags.BitcoinRPC()...),
+		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
+			o, err := parse(c)
+			if err != nil {
+				return tool.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, io)
+		},
+	}
+}
+
+func parse(c *cli.Context) (Options, error) {
+	rpc, _, err := flags.ParseBitcoinRPC(c)
+	if err != nil {
+		return Options{}, err
+	}
+	o := Options{DBPath: flags.ParseDBPath(c), Start: -1, End: -1, MaxReorgDepth: c.Int64("max-reorg-depth"),
+		Check: c.Bool("check"), DryRun: c.Bool("dry-run"), Bitcoin: rpc}
+	for _, height := range []struct {
+		name string
+		to   *int64
+	}{{"start-height", &o.Start}, {"end-height", &o.End}} {
+		if !c.IsSet(height.name) {
+			continue
+		}
+		if *height.to = c.Int64(height.name); *height.to < 0 {
+			return Options{}, fmt.Errorf("--%s %d is not a height", height.name, *height.to)
+		}
+	}
+	switch {
+	case o.End >= 0 && o.End < o.Start:
+		return Options{}, fmt.Errorf("--end-height %d is below --start-height %d", o.End, o.Start)
+	case o.MaxReorgDepth < 0 || o.MaxReorgDepth > math.MaxInt32:
+		return Options{}, fmt.Errorf("--max-reorg-depth %d is not a number of blocks", o.MaxReorgDepth)
+	case o.Check && o.DryRun:
+		return Options{}, fmt.Errorf("--check and --dry-run exclude each other")
+	}
+	return o, nil
+}

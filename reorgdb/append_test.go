@@ -1,0 +1,73 @@
+package reorgdb_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/reorgdb"
+)
+
+// TestAppendedBlocksAreLikeWrittenOnes: to every reader, to RocksDB 6.11.4, and to
+// later updates.
+func TestAppendedBlocksAreLikeWrittenOnes(t *testing.T) {
+	path := golden.Database(t, "node-rocksdb-6.11.4")
+	before := map[string]string{}
+	tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	require.NoError(t, err)
+	for _, name := range tables {
+		before[filepath.Base(name)] = ""
+	}
+	db, err := reorgdb.Open(path)
+	require.NoError(t, err)
+	want := all(t, db)
+	var hashes []byte
+	for height := 840_001; height <= 1_000_005; height++ {
+		hashes = append(hashes, hash(height)...)
+	}
+	update(t, db, func(u *reorgdb.Update) {
+		require.ErrorContains(t, u.AppendBlocks(840_000, hashes), "block 840000 is not above block 840000")
+		require.NoError(t, u.AppendBlocks(840_001, hashes[:100_000*reorgdb.HashSize]))
+		require.NoError(t, u.AppendBlocks(940_001, hashes[100_000*reorgdb.HashSize:]))
+		require.NoError(t, u.AppendBlocks(1_000_006, nil))
+		require.ErrorContains(t, u.AppendBlocks(1_000_006, hashes[1:]), "bytes of block hashes")
+		see(t, u, 1_000_005, hash(1_000_005), reorgdb.Equal)
+		require.ErrorContains(t, u.AppendBlocks(1_000_005, hashes), "is not above")
+		// The blocks have no older entry, so this must count as the newer one.
+		see(t, u, 1_000_006, hash(1_000_006), reorgdb.Written)
+		require.ErrorContains(t, u.AppendBlocks(1_000_007, hashes), "not empty")
+	})
+	update(t, db, func(u *reorgdb.Update) { see(t, u, 999_999, hash(7), reorgdb.Replaced) })
+	require.NoError(t, db.Sync())
+	require.NoError(t, db.Close())
+	requireOldTables(t, path, before)
+
+	db, err = reorgdb.OpenReadOnly(path)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	got := all(t, db)
+	for height := 840_001; height <= 1_000_005; height++ {
+		if height != 999_999 {
+			require.Equal(t, hash(height), got[blockKey(height)])
+		}
+	}
+	require.Equal(t, hash(7), got[blockKey(999_999)])
+	require.Len(t, got, len(want)+len(hashes)/reorgdb.HashSize+2)
+}
+
+func blockKey(height int) string { return string(reorgdb.BlockKey(uint64(height))) }
+
+// TestLeftoverOfAppendingIsRemoved: of a process that was killed.
+func TestLeftoverOfAppendingIsRemoved(t *testing.T) {
+	path := golden.Database(t, "node-rocksdb-6.11.4")
+	leftover := filepath.Join(path, "000000.dbtmp")
+	require.NoError(t, os.WriteFile(leftover, []byte("half a table"), 0o600))
+	db, err := reorgdb.Open(path)
+	require.NoError(t, err)
+	update(t, db, func(*reorgdb.Update) {})
+	require.NoFileExists(t, leftover)
+	require.NoError(t, db.Close())
+}

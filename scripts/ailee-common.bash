@@ -147,7 +147,7 @@ quietly() {
 
 # field NAME prints the first value of that name in the JSON of a tool. Their strings
 # have no raw newline, so that nothing in a value looks like a line of its own.
-field() { sed -n '/^ *"'"$1"'": /{s/^[^:]*: //;s/,$//;s/^"\(.*\)"$/\1/p;t end;p;:end;q;}'; }
+field() { sed -n '/^ *"'"$1"'": /{s/^[^:]*: //;s/,$//;s/^"\(.*\)"$/\1/;p;q;}'; }
 
 # check_snapshots FILE verifies the snapshot that a node would load. True when its
 # root and anchor hold: which anchors peg-outs may name cannot be told from a file

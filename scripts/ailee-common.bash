@@ -155,13 +155,15 @@ field() { sed -n '/^ *"'"$1"'": /{s/^[^:]*: //;s/,$//;s/^"\(.*\)"$/\1/;p;q;}'; }
 # snapshot_end (the byte behind the snapshot), snapshot_ms, torn_tail (its offset and
 # length, "" for none), check_code.
 check_snapshots() {
-    local document verdict
+    local document verdict offset size
     check_code=0
     document=$(ailee_l2_verify --accept-earlier-anchors --json --snapshot "$1" 2>/dev/null) || check_code=$?
     verdict=$(field verdict <<<"$document")
     message=${verdict:-$(field message <<<"$document")}
     snapshot_ms=$(field timestamp_ms <<<"$document")
-    snapshot_end=$(($(field offset <<<"$document") + $(field size <<<"$document")))
+    offset=$(field offset <<<"$document")
+    size=$(field size <<<"$document")
+    snapshot_end=$((${offset:-0} + ${size:-0}))
     torn_tail=$(sed -n '/^ *"kind": "\(torn-tail\|missing-newline\)"/,/}/p' <<<"$document" | sed -n 's/^ *"\(offset\|length\)": \([0-9]*\).*/\2/p' | tr '\n' ' ')
     case $check_code,$verdict in
     0,valid | 2,'peg-out mismatch') return 0 ;;

@@ -140,7 +140,7 @@ make_scratch() {
 quietly() {
     local code=0
     message=$("$@" 2>&1) || code=$?
-    message=${message%%$'\n'*}
+    [[ ! $message =~ [^[:space:]][^$'\n']* ]] || message=${BASH_REMATCH[0]}
     message=${message#*: error: }
     return "$code"
 }
@@ -153,13 +153,16 @@ field() { sed -n '/^ *"'"$1"'": /{s/^[^:]*: //;s/,$//;s/^"\(.*\)"$/\1/;p;q;}'; }
 # root and anchor hold: which anchors peg-outs may name cannot be told from a file
 # that was pruned, and no damage is behind it. It sets message (what is wrong),
 # snapshot_end (the byte behind the snapshot), snapshot_ms, torn_tail (its offset and
-# length, "" for none), check_code.
+# length, "" for none), pegouts_open (whether a peg-out names no anchor of the file),
+# check_code.
 check_snapshots() {
     local document verdict offset size
     check_code=0
     document=$(ailee_l2_verify --accept-earlier-anchors --json --snapshot "$1" 2>/dev/null) || check_code=$?
     verdict=$(field verdict <<<"$document")
     message=${verdict:-$(field message <<<"$document")}
+    pegouts_open=false
+    [[ $verdict != 'peg-out mismatch' ]] || pegouts_open=true
     snapshot_ms=$(field timestamp_ms <<<"$document")
     offset=$(field offset <<<"$document")
     size=$(field size <<<"$document")

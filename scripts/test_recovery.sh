@@ -232,7 +232,7 @@ serve_made_up() {
 
 # start_node KIND is false when the node does not answer.
 start_node() {
-    local user=drill password=drill i
+    local user=drill password=drill command i
     export BITCOIN_RPC_USER=$user BITCOIN_RPC_PASSWORD=$password
     auth=$(printf %s "$user:$password" | base64)
     mkdir -p "$data_dir/bitcoin"
@@ -242,15 +242,16 @@ start_node() {
         url=http://127.0.0.1:$port
         case $1 in
         bitcoind)
-            HOME=$data_dir/bitcoin bitcoind -regtest -datadir="$data_dir/bitcoin" -server -listen=0 -dnsseed=0 \
-                -rpcbind=127.0.0.1 -rpcallowip=127.0.0.1 -rpcport="$port" -rpcuser="$user" -rpcpassword="$password"
+            command=(bitcoind -regtest -datadir="$data_dir/bitcoin" -server -listen=0 -dnsseed=0
+                -rpcbind=127.0.0.1 -rpcallowip=127.0.0.1 -rpcport="$port" -rpcuser="$user" -rpcpassword="$password")
             ;;
         btcd)
-            HOME=$data_dir/bitcoin btcd --regtest --nolisten --nodnsseed --notls --configfile=/dev/null \
-                --datadir="$data_dir/bitcoin/data" --logdir="$data_dir/bitcoin/logs" --rpclisten="127.0.0.1:$port" \
-                --rpcuser="$user" --rpcpass="$password" --miningaddr="$mining_address"
+            command=(btcd --regtest --nolisten --nodnsseed --notls --configfile=/dev/null
+                --datadir="$data_dir/bitcoin/data" --logdir="$data_dir/bitcoin/logs" --rpclisten="127.0.0.1:$port"
+                --rpcuser="$user" --rpcpass="$password" --miningaddr="$mining_address")
             ;;
-        esac </dev/null >"$data_dir/bitcoin/output" 2>&1 &
+        esac
+        HOME=$data_dir/bitcoin "${command[@]}" </dev/null >"$data_dir/bitcoin/output" 2>&1 &
         chain_pid=$!
         for ((i = 0; i < 300; i++)); do
             [[ -z $(call getblockcount 2>/dev/null) ]] || return 0

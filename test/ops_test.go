@@ -21,7 +21,6 @@ import (
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/reorgverify"
 	"ailee-recovery/internal/tool"
-	"ailee-recovery/snapshot"
 )
 
 // command is a script of scripts/, which finds the tools on PATH. Its time is now
@@ -127,17 +126,18 @@ func requireRestorable(t *testing.T, backups string) (count int) {
 // TestBackupBesideANode: a node appends to the file and writes to the database
 // meanwhile. Each backup ends behind a snapshot.
 func TestBackupBesideANode(t *testing.T) {
-	rounds := 8
+	rounds := 5
 	if testing.Short() {
 		rounds = 2
 	}
+	inMemory(t)
 	dir := nodeDir(t, 3)
 	stop, err := startNode(filepath.Join(dir, "reorg_db"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, stop()) }()
 	file := filepath.Join(dir, "l2_snapshots.dat")
 	before := fileSize(t, file)
-	appending := exec.Command("appender", file, "4", "1000000")
+	appending := exec.Command("appender", file, "4", "1000000", "1ms")
 	require.NoError(t, appending.Start())
 	defer func() { _ = appending.Process.Kill(); _ = appending.Wait() }()
 	require.Eventually(t, func() bool { return fileSize(t, file) > before }, 30*time.Second, time.Millisecond)
@@ -255,7 +255,7 @@ func TestBackupDiskFull(t *testing.T) {
 		step = 96
 	}
 	full, done := 0, false
-	for kb := 240; !done; kb += step {
+	for kb := 64; !done; kb += step {
 		require.NoError(t, unix.Mount("tmpfs", backups, "tmpfs", 0, fmt.Sprintf("size=%dk", kb)))
 		func() {
 			defer func() { require.NoError(t, unix.Unmount(backups, 0)) }()
@@ -458,7 +458,8 @@ func TestRestore(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "reorg_db_20290101_000000.tar.gz"), []byte("no archive"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20290101_000000.dat.bak"), []byte("nothing"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20280101_000000.dat.bak"), []byte(numbered(8)+numbered(9)+numbered(10)[:300]), 0o644))
-	require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o604))
+	require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o644))
+	require.NoError(t, os.Chmod(file, 0o604))
 	require.NoError(t, os.Remove(filepath.Join(dir, "reorg_db", "CURRENT")))
 	if os.Geteuid() == 0 {
 		require.NoError(t, os.Chown(file, 12, 34))
@@ -537,14 +538,4 @@ func TestRestoreKilled(t *testing.T) {
 	require.Equal(t, []uint64{1, 2, 3}, times(t, file))
 	require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")))
 	require.NotContains(t, names(t, dir), ".ailee-restore.tmp")
-}
-
-// freshSnapshot appends a snapshot of the given time in Unix seconds.
-func freshSnapshot(t *testing.T, dir string, at int64) {
-	t.Helper()
-	st := snapshot.State{TimestampMs: uint64(at) * 1000}
-	st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
-	f, err := os.OpenFile(filepath.Join(dir, "l2_snapshots.dat"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	require.NoError(t, err)
-	require.NoError(t, errors.Join(snapshot.Encode(f, &st), f.Close()))
 }

@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 60s
 
 # The tools that use no RocksDB are built without cgo.
-PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots
+PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_drill_chain
 ROCKSDB := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
 .PHONY: build static demo test unit race lint leaks fuzz bench deps clean

@@ -15,6 +15,7 @@ import (
 
 	"ailee-recovery/internal/bitcointest"
 	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/drillchain"
 	"ailee-recovery/internal/extract"
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/initnode"
@@ -30,7 +31,7 @@ import (
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
 	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool()} {
+		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }
 	}
 	testscript.Main(m, commands)

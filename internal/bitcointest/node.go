@@ -211,3 +211,11 @@ func (n *Node) Hash(height int64) string {
 	require.NoError(n.tb, err)
 	return hash.String()
 }
+
+// Binary returns the path of the btcd that [StartNode] starts.
+func Binary(tb testing.TB) string {
+	tb.Helper()
+	path, err := binary()
+	require.NoError(tb, err)
+	return path
+}

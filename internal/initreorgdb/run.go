@@ -73,6 +73,9 @@ func owner(o Options) (durable.Owner, error) {
 // existing is the outcome when there is something at the path.
 func existing(ctx context.Context, o Options, out *tool.IO) error {
 	if !o.IfMissing {
+		if err := reorgdb.Holder(o.Path); err != nil {
+			return reorgtool.Explain(o.Path, err) // moving it away would not be safe
+		}
 		return tool.Failf("name another folder, or move it away first", "%s is not empty", o.Path)
 	}
 	db, err := reorgdb.OpenReadOnly(o.Path)

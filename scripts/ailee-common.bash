@@ -1,0 +1,209 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the scripts use what is set here
+# What the scripts share, sourced by each: how they speak, where the tools are, and
+# what counts as a good snapshot file and a good database.
+
+set -euo pipefail
+shopt -s nullglob
+# Names sort by their bytes, and times in names do not repeat when a clock is put
+# back for the winter.
+export LC_ALL=C TZ=UTC
+umask 077
+
+script=${0##*/}
+here=$(dirname "$(readlink -f "$0")")
+PATH=${AILEE_BIN:+$AILEE_BIN:}$PATH:$here/../bin
+
+data_dir=${AILEE_DATA_DIR:-/var/lib/ailee}
+backup_dir=${AILEE_BACKUP_DIR:-}
+json=false
+quiet=false
+dry_run=false
+exit_code=0
+errors=() # JSON objects
+scratch=  # a folder that goes with the script
+
+now=${AILEE_NOW:-}
+[[ $now =~ ^[0-9]+$ ]] || printf -v now '%(%s)T' -1
+printf -v stamp '%(%Y%m%d_%H%M%S)T' "$now"
+
+exit_status='EXIT STATUS:
+   0  done, or verified
+   1  could not do the job (usage, input, I/O); nothing that existed is changed
+   2  the check was made and the data is wrong'
+
+print() { $quiet || $json || printf '%s\n' "$1"; }
+warn() { $quiet || printf '%s: warning: %s\n' "$script" "$1" >&2; }
+hint() { printf '%s: hint: %s\n' "$script" "$1" >&2; }
+
+# problem CODE MESSAGE [HINT] says what is wrong; the script goes on.
+problem() {
+    printf '%s: error: %s\n' "$script" "$2" >&2
+    [[ -z ${3-} ]] || hint "$3"
+    note "$@"
+}
+
+# note CODE MESSAGE [HINT] keeps it for the document and the exit status: of two, the
+# higher.
+note() {
+    (($1 <= exit_code)) || exit_code=$1
+    errors+=("{\"message\": $(json_string "$2"), \"hint\": $(json_string "${3-}")}")
+}
+
+# fail CODE MESSAGE [HINT] says what is wrong and ends the script.
+fail() {
+    problem "$@"
+    finish
+}
+
+# usage_error MESSAGE ends the script.
+usage_error() { fail 1 "$1" "$script --help shows the usage"; }
+
+# finish [FIELD...] ends the script; with --json it prints the document of the
+# fields, each '"name": value'.
+finish() {
+    if $json; then
+        local field text='{'
+        for field in "$@" "\"errors\": $(json_list ${errors[@]+"${errors[@]}"})"; do
+            text+=$'\n'"  $field,"
+        done
+        printf '%s\n  "exit_code": %d\n}\n' "$text" "$exit_code"
+    fi
+    exit "$exit_code"
+}
+
+# json_string TEXT prints a JSON string. Control characters become question marks.
+json_string() {
+    local text=$1 backslash=\\
+    text=${text//"$backslash"/"$backslash$backslash"}
+    text=${text//\"/"$backslash\""}
+    printf '"%s"' "${text//[[:cntrl:]]/?}"
+}
+
+# json_list VALUE... prints an array of JSON values.
+json_list() {
+    local IFS=,
+    printf '[%s]' "$*"
+}
+
+# takes_value FLAG [VALUE] ends the script when the value is missing.
+takes_value() { (($# > 1)) || usage_error "the flag $1 has no value"; }
+
+# common_flag FLAG... takes a flag that all scripts have from the front of the
+# arguments, sets shifts to how many it took, or ends the script.
+common_flag() {
+    shifts=1
+    case $1 in
+    --data-dir) takes_value "$@" && data_dir=$2 && shifts=2 ;;
+    --json) json=true ;;
+    --quiet | -q) quiet=true ;;
+    --help | -h) help && exit 0 ;;
+    -*) usage_error "unknown flag: $1" ;;
+    *) usage_error "too many arguments: $1" ;;
+    esac
+}
+
+# split_flag FLAG=VALUE ARGUMENT... sets arguments with flag and value apart.
+split_flag() { arguments=("${1%%=*}" "${1#*=}" "${@:2}"); }
+
+# number FLAG VALUE LEAST ends the script when the value is no such number.
+number() {
+    if [[ ! $2 =~ ^[0-9]{1,15}$ ]] || ((10#$2 < $3)); then
+        usage_error "$1 $2 is not a number from $3 on"
+    fi
+}
+
+# need TOOL... ends the script when a tool is missing.
+need() {
+    local tool
+    for tool in "$@"; do
+        [[ -n $(type -P "$tool") ]] || fail 1 "$tool is missing" "install it, or set AILEE_BIN to the folder of the ailee tools"
+    done
+}
+
+# lock_backups holds off other runs as long as the script and its children live.
+lock_backups() {
+    exec 9<"$backup_dir"
+    flock -n 9 || fail 1 "another ailee-backup or ailee-restore is at work in $backup_dir" "wait until it is done"
+}
+
+# make_scratch DIR makes the folder anew: a killed run may have left it.
+make_scratch() {
+    scratch=$1
+    trap 'rm -rf "$scratch"' EXIT
+    trap 'exit 1' HUP INT TERM
+    { rm -rf "$scratch" && mkdir "$scratch"; } || fail 1 "cannot write to ${scratch%/*}" "run it as the owner of the directory, or as root"
+}
+
+# quietly COMMAND... runs a command and sets message to what it says, without the
+# name of a tool in front. Nothing is written: the disk may be full.
+quietly() {
+    local code=0
+    message=$("$@" 2>&1) || code=$?
+    [[ ! $message =~ [^[:space:]][^$'\n']* ]] || message=${BASH_REMATCH[0]}
+    message=${message#*: error: }
+    return "$code"
+}
+
+# field NAME prints the first value of that name in the JSON of a tool. Their strings
+# have no raw newline, so that nothing in a value looks like a line of its own.
+field() { sed -n '/^ *"'"$1"'": /{s/^[^:]*: //;s/,$//;s/^"\(.*\)"$/\1/;p;q;}'; }
+
+# check_snapshots FILE verifies the snapshot that a node would load. True when its
+# root and anchor hold: which anchors peg-outs may name cannot be told from a file
+# that was pruned, and no damage is behind it. It sets message (what is wrong),
+# snapshot_end (the byte behind the snapshot), snapshot_ms, torn_tail (its offset and
+# length, "" for none), pegouts_open (whether a peg-out names no anchor of the file),
+# check_code.
+check_snapshots() {
+    local document verdict offset size
+    check_code=0
+    document=$(ailee_l2_verify --accept-earlier-anchors --json --snapshot "$1" 2>/dev/null) || check_code=$?
+    verdict=$(field verdict <<<"$document")
+    message=${verdict:-$(field message <<<"$document")}
+    pegouts_open=false
+    [[ $verdict != 'peg-out mismatch' ]] || pegouts_open=true
+    snapshot_ms=$(field timestamp_ms <<<"$document")
+    offset=$(field offset <<<"$document")
+    size=$(field size <<<"$document")
+    snapshot_end=$((${offset:-0} + ${size:-0}))
+    torn_tail=$(sed -n '/^ *"kind": "\(torn-tail\|missing-newline\)"/,/}/p' <<<"$document" | sed -n 's/^ *"\(offset\|length\)": \([0-9]*\).*/\2/p' | tr '\n' ' ')
+    case $check_code,$verdict in
+    0,valid | 2,'peg-out mismatch') return 0 ;;
+    esac
+    ((check_code > 0)) || check_code=1
+    return 1
+}
+
+# trim FILE END ends a file at the byte, behind an END_SNAPSHOT, and with a newline,
+# so that a node that appends to it damages nothing.
+trim() {
+    truncate -s "$2" "$1" && { [[ -z $(tail -c 1 "$1") ]] || echo >>"$1"; }
+}
+
+# check_database DIR [FLAG...] verifies a database. True when nothing is damaged:
+# records that no node can read are the node's own. It sets message (what is wrong),
+# document, check_code.
+check_database() {
+    check_code=0
+    document=$(ailee_reorg_verify --json --recent 0 --db-path "$@" 2>/dev/null) || check_code=$?
+    message=$(field message <<<"$document")
+    case $check_code,$(field exit_code <<<"$document"),$(field damage <<<"$document") in
+    0,0, | 2,2,) [[ $document != *'"error": {'* ]] && return 0 ;;
+    esac
+    ((check_code > 0)) || check_code=1
+    return 1
+}
+
+# list_backups KIND sets backups to those of a kind, the oldest first.
+list_backups() {
+    local file pattern
+    case $1 in
+    snapshots) pattern='^l2_snapshots_[0-9]{8}_[0-9]{6}\.dat\.bak(\.gz)?$' ;;
+    database) pattern='^reorg_db_[0-9]{8}_[0-9]{6}\.tar\.gz$' ;;
+    esac
+    backups=()
+    for file in "$backup_dir"/*; do
+        [[ ! ${file##*/} =~ $pattern ]] || backups+=("$file")
+    done
+}

@@ -1,0 +1,105 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/bitcointest"
+)
+
+// drills are the command lines of the recovery guide, but for the folder.
+var drills = map[string][]string{
+	"crash":      {"--mode", "crash"},
+	"reorg":      {"--mode", "reorg", "--reorg-depth", "3"},
+	"corruption": {"--mode", "corruption"},
+}
+
+// TestDrills: each mode passes and leaves nothing behind, whatever the environment
+// says of the node on this machine.
+func TestDrills(t *testing.T) {
+	inMemory(t)
+	node := nodeDir(t, 1)
+	before := contents(t, node)
+	t.Setenv("AILEE_DATA_DIR", node)
+	t.Setenv("TMPDIR", t.TempDir())
+	for mode, args := range drills {
+		code, stdout, stderr := runScript(t, 0, "test_recovery.sh", args...)
+		require.Zero(t, code, "%s%s", stdout, stderr)
+		require.Empty(t, stderr)
+		require.Regexp(t, `Drill passed: `+mode+`, [0-9]+ steps\n$`, stdout)
+		require.Contains(t, stdout, "no bitcoind or btcd on PATH")
+		require.NotContains(t, stdout, "FAILED")
+		require.Empty(t, names(t, os.Getenv("TMPDIR")))
+	}
+	require.Equal(t, before, contents(t, node))
+}
+
+// TestDrillWithBtcd reorganises a real chain.
+func TestDrillWithBtcd(t *testing.T) {
+	bin := t.TempDir()
+	require.NoError(t, os.Symlink(bitcointest.Binary(t), filepath.Join(bin, "btcd")))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	stage := filepath.Join(t.TempDir(), "ailee_test")
+	for _, depth := range []string{"1", "100"} {
+		code, stdout, stderr := runScript(t, 0, "test_recovery.sh", "--mode", "reorg", "--reorg-depth="+depth, "--data-dir", stage)
+		require.Zero(t, code, "%s%s", stdout, stderr)
+		require.Contains(t, stdout, "btcd in regression test mode")
+		require.Contains(t, stdout, "it has every block and "+depth+" reorg events")
+	}
+}
+
+// TestDrillRefusesWhatItDidNotMake.
+func TestDrillRefusesWhatItDidNotMake(t *testing.T) {
+	dir := nodeDir(t, 1)
+	before := contents(t, dir)
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(t.TempDir(), link))
+	for path, says := range map[string]string{
+		dir:                                    "holds what no drill made",
+		link:                                   "is not a directory",
+		filepath.Join(dir, "l2_snapshots.dat"): "is not a directory",
+	} {
+		code, _, stderr := runScript(t, 0, "test_recovery.sh", "--mode", "crash", "--data-dir", path)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, says)
+	}
+	require.Equal(t, before, contents(t, dir))
+}
+
+// TestDrillsFailWhenSabotaged: a drill that passes with a tool that does nothing, or
+// says yes to everything, would prove nothing.
+func TestDrillsFailWhenSabotaged(t *testing.T) {
+	inMemory(t)
+	used := map[string][]string{
+		"crash": {"ailee_l2_verify", "ailee_init_node", "ailee_create_anchor", "ailee_prune_snapshots", "ailee_resync_blocks", "ailee_init_reorg_db", "ailee_reorg_verify"},
+		"reorg": {"ailee_l2_verify", "ailee_resync_blocks", "ailee_reorg_verify", "ailee_drill_chain"},
+		"corruption": {"ailee_l2_verify", "ailee_init_node", "ailee_extract_snapshots", "ailee_init_reorg_db", "ailee_reorg_verify",
+			"ailee_resync_blocks"},
+	}
+	for mode, tools := range used {
+		for _, name := range tools {
+			for what, script := range map[string]string{"does nothing": "exit 0", "says yes": "echo Verification OK."} {
+				t.Run(fmt.Sprintf("%s/%s %s", mode, name, what), func(t *testing.T) {
+					if testing.Short() && what == "says yes" {
+						t.Skip("the one that does nothing is enough")
+					}
+					bin := t.TempDir()
+					require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+					cmd := exec.Command(filepath.Join("..", "scripts", "test_recovery.sh"), append(drills[mode], "--data-dir", filepath.Join(t.TempDir(), "stage"))...)
+					cmd.Env = append(os.Environ(), "AILEE_BIN="+bin)
+					code, stdout, stderr := runCommand(t, cmd)
+					require.Equal(t, 2, code, "%s%s", stdout, stderr)
+					require.Contains(t, stdout, "FAILED")
+					require.True(t, strings.Contains(stdout, "Drill failed: "+mode))
+					require.Contains(t, stderr, "test_recovery.sh: error: ")
+				})
+			}
+		}
+	}
+}

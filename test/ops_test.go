@@ -1,0 +1,541 @@
+package test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/tool"
+)
+
+// command is a script of scripts/, which finds the tools on PATH. Its time is now
+// unless 0.
+func command(now int64, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join("..", "scripts", name), args...)
+	cmd.Env = os.Environ()
+	if now != 0 {
+		cmd.Env = append(cmd.Env, fmt.Sprintf("AILEE_NOW=%d", now))
+	}
+	return cmd
+}
+
+func runScript(t *testing.T, now int64, name string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	return runCommand(t, command(now, name, args...))
+}
+
+func runCommand(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// quiet asserts that a script did its work and had nothing to say.
+func quiet(t *testing.T, now int64, name string, args ...string) {
+	t.Helper()
+	code, stdout, stderr := runScript(t, now, name, args...)
+	require.Zero(t, code, "%s%s", stdout, stderr)
+	require.Empty(t, stdout)
+	require.Empty(t, stderr)
+}
+
+// start is the time of the first backup of most tests.
+const start = 1739577600 // 2025-02-15 00:00:00 UTC
+
+func stampOf(now int64) string { return time.Unix(now, 0).UTC().Format("20060102_150405") }
+
+// inMemory lets the test's folders be in memory: what is tested is not the disk.
+func inMemory(t *testing.T) {
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
+}
+
+// nodeDir is a node's data directory with the given number of snapshots and a
+// database.
+func nodeDir(t *testing.T, count int) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ailee")
+	require.NoError(t, os.Mkdir(dir, 0o750))
+	for i := 1; i <= count; i++ {
+		require.NoError(t, appendOne(filepath.Join(dir, "l2_snapshots.dat"), i))
+	}
+	require.NoError(t, golden.Unpack("node-rocksdb-6.11.4", dir))
+	require.NoError(t, os.Rename(filepath.Join(dir, "node-rocksdb-6.11.4"), filepath.Join(dir, "reorg_db")))
+	return dir
+}
+
+// contents is every file below a folder, by its path.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all[strings.TrimPrefix(path, dir+"/")] = string(data)
+		return err
+	}))
+	return all
+}
+
+// requireRestorable restores every backup in a folder into a directory of its own,
+// and verifies what is there then.
+func requireRestorable(t *testing.T, backups string) (count int) {
+	t.Helper()
+	for _, name := range names(t, backups) {
+		dir := t.TempDir()
+		flag := "--snapshot-backup"
+		if strings.HasPrefix(name, "reorg_db_") {
+			flag = "--db-backup"
+		}
+		code, stdout, stderr := runScript(t, 0, "ailee-restore", "--data-dir", dir, flag, filepath.Join(backups, name))
+		require.Zero(t, code, "%s: %s%s", name, stdout, stderr)
+		if flag == "--db-backup" {
+			runTool(t, tool.OK, reorgverify.Tool(), "--db-path", filepath.Join(dir, "reorg_db"))
+		} else {
+			runTool(t, tool.OK, l2verify.Tool(), "--accept-earlier-anchors", "--strict", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
+		}
+		count++
+	}
+	return count
+}
+
+// TestBackupBesideANode: a node appends to the file and writes to the database
+// meanwhile. Each backup ends behind a snapshot.
+func TestBackupBesideANode(t *testing.T) {
+	rounds := 5
+	if testing.Short() {
+		rounds = 2
+	}
+	inMemory(t)
+	dir := nodeDir(t, 3)
+	stop, err := startNode(filepath.Join(dir, "reorg_db"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stop()) }()
+	file := filepath.Join(dir, "l2_snapshots.dat")
+	before := fileSize(t, file)
+	appending := exec.Command("appender", file, "4", "1000000", "1ms")
+	require.NoError(t, appending.Start())
+	defer func() { _ = appending.Process.Kill(); _ = appending.Wait() }()
+	require.Eventually(t, func() bool { return fileSize(t, file) > before }, 30*time.Second, time.Millisecond)
+	last := 0
+	for i := range rounds {
+		now := int64(start + 3600*i)
+		quiet(t, now, "ailee-backup", "--data-dir", dir)
+		copied := filepath.Join(dir, "backups", "l2_snapshots_"+stampOf(now)+".dat.bak")
+		all := times(t, copied)
+		require.Greater(t, len(all), last, "the node appended")
+		last = len(all)
+		for k, ms := range all {
+			require.EqualValues(t, k+1, ms)
+		}
+	}
+	require.Equal(t, 2*rounds+1, requireRestorable(t, filepath.Join(dir, "backups")))
+}
+
+// TestBackupOfADamagedSource: no backup is made of what is damaged, and nothing is
+// deleted. The other part is backed up.
+func TestBackupOfADamagedSource(t *testing.T) {
+	table := func(dir string) string {
+		found, _ := filepath.Glob(filepath.Join(dir, "reorg_db", "*.sst"))
+		return found[0]
+	}
+	for _, c := range []struct {
+		name  string
+		other string // prefix of what is backed up all the same
+		code  int
+		spoil func(t *testing.T, dir string) error
+		says  string
+	}{
+		{"tampered", "reorg_db_", 2, func(t *testing.T, dir string) error {
+			data, err := os.ReadFile(filepath.Join(dir, "l2_snapshots.dat"))
+			require.NoError(t, err)
+			at := bytes.LastIndex(data, []byte(`balance "peer-0007`))
+			data[at+bytes.IndexByte(data[at:], '\n')-1] ^= 1
+			return os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), data, 0o644)
+		}, "does not verify: state root mismatch"},
+		{"emptied", "reorg_db_", 1, func(t *testing.T, dir string) error {
+			return os.Truncate(filepath.Join(dir, "l2_snapshots.dat"), 0)
+		}, "no complete snapshot"},
+		{"missing", "reorg_db_", 1, func(t *testing.T, dir string) error {
+			return os.Remove(filepath.Join(dir, "l2_snapshots.dat"))
+		}, "cannot be read"},
+		{"table", "l2_snapshots_", 2, func(t *testing.T, dir string) error {
+			data, err := os.ReadFile(table(dir))
+			require.NoError(t, err)
+			data[len(data)/3] ^= 1
+			return os.WriteFile(table(dir), data, 0o644)
+		}, "not backed up"},
+		{"no database", "l2_snapshots_", 1, func(t *testing.T, dir string) error {
+			return os.RemoveAll(filepath.Join(dir, "reorg_db"))
+		}, "not backed up"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := nodeDir(t, 3)
+			for i := range 3 {
+				quiet(t, int64(start+i), "ailee-backup", "--data-dir", dir)
+			}
+			backups := filepath.Join(dir, "backups")
+			before := contents(t, backups)
+			require.NoError(t, c.spoil(t, dir))
+			code, stdout, stderr := runScript(t, start+10, "ailee-backup", "--data-dir", dir, "--keep", "2")
+			require.Equal(t, c.code, code, stderr)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, "ailee-backup: error: ")
+			require.Contains(t, stderr, c.says)
+			require.Contains(t, stderr, "ailee-backup: hint: ")
+			after := contents(t, backups)
+			made := 0
+			for name, data := range after {
+				if old, ok := before[name]; ok {
+					require.Equal(t, old, data)
+					continue
+				}
+				require.Contains(t, name, c.other)
+				made++
+			}
+			require.Equal(t, 1, made)
+			for name := range before {
+				if !strings.HasPrefix(name, c.other) {
+					require.Contains(t, after, name)
+				}
+			}
+		})
+	}
+}
+
+// TestBackupOfPegOuts: what the nodes' own verifier rejects of every snapshot with
+// peg-outs is no damage.
+func TestBackupOfPegOuts(t *testing.T) {
+	dir := nodeDir(t, 0)
+	written, err := os.ReadFile(filepath.Join(golden.Dir(), "write", "node-written.dat"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), written, 0o644))
+	runTool(t, tool.Wrong, l2verify.Tool(), "--accept-earlier-anchors", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	copied, err := os.ReadFile(filepath.Join(dir, "backups", "l2_snapshots_latest.dat.bak"))
+	require.NoError(t, err)
+	require.True(t, bytes.HasPrefix(written, copied))
+}
+
+// TestBackupDiskFull: wherever the disk is full, the run ends with status 1, and
+// the backups that were there are all there.
+func TestBackupDiskFull(t *testing.T) {
+	if !canMount(t) {
+		t.Skip("cannot mount")
+	}
+	dir := nodeDir(t, 60)
+	backups := filepath.Join(dir, "backups")
+	require.NoError(t, os.Mkdir(backups, 0o755))
+	step := 16
+	if testing.Short() {
+		step = 96
+	}
+	full, done := 0, false
+	for kb := 64; !done; kb += step {
+		require.NoError(t, unix.Mount("tmpfs", backups, "tmpfs", 0, fmt.Sprintf("size=%dk", kb)))
+		func() {
+			defer func() { require.NoError(t, unix.Unmount(backups, 0)) }()
+			quietly, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir, "--snapshot-only")
+			if quietly != 0 {
+				require.Equal(t, 1, quietly)
+				require.Empty(t, names(t, backups))
+				require.Contains(t, stderr, "No space left on device")
+				return
+			}
+			before := contents(t, backups)
+			code, _, stderr := runScript(t, start+1, "ailee-backup", "--data-dir", dir, "--keep", "1")
+			if code == 0 {
+				done = true
+				return
+			}
+			full++
+			require.Equal(t, 1, code, stderr)
+			require.Regexp(t, "No space left on device|cannot be|could be", stderr)
+			after := contents(t, backups)
+			for name, data := range before {
+				// A part for which there was room takes the place of an older one.
+				if name != "l2_snapshots_latest.dat.bak" && len(after) == len(before) {
+					continue
+				}
+				require.Equal(t, data, after[name])
+			}
+			require.NotContains(t, strings.Join(names(t, backups), " "), ".tmp")
+			require.Greater(t, requireRestorable(t, backups), 1)
+		}()
+	}
+	require.Positive(t, full)
+}
+
+// TestBackupTwice: a second run beside the first ends at once and changes nothing.
+func TestBackupTwice(t *testing.T) {
+	dir := nodeDir(t, 3)
+	backups := filepath.Join(dir, "backups")
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	before := contents(t, backups)
+	held, err := os.Open(backups)
+	require.NoError(t, err)
+	defer held.Close()
+	require.NoError(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
+	for _, name := range []string{"ailee-backup", "ailee-restore"} {
+		code, _, stderr := runScript(t, start+1, name, "--data-dir", dir)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, name+": error: another ailee-backup or ailee-restore is at work in "+backups)
+		require.Equal(t, before, contents(t, backups))
+	}
+	require.NoError(t, held.Close())
+
+	running := []*exec.Cmd{}
+	for i := range 4 {
+		cmd := command(int64(start+2+i), "ailee-backup", "--data-dir", dir)
+		require.NoError(t, cmd.Start())
+		running = append(running, cmd)
+	}
+	ended := 0
+	for _, cmd := range running {
+		_ = cmd.Wait()
+		require.Contains(t, []int{0, 1}, cmd.ProcessState.ExitCode())
+		if cmd.ProcessState.ExitCode() == 0 {
+			ended++
+		}
+	}
+	require.Positive(t, ended)
+	require.Equal(t, 2*(1+ended)+1, requireRestorable(t, backups))
+}
+
+// TestBackupKilled: whatever has its name is whole, and the next run removes what a
+// killed one left.
+func TestBackupKilled(t *testing.T) {
+	inMemory(t)
+	dir := nodeDir(t, 20)
+	backups := filepath.Join(dir, "backups")
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	rng := rand.New(rand.NewSource(3))
+	killed, now := 0, int64(start)
+	for range kills(60) + 2 {
+		now++
+		cmd := command(now, "ailee-backup", "--data-dir", dir, "--keep", "3")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		require.NoError(t, cmd.Start())
+		// This is the moment of the crash, not a way to wait for something.
+		time.Sleep(time.Duration(rng.Intn(200)) * time.Millisecond)
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		if cmd.Wait() != nil {
+			killed++
+		}
+		require.FileExists(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak"))
+	}
+	require.NoError(t, os.RemoveAll(filepath.Join(backups, ".ailee-backup.tmp")))
+	require.GreaterOrEqual(t, requireRestorable(t, backups), 3)
+	require.NoError(t, os.MkdirAll(filepath.Join(backups, ".ailee-backup.tmp", "reorg_db"), 0o700))
+	quiet(t, now+1, "ailee-backup", "--data-dir", dir, "--keep", "3")
+	require.Equal(t, 7, requireRestorable(t, backups))
+	require.Len(t, names(t, backups), 7)
+	t.Logf("%d runs were killed", killed)
+}
+
+// TestBackupOverAYear runs hour by hour around the days of a year at which names or
+// clocks turn, with a source that is damaged for some hours of each.
+func TestBackupOverAYear(t *testing.T) {
+	inMemory(t)
+	days := []string{"2024-02-28", "2024-03-31", "2024-10-27", "2024-12-31"}
+	if testing.Short() {
+		days = days[2:3]
+	}
+	dir := nodeDir(t, 1)
+	file, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "backups")
+	t.Setenv("TZ", "Europe/Berlin")
+	var made []string
+	number := 1
+	for _, day := range days {
+		first, err := time.Parse(time.DateOnly, day)
+		require.NoError(t, err)
+		for hour := range 36 {
+			now := first.Unix() + int64(hour)*3600
+			number++
+			require.NoError(t, appendOne(file, number))
+			if hour%12 == 5 {
+				require.NoError(t, os.Rename(file, file+".kept"))
+				require.NoError(t, os.WriteFile(file, []byte("SNAPSHOT v1\nEND_SNAPSHOT\n"), 0o644))
+				code, _, _ := runScript(t, now, "ailee-backup", "--snapshot-only", "--keep", "24", "--data-dir", dir)
+				require.Equal(t, 2, code)
+				require.NoError(t, os.Rename(file+".kept", file))
+			} else {
+				quiet(t, now, "ailee-backup", "--snapshot-only", "--data-dir", dir)
+				made = append(made, "l2_snapshots_"+stampOf(now)+".dat.bak")
+			}
+			require.Equal(t, append(append([]string{}, made[max(0, len(made)-24):]...), "l2_snapshots_latest.dat.bak"), names(t, backups))
+		}
+	}
+	require.Equal(t, 25, requireRestorable(t, backups))
+	latest := times(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak"))
+	require.EqualValues(t, number, latest[len(latest)-1])
+	require.EqualValues(t, 1, latest[0])
+}
+
+// TestBackupAfterTheClockWasWrong: a backup from a time to come is not taken for a
+// reason to delete newer ones.
+func TestBackupAfterTheClockWasWrong(t *testing.T) {
+	dir := nodeDir(t, 1)
+	quiet(t, start+1_000_000, "ailee-backup", "--data-dir", dir)
+	code, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir, "--keep", "1")
+	require.Zero(t, code)
+	require.Contains(t, stderr, "is from a time to come")
+	require.Len(t, names(t, filepath.Join(dir, "backups")), 5)
+}
+
+// TestBackupCompressed also has the file that Procedure 1 of the recovery guide
+// restores, as it is.
+func TestBackupCompressed(t *testing.T) {
+	dir := nodeDir(t, 5)
+	torn, err := os.OpenFile(filepath.Join(dir, "l2_snapshots.dat"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = torn.WriteString(numbered(6)[:300])
+	require.NoError(t, errors.Join(err, torn.Close()))
+	for i := range 3 {
+		quiet(t, int64(start+i), "ailee-backup", "--data-dir", dir, "--compress", "--keep=2")
+	}
+	backups := filepath.Join(dir, "backups")
+	require.Equal(t, []string{
+		"l2_snapshots_" + stampOf(start+1) + ".dat.bak.gz", "l2_snapshots_" + stampOf(start+2) + ".dat.bak.gz",
+		"l2_snapshots_latest.dat.bak",
+		"reorg_db_" + stampOf(start+1) + ".tar.gz", "reorg_db_" + stampOf(start+2) + ".tar.gz"}, names(t, backups))
+	require.Len(t, times(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak")), 5)
+	require.Equal(t, 5, requireRestorable(t, backups))
+}
+
+// TestRestoreRefusesARunningNode, whichever of its files it has open.
+func TestRestoreRefusesARunningNode(t *testing.T) {
+	dir := nodeDir(t, 3)
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	stop, err := startNode(filepath.Join(dir, "reorg_db"))
+	require.NoError(t, err)
+	code, _, stderr := runScript(t, 0, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+	require.NoError(t, stop())
+	require.Equal(t, 1, code)
+	require.Regexp(t, `reorg_db is in use by ailee_node \(pid [0-9]+\)\n.*hint: stop the node first`, stderr)
+
+	before := contents(t, dir)
+	file, err := os.OpenFile(filepath.Join(dir, "l2_snapshots.dat"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	code, _, stderr = runScript(t, 0, "ailee-restore", "--data-dir", dir)
+	require.NoError(t, file.Close())
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, fmt.Sprintf("l2_snapshots.dat is in use by test.test (pid %d)", os.Getpid()))
+	require.Equal(t, before, contents(t, dir))
+}
+
+// TestRestore takes the newest backups that verify, and keeps what it replaces.
+func TestRestore(t *testing.T) {
+	dir := nodeDir(t, 3)
+	file, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "backups")
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	want := records(t, filepath.Join(dir, "reorg_db"))
+	// Newer ones: somebody's own, damaged, and one that ends in half a snapshot.
+	require.NoError(t, os.WriteFile(filepath.Join(backups, "reorg_db_20290101_000000.tar.gz"), []byte("no archive"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20290101_000000.dat.bak"), []byte("nothing"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20280101_000000.dat.bak"), []byte(numbered(8)+numbered(9)+numbered(10)[:300]), 0o644))
+	require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o644))
+	require.NoError(t, os.Chmod(file, 0o604))
+	require.NoError(t, os.Remove(filepath.Join(dir, "reorg_db", "CURRENT")))
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chown(file, 12, 34))
+		require.NoError(t, os.Chown(filepath.Join(dir, "reorg_db"), 12, 34))
+	}
+	before := contents(t, dir)
+
+	code, stdout, stderr := runScript(t, start+5, "ailee-restore", "--data-dir", dir, "--dry-run")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "would restore "+file+" from "+backups+"/l2_snapshots_20280101_000000.dat.bak\n")
+	require.Equal(t, before, contents(t, dir))
+
+	code, stdout, stderr = runScript(t, start+5, "ailee-restore", "--data-dir", dir)
+	require.Zero(t, code, stderr)
+	require.Contains(t, stderr, "l2_snapshots_20290101_000000.dat.bak does not verify: ")
+	require.Contains(t, stderr, "reorg_db_20290101_000000.tar.gz does not verify: ")
+	require.Contains(t, stdout, "Restored "+file+" from "+backups+"/l2_snapshots_20280101_000000.dat.bak\n")
+	require.Equal(t, []uint64{8, 9}, times(t, file))
+	require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")))
+	kept := "l2_snapshots.dat.replaced_" + stampOf(start+5)
+	require.Equal(t, "damaged", contents(t, dir)[kept])
+	require.Equal(t, []string{"backups", "l2_snapshots.dat", kept, "reorg_db", "reorg_db.replaced_" + stampOf(start+5)}, names(t, dir))
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o604, info.Mode().Perm())
+	if os.Geteuid() == 0 {
+		for _, path := range []string{file, filepath.Join(dir, "reorg_db"), filepath.Join(dir, "reorg_db", "CURRENT")} {
+			info, err := os.Stat(path)
+			require.NoError(t, err)
+			require.EqualValues(t, 12, info.Sys().(*syscall.Stat_t).Uid)
+			require.EqualValues(t, 34, info.Sys().(*syscall.Stat_t).Gid)
+		}
+	}
+
+	// The same second again, and nothing that verifies.
+	code, _, stderr = runScript(t, start+5, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, kept+" already exists")
+	for _, name := range names(t, backups) {
+		require.NoError(t, os.WriteFile(filepath.Join(backups, name), []byte("rotten"), 0o644))
+	}
+	before = contents(t, dir)
+	code, stdout, stderr = runScript(t, start+6, "ailee-restore", "--data-dir", dir, "--json")
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "no backup of the snapshots in "+backups+" verifies")
+	require.JSONEq(t, fmt.Sprintf(`{"errors": [{"message": "no backup of the snapshots in %s verifies",
+		"hint": "see what can be recovered: ailee_extract_snapshots --salvage --dry-run FILE DIR, ailee_init_reorg_db --path NEW --copy-from OLD"}],
+		"exit_code": 2}`, backups), stdout)
+	require.Equal(t, before, contents(t, dir))
+}
+
+// TestRestoreKilled: the live file is there at any instant, the old one or the new
+// one, and a second run completes.
+func TestRestoreKilled(t *testing.T) {
+	inMemory(t)
+	dir := nodeDir(t, 3)
+	file := filepath.Join(dir, "l2_snapshots.dat")
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	want := records(t, filepath.Join(dir, "reorg_db"))
+	rng := rand.New(rand.NewSource(4))
+	for i := range kills(40) + 2 {
+		require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o600))
+		cmd := command(int64(start+1+i), "ailee-restore", "--data-dir", dir)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		require.NoError(t, cmd.Start())
+		// This is the moment of the crash, not a way to wait for something.
+		time.Sleep(time.Duration(rng.Intn(150)) * time.Millisecond)
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.True(t, string(data) == "damaged" || string(data) == numbered(1)+numbered(2)+numbered(3))
+	}
+	code, _, stderr := runScript(t, start+1000, "ailee-restore", "--data-dir", dir)
+	require.Zero(t, code, stderr)
+	require.Equal(t, []uint64{1, 2, 3}, times(t, file))
+	require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")))
+	require.NotContains(t, names(t, dir), ".ailee-restore.tmp")
+}

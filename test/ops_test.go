@@ -475,6 +475,8 @@ func TestRestore(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o644))
 	require.NoError(t, os.Chmod(file, 0o604))
 	require.NoError(t, os.Remove(filepath.Join(dir, "reorg_db", "CURRENT")))
+	// An archive that is whole, of a database that is not.
+	require.NoError(t, exec.Command("tar", "-C", dir, "-czf", filepath.Join(backups, "reorg_db_20280101_000000.tar.gz"), "reorg_db").Run())
 	if os.Geteuid() == 0 {
 		require.NoError(t, os.Chown(file, 12, 34))
 		require.NoError(t, os.Chown(filepath.Join(dir, "reorg_db"), 12, 34))
@@ -490,6 +492,7 @@ func TestRestore(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stderr, "l2_snapshots_20290101_000000.dat.bak does not verify: ")
 	require.Contains(t, stderr, "reorg_db_20290101_000000.tar.gz does not verify: ")
+	require.Contains(t, stderr, "reorg_db_20280101_000000.tar.gz does not verify: ")
 	require.Contains(t, stdout, "Restored "+file+" from "+backups+"/l2_snapshots_20280101_000000.dat.bak\n")
 	require.Equal(t, []uint64{8, 9}, times(t, file))
 	require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")))

@@ -223,10 +223,11 @@ start_chain() {
 serve_made_up() {
     [[ -z $chain_pid ]] || end "$chain_pid" TERM
     coproc CHAIN { exec ailee_drill_chain --tip "$tip" --reorg-depth "$1"; }
-    # shellcheck disable=SC2153 # set by coproc
-    chain_pid=$CHAIN_PID
+    # Both are unset once it has ended.
+    local out=${CHAIN[0]-}
+    chain_pid=${CHAIN_PID-}
     url=
-    read -r url <&"${CHAIN[0]}" || true
+    [[ -z $out ]] || read -r url <&"$out" 2>/dev/null || true
     step "the chain answers" [ -n "$url" ]
 }
 

@@ -230,7 +230,6 @@ func TestReorgsWhileItRuns(t *testing.T) {
 		"as deep as allowed": func(c *bitcointest.Chain) { c.Reorganise(tip-99, tip+1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			for at := int64(1); ; at++ {
 				c := bitcointest.NewChain(tip)
 				c.Misbehave = func(number int64, _ http.ResponseWriter, _ *http.Request, _ []byte) bool {
@@ -446,7 +445,6 @@ func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			for at := int64(1); at <= 8; at += step {
 				for _, lasting := range []bool{false, true} {
 					c := bitcointest.NewChain(tip)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
@@ -29,7 +30,7 @@ func Explain(path string, err error) error {
 		return tool.WrongData(CopyHint(path), err)
 	case errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, syscall.ENOTDIR):
 		return tool.Fail("name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db", err)
-	case errors.Is(err, reorgdb.ErrBusy):
+	case errors.Is(err, reorgdb.ErrBusy), errors.Is(err, rocksfile.ErrChanging):
 		return tool.Fail("run the command again, or stop the node first", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return tool.Fail("check the path, or make a new database: "+tool.Command("ailee_init_reorg_db", "--path", path), err)

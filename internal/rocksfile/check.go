@@ -17,9 +17,9 @@ type Checked struct {
 
 // Check looks for what RocksDB passes over in silence when it opens the database
 // in dir: damaged ranges, gaps and torn tails in the logs, and a log that is
-// missing. Of the tables it reads only the last 53 bytes. A folder whose MANIFEST
-// changes meanwhile is read again. Errors are those of reading the folder, and of
-// ctx.
+// missing. Of the tables it reads only the last 53 bytes. A folder that changes
+// meanwhile is read again. Errors are those of reading the folder, of ctx, and
+// [ErrChanging].
 func Check(ctx context.Context, dir string) (*Checked, error) {
 	for n := 1; ; n++ {
 		f, err := openFolder(dir)
@@ -33,9 +33,11 @@ func Check(ctx context.Context, dir string) (*Checked, error) {
 		if err := liveLogs(f, before, problem).read(ctx, func(uint64, Entry) {}); err != nil {
 			return nil, err
 		}
-		after := f.state(func(Problem) {})
-		if n == attempts || before.name == after.name && before.size == after.size {
+		if f.unchanged(before) {
 			return c, nil
+		}
+		if n == attempts {
+			return nil, fmt.Errorf("%s: %w", dir, ErrChanging)
 		}
 	}
 }

@@ -212,6 +212,17 @@ func (f *folder) state(problem func(Problem)) state {
 	return best
 }
 
+// unchanged tells whether the folder is still as it was listed, and its MANIFEST as
+// it was read: a log that is not in the list may have taken the place of one that is.
+func (f *folder) unchanged(s state) bool {
+	now, err := openFolder(f.dir)
+	if err != nil {
+		return false
+	}
+	after := now.state(func(Problem) {})
+	return after.name == s.name && after.size == s.size && slices.Equal(now.logs, f.logs) && slices.Equal(now.tables, f.tables)
+}
+
 // manifest reads one MANIFEST. One that says nothing is not ok.
 func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
 	name := manifestName(number)

@@ -40,13 +40,16 @@ func (s *Salvaged) Stale() bool {
 const unknownFamily = 1<<32 - 1
 
 // attempts is how often a folder is read that changes while it is read.
-const attempts = 5
+const attempts = 100
+
+// ErrChanging says that a folder changed each time while it was read.
+var ErrChanging = errors.New("the folder keeps changing")
 
 // Salvage reads every record of the database in dir that can still be read, as
 // far as files and blocks are sound: those of the tables and logs that the
 // MANIFEST lists, or of all there are. It keeps all records in memory, about 40
 // bytes more than key and value each, twice at its peak. A folder that a node
-// writes to is read again when its MANIFEST has changed meanwhile.
+// writes to is read again when it has changed meanwhile.
 //
 // Damage is no error, it is in the result. Errors are those of reading the
 // folder, and of ctx.
@@ -60,13 +63,11 @@ func Salvage(ctx context.Context, dir string) (*Salvaged, error) {
 		if err := s.run(ctx); err != nil {
 			return nil, err
 		}
-		before := s.state
-		after := f.state(func(Problem) {})
-		if before.name == after.name && before.size == after.size {
+		if f.unchanged(s.state) {
 			return s.out, nil
 		}
 		if n == attempts {
-			s.problem(Problem{Kind: Changing, Why: fmt.Sprintf("the MANIFEST changed while the folder was read, %d times", n), Lost: true, Stale: true})
+			s.problem(Problem{Kind: Changing, Why: fmt.Sprintf("it changed while it was read, %d times", n), Lost: true, Stale: true})
 			return s.out, nil
 		}
 	}

@@ -17,6 +17,8 @@ PATH=${AILEE_BIN:+$AILEE_BIN:}$PATH:$here/../bin
 data_dir=${AILEE_DATA_DIR:-/var/lib/ailee}
 backup_dir=${AILEE_BACKUP_DIR:-}
 json=false
+# Also where a flag in front of it is wrong.
+[[ " $* " != *" --json "* ]] || json=true
 quiet=false
 dry_run=false
 exit_code=0
@@ -95,7 +97,7 @@ common_flag() {
     shifts=1
     case $1 in
     --data-dir) takes_value "$@" && data_dir=$2 && shifts=2 ;;
-    --json) json=true ;;
+    --json) ;; # looked for above
     --quiet | -q) quiet=true ;;
     --help | -h) help && exit 0 ;;
     -*) usage_error "unknown flag: $1" ;;

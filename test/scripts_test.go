@@ -28,13 +28,15 @@ import (
 	"ailee-recovery/internal/tool"
 )
 
+var tools = []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
+	initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool()}
+
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
-	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool()} {
-		commands[t.Name] = func() { tool.Main(t) }
+	for _, t := range tools {
+		commands[t.Name] = func() { tool.Main(recorded(t)) }
 	}
-	testscript.Main(m, commands)
+	testscript.Main(validated{m}, commands)
 }
 
 func TestScripts(t *testing.T) {
@@ -45,6 +47,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOLDEN", golden.Dir())
 			env.Setenv("NL", "a\nb")
+			env.Setenv(documentsDir, os.Getenv(documentsDir))
 			env.Values[chainKey{}] = new(*bitcointest.Chain)
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			return nil

@@ -74,7 +74,11 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		Writer:                 s.Out,
 		ErrWriter:              s.Err,
 		ExitErrHandler:         func(*cli.Context, error) {},
-		OnUsageError:           func(_ *cli.Context, err error, _ bool) error { return usage(t, err) },
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			// The flags behind the error were not read.
+			io.json = slices.Contains(args, "--json")
+			return usage(t, err)
+		},
 		Action: func(c *cli.Context) error {
 			io.json, io.quiet = c.Bool("json"), c.Bool("quiet")
 			if err := checkArguments(t, args, c); err != nil {

@@ -1,0 +1,292 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/tool"
+)
+
+// documentsDir is the variable that names the folder which takes a copy of every
+// JSON document that the tools and scripts print while the tests run.
+const documentsDir = "AILEE_TEST_DOCUMENTS"
+
+// validated are the tests, which fail when a document that was printed meanwhile is
+// not what its schema says.
+type validated struct{ *testing.M }
+
+func (v validated) Run() int {
+	dir, err := os.MkdirTemp("", "ailee-documents-")
+	if err == nil {
+		err = os.Setenv(documentsDir, dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	code := v.M.Run()
+	whole := code == 0 && !testing.Short() && !underRace && !narrowed()
+	if err := checkDocuments(dir, whole); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
+}
+
+// narrowed tells whether only some of the tests were asked for.
+func narrowed() bool {
+	return slices.ContainsFunc(os.Args, func(arg string) bool {
+		return strings.HasPrefix(arg, "-test.run=") || strings.HasPrefix(arg, "-test.skip=") || strings.HasPrefix(arg, "-test.list=")
+	})
+}
+
+// recorded is the tool with a copy kept of every document that it prints.
+func recorded(t tool.Tool) tool.Tool {
+	run := t.Run
+	t.Run = func(ctx context.Context, c *cli.Context, out *tool.IO) error {
+		if out.JSON() {
+			f, err := newDocument(t.Name)
+			if err != nil {
+				return err
+			}
+			out.Out = io.MultiWriter(out.Out, f)
+		}
+		return run(ctx, c, out)
+	}
+	return t
+}
+
+// recordScript keeps a copy of what a script printed.
+func recordScript(args []string, stdout string) error {
+	if !slices.Contains(args, "--json") {
+		return nil
+	}
+	f, err := newDocument(filepath.Base(args[0]))
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(stdout)
+	return errors.Join(err, f.Close())
+}
+
+// newDocument makes the file for the copy of a document.
+func newDocument(name string) (*os.File, error) {
+	return os.CreateTemp(os.Getenv(documentsDir), name+".*.json")
+}
+
+// checkDocuments validates every document in the folder. With whole it is an error
+// as well that no document has a field which its schema describes.
+func checkDocuments(dir string, whole bool) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return err
+	}
+	schemas, seen := map[string]*jsonschema.Schema{}, fields{}
+	var problems []error
+	for _, file := range files {
+		// NAME.NUMBER.json
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		name = strings.TrimSuffix(name, filepath.Ext(name))
+		if schemas[name] == nil {
+			if schemas[name], err = compile(name); err != nil {
+				return err
+			}
+			seen.declare(schemas[name])
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		doc, err := validate(schemas[name], text)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s --json does not print what its schema says: %w\n%.4000s", name, err, text))
+			continue
+		}
+		seen.mark(schemas[name], doc)
+	}
+	for _, field := range slices.Sorted(maps.Keys(seen)) {
+		if whole && !seen[field] {
+			problems = append(problems, fmt.Errorf("no test prints the field %s", field))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+const schemaDir = "../docs/schema"
+
+// compile reads the schema of a tool or script.
+func compile(name string) (*jsonschema.Schema, error) {
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	return c.Compile(filepath.Join(schemaDir, name+".v1.json"))
+}
+
+func validate(s *jsonschema.Schema, text []byte) (doc any, err error) {
+	if doc, err = jsonschema.UnmarshalJSON(bytes.NewReader(text)); err == nil {
+		err = s.Validate(doc)
+	}
+	return doc, err
+}
+
+// fields are the properties of schemas, by their places, and whether a document had
+// them.
+type fields map[string]bool
+
+// declare adds the properties of a schema.
+func (f fields) declare(s *jsonschema.Schema) {
+	for name, property := range s.Properties {
+		at := s.Location + "/properties/" + name
+		if _, known := f[at]; known || property.Bool != nil {
+			continue
+		}
+		f[at] = false
+		f.declare(property)
+	}
+	for _, part := range slices.Concat(parts(s), items(s)) {
+		f.declare(part)
+	}
+}
+
+// mark notes the properties that a document has.
+func (f fields) mark(s *jsonschema.Schema, value any) {
+	for _, part := range parts(s) {
+		if part.Validate(value) == nil {
+			f.mark(part, value)
+		}
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		for name, property := range s.Properties {
+			if v, has := value[name]; has && property.Bool == nil {
+				f[s.Location+"/properties/"+name] = true
+				f.mark(property, v)
+			}
+		}
+	case []any:
+		for _, part := range items(s) {
+			for _, v := range value {
+				f.mark(part, v)
+			}
+		}
+	}
+}
+
+// parts are the schemas that apply to the same value. Conditions say nothing of
+// fields that the rest does not.
+func parts(s *jsonschema.Schema) []*jsonschema.Schema {
+	all := slices.Concat(s.AllOf, s.OneOf)
+	if s.Ref != nil {
+		all = append(all, s.Ref)
+	}
+	return all
+}
+
+func items(s *jsonschema.Schema) []*jsonschema.Schema {
+	if s.Items2020 == nil {
+		return nil
+	}
+	return []*jsonschema.Schema{s.Items2020}
+}
+
+// TestSchemas: there is one for each tool and script with --json, and no other. Each
+// is strict and says what every field is.
+func TestSchemas(t *testing.T) {
+	var speaking []string
+	for _, of := range tools {
+		if slices.Contains(of.Flags, cli.Flag(tool.JSONFlag)) {
+			speaking = append(speaking, of.Name)
+		}
+	}
+	for _, name := range names(t, "../scripts") {
+		text, err := os.ReadFile(filepath.Join("../scripts", name))
+		require.NoError(t, err)
+		if bytes.Contains(text, []byte("\n   --json ")) {
+			speaking = append(speaking, name)
+		}
+	}
+	var described []string
+	for _, file := range names(t, schemaDir) {
+		name, ok := strings.CutSuffix(file, ".v1.json")
+		require.True(t, ok, file)
+		described = append(described, name)
+		s, err := compile(name)
+		require.NoError(t, err)
+		require.Equal(t, "urn:ailee-recovery:schema:"+name+":v1", s.ID)
+		require.Equal(t, 2020, s.DraftVersion)
+		requireStrict(t, s)
+	}
+	require.ElementsMatch(t, speaking, described)
+}
+
+func requireStrict(t *testing.T, s *jsonschema.Schema) {
+	t.Helper()
+	if s.Types != nil && slices.Contains(s.Types.ToStrings(), "object") {
+		require.NotNil(t, s.AdditionalProperties, s.Location)
+		require.NotEqual(t, true, s.AdditionalProperties, s.Location)
+	}
+	for name, property := range s.Properties {
+		if property.Bool == nil {
+			require.True(t, property.Description != "" || property.Ref != nil && property.Ref.Description != "", "%s says nothing of %s", s.Location, name)
+			requireStrict(t, property)
+		}
+	}
+	for _, part := range slices.Concat(parts(s), items(s)) {
+		requireStrict(t, part)
+	}
+}
+
+// TestUsageErrorsAreDocuments: also where the flags cannot be read.
+func TestUsageErrorsAreDocuments(t *testing.T) {
+	for _, of := range tools {
+		s, err := compile(of.Name)
+		require.NoError(t, err)
+		for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}, {"--json", "a", "b", "c"}} {
+			code, stdout, stderr := run(of, args...)
+			require.Equal(t, tool.Failed, code)
+			_, err := validate(s, []byte(stdout))
+			require.NoError(t, err, "%s %v: %s", of.Name, args, stdout)
+			require.Contains(t, stderr, of.Name+": error: ")
+		}
+	}
+	for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}} {
+		code, stdout, _ := runScript(t, 0, "ailee-monitor", args...)
+		require.Equal(t, tool.Failed, code)
+		require.NotEmpty(t, stdout)
+	}
+}
+
+// TestDocumentsAreHeldToTheirSchemas: what a schema does not describe is seen.
+func TestDocumentsAreHeldToTheirSchemas(t *testing.T) {
+	s, err := compile("ailee_init_node")
+	require.NoError(t, err)
+	const whole = `{"data_dir": "d", "made": ["reorg_db"], "kept": [], "exit_code": 0}`
+	_, err = validate(s, []byte(whole))
+	require.NoError(t, err)
+	seen := fields{}
+	seen.declare(s)
+	doc, _ := validate(s, []byte(whole))
+	seen.mark(s, doc)
+	require.True(t, seen[s.OneOf[0].Ref.Location+"/properties/made"])
+	require.False(t, seen[s.OneOf[1].Ref.Location+"/properties/error"])
+	for _, broken := range []string{"", whole[:20], whole + "x",
+		strings.Replace(whole, `"kept": []`, `"kept": null`, 1), strings.Replace(whole, `"kept": [], `, "", 1),
+		strings.Replace(whole, `"kept"`, `"keep"`, 1), strings.Replace(whole, `0`, `2`, 1), strings.Replace(whole, `0`, `0, "more": 1`, 1)} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "ailee_init_node.1.json"), []byte(broken), 0o600))
+		require.ErrorContains(t, checkDocuments(dir, false), "ailee_init_node --json does not print what its schema says", broken)
+	}
+}

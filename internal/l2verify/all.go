@@ -34,7 +34,7 @@ func (v *verifier) all(ctx context.Context) error {
 	if rows.count == 0 && err == nil {
 		return v.nothingFound(outside)
 	}
-	return rows.finish(v.worthSaying(append(rows.stray.findings(), outside...)), err)
+	return rows.finish(ctx, v.worthSaying(append(rows.stray.findings(), outside...)), err)
 }
 
 // chunkSize is how much of a file one worker takes at a time.
@@ -182,6 +182,9 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 		p.failed++
 	}
 	p.bar.Add(of.Size)
+	if err := p.v.report.add(ctx, p.v, r, of, found, nil); err != nil {
+		return err
+	}
 	if p.v.out.JSON() {
 		return p.json.Add(p.v.describe(of, found))
 	}
@@ -227,12 +230,15 @@ type summaryDocument struct {
 }
 
 // finish prints what follows the rows and returns the outcome.
-func (p *rowPrinter) finish(outside []snapshot.Finding, err error) error {
+func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err error) error {
 	v := p.v
+	if err == nil {
+		err = v.report.addOutside(outside)
+	}
 	if err == nil {
 		err = p.outcome(outside)
 	}
-	err = v.explain(err)
+	err = v.report.finish(ctx, v.explain(err))
 	if v.out.JSON() {
 		if p.count == 0 {
 			return err

@@ -107,11 +107,17 @@ func (p *proof) print(out *tool.IO) {
 	case p == nil:
 	case p.failed():
 		out.Error("%s", p.problem)
-	case p.found.State == anchortx.Mined:
-		out.Printf("Anchored in transaction %s, block %d, %d confirmation(s)\n", p.txID, p.found.Height, p.found.Confirmations)
 	default:
-		out.Printf("Anchored in transaction %s, which is %s\n", p.txID, p.found)
+		out.Printf("%s\n", p)
 	}
+}
+
+// String says what a proof that holds has found.
+func (p *proof) String() string {
+	if p.found.State == anchortx.Mined {
+		return fmt.Sprintf("Anchored in transaction %s, block %d, %d confirmation(s)", p.txID, p.found.Height, p.found.Confirmations)
+	}
+	return fmt.Sprintf("Anchored in transaction %s, which is %s", p.txID, p.found)
 }
 
 // proofDocument is the JSON form of a proof.

@@ -16,6 +16,14 @@ import (
 
 // Run verifies. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *tool.IO) error {
+	report, err := openJUnit(o, out)
+	if err != nil {
+		return err
+	}
+	return report.finish(ctx, run(ctx, o, out, report))
+}
+
+func run(ctx context.Context, o Options, out *tool.IO, report *junit) error {
 	in, err := input.Open(ctx, o.Snapshot, out.In)
 	switch {
 	case errors.Is(err, syscall.EISDIR):
@@ -26,7 +34,7 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 		return err
 	}
 	defer in.Close()
-	v := &verifier{Options: o, out: out, in: in, memory: o.Memory()}
+	v := &verifier{Options: o, out: out, in: in, memory: o.Memory(), report: report}
 	v.judge = snapshot.Judge{Checker: snapshot.NewChecker(v.memory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
 	if o.AcceptEarlierAnchors && !in.Seekable {
 		return tool.Failf("write the input to a file and verify that",
@@ -46,6 +54,7 @@ type verifier struct {
 	in     *input.Input
 	memory *snapshot.Memory
 	judge  snapshot.Judge
+	report *junit // nil for none
 }
 
 // explain adds the file and a hint to an error of reading it.
@@ -106,6 +115,13 @@ func (v *verifier) latest(ctx context.Context) error {
 	}
 	found := v.worthSaying(append(of.Findings, outside...))
 	proof, proofErr := v.prove(ctx, of)
+	if proofErr == nil {
+		// Before anything is said that an error of the report would belie.
+		err := v.report.add(ctx, v, r, of, found, proof)
+		if err = v.report.finish(ctx, err); err != nil {
+			return err
+		}
+	}
 	if v.out.JSON() && proofErr == nil {
 		doc, err := v.document(ctx, r, of, found)
 		if err != nil {
@@ -239,11 +255,14 @@ func (v *verifier) worthSaying(all []snapshot.Finding) []snapshot.Finding {
 // print says what the nodes' verifier says. A snapshot that fails only what was
 // asked for beyond it is not called OK.
 func (v *verifier) print(ctx context.Context, r io.ReaderAt, of snapshot.Judgement, failed bool) error {
-	say := func(line string) {
-		v.out.Printf("%s\n", printable.For(v.out.Out, line))
-	}
-	complain := func(line string) { nodeLine(v.out, v.out.Err, line) }
+	return v.say(ctx, r, of, failed,
+		func(line string) { v.out.Printf("%s\n", printable.For(v.out.Out, line)) },
+		func(line string) { nodeLine(v.out, v.out.Err, line) })
+}
 
+// say passes on the lines of the nodes' verifier: to say those that go to standard
+// output, to complain those that go to standard error.
+func (v *verifier) say(ctx context.Context, r io.ReaderAt, of snapshot.Judgement, failed bool, say, complain func(line string)) error {
 	say("Computed L2StateRoot: " + of.Root)
 	switch of.AnchorVerdict {
 	case snapshot.AnchorHolds:

@@ -15,11 +15,14 @@ import (
 // Name is the command's name.
 const Name = "ailee_l2_verify"
 
+const junitFlag = "junit"
+
 // Options are the command's options.
 type Options struct {
 	Snapshot string // a path, or "-" for standard input
 	All      bool
 	Strict   bool
+	JUnit    string // path of a report; "" for none
 	flags.Checking
 	AnchorTx string // transaction to prove the latest snapshot by; "" for none
 	Proof    Proof
@@ -43,6 +46,7 @@ func Tool() tool.Tool {
 		Examples: `
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
 ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
+ailee_l2_verify --all --junit verify.xml --snapshot /var/lib/ailee/l2_snapshots.dat
 zcat backup.dat.gz | ailee_l2_verify --snapshot -
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --min-confirmations 6`,
 		Required: []string{"snapshot"},
@@ -55,6 +59,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 			&cli.StringFlag{Name: anchorTx, Usage: "prove the latest snapshot by the Bitcoin transaction `TXID`"},
 			&cli.Int64Flag{Name: minConfirmations, Usage: "demand `N` confirmations of it", Value: 1},
 			flags.ScanBlocks(),
+			&cli.StringFlag{Name: junitFlag, Usage: "write a JUnit XML report to `FILE`, with one test for each snapshot; an earlier report is replaced"},
 			tool.JSONFlag,
 			tool.QuietFlag,
 		}, flags.BitcoinRPC()...),
@@ -67,8 +72,12 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 				Snapshot: c.String("snapshot"),
 				All:      c.Bool("all"),
 				Strict:   c.Bool("strict"),
+				JUnit:    c.String(junitFlag),
 				Checking: checking,
 				AnchorTx: strings.ToLower(c.String(anchorTx)),
+			}
+			if c.IsSet(junitFlag) && (o.JUnit == "" || o.JUnit == "-") {
+				return tool.Failf(Name+" --help shows the usage", "--%s %q is not a file: standard output has the verdict", junitFlag, o.JUnit)
 			}
 			if err := o.parseProof(c); err != nil {
 				return tool.Fail(Name+" --help shows the usage", err)

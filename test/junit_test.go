@@ -1,0 +1,128 @@
+package test
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/tool"
+)
+
+// junitReport is what CI services read.
+type junitReport struct {
+	XMLName xml.Name `xml:"testsuites"`
+	junitCounts
+	Suites []struct {
+		junitCounts
+		Name  string `xml:"name,attr"`
+		Cases []struct {
+			Name    string        `xml:"name,attr"`
+			Time    float64       `xml:"time,attr"`
+			Failure *junitProblem `xml:"failure"`
+			Error   *junitProblem `xml:"error"`
+			Out     string        `xml:"system-out"`
+		} `xml:"testcase"`
+	} `xml:"testsuite"`
+}
+
+type junitCounts struct {
+	Tests    int     `xml:"tests,attr"`
+	Failures int     `xml:"failures,attr"`
+	Errors   int     `xml:"errors,attr"`
+	Time     float64 `xml:"time,attr"`
+}
+
+type junitProblem struct {
+	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr"`
+	Text    string `xml:",chardata"`
+}
+
+func readJUnit(t *testing.T, path string) (r junitReport) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, xml.Unmarshal(text, &r), "%s", text)
+	require.Len(t, r.Suites, 1)
+	got := junitCounts{Tests: len(r.Suites[0].Cases), Time: r.Time}
+	for _, c := range r.Suites[0].Cases {
+		for _, p := range []*junitProblem{c.Failure, c.Error} {
+			if p != nil {
+				require.NotEmpty(t, p.Message)
+				require.NotEmpty(t, p.Type)
+				require.Contains(t, p.Text, p.Message)
+			}
+		}
+		if c.Failure != nil {
+			got.Failures++
+		}
+		if c.Error != nil {
+			got.Errors++
+		}
+	}
+	require.Equal(t, got, r.junitCounts)
+	require.Equal(t, got, r.Suites[0].junitCounts)
+	return r
+}
+
+// TestJUnitSaysWhatTheExitCodeSays: of every golden file, however it is verified.
+func TestJUnitSaysWhatTheExitCodeSays(t *testing.T) {
+	inMemory(t)
+	report := filepath.Join(t.TempDir(), "report.xml")
+	files, err := filepath.Glob(golden.Dir() + "/verify/*.dat")
+	require.NoError(t, err)
+	require.Greater(t, len(files), 100)
+	for _, file := range files {
+		for _, flags := range [][]string{nil, {"--all"}, {"--strict"}, {"--all", "--strict"}, {"--accept-earlier-anchors"}} {
+			code, stdout, _ := run(l2verify.Tool(), append(flags, "--snapshot", file, "--junit", report)...)
+			plain, said, _ := run(l2verify.Tool(), append(flags, "--snapshot", file)...)
+			require.Equal(t, plain, code)
+			require.Equal(t, said, stdout)
+			r := readJUnit(t, report)
+			require.Equal(t, code == tool.Failed, r.Errors > 0, "%s %v", file, flags)
+			require.Equal(t, code == tool.Wrong, r.Failures > 0, "%s %v", file, flags)
+			require.Equal(t, file, r.Suites[0].Name)
+		}
+	}
+}
+
+// TestJUnitOfHostileBytes: control characters, markup and bytes that are no text end
+// up as text, and a report does not grow with what is wrong.
+func TestJUnitOfHostileBytes(t *testing.T) {
+	dir := t.TempDir()
+	file, report := filepath.Join(dir, "<&\"\x01\xff]]>.dat"), filepath.Join(dir, "report.xml")
+	var pegOuts strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&pegOuts, "pegout \"%d \x00\x1b[2J\xff]]></failure>&\ufffe%s\" \"a\" \"b\" 1 1 0 \"\" 0 0\n", i, strings.Repeat("x", 100))
+	}
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(numbered(1), "pegouts 0\n", "pegouts 5000\n"+pegOuts.String(), 1)), 0o600))
+	code, _, stderr := run(l2verify.Tool(), "--all", "--snapshot", file, "--junit", report)
+	require.Equal(t, tool.Wrong, code, stderr)
+	r := readJUnit(t, report)
+	require.Equal(t, dir+`/<&"\x01\xff]]>.dat`, r.Suites[0].Name)
+	require.Less(t, fileSize(t, report), int64(100<<10))
+}
+
+// TestJUnitInterrupted: the earlier report stays, and nothing else.
+func TestJUnitInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	report := filepath.Join(dir, "report.xml")
+	args := []string{l2verify.Name, "--all", "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", report}
+	out := tool.Streams{Out: io.Discard, Err: io.Discard}
+	require.Equal(t, tool.OK, tool.Execute(context.Background(), l2verify.Tool(), args, out))
+	before := sum(t, report)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.Equal(t, tool.Failed, tool.Execute(ctx, l2verify.Tool(), args, out))
+	require.Equal(t, before, sum(t, report))
+	require.Equal(t, []string{"report.xml"}, names(t, dir))
+}

@@ -20,7 +20,10 @@ import (
 // run runs a tool in this process.
 func run(t tool.Tool, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = tool.Execute(context.Background(), recorded(t), append([]string{t.Name}, args...), tool.Streams{Out: &out, Err: &errs})
+	code = tool.Execute(context.Background(), t, append([]string{t.Name}, args...), tool.Streams{Out: &out, Err: &errs})
+	if err := record(t.Name, args, out.String()); err != nil {
+		panic(err)
+	}
 	return code, out.String(), errs.String()
 }
 

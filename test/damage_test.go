@@ -110,7 +110,7 @@ func undetectable(file, damage string) bool {
 }
 
 func checkDamaged(t *testing.T, path string, want map[string]string, verdict int, silent bool) {
-	code, stdout, stderr := run(reorgverify.Tool(), "--db-path", path)
+	code, stdout, stderr := run(reorgverify.Tool(), "--json", "--db-path", path)
 	require.Contains(t, []int{tool.OK, tool.Failed, tool.Wrong}, code)
 	if code == tool.OK && !silent {
 		require.Equal(t, want, records(t, path), "%s%s", stdout, stderr)
@@ -119,7 +119,7 @@ func checkDamaged(t *testing.T, path string, want map[string]string, verdict int
 		require.Equal(t, tool.OK, verdict)
 	}
 	copied := filepath.Join(t.TempDir(), "copy")
-	code, stdout, stderr = run(initreorgdb.Tool(), "--path", copied, "--copy-from", path)
+	code, stdout, stderr = run(initreorgdb.Tool(), "--json", "--path", copied, "--copy-from", path)
 	if code == tool.Failed {
 		require.NoDirExists(t, copied)
 		require.NotEmpty(t, stderr)

@@ -17,7 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/urfave/cli/v2"
 
+	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/snapshot"
 )
 
 // documentsDir is the variable that names the folder which takes a copy of every
@@ -54,7 +57,8 @@ func narrowed() bool {
 	})
 }
 
-// recorded is the tool with a copy kept of every document that it prints.
+// recorded is the tool with a copy kept of every document that it prints. It is for
+// a process of its own, which closes the copy when it ends.
 func recorded(t tool.Tool) tool.Tool {
 	run := t.Run
 	t.Run = func(ctx context.Context, c *cli.Context, out *tool.IO) error {
@@ -70,12 +74,12 @@ func recorded(t tool.Tool) tool.Tool {
 	return t
 }
 
-// recordScript keeps a copy of what a script printed.
-func recordScript(args []string, stdout string) error {
+// record keeps a copy of what a tool or script printed, if that is a document.
+func record(name string, args []string, stdout string) error {
 	if !slices.Contains(args, "--json") {
 		return nil
 	}
-	f, err := newDocument(filepath.Base(args[0]))
+	f, err := newDocument(name)
 	if err != nil {
 		return err
 	}
@@ -83,31 +87,34 @@ func recordScript(args []string, stdout string) error {
 	return errors.Join(err, f.Close())
 }
 
-// newDocument makes the file for the copy of a document.
+// newDocument makes the file for the copy of a document, NAME.NUMBER.
 func newDocument(name string) (*os.File, error) {
-	return os.CreateTemp(os.Getenv(documentsDir), name+".*.json")
+	return os.CreateTemp(os.Getenv(documentsDir), name+".*")
 }
 
 // checkDocuments validates every document in the folder. With whole it is an error
 // as well that no document has a field which its schema describes.
 func checkDocuments(dir string, whole bool) error {
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	schemas, seen := map[string]*jsonschema.Schema{}, fields{}
+	described, err := filepath.Glob(filepath.Join(schemaDir, "*"+schemaSuffix))
 	if err != nil {
 		return err
 	}
-	schemas, seen := map[string]*jsonschema.Schema{}, fields{}
-	var problems []error
-	for _, file := range files {
-		// NAME.NUMBER.json
-		name := strings.TrimSuffix(filepath.Base(file), ".json")
-		name = strings.TrimSuffix(name, filepath.Ext(name))
-		if schemas[name] == nil {
-			if schemas[name], err = compile(name); err != nil {
-				return err
-			}
-			seen.declare(schemas[name])
+	for _, file := range described {
+		name := strings.TrimSuffix(filepath.Base(file), schemaSuffix)
+		if schemas[name], err = compile(name); err != nil {
+			return err
 		}
-		text, err := os.ReadFile(file)
+		seen.declare(schemas[name])
+	}
+	documents, err := os.ReadDir(dir)
+	var problems []error
+	for _, d := range documents {
+		name := strings.TrimSuffix(d.Name(), filepath.Ext(d.Name()))
+		if schemas[name] == nil {
+			return fmt.Errorf("%s --json has no schema in %s", name, schemaDir)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, d.Name()))
 		if err != nil {
 			return err
 		}
@@ -123,16 +130,25 @@ func checkDocuments(dir string, whole bool) error {
 			problems = append(problems, fmt.Errorf("no test prints the field %s", field))
 		}
 	}
-	return errors.Join(problems...)
+	if n := len(problems) - maxProblems; n > 0 {
+		problems = append(problems[:maxProblems], fmt.Errorf("%d more", n))
+	}
+	return errors.Join(err, errors.Join(problems...))
 }
 
-const schemaDir = "../docs/schema"
+// maxProblems bounds how many problems are printed.
+const maxProblems = 20
+
+const (
+	schemaDir    = "../docs/schema"
+	schemaSuffix = ".v1.json"
+)
 
 // compile reads the schema of a tool or script.
 func compile(name string) (*jsonschema.Schema, error) {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	return c.Compile(filepath.Join(schemaDir, name+".v1.json"))
+	return c.Compile(filepath.Join(schemaDir, name+schemaSuffix))
 }
 
 func validate(s *jsonschema.Schema, text []byte) (doc any, err error) {
@@ -220,7 +236,7 @@ func TestSchemas(t *testing.T) {
 	}
 	var described []string
 	for _, file := range names(t, schemaDir) {
-		name, ok := strings.CutSuffix(file, ".v1.json")
+		name, ok := strings.CutSuffix(file, schemaSuffix)
 		require.True(t, ok, file)
 		described = append(described, name)
 		s, err := compile(name)
@@ -252,21 +268,61 @@ func requireStrict(t *testing.T, s *jsonschema.Schema) {
 // TestUsageErrorsAreDocuments: also where the flags cannot be read.
 func TestUsageErrorsAreDocuments(t *testing.T) {
 	for _, of := range tools {
-		s, err := compile(of.Name)
-		require.NoError(t, err)
 		for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}, {"--json", "a", "b", "c"}} {
 			code, stdout, stderr := run(of, args...)
 			require.Equal(t, tool.Failed, code)
-			_, err := validate(s, []byte(stdout))
-			require.NoError(t, err, "%s %v: %s", of.Name, args, stdout)
+			require.Contains(t, stdout, `"exit_code": 1`)
 			require.Contains(t, stderr, of.Name+": error: ")
 		}
 	}
-	for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}} {
-		code, stdout, _ := runScript(t, 0, "ailee-monitor", args...)
-		require.Equal(t, tool.Failed, code)
+	for _, name := range []string{"ailee-backup", "ailee-monitor", "ailee-restore", "test_recovery.sh"} {
+		for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}} {
+			code, stdout, stderr := runScript(t, 0, name, args...)
+			require.Equal(t, tool.Failed, code)
+			require.Contains(t, stdout, `"exit_code": 1`)
+			require.Contains(t, stderr, name+": error: ")
+		}
+	}
+}
+
+// TestDocumentsOfScripts prints what no other test does.
+func TestDocumentsOfScripts(t *testing.T) {
+	inMemory(t)
+	dir := nodeDir(t, 2)
+	prints := func(code int, now int64, name string, args ...string) {
+		t.Helper()
+		got, stdout, stderr := runScript(t, now, name, append(args, "--json")...)
+		require.Equal(t, code, got, "%s%s", stdout, stderr)
 		require.NotEmpty(t, stdout)
 	}
+	for i := range int64(2) {
+		prints(tool.OK, start+i, "ailee-backup", "--data-dir", dir, "--keep", "1")
+	}
+	prints(tool.OK, start+2, "ailee-restore", "--data-dir", dir, "--dry-run")
+	prints(tool.OK, start+3, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+	require.NoError(t, os.Truncate(filepath.Join(dir, "l2_snapshots.dat"), 100))
+	prints(tool.Failed, start+4, "ailee-backup", "--data-dir", dir, "--keep", "1")
+	prints(tool.Wrong, start+4, "ailee-monitor", "--data-dir", dir)
+	prints(tool.OK, 0, "test_recovery.sh", "--mode", "corruption", "--corrupt-snapshot")
+}
+
+// TestDocumentsOfManyPegOuts: a document lists the first 1,000.
+func TestDocumentsOfManyPegOuts(t *testing.T) {
+	dir := t.TempDir()
+	state, file := filepath.Join(dir, "state.json"), filepath.Join(dir, "file.dat")
+	st := snapshot.State{}
+	for i := range 1003 {
+		st.Bridge.PegOuts = append(st.Bridge.PegOuts, snapshot.PegOut{PegID: fmt.Sprintf("%04d", i)})
+	}
+	f, err := os.Create(state)
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(snapshot.Encode(f, &st), f.Close()))
+	code, stdout, _ := run(createanchor.Tool(), "--json", "--l2-state-file", state, "--output", file)
+	require.Equal(t, tool.OK, code)
+	require.Contains(t, stdout, `"pegouts_without_anchor_not_listed": 3`)
+	code, stdout, _ = run(l2verify.Tool(), "--json", "--snapshot", file)
+	require.Equal(t, tool.Wrong, code)
+	require.Contains(t, stdout, `"pegout_problems_not_listed": 3`)
 }
 
 // TestDocumentsAreHeldToTheirSchemas: what a schema does not describe is seen.
@@ -286,7 +342,7 @@ func TestDocumentsAreHeldToTheirSchemas(t *testing.T) {
 		strings.Replace(whole, `"kept": []`, `"kept": null`, 1), strings.Replace(whole, `"kept": [], `, "", 1),
 		strings.Replace(whole, `"kept"`, `"keep"`, 1), strings.Replace(whole, `0`, `2`, 1), strings.Replace(whole, `0`, `0, "more": 1`, 1)} {
 		dir := t.TempDir()
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "ailee_init_node.1.json"), []byte(broken), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "ailee_init_node.1"), []byte(broken), 0o600))
 		require.ErrorContains(t, checkDocuments(dir, false), "ailee_init_node --json does not print what its schema says", broken)
 	}
 }

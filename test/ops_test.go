@@ -61,7 +61,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	if err != nil && !errors.As(err, &exit) {
 		require.NoError(t, err)
 	}
-	require.NoError(t, recordScript(cmd.Args, out.String()))
+	require.NoError(t, record(filepath.Base(cmd.Args[0]), cmd.Args, out.String()))
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 

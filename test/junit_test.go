@@ -85,7 +85,9 @@ func TestJUnitSaysWhatTheExitCodeSays(t *testing.T) {
 		for _, flags := range [][]string{nil, {"--all"}, {"--strict"}, {"--all", "--strict"}, {"--accept-earlier-anchors"}} {
 			code, stdout, _ := run(l2verify.Tool(), append(flags, "--snapshot", file, "--junit", report)...)
 			plain, said, _ := run(l2verify.Tool(), append(flags, "--snapshot", file)...)
+			asJSON, _, _ := run(l2verify.Tool(), append(flags, "--json", "--snapshot", file)...)
 			require.Equal(t, plain, code)
+			require.Equal(t, plain, asJSON)
 			require.Equal(t, said, stdout)
 			r := readJUnit(t, report)
 			require.Equal(t, code == tool.Failed, r.Errors > 0, "%s %v", file, flags)

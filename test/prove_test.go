@@ -103,7 +103,8 @@ func TestProveSnapshot(t *testing.T) {
 	verify(2, "", "error: transaction "+longTx+" does not carry the commitment of anchor "+made.Hash+"\n", made.File, longTx)
 	verify(2, "", "does not carry the commitment of anchor "+long.Hash, long.File, txid)
 
-	code, stdout, _ := run(l2verify.Tool(), "--json", "--snapshot", made.File, "--bitcoin-rpc", withLogin(n), "--anchor-tx", txid)
+	report := filepath.Join(t.TempDir(), "report.xml")
+	code, stdout, _ := run(l2verify.Tool(), "--json", "--junit", report, "--snapshot", made.File, "--bitcoin-rpc", withLogin(n), "--anchor-tx", txid)
 	require.Equal(t, tool.OK, code)
 	var doc struct {
 		Bitcoin struct {
@@ -118,9 +119,11 @@ func TestProveSnapshot(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(stdout), &doc))
 	require.Equal(t, mined, doc.Bitcoin.BlockHash)
 	require.True(t, doc.Bitcoin.Proven)
+	require.Contains(t, readJUnit(t, report).Suites[0].Cases[0].Out, "Verification OK.\nAnchored in transaction "+txid)
 	require.EqualValues(t, []any{txid, "mined", int64(103), int64(2)}, []any{doc.Bitcoin.TxID, doc.Bitcoin.State, doc.Bitcoin.Height, doc.Bitcoin.Confirmations})
-	code, stdout, _ = run(l2verify.Tool(), "--json", "--snapshot", made.File, "--bitcoin-rpc", withLogin(n), "--anchor-tx", longTx)
+	code, stdout, _ = run(l2verify.Tool(), "--json", "--junit", report, "--snapshot", made.File, "--bitcoin-rpc", withLogin(n), "--anchor-tx", longTx)
 	require.Equal(t, tool.Wrong, code)
+	require.Equal(t, "not proven", readJUnit(t, report).Suites[0].Cases[0].Failure.Type)
 	require.Contains(t, stdout, `"proven": false`)
 	require.Contains(t, stdout, `"exit_code": 2`)
 

@@ -144,7 +144,7 @@ const (
 	maxJUnitText    = 64 << 10
 )
 
-// add adds a line. XML has no way to write most control characters.
+// add adds a line, printable: XML has no way to write most control characters.
 func (l *junitLines) add(line string) {
 	line = printable.Text(line)
 	if l.first == "" {
@@ -276,7 +276,7 @@ func (j *junit) finish(ctx context.Context, err error) error {
 
 func (j *junit) commit(err error) error {
 	if err != nil && tool.ExitCode(err) == tool.Failed {
-		if err := j.write(testCase{Name: "reading the file", Error: failure(err)}); err != nil {
+		if err := j.write(testCase{Name: "reading the file", Error: junitError(err)}); err != nil {
 			return err
 		}
 	}
@@ -297,9 +297,9 @@ func (j *junit) commit(err error) error {
 	return j.file.Commit(true)
 }
 
-// failure is the element of an error. The one without a message has been said in the
-// nodes' words.
-func failure(err error) *junitFail {
+// junitError is the element of an error. The one without a message has been said in
+// the nodes' words.
+func junitError(err error) *junitFail {
 	var lines junitLines
 	var e *tool.Error
 	if errors.As(err, &e) && e.Err == nil {

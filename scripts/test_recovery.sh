@@ -34,14 +34,20 @@ ENVIRONMENT:
    AILEE_BIN  the folder of the ailee tools, when they are not on PATH
 
 EXAMPLES:
-   test_recovery.sh --mode crash --data-dir /tmp/ailee_test
+   # Would the node's data survive a crash? Look at what is left of the drill
+   test_recovery.sh --mode crash --data-dir /tmp/ailee_test | tail -n 1
+   # Bitcoin replaces three blocks
    test_recovery.sh --mode reorg --reorg-depth 3
+   # The latest snapshot is changed, then the file emptied
    test_recovery.sh --mode corruption --corrupt-snapshot
 
 EXIT STATUS:
    0  recovered
    1  could not run the drill
    2  something was not recovered
+
+SEE ALSO:
+   ailee-backup, ailee-restore, ailee_drill_chain
 HELP
 }
 

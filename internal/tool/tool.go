@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -115,7 +116,13 @@ func init() {
 // helpTemplate is the help. Its form is what the manual pages are made from, see
 // internal/reference.
 func helpTemplate(t Tool) string {
-	usage := t.Name + " [flags]"
+	usage := t.Name
+	for _, f := range t.Flags {
+		if slices.Contains(t.Required, f.Names()[0]) {
+			usage += " --" + f.Names()[0] + " " + placeholder.FindStringSubmatch(f.(cli.DocGenerationFlag).GetUsage())[1]
+		}
+	}
+	usage += " [flags]"
 	if t.Arguments != "" {
 		usage += " " + t.Arguments
 	}
@@ -137,6 +144,9 @@ func helpTemplate(t Tool) string {
 	}
 	return b.String()
 }
+
+// placeholder is what a flag's usage calls its value.
+var placeholder = regexp.MustCompile("`(.+?)`")
 
 // defaults are the environment variables that flags take their defaults from.
 func defaults(flags []cli.Flag) (entries []Entry) {

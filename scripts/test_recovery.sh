@@ -34,7 +34,7 @@ ENVIRONMENT:
    AILEE_BIN  the folder of the ailee tools, when they are not on PATH
 
 EXAMPLES:
-   # Would the node's data survive a crash? Look at what is left of the drill
+   # Crashes in the middle of writing; the data of the drill stays in /tmp/ailee_test
    test_recovery.sh --mode crash --data-dir /tmp/ailee_test | tail -n 1
    # Bitcoin replaces three blocks
    test_recovery.sh --mode reorg --reorg-depth 3

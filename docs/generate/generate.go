@@ -60,12 +60,17 @@ func root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// update writes what is generated, and removes what no longer is.
+// update writes what is generated.
 func update(root string) error {
 	files, err := generate(root)
 	if err != nil {
 		return err
 	}
+	return write(root, files)
+}
+
+// write makes the folders hold these files, and no others.
+func write(root string, files map[string]string) error {
 	present, err := committed(root)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 
 	"ailee-recovery/internal/golden"
 )
@@ -34,7 +35,7 @@ var sessions = map[string]session{
 		return w.write(snapshotFile, tampered)
 	}},
 	"ailee_extract_snapshots": {before: func(w *world) error { return w.write(snapshotFile, tampered) }},
-	"ailee_prune_snapshots":   {before: func(w *world) error { return w.write(snapshotFile, torn) }},
+	"ailee_prune_snapshots":   {before: func(w *world) error { return w.write(snapshotFile, slices.Concat(slices.Repeat(healthy, 400), torn)) }},
 	"ailee_create_anchor": {
 		before: func(w *world) error {
 			if err := w.write(snapshotFile, healthy); err != nil {
@@ -94,7 +95,9 @@ var sessions = map[string]session{
 			return err
 		}
 		return w.write(snapshotFile, torn)
-	}},
+	}, change: map[int]func(*world) error{1: func(w *world) error {
+		return w.runs("ailee_prune_snapshots --in-place --keep all --file " + snapshotFile)
+	}}},
 }
 
 // anchoredNode makes the data of a node whose latest snapshot is anchored in Bitcoin,

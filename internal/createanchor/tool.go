@@ -80,7 +80,7 @@ ailee_create_anchor --l2-state-file /tmp/current_state.json
 # The anchored state as a file of its own, with the tip of Bitcoin's chain
 ailee_create_anchor --l2-state-file /tmp/current_state.json --output /tmp/anchored.dat --bitcoin-rpc http://localhost:8332
 # Put the anchor on Bitcoin, the AILEE node stopped
-ailee_create_anchor --broadcast --yes --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json
+ailee_create_anchor --broadcast --yes --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json --bitcoin-rpc http://localhost:8332
 # Its fee turns out too low
 ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 		SeeAlso: []string{"ailee_extract_snapshots", "ailee_l2_verify", "ailee_resync_blocks"},

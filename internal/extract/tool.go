@@ -57,8 +57,8 @@ func Tool() tool.Tool {
 ailee_extract_snapshots --newest-valid /var/lib/ailee/l2_snapshots.dat /tmp/newest/
 # Take every snapshot out
 ailee_extract_snapshots /var/lib/ailee/l2_snapshots.dat /tmp/snapshots/
-# The latest state as JSON, to anchor it anew
-ailee_extract_snapshots --last 1 --format json /var/lib/ailee/l2_snapshots.dat /tmp/states/`,
+# The newest state that verifies as JSON, to anchor it anew
+ailee_extract_snapshots --newest-valid --format json /var/lib/ailee/l2_snapshots.dat /tmp/states/`,
 		SeeAlso: []string{"ailee_l2_verify", "ailee_prune_snapshots", "ailee_create_anchor"},
 		Flags: []cli.Flag{
 			&cli.Int64Flag{Name: "last", Usage: "extract only the last `N` snapshots"},

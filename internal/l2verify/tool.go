@@ -49,7 +49,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
 # Which snapshots are, and which is the newest of them?
 ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
 # Is a backup any good?
-zcat /mnt/backups/l2_snapshots.dat.gz | ailee_l2_verify --strict --snapshot -
+zcat /mnt/backups/l2_snapshots.dat.gz | ailee_l2_verify --snapshot -
 # Is the snapshot anchored in Bitcoin?
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --min-confirmations 6`,
 		SeeAlso:  []string{"ailee_extract_snapshots", "ailee_prune_snapshots", "ailee_reorg_verify", "ailee-monitor"},

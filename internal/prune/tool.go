@@ -50,8 +50,8 @@ func Tool() tool.Tool {
 ailee_prune_snapshots --dry-run --file /var/lib/ailee/l2_snapshots.dat --keep 1000
 # Drop a torn tail, before the node writes again
 ailee_prune_snapshots --in-place --keep all --file /var/lib/ailee/l2_snapshots.dat
-# Keep the last snapshots in a new file
-ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 2 --output /var/lib/ailee/l2_snapshots_pruned.dat
+# Keep the last 1,000 snapshots in a new file
+ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --output /var/lib/ailee/l2_snapshots_pruned.dat
 # Make the file smaller while the node runs
 ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.dat`,
 		SeeAlso:  []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee-backup"},

@@ -26,12 +26,20 @@ func (c Command) Man() string {
 		func(name string) string { return "**" + name + "**(1)" })
 	var b strings.Builder
 	b.WriteString(".\\\" Made by make generate from the help of " + c.Name + ".\n")
+	shown := false // in lines that are shown as they are
 	for line := range strings.Lines(string(md2man.Render([]byte(text)))) {
 		switch {
+		case line == ".nh\n", line == "\n" && !shown:
+			continue
+		case strings.HasPrefix(line, ".TH "):
+			// Neither hyphens nor spaces are put in: what is shown can be pasted.
+			line += ".nh\n.ad l\n"
 		case line == ".EX\n":
+			shown = true
 			line = ".PP\n.RS 4\n.EX\n"
 		case line == ".EE\n":
-			line = ".EE\n.RE\n"
+			shown = false
+			line = ".EE\n.RE\n.nh\n" // .EE turns hyphens on
 		case !strings.HasPrefix(line, "."):
 			// A bare - is a hyphen, which no shell takes for a flag.
 			line = strings.ReplaceAll(strings.ReplaceAll(line, `\-`, "-"), "-", `\-`)
@@ -65,7 +73,7 @@ func (p *page) write(title string, item func(name, text string) string, link fun
 	section("NAME")
 	fmt.Fprintf(&b, "%s - %s\n", p.Name, escape(p.Summary))
 	section("SYNOPSIS")
-	fmt.Fprintf(&b, "`%s` %s\n", p.Name, p.mark(p.Usage))
+	fmt.Fprintf(&b, "`%s` %s\n", p.Name, p.mark(strings.Replace(p.Usage, "[flags]", "[options]", 1)))
 	section("DESCRIPTION")
 	for i, text := range p.Description {
 		if i > 0 {
@@ -183,6 +191,9 @@ func (p *page) mark(text string) string {
 	at := 0
 	for _, m := range p.marked.FindAllStringIndex(text, -1) {
 		word, mark := text[m[0]:m[1]], "*"
+		if m[0] > 0 && text[m[0]-1] == '/' && !p.isValue(word) {
+			continue // part of a path
+		}
 		if strings.HasPrefix(word, "--") || strings.ContainsAny(word, "_-.") && !p.isValue(word) {
 			mark = "`"
 		}

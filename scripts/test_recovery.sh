@@ -21,7 +21,7 @@ USAGE:
    PATH, else one that is made up (ailee_drill_chain).
 
 FLAGS:
-   --mode MODE         crash, reorg or corruption
+   --mode MODE         what to drill: crash, reorg or corruption
    --data-dir DIR      make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there (default: a temporary folder)
    --reorg-depth N     replace the last N blocks, 1 to 100 (default: 3)
    --corrupt-snapshot  damage the snapshot file (default: this and the database)

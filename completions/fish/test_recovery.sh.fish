@@ -1,7 +1,7 @@
 # Completion of test_recovery.sh for fish, made by make generate.
 
 complete -c test_recovery.sh -f
-complete -c test_recovery.sh -l mode -x -a 'crash reorg corruption' -d 'crash, reorg or corruption'
+complete -c test_recovery.sh -l mode -x -a 'crash reorg corruption' -d 'what to drill: crash, reorg or corruption'
 complete -c test_recovery.sh -l data-dir -x -a '(__fish_complete_directories)' -d 'make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there'
 complete -c test_recovery.sh -l reorg-depth -x -d 'replace the last N blocks, 1 to 100'
 complete -c test_recovery.sh -l corrupt-snapshot -d 'damage the snapshot file'

@@ -121,7 +121,6 @@ func generate(root string) (map[string]string, error) {
 	slices.Sort(names)
 	commands := make([]reference.Command, len(names))
 	var g errgroup.Group
-	g.SetLimit(runtime.NumCPU())
 	for i, name := range names {
 		g.Go(func() (err error) {
 			if commands[i], err = describe(root, name); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -156,14 +157,14 @@ func TestManPages(t *testing.T) {
 	t.Setenv("MANWIDTH", "80")
 	for _, name := range names() {
 		page := "man/man1/" + name + ".1"
-		text := output(t, "man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", page)
+		text := output(t, "man", "--warnings", "-E", "UTF-8", "-l", page)
 		at := -1
 		for _, section := range []string{"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"} {
 			next := strings.Index(text, section+"\n")
 			require.Greater(t, next, at, "%s: %s", page, section)
 			at = next
 		}
-		require.Contains(t, text, "$ "+name)
+		require.Regexp(t, `\n +\$ .*`+regexp.QuoteMeta(name), text)
 		require.NotContains(t, text, "‐", "%s: a hyphen in what can be pasted", page)
 		require.Contains(t, output(t, "lexgrog", page), name+" - ", "whatis cannot read it")
 	}
@@ -204,13 +205,13 @@ func TestZshCompletions(t *testing.T) {
 	const driver = `
 zmodload zsh/zpty
 zpty shell zsh -f -i
-# until TEXT reads the terminal up to there.
-until() { zpty -r shell REPLY "*$1*" }
-zpty -w shell 'unsetopt zle_bracketed_paste prompt_cr prompt_sp; TERM=dumb PS1= fpath=($PWD/completions/zsh $fpath); autoload -U compinit; compinit -u -D; setopt no_beep; bindkey "^X" describe-key-briefly; show() { zle -I; print -r -- "LINE<$BUFFER>" }; zle -N show; bindkey "^T" show; print READ""Y'
-until READY
+# expect TEXT reads the terminal up to there.
+expect() { zpty -r shell REPLY "*$1*" }
+zpty -w shell 'unsetopt zle_bracketed_paste prompt_cr prompt_sp; TERM=dumb PS1= fpath=($PWD/completions/zsh $fpath); autoload -U compinit; compinit -u -D; setopt no_beep; show() { zle -I; print -r -- "LINE<$BUFFER>" }; zle -N show; bindkey "^T" show; print READ""Y'
+expect READY
 for line; do
     zpty -w -n shell $'\C-u'"$line"$'\t\C-t'
-    until 'LINE<*>'
+    expect 'LINE<*>'
     print -r -- ${${REPLY##*LINE<}%%>*}
 done`
 	complete := func(line string) string {
@@ -243,5 +244,5 @@ func TestFishCompletions(t *testing.T) {
 	require.Equal(t, []string{""}, complete("ailee_l2_verify --anchor-tx go.mo"))
 	require.Equal(t, []string{""}, complete("ailee_l2_verify go.mo"))
 	require.Equal(t, []string{"go.mod"}, complete("ailee_extract_snapshots go.mo"))
-	require.Equal(t, []string{"json"}, complete("ailee_extract_snapshots --format j"))
+	require.Equal(t, []string{"json\twrite FORMAT: dat, or json for the state file of ailee_create_anchor"}, complete("ailee_extract_snapshots --format j"))
 }

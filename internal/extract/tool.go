@@ -61,7 +61,7 @@ ailee_extract_snapshots /var/lib/ailee/l2_snapshots.dat /tmp/snapshots/
 ailee_extract_snapshots --newest-valid --format json /var/lib/ailee/l2_snapshots.dat /tmp/states/`,
 		SeeAlso: []string{"ailee_l2_verify", "ailee_prune_snapshots", "ailee_create_anchor"},
 		Flags: []cli.Flag{
-			&cli.Int64Flag{Name: "last", Usage: "extract only the last `N` snapshots"},
+			&cli.Int64Flag{Name: "last", Usage: "extract only the last `N` snapshots", DefaultText: "all of them"},
 			&cli.StringFlag{Name: "index", Usage: "extract only snapshot `K`, or those from A to B with A-B"},
 			&cli.BoolFlag{Name: "newest-valid", Usage: "extract only the newest snapshot that verifies"},
 			&cli.BoolFlag{Name: "salvage", Usage: "also extract sound snapshots that a torn line hides from nodes, as salvaged_<k>"},

@@ -52,19 +52,21 @@ func Parse(help string) (Command, error) {
 	}
 	c.Name, c.Summary = name, summary
 	section, caption := "", ""
-	var paragraphs []string
+	var lines []string // of the description
 	for line := range strings.Lines(rest) {
 		line = strings.TrimRight(line, "\n")
 		text, isText := strings.CutPrefix(line, "   ")
 		var err error
 		switch {
 		case line == "" && section == "USAGE":
-			paragraphs = append(paragraphs, "")
+			lines = append(lines, "")
 		case line == "":
 		case !isText:
 			section = strings.TrimSuffix(line, ":")
+		case section == "USAGE" && c.Usage == "":
+			c.Usage = strings.TrimPrefix(text, name+" ")
 		case section == "USAGE":
-			paragraphs = append(paragraphs, text)
+			lines = append(lines, text)
 		case section == "FLAGS":
 			err = c.parseFlag(text)
 		case section == "ENVIRONMENT":
@@ -87,11 +89,9 @@ func Parse(help string) (Command, error) {
 			return c, fmt.Errorf("the help of %s: %w", name, err)
 		}
 	}
-	if len(paragraphs) == 0 || len(c.Flags) == 0 || len(c.ExitStatus) == 0 {
+	if c.describe(lines); len(c.Description) == 0 || len(c.Flags) == 0 || len(c.ExitStatus) == 0 {
 		return c, fmt.Errorf("the help of %s lacks a section", name)
 	}
-	c.Usage = strings.TrimSpace(strings.TrimPrefix(paragraphs[0], name))
-	c.describe(paragraphs[1:])
 	return c, nil
 }
 
@@ -121,7 +121,8 @@ func (c *Command) parseFlag(text string) error {
 		return fmt.Errorf("not a flag: %q", text)
 	}
 	f := Flag{Name: parts[1], Value: parts[2], Short: parts[3], Text: parts[4]}
-	if f.Value != "" {
+	// What must be given has no default, and that of a switch goes without saying.
+	if !slices.Contains(strings.Fields(c.Usage), f.Name) && parts[5] != "false" {
 		f.Default = strings.Trim(parts[5], `"`)
 	}
 	c.Flags = append(c.Flags, f)

@@ -79,8 +79,10 @@ ailee_create_anchor --dry-run --tapscript --l2-state-file /var/lib/ailee/l2_snap
 ailee_create_anchor --l2-state-file /tmp/current_state.json
 # The anchored state as a file of its own, with the tip of Bitcoin's chain
 ailee_create_anchor --l2-state-file /tmp/current_state.json --output /tmp/anchored.dat --bitcoin-rpc http://localhost:8332
-# Put the anchor on Bitcoin, the AILEE node stopped
-ailee_create_anchor --broadcast --yes --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json --bitcoin-rpc http://localhost:8332
+# What would it cost to put an anchor on Bitcoin?
+ailee_create_anchor --broadcast --dry-run --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json --bitcoin-rpc http://localhost:8332
+# Put it on Bitcoin, the AILEE node stopped; it asks before it sends
+ailee_create_anchor --broadcast --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json
 # Its fee turns out too low
 ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 		SeeAlso: []string{"ailee_extract_snapshots", "ailee_l2_verify", "ailee_resync_blocks"},

@@ -102,6 +102,11 @@ func TestEveryCommandAndFlag(t *testing.T) {
 			}
 		}
 	}
+	for _, name := range append(names(), "README") {
+		for _, link := range regexp.MustCompile(`\]\((.+?)\)`).FindAllStringSubmatch(read(t, "docs/commands/"+name+".md"), -1) {
+			require.FileExists(t, filepath.Join(root(), "docs/commands", link[1]))
+		}
+	}
 	here, err := filepath.Glob(filepath.Join(root(), "scripts", "*"))
 	require.NoError(t, err)
 	for _, script := range here {

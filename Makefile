@@ -10,7 +10,7 @@ FUZZTIME ?= 60s
 PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_drill_chain
 ROCKSDB := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
-.PHONY: build static demo test unit race lint leaks fuzz bench deps clean
+.PHONY: build static demo test unit race lint leaks generate fuzz bench deps clean
 
 ## build: all binaries, in bin/
 build:
@@ -46,8 +46,12 @@ lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt wants: $$unformatted"; exit 1; fi
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	shellcheck scripts/* .ci/run
+	shellcheck scripts/* .ci/run completions/bash/*
 	go mod verify
+
+## generate: the man pages, completions and docs/commands, from the help and real output
+generate: deps
+	go run ./docs/generate
 
 ## fuzz: each fuzz target for FUZZTIME
 fuzz:

@@ -29,7 +29,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	commands := map[string]func(){"appender": appender, nodeName: node}
+	commands := map[string]func(){"appender": appender, nodeName: node,
+		sandboxed: sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI}
 	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
 		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool()} {
 		commands[t.Name] = func() { tool.Main(t) }

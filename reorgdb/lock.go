@@ -1,9 +1,12 @@
 package reorgdb
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +37,9 @@ func (e *LockedError) Error() string {
 // closing any descriptor of LOCK gives the process's own lock up.
 func Holder(path string) error {
 	f, err := os.Open(filepath.Join(path, "LOCK"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return removedLock(path)
+	}
 	if err != nil {
 		return nil
 	}
@@ -42,9 +48,36 @@ func Holder(path string) error {
 	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil || lock.Type == unix.F_UNLCK {
 		return nil
 	}
-	e := &LockedError{Path: path, PID: max(0, int(lock.Pid))}
+	return lockedBy(path, max(0, int(lock.Pid)))
+}
+
+func lockedBy(path string, pid int) *LockedError {
+	e := &LockedError{Path: path, PID: pid}
 	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", e.PID)); err == nil {
 		e.Process = strings.TrimSpace(string(name))
 	}
 	return e
+}
+
+// removedLock is [Holder] for a folder without LOCK. Whoever has the database open
+// still has the file that was removed, which no other process can lock or ask for:
+// without this, there would be two writers.
+func removedLock(path string) error {
+	real, err := filepath.Abs(path)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return nil
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		if target, err := os.Readlink(link); err != nil || target != filepath.Join(real, "LOCK")+" (deleted)" {
+			continue
+		}
+		if pid, err := strconv.Atoi(strings.Split(link, "/")[2]); err == nil && pid != os.Getpid() {
+			return lockedBy(path, pid)
+		}
+	}
+	return nil
 }

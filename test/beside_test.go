@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -66,4 +67,13 @@ func TestDatabaseInUseIsNamed(t *testing.T) {
 	require.Equal(t, nodeName, locked.Process)
 	require.Regexp(t, `^\S+/node-rocksdb-6.11.4 is in use by ailee_node \(pid [0-9]+\)$`, err.Error())
 	require.FileExists(t, filepath.Join(path, "LOCK"))
+
+	// Removing it, as is often advised, lets no second writer in.
+	require.NoError(t, os.Remove(filepath.Join(path, "LOCK")))
+	_, err = reorgdb.Open(path)
+	require.ErrorAs(t, err, &locked)
+	require.Equal(t, nodeName, locked.Process)
+	require.NoFileExists(t, filepath.Join(path, "LOCK"))
+	code, _, stderr := run(reorgverify.Tool(), "--db-path", path)
+	require.Zero(t, code, stderr)
 }

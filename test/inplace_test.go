@@ -125,6 +125,27 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 	require.NotZero(t, carried)
 }
 
+// TestOutputBesideAnAppender: what a node appends meanwhile is not in the output, and
+// that is said.
+func TestOutputBesideAnAppender(t *testing.T) {
+	path := history(t, 20)
+	before := fileSize(t, path)
+	appending := exec.Command("appender", path, "21", "1000000", "1ms")
+	require.NoError(t, appending.Start())
+	defer func() { _ = appending.Process.Kill(); _ = appending.Wait() }()
+	require.Eventually(t, func() bool { return fileSize(t, path) > before }, 30*time.Second, time.Millisecond)
+	said := ""
+	for deadline := time.Now().Add(30 * time.Second); said == "" && time.Now().Before(deadline); {
+		code, _, stderr := runPrune("--file", path, "--keep", "all", "--force", "--output", path+".pruned")
+		require.Zero(t, code, stderr)
+		if strings.Contains(stderr, "meanwhile") {
+			said = stderr
+		}
+	}
+	require.Regexp(t, `warning: \S+ grew by [0-9]+ bytes meanwhile, which \S+ does not have\n.*hint: while a node is running, prune with --in-place, which carries them over`, said)
+	require.NotEmpty(t, times(t, path+".pruned"))
+}
+
 // TestInPlaceKilled kills the pruning process at random moments beside an
 // appender, and runs it again each time. Nothing is lost, doubled or reordered.
 func TestInPlaceKilled(t *testing.T) {

@@ -32,7 +32,8 @@ var tools = []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanc
 	initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool()}
 
 func TestMain(m *testing.M) {
-	commands := map[string]func(){"appender": appender, nodeName: node}
+	commands := map[string]func(){"appender": appender, nodeName: node,
+		sandboxed: sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI}
 	for _, t := range tools {
 		commands[t.Name] = func() { tool.Main(recorded(t)) }
 	}

@@ -146,6 +146,7 @@ func (n *initialization) missing(ctx context.Context) ([]string, error) {
 			return nil, err
 		case slices.Contains(n.made, part):
 			continue
+		case part == backups: // outlives what it is of
 		case !n.IfMissing:
 			return nil, tool.Failf("keep it with --if-missing, or move it away first", "%s already exists", path)
 		}

@@ -29,8 +29,8 @@ func Tool() tool.Tool {
 		Description: `
    Makes l2_snapshots.dat with a genesis snapshot (an empty state with an anchor
    that holds), an empty reorg_db/ and backups/ in DIR, all of them or none. What
-   is already there is never touched: it is refused, or with --if-missing checked
-   and kept. Run as root, it gives them to the owner of DIR.`,
+   is already there is never touched: backups/ is kept, the rest refused, or with
+   --if-missing checked and kept. Run as root, it gives them to the owner of DIR.`,
 		Files: []tool.Entry{
 			{Name: "DIR/l2_snapshots.dat", Text: "the genesis snapshot"},
 			{Name: "DIR/reorg_db/", Text: "an empty reorg database"},

@@ -1,8 +1,11 @@
 package initreorgdb
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -85,6 +88,11 @@ func (c *copying) report(o Options, out *tool.IO) error {
 		out.Document(d)
 	} else if o.CopyFrom == "" {
 		out.Printf("Made an empty reorg database in %s\n", printable.Text(o.Path))
+		if old := movedAway(o.Path); old != "" {
+			out.Warn("%s is a reorg database, too: its anchors and reorg events are not in the new one", old)
+			out.Hint("carry over what can be read: %s && %s", tool.Command("mv", o.Path, o.Path+".empty"),
+				tool.Command(Name, "--path", o.Path, "--copy-from", old))
+		}
 	} else {
 		c.print(o, out)
 	}
@@ -93,6 +101,27 @@ func (c *copying) report(o Options, out *tool.IO) error {
 	}
 	return tool.WrongData("fill in the block hashes: "+tool.Command("ailee_resync_blocks", "--db-path", o.Path)+
 		"; keep the old folder until all anchors are accounted for", nil)
+}
+
+// movedAway finds the database that was moved out of the way of a new one: beside it,
+// with a name such as reorg_db.corrupted or reorg_db_old. It is "" where there is none.
+func movedAway(path string) string {
+	path = filepath.Clean(path)
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return ""
+	}
+	for _, entry := range entries {
+		more, ok := strings.CutPrefix(entry.Name(), filepath.Base(path))
+		if !ok || more == "" || !strings.Contains("._-", more[:1]) {
+			continue
+		}
+		beside := filepath.Join(filepath.Dir(path), entry.Name())
+		if err := reorgdb.CheckFolder(beside); err == nil || errors.Is(err, reorgdb.ErrCorrupt) {
+			return beside
+		}
+	}
+	return ""
 }
 
 // maxListed bounds how many problems are printed.

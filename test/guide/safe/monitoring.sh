@@ -1,0 +1,2 @@
+# In place of the daily monitoring.
+./ailee-monitor

@@ -1,0 +1,2 @@
+# The node runs before something is done.
+sudo systemctl start ailee-node

@@ -1,0 +1,2 @@
+# The node is stopped later on.
+sudo systemctl stop ailee-node

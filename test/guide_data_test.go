@@ -1,0 +1,274 @@
+package test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/tool"
+	"ailee-recovery/reorgdb"
+)
+
+// The data directory of the guide: ten snapshots, of which the backup has nine. The
+// database has the anchors of the last four.
+const guideSnapshots = 10
+
+var anchorLine = regexp.MustCompile(`(?m)^anchor "([0-9a-f]{64})" .*"([0-9a-f]{64})"$`)
+
+// rootOf is the state root of a snapshot.
+func rootOf(number int) string { return anchorLine.FindStringSubmatch(numbered(number))[1] }
+
+// anchorOf is its anchor's hash.
+func anchorOf(number int) string { return anchorLine.FindStringSubmatch(numbered(number))[2] }
+
+// healthyNode makes a folder with the data directory of a healthy node, ailee, and its
+// state, current_state.json.
+func healthyNode(t *testing.T) string {
+	t.Helper()
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "ailee")
+	require.NoError(t, os.Mkdir(dir, 0o750))
+	makeGuideDatabase(t, filepath.Join(dir, "reorg_db"))
+	file := filepath.Join(dir, "l2_snapshots.dat")
+	for i := 1; i <= guideSnapshots; i++ {
+		if i == guideSnapshots {
+			quiet(t, start, "ailee-backup", "--data-dir", dir)
+		}
+		require.NoError(t, appendOne(file, i))
+	}
+	runTool(t, tool.OK, extract.Tool(), "--format", "json", "--last", "1", file, filepath.Join(parent, "states"))
+	require.NoError(t, os.Rename(match(t, parent, "states/*.json"), filepath.Join(parent, "current_state.json")))
+	return parent
+}
+
+// makeGuideDatabase: four anchors, of which a reorg invalidated one, and, in the log
+// alone, the newest blocks.
+func makeGuideDatabase(t *testing.T, path string) {
+	chain := newGuideChain()
+	db, err := reorgdb.Create(path)
+	require.NoError(t, err)
+	write := func(blocks []reorgdb.Block, anchors ...reorgdb.Anchor) {
+		u, err := db.NewUpdate()
+		require.NoError(t, err)
+		for _, b := range blocks {
+			_, _, err := u.Block(t.Context(), b, start)
+			require.NoError(t, err)
+		}
+		for _, a := range anchors {
+			require.NoError(t, u.Anchor(a))
+		}
+		require.NoError(t, u.Commit())
+		u.Close()
+	}
+	anchorAt := func(number int, height uint64) reorgdb.Anchor {
+		root, hash := rootOf(number), anchorOf(number)
+		return reorgdb.Anchor{Hash: hash, BitcoinTxID: hash, BitcoinHeight: height, Confirmations: 6, BroadcastTime: start * 1000, Status: reorgdb.Confirmed, L2StateRoot: root}
+	}
+	blocks := func(from, to uint64) (all []reorgdb.Block) {
+		for height := from; height <= to; height++ {
+			all = append(all, reorgdb.Block{Height: height, Hash: chain.Hash(int64(height))})
+		}
+		return all
+	}
+	stale := reorgdb.Block{Height: 840010, Hash: fmt.Sprintf("%064x", 1)}
+	write(append(blocks(839990, 840009), stale), anchorAt(7, 839992), anchorAt(8, 839996), anchorAt(9, 840010))
+	write(blocks(840010, 840017), anchorAt(10, 840000))
+	require.NoError(t, db.Sync())
+	write(blocks(840018, 840019))
+	write(blocks(840020, 840020))
+	require.NoError(t, db.Close())
+}
+
+// spoilers are what becomes of a healthy directory.
+var spoilers = map[string]func(t *testing.T, s *sandbox){
+	"healthy": func(*testing.T, *sandbox) {},
+	// In the middle of an append, and of a record of the log.
+	"torn": func(t *testing.T, s *sandbox) {
+		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), numbered(guideSnapshots + 1)[:300])
+		log := match(t, s.dataDir(), "reorg_db/*.log")
+		require.NoError(t, os.Truncate(log, fileSize(t, log)-5))
+	},
+	// A balance in the latest snapshot, and what names the tables of the database.
+	"corrupt": func(t *testing.T, s *sandbox) {
+		change(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), func(data []byte) {
+			at := bytes.LastIndex(data, []byte(`balance "peer-0007`))
+			data[at+bytes.IndexByte(data[at:], '\n')-1] ^= 1
+		})
+		change(t, match(t, s.dataDir(), "reorg_db/MANIFEST-*"), func(data []byte) { data[len(data)/2] ^= 1 })
+	},
+	"emptied": func(t *testing.T, s *sandbox) {
+		require.NoError(t, os.Remove(filepath.Join(s.dataDir(), "l2_snapshots.dat")))
+		require.NoError(t, os.RemoveAll(filepath.Join(s.dataDir(), "reorg_db")))
+	},
+	// The node anchors its state once more before it stops.
+	"anchoring": func(t *testing.T, s *sandbox) {
+		require.NoError(t, os.WriteFile(filepath.Join(s.dir, "next.dat"), []byte(numbered(guideSnapshots+1)), 0o644))
+	},
+	// More snapshots than the guide keeps.
+	"long": func(t *testing.T, s *sandbox) {
+		for i := guideSnapshots + 1; i <= 1005; i++ {
+			require.NoError(t, appendOne(filepath.Join(s.dataDir(), "l2_snapshots.dat"), i))
+		}
+	},
+	"large": func(t *testing.T, s *sandbox) {
+		grow(t, s.dataDir(), 5001<<20)
+		f, err := os.Create(filepath.Join(s.dataDir(), "reorg_db", "large"))
+		require.NoError(t, err)
+		require.NoError(t, errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, 1001<<20), f.Close()))
+	},
+	// Whenever the clock is looked at, a second has passed, or an hour.
+	"ticking": func(t *testing.T, s *sandbox) { s.setClock(t, 1) },
+	"hourly":  func(t *testing.T, s *sandbox) { s.setClock(t, 3600) },
+	// No backup but the one of Procedure 1.
+	"one-backup": func(t *testing.T, s *sandbox) {
+		require.NoError(t, os.Remove(match(t, s.dataDir(), "backups/l2_snapshots_2*.dat.bak")))
+	},
+}
+
+// guideNow is when an operator begins, an hour after the backup, in Unix seconds.
+const guideNow = start + 3600
+
+// setClock sets the clock, which goes on by step seconds whenever it is looked at.
+func (s *sandbox) setClock(t *testing.T, step int) {
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "clock"), fmt.Appendf(nil, "%d %d\n", guideNow, step), 0o644))
+}
+
+func match(t *testing.T, dir, pattern string) string {
+	found, err := filepath.Glob(filepath.Join(dir, pattern))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	return found[0]
+}
+
+func change(t *testing.T, path string, edit func(data []byte)) {
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	edit(data)
+	require.NoError(t, os.WriteFile(path, data, 0o640))
+}
+
+func add(t *testing.T, path, text string) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(text)
+	require.NoError(t, errors.Join(err, f.Close()))
+}
+
+// newGuideSandbox has a copy of a healthy data directory, of which becomes what the
+// words in on say, and its state as JSON in /tmp.
+func newGuideSandbox(t *testing.T, healthy, on string) *sandbox {
+	s := newSandbox(t)
+	require.NoError(t, os.Remove(s.dataDir()))
+	require.NoError(t, exec.Command("cp", "-a", filepath.Join(healthy, "ailee"), s.dataDir()).Run())
+	require.NoError(t, exec.Command("cp", filepath.Join(healthy, "current_state.json"), filepath.Join(s.dir, "tmp")).Run())
+	s.setClock(t, 0)
+	for _, word := range strings.Fields(on) {
+		spoilers[word](t, s)
+	}
+	if os.Geteuid() == 0 {
+		require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%[1]d", aileeUID), s.dataDir()).Run())
+	}
+	return s
+}
+
+// describe says what is in a data directory.
+func describe(t *testing.T, dir string) string {
+	var parts []string
+	for _, name := range names(t, dir) {
+		path := filepath.Join(dir, name)
+		switch info, err := os.Stat(path); {
+		case err != nil:
+			require.NoError(t, err)
+		case strings.HasPrefix(name, "l2_snapshots"):
+			data, err := os.ReadFile(path)
+			require.NoError(t, err)
+			verify := exec.Command("ailee_l2_verify", "--quiet", "--snapshot", path)
+			_ = verify.Run()
+			parts = append(parts, fmt.Sprintf("%s: %s, verify %d", name, listed(string(data)), verify.ProcessState.ExitCode()))
+		case strings.HasPrefix(name, "reorg_db"):
+			parts = append(parts, name+": "+counted(t, path))
+		case name == "backups":
+			parts = append(parts, "backups: "+backedUp(t, path))
+		case info.IsDir():
+			parts = append(parts, name+" ("+describe(t, path)+")")
+		default:
+			parts = append(parts, name)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// listed names the snapshots in a file by their numbers, such as "1-9, 11", and what
+// else there is.
+func listed(data string) string {
+	const end = "END_SNAPSHOT\n"
+	var parts []string
+	first, last := 0, 0
+	for len(data) > 0 {
+		one, number := data, 0
+		if at := strings.Index(data, end); at >= 0 {
+			one = data[:at+len(end)]
+			_, _ = fmt.Sscanf(one, "SNAPSHOT v1\ntimestamp_ms %d\n", &number)
+		}
+		data = data[len(one):]
+		switch {
+		case number == 0 || number > 2000 || one != numbered(number):
+			if parts = append(parts, "another snapshot"); !strings.HasSuffix(one, end) {
+				parts[len(parts)-1] = fmt.Sprintf("%d bytes", len(one))
+			}
+		case number == last+1 && number > 1:
+			last = number
+			parts[len(parts)-1] = fmt.Sprintf("%d-%d", first, last)
+		default:
+			first, last = number, number
+			parts = append(parts, fmt.Sprint(number))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// counted says what a database holds.
+func counted(t *testing.T, path string) string {
+	db, err := reorgdb.OpenReadOnly(path)
+	if err != nil {
+		return "does not open"
+	}
+	require.NoError(t, db.Close())
+	kinds := map[string]int{}
+	for key := range records(t, path) {
+		kind, _, _ := strings.Cut(strings.TrimPrefix(key, "default/"), ":")
+		kinds[kind]++
+	}
+	return fmt.Sprintf("%d blocks, %d anchors, %d events", kinds["block"], kinds["anchor"], kinds["reorg"])
+}
+
+// backedUp says of what there are backups.
+func backedUp(t *testing.T, dir string) string {
+	counts := map[string]int{}
+	for _, name := range names(t, dir) {
+		if strings.HasPrefix(name, "reorg_db_") {
+			counts["of the database"]++
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		counts["of "+listed(string(data))]++
+	}
+	var parts []string
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[what], what))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,318 @@
+package test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// play is one time that an operator follows the guide.
+type play struct {
+	on      string // what became of the data directory, see spoilers
+	scripts string // of guide/, one after the other; those in safe/ are our way
+	codes   string // the exit codes that were not 0
+	says    string // parts of what the operator sees, one a line, in this order; "ailee: " where that is a user of its own
+	end     string // what is then in the data directory, and whether the node runs; "" for what is too large to read
+}
+
+// What is often there in the end.
+const (
+	snapshots    = "l2_snapshots.dat: 1-10, verify 0"
+	tornFile     = "l2_snapshots.dat: 1-10, 300 bytes, verify 0"
+	corruptFile  = "l2_snapshots.dat: 1-9, another snapshot, verify 2"
+	anchored11   = "l2_snapshots.dat: 1-11, verify 0"
+	restored     = "l2_snapshots.dat: 1-9, verify 0"
+	wholeRecords = "31 blocks, 4 anchors, 1 events"
+	tornRecords  = "30 blocks, 4 anchors, 1 events"
+	backups      = "backups: 2 of 1-9, 1 of the database"
+	fresh        = "l2_snapshots.dat: another snapshot, another snapshot, verify 0"
+	nothing      = "reorg_db: 0 blocks, 0 anchors, 0 events"
+	runs         = "the node runs"
+	down         = "the node is down"
+)
+
+// What is often said.
+const (
+	verifies = "Verification OK."
+	fails    = "Anchor verification failed: Anchor state root mismatch. expected="
+	tornTail = "warning: torn tail: the last 300 bytes, from byte 13013 on, are an unfinished snapshot\n" +
+		"hint: a node that appends to this would damage its next snapshot: first run ailee_prune_snapshots --in-place --keep all"
+	noStart = "Job for ailee-node.service failed"
+)
+
+func ends(parts ...string) string { return strings.Join(parts, "; ") }
+
+func lines(parts ...string) string { return strings.Join(parts, "\n") }
+
+var plays = []play{
+	// Procedure 1: the latest snapshot that is sound is what the node starts with.
+	{"healthy anchoring", "start-node restore-from-latest-snapshot", "", lines(verifies, "The node has started"),
+		ends(backups, anchored11, "reorg_db: "+wholeRecords, runs)},
+	{"torn", "restore-from-latest-snapshot", "", lines(verifies, tornTail, "The node has started"),
+		ends(backups, tornFile, "reorg_db: "+tornRecords, runs)},
+	{"corrupt", "restore-from-latest-snapshot", "2 1", lines(fails, "<exit code 2>", noStart, "Database corrupted:"),
+		ends(backups, restored, "reorg_db: does not open", down)},
+	{"corrupt", "restore-from-latest-snapshot rebuild-reorg-database", "2 1", lines(fails, noStart, "134 written", "ailee-node is active"),
+		ends(backups, restored, "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: does not open", runs)},
+	// What cp makes anew is not the node's.
+	{"emptied", "restore-from-latest-snapshot node-wont-start rebuild-reorg-database", "1 1 1",
+		lines("Failed to load snapshot: Failed to open snapshot file: /var/lib/ailee/l2_snapshots.dat", noStart, "ailee: permission denied",
+			"ailee: root root", verifies, "134 written", "ailee-node is active"),
+		ends(backups, restored, "reorg_db: 134 blocks, 0 anchors, 0 events", runs)},
+	// To the letter: the tool warns, and what the node anchors next is damaged.
+	{"torn anchoring", "restore-from-latest-snapshot stop-node validate-snapshot", "2", lines(tornTail, fails, "<exit code 2>"),
+		ends(backups, "l2_snapshots.dat: 1-10, another snapshot, verify 2", "reorg_db: "+tornRecords, down)},
+	{"torn anchoring", "safe/restore-from-latest-snapshot stop-node validate-snapshot", "", lines(tornTail, "Dropped 300 bytes", verifies),
+		ends(backups, "l2_snapshots.dat: 1-11, verify 0", "reorg_db: "+tornRecords, down)},
+	{"healthy anchoring", "start-node safe/restore-from-latest-snapshot", "", lines(verifies, "Dropped 0 bytes"),
+		ends(backups, anchored11, "reorg_db: "+wholeRecords, runs)},
+	{"corrupt", "safe/restore-from-latest-snapshot safe/rebuild-reorg-database", "2 1 2",
+		lines(fails, "Restored /var/lib/ailee/l2_snapshots.dat from /var/lib/ailee/backups/l2_snapshots_20250215_000000.dat.bak", noStart, "Anchors: 4", "ailee-node is active"),
+		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
+			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: does not open", runs)},
+
+	// Procedure 2: the node starts with the latest snapshot that is valid, and nothing
+	// else is left in the file.
+	{"healthy", "restore-from-earlier-snapshot", "", lines("snapshot_1.dat to snapshot_10.dat", "Verifying /tmp/snapshots/snapshot_1.dat...", verifies,
+		"Verifying /tmp/snapshots/snapshot_10.dat...", verifies, "Verifying /tmp/snapshots/snapshot_2.dat...", verifies, "Verifying /tmp/snapshots/snapshot_9.dat...", verifies),
+		ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"torn", "restore-from-earlier-snapshot", "", lines("snapshot_1.dat to snapshot_10.dat", "the last 300 bytes", "Verifying /tmp/snapshots/snapshot_10.dat...", verifies),
+		ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+tornRecords, runs)},
+	{"corrupt", "restore-from-earlier-snapshot", "2 1", lines("Verifying /tmp/snapshots/snapshot_10.dat...", fails, "<exit code 2>",
+		"Verifying /tmp/snapshots/snapshot_2.dat...", verifies, "Verifying /tmp/snapshots/snapshot_9.dat...", verifies, noStart),
+		ends(backups, "l2_snapshots.dat: 9, verify 0", "reorg_db: does not open", down)},
+	{"emptied", "restore-from-earlier-snapshot", "1 2 1 1 1", lines("ailee_extract_snapshots: error: open /var/lib/ailee/l2_snapshots.dat: no such file", noStart),
+		ends(backups, down)},
+	{"healthy anchoring", "start-node safe/restore-from-earlier-snapshot", "", "Newest valid snapshot: 11 of 11",
+		ends(backups, "l2_snapshots.dat: 11, verify 0", "l2_snapshots.dat.corrupted: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"corrupt", "safe/restore-from-earlier-snapshot safe/rebuild-reorg-database", "2 1 2",
+		lines("state root mismatch", "Newest valid snapshot: 9 of 10", noStart, "Anchors: 4", "ailee-node is active"),
+		ends(backups, "l2_snapshots.dat: 9, verify 0", "l2_snapshots.dat.corrupted: 1-9, another snapshot, verify 2",
+			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: does not open", runs)},
+
+	// Procedure 3: the database has the block hashes. To the letter, the anchors are
+	// lost, and the tool warns.
+	{"healthy anchoring", "start-node rebuild-reorg-database", "", lines("Made an empty reorg database in /var/lib/ailee/reorg_db",
+		"warning: /var/lib/ailee/reorg_db.corrupted is a reorg database, too: its anchors and reorg events are not in the new one",
+		"--copy-from /var/lib/ailee/reorg_db.corrupted", "Heights 839990 to 840123 of main: 134 written, 0 equal, 0 replaced"),
+		ends(backups, anchored11, "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: "+wholeRecords, runs)},
+	{"torn", "rebuild-reorg-database", "", lines("its anchors and reorg events are not in the new one", "134 written"),
+		ends(backups, tornFile, "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: "+tornRecords, runs)},
+	{"corrupt", "rebuild-reorg-database", "1", lines("its anchors and reorg events are not in the new one", "134 written", noStart),
+		ends(backups, corruptFile, "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: does not open", down)},
+	{"emptied", "rebuild-reorg-database", "1 1", lines("mv: cannot stat", "Made an empty reorg database", "134 written", noStart),
+		ends(backups, "reorg_db: 134 blocks, 0 anchors, 0 events", down)},
+	{"healthy anchoring", "start-node safe/rebuild-reorg-database", "", lines("Blocks: 31", "Anchors: 4", "Reorg events: 1", "173 written, 31 equal, 0 replaced"),
+		ends(backups, anchored11, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: "+wholeRecords, runs)},
+	{"torn", "safe/rebuild-reorg-database", "2", lines("Blocks: 30", "Anchors: 4", "torn log tail", "175 written, 30 equal, 0 replaced"),
+		ends(backups, tornFile, "reorg_db: 205 blocks, 4 anchors, 1 events", "reorg_db.corrupted: "+tornRecords, runs)},
+
+	// Procedure 4: a node that starts from nothing, and its state anchored again.
+	{"healthy anchoring", "start-node complete-reset validate-snapshot", "", lines("Kept backups", "Made l2_snapshots.dat, reorg_db in /var/lib/ailee", "to /var/lib/ailee/l2_snapshots.dat", verifies),
+		ends(backups, fresh, "recovery_1739581200 ("+ends(anchored11, "reorg_db: "+wholeRecords)+")", nothing, runs)},
+	{"torn", "complete-reset validate-snapshot", "", verifies,
+		ends(backups, fresh, "recovery_1739581200 ("+ends(tornFile, "reorg_db: "+tornRecords)+")", nothing, runs)},
+	{"corrupt", "complete-reset validate-snapshot", "", verifies,
+		ends(backups, fresh, "recovery_1739581200 ("+ends(corruptFile, "reorg_db: does not open")+")", nothing, runs)},
+	{"emptied", "complete-reset validate-snapshot", "1", lines("cp: cannot stat", "<exit code 1>", verifies),
+		ends(backups, fresh, "recovery_1739581200 ()", nothing, runs)},
+	// To the letter, when a second passes in between, nothing is kept.
+	{"healthy ticking", "complete-reset", "1", lines("cp:", "<exit code 1>", "Made l2_snapshots.dat, reorg_db in /var/lib/ailee"),
+		ends(backups, fresh, "recovery_1739581200 ()", nothing, runs)},
+	{"healthy anchoring ticking", "start-node safe/complete-reset", "", "Made l2_snapshots.dat, reorg_db in /var/lib/ailee",
+		ends(backups, fresh, "recovery_1739581200 ("+ends(anchored11, "reorg_db: "+wholeRecords)+")", nothing, runs)},
+
+	// Data validation: what the guide says is expected.
+	{"healthy", "validate-snapshot", "", lines("Computed L2StateRoot: "+rootOf(10), "Anchor verified: "+anchorOf(10), verifies),
+		ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+	{"torn", "validate-snapshot", "", lines("Computed L2StateRoot: "+rootOf(10), "Anchor verified: "+anchorOf(10), verifies, tornTail),
+		ends(backups, tornFile, "reorg_db: "+tornRecords, down)},
+	{"corrupt", "validate-snapshot", "2", lines("Computed L2StateRoot: ", fails, " anchor="+rootOf(10), "<exit code 2>"),
+		ends(backups, corruptFile, "reorg_db: does not open", down)},
+	{"emptied", "validate-snapshot", "1", "Failed to load snapshot: Failed to open snapshot file: /var/lib/ailee/l2_snapshots.dat",
+		ends(backups, down)},
+	{"healthy", "cross-validate-with-bitcoin", "", lines("Snapshot is 123 blocks behind Bitcoin", "Warning: Large divergence detected"),
+		ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+	{"torn", "start-node cross-validate-with-bitcoin", "", lines("Snapshot is 123 blocks behind Bitcoin", "Warning: Large divergence detected"),
+		ends(backups, tornFile, "reorg_db: "+tornRecords, runs)},
+	// To the letter, what is not known counts as height 0. The tool says so.
+	{"corrupt", "cross-validate-with-bitcoin", "1", lines("no source knows the block of the latest snapshot", "Snapshot is 840123 blocks behind Bitcoin"),
+		ends(backups, corruptFile, "reorg_db: does not open", down)},
+	{"emptied", "cross-validate-with-bitcoin", "1", lines("ailee_get_snapshot_block: error: ", "Snapshot is 840123 blocks behind Bitcoin"),
+		ends(backups, down)},
+	{"healthy", "safe/cross-validate-with-bitcoin", "2", lines("840000", "the snapshot is 123 blocks behind Bitcoin, at height 840000 of 840123"),
+		ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+	{"corrupt", "safe/cross-validate-with-bitcoin", "1", "no source knows the block of the latest snapshot",
+		ends(backups, corruptFile, "reorg_db: does not open", down)},
+
+	// The node won't start.
+	{"healthy", "node-wont-start", "", lines("/var/lib/ailee/l2_snapshots.dat", verifies), ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+	{"torn", "node-wont-start", "", lines(verifies, tornTail), ends(backups, tornFile, "reorg_db: "+tornRecords, down)},
+	{"corrupt one-backup", "node-wont-start", "2", fails,
+		ends("backups: 1 of 1-9, 1 of the database", restored, "reorg_db: does not open", down)},
+	// To the letter, cp takes one backup only.
+	{"corrupt", "node-wont-start", "2 1", lines(fails, "cp: target '/var/lib/ailee/l2_snapshots.dat'"),
+		ends(backups, corruptFile, "reorg_db: does not open", down)},
+	{"emptied one-backup", "node-wont-start", "2 1 1", "Failed to open snapshot file",
+		ends("backups: 1 of 1-9, 1 of the database", restored, down)},
+	{"corrupt", "safe/node-wont-start", "", lines("Restored /var/lib/ailee/l2_snapshots.dat", "Restored /var/lib/ailee/reorg_db"),
+		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2", "reorg_db: "+wholeRecords,
+			"reorg_db.replaced_20250215_010000: does not open", runs)},
+	{"healthy anchoring", "start-node safe/node-wont-start", "", "Kept what was there",
+		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-11, verify 0", "reorg_db: "+wholeRecords,
+			"reorg_db.replaced_20250215_010000: "+wholeRecords, runs)},
+	{"emptied", "safe/node-wont-start", "", lines("Restored /var/lib/ailee/l2_snapshots.dat", "Restored /var/lib/ailee/reorg_db"),
+		ends(backups, restored, "reorg_db: "+wholeRecords, runs)},
+
+	// The database is locked: by nobody, and by a node.
+	{"healthy", "reorg-database-locked", "1", "", ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
+	{"torn", "reorg-database-locked", "1", "", ends(backups, tornFile, "reorg_db: "+tornRecords, runs)},
+	{"corrupt", "reorg-database-locked", "1 1", noStart, ends(backups, corruptFile, "reorg_db: does not open", down)},
+	{"emptied", "reorg-database-locked", "1 1 1", lines("rm: cannot remove", noStart), ends(backups, down)},
+	{"healthy", "start-node reorg-database-locked", "", "ailee-node /var/lib/ailee", ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
+	{"healthy", "start-node safe/reorg-database-locked", "1", lines("ailee_resync_blocks: error: /var/lib/ailee/reorg_db is in use by ailee-node (pid ",
+		"hint: stop the node first: systemctl stop ailee-node; never delete the LOCK file, it is not the lock", "173 written"),
+		ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
+
+	// The snapshot file is too large.
+	{"long", "start-node snapshot-file-too-large", "", lines("Kept 1000 snapshot(s)", verifies),
+		ends(backups, "l2_snapshots.dat: 6-1005, verify 0", "l2_snapshots_old.dat: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"torn", "snapshot-file-too-large", "", lines("Dropped 300 bytes", "has only 10 complete snapshot(s)", verifies),
+		ends(backups, snapshots, "l2_snapshots_old.dat: 1-10, 300 bytes, verify 0", "reorg_db: "+tornRecords, runs)},
+	{"corrupt", "snapshot-file-too-large", "2", lines(fails, "<exit code 2>"),
+		ends(backups, corruptFile, "l2_snapshots_pruned.dat: 1-9, another snapshot, verify 2", "reorg_db: does not open", down)},
+	{"emptied", "snapshot-file-too-large", "1 1", "ailee_prune_snapshots: error: ", ends(backups, down)},
+	// To the letter, what the node anchors before it stops is gone from the file.
+	{"healthy anchoring", "start-node snapshot-file-too-large", "", verifies,
+		ends(backups, snapshots, "l2_snapshots_old.dat: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"healthy anchoring", "start-node safe/snapshot-file-too-large", "", "Kept 10 snapshot(s)",
+		ends(backups, "l2_snapshots.dat: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"long", "start-node safe/snapshot-file-too-large", "", "Kept 1000 snapshot(s)",
+		ends(backups, "l2_snapshots.dat: 6-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
+
+	// The state root does not match.
+	{"healthy", "state-root-mismatch", "", "Found valid snapshot: /tmp/snapshots/snapshot_10.dat",
+		ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"torn", "state-root-mismatch", "", "Found valid snapshot: /tmp/snapshots/snapshot_10.dat",
+		ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+tornRecords, runs)},
+	{"corrupt", "state-root-mismatch rebuild-reorg-database", "1", "Found valid snapshot: /tmp/snapshots/snapshot_9.dat",
+		ends(backups, "l2_snapshots.dat: 9, verify 0", "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: does not open", runs)},
+	{"emptied", "state-root-mismatch", "1 1", lines("ailee_extract_snapshots: error: ", noStart), ends(backups, down)},
+	// To the letter, the latest of more than ten is the tenth.
+	{"long", "state-root-mismatch", "", "Found valid snapshot: /tmp/snapshots/snapshot_10.dat",
+		ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"long", "safe/restore-from-earlier-snapshot", "", "Newest valid snapshot: 1005 of 1005",
+		ends(backups, "l2_snapshots.dat: 1005, verify 0", "l2_snapshots.dat.corrupted: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
+
+	// Backups: the last 24. To the letter, also of what is damaged, and in the end of
+	// nothing else, the one for Procedure 1 included.
+	{"healthy hourly", "hourly-backup*26", "", "", ends("backups: 24 of 1-10, 24 of the database", snapshots, "reorg_db: "+wholeRecords, down)},
+	{"corrupt hourly", "hourly-backup*26 restore-from-latest-snapshot", "2 1 1", lines(fails, "cp: cannot stat", noStart),
+		ends("backups: 24 of 1-9, another snapshot, 24 of the database", corruptFile, "reorg_db: does not open", down)},
+	{"torn hourly", "hourly-backup", "", "", ends("backups: 1 of 1-10, 300 bytes, 2 of 1-9, 2 of the database", tornFile, "reorg_db: "+tornRecords, down)},
+	{"emptied hourly", "hourly-backup", "1 2", "", ends("backups: 2 of 1-9, 2 of the database", down)},
+	{"healthy hourly", "safe/hourly-backup*2", "", "", ends("backups: 3 of 1-10, 1 of 1-9, 3 of the database", snapshots, "reorg_db: "+wholeRecords, down)},
+	{"corrupt hourly", "safe/hourly-backup*2 restore-from-latest-snapshot", "2 2 2 1", lines("it was not backed up, the earlier backups are kept", fails),
+		ends(backups, restored, "reorg_db: does not open", down)},
+
+	// Monitoring.
+	{"healthy", "monitoring", "", "", ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+	{"large", "monitoring", "", lines("Warning: Snapshot file is 5001MB - consider pruning", "Warning: Reorg DB is 1002MB - consider pruning"), ""},
+	{"emptied", "monitoring", "1", "stat: cannot stat", ends(backups, down)},
+	{"torn", "safe/monitoring", "2", "ends in an unfinished snapshot", ends(".ailee-monitor", backups, tornFile, "reorg_db: "+tornRecords, down)},
+	{"corrupt", "safe/monitoring", "2", lines("l2_snapshots.dat does not verify: state root mismatch", "reorg_db does not verify: "),
+		ends(".ailee-monitor", backups, corruptFile, "reorg_db: does not open", down)},
+
+	// Testing recovery, on data of its own.
+	{"healthy", "test-recovery", "", lines("Drill passed: crash", "Drill passed: reorg", "Drill passed: corruption"),
+		ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+}
+
+// TestGuide plays the recovery guide.
+func TestGuide(t *testing.T) {
+	skipUnderRace(t)
+	healthy := healthyNode(t)
+	run := (*sandbox).inNamespaces
+	if err := namespaces(newSandbox(t).dir).Run(); err != nil {
+		t.Log("no namespaces can be had here: the paths of the guide are rewritten")
+		run = (*sandbox).rewritten
+	}
+	for _, p := range plays {
+		t.Run(p.scripts+" on "+p.on, func(t *testing.T) {
+			if testing.Short() && (strings.Contains(p.scripts, "*26") || p.scripts == "test-recovery") {
+				t.Skip("long")
+			}
+			t.Parallel()
+			s := newGuideSandbox(t, healthy, p.on)
+			p.check(t, s, run(s, t, p.env(), p.expanded()))
+		})
+	}
+}
+
+// TestGuideRewritten plays some of it as where there are no namespaces.
+func TestGuideRewritten(t *testing.T) {
+	skipUnderRace(t)
+	healthy := healthyNode(t)
+	for _, p := range plays {
+		switch p.scripts {
+		case "restore-from-latest-snapshot node-wont-start rebuild-reorg-database", "start-node complete-reset validate-snapshot", "complete-reset validate-snapshot", "cross-validate-with-bitcoin":
+			t.Run(p.scripts+" on "+p.on, func(t *testing.T) {
+				t.Parallel()
+				s := newGuideSandbox(t, healthy, p.on)
+				p.check(t, s, s.rewritten(t, p.env(), p.expanded()))
+			})
+		}
+	}
+}
+
+// expanded is the names of the scripts; NAME*N is N times NAME.
+func (p play) expanded() (all []string) {
+	for _, script := range strings.Fields(p.scripts) {
+		name, times := script, 1
+		_, _ = fmt.Sscanf(strings.ReplaceAll(script, "*", " "), "%s %d", &name, &times)
+		for range times {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// env is what the operator knows.
+func (p play) env() []string {
+	latest := guideSnapshots
+	if strings.Contains(p.on, "corrupt") {
+		latest--
+	}
+	return []string{fmt.Sprintf("LATEST_VALID=%d", latest), "LAST_KNOWN_HEIGHT=839990", fmt.Sprintf("AILEE_NOW=%d", guideNow)}
+}
+
+var exitCode = regexp.MustCompile(`(?m)^<exit code ([0-9]+)>$`)
+
+func (p play) check(t *testing.T, s *sandbox, seen string) {
+	var codes []string
+	for _, code := range exitCode.FindAllStringSubmatch(seen, -1) {
+		codes = append(codes, code[1])
+	}
+	require.Equal(t, p.codes, strings.Join(codes, " "), "exit codes of\n%s", seen)
+	rest := seen
+	for line := range strings.SplitSeq(p.says, "\n") {
+		line, ofAilee := strings.CutPrefix(line, "ailee: ")
+		if ofAilee && !s.hasUsers {
+			continue
+		}
+		_, behind, found := strings.Cut(rest, line)
+		require.True(t, found, "%q is not said, or not in this place:\n%s", line, seen)
+		rest = behind
+	}
+	if p.end == "" {
+		return
+	}
+	end := describe(t, s.dataDir()) + "; " + down
+	if strings.HasSuffix(seen, "ailee-node is active\n") {
+		end = describe(t, s.dataDir()) + "; " + runs
+	}
+	require.Equal(t, p.end, end, "after\n%s", seen)
+}

@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +19,11 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/drillchain"
+	"ailee-recovery/internal/initreorgdb"
 	"ailee-recovery/internal/l2verify"
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
 
@@ -308,6 +312,59 @@ func TestDocumentsOfScripts(t *testing.T) {
 	prints(tool.Failed, start+4, "ailee-backup", "--data-dir", dir, "--keep", "1")
 	prints(tool.Wrong, start+4, "ailee-monitor", "--data-dir", dir)
 	prints(tool.OK, 0, "test_recovery.sh", "--mode", "corruption", "--corrupt-snapshot")
+	bin := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "ailee_init_node"), []byte("#!/bin/sh\n"), 0o755))
+	t.Setenv("AILEE_BIN", bin)
+	prints(tool.Wrong, 0, "test_recovery.sh", "--mode", "corruption", "--data-dir", filepath.Join(dir, "stage"))
+}
+
+// TestDocumentOfTheDrillChain: it ends at once, without a standard input.
+func TestDocumentOfTheDrillChain(t *testing.T) {
+	code, stdout, stderr := run(drillchain.Tool(), "--json", "--tip", "5")
+	require.Equal(t, tool.OK, code, stderr)
+	require.Contains(t, stdout, `"url": "http://127.0.0.1:`)
+}
+
+// TestDocumentsOfLostEvents damages a table of many reorg events, of which the
+// counter is the last record, block by block.
+func TestDocumentsOfLostEvents(t *testing.T) {
+	inMemory(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "reorg_db")
+	for _, hash := range []string{"a", "b"} {
+		db, err := reorgdb.Create(path)
+		if err != nil {
+			db, err = reorgdb.Open(path)
+		}
+		require.NoError(t, err)
+		u, err := db.NewUpdate()
+		require.NoError(t, err)
+		for height := range uint64(200) {
+			_, _, err := u.Block(t.Context(), reorgdb.Block{Height: height, Hash: strings.Repeat(hash, 64)}, 0)
+			require.NoError(t, err)
+		}
+		require.NoError(t, u.Commit())
+		u.Close()
+		require.NoError(t, db.Close())
+	}
+	runTool(t, tool.OK, initreorgdb.Tool(), "--path", filepath.Join(dir, "copy"), "--copy-from", path)
+	tables, err := filepath.Glob(filepath.Join(dir, "copy", "*.sst"))
+	require.NoError(t, err)
+	require.Len(t, tables, 1)
+	whole := []byte(sum(t, tables[0]))
+	lost := map[string]bool{}
+	for at := len(whole) - 1; at > 0; at -= 100 {
+		damaged := slices.Clone(whole)
+		damaged[at] ^= 1
+		require.NoError(t, os.WriteFile(tables[0], damaged, 0o600))
+		_, stdout, _ := run(initreorgdb.Tool(), "--json", "--path", filepath.Join(t.TempDir(), "new"), "--copy-from", filepath.Join(dir, "copy"))
+		var doc struct{ Lost map[string]int }
+		require.NoError(t, json.Unmarshal([]byte(stdout), &doc))
+		for kind := range doc.Lost {
+			lost[kind] = true
+		}
+	}
+	require.Subset(t, slices.Collect(maps.Keys(lost)), []string{"block", "reorg", "counter"})
 }
 
 // TestDocumentsOfManyPegOuts: a document lists the first 1,000.

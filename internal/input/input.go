@@ -10,6 +10,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"ailee-recovery/internal/workers"
 )
 
 // Input is an opened file or stream.
@@ -66,19 +68,15 @@ func open(ctx context.Context, name string, stdin *os.File) (*os.File, error) {
 		}
 		return stdin, nil
 	}
-	type result struct {
-		f   *os.File
-		err error
-	}
 	// Opening a named pipe waits for its writer.
-	opened := make(chan result, 1)
-	go func() {
-		f, err := os.Open(name)
-		opened <- result{f, err}
-	}()
+	var f *os.File
+	opened := workers.Start(func() (err error) {
+		f, err = os.Open(name)
+		return err
+	})
 	select {
-	case r := <-opened:
-		return r.f, r.err
+	case err := <-opened:
+		return f, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -14,24 +14,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/drillchain"
-	"ailee-recovery/internal/extract"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/snapshotblock"
 	"ailee-recovery/internal/tool"
 )
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node}
-	for _, t := range []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool(), panicking()} {
+	for _, t := range append(allTools(), panicking()) {
 		commands[t.Name] = func() { tool.Main(t) }
 	}
 	testscript.Main(m, commands)

@@ -228,7 +228,7 @@ func ErrorDocument(err error) map[string]any {
 	doc := map[string]any{"message": printable.Text(err.Error())}
 	var e *Error
 	if errors.As(err, &e) && e.Hint != "" {
-		doc["hint"] = e.Hint
+		doc["hint"] = printable.Text(e.Hint)
 	}
 	return doc
 }

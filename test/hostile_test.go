@@ -104,7 +104,7 @@ func TestPlanted(t *testing.T) {
 				top := t.TempDir()
 				dir, outside := filepath.Join(top, "dir"), filepath.Join(top, "outside")
 				require.NoError(t, os.MkdirAll(filepath.Join(outside, "empty"), 0o700))
-				require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte(numbered(1)+numbered(2)), 0o600))
+				require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte(numbered(76)+numbered(77)), 0o600))
 				require.NoError(t, os.Mkdir(dir, 0o755))
 				for _, name := range []string{filepath.Join(top, "f"), filepath.Join(dir, "f")} {
 					require.NoError(t, os.WriteFile(name, []byte(numbered(1)+numbered(2)+numbered(3)), 0o644))
@@ -119,6 +119,9 @@ func TestPlanted(t *testing.T) {
 				code, _, stderr := within(t, what, 20*time.Second, w.of, strings.Fields(args)...)
 				require.Contains(t, []int{tool.OK, tool.Failed}, code, what)
 				require.Equal(t, before, tree(t, outside), "%s\n%s", what, stderr)
+				data, err := os.ReadFile(filepath.Join(dir, "f"))
+				require.NoError(t, err)
+				require.NotContains(t, string(data), "-77", "%s: what a link leads to ends up in the file", what)
 				if code == tool.Failed {
 					require.Contains(t, stderr, "error: ", what)
 				}

@@ -61,9 +61,9 @@ fuzz:
 	go test -run '^$$' -fuzz '^FuzzTable$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
 	go test -run '^$$' -fuzz '^FuzzScanHashes$$' -fuzztime $(FUZZTIME) ./internal/bitcoin
 
-	go test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(FUZZTIME) ./internal/bitcoin
+	go test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/bitcoin
 	go test -run '^$$' -fuzz '^FuzzTransaction$$' -fuzztime $(FUZZTIME) ./internal/anchortx
-	go test -run '^$$' -fuzz '^FuzzFind$$' -fuzztime $(FUZZTIME) ./internal/anchortx
+	go test -run '^$$' -fuzz '^FuzzFind$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/anchortx
 	go test -run '^$$' -fuzz '^FuzzMetadata$$' -fuzztime $(FUZZTIME) ./internal/snapshotblock
 	go test -run '^$$' -fuzz '^FuzzFlags$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./test
 

@@ -31,21 +31,21 @@ func panicking() tool.Tool {
 				return err
 			}
 			defer f.Abort()
-			var none map[string]int
+			var none []int
 			switch c.Args().First() {
 			case "main":
-				none["a"]++
+				none[c.NArg()]++
 			case "worker":
 				group, ctx := workers.WithContext(ctx)
 				group.Go(func() error { <-ctx.Done(); return nil })
-				group.Go(func() error { none["a"]++; return nil })
+				group.Go(func() error { none[c.NArg()]++; return nil })
 				return tool.WrongData("the data is not what is wrong", group.Wait())
 			case "secret":
 				panic(errors.New("hunter2\x1b[2J"))
 			case "fatal":
 				new(sync.Mutex).Unlock()
 			case "elsewhere":
-				go func() { none["a"]++ }()
+				go func() { none[c.NArg()]++ }()
 				select {}
 			}
 			return nil
@@ -69,7 +69,7 @@ func TestPanics(t *testing.T) {
 		state, stdout, stderr := start("", where)
 		require.Equal(t, 1, state.ExitCode(), stderr)
 		require.Empty(t, stdout)
-		require.Regexp(t, `^panicking: error: internal error: assignment to entry in nil map in test\.\S+ \(panic_test\.go:\d+\)\n`+hint, stderr)
+		require.Regexp(t, `^panicking: error: internal error: runtime error: index out of range \[1\] with length 0 in test\.\S+ \(panic_test\.go:\d+\)\n`+hint, stderr)
 		require.Empty(t, names(t, dir))
 
 		_, stdout, _ = start("", "--json", where)

@@ -4,13 +4,13 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X ailee-recovery/internal/tool.version=$(VERSION) -X ailee-recovery/internal/tool.commit=$(COMMIT)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME ?= 60s
+FUZZTIME ?= 10m
 
 # The tools that use no RocksDB are built without cgo.
 PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_drill_chain
 ROCKSDB := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
-.PHONY: build static demo test unit race lint leaks generate fuzz bench deps clean
+.PHONY: build static demo test unit race lint leaks generate fuzz hostile load bench deps clean
 
 ## build: all binaries, in bin/
 build:
@@ -64,6 +64,20 @@ fuzz:
 	go test -run '^$$' -fuzz '^FuzzManifest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
 	go test -run '^$$' -fuzz '^FuzzTable$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
 	go test -run '^$$' -fuzz '^FuzzScanHashes$$' -fuzztime $(FUZZTIME) ./internal/bitcoin
+
+	go test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/bitcoin
+	go test -run '^$$' -fuzz '^FuzzTransaction$$' -fuzztime $(FUZZTIME) ./internal/anchortx
+	go test -run '^$$' -fuzz '^FuzzFind$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/anchortx
+	go test -run '^$$' -fuzz '^FuzzMetadata$$' -fuzztime $(FUZZTIME) ./internal/snapshotblock
+	go test -run '^$$' -fuzz '^FuzzFlags$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./test
+
+## hostile: the giants of the tests of hostile files: ten million snapshots, a line of a gibibyte
+hostile:
+	AILEE_HOSTILE=1 go test -count 1 -timeout 60m -v -run '^Test(Giants|Terabyte|Planted|NoRegularFile|ShrinksWhileItIsRead)$$' ./test
+
+## load: the large forms of the tests under load
+load:
+	AILEE_LOAD=1 go test -count 1 -timeout 60m -v -run '^TestLoad' ./test
 
 ## bench: the table of the README, measured here
 bench: deps build

@@ -6,7 +6,8 @@ import (
 	"runtime"
 
 	"github.com/linxGnu/grocksdb"
-	"golang.org/x/sync/errgroup"
+
+	"ailee-recovery/internal/workers"
 )
 
 // Each calls visit with every record of a column family, in the order of the keys.
@@ -25,7 +26,7 @@ func (db *DB) Each(ctx context.Context, family string, visit func(key, value []b
 	// order.
 	queue := make(chan *keyRange, runtime.GOMAXPROCS(0))
 	work := make(chan *keyRange)
-	var group errgroup.Group
+	group := workers.NewGroup()
 	group.Go(func() error {
 		defer close(queue)
 		defer close(work)
@@ -100,7 +101,9 @@ func visitAll(ctx context.Context, queue <-chan *keyRange, free chan<- []byte, v
 }
 
 // readRange takes used blocks from free.
-func (db *DB) readRange(ctx context.Context, family string, r *keyRange, free <-chan []byte) error {
+func (db *DB) readRange(ctx context.Context, family string, r *keyRange, free <-chan []byte) (err error) {
+	// Here and not in the group: whoever visits waits for the range to be read.
+	defer workers.Recover(&err)
 	fresh := func() []byte {
 		select {
 		case block := <-free:

@@ -34,13 +34,20 @@ exit_status='EXIT STATUS:
    1  could not do the job (usage, input, I/O); nothing that existed is changed
    2  the check was made and the data is wrong'
 
-print() { $quiet || $json || printf '%s\n' "$1"; }
-warn() { $quiet || printf '%s: warning: %s\n' "$script" "$1" >&2; }
-hint() { printf '%s: hint: %s\n' "$script" "$1" >&2; }
+# printable TEXT prints it fit for a terminal and as one line: control characters, also
+# those of two bytes in UTF-8, become question marks.
+printable() {
+    local text=${1//[[:cntrl:]]/?}
+    printf '%s' "${text//$'\xc2'[$'\x80'-$'\x9f']/?}"
+}
+
+print() { $quiet || $json || printf '%s\n' "$(printable "$1")"; }
+warn() { $quiet || printf '%s: warning: %s\n' "$script" "$(printable "$1")" >&2; }
+hint() { printf '%s: hint: %s\n' "$script" "$(printable "$1")" >&2; }
 
 # problem CODE MESSAGE [HINT] says what is wrong; the script goes on.
 problem() {
-    printf '%s: error: %s\n' "$script" "$2" >&2
+    printf '%s: error: %s\n' "$script" "$(printable "$2")" >&2
     [[ -z ${3-} ]] || hint "$3"
     note "$@"
 }
@@ -74,12 +81,13 @@ finish() {
     exit "$exit_code"
 }
 
-# json_string TEXT prints a JSON string. Control characters become question marks.
+# json_string TEXT prints a JSON string, printable.
 json_string() {
-    local text=$1 backslash=\\
+    local text backslash=\\
+    text=$(printable "$1")
     text=${text//"$backslash"/"$backslash$backslash"}
     text=${text//\"/"$backslash\""}
-    printf '"%s"' "${text//[[:cntrl:]]/?}"
+    printf '"%s"' "$text"
 }
 
 # json_list VALUE... prints an array of JSON values.

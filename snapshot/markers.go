@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
+	"ailee-recovery/internal/workers"
 )
 
 type markerKind uint8
@@ -162,7 +162,7 @@ func markersBackward(r io.ReaderAt, size int64) iter.Seq2[marker, error] {
 // markersOfStripe returns the markers of [from, to), looked for in parts at once.
 func markersOfStripe(r io.ReaderAt, from, to, size int64, parts int) ([]marker, error) {
 	found := make([][]marker, parts)
-	var group errgroup.Group
+	group := workers.NewGroup()
 	part := (to - from + int64(parts) - 1) / int64(parts)
 	for i := range parts {
 		start := from + int64(i)*part

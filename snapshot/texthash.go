@@ -3,6 +3,8 @@ package snapshot
 import (
 	"crypto/sha256"
 	"hash"
+
+	"ailee-recovery/internal/workers"
 )
 
 // textBlock is how much canonical text is handed to the hash at a time.
@@ -24,7 +26,7 @@ type textHash struct {
 	hashed int64       // how much was
 	free   chan []byte // empty buffers
 	work   chan []byte // full ones; nil until the first
-	done   chan struct{}
+	done   <-chan error
 }
 
 func newTextHash() *textHash {
@@ -52,15 +54,21 @@ func (t *textHash) write(b []byte) []byte {
 		return b[:0]
 	}
 	if t.work == nil {
-		work, done := make(chan []byte, textBuffers), make(chan struct{})
-		t.work, t.done = work, done
-		go func() {
-			defer close(done)
+		work := make(chan []byte, textBuffers)
+		t.work = work
+		t.done = workers.Start(func() error {
+			// The parser must not wait for ever for one that panicked.
+			defer func() {
+				for b := range work {
+					t.release(b)
+				}
+			}()
 			for b := range work {
 				t.hash.Write(b)
 				t.release(b)
 			}
-		}()
+			return nil
+		})
 	}
 	t.work <- b
 	return t.buffer()
@@ -95,7 +103,10 @@ func (t *textHash) release(b []byte) {
 func (t *textHash) join() {
 	if t.work != nil {
 		close(t.work)
-		<-t.done
+		err := <-t.done
 		t.work, t.done = nil, nil
+		if err != nil {
+			panic(err)
+		}
 	}
 }

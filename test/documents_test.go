@@ -230,7 +230,7 @@ func items(s *jsonschema.Schema) []*jsonschema.Schema {
 // is strict and says what every field is.
 func TestSchemas(t *testing.T) {
 	var speaking []string
-	for _, of := range tools {
+	for _, of := range allTools() {
 		if slices.Contains(of.Flags, cli.Flag(tool.JSONFlag)) {
 			speaking = append(speaking, of.Name)
 		}
@@ -275,7 +275,7 @@ func requireStrict(t *testing.T, s *jsonschema.Schema) {
 
 // TestUsageErrorsAreDocuments: also where the flags cannot be read.
 func TestUsageErrorsAreDocuments(t *testing.T) {
-	for _, of := range tools {
+	for _, of := range allTools() {
 		for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}, {"--json", "a", "b", "c"}} {
 			code, stdout, stderr := run(of, args...)
 			require.Equal(t, tool.Failed, code)

@@ -14,27 +14,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/drillchain"
-	"ailee-recovery/internal/extract"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/snapshotblock"
 	"ailee-recovery/internal/tool"
 )
-
-var tools = []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(),
-	initreorgdb.Tool(), reorgverify.Tool(), initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool()}
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node,
 		sandboxed: sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI}
-	for _, t := range tools {
+	for _, t := range append(allTools(), panicking()) {
 		commands[t.Name] = func() { tool.Main(recorded(t)) }
 	}
 	testscript.Main(validated{m}, commands)

@@ -14,9 +14,9 @@ import (
 
 	"github.com/btcsuite/btcd/btcjson"
 	"github.com/btcsuite/btcd/wire/v2"
-	"golang.org/x/sync/errgroup"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/workers"
 )
 
 // Wanted is a transaction to find.
@@ -103,7 +103,7 @@ func Find(ctx context.Context, c *bitcoin.Client, wanted []Wanted, scan int64) (
 	if err := s.lookForIndex(ctx); err != nil {
 		return nil, err
 	}
-	group, inner := errgroup.WithContext(ctx)
+	group, inner := workers.WithContext(ctx)
 	group.SetLimit(inFlight)
 	for i, w := range wanted {
 		s.places[i].Wanted = w

@@ -10,9 +10,8 @@ import (
 	"sort"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/workers"
 )
 
 const (
@@ -71,7 +70,7 @@ func (s *search) scan(ctx context.Context) error {
 // scanBlocks takes what it finds out of missing, and ends when nothing is left.
 func (s *search) scanBlocks(ctx context.Context, first int64, hashes []string, missing map[string][]*place) error {
 	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := workers.WithContext(ctx)
 	group.SetLimit(inFlight)
 	left := func() int {
 		mu.Lock()

@@ -2,13 +2,13 @@ package drillchain
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"time"
 
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/workers"
 )
 
 // Run serves the chain until the context or standard input ends.
@@ -24,20 +24,16 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 		out.Printf("%s\n", url)
 	}
 	server := &http.Server{Handler: o.Chain, ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		ended := make(chan struct{})
-		go func() {
-			_, _ = io.Copy(io.Discard, out.In)
-			close(ended)
-		}()
-		select {
-		case <-ctx.Done():
-		case <-ended:
-		}
-		_ = server.Close()
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	ended := workers.Start(func() error {
+		_, err := io.Copy(io.Discard, out.In)
 		return err
+	})
+	served := workers.Start(func() error { return server.Serve(listener) })
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	case <-ended:
 	}
-	return nil
+	return server.Close()
 }

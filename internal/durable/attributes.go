@@ -10,9 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrOwner says that an owner cannot be kept.
+var ErrOwner = errors.New("cannot keep the owner")
+
 // KeepAttributes gives dst the owner, mode and extended attributes of src.
-// Attributes that only a privileged user may set are left out; an owner that
-// cannot be kept is an error.
+// Attributes that only a privileged user may set are left out; where this user may not
+// give the owner, the error wraps [ErrOwner], and the rest is kept.
 func KeepAttributes(dst, src *os.File) error {
 	from, err := src.Stat()
 	if err != nil {
@@ -23,16 +26,21 @@ func KeepAttributes(dst, src *os.File) error {
 		return err
 	}
 	want, have := from.Sys().(*syscall.Stat_t), to.Sys().(*syscall.Stat_t)
+	var ownerErr error
 	if want.Uid != have.Uid || want.Gid != have.Gid {
-		if err := dst.Chown(int(want.Uid), int(want.Gid)); err != nil {
-			return fmt.Errorf("keep the owner (user %d, group %d): %w", want.Uid, want.Gid, err)
+		err := dst.Chown(int(want.Uid), int(want.Gid))
+		switch {
+		case errors.Is(err, unix.EPERM):
+			ownerErr = fmt.Errorf("%w (user %d, group %d): %w", ErrOwner, want.Uid, want.Gid, err)
+		case err != nil:
+			return err
 		}
 	}
 	if err := copyXattrs(dst, src); err != nil {
 		return err
 	}
 	// Last: chown clears the set-id bits, and an ACL the group bits.
-	return dst.Chmod(from.Mode())
+	return errors.Join(ownerErr, dst.Chmod(from.Mode()))
 }
 
 func copyXattrs(dst, src *os.File) error {

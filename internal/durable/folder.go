@@ -29,24 +29,36 @@ func CreateDir(path string) (*PendingDir, error) {
 		return nil, err
 	}
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".ailee-tmp")
-	if err := os.Mkdir(tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+	for {
+		if err := os.Mkdir(tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		lock, err := openFolder(tmp)
+		if err != nil {
+			return nil, err
+		}
+		taken, err := lockNamed(lock, tmp)
+		if err == nil && !taken {
+			err = fmt.Errorf("%s: %w", path, ErrBusy)
+		}
+		if err == nil {
+			err = emptyFolder(tmp)
+		}
+		mine := false
+		if err == nil {
+			mine, err = own(lock)
+		}
+		if mine {
+			return &PendingDir{Path: tmp, place: path, lock: lock}, nil
+		}
+		// Whose it is could change what is built in it.
+		if err == nil {
+			err = os.Remove(tmp)
+		}
+		if err := errors.Join(err, lock.Close()); err != nil {
+			return nil, err
+		}
 	}
-	lock, err := openFolder(tmp)
-	if err != nil {
-		return nil, err
-	}
-	taken, err := lockNamed(lock, tmp)
-	if err == nil && !taken {
-		err = fmt.Errorf("%s: %w", path, ErrBusy)
-	}
-	if err == nil {
-		err = emptyFolder(tmp)
-	}
-	if err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	return &PendingDir{Path: tmp, place: path, lock: lock}, nil
 }
 
 // openFolder opens a folder, and nothing that a link leads to.

@@ -15,7 +15,8 @@ var ErrBusy = errors.New("another run is writing it")
 
 // Pending is a file that is being written beside its place. Until Commit the
 // place is untouched. Its temporary name, .NAME.ailee-tmp, is locked while it is
-// written; one that a killed run left is taken over.
+// written; one that a killed run left is taken over, and whatever else has that name
+// loses it: nothing is written through a link that somebody planted.
 type Pending struct {
 	*os.File
 	place string
@@ -27,10 +28,22 @@ func Create(path string, perm os.FileMode) (*Pending, error) {
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".ailee-tmp")
 	for {
 		f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, perm)
+		if errors.Is(err, unix.ELOOP) {
+			err = os.Remove(tmp)
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
 		taken, err := lockNamed(f, tmp)
+		if err == nil && taken {
+			taken, err = own(f)
+			if err == nil && !taken {
+				err = os.Remove(tmp)
+			}
+		}
 		if err == nil && taken {
 			if err = f.Truncate(0); err == nil {
 				err = f.Chmod(perm)
@@ -73,6 +86,18 @@ func lockNamed(f *os.File, name string) (bool, error) {
 		return false, nil
 	}
 	return err == nil && os.SameFile(mine, named), err
+}
+
+// own tells whether a file or folder can only be what a run of this user left: a
+// folder, or a regular file with no other name. A second name is a file from
+// elsewhere, or one that was put in its place by a link and is done.
+func own(f *os.File) (bool, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
+		return false, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	kind := stat.Mode & unix.S_IFMT
+	return int(stat.Uid) == os.Geteuid() && (kind == unix.S_IFDIR || kind == unix.S_IFREG && stat.Nlink == 1), nil
 }
 
 // Commit syncs the file and puts it in its place. Without replace an existing

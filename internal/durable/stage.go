@@ -39,22 +39,32 @@ func Stage(dir, name string) (s *Staging, err error) {
 	if s.root, err = os.OpenRoot(dir); err != nil {
 		return s, err
 	}
-	switch err = s.root.Mkdir(name, 0o700); {
-	case errors.Is(err, fs.ErrExist):
-		s.resumed = true
-	case err != nil:
-		return s, err
+	for {
+		switch err = s.root.Mkdir(name, 0o700); {
+		case errors.Is(err, fs.ErrExist):
+			s.resumed = true
+		case err != nil:
+			return s, err
+		}
+		// A link in its place must not lead the files elsewhere.
+		lock, err := openFolder(filepath.Join(dir, name))
+		if err != nil {
+			return s, err
+		}
+		if taken, err := lockNamed(lock, lock.Name()); err != nil || !taken {
+			return s, errors.Join(err, lock.Close(), notTaken(dir, err))
+		}
+		s.lock = lock
+		mine, err := own(lock)
+		if err = errors.Join(err, s.empty()); err != nil || mine {
+			return s, err
+		}
+		// Whose it is could change the files before they get their names.
+		if err := errors.Join(s.root.Remove(name), lock.Close()); err != nil {
+			return s, err
+		}
+		s.lock = nil
 	}
-	// A link in its place must not lead the files elsewhere.
-	lock, err := openFolder(filepath.Join(dir, name))
-	if err != nil {
-		return s, err
-	}
-	if taken, err := lockNamed(lock, lock.Name()); err != nil || !taken {
-		return s, errors.Join(err, lock.Close(), notTaken(dir, err))
-	}
-	s.lock = lock
-	return s, s.empty()
 }
 
 // notTaken is the error for a staging folder that went away while it was locked.

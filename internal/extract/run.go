@@ -7,7 +7,6 @@ import (
 	"runtime"
 
 	"github.com/dustin/go-humanize"
-	"golang.org/x/sync/errgroup"
 
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/input"
@@ -15,6 +14,7 @@ import (
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/progress"
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/workers"
 	"ailee-recovery/snapshot"
 	"ailee-recovery/snapshot/statejson"
 )
@@ -205,7 +205,7 @@ func (e *extraction) writeItems(ctx context.Context, staging *durable.Staging, b
 		return err
 	}
 	work := make(chan item)
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := workers.WithContext(ctx)
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() error {
 			checker := snapshot.NewChecker(e.memory)

@@ -183,12 +183,14 @@ func (n *initialization) publish() error {
 // completeEarlierRun gives the parts their names that an earlier run was killed
 // over.
 func (n *initialization) completeEarlierRun() error {
-	_, err := os.Lstat(filepath.Join(n.DataDir, ready))
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(filepath.Join(n.DataDir, ready))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case !info.IsDir(): // a link would have files moved here from elsewhere
+		return tool.Failf("find out who put it there, and remove it", "%s is not a folder", filepath.Join(n.DataDir, ready))
 	}
 	n.out.Warn("%s: an earlier run was killed: completing it", n.DataDir)
 	n.made = append(n.made, n.publishedBefore()...)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"ailee-recovery/internal/workers"
 )
 
 // Input is an opened file or stream.
@@ -21,6 +23,7 @@ type Input struct {
 	Seekable   bool
 	Base, Size int64
 
+	ctx     context.Context
 	release func() bool
 }
 
@@ -39,7 +42,7 @@ func Open(ctx context.Context, name string, stdin *os.File) (*Input, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	in := &Input{File: f, Name: name, Seekable: info.Mode().IsRegular(), Size: info.Size()}
+	in := &Input{File: f, Name: name, ctx: ctx, Seekable: info.Mode().IsRegular(), Size: info.Size()}
 	switch {
 	case info.IsDir():
 		return nil, errors.Join(&os.PathError{Op: "read", Path: name, Err: syscall.EISDIR}, f.Close())
@@ -66,26 +69,26 @@ func open(ctx context.Context, name string, stdin *os.File) (*os.File, error) {
 		}
 		return stdin, nil
 	}
-	type result struct {
-		f   *os.File
-		err error
-	}
 	// Opening a named pipe waits for its writer.
-	opened := make(chan result, 1)
-	go func() {
-		f, err := os.Open(name)
-		opened <- result{f, err}
-	}()
+	var f *os.File
+	opened := workers.Start(func() (err error) {
+		f, err = os.Open(name)
+		return err
+	})
 	select {
-	case r := <-opened:
-		return r.f, r.err
+	case err := <-opened:
+		return f, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// Read reads on; after the context was cancelled it returns [context.Canceled].
+// Read reads on; after the context was cancelled it returns its error.
 func (in *Input) Read(p []byte) (int, error) {
+	// A device that never ends has no deadline.
+	if err := in.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := in.File.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = context.Canceled
@@ -93,8 +96,21 @@ func (in *Input) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Section returns the bytes of a seekable input, from offset 0 on.
-func (in *Input) Section() *io.SectionReader { return io.NewSectionReader(in.File, in.Base, in.Size) }
+// Section returns the bytes of a seekable input, from offset 0 on. Reading ends with
+// the context's error when it is cancelled: looking for the next snapshot may take a
+// whole file.
+func (in *Input) Section() *io.SectionReader {
+	return io.NewSectionReader(interruptible{in}, in.Base, in.Size)
+}
+
+type interruptible struct{ *Input }
+
+func (r interruptible) ReadAt(p []byte, off int64) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.File.ReadAt(p, off)
+}
 
 // Close closes the input.
 func (in *Input) Close() error {

@@ -8,11 +8,10 @@ import (
 	"runtime"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/progress"
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/workers"
 	"ailee-recovery/snapshot"
 )
 
@@ -53,9 +52,9 @@ const reportsAhead = 256
 // allOfFile verifies on all cores.
 func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
 	r, size := v.in.Section(), v.in.Size
-	workers := runtime.GOMAXPROCS(0)
-	queue, work := make(chan chunk, workers), make(chan chunk)
-	group, ctx := errgroup.WithContext(ctx)
+	cores := runtime.GOMAXPROCS(0)
+	queue, work := make(chan chunk, cores), make(chan chunk)
+	group, ctx := workers.WithContext(ctx)
 	group.Go(func() error {
 		defer close(queue)
 		defer close(work)
@@ -71,7 +70,7 @@ func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.
 		}
 		return nil
 	})
-	for range workers {
+	for range cores {
 		checker := snapshot.NewChecker(v.memory)
 		group.Go(func() error {
 			for part := range work {

@@ -87,12 +87,12 @@ func ReadHint(err error) string {
 // notLoaded says, in the node's words, why there is nothing to verify, and in
 // our own what the system said.
 func notLoaded(o Options, out *tool.IO, what, hint string, err error) error {
-	nodeLine(out, out.Err, fmt.Sprintf("Failed to load snapshot: %s: %s", what, o.Snapshot))
+	nodeLine(out, out.Err, fmt.Sprintf("Failed to load snapshot: %s: %s", what, printable.Text(o.Snapshot)))
 	return tool.Fail(hint, err)
 }
 
 // nodeLine prints a line that the nodes' own verifier prints too: its bytes
-// exactly, but for a terminal.
+// exactly, but for a terminal, and but for names of files.
 func nodeLine(out *tool.IO, w io.Writer, line string) {
 	if out.JSON() {
 		return
@@ -226,7 +226,7 @@ func latestOfStream(s *snapshot.Stream) (latest snapshot.Located, r io.ReaderAt,
 
 // nothingFound is the outcome for a file without a complete snapshot.
 func (v *verifier) nothingFound(outside []snapshot.Finding) error {
-	nodeLine(v.out, v.out.Err, "Failed to load snapshot: No snapshots found in file: "+v.Snapshot)
+	nodeLine(v.out, v.out.Err, "Failed to load snapshot: No snapshots found in file: "+printable.Text(v.Snapshot))
 	for _, f := range v.worthSaying(outside) {
 		v.out.Warn("%s", f)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -284,6 +285,16 @@ func (p *pruning) completeEarlierRun(ctx context.Context) error {
 }
 
 func (p *pruning) completeOld(ctx context.Context, name string, done, at int64) error {
+	// What is read here ends up in the file: a link could lead anywhere.
+	info, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return planted(name)
+	}
 	old, err := input.OpenRegular(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -303,6 +314,9 @@ func (p *pruning) completeOld(ctx context.Context, name string, done, at int64) 
 	if err != nil {
 		return err
 	}
+	if !os.SameFile(info, mine) || !sameOwner(mine, current) {
+		return planted(name)
+	}
 	if os.SameFile(mine, current) {
 		// It was killed before the swap.
 		return os.Remove(name)
@@ -321,4 +335,14 @@ func (p *pruning) completeOld(ctx context.Context, name string, done, at int64) 
 		return p.explainLease(err)
 	}
 	return nil
+}
+
+// planted is the error for a second name that no run of this tool made: the file
+// keeps its owner when it is replaced.
+func planted(name string) error {
+	return tool.Failf("find out who put it there, and remove it", "%s is not what an earlier run left", name)
+}
+
+func sameOwner(a, b fs.FileInfo) bool {
+	return a.Sys().(*syscall.Stat_t).Uid == b.Sys().(*syscall.Stat_t).Uid
 }

@@ -47,9 +47,6 @@ func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapsho
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return nil, err
 		}
-		if p.snapshots == keep {
-			break
-		}
 		if p.snapshots == 0 {
 			p.latest, p.end, p.newline = l, l.End(), !l.Newline()
 		}
@@ -60,6 +57,9 @@ func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapsho
 			p.kept[n-1].size += l.Size
 		} else {
 			p.kept = append(p.kept, span{l.Offset, l.Size})
+		}
+		if p.snapshots == keep {
+			break // and not at the next, which may be far away
 		}
 	}
 	if p.snapshots == 0 {

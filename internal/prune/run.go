@@ -160,7 +160,12 @@ func (p *pruning) write(ctx context.Context, f *durable.Pending) error {
 			return err
 		}
 	}
-	return durable.KeepAttributes(f.File, p.in.File)
+	err := durable.KeepAttributes(f.File, p.in.File)
+	if errors.Is(err, durable.ErrOwner) && !p.InPlace {
+		p.out.Warn("%s does not get the owner of %s, which only root can give it", p.Output, p.File)
+		return nil
+	}
+	return err
 }
 
 // errCopy says that the written file is not what it was to be.

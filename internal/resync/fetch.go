@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/workers"
 	"ailee-recovery/reorgdb"
 )
 
@@ -35,8 +36,7 @@ func fetch(ctx context.Context, client *bitcoin.Client, from, to int64) iter.Seq
 		ctx, cancel := context.WithCancel(ctx)
 		chunks := make(chan chunk, chunksAhead)
 		free := make(chan []byte, chunksAhead)
-		var fetchErr error // valid when chunks is closed
-		go func() {
+		fetched := workers.Start(func() error {
 			defer close(chunks)
 			next := chunk{first: from}
 			send := func() error {
@@ -48,7 +48,7 @@ func fetch(ctx context.Context, client *bitcoin.Client, from, to int64) iter.Seq
 					return ctx.Err()
 				}
 			}
-			fetchErr = client.BlockHashes(ctx, from, to, func(_ int64, hash string) error {
+			err := client.BlockHashes(ctx, from, to, func(_ int64, hash string) error {
 				if next.text == nil {
 					select {
 					case next.text = <-free:
@@ -65,7 +65,8 @@ func fetch(ctx context.Context, client *bitcoin.Client, from, to int64) iter.Seq
 			if next.len() > 0 && ctx.Err() == nil {
 				_ = send()
 			}
-		}()
+			return err
+		})
 		defer func() {
 			cancel()
 			for range chunks {
@@ -80,8 +81,8 @@ func fetch(ctx context.Context, client *bitcoin.Client, from, to int64) iter.Seq
 			default:
 			}
 		}
-		if fetchErr != nil {
-			yield(chunk{}, fetchErr)
+		if err := <-fetched; err != nil {
+			yield(chunk{}, err)
 		}
 	}
 }

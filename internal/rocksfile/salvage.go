@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
+	"ailee-recovery/internal/workers"
 )
 
 // Salvaged is all that could be read from a folder.
@@ -116,7 +116,7 @@ type tableResult struct {
 func (s *salvage) readTables(ctx context.Context) error {
 	numbers := s.wanted()
 	results := make([]tableResult, len(numbers))
-	var g errgroup.Group
+	g := workers.NewGroup()
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, number := range numbers {
 		g.Go(func() error {

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/term"
 
 	"ailee-recovery/internal/printable"
+	"ailee-recovery/internal/workers"
 )
 
 // Streams are a command's streams. Results go to Out, everything else to Err.
@@ -64,6 +65,7 @@ var (
 
 // Main runs the tool as this process. Only a main function may call it.
 func Main(t Tool) {
+	noVerdictByAccident()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
@@ -100,13 +102,14 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 			return t.Run(c.Context, c, io)
 		},
 	}
-	err := app.RunContext(ctx, args)
+	err := runGuarded(ctx, app, args)
 	if err == nil && io.outErr != nil {
 		err = Failf("", "cannot write to standard output: %w", io.outErr)
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = Failf("nothing that existed was changed", "interrupted")
 	}
+	err = explainPanic(err)
 	io.report(err)
 	return ExitCode(err)
 }
@@ -272,6 +275,7 @@ func (io *IO) report(err error) {
 	if e.Hint != "" {
 		io.line("hint", e.Hint)
 	}
+	io.trace(err)
 	if io.json && !io.printed {
 		io.Document(map[string]any{"error": ErrorDocument(err), "exit_code": e.Code})
 	}
@@ -282,7 +286,7 @@ func ErrorDocument(err error) map[string]any {
 	doc := map[string]any{"message": printable.Text(err.Error())}
 	var e *Error
 	if errors.As(err, &e) && e.Hint != "" {
-		doc["hint"] = e.Hint
+		doc["hint"] = printable.Text(e.Hint)
 	}
 	return doc
 }
@@ -367,17 +371,17 @@ func (io *IO) Interactive() bool {
 // Ask asks a question and tells whether the answer is yes.
 func (io *IO) Ask(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(io.Err, "%s [y/N] ", question)
-	answer := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(io.In).ReadString('\n')
-		answer <- line
-	}()
+	var line string
+	answered := workers.Start(func() error {
+		line, _ = bufio.NewReader(io.In).ReadString('\n')
+		return nil
+	})
 	select {
 	case <-ctx.Done():
 		return false, ctx.Err()
-	case line := <-answer:
+	case err := <-answered:
 		line = strings.ToLower(strings.TrimSpace(line))
-		return line == "y" || line == "yes", nil
+		return line == "y" || line == "yes", err
 	}
 }
 

@@ -34,8 +34,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // that is unknown, missing, doubled, of another type or out of range is an error,
 // and so is a string that holds a newline or is not valid UTF-8, and anything
 // behind the state. Only the anchor may be missing, which is null. Numbers are
-// exact, and may stand in a string. Next to the snapshot that is built it takes
-// the memory of the longest string. The error is the context's, one from r, or an
+// exact, and may stand in a string. A string is at most [MaxString] long: next to the
+// snapshot that is built it takes the memory of the longest, a few times. The error is the context's, one from r, or an
 // *[Error].
 func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anchor, error) {
 	in := &reader{ctx: ctx, r: r}
@@ -43,6 +43,7 @@ func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anch
 		json: jsontext.NewDecoder(in, jsontext.AllowDuplicateNames(true)), // members knows which
 		out:  &snapshot.Builder{},
 	}
+	in.done = d.json.InputOffset
 	err := d.state()
 	if in.err != nil {
 		err = in.err
@@ -50,17 +51,28 @@ func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anch
 	return d.out, d.anchor, err
 }
 
-// reader ends with the context, and keeps the error of reading.
+// MaxString is the longest string that is read, in bytes as it is written.
+const MaxString = 64 << 20
+
+// reader ends with the context or a string that is too long, and keeps the error of
+// reading.
 type reader struct {
-	ctx context.Context
-	r   io.Reader
-	err error
+	ctx  context.Context
+	r    io.Reader
+	read int64
+	done func() int64 // how much of it the decoder has taken
+	err  error
 }
 
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := 0, r.ctx.Err()
+	// The decoder asks for more only when what it has is no whole token.
+	if at := r.done(); err == nil && r.read-at > MaxString {
+		err = &Error{Offset: at, Err: fmt.Errorf("a string longer than %d bytes", MaxString)}
+	}
 	if err == nil {
 		n, err = r.r.Read(p)
+		r.read += int64(n)
 	}
 	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is an error of reading
 		r.err = err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -210,6 +211,35 @@ func TestErrorsOfReading(t *testing.T) {
 	cancel()
 	_, _, err = statejson.Decode(ctx, strings.NewReader(state))
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestLongStrings: one that never ends must not take all memory.
+func TestLongStrings(t *testing.T) {
+	text := func(n int64) io.Reader {
+		before, after, _ := strings.Cut(state, `"peerId": "p`)
+		return io.MultiReader(strings.NewReader(before+`"peerId": "`), io.LimitReader(letters{}, n), strings.NewReader(after))
+	}
+	_, _, err := statejson.Decode(context.Background(), text(statejson.MaxString-1<<10))
+	require.NoError(t, err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err = statejson.Decode(context.Background(), text(1<<40))
+	runtime.ReadMemStats(&after)
+	var wrong *statejson.Error
+	require.ErrorAs(t, err, &wrong)
+	require.ErrorContains(t, err, "a string longer than 67108864 bytes")
+	require.Less(t, wrong.Offset, int64(len(state)))
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(10*statejson.MaxString))
+}
+
+// letters never ends.
+type letters struct{}
+
+func (letters) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
 }
 
 // FuzzDecode compares what is accepted with what encoding/json makes of it, and

@@ -1,0 +1,73 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/tool"
+)
+
+// FuzzFlags runs each tool on fuzzed arguments, one a line, in a folder with a sound
+// file and a sound database. No path leads out of it, and no address away from here.
+func FuzzFlags(f *testing.F) {
+	all := allTools()
+	seeds := 0
+	for i, of := range all {
+		for _, args := range everyPath("f", "db", "out", "dir")[of.Name] {
+			text := strings.ReplaceAll(strings.Join(args, "\n"), "http://127.0.0.1:1", "HERE")
+			if !strings.Contains(text, "/") && !strings.Contains(text, "x\nerror") {
+				f.Add(uint8(i), text)
+				seeds++
+			}
+		}
+		for _, args := range []string{"--help", "--version", "", "--", "-", "--json\n--quiet", "--json=maybe", "---", "--index\n1-\n--last\n-1", "-h\n-q", "\x00", "--no-such"} {
+			f.Add(uint8(i), args)
+		}
+	}
+	require.Greater(f, seeds, 30)
+	f.Setenv("AILEE_DATA_DIR", "data")
+	f.Setenv("TMPDIR", f.TempDir())
+	f.Fuzz(func(t *testing.T, which uint8, text string) {
+		var args []string
+		if text != "" {
+			args = strings.Split(text, "\n")
+		}
+		for i, arg := range args {
+			if strings.ContainsAny(arg, "/\x00") || strings.Contains(arg, "..") || strings.Contains(arg, "listen") || len(arg) > 200 {
+				t.Skip()
+			}
+			args[i] = strings.ReplaceAll(arg, "HERE", "http://127.0.0.1:1")
+		}
+		of := all[int(which)%len(all)]
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), []byte(numbered(1)+numbered(2)), 0o644))
+		require.NoError(t, golden.Unpack("node-odd-records", dir))
+		require.NoError(t, os.Rename(filepath.Join(dir, "node-odd-records"), filepath.Join(dir, "db")))
+		t.Chdir(dir)
+		empty, err := os.Open(os.DevNull)
+		require.NoError(t, err)
+		defer empty.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		var out, errs bytes.Buffer
+		code := tool.Execute(ctx, of, append([]string{of.Name}, args...), tool.Streams{In: empty, Out: &out, Err: &errs})
+		require.Contains(t, []int{tool.OK, tool.Failed, tool.Wrong}, code)
+		require.NotContains(t, errs.String(), "internal error")
+		if code == tool.Failed {
+			// Of the node's own lines there is no word in front.
+			require.Equal(t, 1, strings.Count("\n"+errs.String(), "\n"+of.Name+": error: "), "%q: %s", args, errs.String())
+		}
+		if !strings.Contains(text, "recovery-metadata") { // a payload is printed as it is
+			requirePrintable(t, text, out.String())
+		}
+		requirePrintable(t, text, errs.String())
+	})
+}

@@ -1,0 +1,426 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/initnode"
+	"ailee-recovery/internal/initreorgdb"
+	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/snapshotblock"
+	"ailee-recovery/internal/tool"
+)
+
+// tree is all that is in a folder: kinds, modes, link targets and contents.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var stat unix.Stat_t
+		if err := unix.Lstat(path, &stat); err != nil {
+			return err
+		}
+		text := fmt.Sprintf("%o %d:%d ", stat.Mode, stat.Uid, stat.Gid)
+		switch d.Type() {
+		case 0:
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text += string(data)
+		case fs.ModeSymlink:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			text += target
+		}
+		all[strings.TrimPrefix(path, dir)] = text
+		return nil
+	}))
+	return all
+}
+
+// planted are the things that somebody can put where a file is to be written. Each
+// leads to the folder outside, if anywhere.
+var planted = map[string]func(path, outside string) error{
+	"link":          func(path, outside string) error { return os.Symlink(filepath.Join(outside, "victim"), path) },
+	"dangling link": func(path, outside string) error { return os.Symlink(filepath.Join(outside, "new"), path) },
+	"folder link":   func(path, outside string) error { return os.Symlink(outside, path) },
+	"empty link":    func(path, outside string) error { return os.Symlink(filepath.Join(outside, "empty"), path) },
+	"hard link":     func(path, outside string) error { return os.Link(filepath.Join(outside, "victim"), path) },
+	"pipe":          func(path, _ string) error { return unix.Mkfifo(path, 0o600) },
+	"folder":        func(path, _ string) error { return os.Mkdir(path, 0o755) },
+}
+
+// TestPlanted puts links and worse at every name that a tool writes, or makes on its
+// way: nothing outside is ever written, moved or given away, and nothing waits.
+func TestPlanted(t *testing.T) {
+	inMemory(t)
+	writes := []struct {
+		of   tool.Tool
+		args string
+		at   []string
+	}{
+		{prune.Tool(), "--file F --keep 1 --output DIR/out", []string{"out", ".out.ailee-tmp"}},
+		{prune.Tool(), "--force --file F --keep 1 --output DIR/out", []string{"out", ".out.ailee-tmp"}},
+		{prune.Tool(), "--file DIR/f --keep 1 --in-place", []string{".f.ailee-tmp", ".f.ailee-old-0-0", ".f.ailee-old-9-9"}},
+		{extract.Tool(), "F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
+		{extract.Tool(), "--force F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
+		{extract.Tool(), "--format json F DIR", []string{"snapshot_1.json", ".ailee_extract-staging"}},
+		{createanchor.Tool(), "--l2-state-file F --output DIR/out", []string{"out", ".out.ailee-tmp"}},
+		{createanchor.Tool(), "--l2-state-file F --data-dir DIR", []string{".l2_snapshots.dat.ailee-tmp"}},
+		{initreorgdb.Tool(), "--path DIR/reorg_db", []string{"reorg_db", ".reorg_db.ailee-tmp"}},
+		{initreorgdb.Tool(), "--path DIR/reorg_db --if-missing", []string{".reorg_db.ailee-tmp"}},
+		{initnode.Tool(), "--data-dir DIR", []string{"l2_snapshots.dat", "reorg_db", "backups", ".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp"}},
+		{initnode.Tool(), "--data-dir DIR --if-missing", []string{".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp"}},
+	}
+	outcomes := map[int]int{}
+	for _, w := range writes {
+		for _, at := range w.at {
+			for kind, plant := range planted {
+				top := t.TempDir()
+				dir, outside := filepath.Join(top, "dir"), filepath.Join(top, "outside")
+				require.NoError(t, os.MkdirAll(filepath.Join(outside, "empty"), 0o700))
+				require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte(numbered(76)+numbered(77)), 0o600))
+				require.NoError(t, os.Mkdir(dir, 0o755))
+				for _, name := range []string{filepath.Join(top, "f"), filepath.Join(dir, "f")} {
+					require.NoError(t, os.WriteFile(name, []byte(numbered(1)+numbered(2)+numbered(3)), 0o644))
+				}
+				if os.Geteuid() == 0 {
+					require.NoError(t, os.Chown(filepath.Join(dir, "f"), 65534, 65534))
+				}
+				require.NoError(t, plant(filepath.Join(dir, at), outside))
+				before := tree(t, outside)
+				args := strings.NewReplacer("DIR", dir, "F", filepath.Join(top, "f")).Replace(w.args)
+				what := fmt.Sprintf("%s at %s: %s %s", kind, at, w.of.Name, w.args)
+				code, _, stderr := within(t, what, 20*time.Second, w.of, strings.Fields(args)...)
+				require.Contains(t, []int{tool.OK, tool.Failed}, code, what)
+				require.Equal(t, before, tree(t, outside), "%s\n%s", what, stderr)
+				data, err := os.ReadFile(filepath.Join(dir, "f"))
+				require.NoError(t, err)
+				require.NotContains(t, string(data), "-77", "%s: what a link leads to ends up in the file", what)
+				if code == tool.Failed {
+					require.Contains(t, stderr, "error: ", what)
+				}
+				outcomes[code]++
+			}
+		}
+	}
+	t.Logf("%d done, %d refused", outcomes[tool.OK], outcomes[tool.Failed])
+}
+
+// within runs a tool in this process and fails the test when it does not end in time.
+func within(t *testing.T, what string, limit time.Duration, of tool.Tool, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var out, errs bytes.Buffer
+	code = tool.Execute(ctx, of, append([]string{of.Name}, args...), tool.Streams{Out: &out, Err: &errs})
+	require.NoError(t, ctx.Err(), what)
+	return code, out.String(), errs.String()
+}
+
+// TestOutputFolderThatIsALink: one that the operator names is followed.
+func TestOutputFolderThatIsALink(t *testing.T) {
+	top := t.TempDir()
+	f, dir, link := filepath.Join(top, "f"), filepath.Join(top, "dir"), filepath.Join(top, "link")
+	require.NoError(t, os.WriteFile(f, []byte(numbered(1)), 0o644))
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, os.Symlink(dir, link))
+	runTool(t, tool.OK, extract.Tool(), f, link)
+	runTool(t, tool.OK, prune.Tool(), "--file", f, "--keep", "1", "--output", filepath.Join(link, "out"))
+	require.Equal(t, []string{"out", "snapshot_1.dat"}, names(t, dir))
+}
+
+// TestNoRegularFile: what has to be read twice is refused, and at once; the rest is
+// read, as long as the operator likes.
+func TestNoRegularFile(t *testing.T) {
+	dir := t.TempDir()
+	pipe, out := filepath.Join(dir, "pipe"), filepath.Join(dir, "out")
+	require.NoError(t, unix.Mkfifo(pipe, 0o600))
+	for _, f := range []string{pipe, "/dev/zero", "/dev/null"} {
+		for _, args := range [][]string{
+			{extract.Name, f, out}, {prune.Name, "--file", f, "--keep", "1", "--output", out}, {prune.Name, "--file", f, "--keep", "1", "--in-place"},
+		} {
+			for _, of := range allTools() {
+				if of.Name == args[0] {
+					code, _, stderr := within(t, fmt.Sprint(args), 10*time.Second, of, args[1:]...)
+					require.Equal(t, tool.Failed, code, args)
+					require.Contains(t, stderr, "not a regular file", args)
+				}
+			}
+		}
+	}
+	require.Equal(t, []string{"pipe"}, names(t, dir))
+	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer writer.Close()
+	for _, f := range []string{pipe, "/dev/zero"} {
+		for _, args := range [][]string{
+			{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--snapshot", f},
+			{createanchor.Name, "--l2-state-file", f, "--output", out}, {snapshotblock.Name, f},
+		} {
+			interrupted(t, f, args...)
+		}
+	}
+}
+
+// interrupted starts a command that would not end by itself, interrupts it once it
+// has opened the file, and demands that it ends at once.
+func interrupted(t *testing.T, file string, args ...string) {
+	t.Helper()
+	var errs bytes.Buffer
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stderr = &errs
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool { return opened(cmd.Process.Pid, file) }, 10*time.Second, time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		_ = cmd.Process.Kill()
+		<-ended
+		t.Fatalf("%q does not end when it is interrupted", args)
+	}
+	require.Equal(t, tool.Failed, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
+	require.Contains(t, errs.String(), "error: interrupted", args)
+}
+
+// opened tells whether a process has a file open.
+func opened(pid int, file string) bool {
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, fd := range fds {
+		if target, err := os.Readlink(fd); err == nil && target == file {
+			return true
+		}
+	}
+	return false
+}
+
+// sparse makes a file of the given size with text at its start and end, and nothing
+// between.
+func sparse(t *testing.T, size int64, start, end string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sparse.dat")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = f.WriteAt([]byte(start), 0)
+	require.NoError(t, err)
+	if err := f.Truncate(size - int64(len(end))); err != nil {
+		t.Skipf("no file of %d bytes here: %v", size, err)
+	}
+	_, err = f.WriteAt([]byte(end), size-int64(len(end)))
+	require.NoError(t, err)
+	return path
+}
+
+// TestTerabyte: what starts at the end answers at once, the rest at once when it is
+// interrupted.
+func TestTerabyte(t *testing.T) {
+	const size = 1 << 40
+	path := sparse(t, size, numbered(1), "\n"+numbered(2))
+	out := filepath.Join(t.TempDir(), "out")
+	for _, args := range [][]string{
+		{l2verify.Name, "--snapshot", path}, {prune.Name, "--file", path, "--keep", "1", "--output", out}, {createanchor.Name, "--dry-run", "--l2-state-file", path},
+	} {
+		for _, of := range allTools() {
+			if of.Name == args[0] {
+				code, _, stderr := within(t, fmt.Sprint(args), 10*time.Second, of, args[1:]...)
+				require.Equal(t, tool.OK, code, "%q: %s", args, stderr)
+			}
+		}
+	}
+	require.Equal(t, []uint64{2}, times(t, out))
+	hole := sparse(t, size, numbered(1), "")
+	for _, args := range [][]string{
+		{l2verify.Name, "--snapshot", hole}, {l2verify.Name, "--all", "--snapshot", path}, {l2verify.Name, "--strict", "--snapshot", path},
+		{extract.Name, hole, out + ".d"}, {extract.Name, "--newest-valid", path, out + ".d"}, {prune.Name, "--keep", "2", "--output", out + ".p", "--file", path},
+		{prune.Name, "--in-place", "--keep", "1", "--file", hole}, {createanchor.Name, "--l2-state-file", hole, "--output", out + ".a"}, {snapshotblock.Name, hole},
+	} {
+		file := hole
+		if slices.Contains(args, path) {
+			file = path
+		}
+		interrupted(t, file, args...)
+	}
+	require.Equal(t, []string{"out"}, names(t, filepath.Dir(out)))
+}
+
+// TestShrinksWhileItIsRead: the error says so; no signal, no verdict. One that is
+// replaced is read to its end.
+func TestShrinksWhileItIsRead(t *testing.T) {
+	inMemory(t)
+	rounds := 1
+	if hostile() {
+		rounds = 12
+	}
+	var big strings.Builder
+	big.WriteString("SNAPSHOT v1\ntimestamp_ms 1\nbalances 300000\n")
+	for i := range 300_000 {
+		fmt.Fprintf(&big, "balance \"peer-%07d\" 5\n", i)
+	}
+	big.WriteString("END_SNAPSHOT\n")
+	content := []byte(big.String() + numbered(1) + big.String())
+	rng := rand.New(rand.NewSource(5))
+	said := 0
+	for round := range rounds {
+		for _, replace := range []bool{false, true} {
+			for _, args := range [][]string{
+				{l2verify.Name, "--snapshot", "f"}, {l2verify.Name, "--all", "--snapshot", "f"}, {extract.Name, "f", "d"}, {extract.Name, "--format", "json", "f", "d"},
+				{prune.Name, "--file", "f", "--keep", "2", "--output", "o"}, {createanchor.Name, "--l2-state-file", "f", "--output", "o"}, {snapshotblock.Name, "f"},
+			} {
+				dir := t.TempDir()
+				path := filepath.Join(dir, "f")
+				require.NoError(t, os.WriteFile(path, content, 0o644))
+				var errs bytes.Buffer
+				cmd := exec.Command(args[0], args[1:]...)
+				cmd.Dir, cmd.Stderr = dir, &errs
+				require.NoError(t, cmd.Start())
+				require.Eventually(t, func() bool { return opened(cmd.Process.Pid, path) || exited(cmd.Process.Pid) }, 10*time.Second, 100*time.Microsecond)
+				// This is the moment of the change, not a way to wait for something.
+				time.Sleep(time.Duration(rng.Intn(30_000)) * time.Microsecond)
+				if replace {
+					require.NoError(t, os.WriteFile(path+".new", nil, 0o644))
+					require.NoError(t, os.Rename(path+".new", path))
+				} else {
+					require.NoError(t, os.Truncate(path, int64(rng.Intn(len(content)))))
+				}
+				err := cmd.Wait()
+				var exit *exec.ExitError
+				require.True(t, err == nil || errors.As(err, &exit))
+				code := cmd.ProcessState.ExitCode()
+				what := fmt.Sprintf("%d %v %q: %d %s", round, replace, args, code, errs.String())
+				require.Contains(t, []int{0, 1, 2}, code, what)
+				shrunk := strings.Contains(errs.String(), "shorter while")
+				require.False(t, replace && shrunk, what)
+				if shrunk {
+					require.Equal(t, tool.Failed, code, what)
+					said++
+				}
+				for _, name := range names(t, dir) {
+					require.False(t, strings.HasSuffix(name, ".ailee-tmp") || strings.HasPrefix(name, ".ailee"), what)
+				}
+				require.NoError(t, os.RemoveAll(dir))
+			}
+		}
+	}
+	require.Positive(t, said)
+	t.Logf("%d of %d said that it shrank", said, rounds*7)
+}
+
+// hostile tells whether the large forms of the tests are to run.
+func hostile() bool { return os.Getenv("AILEE_HOSTILE") != "" }
+
+func exited(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || bytes.Contains(text, []byte(") Z "))
+}
+
+// TestGiants is about memory: what takes more than the bound, in bytes, fails. The
+// sizes are a hundredth of those of make hostile, which sets AILEE_HOSTILE.
+func TestGiants(t *testing.T) {
+	scale := 100_000
+	line := int64(128 << 20)
+	if hostile() {
+		scale, line = 10_000_000, 1<<30
+	}
+	if testing.Short() {
+		scale = 10_000
+	}
+	repeat := func(t *testing.T, head, part, tail string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "f")
+		f, err := os.Create(path)
+		require.NoError(t, err)
+		defer f.Close()
+		_, err = io.WriteString(f, head)
+		require.NoError(t, err)
+		piece := strings.Repeat(part, 10_000)
+		for range scale / 10_000 {
+			_, err = io.WriteString(f, piece)
+			require.NoError(t, err)
+		}
+		_, err = io.WriteString(f, tail)
+		require.NoError(t, err)
+		return path
+	}
+	const memory = 128 << 20
+	run := func(t *testing.T, want int, message string, args ...string) {
+		t.Helper()
+		var errs bytes.Buffer
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir, cmd.Stderr = t.TempDir(), &errs
+		began := time.Now()
+		_ = cmd.Run()
+		require.Equal(t, want, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
+		require.Contains(t, errs.String(), message)
+		peak := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+		t.Logf("%.2f s, %d MiB, exit %d: %s", time.Since(began).Seconds(), peak>>20, want, strings.Join(args[:len(args)-1], " "))
+		if !underRace {
+			require.Less(t, peak, int64(memory), args)
+		}
+	}
+	t.Run("snapshots", func(t *testing.T) {
+		f := repeat(t, "", "SNAPSHOT v1\nEND_SNAPSHOT\n", "")
+		run(t, 2, "No anchor", l2verify.Name, "--snapshot", f)
+		run(t, 2, "no snapshot is valid", l2verify.Name, "--all", "--snapshot", f)
+		run(t, 0, "", extract.Name, "--dry-run", f, "d")
+		run(t, 2, "no snapshot verifies", extract.Name, "--newest-valid", f, "d")
+		run(t, 0, "none of the snapshots kept verifies", prune.Name, "--keep", "1", "--output", "o", "--file", f)
+		run(t, 0, "none of the snapshots kept verifies", prune.Name, "--keep", "all", "--output", "o", "--file", f)
+	})
+	t.Run("keys", func(t *testing.T) {
+		head := "SNAPSHOT v1\ntimestamp_ms 1\nbalances 1\n"
+		f := repeat(t, head, "balance \"a\" 5\n", "END_SNAPSHOT\n")
+		run(t, 2, "repeat the key", l2verify.Name, "--snapshot", f)
+		run(t, 0, "", prune.Name, "--keep", "1", "--output", "o", "--file", f)
+		run(t, 0, "repeat the key", createanchor.Name, "--output", "o", "--l2-state-file", f)
+		f = repeat(t, head, "balance \"b\" 5\nbalance \"a\" 5\n", "END_SNAPSHOT\n")
+		want, message := 2, "repeat the key"
+		if scale == 10_000_000 {
+			want, message = 1, "sorting them takes"
+		}
+		run(t, want, message, l2verify.Name, "--snapshot", f)
+	})
+	t.Run("line", func(t *testing.T) {
+		f := sparse(t, line, "SNAPSHOT v1\nbalance \"", "\" 5\nEND_SNAPSHOT\n")
+		const message = "a line longer than the 2883584 bytes that the memory limit allows"
+		run(t, 1, message, l2verify.Name, "--snapshot", f)
+		run(t, 1, message, createanchor.Name, "--output", "o", "--l2-state-file", f)
+		run(t, 1, message, snapshotblock.Name, f)
+		run(t, 1, message, prune.Name, "--keep", "1", "--output", "o", "--file", f)
+		f = sparse(t, line, "SNAPSHOT v1\nunknown ", "\nEND_SNAPSHOT\n")
+		run(t, 2, "No anchor", l2verify.Name, "--snapshot", f)
+		f = sparse(t, line, "", "x")
+		run(t, 1, "No snapshots found", l2verify.Name, "--snapshot", f)
+	})
+}

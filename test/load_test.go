@@ -1,0 +1,215 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/initreorgdb"
+	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/resync"
+	"ailee-recovery/internal/snapshotblock"
+	"ailee-recovery/internal/tool"
+)
+
+// load tells whether the large forms of these tests are to run: make load.
+func underLoad() bool { return os.Getenv("AILEE_LOAD") != "" }
+
+// TestLoadResyncBesideAReader fills a database while another process reads it over and
+// over: what it sees is always the start of the chain without a gap.
+func TestLoadResyncBesideAReader(t *testing.T) {
+	inMemory(t)
+	heights := int64(60_000)
+	if underLoad() {
+		heights = 900_000
+	}
+	chain := bitcointest.NewChain(heights - 1)
+	server := httptest.NewServer(chain)
+	defer server.Close()
+	t.Setenv("BITCOIN_RPC_USER", "u")
+	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
+	db := filepath.Join(t.TempDir(), "db")
+	runTool(t, tool.OK, initreorgdb.Tool(), "--path", db)
+	filling := exec.Command(resync.Name, "--db-path", db, "--bitcoin-rpc", server.URL)
+	began := time.Now()
+	require.NoError(t, filling.Start())
+	var filled atomic.Bool
+	var fillErr error
+	ended := make(chan struct{})
+	go func() {
+		fillErr = filling.Wait()
+		filled.Store(true)
+		close(ended)
+	}()
+	reads := 0
+	for !filled.Load() {
+		code, stdout, stderr := outcomeOf(reorgverify.Name, "--db-path", db)
+		require.Zero(t, code, "%s%s", stdout, stderr)
+		reads++
+	}
+	<-ended
+	require.NoError(t, fillErr)
+	took := time.Since(began)
+	code, stdout, _ := outcomeOf(reorgverify.Name, "--db-path", db)
+	require.Zero(t, code)
+	require.Contains(t, stdout, fmt.Sprintf("Blocks: %d, heights 0 to %d without a gap", heights, heights-1))
+	t.Logf("%d heights in %.1f s beside %d reads", heights, took.Seconds(), reads)
+}
+
+// outcomeOf runs a command as a process.
+func outcomeOf(name string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run()
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// TestLoadPruning prunes in place over and over while another process appends without
+// a pause. After each run the snapshots follow from one another, and from those of the
+// run before: none is lost, doubled or out of order.
+func TestLoadPruning(t *testing.T) {
+	inMemory(t)
+	swaps := 8
+	if underLoad() {
+		swaps = 1000
+	}
+	const keep = 20_000 // more than is appended during one run
+	path := history(t, keep)
+	appending := exec.Command("appender", path, fmt.Sprint(keep+1), "1000000000")
+	require.NoError(t, appending.Start())
+	last, appended := uint64(keep), 0
+	began := time.Now()
+	for range swaps {
+		code, stdout, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+		require.Zero(t, code, "%s%s", stdout, stderr)
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		first, next := timesIn(t, data)
+		require.LessOrEqual(t, first, last+1)
+		require.GreaterOrEqual(t, next-1, last)
+		appended += int(next - 1 - last)
+		last = next - 1
+	}
+	took := time.Since(began)
+	_ = appending.Process.Kill()
+	_ = appending.Wait()
+	require.Positive(t, appended)
+	runTool(t, tool.OK, prune.Tool(), "--file", path, "--keep", "100", "--in-place")
+	require.Len(t, times(t, path), 100)
+	t.Logf("%d runs in %.1f s beside %d appended snapshots", swaps, took.Seconds(), appended)
+}
+
+// timesIn returns the first of the times of the complete snapshots, and the one behind
+// the last; each must follow from the one before.
+func timesIn(t *testing.T, data []byte) (first, next uint64) {
+	t.Helper()
+	for part := range bytes.SplitAfterSeq(data, []byte("\nEND_SNAPSHOT\n")) {
+		line, _, _ := bytes.Cut(bytes.TrimPrefix(part, []byte("SNAPSHOT v1\ntimestamp_ms ")), []byte("\n"))
+		if !bytes.HasSuffix(part, []byte("\nEND_SNAPSHOT\n")) {
+			break // being written
+		}
+		ms, err := strconv.ParseUint(string(line), 10, 64)
+		require.NoError(t, err, "bytes between snapshots")
+		if first == 0 {
+			first, next = ms, ms
+		}
+		require.Equal(t, next, ms)
+		next++
+	}
+	return first, next
+}
+
+// TestLoadTenAtOnce runs ten tools at once on one data directory, again and again,
+// beside a process that appends: each is done or says who is in its way.
+func TestLoadTenAtOnce(t *testing.T) {
+	inMemory(t)
+	rounds := 2
+	if underLoad() {
+		rounds = 50
+	}
+	dir := nodeDir(t, 50)
+	f, db := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "reorg_db")
+	next := 51
+	outcomes := map[int]int{}
+	for round := range rounds {
+		out := filepath.Join(t.TempDir(), fmt.Sprint(round))
+		require.NoError(t, os.Mkdir(out, 0o755))
+		appending := exec.Command("appender", f, fmt.Sprint(next), "20")
+		next += 20
+		require.NoError(t, appending.Start())
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		for i, args := range [][]string{
+			{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--snapshot", f}, {extract.Name, f, filepath.Join(out, "a")},
+			{extract.Name, f, filepath.Join(out, "a")}, {prune.Name, "--file", f, "--keep", "100000", "--in-place"},
+			{prune.Name, "--file", f, "--keep", "5", "--output", filepath.Join(out, "p")}, {createanchor.Name, "--l2-state-file", f, "--output", filepath.Join(out, "s")},
+			{reorgverify.Name, "--db-path", db}, {initreorgdb.Name, "--path", filepath.Join(out, "db"), "--copy-from", db}, {snapshotblock.Name, f},
+		} {
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				code, stdout, stderr := outcomeOf(args[0], args[1:]...)
+				mu.Lock()
+				defer mu.Unlock()
+				outcomes[code]++
+				// One of the two that extract to one folder, and the one that looks for a
+				// height where there is none.
+				if i != 2 && i != 3 && i != 9 && code != tool.OK {
+					t.Errorf("%q: %d %s%s", args, code, stdout, stderr)
+				}
+			}()
+		}
+		all.Wait()
+		require.NoError(t, appending.Wait())
+	}
+	runTool(t, tool.OK, prune.Tool(), "--file", f, "--keep", "all", "--in-place")
+	all := times(t, f)
+	require.Len(t, all, next-1)
+	for i, ms := range all {
+		require.EqualValues(t, i+1, ms)
+	}
+	require.Equal(t, []string{"l2_snapshots.dat", "reorg_db"}, names(t, dir))
+	t.Logf("%v", outcomes)
+}
+
+// TestLoadDay is a day of cron in minutes: a backup each hour and a look at the node
+// each day, beside a node that goes on.
+func TestLoadDay(t *testing.T) {
+	inMemory(t)
+	hours := 3
+	if underLoad() {
+		hours = 24
+	}
+	dir := nodeDir(t, 3)
+	backups := filepath.Join(t.TempDir(), "backups")
+	require.NoError(t, os.Mkdir(backups, 0o700))
+	began := time.Now()
+	for hour := range hours {
+		now := int64(start + hour*3600)
+		appendAt(t, dir, now)
+		quiet(t, now, "ailee-backup", "--data-dir", dir, "--backup-dir", backups, "--keep", "24")
+		if hour%24 == hours-1 {
+			code, stdout, stderr := runScript(t, now, "ailee-monitor", "--data-dir", dir, "--backup-dir", backups)
+			require.Contains(t, []int{tool.OK, tool.Wrong}, code, "%s%s", stdout, stderr)
+		}
+	}
+	took := time.Since(began)
+	require.Equal(t, 2*hours+1, requireRestorable(t, backups))
+	t.Logf("%d hours in %.1f s", hours, took.Seconds())
+}

@@ -1,0 +1,151 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/drillchain"
+	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/initnode"
+	"ailee-recovery/internal/initreorgdb"
+	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/resync"
+	"ailee-recovery/internal/snapshotblock"
+	"ailee-recovery/internal/tool"
+)
+
+// hostileName has what a terminal acts on, a second line, and bytes that are no text.
+const hostileName = "x\nerror: \x1b[2J\x1b]0;pwned\a\r\b\x7f\u009b31m\xff"
+
+// requirePrintable asserts that nothing in a stream but the ends of lines can act on a
+// terminal, and that no line is the second one of a name.
+func requirePrintable(t testing.TB, what, stream string) {
+	t.Helper()
+	require.True(t, utf8.ValidString(stream), "%s: %q", what, stream)
+	for _, r := range stream {
+		require.True(t, r == '\n' || r >= 0x20 && r != 0x7f && (r < 0x80 || r > 0x9f), "%s: %q", what, stream)
+	}
+	require.NotContains(t, "\n"+stream, "\nerror: ", what)
+}
+
+// everyPath is each tool with each flag that takes a path, on a file f, a database db,
+// an output out, and a folder dir.
+func everyPath(f, db, out, dir string) map[string][][]string {
+	const nobody = "http://127.0.0.1:1"
+	return map[string][][]string{
+		l2verify.Name: {{"--snapshot", f}, {"--all", "--strict", "--snapshot", f}, {"--snapshot", f, out},
+			{"--snapshot", f, "--max-memory", out}, {"--snapshot", f, "--" + out}},
+		extract.Name: {{"--dry-run", f, dir}, {f, dir}, {f, dir, out}, {"--format", "json", "--force", f, dir}, {"--salvage", "--newest-valid", f, out},
+			{"--index", out, f, dir}, {"--format", out, f, dir}},
+		prune.Name: {{"--file", f, "--keep", "1", "--output", out}, {"--file", f, "--keep", "all", "--output", out}, {"--file", f, "--keep", "2", "--dry-run"},
+			{"--file", f, "--keep", "2", "--in-place"}, {"--file", f, "--keep", out, "--in-place"}},
+		createanchor.Name: {{"--l2-state-file", f, "--output", filepath.Join(dir, "a"+hostileName)}, {"--l2-state-file", f, "--data-dir", dir},
+			{"--l2-state-file", f, "--fee-rate", out}, {"--bump", out},
+			{"--l2-state-file", f, "--data-dir", dir, "--bitcoin-rpc", nobody, "--rpc-wait", "0", "--rpc-cookie-file", out},
+			{"--yes", "--broadcast", "--wallet", out, "--l2-state-file", f, "--data-dir", dir, "--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}},
+		initreorgdb.Name: {{"--path", db}, {"--path", db, "--if-missing"}, {"--path", filepath.Join(dir, "new"+hostileName), "--copy-from", db}, {"--path", f}},
+		reorgverify.Name: {{"--db-path", db}, {"--db-path", db, "--snapshot", f}, {"--db-path", f}, {"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"},
+			{"--db-path", db, "--bitcoin-rpc", out, "--rpc-wait", "0"}, {"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-ca-cert", out}},
+		initnode.Name: {{"--data-dir", dir}, {"--data-dir", dir, "--if-missing"}, {"--data-dir", filepath.Join(dir, "node"+hostileName)}, {"--data-dir", f},
+			{"--data-dir", out, "--owner", out}},
+		snapshotblock.Name: {{f}, {"--db-path", db, f}, {"--bitcoin-rpc", nobody, "--rpc-wait", "0", f}},
+		resync.Name: {{"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}, {"--db-path", f, "--bitcoin-rpc", nobody, "--rpc-wait", "0"},
+			{"--check", "--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0", "--rpc-cookie-file", out}},
+		drillchain.Name: {{"--listen", out}, {"--tip", out}},
+	}
+}
+
+func allTools() []tool.Tool {
+	return []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(),
+		initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool()}
+}
+
+// TestHostileNames: whatever files are called, and whatever is in them, nothing is
+// printed that a terminal acts on.
+func TestHostileNames(t *testing.T) {
+	inMemory(t)
+	contents := map[string]string{
+		"sound":   numbered(1) + numbered(2),
+		"wrong":   numbered(1) + strings.Replace(numbered(2), "peer-0003", "peer-\x1b[2J", 1),
+		"torn":    numbered(1) + numbered(2)[:900],
+		"hidden":  numbered(1)[:900] + numbered(2),
+		"empty":   "",
+		"missing": "",
+		"folder":  "",
+		"json":    `{"` + strings.Trim(fmt.Sprintf("%q", hostileName), `"`) + `": 1}`,
+	}
+	runs := 0
+	for kind, content := range contents {
+		for _, of := range allTools() {
+			for i := range everyPath("", "", "", "")[of.Name] {
+				for _, more := range [][]string{nil, {"--json"}} {
+					dir := filepath.Join(t.TempDir(), hostileName)
+					f, db, out := filepath.Join(dir, "f"+hostileName), filepath.Join(dir, "db"+hostileName), filepath.Join(dir, "o"+hostileName)
+					require.NoError(t, os.MkdirAll(dir, 0o755))
+					switch kind {
+					case "missing":
+					case "folder":
+						require.NoError(t, os.Mkdir(f, 0o755))
+						require.NoError(t, os.MkdirAll(filepath.Join(db, hostileName), 0o755))
+					default:
+						require.NoError(t, os.WriteFile(f, []byte(content), 0o644))
+						require.NoError(t, golden.Unpack("node-odd-records", dir))
+						require.NoError(t, os.Rename(filepath.Join(dir, "node-odd-records"), db))
+						if kind == "wrong" {
+							require.NoError(t, os.WriteFile(filepath.Join(db, "CURRENT"), []byte("MANIFEST-\x1b[2J\n"), 0o644))
+						}
+					}
+					args := append(more, everyPath(f, db, out, dir)[of.Name][i]...)
+					_, stdout, stderr := run(of, args...)
+					what := fmt.Sprintf("%s %s %q", kind, of.Name, args)
+					requirePrintable(t, what, stdout)
+					requirePrintable(t, what, stderr)
+					runs++
+				}
+			}
+		}
+	}
+	t.Logf("%d runs", runs)
+}
+
+// TestHostileNamesOfScripts: the same for the scripts.
+func TestHostileNamesOfScripts(t *testing.T) {
+	inMemory(t)
+	dir := nodeDir(t, 2)
+	hostile := filepath.Join(filepath.Dir(dir), hostileName)
+	require.NoError(t, os.Rename(dir, hostile))
+	backups := filepath.Join(filepath.Dir(dir), "b"+hostileName)
+	require.NoError(t, os.Mkdir(backups, 0o700))
+	gone := filepath.Join(t.TempDir(), hostileName)
+	for _, args := range [][]string{
+		{"ailee-backup", "--data-dir", hostile, "--backup-dir", backups},
+		{"ailee-backup", "--data-dir", hostile, "--backup-dir", gone},
+		{"ailee-backup", "--data-dir", gone, "--backup-dir", backups},
+		{"ailee-backup", "--data-dir", gone, "--backup-dir", backups, "--dry-run"},
+		{"ailee-restore", "--data-dir", hostile, "--backup-dir", backups},
+		{"ailee-restore", "--data-dir", hostile, "--snapshot-backup", gone},
+		{"ailee-restore", "--data-dir", gone, "--snapshot-backup", gone},
+		{"ailee-monitor", "--data-dir", hostile, "--backup-dir", backups},
+		{"ailee-monitor", "--data-dir", gone, "--backup-dir", gone},
+		{"ailee-monitor", "--" + hostileName},
+		{"test_recovery.sh", "--mode", "crash", "--data-dir", hostile},
+		{"test_recovery.sh", "--mode", hostileName, "--data-dir", hostile},
+	} {
+		for _, more := range [][]string{nil, {"--json"}} {
+			_, stdout, stderr := runScript(t, start, args[0], append(more, args[1:]...)...)
+			what := fmt.Sprintf("%q", args)
+			requirePrintable(t, what, strings.ToValidUTF8(stdout, ""))
+			requirePrintable(t, what, strings.ToValidUTF8(stderr, ""))
+		}
+	}
+}

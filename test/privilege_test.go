@@ -1,0 +1,182 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/initnode"
+	"ailee-recovery/internal/initreorgdb"
+	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/resync"
+	"ailee-recovery/internal/snapshotblock"
+	"ailee-recovery/internal/tool"
+)
+
+const nobody = 65534
+
+// asNobody runs a command as a user without any rights, with the umask of a careful
+// one.
+func asNobody(t *testing.T, umask int, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	self, err := exec.LookPath(args[0])
+	require.NoError(t, err)
+	// The test's own binary is in a folder of root's.
+	binary := filepath.Join(os.Getenv("NOBODY"), args[0])
+	if _, err := os.Stat(binary); err != nil {
+		data, err := os.ReadFile(self)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(binary, data, 0o755))
+	}
+	var out, errs bytes.Buffer
+	cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf(`umask %03o; exec "$@"`, umask), "sh", binary}, args[1:]...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.Env = append(os.Environ(), "HOME=/nonexistent")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", &out, &errs
+	_ = cmd.Run()
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// forNobody makes a folder that nobody can reach, and those above it.
+func forNobody(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become somebody else")
+	}
+	top := t.TempDir()
+	for dir := top; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+		require.NoError(t, os.Chmod(dir, 0o755))
+	}
+	bin := filepath.Join(top, "bin")
+	require.NoError(t, os.Mkdir(bin, 0o755))
+	t.Setenv("NOBODY", bin)
+	return top
+}
+
+// TestReadingNeedsNoRights: the tools that only read do so on a file system that is
+// mounted read-only, as a user who may write nowhere there, and change nothing; what
+// they make belongs to that user.
+func TestReadingNeedsNoRights(t *testing.T) {
+	top := forNobody(t)
+	data, out := filepath.Join(top, "data"), filepath.Join(top, "out")
+	require.NoError(t, os.Mkdir(data, 0o755))
+	require.NoError(t, os.Mkdir(out, 0o755))
+	require.NoError(t, os.Chown(out, nobody, nobody))
+	t.Setenv("TMPDIR", out)
+	f, db := filepath.Join(data, "l2_snapshots.dat"), filepath.Join(data, "reorg_db")
+	_, err := appendAnchored(f, 1, "btc_height=840000")
+	require.NoError(t, err)
+	require.NoError(t, golden.Unpack("node-rocksdb-6.11.4", data))
+	require.NoError(t, os.Rename(filepath.Join(data, "node-rocksdb-6.11.4"), db))
+	require.NoError(t, filepath.WalkDir(data, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			return os.Chmod(path, 0o555)
+		}
+		return os.Chmod(path, 0o444)
+	}))
+	if canMount(t) {
+		require.NoError(t, unix.Mount(data, data, "", unix.MS_BIND, ""))
+		defer func() { require.NoError(t, unix.Unmount(data, unix.MNT_DETACH)) }()
+		require.NoError(t, unix.Mount("", data, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	}
+	before := tree(t, data)
+	chain := bitcointest.NewChain(850_000)
+	server := httptest.NewServer(chain)
+	defer server.Close()
+	t.Setenv("BITCOIN_RPC_USER", "u")
+	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
+	for _, args := range [][]string{
+		{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--strict", "--snapshot", f},
+		{snapshotblock.Name, f}, {snapshotblock.Name, "--db-path", db, f},
+		{reorgverify.Name, "--db-path", db},
+		{extract.Name, f, filepath.Join(out, "parts")}, {extract.Name, "--dry-run", f, filepath.Join(data, "parts")},
+		{prune.Name, "--file", f, "--keep", "1", "--dry-run"},
+		{initreorgdb.Name, "--path", filepath.Join(out, "reorg_db"), "--copy-from", db},
+		{initnode.Name, "--data-dir", filepath.Join(out, "node")},
+		{createanchor.Name, "--l2-state-file", f, "--output", filepath.Join(out, "anchored.dat")},
+		{createanchor.Name, "--l2-state-file", f, "--data-dir", filepath.Join(out, "node")},
+		{prune.Name, "--file", filepath.Join(out, "node", "l2_snapshots.dat"), "--keep", "1", "--in-place"},
+		{resync.Name, "--db-path", filepath.Join(out, "node", "reorg_db"), "--bitcoin-rpc", server.URL, "--start-height", "849990"},
+	} {
+		code, stdout, stderr := asNobody(t, 0o022, args...)
+		require.Zero(t, code, "%q: %s%s", args, stdout, stderr)
+	}
+	code, _, stderr := asNobody(t, 0o022, prune.Name, "--file", f, "--keep", "1", "--output", filepath.Join(out, "pruned.dat"))
+	require.Zero(t, code, stderr)
+	require.Contains(t, stderr, "warning: "+filepath.Join(out, "pruned.dat")+" does not get the owner of "+f)
+	require.Equal(t, before, tree(t, data))
+	for path, mode := range map[string]os.FileMode{
+		"parts/snapshot_1.dat":  0o444, // that of the source
+		"pruned.dat":            0o444,
+		"anchored.dat":          0o640,
+		"node":                  0o750,
+		"node/l2_snapshots.dat": 0o640, "node/reorg_db": 0o750, "node/backups": 0o750,
+		"reorg_db": 0o750, "reorg_db/CURRENT": 0o640,
+	} {
+		info, err := os.Stat(filepath.Join(out, path))
+		require.NoError(t, err)
+		require.Equal(t, mode, info.Mode().Perm(), path)
+		require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid, path)
+	}
+	// Only --owner needs more.
+	code, _, stderr = asNobody(t, 0o022, initnode.Name, "--data-dir", filepath.Join(out, "other"), "--owner", "0:0")
+	require.Equal(t, tool.Failed, code)
+	require.Contains(t, stderr, "hint: run it as the owner of the directory, or as root")
+	require.NoDirExists(t, filepath.Join(out, "other"))
+}
+
+// TestNoCredentialShows: not in what is printed, also where the node refuses it.
+func TestNoCredentialShows(t *testing.T) {
+	const password = "hunter2-s3cret"
+	dir := t.TempDir()
+	db := filepath.Join(dir, "db")
+	runTool(t, tool.OK, initreorgdb.Tool(), "--path", db)
+	file := filepath.Join(dir, "password")
+	require.NoError(t, os.WriteFile(file, []byte(password+"\n"), 0o600))
+	node := startBitcoin(t)
+	address := strings.TrimPrefix(node.URL, "http://")
+	address = address[strings.LastIndex(address, "@")+1:]
+	for _, c := range []struct {
+		env []string
+		url string
+	}{
+		{[]string{"BITCOIN_RPC_USER=u", "BITCOIN_RPC_PASSWORD=" + password}, "http://" + address},
+		{[]string{"BITCOIN_RPC_USER=u", "BITCOIN_RPC_PASSWORD_FILE=" + file}, "http://" + address},
+		{[]string{"BITCOIN_RPC_URL=http://u:" + password + "@" + address}, ""},
+		{[]string{"BITCOIN_RPC_URL=http://u:" + password + "@127.0.0.1:1"}, ""},
+		{[]string{"BITCOIN_RPC_URL=http://u:" + password + "@127.0.0.1:99999"}, ""},
+		{[]string{"BITCOIN_RPC_URL=ftp://u:" + password + "@x/" + password}, ""},
+		{[]string{"BITCOIN_RPC_URL=http://u:" + password + "@%zz"}, ""},
+	} {
+		for _, more := range [][]string{nil, {"--json"}} {
+			args := append(more, "--db-path", db, "--rpc-wait", "0")
+			if c.url != "" {
+				args = append(args, "--bitcoin-rpc", c.url)
+			}
+			var out bytes.Buffer
+			cmd := exec.Command(resync.Name, args...)
+			cmd.Env = append(append(os.Environ(), c.env...), tool.TraceVariable+"=1")
+			cmd.Stdout, cmd.Stderr = &out, &out
+			require.Error(t, cmd.Run(), c.env)
+			require.Equal(t, tool.Failed, cmd.ProcessState.ExitCode(), out.String())
+			require.Contains(t, out.String(), "error")
+			require.NotContains(t, out.String(), password, c.env)
+			require.NotContains(t, out.String(), "dTpo", "nor in base64")
+		}
+	}
+}

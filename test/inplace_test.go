@@ -174,6 +174,39 @@ func TestInPlaceKilled(t *testing.T) {
 	requireLast(t, path, keep, next-1)
 }
 
+// TestInPlaceCompletedInOrder: what a run that was killed had still to carry over goes
+// before what a node has appended since, however much of it was carried over already.
+func TestInPlaceCompletedInOrder(t *testing.T) {
+	snapshots := func(from, to int) (text string) {
+		for i := from; i <= to; i++ {
+			text += numbered(i)
+		}
+		return text
+	}
+	for name, carried := range map[string]string{
+		"nothing":  "",
+		"a part":   numbered(6)[:1000],
+		"one":      numbered(6),
+		"and more": numbered(6) + numbered(7)[:1000],
+		"all":      numbered(6) + numbered(7),
+	} {
+		for _, appended := range []int{0, 1, 2} {
+			t.Run(fmt.Sprintf("%s carried over, %d appended", name, appended), func(t *testing.T) {
+				dir := t.TempDir()
+				path := filepath.Join(dir, "l2_snapshots.dat")
+				kept := snapshots(4, 5)
+				require.NoError(t, os.WriteFile(path, []byte(kept+carried+snapshots(8, 7+appended)), 0o644))
+				old := fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", len(snapshots(1, 5)), len(kept))
+				require.NoError(t, os.WriteFile(filepath.Join(dir, old), []byte(snapshots(1, 7)), 0o644))
+				code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+				require.Zero(t, code, stderr)
+				require.Contains(t, stderr, "an earlier run was killed")
+				requireLast(t, path, 4+appended, 7+appended)
+			})
+		}
+	}
+}
+
 // TestInPlaceKeepsAttributes: owner, mode and extended attributes.
 func TestInPlaceKeepsAttributes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")

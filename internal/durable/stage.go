@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -192,6 +193,23 @@ func SameBytes(a, b io.Reader) (bool, error) {
 		}
 		if errA != nil || errB != nil {
 			return (errA != nil) == (errB != nil), nil
+		}
+	}
+}
+
+// SamePrefix returns with how many equal bytes two readers begin.
+func SamePrefix(a, b io.Reader) (n int64, err error) {
+	bufA, bufB := bufio.NewReader(a), bufio.NewReader(b)
+	for ; ; n++ {
+		x, errA := bufA.ReadByte()
+		y, errB := bufB.ReadByte()
+		for _, err := range []error{errA, errB} {
+			if err != nil && !errors.Is(err, io.EOF) {
+				return n, err
+			}
+		}
+		if errA != nil || errB != nil || x != y {
+			return n, nil
 		}
 	}
 }

@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/durable"
-	"ailee-recovery/internal/input"
 	"ailee-recovery/internal/lease"
 	"ailee-recovery/internal/tool"
 	"ailee-recovery/snapshot"
@@ -39,6 +34,10 @@ import (
 //     overtaking it.
 //  5. What was appended to the old file behind n is carried over, until nobody has
 //     it open any more. The second name is removed.
+//
+// A run that is killed gives its leases back: a writer that was blocked appends to
+// the old file, and the next one to the new. The run that completes it puts the bytes
+// of the old file where they belong (complete.go).
 const (
 	// writerWait is how long a writer may take for one snapshot.
 	writerWait = 30 * time.Second
@@ -218,38 +217,53 @@ func (o *oldFile) carry(ctx context.Context, to *os.File) (int64, error) {
 		return 0, err
 	}
 	n := info.Size() - o.done
-	there, err := o.carried(to, n)
+	there, overtaken, err := o.there(to, n)
 	if err != nil {
 		return 0, err
 	}
-	if !there {
-		if err := snapshot.TerminateLine(to); err != nil {
-			return 0, err
-		}
-		if err := durable.CopyRange(ctx, to, o.File, o.done, n, func(int64) {}); err != nil {
-			return 0, err
-		}
+	if overtaken {
+		return 0, errOvertaken
+	}
+	if err := durable.CopyRange(ctx, to, o.File, o.done+there, n-there, func(int64) {}); err != nil {
+		return 0, err
 	}
 	if err := to.Sync(); err != nil {
 		return 0, err
 	}
-	after, err := to.Stat()
-	if err != nil {
-		return 0, err
-	}
 	before := o.name()
-	o.done, o.at = info.Size(), after.Size()
+	o.done, o.at = o.done+n, o.at+n
 	return n, os.Rename(before, o.name())
 }
 
-// carried tells whether a run that was killed had carried the next n bytes over,
-// and just not said so in the name.
-func (o *oldFile) carried(to *os.File, n int64) (bool, error) {
+// errOvertaken says that a writer has appended to the new file before all of what
+// was appended to the old one was carried over: it must not go behind that.
+var errOvertaken = errors.New("a writer was faster")
+
+// there tells how many of the next n bytes of the old file an earlier run that was
+// killed has carried over, and just not said so in the name; and whether somebody
+// has appended to the new file meanwhile, so that the others belong before its end.
+func (o *oldFile) there(to *os.File, n int64) (there int64, overtaken bool, err error) {
 	info, err := to.Stat()
-	if err != nil || info.Size() < o.at+n {
-		return false, err
+	if err != nil {
+		return 0, false, err
 	}
-	return durable.SameBytes(io.NewSectionReader(to, o.at, n), io.NewSectionReader(o.File, o.done, n))
+	behind := max(0, info.Size()-o.at)
+	next := io.NewSectionReader(to, o.at, behind)
+	if there, err = durable.SamePrefix(next, io.NewSectionReader(o.File, o.done, n)); err != nil || there == n || there == behind {
+		return there, false, err
+	}
+	// Snapshots begin alike: what the writer appended begins with the last that does
+	// not begin later than where the two differ.
+	start := int64(0)
+	for l, err := range snapshot.Scan(next, behind) {
+		if err != nil {
+			return 0, false, err
+		}
+		if l.Offset <= there {
+			start = max(start, l.Offset)
+		}
+	}
+	return start, true, nil
 }
 
 func (p *pruning) explainLease(err error) error {
@@ -260,89 +274,4 @@ func (p *pruning) explainLease(err error) error {
 		return tool.Fail("run it as the file's owner or as root; where the file system has no leases, stop the node and prune with --output", err)
 	}
 	return err
-}
-
-// completeEarlierRun brings a run to its end that was killed after the swap.
-func (p *pruning) completeEarlierRun(ctx context.Context) error {
-	prefix := "." + filepath.Base(p.File) + oldInfix
-	entries, err := os.ReadDir(filepath.Dir(p.File))
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		name, ok := strings.CutPrefix(entry.Name(), prefix)
-		done, at, both := strings.Cut(name, "-")
-		n, errN := strconv.ParseInt(done, 10, 64)
-		m, errM := strconv.ParseInt(at, 10, 64)
-		if !ok || !both || errN != nil || errM != nil {
-			continue
-		}
-		if err := p.completeOld(ctx, filepath.Join(filepath.Dir(p.File), entry.Name()), n, m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *pruning) completeOld(ctx context.Context, name string, done, at int64) error {
-	// What is read here ends up in the file: a link could lead anywhere.
-	info, err := os.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode()&fs.ModeSymlink != 0:
-		return planted(name)
-	}
-	old, err := input.OpenRegular(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer old.Close()
-	if err := durable.Lock(old.File); err != nil {
-		return err
-	}
-	mine, err := old.Stat()
-	if err != nil {
-		return err
-	}
-	current, err := os.Stat(p.File)
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(info, mine) || !sameOwner(mine, current) {
-		return planted(name)
-	}
-	if os.SameFile(mine, current) {
-		// It was killed before the swap.
-		return os.Remove(name)
-	}
-	to, err := os.OpenFile(p.File, os.O_RDWR|os.O_APPEND|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer to.Close()
-	if err := lease.AwaitAlone(ctx, to, writerWait); err != nil {
-		return p.explainLease(err)
-	}
-	p.out.Warn("an earlier run was killed: completing it from %s", name)
-	o := &oldFile{File: old.File, of: p.File, done: done, at: at}
-	if p.carried, err = o.drain(ctx, to); err != nil {
-		return p.explainLease(err)
-	}
-	return nil
-}
-
-// planted is the error for a second name that no run of this tool made: the file
-// keeps its owner when it is replaced.
-func planted(name string) error {
-	return tool.Failf("find out who put it there, and remove it", "%s is not what an earlier run left", name)
-}
-
-func sameOwner(a, b fs.FileInfo) bool {
-	return a.Sys().(*syscall.Stat_t).Uid == b.Sys().(*syscall.Stat_t).Uid
 }

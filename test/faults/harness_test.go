@@ -34,6 +34,9 @@ type scenario struct {
 	command func(root string, run int) []string
 	// leftover are patterns of the names that a run may leave when it is killed.
 	leftover []string
+	// resumed are those of them from which another run goes on. Of the others, a run
+	// that fails leaves none.
+	resumed []string
 	// plain takes out of the content of a file what differs from run to run.
 	plain func(path, content string) string
 	// same gives names that differ from run to run one name.
@@ -69,13 +72,14 @@ func (s *scenario) ready(t *testing.T) {
 	if os.Geteuid() == 0 {
 		require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%d", uid, gid), s.template).Run())
 	}
-	s.before, _ = s.look(t, s.template)
+	found, _ := s.look(t, s.template)
+	s.before = s.canonical(found)
 	root := s.copy(t, t.TempDir())
 	code, said := s.run(t, root, 0)
 	require.Zero(t, code, said)
-	var left []string
-	s.after, left = s.look(t, root)
+	found, left := s.look(t, root)
 	require.Empty(t, left)
+	s.after = s.canonical(found)
 	require.NotEqual(t, s.before, s.after, said)
 }
 
@@ -116,7 +120,7 @@ func (s *scenario) look(t *testing.T, root string) (found state, left []string) 
 		}
 		name := strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
 		switch {
-		case s.isLeftover(d.Name()) && name != "":
+		case matches(d.Name(), s.leftover) && name != "":
 			left = append(left, name)
 			if d.IsDir() {
 				return fs.SkipDir
@@ -135,7 +139,7 @@ func (s *scenario) look(t *testing.T, root string) (found state, left []string) 
 		content, skip := "", error(nil)
 		switch {
 		case d.IsDir() && strings.HasPrefix(d.Name(), "reorg_db"):
-			content, skip = records(t.Context(), path)+foreign(path, stat), fs.SkipDir
+			content, skip = records(t.Context(), path)+foreigners(path, stat), fs.SkipDir
 		case strings.HasPrefix(d.Name(), "reorg_db") && strings.HasSuffix(name, ".tar.gz"):
 			content = packedRecords(t, path)
 		case !d.IsDir():
@@ -155,8 +159,8 @@ func (s *scenario) look(t *testing.T, root string) (found state, left []string) 
 	return found, left
 }
 
-func (s *scenario) isLeftover(name string) bool {
-	return slices.ContainsFunc(s.leftover, func(pattern string) bool {
+func matches(name string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		match, _ := filepath.Match(pattern, name)
 		return match
 	})
@@ -192,13 +196,15 @@ func records(ctx context.Context, path string) string {
 	return all.String()
 }
 
-// foreign are the files of a database that its owner does not own.
-func foreign(path string, owner *syscall.Stat_t) (names string) {
+const foreign = "\nof another owner:"
+
+// foreigners are the files of a database that its owner does not own.
+func foreigners(path string, owner *syscall.Stat_t) (names string) {
 	entries, _ := os.ReadDir(path)
 	for _, entry := range entries {
 		if info, err := entry.Info(); err == nil {
 			if stat := info.Sys().(*syscall.Stat_t); stat.Uid != owner.Uid || stat.Gid != owner.Gid {
-				names += " foreign: " + entry.Name()
+				names += foreign + entry.Name()
 			}
 		}
 	}
@@ -214,6 +220,22 @@ func packedRecords(t *testing.T, path string) string {
 	return records(t.Context(), filepath.Join(dir, "reorg_db"))
 }
 
+// nameOf is the name of a path that does not differ from run to run.
+func (s *scenario) nameOf(path string) string {
+	if s.same != nil {
+		return s.same(path)
+	}
+	return path
+}
+
+func (s *scenario) canonical(found state) state {
+	named := state{}
+	for path, content := range found {
+		named[s.nameOf(path)] = content
+	}
+	return named
+}
+
 // check tells what is wrong with what a run left: everything must be as it was or as
 // it is to be, and with done all of it as it is to be, with nothing left over.
 func (s *scenario) check(t *testing.T, root string, done bool) error {
@@ -222,11 +244,16 @@ func (s *scenario) check(t *testing.T, root string, done bool) error {
 	if done && len(left) > 0 {
 		return fmt.Errorf("left over: %q", left)
 	}
+	return s.compare(found, done)
+}
+
+func (s *scenario) compare(found state, done bool) error {
 	names, kept := map[string]bool{}, map[string]bool{}
 	for path, content := range found {
-		name, of := path, ""
-		if s.same != nil {
-			name = s.same(path)
+		name, of := s.nameOf(path), ""
+		if !done {
+			// The last that a run does.
+			content, _, _ = strings.Cut(content, foreign)
 		}
 		if s.keeps != nil {
 			of = s.keeps(path)

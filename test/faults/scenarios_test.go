@@ -147,6 +147,7 @@ func scenarios() []*scenario {
 				return []string{bin(prune.Name), "--file", in(root, file), "--keep", "3", "--in-place"}
 			},
 			leftover: append([]string{".l2_snapshots.dat.ailee-old-*"}, temporary...),
+			resumed:  []string{".l2_snapshots.dat.ailee-old-*"},
 		},
 		{
 			name:    "extract",
@@ -182,7 +183,8 @@ func scenarios() []*scenario {
 			command: func(root string, run int) []string {
 				return []string{bin(initnode.Name), "--data-dir", in(root, "node"), "--if-missing"}
 			},
-			leftover: append([]string{".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp"}, temporary...),
+			leftover: append([]string{".ailee_init_node-ready"}, temporary...),
+			resumed:  []string{".ailee_init_node-ready"},
 			plain: func(path, content string) string {
 				if filepath.Base(path) != file {
 					return content

@@ -115,7 +115,7 @@ func trace(ctx context.Context, args, env []string, out, errOut *os.File, below 
 		root, err = syscall.ForkExec(args[0], args, &syscall.ProcAttr{
 			Env:   env,
 			Files: []uintptr{0, out.Fd(), errOut.Fd()},
-			Sys:   &syscall.SysProcAttr{Ptrace: true},
+			Sys:   &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 		})
 		if err == nil {
 			stop := context.AfterFunc(ctx, func() { _ = unix.Kill(root, unix.SIGKILL) })
@@ -130,7 +130,8 @@ func trace(ctx context.Context, args, env []string, out, errOut *os.File, below 
 func (t *tracing) follow(root int) (status syscall.WaitStatus, err error) {
 	for first := true; ; first = false {
 		var ws syscall.WaitStatus
-		tid, err := syscall.Wait4(-1, &ws, unix.WALL|unix.WNOTHREAD, nil)
+		// Not for the commands that others started on this thread before.
+		tid, err := syscall.Wait4(-root, &ws, unix.WALL|unix.WNOTHREAD, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -239,6 +240,10 @@ func (t *tracing) changes(tid int, info syscallInfo) (call, bool) {
 		}
 	case "fcntl":
 		if c.args[1] != unix.F_SETLEASE {
+			return c, false
+		}
+	case "sync_file_range":
+		if c.args[3] == 0 { // asks whether there is such a call
 			return c, false
 		}
 	case "close":

@@ -257,6 +257,7 @@ func (s *scenario) compare(found state, done bool) error {
 		}
 		if s.keeps != nil {
 			of = s.keeps(path)
+			kept[of] = kept[of] || content == s.before[of]
 		}
 		old, before := s.before[name]
 		want, after := s.after[name]
@@ -264,9 +265,7 @@ func (s *scenario) compare(found state, done bool) error {
 		case after && content == want:
 		case !done && before && content == old:
 		case !done && s.between != nil && s.between(old, want, content):
-		case of != "" && content == s.after[of]:
-		case of != "" && content == s.before[of]:
-			kept[of] = true
+		case of != "" && (content == s.after[of] || content == s.before[of]):
 		default:
 			return fmt.Errorf("%s is neither what it was nor what it is to be: %s", path, excerpt(content))
 		}

@@ -242,7 +242,7 @@ func scenarios() []*scenario {
 			command: func(root string, run int) []string {
 				return []string{script("ailee-backup"), "--data-dir", in(root)}
 			},
-			leftover: append([]string{".ailee-backup.tmp"}, temporary...),
+			leftover: append([]string{".ailee-backup.tmp", "backups.ailee-tmp"}, temporary...),
 			same:     withoutTime,
 		},
 		{

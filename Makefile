@@ -10,7 +10,7 @@ FUZZTIME ?= 60s
 PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_drill_chain
 ROCKSDB := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
-.PHONY: build static demo test unit race lint leaks fuzz bench deps clean
+.PHONY: build static demo test unit race lint leaks fuzz faults bench deps clean
 
 ## build: all binaries, in bin/
 build:
@@ -60,6 +60,10 @@ fuzz:
 	go test -run '^$$' -fuzz '^FuzzManifest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
 	go test -run '^$$' -fuzz '^FuzzTable$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
 	go test -run '^$$' -fuzz '^FuzzScanHashes$$' -fuzztime $(FUZZTIME) ./internal/bitcoin
+
+## faults: every tool broken at every system call, and the power cut at each; half an hour
+faults: deps
+	go test -count=1 -v -timeout 3h ./test/faults -all
 
 ## bench: the table of the README, measured here
 bench: deps build

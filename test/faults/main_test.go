@@ -62,6 +62,6 @@ func withBinaries(m *testing.M) (int, error) {
 		return 1, fmt.Errorf("%w: %s", err, said)
 	}
 	code := m.Run()
-	printTable(os.Stdout)
+	printTables(os.Stdout)
 	return code, nil
 }

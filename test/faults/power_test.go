@@ -250,14 +250,14 @@ func (s *scenario) cutPower(t *testing.T, options string) {
 	status, err := trace(ctx, s.command(d.dir, 0), s.env(d.dir, 0), out, out, d.dir, func(c call) fault {
 		if c.name != "close" {
 			cut(c, false)
-			count(s.name, "power", c.name)
+			count(s.name, "power cut", c.name)
 		}
 		return fault{}
 	})
 	require.NoError(t, err)
 	require.Zero(t, status.ExitStatus())
 	cut(call{name: "exit"}, true)
-	count(s.name, "power", "exit")
+	count(s.name, "power cut", "exit")
 	d.unmount(t)
 	for i, m := range moments {
 		if !*all && !m.done && i%(1+len(moments)/8) != 0 {
@@ -265,7 +265,6 @@ func (s *scenario) cutPower(t *testing.T, options string) {
 		}
 		s.startAgain(t, m, options)
 	}
-	count2(s.name, len(moments))
 }
 
 // startAgain looks at what is there when the machine starts again, and completes it.
@@ -292,5 +291,3 @@ func (s *scenario) startAgain(t *testing.T, m moment, options string) {
 		failed(fmt.Errorf("after the second run: %w", err), said)
 	}
 }
-
-func count2(string, int) {}

@@ -211,7 +211,8 @@ func TestEveryCall(t *testing.T) {
 					root := s.copy(t, filepath.Join(s.scratch, "count"))
 					n := s.breaks(t, root, w, -1).calls
 					require.NoError(t, os.RemoveAll(root))
-					for _, k := range sample(n, 4) {
+					countExisting(s.name, w.name, n)
+					for _, k := range sample(n, 3) {
 						s.try(t, w, k)
 					}
 				})

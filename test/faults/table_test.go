@@ -21,6 +21,15 @@ func count(scenario, way, call string) {
 	points.of[[3]string{scenario, way, call}]++
 }
 
+// existing counts the points that there are, where only a sample of them was tried.
+var existing = map[[2]string]int{}
+
+func countExisting(scenario, way string, n int) {
+	points.Lock()
+	defer points.Unlock()
+	existing[[2]string{scenario, way}] += n
+}
+
 // printTables prints how many points were tried, by scenario and by call.
 func printTables(to io.Writer) {
 	for row, title := range map[int]string{0: "command", 2: "call"} {
@@ -42,7 +51,11 @@ func printTables(to io.Writer) {
 		for _, name := range slices.Sorted(maps.Keys(cells)) {
 			fmt.Fprintf(to, "| %s |", name)
 			for _, column := range names {
-				fmt.Fprintf(to, " %d |", cells[name][column])
+				fmt.Fprintf(to, " %d", cells[name][column])
+				if n := existing[[2]string{name, column}]; n > 0 {
+					fmt.Fprintf(to, " of %d", n)
+				}
+				fmt.Fprint(to, " |")
 			}
 			fmt.Fprintln(to)
 		}

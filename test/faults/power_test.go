@@ -61,9 +61,11 @@ func (d *disk) sync(t *testing.T) {
 	require.NoError(t, unix.Syncfs(int(f.Fd())))
 }
 
+// unmount lets the kernel do the rest later: a process that another test has just
+// forked may have files open there until it is another program.
 func (d *disk) unmount(t *testing.T) {
 	t.Helper()
-	require.NoError(t, unix.Unmount(d.dir, 0))
+	require.NoError(t, unix.Unmount(d.dir, unix.MNT_DETACH))
 }
 
 func execute(t *testing.T, name string, args ...string) {

@@ -10,7 +10,7 @@ FUZZTIME ?= 10m
 PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_drill_chain
 ROCKSDB := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
-.PHONY: build static demo test unit race lint leaks generate fuzz hostile load bench deps clean
+.PHONY: build static demo test unit race lint leaks generate fuzz hostile load faults bench deps clean
 
 ## build: all binaries, in bin/
 build:
@@ -64,7 +64,6 @@ fuzz:
 	go test -run '^$$' -fuzz '^FuzzManifest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
 	go test -run '^$$' -fuzz '^FuzzTable$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
 	go test -run '^$$' -fuzz '^FuzzScanHashes$$' -fuzztime $(FUZZTIME) ./internal/bitcoin
-
 	go test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/bitcoin
 	go test -run '^$$' -fuzz '^FuzzTransaction$$' -fuzztime $(FUZZTIME) ./internal/anchortx
 	go test -run '^$$' -fuzz '^FuzzFind$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/anchortx
@@ -78,6 +77,10 @@ hostile:
 ## load: the large forms of the tests under load
 load:
 	AILEE_LOAD=1 go test -count 1 -timeout 60m -v -run '^TestLoad' ./test
+
+## faults: every tool broken at every system call, and the power cut at each; half an hour
+faults: deps
+	go test -count=1 -v -timeout 3h ./test/faults -all
 
 ## bench: the table of the README, measured here
 bench: deps build

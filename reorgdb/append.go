@@ -22,9 +22,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"unsafe"
 
 	"github.com/linxGnu/grocksdb"
+
+	"ailee-recovery/internal/rocksfile"
 )
 
 // HashSize is the length of a block hash, in hex digits.
@@ -59,9 +62,33 @@ func (u *Update) AppendBlocks(first uint64, hashes []byte) (err error) {
 	defer opts.Destroy()
 	opts.SetMoveFiles(true)
 	if err := u.db.rocks.IngestExternalFileCF(u.db.families[0], []string{path}, opts); err != nil {
-		return explain(u.db.path, err)
+		return errors.Join(explain(u.db.path, err), u.db.keepTable(path))
 	}
 	u.anyBlock, u.highest = true, first+uint64(len(hashes)/HashSize)-1
+	return nil
+}
+
+// keepTable puts back a table that RocksDB removed after an error of the disk. Where
+// the sync of the MANIFEST fails, what was written to it may last all the same and
+// name the table, without which no node opens the database. One that it does not
+// name, the next open removes.
+func (db *DB) keepTable(path string) error {
+	current, err := os.ReadFile(filepath.Join(db.path, "CURRENT"))
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(filepath.Join(db.path, strings.TrimSpace(string(current))))
+	if err != nil {
+		return err
+	}
+	manifest, _ := rocksfile.DecodeManifest(data)
+	for number := range manifest.Tables {
+		// All others are there: the database was opened.
+		err := os.Link(path, filepath.Join(db.path, fmt.Sprintf("%06d.sst", number)))
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -140,16 +140,21 @@ lock_backups() {
 # make_scratch DIR makes the folder anew: a killed run may have left it.
 make_scratch() {
     scratch=$1
-    trap 'rm -rf "$scratch"' EXIT
+    trap 'rm -rf "$scratch" || warn "cannot remove $scratch: the next run does"' EXIT
     trap 'exit 1' HUP INT TERM
     { rm -rf "$scratch" && mkdir "$scratch"; } || fail 1 "cannot write to ${scratch%/*}" "run it as the owner of the directory, or as root"
 }
 
 # quietly COMMAND... runs a command and sets message to what it says, without the
-# name of a tool in front. Nothing is written: the disk may be full.
+# name of a tool in front. Nothing is written: the disk may be full. Killed, a command
+# has said nothing: it could not do its job.
 quietly() {
     local code=0
     message=$("$@" 2>&1) || code=$?
+    if ((code > 2)); then
+        message=${message:-$1 ended with status $code}
+        code=1
+    fi
     [[ ! $message =~ [^[:space:]][^$'\n']* ]] || message=${BASH_REMATCH[0]}
     message=${message#*: error: }
     return "$code"
@@ -158,6 +163,12 @@ quietly() {
 # field NAME prints the first value of that name in the JSON of a tool. Their strings
 # have no raw newline, so that nothing in a value looks like a line of its own.
 field() { sed -n '/^ *"'"$1"'": /{s/^[^:]*: //;s/,$//;s/^"\(.*\)"$/\1/;p;q;}'; }
+
+# not_checked TOOL makes check_code 1 where a tool came to no verdict.
+not_checked() {
+    message=${message:-$1 ended with status $check_code}
+    ((check_code == 2)) || check_code=1
+}
 
 # check_snapshots FILE verifies the snapshot that a node would load. True when its
 # root and anchor hold: which anchors peg-outs may name cannot be told from a file
@@ -181,7 +192,7 @@ check_snapshots() {
     case $check_code,$verdict in
     0,valid | 2,'peg-out mismatch') return 0 ;;
     esac
-    ((check_code > 0)) || check_code=1
+    not_checked ailee_l2_verify
     return 1
 }
 
@@ -201,7 +212,7 @@ check_database() {
     case $check_code,$(field exit_code <<<"$document"),$(field damage <<<"$document") in
     0,0, | 2,2,) [[ $document != *'"error": {'* ]] && return 0 ;;
     esac
-    ((check_code > 0)) || check_code=1
+    not_checked ailee_reorg_verify
     return 1
 }
 

@@ -45,12 +45,15 @@ func Create(path string, perm os.FileMode) (*Pending, error) {
 			}
 		}
 		if err == nil && taken {
+			p := &Pending{File: f, place: path}
 			if err = f.Truncate(0); err == nil {
 				err = f.Chmod(perm)
 			}
-			if err == nil {
-				return &Pending{File: f, place: path}, nil
+			if err != nil {
+				p.Abort()
+				return nil, err
 			}
+			return p, nil
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, err

@@ -34,7 +34,7 @@ func Stage(dir, name string) (s *Staging, err error) {
 			s = nil
 		}
 	}()
-	if s.made, err = MakeAll(dir); err != nil {
+	if s.made, err = MakeAll(dir, nil); err != nil {
 		return s, err
 	}
 	if s.root, err = os.OpenRoot(dir); err != nil {
@@ -77,20 +77,40 @@ func notTaken(dir string, err error) error {
 }
 
 // MakeAll makes the folder and those above it, and returns the ones it made, the
-// deepest last.
-func MakeAll(dir string) ([]string, error) {
+// deepest last. A folder gets its name when give has given it owner and mode; nil for
+// a folder of whoever runs the command. One that a killed run had not named yet is
+// taken over.
+func MakeAll(dir string, give func(path string) error) ([]string, error) {
 	dir = filepath.Clean(dir)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	made, err := MakeAll(filepath.Dir(dir))
+	made, err := MakeAll(filepath.Dir(dir), give)
 	if err != nil {
 		return made, err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := makeFolder(dir, give); err != nil {
 		return made, err
 	}
 	return append(made, dir), nil
+}
+
+func makeFolder(dir string, give func(path string) error) error {
+	if give == nil {
+		return os.Mkdir(dir, 0o755)
+	}
+	tmp := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".ailee-tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	err := give(tmp)
+	if err == nil {
+		err = RenameNew(tmp, dir)
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+	}
+	return err
 }
 
 // empty removes what an earlier run left in the staging folder.

@@ -65,11 +65,11 @@ func (n *initialization) run(ctx context.Context) error {
 	if err != nil {
 		return tool.Fail(Name+" --help shows the usage", fmt.Errorf("--owner: %w", err))
 	}
-	folders, err := durable.MakeAll(n.DataDir)
-	if err != nil {
-		return err
+	folders, err := durable.MakeAll(n.DataDir, owner.GiveFolder)
+	if err == nil {
+		err = n.fill(ctx, owner)
 	}
-	if err := n.fill(ctx, owner, folders); err != nil {
+	if err != nil {
 		for _, folder := range slices.Backward(folders) {
 			_ = os.Remove(folder) // unless somebody else put something there
 		}
@@ -96,7 +96,7 @@ func (n *initialization) owner() (durable.Owner, error) {
 }
 
 // fill makes the missing parts in a directory that exists.
-func (n *initialization) fill(ctx context.Context, owner durable.Owner, folders []string) error {
+func (n *initialization) fill(ctx context.Context, owner durable.Owner) error {
 	if err := n.completeEarlierRun(); err != nil {
 		return err
 	}
@@ -116,11 +116,6 @@ func (n *initialization) fill(ctx context.Context, owner durable.Owner, folders 
 	}
 	if err := owner.Give(pending.Path); err != nil {
 		return err
-	}
-	for _, folder := range folders {
-		if err := owner.GiveFolder(folder); err != nil {
-			return err
-		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err

@@ -44,6 +44,8 @@ const (
 	// grace is how long the old file is watched for a writer that had looked its
 	// name up before the swap, but not opened it yet.
 	grace = 50 * time.Millisecond
+	// completeHint is for errors after the swap.
+	completeHint = "run the command again to complete it"
 )
 
 func (p *pruning) inPlace(ctx context.Context) error {
@@ -78,12 +80,12 @@ func (p *pruning) inPlace(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	old := &oldFile{File: p.in.File, of: p.File, done: p.plan.size, at: p.plan.output()}
 	if err := swap(ctx, f, old); err != nil {
-		return tool.Fail("", err)
+		return err
 	}
 	n, err := old.drain(ctx, f.File)
 	p.carried += n
 	if err != nil {
-		return tool.Fail("run the command again to complete it", err)
+		return tool.Fail(completeHint, err)
 	}
 	return nil
 }
@@ -102,10 +104,10 @@ func swap(ctx context.Context, f *durable.Pending, old *oldFile) error {
 	if err := os.Rename(f.Name(), old.of); err != nil {
 		return errors.Join(err, os.Remove(old.name()))
 	}
-	if err := durable.SyncDir(filepath.Dir(old.of)); err != nil {
-		return err
+	if err := errors.Join(durable.SyncDir(filepath.Dir(old.of)), lease.Release(old.File)); err != nil {
+		return tool.Fail(completeHint, err)
 	}
-	return lease.Release(old.File)
+	return nil
 }
 
 // appendOnly makes every write to f an append, whoever else appends to it.

@@ -25,8 +25,17 @@ func Close(db *reorgdb.DB) error {
 		info, infoErr := entry.Info()
 		err = errors.Join(err, infoErr)
 		if infoErr == nil && info.Sys().(*syscall.Stat_t).Uid == 0 {
-			err = errors.Join(err, os.Lchown(filepath.Join(db.Path(), entry.Name()), owner.UID, owner.GID))
+			err = errors.Join(err, give(filepath.Join(db.Path(), entry.Name()), owner))
 		}
 	}
 	return err
+}
+
+// give gives a file its owner, also after a power cut.
+func give(path string, owner durable.Owner) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chown(owner.UID, owner.GID), f.Sync(), f.Close())
 }

@@ -1,0 +1,238 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// A way to break a run, at the k-th of the calls that can end so.
+type way struct {
+	name   string
+	fault  fault
+	on     []string // the calls, nil for all
+	then   fault    // what becomes of all later calls
+	thenOn []string // that can end so, nil for all
+}
+
+var (
+	filling      = []string{"write", "pwrite64", "writev", "pwritev", "copy_file_range", "sendfile", "fallocate", "creates", "mkdir", "mkdirat", "link", "linkat", "symlink", "symlinkat", "rename", "renameat", "renameat2", "fsync", "fdatasync", "syncfs", "fsetxattr"}
+	shortened    = []string{"write", "pwrite64", "copy_file_range", "sendfile"}
+	interrupting = []string{"write", "pwrite64", "writev", "pwritev", "copy_file_range", "sendfile", "fallocate", "open", "openat", "creat", "fsync", "fdatasync", "ftruncate", "fchmod", "fchown", "close", "fcntl"}
+)
+
+// ways begin with a crash and end with a disk that is full from then on, and one that
+// fails for good.
+var ways = []way{
+	{name: "KILL", fault: fault{kill: true}},
+	{name: "ENOSPC", fault: fault{errno: unix.ENOSPC}, on: slices.Concat(filling, []string{"close"})},
+	{name: "EIO", fault: fault{errno: unix.EIO}},
+	{name: "EINTR", fault: fault{errno: unix.EINTR}, on: interrupting},
+	{name: "short", fault: fault{short: true}, on: shortened},
+	{name: "one KILL", fault: fault{kill: true, alone: true}},
+	{name: "full", fault: fault{short: true}, on: shortened, then: fault{errno: unix.ENOSPC}, thenOn: filling},
+	{name: "dead", fault: fault{errno: unix.EIO}, then: fault{errno: unix.EIO}},
+}
+
+// concerns tells whether a call is one of those named.
+func (c call) concerns(on []string) bool {
+	switch {
+	case c.size >= 0 && c.args[c.size] < 2 && slices.Equal(on, shortened):
+		return false
+	case on == nil:
+		return true
+	case (c.name == "open" || c.name == "openat") && slices.Contains(on, "creates"):
+		return c.args[c.place.path+1]&unix.O_CREAT != 0
+	}
+	return slices.Contains(on, c.name)
+}
+
+// outcome is how a run ended that was broken.
+type outcome struct {
+	hit    *call  // nil when it ended before its k-th call
+	before string // the path of the call before that one
+	calls  int    // that the way applies to
+	code   int    // -1 for killed
+	stderr string
+}
+
+// breaks runs the command and breaks it in a way at its k-th call.
+func (s *scenario) breaks(t *testing.T, root string, w way, k int) (o outcome) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	out, err := os.CreateTemp(t.TempDir(), "")
+	require.NoError(t, err)
+	defer out.Close()
+	last := ""
+	status, err := trace(ctx, s.command(root, 0), s.env(root, 0), out, out, root, func(c call) fault {
+		if o.hit == nil {
+			defer func() { last = c.path }()
+		}
+		if o.hit != nil && c.concerns(w.thenOn) {
+			return w.then
+		}
+		if w.fault.kill && c.name == "close" || !c.concerns(w.on) {
+			return fault{}
+		}
+		if o.calls++; o.calls != k {
+			return fault{}
+		}
+		o.hit, o.before = &c, last
+		return w.fault
+	})
+	require.NoError(t, err)
+	_, err = out.Seek(0, io.SeekStart)
+	require.NoError(t, err)
+	said, err := io.ReadAll(out)
+	require.NoError(t, err)
+	o.code, o.stderr = status.ExitStatus(), string(said)
+	return o
+}
+
+// try breaks a run, looks at what it left, and completes it.
+func (s *scenario) try(t *testing.T, w way, k int) outcome {
+	t.Helper()
+	root := filepath.Join(s.scratch, fmt.Sprintf("%s-%d", w.name, k))
+	defer os.RemoveAll(root)
+	s.copy(t, root)
+	o := s.breaks(t, root, w, k)
+	if o.hit == nil {
+		return o
+	}
+	at := fmt.Sprintf("%s: %s at call %d, %s %s", s.name, w.name, k, o.hit.name, o.hit.path)
+	count(s.name, w.name, o.hit.name)
+	if err := s.judge(t, root, w, o); err != nil {
+		t.Errorf("%s: %v\nexit %d: %s", at, err, o.code, o.stderr)
+		return o
+	}
+	if s.check(t, root, true) == nil {
+		return o // nothing is left to be completed
+	}
+	code, said := s.run(t, root, 1)
+	if code != 0 {
+		t.Errorf("%s: the second run ends with %d: %s", at, code, said)
+	} else if err := s.check(t, root, true); err != nil {
+		t.Errorf("%s: after the second run: %v\n%s\nthe first one said: %s", at, err, said, o.stderr)
+	}
+	return o
+}
+
+var oneError = regexp.MustCompile(`(?m)^ailee[-_\w]+: error: .+$`)
+
+// judge looks at how a run that was broken ended.
+func (s *scenario) judge(t *testing.T, root string, w way, o outcome) error {
+	if w.fault.kill && !w.fault.alone || o.code < 0 {
+		return s.check(t, root, false)
+	}
+	switch {
+	case o.code == 0:
+		if w.fault.errno != 0 && w.fault.errno != unix.EINTR && !harmless(o) {
+			return fmt.Errorf("the failure is passed over")
+		}
+	case o.code != 1:
+		return fmt.Errorf("neither done nor a clear failure")
+	case !oneError.MatchString(o.stderr):
+		return fmt.Errorf("the error is not said")
+	}
+	found, left := s.look(t, root)
+	// What can't be removed stays, and what a killed process had.
+	stays := strings.HasPrefix(o.hit.name, "unlink") || o.hit.name == "rmdir" || w.fault.kill || w.then != fault{}
+	for _, path := range left {
+		if !stays && !(o.code == 1 && matches(filepath.Base(path), s.resumed)) {
+			return fmt.Errorf("left over: %s", path)
+		}
+	}
+	return s.compare(found, o.code == 0)
+}
+
+// harmless are failures that lose nothing, so that a command may pass over them:
+// patterns of calls, with the last element of the path.
+var ignorable = []struct{ calls, path, why string }{
+	{"sync_file_range", "*", "only begins what the sync that follows brings to its end"},
+	{"fallocate", "*", "only sets space aside"},
+	{"unlink*", "*", "what stays is not used, and removed by a later run"},
+	{"close", "*", "of a file that was synced, or is checked and synced later"},
+	{"fcntl", "*", "a lease that can't be given back ends with the descriptor"},
+	{"mkdir", "*reorg_db*", "RocksDB makes a folder that is there"},
+	{"mkdir", "data", "mkdir -p makes a folder that is there"},
+	{"linkat", "latest", "copied then"},
+	{"linkat", "*.replaced_*", "copied then"},
+	{"renameat2", "l2_snapshots*", "mv tries whether the name is free, and renames then"},
+	{"*", "OPTIONS-*", "RocksDB's options, which only people read"},
+	{"fsync", "*reorg_db*", "of the folder, after the options"},
+	{"openat", "*.log", "of a log that is empty by now, to cut off what was set aside"},
+	{"ftruncate", "*.log", "cuts off what was set aside"},
+	{"ftruncate", "MANIFEST-*", "cuts off what was set aside"},
+}
+
+func harmless(o outcome) bool {
+	for _, i := range ignorable {
+		call, _ := filepath.Match(i.calls, o.hit.name)
+		path, _ := filepath.Match(i.path, filepath.Base(strings.TrimSuffix(o.hit.path, " (deleted)")))
+		if call && path {
+			return i.why != "of the folder, after the options" || strings.Contains(o.before, "OPTIONS-")
+		}
+	}
+	return false
+}
+
+// TestEveryCall breaks every command at every call, in every way.
+func TestEveryCall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute, and the race detector sees nothing of it")
+	}
+	inMemory(t)
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.ready(t)
+			for _, w := range ways {
+				if w.fault.alone && filepath.Dir(s.command("", 0)[0]) == binaries {
+					continue // it has one process
+				}
+				t.Run(w.name, func(t *testing.T) {
+					if *all {
+						for k := 1; s.try(t, w, k).hit != nil; k++ {
+						}
+						return
+					}
+					// The run that is not broken tells how many there are.
+					root := s.copy(t, filepath.Join(s.scratch, "count"))
+					n := s.breaks(t, root, w, -1).calls
+					require.NoError(t, os.RemoveAll(root))
+					countExisting(s.name, w.name, n)
+					for _, k := range sample(n, 3) {
+						s.try(t, w, k)
+					}
+				})
+			}
+		})
+	}
+}
+
+// sample is count numbers from 1 to n, the first and the last among them.
+func sample(n, count int) []int {
+	var ks []int
+	for i := range min(n, count) {
+		ks = append(ks, 1+i*(n-1)/max(1, min(n, count)-1))
+	}
+	return ks
+}
+
+// inMemory lets the test's folders be in memory: there a sync costs nothing.
+func inMemory(t *testing.T) {
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
+}

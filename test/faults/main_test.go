@@ -1,0 +1,67 @@
+// Package faults breaks the tools on purpose, at each system call that changes
+// something: it kills them there, fails the call, and cuts the power.
+package faults
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+var all = flag.Bool("all", false, "try every point, not a sample")
+
+var binaries string // the folder of the tools
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		os.Exit(m.Run())
+	}
+	code, err := inOwnMounts(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+const isolated = "AILEE_FAULTS_ISOLATED"
+
+// inOwnMounts runs the tests in a process with mounts of its own, which go with it
+// however it ends. Without the right to have any, nothing is mounted.
+func inOwnMounts(m *testing.M) (int, error) {
+	if os.Geteuid() != 0 || os.Getenv(isolated) != "" {
+		return withBinaries(m)
+	}
+	again := exec.Command("/proc/self/exe", os.Args[1:]...)
+	again.Stdin, again.Stdout, again.Stderr = os.Stdin, os.Stdout, os.Stderr
+	again.Env = append(os.Environ(), isolated+"=1")
+	again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	err := again.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
+
+func withBinaries(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "ailee-faults-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binaries = filepath.Join(dir, "bin")
+	build := exec.Command("go", "build", "-o", binaries+"/", "ailee-recovery/cmd/...")
+	if said, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("%w: %s", err, said)
+	}
+	code := m.Run()
+	printTables(os.Stdout)
+	return code, nil
+}

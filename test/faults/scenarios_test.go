@@ -1,0 +1,274 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/initnode"
+	"ailee-recovery/internal/initreorgdb"
+	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/resync"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// snapshots writes a snapshot file with the given number of them, of a few kilobytes
+// each.
+func snapshots(t *testing.T, path string, count int) {
+	t.Helper()
+	var b bytes.Buffer
+	for i := 1; i <= count; i++ {
+		st := numbered(i)
+		st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
+		require.NoError(t, snapshot.Encode(&b, &st))
+	}
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o640))
+}
+
+func numbered(number int) snapshot.State {
+	st := snapshot.State{TimestampMs: uint64(number),
+		Ledger:        snapshot.Ledger{Balances: []snapshot.Balance{}, Escrows: []snapshot.Escrow{}},
+		Bridge:        snapshot.Bridge{PegIns: []snapshot.PegIn{}, PegOuts: []snapshot.PegOut{}},
+		Orchestration: snapshot.Orchestration{Tasks: []snapshot.Task{}}}
+	for i := range 100 {
+		st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer-%04d-%d", i, number), Balance: uint64(i)})
+	}
+	return st
+}
+
+func stateFile(t *testing.T, path string) {
+	t.Helper()
+	text, err := json.Marshal(numbered(7))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, text, 0o640))
+}
+
+// database unpacks one that a node wrote.
+func database(t *testing.T, path, name string) {
+	t.Helper()
+	require.NoError(t, os.CopyFS(path, os.DirFS(golden.Database(t, name))))
+}
+
+func in(root string, name ...string) string {
+	return filepath.Join(append([]string{root, "data"}, name...)...)
+}
+
+func bin(name string) string { return filepath.Join(binaries, name) }
+
+func script(name string) string {
+	path, _ := filepath.Abs(filepath.Join("..", "..", "scripts", name))
+	return path
+}
+
+// temporary are the names of what is being written.
+var temporary = []string{".*.ailee-tmp", ".ailee-reorgdb-*"}
+
+// appended tells whether a file is what it was with the beginning of what is
+// appended to it.
+func appended(old, want, content string) bool {
+	return strings.HasPrefix(content, old) && strings.HasPrefix(want, content)
+}
+
+var times = regexp.MustCompile(`_\d{8}_\d{6}`)
+
+// withoutTime takes the time out of the name of a backup.
+func withoutTime(path string) string { return times.ReplaceAllString(path, "") }
+
+// resyncing is a run against a chain, which fill brings a database to.
+func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointest.Chain, u *reorgdb.Update)) *scenario {
+	url := ""
+	return &scenario{
+		name: name,
+		prepare: func(t *testing.T, root string) {
+			db, err := reorgdb.Create(in(root, "reorg_db"))
+			require.NoError(t, err)
+			u, err := db.NewUpdate()
+			require.NoError(t, err)
+			chain := bitcointest.NewChain(tip)
+			fill(t, chain, u)
+			require.NoError(t, u.Commit())
+			u.Close()
+			require.NoError(t, db.Close())
+			url = chain.Serve(t)
+		},
+		command: func(root string, run int) []string {
+			return []string{bin(resync.Name), "--db-path", in(root, "reorg_db"), "--bitcoin-rpc", url}
+		},
+		leftover: temporary,
+	}
+}
+
+func scenarios() []*scenario {
+	const file, db = "l2_snapshots.dat", "reorg_db"
+	prepareFile := func(t *testing.T, root string) { snapshots(t, in(root, file), 5) }
+	fresh := "genesis"
+	return []*scenario{
+		{
+			name:    "prune to a file",
+			prepare: prepareFile,
+			command: func(root string, run int) []string {
+				args := []string{bin(prune.Name), "--file", in(root, file), "--keep", "3", "--output", in(root, "pruned.dat")}
+				if run > 0 {
+					args = append(args, "--force")
+				}
+				return args
+			},
+			leftover: temporary,
+		},
+		{
+			name: "prune over a file",
+			prepare: func(t *testing.T, root string) {
+				prepareFile(t, root)
+				snapshots(t, in(root, "pruned.dat"), 1)
+			},
+			command: func(root string, run int) []string {
+				return []string{bin(prune.Name), "--file", in(root, file), "--keep", "3", "--output", in(root, "pruned.dat"), "--force"}
+			},
+			leftover: temporary,
+		},
+		{
+			name:    "prune in place",
+			prepare: prepareFile,
+			command: func(root string, run int) []string {
+				return []string{bin(prune.Name), "--file", in(root, file), "--keep", "3", "--in-place"}
+			},
+			leftover: append([]string{".l2_snapshots.dat.ailee-old-*"}, temporary...),
+			resumed:  []string{".l2_snapshots.dat.ailee-old-*"},
+		},
+		{
+			name:    "extract",
+			prepare: prepareFile,
+			command: func(root string, run int) []string {
+				args := []string{bin(extract.Name), in(root, file), in(root, "out")}
+				if run > 0 {
+					args = []string{bin(extract.Name), "--force", in(root, file), in(root, "out")}
+				}
+				return args
+			},
+			leftover: []string{".ailee_extract-staging"},
+		},
+		{
+			name:    "init database",
+			prepare: func(*testing.T, string) {},
+			command: func(root string, run int) []string {
+				return []string{bin(initreorgdb.Name), "--path", in(root, db), "--if-missing"}
+			},
+			leftover: temporary,
+		},
+		{
+			name:    "copy database",
+			prepare: func(t *testing.T, root string) { database(t, in(root, db), "node-rocksdb-6.11.4") },
+			command: func(root string, run int) []string {
+				return []string{bin(initreorgdb.Name), "--path", in(root, db+"_new"), "--if-missing", "--copy-from", in(root, db)}
+			},
+			leftover: temporary,
+		},
+		{
+			name:    "init node",
+			prepare: func(*testing.T, string) {},
+			command: func(root string, run int) []string {
+				return []string{bin(initnode.Name), "--data-dir", in(root, "node"), "--if-missing"}
+			},
+			leftover: append([]string{".ailee_init_node-ready"}, temporary...),
+			resumed:  []string{".ailee_init_node-ready"},
+			plain: func(path, content string) string {
+				if filepath.Base(path) != file {
+					return content
+				}
+				r := strings.NewReader(content)
+				l, err := snapshot.Latest(r, r.Size())
+				if err != nil {
+					return err.Error()
+				}
+				report, err := snapshot.NewChecker(nil).Check(context.Background(), r, l)
+				if err != nil || report.Verdict() != snapshot.Valid || l.End() != r.Size() {
+					return content
+				}
+				return fresh
+			},
+		},
+		{
+			name: "append an anchor",
+			prepare: func(t *testing.T, root string) {
+				prepareFile(t, root)
+				stateFile(t, in(root, "state.json"))
+			},
+			command: func(root string, run int) []string {
+				return []string{bin(createanchor.Name), "--l2-state-file", in(root, "state.json"), "--data-dir", in(root), "--timestamp-ms", "1739577600000"}
+			},
+			leftover: temporary,
+			between:  appended,
+		},
+		{
+			name: "anchor to a file",
+			prepare: func(t *testing.T, root string) {
+				stateFile(t, in(root, "state.json"))
+			},
+			command: func(root string, run int) []string {
+				return []string{bin(createanchor.Name), "--l2-state-file", in(root, "state.json"), "--output", in(root, "anchored.dat"), "--timestamp-ms", "1739577600000"}
+			},
+			leftover: temporary,
+		},
+		resyncing("resync", 120, func(t *testing.T, chain *bitcointest.Chain, u *reorgdb.Update) {
+			for height := range int64(100) {
+				_, _, err := u.Block(t.Context(), reorgdb.Block{Height: uint64(height), Hash: chain.Hash(height)}, 1)
+				require.NoError(t, err)
+			}
+			require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: strings.Repeat("ab", 32), BitcoinTxID: strings.Repeat("cd", 32), BitcoinHeight: 98,
+				Confirmations: 1, Status: reorgdb.Confirmed, L2StateRoot: strings.Repeat("ef", 32)}))
+			chain.Reorganise(97, 120)
+		}),
+		resyncing("resync of a new database", 12_000, func(*testing.T, *bitcointest.Chain, *reorgdb.Update) {}),
+		{
+			name: "backup",
+			prepare: func(t *testing.T, root string) {
+				prepareFile(t, root)
+				database(t, in(root, db), "node-rocksdb-6.11.4")
+			},
+			command: func(root string, run int) []string {
+				return []string{script("ailee-backup"), "--data-dir", in(root)}
+			},
+			leftover: append([]string{".ailee-backup.tmp", "backups.ailee-tmp"}, temporary...),
+			same:     withoutTime,
+		},
+		{
+			name: "restore",
+			prepare: func(t *testing.T, root string) {
+				snapshots(t, in(root, file), 2)
+				database(t, in(root, db), "node-rocksdb-7.8.3-reopened")
+				backups := filepath.Join(root, "data", "backups")
+				require.NoError(t, os.Mkdir(backups, 0o755))
+				snapshots(t, filepath.Join(backups, "l2_snapshots_20250101_000000.dat.bak"), 5)
+				dir := t.TempDir()
+				database(t, filepath.Join(dir, db), "node-rocksdb-6.11.4")
+				require.NoError(t, exec.Command("tar", "-C", dir, "-czf", filepath.Join(backups, "reorg_db_20250101_000000.tar.gz"), db).Run())
+			},
+			command: func(root string, run int) []string {
+				return []string{script("ailee-restore"), "--data-dir", in(root)}
+			},
+			leftover: append([]string{".ailee-restore.tmp"}, temporary...),
+			same:     withoutTime,
+			keeps: func(path string) string {
+				of, _, ok := strings.Cut(path, ".replaced_")
+				if !ok {
+					return ""
+				}
+				return of
+			},
+		},
+	}
+}

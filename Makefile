@@ -53,7 +53,7 @@ install:
 uninstall:
 	@packaging/uninstall
 
-deb dist: export BIN := $(STATIC)
+deb dist: export STATIC := $(STATIC)
 deb dist: export DIST := $(DIST)
 deb dist reproducible package: export VERSION := $(VERSION)
 deb dist reproducible package: export COMMIT := $(COMMIT)

@@ -77,7 +77,7 @@ reproducible:
 # removed.
 package: dist
 	packaging/reproducible --against $(DIST)
-	$(MAKE) --silent deb VERSION=v0.0.1 STATIC=bin/older DIST=bin/older-dist
+	$(MAKE) --silent deb VERSION=v0~0.1 STATIC=bin/older DIST=bin/older-dist
 	DIST=$(abspath $(DIST)) OLDER=$(CURDIR)/bin/older-dist go test -C packaging ./...
 
 ## licenses: docs/licenses.md anew

@@ -35,7 +35,7 @@ func newRoot(t *testing.T, packages ...string) root {
 func (r root) try(script string, args ...string) (string, error) {
 	c := exec.Command("unshare", append([]string{"--mount", "--pid", "--fork", "--kill-child", "--net", "--uts",
 		"--root=" + r.dir, "--mount-proc", "--wd=/", "bash", "-euc", script, "bash"}, args...)...)
-	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
+	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp/home", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
 	out, err := c.CombinedOutput()
 	return string(out), err
 }

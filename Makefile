@@ -24,7 +24,7 @@ BIN ?= bin
 STATIC ?= bin/static
 DIST ?= dist
 
-.PHONY: build static install uninstall deb dist reproducible licenses demo test unit race lint matrix leaks package fuzz bench deps clean
+.PHONY: build static install uninstall deb dist reproducible licenses demo test unit race lint matrix leaks package generate fuzz bench deps clean
 
 ## build: all binaries, in bin/, linked with the RocksDB of this machine
 build:
@@ -112,9 +112,13 @@ lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt wants: $$unformatted"; exit 1; fi
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	shellcheck scripts/* .ci/run packaging/install packaging/uninstall packaging/dist packaging/matrix packaging/reproducible packaging/debian/p*
+	shellcheck scripts/* .ci/run completions/bash/* $(shell grep -rl "^#!/bin/sh" packaging --exclude=*.go)
 	go mod verify
 	cd packaging && go vet ./... && go mod tidy -diff && go mod verify
+
+## generate: the man pages, completions and docs/commands, from the help and real output
+generate: deps
+	go run ./docs/generate
 
 ## fuzz: each fuzz target for FUZZTIME
 fuzz:

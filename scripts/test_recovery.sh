@@ -21,7 +21,7 @@ USAGE:
    PATH, else one that is made up (ailee_drill_chain).
 
 FLAGS:
-   --mode MODE         crash, reorg or corruption
+   --mode MODE         what to drill: crash, reorg or corruption
    --data-dir DIR      make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there (default: a temporary folder)
    --reorg-depth N     replace the last N blocks, 1 to 100 (default: 3)
    --corrupt-snapshot  damage the snapshot file (default: this and the database)
@@ -34,14 +34,20 @@ ENVIRONMENT:
    AILEE_BIN  the folder of the ailee tools, when they are not on PATH
 
 EXAMPLES:
-   test_recovery.sh --mode crash --data-dir /tmp/ailee_test
+   # Crashes in the middle of writing; the data of the drill stays in /tmp/ailee_test
+   test_recovery.sh --mode crash --data-dir /tmp/ailee_test | tail -n 1
+   # Bitcoin replaces three blocks
    test_recovery.sh --mode reorg --reorg-depth 3
+   # The latest snapshot is changed, then the file emptied
    test_recovery.sh --mode corruption --corrupt-snapshot
 
 EXIT STATUS:
    0  recovered
    1  could not run the drill
    2  something was not recovered
+
+SEE ALSO:
+   ailee-backup, ailee-restore, ailee_drill_chain
 HELP
 }
 

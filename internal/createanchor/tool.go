@@ -65,14 +65,27 @@ func Tool() tool.Tool {
    and recorded in the reorg database as PENDING: stop the AILEE node first. It asks
    before it sends. When a run breaks off, the same command again goes on with the
    same transaction; nothing is paid twice. --bump replaces the transaction of an
-   anchor that is stuck by one with a higher fee.
-` + flags.BitcoinEnvironment,
+   anchor that is stuck by one with a higher fee.`,
+		Environment: flags.BitcoinEnvironment(),
+		Files: slices.Concat([]tool.Entry{
+			{Name: "DIR/l2_snapshots.dat", Text: "the snapshot file of the node, which is appended to"},
+			{Name: "DIR/reorg_db/", Text: "the reorg database, which is written with --broadcast and --bump only"},
+			{Name: "DIR/.reorg_db.anchor-pending", Text: "the transaction of a broadcast that is not finished: never delete it, run the same command again"},
+		}, flags.BitcoinFiles()),
 		Examples: `
-ailee_create_anchor --l2-state-file /tmp/current_state.json
+# What would be anchored?
 ailee_create_anchor --dry-run --tapscript --l2-state-file /var/lib/ailee/l2_snapshots.dat
-ailee_create_anchor --l2-state-file state.json --output anchored.dat --timestamp-ms 1739577600000
-ailee_create_anchor --broadcast --wallet anchors --fee-rate 12 --l2-state-file state.json
+# Append a state with a new anchor to the node's file
+ailee_create_anchor --l2-state-file /tmp/current_state.json
+# The anchored state as a file of its own, with the tip of Bitcoin's chain
+ailee_create_anchor --l2-state-file /tmp/current_state.json --output /tmp/anchored.dat --bitcoin-rpc http://localhost:8332
+# What would it cost to put an anchor on Bitcoin?
+ailee_create_anchor --broadcast --dry-run --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json --bitcoin-rpc http://localhost:8332
+# Put it on Bitcoin, the AILEE node stopped; it asks before it sends
+ailee_create_anchor --broadcast --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json
+# Its fee turns out too low
 ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
+		SeeAlso: []string{"ailee_extract_snapshots", "ailee_l2_verify", "ailee_resync_blocks"},
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "l2-state-file", Usage: "anchor the state in `FILE`, a file or pipe, or - for standard input"},
 			flags.DataDir("append to l2_snapshots.dat in `DIR`", "/var/lib/ailee"),
@@ -95,7 +108,7 @@ ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 			tool.QuietFlag,
 		}),
 		Run: func(ctx context.Context, c *cli.Context, io *tool.IO) error {
-			o, err := options(c)
+			o, err := options(c, io.Now())
 			if err != nil {
 				return tool.Fail(Name+" --help shows the usage", err)
 			}
@@ -107,14 +120,14 @@ ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 	}
 }
 
-func options(c *cli.Context) (Options, error) {
+func options(c *cli.Context, now time.Time) (Options, error) {
 	o := Options{
 		StateFile:   c.String("l2-state-file"),
 		DataDir:     flags.ParseDataDir(c),
 		Output:      c.String("output"),
 		DryRun:      c.Bool("dry-run"),
 		Metadata:    c.String("recovery-metadata"),
-		TimestampMs: uint64(time.Now().UnixMilli()),
+		TimestampMs: uint64(now.UnixMilli()),
 		Tapscript:   c.Bool("tapscript"),
 	}
 	var err error

@@ -31,8 +31,11 @@ func Tool() tool.Tool {
    ones, those of a reorg. It ends with its standard input, or when interrupted.
    Blocks and hashes are the same in every run. It is of no use but for drills.`,
 		Examples: `
+# A chain for a minute
 sleep 60 | ailee_drill_chain --tip 150
+# The same after a reorg
 sleep 60 | ailee_drill_chain --tip 151 --reorg-depth 4`,
+		SeeAlso:  []string{"test_recovery.sh", "ailee_resync_blocks"},
 		Required: []string{"tip"},
 		Flags: []cli.Flag{
 			&cli.Int64Flag{Name: "tip", Usage: "serve the heights 0 to `HEIGHT`"},

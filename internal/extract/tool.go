@@ -48,12 +48,20 @@ func Tool() tool.Tool {
    read, and may be appended to meanwhile. Existing files in DIR are refused, and
    links in it are not followed. All files are on disk before the first gets its
    name.`,
+		Files: []tool.Entry{
+			{Name: "DIR/snapshot_<n>.dat", Text: "the n-th complete snapshot of FILE, with --format json snapshot_<n>.json"},
+			{Name: "DIR/salvaged_<k>.dat", Text: "the k-th snapshot that a torn line hides, with --salvage"},
+		},
 		Examples: `
+# Go back to the newest snapshot that verifies
+ailee_extract_snapshots --newest-valid /var/lib/ailee/l2_snapshots.dat /tmp/newest/
+# Take every snapshot out
 ailee_extract_snapshots /var/lib/ailee/l2_snapshots.dat /tmp/snapshots/
-ailee_extract_snapshots --newest-valid /var/lib/ailee/l2_snapshots.dat /tmp/snapshots/
-ailee_extract_snapshots --index 3-7 --format json l2_snapshots.dat states/`,
+# The newest state that verifies as JSON, to anchor it anew
+ailee_extract_snapshots --newest-valid --format json /var/lib/ailee/l2_snapshots.dat /tmp/states/`,
+		SeeAlso: []string{"ailee_l2_verify", "ailee_prune_snapshots", "ailee_create_anchor"},
 		Flags: []cli.Flag{
-			&cli.Int64Flag{Name: "last", Usage: "extract only the last `N` snapshots"},
+			&cli.Int64Flag{Name: "last", Usage: "extract only the last `N` snapshots", DefaultText: "all of them"},
 			&cli.StringFlag{Name: "index", Usage: "extract only snapshot `K`, or those from A to B with A-B"},
 			&cli.BoolFlag{Name: "newest-valid", Usage: "extract only the newest snapshot that verifies"},
 			&cli.BoolFlag{Name: "salvage", Usage: "also extract sound snapshots that a torn line hides from nodes, as salvaged_<k>"},

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/tool"
 )
 
 // Names of the flags for a Bitcoin node.
@@ -42,13 +43,20 @@ func OptionalBitcoinRPC() []cli.Flag {
 	return all
 }
 
-// BitcoinEnvironment is the part of a tool's description that goes with
-// [BitcoinRPC].
-const BitcoinEnvironment = `
-   The first of these credentials is used: in the URL, --rpc-cookie-file,
-   BITCOIN_RPC_USER with BITCOIN_RPC_PASSWORD (or BITCOIN_RPC_PASSWORD_FILE, a
-   file that holds it), the default cookie file of a local node.
-   BITCOIN_RPC_TIMEOUT (30s) limits one request.`
+// BitcoinEnvironment are the environment variables that go with [BitcoinRPC].
+func BitcoinEnvironment() []tool.Entry {
+	return []tool.Entry{
+		{Name: "BITCOIN_RPC_USER", Text: "log in to the node as this user, unless the URL has a login or --rpc-cookie-file is given"},
+		{Name: "BITCOIN_RPC_PASSWORD", Text: "the password of that user"},
+		{Name: "BITCOIN_RPC_PASSWORD_FILE", Text: "a file that holds the password, when BITCOIN_RPC_PASSWORD is not set"},
+		{Name: "BITCOIN_RPC_TIMEOUT", Text: "the limit of one request with its answer (default: " + bitcoin.DefaultTimeout.String() + ")"},
+	}
+}
+
+// BitcoinFiles are the files that go with [BitcoinRPC].
+func BitcoinFiles() []tool.Entry {
+	return []tool.Entry{{Name: "~/.bitcoin/.cookie", Text: "the login of a Bitcoin Core on this machine, when no other is given; for testnet3 and the like in a folder of that name"}}
+}
 
 // ParseBitcoinRPC reads them, and the environment variables that go with them.
 // given tells whether a URL was set at all. An empty variable counts as unset.

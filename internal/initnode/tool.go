@@ -31,9 +31,17 @@ func Tool() tool.Tool {
    that holds), an empty reorg_db/ and backups/ in DIR, all of them or none. What
    is already there is never touched: it is refused, or with --if-missing checked
    and kept. Run as root, it gives them to the owner of DIR.`,
+		Files: []tool.Entry{
+			{Name: "DIR/l2_snapshots.dat", Text: "the genesis snapshot"},
+			{Name: "DIR/reorg_db/", Text: "an empty reorg database"},
+			{Name: "DIR/backups/", Text: "an empty folder for ailee-backup"},
+		},
 		Examples: `
+# Start from nothing
 ailee_init_node --data-dir /var/lib/ailee
-ailee_init_node --data-dir /var/lib/ailee --if-missing --owner ailee:ailee`,
+# Make only what is missing
+ailee_init_node --data-dir /var/lib/ailee --if-missing`,
+		SeeAlso:  []string{"ailee_init_reorg_db", "ailee_resync_blocks", "ailee-restore"},
 		Required: []string{"data-dir"},
 		Flags: []cli.Flag{
 			flags.DataDir("make the files of a node in `DIR`", ""),

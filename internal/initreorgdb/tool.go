@@ -32,8 +32,14 @@ func Tool() tool.Tool {
    one, which may be damaged or in use by a running node, and is only read; when
    something is lost, all the rest is copied and the exit status is 2.`,
 		Examples: `
-ailee_init_reorg_db --path /var/lib/ailee/reorg_db
-ailee_init_reorg_db --path /var/lib/ailee/reorg_db --copy-from /var/lib/ailee/reorg_db.corrupted`,
+# Rescue what can be read of a damaged database, the node stopped
+mv /var/lib/ailee/reorg_db /var/lib/ailee/reorg_db.corrupted
+ailee_init_reorg_db --path /var/lib/ailee/reorg_db --copy-from /var/lib/ailee/reorg_db.corrupted
+# Copy the database of a running node
+ailee_init_reorg_db --path /mnt/backups/reorg_db --copy-from /var/lib/ailee/reorg_db
+# An empty database, for a node that has none
+ailee_init_reorg_db --path /tmp/reorg_db`,
+		SeeAlso:  []string{"ailee_reorg_verify", "ailee_resync_blocks", "ailee_init_node"},
 		Required: []string{"path"},
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "path", Usage: "make the database in `DIR`, which must be missing or empty"},

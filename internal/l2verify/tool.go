@@ -4,6 +4,7 @@ package l2verify
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -39,12 +40,19 @@ func Tool() tool.Tool {
 
    With --anchor-tx the latest snapshot is proven by Bitcoin: its anchor commits to
    its state root, and the transaction, in the active chain of the node at
-   --bitcoin-rpc, carries just this commitment.` + flags.BitcoinEnvironment,
+   --bitcoin-rpc, carries just this commitment.`,
+		Environment: flags.BitcoinEnvironment(),
+		Files:       slices.Concat([]tool.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}}, flags.BitcoinFiles()),
 		Examples: `
+# Is the snapshot sound that the node would load?
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
+# Which snapshots are, and which is the newest of them?
 ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
-zcat backup.dat.gz | ailee_l2_verify --snapshot -
+# Is a backup any good?
+zcat /mnt/backups/l2_snapshots.dat.gz | ailee_l2_verify --snapshot -
+# Is the snapshot anchored in Bitcoin?
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --min-confirmations 6`,
+		SeeAlso:  []string{"ailee_extract_snapshots", "ailee_prune_snapshots", "ailee_reorg_verify", "ailee-monitor"},
 		Required: []string{"snapshot"},
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input"},

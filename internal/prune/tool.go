@@ -46,8 +46,15 @@ func Tool() tool.Tool {
    is carried over. Owner, mode and extended attributes stay. The newest valid
    snapshot is never pruned away.`,
 		Examples: `
+# What would go?
+ailee_prune_snapshots --dry-run --file /var/lib/ailee/l2_snapshots.dat --keep 1000
+# Drop a torn tail, before the node writes again
+ailee_prune_snapshots --in-place --keep all --file /var/lib/ailee/l2_snapshots.dat
+# Keep the last 1,000 snapshots in a new file
 ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --output /var/lib/ailee/l2_snapshots_pruned.dat
-ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --in-place`,
+# Make the file smaller while the node runs
+ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.dat`,
+		SeeAlso:  []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee-backup"},
 		Required: []string{"file", "keep"},
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "file", Usage: "prune `FILE`"},

@@ -5,6 +5,7 @@ package reorgverify
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -42,11 +43,17 @@ func Tool() tool.Tool {
 
    Where a Bitcoin node is named, with --bitcoin-rpc or BITCOIN_RPC_URL, also that
    every block hash is that of the active chain, and that the transaction of every
-   confirmed anchor is in it, at the height recorded, and carries the commitment.` + flags.BitcoinEnvironment,
+   confirmed anchor is in it, at the height recorded, and carries the commitment.`,
+		Environment: flags.BitcoinEnvironment(),
+		Files:       slices.Concat([]tool.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}}, flags.BitcoinFiles()),
 		Examples: `
+# Is the database sound?
 ailee_reorg_verify --db-path /var/lib/ailee/reorg_db
-ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --snapshot /var/lib/ailee/l2_snapshots.dat
-ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332`,
+# Does it agree with the snapshot file?
+ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --snapshot /var/lib/ailee/l2_snapshots.dat
+# Does it agree with Bitcoin?
+ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --bitcoin-rpc http://localhost:8332`,
+		SeeAlso:  []string{"ailee_resync_blocks", "ailee_init_reorg_db", "ailee_l2_verify"},
 		Required: []string{"db-path"},
 		Flags: append([]cli.Flag{
 			flags.DBPath("check the database in `DIR`"),

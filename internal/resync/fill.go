@@ -2,7 +2,6 @@ package resync
 
 import (
 	"context"
-	"time"
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/progress"
@@ -73,7 +72,7 @@ func (f *filling) write(ctx context.Context, c chunk) error {
 // apply takes the blocks of a chunk and commits. changed tells whether there was
 // anything to write.
 func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) {
-	now := uint64(time.Now().Unix())
+	now := uint64(f.out.Now().Unix())
 	var written int64
 	var events []reorgdb.ReorgEvent
 	for i := range c.len() {

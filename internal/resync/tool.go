@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -46,12 +47,17 @@ func Tool() tool.Tool {
    network, is refused with exit status 2 and nothing is written. It ends when the
    stored blocks and the node's agree up to the tip. After an interrupt, run it
    again. With --anchors each anchor record is then brought in line with what became
-   of its transaction. The AILEE node must be stopped, but for --check and --dry-run.
-` + flags.BitcoinEnvironment,
+   of its transaction. The AILEE node must be stopped, but for --check and --dry-run.`,
+		Environment: flags.BitcoinEnvironment(),
+		Files:       slices.Concat([]tool.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}}, flags.BitcoinFiles()),
 		Examples: `
+# Fill a new database
 ailee_resync_blocks --start-height 840000 --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
-ailee_resync_blocks --anchors --db-path /var/lib/ailee/reorg_db
-ailee_resync_blocks --check --db-path /var/lib/ailee/reorg_db`,
+# Is the database on the right chain? The AILEE node may be running
+ailee_resync_blocks --check --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
+# Catch up, after a reorg as well
+ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332`,
+		SeeAlso:  []string{"ailee_reorg_verify", "ailee_init_reorg_db", "ailee_get_snapshot_block"},
 		Required: []string{"db-path"},
 		Flags: append([]cli.Flag{
 			flags.DBPath("fill the database in `DIR`"),

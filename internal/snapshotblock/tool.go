@@ -43,11 +43,15 @@ func Tool() tool.Tool {
         is not after the snapshot's time
    FILE may be a pipe, or - for standard input. File and database are only read,
    and a node may be running. With a Bitcoin node, a stored block hash that is not
-   the chain's is a warning.
-` + flags.BitcoinEnvironment,
+   the chain's is a warning.`,
+		Environment: flags.BitcoinEnvironment(),
+		Files:       flags.BitcoinFiles(),
 		Examples: `
+# Which block does the latest snapshot belong to?
 ailee_get_snapshot_block /var/lib/ailee/l2_snapshots.dat
+# Has the chain gone on too far since?
 ailee_get_snapshot_block --bitcoin-rpc http://localhost:8332 --max-divergence 100 /var/lib/ailee/l2_snapshots.dat`,
+		SeeAlso: []string{"ailee_resync_blocks", "ailee_l2_verify"},
 		Flags: append([]cli.Flag{
 			flags.DBPath("look the anchor up in the reorg database in `DIR`, not in reorg_db beside FILE"),
 			&cli.Int64Flag{Name: "max-divergence", Usage: "exit with status 2 when the Bitcoin node's tip is more than `N` blocks ahead", DefaultText: "any number"},

@@ -11,11 +11,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -27,7 +29,13 @@ import (
 type Streams struct {
 	In       *os.File
 	Out, Err io.Writer
+	// Now is the clock, nil for that of the machine. It gives the time of what is
+	// made; it measures nothing.
+	Now func() time.Time
 }
+
+// Entry is a line of a section of the help: a variable or a file, and what it is.
+type Entry struct{ Name, Text string }
 
 // Tool describes one command.
 type Tool struct {
@@ -36,9 +44,14 @@ type Tool struct {
 	Arguments   string // the positional arguments as help shows them, "" for none
 	Positional  int    // how many there are
 	Description string
-	Examples    string // one command a line
-	Flags       []cli.Flag
-	Required    []string // the flags that must be given
+	Environment []Entry // variables, beside those that are defaults of flags
+	Files       []Entry
+	// Examples has a command a line; a line that starts with # says what the commands
+	// below it are for. The manual shows what they print, see docs/generate.
+	Examples string
+	SeeAlso  []string // other commands
+	Flags    []cli.Flag
+	Required []string // the flags that must be given
 	// Run does the work. c has the parsed flags and arguments.
 	Run func(ctx context.Context, c *cli.Context, io *IO) error
 }
@@ -100,14 +113,24 @@ func init() {
 	cli.VersionPrinter = func(c *cli.Context) { fmt.Fprintln(c.App.Writer, c.App.Name, Version()) }
 }
 
+// helpTemplate is the help. Its form is what the manual pages are made from, see
+// internal/reference.
 func helpTemplate(t Tool) string {
-	usage := t.Name + " [flags]"
+	usage := t.Name
+	for _, f := range t.Flags {
+		if slices.Contains(t.Required, f.Names()[0]) {
+			usage += " --" + f.Names()[0] + " " + placeholder.FindStringSubmatch(f.(cli.DocGenerationFlag).GetUsage())[1]
+		}
+	}
+	usage += " [flags]"
 	if t.Arguments != "" {
 		usage += " " + t.Arguments
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s - %s\n\nUSAGE:\n   %s\n\n   {{.Description}}\n\n", t.Name, t.Summary, usage)
 	b.WriteString("FLAGS:{{range .VisibleFlags}}\n   {{.}}{{end}}\n\n")
+	writeEntries(&b, "ENVIRONMENT", slices.Concat(defaults(t.Flags), t.Environment))
+	writeEntries(&b, "FILES", t.Files)
 	if t.Examples != "" {
 		b.WriteString("EXAMPLES:\n")
 		for line := range strings.Lines(strings.TrimSpace(t.Examples) + "\n") {
@@ -116,7 +139,38 @@ func helpTemplate(t Tool) string {
 		b.WriteString("\n")
 	}
 	b.WriteString(ExitCodes)
+	if len(t.SeeAlso) > 0 {
+		fmt.Fprintf(&b, "\nSEE ALSO:\n   %s\n", strings.Join(t.SeeAlso, ", "))
+	}
 	return b.String()
+}
+
+// placeholder is what a flag's usage calls its value.
+var placeholder = regexp.MustCompile("`(.+?)`")
+
+// defaults are the environment variables that flags take their defaults from.
+func defaults(flags []cli.Flag) (entries []Entry) {
+	for _, f := range flags {
+		for _, name := range f.(cli.DocGenerationFlag).GetEnvVars() {
+			entries = append(entries, Entry{name, "the default of --" + f.Names()[0]})
+		}
+	}
+	return entries
+}
+
+func writeEntries(b *strings.Builder, section string, entries []Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	width := 0
+	for _, e := range entries {
+		width = max(width, len(e.Name))
+	}
+	fmt.Fprintf(b, "%s:\n", section)
+	for _, e := range entries {
+		fmt.Fprintf(b, "   %-*s  %s\n", width, e.Name, e.Text)
+	}
+	b.WriteString("\n")
 }
 
 func usage(t Tool, err error) error {
@@ -243,6 +297,14 @@ func (io *IO) JSON() bool { return io.json }
 
 // Quiet tells whether only errors are to be printed.
 func (io *IO) Quiet() bool { return io.quiet }
+
+// Now returns the time that is given to what is made.
+func (io *IO) Now() time.Time {
+	if io.Streams.Now != nil {
+		return io.Streams.Now()
+	}
+	return time.Now()
+}
 
 // Printf prints a result on standard output, unless it is to be quiet or JSON.
 func (io *IO) Printf(format string, args ...any) {

@@ -1,0 +1,15 @@
+# Completion of ailee_extract_snapshots for fish, made by make generate.
+
+complete -c ailee_extract_snapshots -l last -x -d 'extract only the last N snapshots'
+complete -c ailee_extract_snapshots -l index -x -d 'extract only snapshot K, or those from A to B with A-B'
+complete -c ailee_extract_snapshots -l newest-valid -d 'extract only the newest snapshot that verifies'
+complete -c ailee_extract_snapshots -l salvage -d 'also extract sound snapshots that a torn line hides from nodes, as salvaged_<k>'
+complete -c ailee_extract_snapshots -l format -x -a 'dat json' -d 'write FORMAT: dat, or json for the state file of ailee_create_anchor'
+complete -c ailee_extract_snapshots -l force -d 'replace existing files'
+complete -c ailee_extract_snapshots -l dry-run -d 'show what would be written, write nothing'
+complete -c ailee_extract_snapshots -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold'
+complete -c ailee_extract_snapshots -l max-memory -x -d 'let a section that is not sorted take up to SIZE to sort, and a line a sixteenth of it'
+complete -c ailee_extract_snapshots -l json -d 'print the result as one JSON document, also on failure'
+complete -c ailee_extract_snapshots -l quiet -s q -d 'print errors only'
+complete -c ailee_extract_snapshots -l help -s h -d 'show help'
+complete -c ailee_extract_snapshots -l version -d 'print version, commit and Go version'

@@ -1,0 +1,20 @@
+# Completion of ailee_resync_blocks for fish, made by make generate.
+
+complete -c ailee_resync_blocks -f
+complete -c ailee_resync_blocks -l db-path -x -a '(__fish_complete_directories)' -d 'fill the database in DIR'
+complete -c ailee_resync_blocks -l start-height -x -d 'begin at height H'
+complete -c ailee_resync_blocks -l end-height -x -d 'end with height H'
+complete -c ailee_resync_blocks -l max-reorg-depth -x -d 'refuse to replace blocks more than N deep'
+complete -c ailee_resync_blocks -l check -d 'compare what is stored with the chain and write nothing; exit status 2 when they differ'
+complete -c ailee_resync_blocks -l dry-run -d 'say what would be done and write nothing'
+complete -c ailee_resync_blocks -l anchors -d 'bring the anchor records in line with Bitcoin, too'
+complete -c ailee_resync_blocks -l confirmations -x -d 'with --anchors, take an anchor for confirmed from N confirmations on'
+complete -c ailee_resync_blocks -l scan-blocks -x -d 'look through up to N blocks for a transaction that the node cannot find by its id'
+complete -c ailee_resync_blocks -l json -d 'print the result as one JSON document, also on failure'
+complete -c ailee_resync_blocks -l quiet -s q -d 'print errors only'
+complete -c ailee_resync_blocks -l bitcoin-rpc -x -d 'ask the Bitcoin node (Bitcoin Core or btcd) at URL'
+complete -c ailee_resync_blocks -l rpc-cookie-file -r -F -d 'log in to the node with the cookie in FILE'
+complete -c ailee_resync_blocks -l rpc-ca-cert -r -F -d 'trust the certificates in FILE for https, in place of the system\'s'
+complete -c ailee_resync_blocks -l rpc-wait -x -d 'wait up to DURATION for a node that is starting, busy or away'
+complete -c ailee_resync_blocks -l help -s h -d 'show help'
+complete -c ailee_resync_blocks -l version -d 'print version, commit and Go version'

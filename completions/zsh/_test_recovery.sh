@@ -1,0 +1,12 @@
+#compdef test_recovery.sh
+# Completion of test_recovery.sh for zsh, made by make generate.
+
+_arguments -S \
+    '--mode[what to drill\: crash, reorg or corruption]:MODE:(crash reorg corruption)' \
+    '--data-dir[make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there]:DIR:_files -/' \
+    '--reorg-depth[replace the last N blocks, 1 to 100]:N: ' \
+    '--corrupt-snapshot[damage the snapshot file]' \
+    '--corrupt-db[damage the database]' \
+    '--json[print the result as one JSON document, also on failure]' \
+    '(-q --quiet)'{-q,--quiet}'[print errors only]' \
+    '(-h --help)'{-h,--help}'[show help]'

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/drillchain"
+	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/initnode"
+	"ailee-recovery/internal/initreorgdb"
+	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/prune"
+	"ailee-recovery/internal/reference"
+	"ailee-recovery/internal/reorgverify"
+	"ailee-recovery/internal/resync"
+	"ailee-recovery/internal/snapshotblock"
+	"ailee-recovery/internal/tool"
+)
+
+var tools = []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(), snapshotblock.Tool(),
+	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), resync.Tool(), drillchain.Tool()}
+
+var scripts = []string{"ailee-backup", "ailee-restore", "ailee-monitor", "test_recovery.sh"}
+
+// folders are those in which there is nothing but what is generated.
+var folders = []string{"man/man1", "docs/commands", "completions/bash", "completions/zsh", "completions/fish"}
+
+// clockVariable is the clock of the examples, in Unix seconds. The scripts know it.
+const clockVariable = "AILEE_NOW"
+
+// runAsTool is this process as one of the tools, where it goes by the name of one. So
+// the examples run what was built from this source, and need no other binaries.
+func runAsTool() {
+	for _, t := range tools {
+		if t.Name != filepath.Base(os.Args[0]) {
+			continue
+		}
+		s := tool.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+		if now, err := strconv.ParseInt(os.Getenv(clockVariable), 10, 64); err == nil {
+			s.Now = func() time.Time { return time.Unix(now, 0) }
+		}
+		os.Exit(tool.Execute(context.Background(), t, os.Args, s))
+	}
+}
+
+// root is the folder of the repository.
+func root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// update writes what is generated.
+func update(root string) error {
+	files, err := generate(root)
+	if err != nil {
+		return err
+	}
+	return write(root, files)
+}
+
+// write makes the folders hold these files, and no others.
+func write(root string, files map[string]string) error {
+	present, err := committed(root)
+	if err != nil {
+		return err
+	}
+	for _, name := range present {
+		if _, ok := files[name]; !ok {
+			if err := os.Remove(filepath.Join(root, name)); err != nil {
+				return err
+			}
+		}
+	}
+	for name, text := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// committed returns the files that are there, by their names in the repository.
+func committed(root string) (names []string, err error) {
+	for _, folder := range folders {
+		err = filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			name, err := filepath.Rel(root, path)
+			names = append(names, name)
+			return err
+		})
+		if err != nil && !os.IsNotExist(err) {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// generate returns the text of each file by its name in the repository.
+func generate(root string) (map[string]string, error) {
+	names := slices.Clone(scripts)
+	for _, t := range tools {
+		names = append(names, t.Name)
+	}
+	slices.Sort(names)
+	commands := make([]reference.Command, len(names))
+	var g errgroup.Group
+	for i, name := range names {
+		g.Go(func() (err error) {
+			if commands[i], err = describe(root, name); err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	files := map[string]string{"docs/commands/README.md": reference.Index(commands)}
+	for _, c := range commands {
+		maps.Copy(files, map[string]string{
+			"man/man1/" + c.Name + ".1":            c.Man(),
+			"docs/commands/" + c.Name + ".md":      c.Markdown(),
+			"completions/bash/" + c.Name:           c.Bash(),
+			"completions/zsh/_" + c.Name:           c.Zsh(),
+			"completions/fish/" + c.Name + ".fish": c.Fish(),
+		})
+	}
+	return files, nil
+}
+
+// describe is what a command says of itself, with what its examples print.
+func describe(root, name string) (reference.Command, error) {
+	w, err := newWorld(root)
+	if err != nil {
+		return reference.Command{}, err
+	}
+	defer w.close()
+	help, err := w.run(name + " --help")
+	if err != nil {
+		return reference.Command{}, err
+	}
+	c, err := reference.Parse(help)
+	if err != nil {
+		return c, err
+	}
+	s := sessions[name]
+	if s.before != nil {
+		if err := s.before(w); err != nil {
+			return c, err
+		}
+	}
+	for i := range c.Examples {
+		if change := s.change[i]; change != nil {
+			if err := change(w); err != nil {
+				return c, err
+			}
+		}
+		if c.Examples[i].Output, err = w.show(c.Examples[i].Command); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/reference"
+)
+
+func TestMain(m *testing.M) {
+	runAsTool()
+	os.Exit(m.Run())
+}
+
+// stale names the files of the manual that are not as generated.
+func stale(t *testing.T, root string, files map[string]string) (names []string) {
+	present, err := committed(root)
+	require.NoError(t, err)
+	for _, name := range present {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		require.NoError(t, err)
+		want, ok := files[name]
+		switch {
+		case !ok:
+			names = append(names, name+" is extra")
+		case want != string(text):
+			names = append(names, name+" is stale: "+difference(want, string(text)))
+		}
+	}
+	for name := range files {
+		if !slices.Contains(present, name) {
+			names = append(names, name+" is missing")
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// difference is the first line that differs.
+func difference(want, got string) string {
+	have := strings.Split(got, "\n")
+	for i, line := range strings.Split(want, "\n") {
+		if i >= len(have) || have[i] != line {
+			return fmt.Sprintf("line %d should be %q", i+1, line)
+		}
+	}
+	return "it is too long"
+}
+
+// The manual says what the commands do now.
+func TestManualIsUpToDate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs every example")
+	}
+	files, err := generate(root())
+	require.NoError(t, err)
+	require.Empty(t, stale(t, root(), files), "make generate")
+}
+
+func TestStaleManual(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]string{"man/man1/a.1": "a\n", "docs/commands/a.md": "a\n", "completions/fish/a.fish": "a\n"}
+	require.NoError(t, write(dir, files))
+	require.Empty(t, stale(t, dir, files))
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "man/man1/a.1"), []byte("b\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "docs/commands/b.md"), nil, 0o644))
+	require.NoError(t, os.Remove(filepath.Join(dir, "completions/fish/a.fish")))
+	require.Equal(t, []string{"completions/fish/a.fish is missing", "docs/commands/b.md is extra",
+		`man/man1/a.1 is stale: line 1 should be "a"`}, stale(t, dir, files))
+
+	require.NoError(t, write(dir, files))
+	require.Empty(t, stale(t, dir, files))
+}
+
+// Every command has a page, and a page every flag.
+func TestEveryCommandAndFlag(t *testing.T) {
+	folders, err := filepath.Glob(filepath.Join(root(), "cmd", "*"))
+	require.NoError(t, err)
+	require.Len(t, folders, len(tools))
+	for _, tool := range tools {
+		require.Contains(t, folders, filepath.Join(root(), "cmd", tool.Name))
+		page := read(t, "docs/commands/"+tool.Name+".md")
+		man := read(t, "man/man1/"+tool.Name+".1")
+		for _, f := range tool.Flags {
+			require.Contains(t, page, "`--"+f.Names()[0]+"`")
+			require.Contains(t, man, `\-\-`+strings.ReplaceAll(f.Names()[0], "-", `\-`))
+			for _, variable := range f.(cli.DocGenerationFlag).GetEnvVars() {
+				require.Contains(t, page, "- `"+variable+"`: ")
+			}
+		}
+	}
+	for _, name := range append(names(), "README") {
+		for _, link := range regexp.MustCompile(`\]\((.+?)\)`).FindAllStringSubmatch(read(t, "docs/commands/"+name+".md"), -1) {
+			require.FileExists(t, filepath.Join(root(), "docs/commands", link[1]))
+		}
+	}
+	here, err := filepath.Glob(filepath.Join(root(), "scripts", "*"))
+	require.NoError(t, err)
+	for _, script := range here {
+		switch name := filepath.Base(script); name {
+		case "deps", "demo", "ailee-common.bash": // not for operators
+		default:
+			require.Contains(t, scripts, name)
+		}
+	}
+}
+
+func TestHelpOfAnotherForm(t *testing.T) {
+	const good = "a - b\n\nUSAGE:\n   a [flags]\n\n   Text.\n\nFLAGS:\n   --x  y\n\nEXIT STATUS:\n   0  done\n"
+	_, err := reference.Parse(good)
+	require.NoError(t, err)
+	for from, to := range map[string]string{"a - b": "a", "--x  y": "--x y", "0  done": "0 done", "USAGE": "USE", "FLAGS:\n   --x  y\n\n": ""} {
+		_, err := reference.Parse(strings.Replace(good, from, to, 1))
+		require.Error(t, err, to)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root(), name))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// output runs a program that must succeed and say nothing on standard error.
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	cmd.Dir = root()
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s%s", out, &errs)
+	require.Empty(t, errs.String(), "%s %q", name, args)
+	return string(out)
+}
+
+func names() []string {
+	all := slices.Clone(scripts)
+	for _, t := range tools {
+		all = append(all, t.Name)
+	}
+	return all
+}
+
+func TestManPages(t *testing.T) {
+	t.Setenv("MANWIDTH", "80")
+	for _, name := range names() {
+		page := "man/man1/" + name + ".1"
+		text := output(t, "man", "--warnings", "-E", "UTF-8", "-l", page)
+		at := -1
+		for _, section := range []string{"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"} {
+			next := strings.Index(text, section+"\n")
+			require.Greater(t, next, at, "%s: %s", page, section)
+			at = next
+		}
+		require.Regexp(t, `\n +\$ .*`+regexp.QuoteMeta(name), text)
+		require.NotContains(t, text, "‐", "%s: a hyphen in what can be pasted", page)
+		require.Contains(t, output(t, "lexgrog", page), name+" - ", "whatis cannot read it")
+	}
+}
+
+func TestBashCompletions(t *testing.T) {
+	// complete WORD... prints what the last word can become.
+	const driver = `
+compopt() { :; }
+complete_words() {
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+    local function
+    function=$(complete -p "$1") && function=${function#*-F } && ${function%% *} && printf '%s\n' "${COMPREPLY[@]}"
+}
+for file in completions/bash/*; do . "$file" || exit; done
+complete_words "$@"`
+	complete := func(words ...string) []string {
+		out := output(t, "bash", append([]string{"--norc", "-c", driver, "bash"}, words...)...)
+		return strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	}
+	for _, name := range names() {
+		require.Subset(t, complete(name, "--"), []string{"--json", "--help"}, name)
+	}
+	require.Equal(t, []string{"--accept-earlier-anchors"}, complete("ailee_l2_verify", "--ac"))
+	require.Equal(t, []string{"go.mod"}, complete("ailee_l2_verify", "--snapshot", "go.m"))
+	require.Equal(t, []string{"go.mod"}, complete("ailee_l2_verify", "--snapshot", "=", "go.m"))
+	require.Contains(t, complete("ailee_l2_verify", "--snapshot", "="), "go.mod")
+	require.Equal(t, []string{""}, complete("ailee_l2_verify", "--anchor-tx", "go.m"))
+	require.Equal(t, []string{""}, complete("ailee_l2_verify", "go.m"))
+	require.Equal(t, []string{"docs"}, complete("ailee_reorg_verify", "--db-path", "doc"))
+	require.Equal(t, []string{"go.mod"}, complete("ailee_extract_snapshots", "go.m"))
+	require.Equal(t, []string{"dat", "json"}, complete("ailee_extract_snapshots", "--format", ""))
+	require.Equal(t, []string{"reorg"}, complete("test_recovery.sh", "--mode", "r"))
+}
+
+func TestZshCompletions(t *testing.T) {
+	// complete types a line and a tab into a shell and prints the line that it becomes.
+	const driver = `
+zmodload zsh/zpty
+zpty shell zsh -f -i
+# expect TEXT reads the terminal up to there.
+expect() { zpty -r shell REPLY "*$1*" }
+zpty -w shell 'unsetopt zle_bracketed_paste prompt_cr prompt_sp; TERM=dumb PS1= fpath=($PWD/completions/zsh $fpath); autoload -U compinit; compinit -u -D; setopt no_beep; show() { zle -I; print -r -- "LINE<$BUFFER>" }; zle -N show; bindkey "^T" show; print READ""Y'
+expect READY
+for line; do
+    zpty -w -n shell $'\C-u'"$line"$'\t\C-t'
+    expect 'LINE<*>'
+    print -r -- ${${REPLY##*LINE<}%%>*}
+done`
+	complete := func(line string) string {
+		return strings.TrimSpace(output(t, "zsh", "-f", "-c", driver, "zsh", line))
+	}
+	require.Equal(t, "ailee_l2_verify --accept-earlier-anchors", complete("ailee_l2_verify --ac"))
+	require.Equal(t, "ailee_l2_verify --snapshot go.mod", complete("ailee_l2_verify --snapshot go.mo"))
+	require.Equal(t, "ailee_l2_verify --anchor-tx go.mo", complete("ailee_l2_verify --anchor-tx go.mo"))
+	require.Equal(t, "ailee_extract_snapshots --format json", complete("ailee_extract_snapshots --format j"))
+	require.Equal(t, "test_recovery.sh --mode reorg", complete("test_recovery.sh --mode r"))
+
+	const load = `
+fpath=($PWD/completions/zsh $fpath)
+autoload -U compinit && compinit -u -D
+for name; do autoload +X ${_comps[$name]:?} && print -r -- $_comps[$name]; done`
+	require.Equal(t, "_"+strings.Join(names(), "\n_")+"\n", output(t, "zsh", append([]string{"-f", "-c", load, "zsh"}, names()...)...))
+}
+
+func TestFishCompletions(t *testing.T) {
+	t.Setenv("HOME", t.TempDir()) // fish writes there
+	complete := func(line string) []string {
+		script := "for file in completions/fish/*; source $file; end; complete -C $argv[1]"
+		return strings.Split(strings.TrimSuffix(output(t, "fish", "--no-config", "-c", script, line), "\n"), "\n")
+	}
+	for _, name := range names() {
+		require.Contains(t, complete(name+" --js"), "--json\tprint the result as one JSON document, also on failure")
+	}
+	require.Equal(t, []string{"--all\tverify every complete snapshot and name the newest valid one"}, complete("ailee_l2_verify --al"))
+	require.Equal(t, []string{"go.mod"}, complete("ailee_l2_verify --snapshot go.mo"))
+	require.Equal(t, []string{""}, complete("ailee_l2_verify --anchor-tx go.mo"))
+	require.Equal(t, []string{""}, complete("ailee_l2_verify go.mo"))
+	require.Equal(t, []string{"go.mod"}, complete("ailee_extract_snapshots go.mo"))
+	require.Equal(t, []string{"json\twrite FORMAT: dat, or json for the state file of ailee_create_anchor"}, complete("ailee_extract_snapshots --format j"))
+}

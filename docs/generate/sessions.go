@@ -1,0 +1,112 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ailee-recovery/internal/golden"
+)
+
+const (
+	snapshotFile = "/var/lib/ailee/l2_snapshots.dat"
+	database     = "/var/lib/ailee/reorg_db"
+	stateFile    = "/tmp/current_state.json"
+
+	// tip is the height of the chain on the day of the examples.
+	tip = 847_690
+)
+
+// session is what the examples of a command find.
+type session struct {
+	before func(*world) error
+	change map[int]func(*world) error // what happens before an example, by its place
+}
+
+// sessions are by command. One that is missing needs nothing.
+var sessions = map[string]session{
+	"ailee_l2_verify": {before: func(w *world) error {
+		if err := w.write("/mnt/backups/l2_snapshots.dat", healthy); err != nil {
+			return err
+		}
+		if err := w.runs("gzip /mnt/backups/l2_snapshots.dat"); err != nil {
+			return err
+		}
+		return w.write(snapshotFile, tampered)
+	}},
+	"ailee_extract_snapshots": {before: func(w *world) error { return w.write(snapshotFile, tampered) }},
+	"ailee_prune_snapshots":   {before: func(w *world) error { return w.write(snapshotFile, slices.Concat(slices.Repeat(healthy, 400), torn)) }},
+	"ailee_create_anchor": {
+		before: func(w *world) error {
+			if err := w.write(snapshotFile, healthy); err != nil {
+				return err
+			}
+			return w.runs("ailee_init_reorg_db --path /var/lib/ailee/reorg_db",
+				"ailee_extract_snapshots --last 1 --format json /var/lib/ailee/l2_snapshots.dat /tmp/states",
+				"mv /tmp/states/snapshot_3.json "+stateFile)
+		},
+	},
+	"ailee_get_snapshot_block": {before: anchoredNode, change: map[int]func(*world) error{1: func(w *world) error {
+		w.chain.SetTip(tip + 144)
+		return nil
+	}}},
+	"ailee_init_reorg_db": {before: func(w *world) error {
+		const name = "node-rocksdb-7.8.3-reopened"
+		if err := golden.Unpack(name, w.path("/var/lib/ailee")); err != nil {
+			return err
+		}
+		if err := os.Rename(w.path("/var/lib/ailee/"+name), w.path(database)); err != nil {
+			return err
+		}
+		tables, err := filepath.Glob(w.path(database + "/*.sst"))
+		if err != nil {
+			return err
+		}
+		return overwrite(tables[0])
+	}},
+	"ailee_reorg_verify": {before: func(w *world) error {
+		if err := anchoredNode(w); err != nil {
+			return err
+		}
+		w.chain.Reorganise(tip-1, tip+1)
+		return w.runs("ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc " + nodeURL)
+	}},
+	"ailee_resync_blocks": {
+		before: func(w *world) error { return w.runs("ailee_init_reorg_db --path /var/lib/ailee/reorg_db") },
+		change: map[int]func(*world) error{1: func(w *world) error {
+			w.chain.Reorganise(tip-1, tip+1)
+			return nil
+		}},
+	},
+	"ailee-backup": {before: anchoredNode},
+	"ailee-restore": {
+		before: func(w *world) error {
+			if err := anchoredNode(w); err != nil {
+				return err
+			}
+			return w.runs("ailee-backup", "truncate -s 0 "+snapshotFile)
+		},
+	},
+	"ailee-monitor": {before: func(w *world) error {
+		if err := anchoredNode(w); err != nil {
+			return err
+		}
+		if err := w.runs("ailee-backup"); err != nil {
+			return err
+		}
+		return w.write(snapshotFile, torn)
+	}, change: map[int]func(*world) error{1: func(w *world) error {
+		return w.runs("ailee_prune_snapshots --in-place --keep all --file " + snapshotFile)
+	}}},
+}
+
+// anchoredNode makes the data of a node whose latest snapshot is anchored in Bitcoin,
+// with the blocks of the last days.
+func anchoredNode(w *world) error {
+	if err := w.write(snapshotFile, healthy); err != nil {
+		return err
+	}
+	return w.runs("ailee_init_node --data-dir /var/lib/ailee --if-missing",
+		"ailee_resync_blocks --start-height 847000 --db-path /var/lib/ailee/reorg_db --bitcoin-rpc "+nodeURL,
+		"ailee_create_anchor --broadcast --yes --fee-rate 12 --l2-state-file "+snapshotFile+" --bitcoin-rpc "+nodeURL)
+}

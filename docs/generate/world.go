@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/golden"
+)
+
+// world is the machine that the examples of one command run on: a folder that stands
+// for the root of its file system, a Bitcoin node, and a clock that goes on by an hour
+// with each command.
+type world struct {
+	root  string
+	env   []string
+	now   time.Time
+	chain *bitcointest.Chain
+	node  *httptest.Server
+}
+
+// Addresses as the examples have them.
+const (
+	nodeURL  = "http://localhost:8332"
+	drillURL = "http://127.0.0.1:18443" // where any free port is taken
+)
+
+// The data of the examples is from a few hours before.
+var noon = time.Date(2025, 2, 15, 12, 0, 0, 0, time.UTC)
+
+func newWorld(repository string) (*world, error) {
+	root, err := os.MkdirTemp("", "ailee-examples-")
+	if err != nil {
+		return nil, err
+	}
+	w := &world{root: root, now: noon, chain: bitcointest.NewChain(tip)}
+	w.chain.Methods = walletMethods()
+	w.node = httptest.NewServer(w.chain)
+	bin := w.path("/usr/bin")
+	w.env = []string{"PATH=" + bin + ":/usr/bin:/bin", "HOME=" + w.path("/root"), "TMPDIR=" + w.path("/tmp"), "LC_ALL=C", "TZ=UTC"}
+	for _, folder := range []string{"/usr/bin", "/root", "/tmp", "/mnt/backups", "/var/lib/ailee", "/var/lib/prometheus/node-exporter"} {
+		if err := os.MkdirAll(w.path(folder), 0o755); err != nil {
+			return w, err
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return w, err
+	}
+	links := map[string]string{}
+	for _, t := range tools {
+		links[t.Name] = self
+	}
+	for _, name := range scripts {
+		links[name] = filepath.Join(repository, "scripts", name)
+	}
+	for name, target := range links {
+		if err := os.Symlink(target, filepath.Join(bin, name)); err != nil {
+			return w, err
+		}
+	}
+	return w, nil
+}
+
+func (w *world) close() {
+	w.node.Close()
+	os.RemoveAll(w.root)
+}
+
+// path is where a path of the examples is on this machine.
+func (w *world) path(path string) string { return filepath.Join(w.root, path) }
+
+var (
+	// absolute finds the paths in a command line.
+	absolute = regexp.MustCompile(`(^|[ =])(/(?:mnt|tmp|var)/)`)
+	// operators finds what only an operator can do: fill in a name, or say yes.
+	operators = regexp.MustCompile(`\bTXID\b|\bANCHOR_HASH\b|--broadcast --wallet`)
+	anyPort   = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
+	// measured finds what differs from run to run.
+	measured = regexp.MustCompile(`in [0-9.]+[mµn]?s \([0-9]+ per second\)`)
+)
+
+// show runs an example an hour later, and returns what it prints, nil for one that
+// cannot be run.
+func (w *world) show(command string) (*string, error) {
+	if operators.MatchString(command) {
+		return nil, nil
+	}
+	w.now = w.now.Add(time.Hour)
+	out, err := w.run(command)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
+		out += fmt.Sprintf("(exit status %d)\n", exit.ExitCode())
+	} else if err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// run runs a command line and returns what it prints on both streams.
+func (w *world) run(command string) (string, error) {
+	line := strings.ReplaceAll(absolute.ReplaceAllString(command, "${1}"+w.root+"${2}"), nodeURL, w.node.URL)
+	// Nobody waits for the end of a drill's chain.
+	cmd := exec.Command("bash", "-c", "sleep() { :; }; set -o pipefail; "+line)
+	cmd.Dir = w.path("/root")
+	cmd.Env = append(w.env, fmt.Sprintf("%s=%d", clockVariable, w.now.Unix()))
+	if !strings.HasSuffix(command, " --help") {
+		cmd.Env = append(cmd.Env, "AILEE_DATA_DIR="+w.path("/var/lib/ailee"))
+	}
+	text, err := cmd.CombinedOutput()
+	out := strings.NewReplacer(w.node.URL, nodeURL, w.root, "").Replace(string(text))
+	out = measured.ReplaceAllString(anyPort.ReplaceAllString(out, drillURL), "in ... s (... per second)")
+	if err != nil {
+		err = fmt.Errorf("%s: %w\n%s", command, err, out)
+	}
+	return out, err
+}
+
+// runs runs command lines, one after the other, that prepare the examples.
+func (w *world) runs(commands ...string) error {
+	for _, command := range commands {
+		if _, err := w.run(command); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sample is data that a node wrote: the first bytes of a golden file, all of it with
+// -1.
+type sample struct {
+	name  string
+	bytes int64
+}
+
+// The snapshot files of a node.
+var (
+	healthy  = []sample{{"write/node-written-clean.dat", -1}}
+	torn     = append(healthy[:1:1], sample{"write/node-written.dat", 400})
+	tampered = append(healthy[:1:1], sample{"verify/value_tampered.dat", -1})
+)
+
+// write makes a file of the samples.
+func (w *world) write(path string, samples []sample) error {
+	f, err := os.Create(w.path(path))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, s := range samples {
+		data, err := os.ReadFile(filepath.Join(golden.Dir(), s.name))
+		if err != nil {
+			return err
+		}
+		if s.bytes >= 0 {
+			data = data[:s.bytes]
+		}
+		if _, err := f.Write(data); err != nil {
+			return err
+		}
+	}
+	return f.Close()
+}
+
+// overwrite damages a file: a byte in the middle is another one.
+func overwrite(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, size/2); err != nil {
+		return err
+	}
+	b[0] ^= 0xff
+	if _, err := f.WriteAt(b, size/2); err != nil {
+		return err
+	}
+	return f.Close()
+}

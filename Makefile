@@ -114,7 +114,7 @@ lint:
 	go run $(STATICCHECK) ./...
 	shellcheck scripts/* .ci/run completions/bash/* $(shell grep -rl "^#!/bin/sh" packaging --exclude=*.go)
 	go mod verify
-	cd packaging && go vet ./... && go mod tidy -diff && go mod verify
+	cd packaging && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 
 ## generate: the man pages, completions and docs/commands, from the help and real output
 generate: deps

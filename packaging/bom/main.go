@@ -30,7 +30,7 @@ func main() {
 
 func run(args []string, stdout io.Writer) error {
 	if len(args) < 2 || commands[args[0]] == nil {
-		return fmt.Errorf("usage: bom sbom|licenses|texts BINARY...")
+		return fmt.Errorf("usage: bom sbom, licenses or texts, then the binaries")
 	}
 	all, err := collect(args[1:])
 	if err != nil {

@@ -3,6 +3,12 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X ailee-recovery/internal/tool.version=$(VERSION) -X ailee-recovery/internal/tool.commit=$(COMMIT)
+# Version and commit are in LDFLAGS: what else Go would note of the checkout only
+# makes two builds of one commit differ.
+GOBUILD := go build -trimpath -buildvcs=false
+# The time in all packages, so that two builds are the same: that of the commit.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+MAINTAINER ?= AILEE recovery toolkit <maintainers@ailee-recovery.invalid>
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10m
 
@@ -10,28 +16,84 @@ FUZZTIME ?= 10m
 PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_drill_chain
 ROCKSDB := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
-.PHONY: build static demo test unit race lint leaks generate fuzz hostile load faults bench deps clean
+# Where the package manager's files go, and what is put there.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+BIN ?= bin
+STATIC ?= bin/static
+DIST ?= dist
 
-## build: all binaries, in bin/
+.PHONY: build static install uninstall deb dist reproducible licenses demo test unit race lint matrix leaks package generate fuzz hostile load faults bench deps clean
+
+## build: all binaries, in bin/, linked with the RocksDB of this machine
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
-	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(ROCKSDB:%=./cmd/%)
+	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
+	modfile=$$(scripts/rocksdb) && CGO_ENABLED=1 $(GOBUILD) $$modfile -ldflags '$(LDFLAGS)' -o bin/ $(ROCKSDB:%=./cmd/%)
 
 ## static: all binaries, in bin/static/, for any x86-64 Linux
 static:
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/static/ $(PURE:%=./cmd/%)
-	CGO_ENABLED=1 CGO_LDFLAGS='-lbz2' go build -trimpath -tags netgo,osusergo \
-		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static"' -o bin/static/ $(ROCKSDB:%=./cmd/%)
+	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o $(STATIC)/ $(PURE:%=./cmd/%)
+	modfile=$$(scripts/rocksdb) && CGO_ENABLED=1 CGO_LDFLAGS='-lbz2' $(GOBUILD) $$modfile -tags netgo,osusergo \
+		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static"' -o $(STATIC)/ $(ROCKSDB:%=./cmd/%)
+
+# Scripts of packaging/ take these from the environment.
+install uninstall: export DESTDIR := $(DESTDIR)
+install uninstall: export PREFIX := $(PREFIX)
+install uninstall: export SYSCONFDIR := $(SYSCONFDIR)
+install uninstall: export ZSHDIR := $(ZSHDIR)
+install uninstall: export BIN := $(BIN)
+
+## install: what `make build` made, with scripts, man pages, completions and systemd
+## units; DESTDIR=, PREFIX=, BIN=bin/static
+install:
+	@packaging/install
+
+## uninstall: the same files removed, but for the settings in SYSCONFDIR
+uninstall:
+	@packaging/uninstall
+
+deb dist: export STATIC := $(STATIC)
+deb dist: export DIST := $(DIST)
+deb dist reproducible package: export VERSION := $(VERSION)
+deb dist reproducible package: export COMMIT := $(COMMIT)
+deb dist reproducible package: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+deb dist reproducible package: export MAINTAINER := $(MAINTAINER)
+
+## deb: the Debian package, in dist/
+deb: static
+	packaging/dist deb
+
+## dist: what is released, in dist/: Debian package, tar archive, bill of materials,
+## checksums
+dist: static
+	packaging/dist deb tar
+
+## reproducible: builds everything twice, nothing shared, and compares
+reproducible:
+	packaging/reproducible
+
+# The package, made twice, installed over an older one in a fresh Debian 12, used,
+# removed.
+package: dist
+	packaging/reproducible --against $(DIST)
+	$(MAKE) --silent deb VERSION=v0~0.1 STATIC=bin/older DIST=bin/older-dist
+	DIST=$(abspath $(DIST)) OLDER=$(CURDIR)/bin/older-dist go test -C packaging ./...
+
+## licenses: docs/licenses.md anew
+licenses: static
+	go run -C packaging ./bom licenses $(CURDIR)/$(STATIC)/* >docs/licenses.md.new
+	mv docs/licenses.md.new docs/licenses.md
 
 ## demo: what an operator sees on a healthy, a torn and a tampered file
 demo: deps build
 	@scripts/demo
 
 ## test: everything that must hold: the checks of the source and all tests
-test: deps build static lint unit race leaks
+test: deps build static lint matrix unit race leaks package
 
 unit:
-	go test ./...
+	modfile=$$(scripts/rocksdb) && GOFLAGS="$$GOFLAGS $$modfile" go test ./...
 
 # The race detector slows the long tests down; the short form runs the same code, and
 # in memory: what a sync of the disk takes says nothing about races.
@@ -42,12 +104,17 @@ race:
 leaks:
 	CGO_ENABLED=1 go test -asan ./reorgdb
 
+# The code with every RocksDB that is supported, as far as their headers tell.
+matrix:
+	packaging/matrix
+
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt wants: $$unformatted"; exit 1; fi
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	shellcheck scripts/* .ci/run completions/bash/*
+	shellcheck scripts/* .ci/run completions/bash/* test/guide/bin/* $(shell grep -rl "^#!/bin/sh" packaging --exclude=*.go)
 	go mod verify
+	cd packaging && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 
 ## generate: the man pages, completions and docs/commands, from the help and real output
 generate: deps
@@ -91,4 +158,4 @@ deps:
 	@scripts/deps
 
 clean:
-	rm -rf bin bench-data
+	rm -rf bin dist bench-data

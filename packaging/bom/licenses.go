@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/licensecheck"
+)
+
+// compatible are the licenses, as SPDX expressions, of which code may be linked into
+// binaries that are distributed under the MIT license, each with what that asks for.
+var compatible = map[string]string{
+	"MIT":          "the license text goes with the binaries",
+	"ISC":          "the license text goes with the binaries",
+	"BSD-2-Clause": "the license text goes with the binaries",
+	"BSD-3-Clause": "the license text goes with the binaries",
+	"bzip2-1.0.6":  "nothing of binaries",
+	"Zlib":         "nothing of binaries",
+	"Apache-2.0":   "license text and notices go with the binaries",
+
+	"GPL-2.0-only OR Apache-2.0":              "used under Apache-2.0",
+	"BSD-3-Clause OR GPL-2.0-only":            "used under BSD-3-Clause",
+	"GPL-3.0-or-later WITH GCC-exception-3.1": "the exception leaves binaries that GCC compiled under their own license",
+	"LGPL-2.1-or-later":                       "anybody can link the binaries anew: their source and the Makefile are all it takes",
+}
+
+// minCoverage is how much of a license file must be known text, in percent. Names and
+// years of copyright notices are not.
+const minCoverage = 75
+
+var licenseFile = regexp.MustCompile(`(?i)^(un)?(licen[cs]e|copying|notice)([-._].*)?$`)
+
+// licensed adds the license texts in dir, and which licenses they are.
+func licensed(m *material, dir string) (*material, error) {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, name := range names {
+		if name.IsDir() || !licenseFile.MatchString(name.Name()) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, name.Name()))
+		if err != nil {
+			return nil, err
+		}
+		m.texts = append(m.texts, string(text))
+		if strings.HasPrefix(strings.ToUpper(name.Name()), "NOTICE") {
+			continue
+		}
+		found := licensecheck.Scan(text)
+		if found.Percent < minCoverage {
+			return nil, fmt.Errorf("%s: %s is no license that is known (%.0f %% of it is)", m.name, name.Name(), found.Percent)
+		}
+		for _, match := range found.Match {
+			ids = append(ids, match.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("%s has no license", m.name)
+	}
+	slices.Sort(ids)
+	m.license = strings.Join(slices.Compact(ids), " AND ")
+	return m, nil
+}
+
+// incompatible lists what must not be linked.
+func (m *materials) incompatible() []string {
+	var bad []string
+	for _, each := range m.sorted() {
+		for part := range strings.SplitSeq(each.license, " AND ") {
+			if compatible[part] == "" {
+				bad = append(bad, each.name+": "+part)
+			}
+		}
+	}
+	return bad
+}
+
+// writeLicenses leaves versions out: they are in the bill of materials, and change
+// with every update of a library.
+func writeLicenses(w io.Writer, all *materials) error {
+	if bad := all.incompatible(); bad != nil {
+		return fmt.Errorf("not compatible with the MIT license: %s", strings.Join(bad, ", "))
+	}
+	fmt.Fprint(w, `# Licenses of what is in the binaries
+
+The toolkit is under the MIT license ([LICENSE](../LICENSE)). Linked into the static binaries, and so into the packages, are the modules and libraries below; the license texts go with them as `+"`third-party-licenses.txt`"+`, the versions are in the bill of materials (`+"`sbom.cdx.json`"+`). This page is made by `+"`make licenses`"+`, and CI fails when it is stale or a license is not on the second list.
+
+| what | license |
+| --- | --- |
+`)
+	used := map[string]bool{}
+	for _, m := range all.sorted() {
+		name := m.name
+		if strings.Contains(name, "/") {
+			name = "`" + name + "`"
+		}
+		fmt.Fprintf(w, "| %s | %s |\n", name, m.license)
+		for part := range strings.SplitSeq(m.license, " AND ") {
+			used[part] = true
+		}
+	}
+	fmt.Fprint(w, "\nEach may be linked into programs under the MIT license:\n\n| license | what it asks for |\n| --- | --- |\n")
+	for _, license := range sortedKeys(used) {
+		fmt.Fprintf(w, "| %s | %s |\n", license, compatible[license])
+	}
+	return nil
+}
+
+// writeTexts writes a text that several have only once.
+func writeTexts(w io.Writer, all *materials) error {
+	owners := map[string][]string{}
+	var texts []string
+	for _, m := range all.sorted() {
+		for _, text := range m.texts {
+			text = strings.TrimSpace(text)
+			if owners[text] == nil {
+				texts = append(texts, text)
+			}
+			owners[text] = append(owners[text], m.name+" "+m.version)
+		}
+	}
+	for _, text := range texts {
+		line := strings.Repeat("=", 72)
+		fmt.Fprintf(w, "%s\n%s\n%s\n\n%s\n\n", line, strings.Join(owners[text], "\n"), line, text)
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+// Package packaging has the tests of what is released: `make package` runs them.
+package packaging
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// release returns the one file in the folder that the environment variable names.
+func release(t *testing.T, variable, pattern string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(os.Getenv(variable), pattern))
+	require.NoError(t, err)
+	require.Len(t, files, 1, "%s in %s=%s: run make package", pattern, variable, os.Getenv(variable))
+	return files[0]
+}
+
+// scripts are those for operators.
+var scripts = []string{"ailee-backup", "ailee-monitor", "ailee-restore", "test_recovery.sh"}
+
+func tools(t *testing.T) []string {
+	var names []string
+	for _, dir := range glob(t, "cmd/*") {
+		names = append(names, filepath.Base(dir))
+	}
+	require.NotEmpty(t, names)
+	return names
+}
+
+// installed maps each file of the source that is installed as it is to its name below
+// the prefix.
+func installed(t *testing.T) map[string]string {
+	files := map[string]string{"../scripts/ailee-common.bash": "lib/ailee-recovery/ailee-common.bash"}
+	for _, script := range scripts {
+		files["../scripts/"+script] = "lib/ailee-recovery/" + script
+	}
+	for pattern, dir := range map[string]string{
+		"completions/bash/*": "share/bash-completion/completions", "completions/fish/*": "share/fish/vendor_completions.d",
+		"*.md": "share/doc/ailee-recovery", "docs/*.md": "share/doc/ailee-recovery/docs",
+		"docs/commands/*": "share/doc/ailee-recovery/docs/commands", "docs/schema/*.json": "share/doc/ailee-recovery/docs/schema",
+	} {
+		for _, file := range glob(t, pattern) {
+			files[file] = dir + "/" + filepath.Base(file)
+		}
+	}
+	return files
+}
+
+// TestDebianPackage is the life of the package on a machine with a node's data, from
+// an older version to its purge. Each step goes on from the one before.
+func TestDebianPackage(t *testing.T) {
+	r := newRoot(t, "man-db", "bash-completion", "zsh", "fish")
+	run(t, "cp", release(t, "OLDER", "*.deb"), r.path("older.deb"))
+	run(t, "cp", release(t, "DIST", "*.deb"), r.path("new.deb"))
+	// The node's, as its operator has it.
+	r.sh(`echo 'ailee:x:900:900::/var/lib/ailee:/bin/bash' >>/etc/passwd; echo 'ailee:x:900:' >>/etc/group; mkdir /var/lib/ailee`)
+	run(t, "cp", "../testdata/golden/verify/pegin_ok.dat", r.path("var/lib/ailee/l2_snapshots.dat"))
+	run(t, "tar", "-C", r.path("var/lib/ailee"), "-xzf", "../testdata/golden/reorg_db/node-rocksdb-7.8.3-reopened.tar.gz")
+	r.sh(`cd /var/lib/ailee; mv node-* reorg_db; chown -R ailee:ailee .; chmod 700 .`)
+	before := r.files("/")
+
+	require.True(t, t.Run("installs", func(t *testing.T) {
+		r := root{t, r.dir}
+		r.sh("dpkg --install /older.deb")
+		assert.Contains(t, r.sh("ailee_l2_verify --version"), "v0~0.1")
+		assert.Empty(t, r.sh("dpkg --verify ailee-recovery"))
+		assert.Empty(t, glob(t, r.path("etc/systemd/system/*/ailee-*")), "the timers are off")
+		for _, name := range tools(t) {
+			assert.Contains(t, r.sh("$1 --version", name), name)
+		}
+	}))
+	require.True(t, t.Run("upgrades", func(t *testing.T) {
+		r := root{t, r.dir}
+		// The second line is what systemctl enable does.
+		r.sh(`echo BACKUP_OPTIONS=--compress >>/etc/default/ailee-recovery
+			mkdir -p /etc/systemd/system/timers.target.wants; ln -s /usr/lib/systemd/system/ailee-backup.timer $_`)
+		assert.NotContains(t, r.sh("dpkg --install /new.deb"), "downgrading")
+		assert.NotContains(t, r.sh("ailee_l2_verify --version"), "v0~0.1")
+		assert.Contains(t, r.sh("cat /etc/default/ailee-recovery"), "BACKUP_OPTIONS=--compress", "what the operator set stays")
+		assert.Contains(t, r.sh("ls /etc/systemd/system/timers.target.wants"), "ailee-backup.timer", "and what the operator enabled")
+		assert.NotContains(t, r.sh("ls /etc/systemd/system/timers.target.wants"), "ailee-monitor.timer")
+		assert.Equal(t, before["/var/lib/ailee/l2_snapshots.dat"], r.files("/var/lib/ailee")["/var/lib/ailee/l2_snapshots.dat"])
+	}))
+	t.Run("has what the source has", func(t *testing.T) { hasTheSource(root{t, r.dir}) })
+	t.Run("works", func(t *testing.T) {
+		r := root{t, r.dir}
+		r.sh(`ailee_init_node --data-dir /tmp/node
+			ailee_l2_verify --snapshot /tmp/node/l2_snapshots.dat
+			ailee_reorg_verify --db-path /tmp/node/reorg_db
+			ailee_init_reorg_db --path /tmp/copy --copy-from /var/lib/ailee/reorg_db
+			rm -r /tmp/node /tmp/copy`)
+		// As cron and the units call them.
+		as := "setpriv --reuid=ailee --regid=ailee --clear-groups "
+		assert.Empty(t, r.sh(as+"ailee-backup --compress"))
+		assert.Empty(t, r.sh(as+"ailee-monitor --max-snapshot-age 1000000"))
+		assert.Contains(t, r.sh(as+"ailee-restore --dry-run"), "/var/lib/ailee/backups/l2_snapshots_")
+		r.sh("cd /tmp; test_recovery.sh --mode corruption --corrupt-snapshot")
+	})
+	t.Run("manual", func(t *testing.T) {
+		r := root{t, r.dir}
+		for _, name := range append(tools(t), scripts...) {
+			// -ww has groff say everything that it doubts.
+			out := r.sh(`MANROFFOPT=-ww MANWIDTH=80 man --warnings=w "$1" 2>&1 >/tmp/page; head -c 200 /tmp/page; rm /tmp/page`, name)
+			assert.Regexp(t, `^`+regexp.QuoteMeta(name)+`\(1\)`, out, "and no warning before it")
+		}
+	})
+	t.Run("completions", func(t *testing.T) {
+		r := root{t, r.dir}
+		for _, name := range append(tools(t), scripts...) {
+			r.sh(`source /usr/share/bash-completion/bash_completion; _completion_loader "$1" || [ $? = 124 ]; complete -p "$1"`, name)
+			assert.Contains(t, r.sh(`fish --no-config --command "source /usr/share/fish/vendor_completions.d/$1.fish; complete --do-complete '$1 --'"`, name), "--help", name)
+		}
+		r.sh(`zsh -fec 'autoload -U compinit; compinit -D -u; for name; do autoload -U +X $_comps[$name]; done' zsh "$@"`, append(tools(t), scripts...)...)
+	})
+	t.Run("units", func(t *testing.T) {
+		r := root{t, r.dir}
+		units := glob(t, "packaging/systemd/*")
+		require.Len(t, units, 4)
+		for _, unit := range units {
+			unit = filepath.Base(unit)
+			run(t, "systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "--root="+r.dir, unit)
+			if strings.HasSuffix(unit, ".service") {
+				// In tenths: exposure 0.5 of 10.
+				run(t, "systemd-analyze", "security", "--offline=yes", "--threshold=5", "--root="+r.dir, unit)
+			}
+		}
+	})
+	t.Run("lintian", func(t *testing.T) {
+		assert.NotContains(t, run(t, "lintian", "--allow-root", "--fail-on=error", r.path("new.deb")), "E: ")
+	})
+	t.Run("is removed", func(t *testing.T) {
+		r := root{t, r.dir}
+		data := r.files("/var/lib/ailee")
+		r.sh("dpkg --remove ailee-recovery")
+		assert.Contains(t, r.sh("cat /etc/default/ailee-recovery"), "BACKUP_OPTIONS=--compress")
+		r.sh("mkdir -p /var/lib/ailee-recovery /var/lib/systemd/timers; touch /var/lib/ailee-recovery/monitor /var/lib/systemd/timers/stamp-ailee-backup.timer")
+		r.sh("dpkg --purge ailee-recovery")
+		assert.Equal(t, data, r.files("/var/lib/ailee"), "data and backups are the node's")
+
+		after := r.files("/")
+		// dpkg's, man's and the node's own.
+		others := regexp.MustCompile(`^/(var/(lib/(dpkg|ailee|systemd)|log|cache)(/|$)|etc/systemd/system(/|$)|tmp(/|$)|$)`)
+		for _, files := range []map[string]string{before, after} {
+			maps.DeleteFunc(files, func(name, _ string) bool { return others.MatchString(name) })
+		}
+		assert.Equal(t, before, after)
+		assert.NotContains(t, r.sh("find / -xdev -name '*ailee*' ! -path '/var/lib/ailee*' ! -path '/proc/*' ! -path '/tmp/*' ! -path '/var/cache/*'"), "ailee")
+	})
+}
+
+// hasTheSource compares the files of the package with those of the source.
+func hasTheSource(r root) {
+	t := r.t
+	listed := strings.Fields(r.sh("dpkg --listfiles ailee-recovery"))
+	want := []string{
+		"/etc/default/ailee-recovery", "/usr/share/doc/ailee-recovery/changelog.gz", "/usr/share/doc/ailee-recovery/copyright",
+		"/usr/share/doc/ailee-recovery/examples/cron.d-ailee-recovery", "/usr/share/doc/ailee-recovery/sbom.cdx.json",
+		"/usr/share/doc/ailee-recovery/third-party-licenses.txt.gz", "/usr/share/lintian/overrides/ailee-recovery",
+	}
+	for _, name := range append(tools(t), scripts...) {
+		want = append(want, "/usr/bin/"+name)
+	}
+	for source, name := range installed(t) {
+		want = append(want, "/usr/"+name)
+		assert.Equal(t, read(t, source), read(t, r.path("usr/"+name)))
+	}
+	for _, page := range glob(t, "man/man1/*.1") {
+		want = append(want, "/usr/share/man/man1/"+filepath.Base(page)+".gz")
+		assert.Equal(t, string(read(t, page)), run(t, "gzip", "-dc", r.path(want[len(want)-1])))
+	}
+	for _, completion := range glob(t, "completions/zsh/*") {
+		want = append(want, "/usr/share/zsh/vendor-completions/"+filepath.Base(completion))
+	}
+	for _, unit := range glob(t, "packaging/systemd/*") {
+		want = append(want, "/usr/lib/systemd/system/"+filepath.Base(unit))
+		assert.NotRegexp(t, "@[a-z]+@", string(read(t, r.path(want[len(want)-1]))))
+	}
+	var files []string
+	for _, name := range listed {
+		if info, err := os.Lstat(r.path(name)); err == nil && !info.IsDir() {
+			files = append(files, name)
+		}
+	}
+	assert.ElementsMatch(t, want, files)
+	assert.Empty(t, r.sh(`dpkg --listfiles ailee-recovery | xargs -d '\n' stat -c '%U:%G %A %n' | grep -vE '^root:root (drwxr-xr-x|-rwxr-xr-x|-rw-r--r--|lrwxrwxrwx) ' || true`))
+}
+
+// TestTarArchive unpacks the archive and runs what is in it where it lies.
+func TestTarArchive(t *testing.T) {
+	dir := t.TempDir()
+	run(t, "tar", "-C", dir, "--strip-components=1", "-xzf", release(t, "DIST", "*.tar.gz"))
+	for source, name := range installed(t) {
+		assert.Equal(t, read(t, source), read(t, filepath.Join(dir, name)))
+	}
+	for _, name := range tools(t) {
+		assert.Contains(t, run(t, filepath.Join(dir, "bin", name), "--version"), name)
+	}
+	for _, name := range scripts {
+		assert.Contains(t, run(t, filepath.Join(dir, "bin", name), "--help"), name)
+	}
+	assert.Contains(t, string(read(t, filepath.Join(dir, "lib/systemd/system/ailee-backup.service"))), "ExecStart=/usr/local/bin/ailee-backup ")
+	run(t, "sh", "-c", `cd "$1" && sha256sum --check --strict SHA256SUMS`, "sh", os.Getenv("DIST"))
+}
+
+// TestInstall is `make install` without any privilege of root's.
+func TestInstall(t *testing.T) {
+	dir := t.TempDir()
+	make := func(target string) {
+		run(t, "setpriv", "--bounding-set=-all", "--inh-caps=-all", "make", "--silent", "-C", "..", target, "DESTDIR="+dir, "PREFIX=/opt/ailee", "BIN=bin/static")
+	}
+	make("install")
+	for source, name := range installed(t) {
+		assert.Equal(t, read(t, source), read(t, filepath.Join(dir, "opt/ailee", name)))
+	}
+	info, err := os.Stat(filepath.Join(dir, "opt/ailee/bin/ailee_l2_verify"))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o755), info.Mode())
+	assert.Contains(t, run(t, filepath.Join(dir, "opt/ailee/bin/ailee-backup"), "--help"), "USAGE")
+
+	settings := filepath.Join(dir, "etc/default/ailee-recovery")
+	require.NoError(t, os.WriteFile(settings, []byte("BACKUP_OPTIONS=--compress\n"), 0o644))
+	make("install")
+	assert.Equal(t, "BACKUP_OPTIONS=--compress\n", string(read(t, settings)), "settings stay")
+	make("uninstall")
+	assert.Equal(t, settings+"\n", run(t, "find", dir, "!", "-type", "d"))
+}
+
+// TestRocksDB looks for the modfile of each release; one that nothing was tested with
+// is refused.
+func TestRocksDB(t *testing.T) {
+	for version, want := range map[string]string{
+		"7.8.3": "", "8.9.1": "-modfile=.*/go.rocksdb-8.9.mod\n", "9.10.0": "-modfile=.*/go.rocksdb-9.10.mod\n",
+		"8.1.1":  "rocksdb: error: RocksDB 8.1.1 is installed here, supported are 7.8 8.9 9.10\nrocksdb: hint: .*\n",
+		"10.2.1": "rocksdb: error: RocksDB 10.2.1 is installed here, .*\nrocksdb: hint: .*\n",
+	} {
+		t.Run(version, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "pkg-config"), []byte("#!/bin/sh\necho "+version+"\n"), 0o755))
+			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+			out := run(t, "sh", "-c", "../scripts/rocksdb 2>&1 || [ $? = 1 ]")
+			assert.Regexp(t, "^"+want+"$", out)
+		})
+	}
+}
+
+// TestSBOM looks for what the bill of materials must name.
+func TestSBOM(t *testing.T) {
+	var sbom struct {
+		BOMFormat    string
+		SerialNumber string
+		Components   []struct {
+			Name, Version, PURL string
+			Licenses            []struct{ Expression string }
+		}
+	}
+	require.NoError(t, json.Unmarshal(read(t, release(t, "DIST", "*.cdx.json")), &sbom))
+	assert.Equal(t, "CycloneDX", sbom.BOMFormat)
+	var names []string
+	for _, part := range sbom.Components {
+		names = append(names, part.Name)
+		assert.NotEmpty(t, part.Version, part.Name)
+		require.Len(t, part.Licenses, 1, part.Name)
+		assert.NotEmpty(t, part.Licenses[0].Expression, part.Name)
+	}
+	assert.Subset(t, names, tools(t))
+	assert.Subset(t, names, []string{"RocksDB", "Snappy", "LZ4", "Zstandard", "zlib", "bzip2", "GNU C library", "GNU C++ library", "GCC runtime", "Go standard library"})
+	for _, tool := range tools(t) {
+		for line := range strings.Lines(run(t, "go", "version", "-m", filepath.Join("../bin/static", tool))) {
+			if field := strings.Fields(line); len(field) > 2 && field[0] == "dep" {
+				assert.True(t, slices.Contains(names, field[1]), field[1])
+			}
+		}
+	}
+}

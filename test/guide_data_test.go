@@ -131,6 +131,10 @@ var spoilers = map[string]func(t *testing.T, s *sandbox){
 	// Whenever the clock is looked at, a second has passed, or an hour.
 	"ticking": func(t *testing.T, s *sandbox) { s.setClock(t, 1) },
 	"hourly":  func(t *testing.T, s *sandbox) { s.setClock(t, 3600) },
+	// The node has appended behind a torn tail.
+	"hidden": func(t *testing.T, s *sandbox) {
+		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), numbered(guideSnapshots + 1)[:300]+numbered(guideSnapshots+2))
+	},
 	// No backup but the one of Procedure 1.
 	"one-backup": func(t *testing.T, s *sandbox) {
 		require.NoError(t, os.Remove(match(t, s.dataDir(), "backups/l2_snapshots_2*.dat.bak")))

@@ -12,7 +12,7 @@ import (
 // play is one time that an operator follows the guide.
 type play struct {
 	on      string // what became of the data directory, see spoilers
-	scripts string // of guide/, one after the other; those in safe/ are our way
+	scripts string // of guide/, one after the other; runbook/ is what the runbook has under a heading
 	codes   string // the exit codes that were not 0
 	says    string // parts of what the operator sees, one a line, in this order; "ailee: " where that is a user of its own
 	end     string // what is then in the data directory, and whether the node runs; "" for what is too large to read
@@ -65,12 +65,12 @@ var plays = []play{
 	// To the letter: the tool warns, and what the node anchors next is damaged.
 	{"torn anchoring", "restore-from-latest-snapshot stop-node validate-snapshot", "2", lines(tornTail, fails, "<exit code 2>"),
 		ends(backups, "l2_snapshots.dat: 1-10, another snapshot, verify 2", "reorg_db: "+tornRecords, down)},
-	{"torn anchoring", "safe/restore-from-latest-snapshot stop-node validate-snapshot", "", lines(tornTail, "Dropped 300 bytes", verifies),
+	{"torn anchoring", "runbook/the-snapshot-file-has-a-torn-tail start-node stop-node validate-snapshot", "", lines("Dropped 300 bytes", verifies),
 		ends(backups, "l2_snapshots.dat: 1-11, verify 0", "reorg_db: "+tornRecords, down)},
-	{"healthy anchoring", "start-node safe/restore-from-latest-snapshot", "", lines(verifies, "Dropped 0 bytes"),
-		ends(backups, anchored11, "reorg_db: "+wholeRecords, runs)},
-	{"corrupt", "safe/restore-from-latest-snapshot safe/rebuild-reorg-database", "2 1 2",
-		lines(fails, "Restored /var/lib/ailee/l2_snapshots.dat from /var/lib/ailee/backups/l2_snapshots_20250215_000000.dat.bak", noStart, "Anchors: 4", "ailee-node is active"),
+	{"healthy", "start-node runbook/the-snapshot-file-has-a-torn-tail", "", "Dropped 0 bytes",
+		ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
+	{"corrupt", "runbook/the-snapshot-file-is-missing-or-empty runbook/the-reorg-database-is-damaged", "1 2",
+		lines("would restore", "Restored /var/lib/ailee/l2_snapshots.dat from /var/lib/ailee/backups/l2_snapshots_20250215_000000.dat.bak", noStart, "Anchors: 4", "ailee-node is active"),
 		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
 			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: does not open", runs)},
 
@@ -86,11 +86,11 @@ var plays = []play{
 		ends(backups, "l2_snapshots.dat: 9, verify 0", "reorg_db: does not open", down)},
 	{"emptied", "restore-from-earlier-snapshot", "1 2 1 1 1", lines("ailee_extract_snapshots: error: open /var/lib/ailee/l2_snapshots.dat: no such file", noStart),
 		ends(backups, down)},
-	{"healthy anchoring", "start-node safe/restore-from-earlier-snapshot", "", "Newest valid snapshot: 11 of 11",
-		ends(backups, "l2_snapshots.dat: 11, verify 0", "l2_snapshots.dat.corrupted: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
-	{"corrupt", "safe/restore-from-earlier-snapshot safe/rebuild-reorg-database", "2 1 2",
+	{"healthy anchoring", "start-node runbook/the-latest-snapshot-is-wrong", "", "Newest valid snapshot: 11 of 11",
+		ends(backups, "l2_snapshots.dat: 11, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"corrupt", "runbook/the-latest-snapshot-is-wrong runbook/the-reorg-database-is-damaged", "2 1 2",
 		lines("state root mismatch", "Newest valid snapshot: 9 of 10", noStart, "Anchors: 4", "ailee-node is active"),
-		ends(backups, "l2_snapshots.dat: 9, verify 0", "l2_snapshots.dat.corrupted: 1-9, another snapshot, verify 2",
+		ends(backups, "l2_snapshots.dat: 9, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
 			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: does not open", runs)},
 
 	// Procedure 3: the database has the block hashes. To the letter, the anchors are
@@ -105,9 +105,9 @@ var plays = []play{
 		ends(backups, corruptFile, "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: does not open", down)},
 	{"emptied", "rebuild-reorg-database", "1 1", lines("mv: cannot stat", "Made an empty reorg database", "134 written", noStart),
 		ends(backups, "reorg_db: 134 blocks, 0 anchors, 0 events", down)},
-	{"healthy anchoring", "start-node safe/rebuild-reorg-database", "", lines("Blocks: 31", "Anchors: 4", "Reorg events: 1", "173 written, 31 equal, 0 replaced"),
+	{"healthy anchoring", "start-node runbook/the-reorg-database-is-damaged", "", lines("Blocks: 31", "Anchors: 4", "Reorg events: 1", "173 written, 31 equal, 0 replaced"),
 		ends(backups, anchored11, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: "+wholeRecords, runs)},
-	{"torn", "safe/rebuild-reorg-database", "2", lines("Blocks: 30", "Anchors: 4", "torn log tail", "175 written, 30 equal, 0 replaced"),
+	{"torn", "runbook/the-reorg-database-is-damaged", "2", lines("Blocks: 30", "Anchors: 4", "torn log tail", "175 written, 30 equal, 0 replaced"),
 		ends(backups, tornFile, "reorg_db: 205 blocks, 4 anchors, 1 events", "reorg_db.corrupted: "+tornRecords, runs)},
 
 	// Procedure 4: a node that starts from nothing, and its state anchored again.
@@ -122,8 +122,8 @@ var plays = []play{
 	// To the letter, when a second passes in between, nothing is kept.
 	{"healthy ticking", "complete-reset", "1", lines("cp:", "<exit code 1>", "Made l2_snapshots.dat, reorg_db in /var/lib/ailee"),
 		ends(backups, fresh, "recovery_1739581200 ()", nothing, runs)},
-	{"healthy anchoring ticking", "start-node safe/complete-reset", "", "Made l2_snapshots.dat, reorg_db in /var/lib/ailee",
-		ends(backups, fresh, "recovery_1739581200 ("+ends(anchored11, "reorg_db: "+wholeRecords)+")", nothing, runs)},
+	{"healthy anchoring ticking", "start-node runbook/start-from-nothing", "", "Made l2_snapshots.dat, reorg_db in /var/lib/ailee",
+		ends(backups, "l2_snapshots.dat: another snapshot, verify 0", "recovery_1739581200 ("+ends(anchored11, "reorg_db: "+wholeRecords)+")", nothing, runs)},
 
 	// Data validation: what the guide says is expected.
 	{"healthy", "validate-snapshot", "", lines("Computed L2StateRoot: "+rootOf(10), "Anchor verified: "+anchorOf(10), verifies),
@@ -143,9 +143,9 @@ var plays = []play{
 		ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{"emptied", "cross-validate-with-bitcoin", "1", lines("ailee_get_snapshot_block: error: ", "Snapshot is 840123 blocks behind Bitcoin"),
 		ends(backups, down)},
-	{"healthy", "safe/cross-validate-with-bitcoin", "2", lines("840000", "the snapshot is 123 blocks behind Bitcoin, at height 840000 of 840123"),
+	{"healthy", "runbook/how-far-is-the-state-behind-bitcoin", "2", lines("840000", "the snapshot is 123 blocks behind Bitcoin, at height 840000 of 840123"),
 		ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
-	{"corrupt", "safe/cross-validate-with-bitcoin", "1", "no source knows the block of the latest snapshot",
+	{"corrupt", "runbook/how-far-is-the-state-behind-bitcoin", "1", "no source knows the block of the latest snapshot",
 		ends(backups, corruptFile, "reorg_db: does not open", down)},
 
 	// The node won't start.
@@ -158,14 +158,14 @@ var plays = []play{
 		ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{"emptied one-backup", "node-wont-start", "2 1 1", "Failed to open snapshot file",
 		ends("backups: 1 of 1-9, 1 of the database", restored, down)},
-	{"corrupt", "safe/node-wont-start", "", lines("Restored /var/lib/ailee/l2_snapshots.dat", "Restored /var/lib/ailee/reorg_db"),
-		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2", "reorg_db: "+wholeRecords,
+	{"corrupt", "runbook/both-are-lost", "", lines("Restored /var/lib/ailee/l2_snapshots.dat", "Restored /var/lib/ailee/reorg_db"),
+		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2", "reorg_db: 204 blocks, 4 anchors, 1 events",
 			"reorg_db.replaced_20250215_010000: does not open", runs)},
-	{"healthy anchoring", "start-node safe/node-wont-start", "", "Kept what was there",
-		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-11, verify 0", "reorg_db: "+wholeRecords,
+	{"healthy anchoring", "start-node runbook/both-are-lost", "", "Kept what was there",
+		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-11, verify 0", "reorg_db: 204 blocks, 4 anchors, 1 events",
 			"reorg_db.replaced_20250215_010000: "+wholeRecords, runs)},
-	{"emptied", "safe/node-wont-start", "", lines("Restored /var/lib/ailee/l2_snapshots.dat", "Restored /var/lib/ailee/reorg_db"),
-		ends(backups, restored, "reorg_db: "+wholeRecords, runs)},
+	{"emptied", "runbook/both-are-lost", "", lines("Restored /var/lib/ailee/l2_snapshots.dat", "Restored /var/lib/ailee/reorg_db"),
+		ends(backups, restored, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
 
 	// The database is locked: by nobody, and by a node.
 	{"healthy", "reorg-database-locked", "1", "", ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
@@ -173,9 +173,9 @@ var plays = []play{
 	{"corrupt", "reorg-database-locked", "1 1", noStart, ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{"emptied", "reorg-database-locked", "1 1 1", lines("rm: cannot remove", noStart), ends(backups, down)},
 	{"healthy", "start-node reorg-database-locked", "", "ailee-node /var/lib/ailee", ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
-	{"healthy", "start-node safe/reorg-database-locked", "1", lines("ailee_resync_blocks: error: /var/lib/ailee/reorg_db is in use by ailee-node (pid ",
-		"hint: stop the node first: systemctl stop ailee-node; never delete the LOCK file, it is not the lock", "173 written"),
-		ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
+	{"healthy", "start-node runbook/the-reorg-database-is-locked", "1", lines("ailee_init_reorg_db: error: /var/lib/ailee/reorg_db is in use by ailee-node (pid ",
+		"hint: stop the node first: systemctl stop ailee-node; never delete the LOCK file, it is not the lock"),
+		ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 
 	// The snapshot file is too large.
 	{"long", "start-node snapshot-file-too-large", "", lines("Kept 1000 snapshot(s)", verifies),
@@ -188,10 +188,10 @@ var plays = []play{
 	// To the letter, what the node anchors before it stops is gone from the file.
 	{"healthy anchoring", "start-node snapshot-file-too-large", "", verifies,
 		ends(backups, snapshots, "l2_snapshots_old.dat: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
-	{"healthy anchoring", "start-node safe/snapshot-file-too-large", "", "Kept 10 snapshot(s)",
-		ends(backups, "l2_snapshots.dat: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
-	{"long", "start-node safe/snapshot-file-too-large", "", "Kept 1000 snapshot(s)",
-		ends(backups, "l2_snapshots.dat: 6-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"healthy anchoring", "start-node runbook/the-snapshot-file-has-grown-too-large stop-node", "", "Kept 10 snapshot(s)",
+		ends("backups: 2 of 1-10, 1 of 1-9, 1 of the database", anchored11, "reorg_db: "+wholeRecords, down)},
+	{"long", "start-node runbook/the-snapshot-file-has-grown-too-large", "", "Kept 1000 snapshot(s)",
+		ends("backups: 2 of 1-1005, 1 of 1-9, 1 of the database", "l2_snapshots.dat: 6-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
 
 	// The state root does not match.
 	{"healthy", "state-root-mismatch", "", "Found valid snapshot: /tmp/snapshots/snapshot_10.dat",
@@ -204,8 +204,8 @@ var plays = []play{
 	// To the letter, the latest of more than ten is the tenth.
 	{"long", "state-root-mismatch", "", "Found valid snapshot: /tmp/snapshots/snapshot_10.dat",
 		ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+wholeRecords, runs)},
-	{"long", "safe/restore-from-earlier-snapshot", "", "Newest valid snapshot: 1005 of 1005",
-		ends(backups, "l2_snapshots.dat: 1005, verify 0", "l2_snapshots.dat.corrupted: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{"long", "runbook/the-latest-snapshot-is-wrong", "", "Newest valid snapshot: 1005 of 1005",
+		ends(backups, "l2_snapshots.dat: 1005, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
 
 	// Backups: the last 24. To the letter, also of what is damaged, and in the end of
 	// nothing else, the one for Procedure 1 included.
@@ -214,17 +214,29 @@ var plays = []play{
 		ends("backups: 24 of 1-9, another snapshot, 24 of the database", corruptFile, "reorg_db: does not open", down)},
 	{"torn hourly", "hourly-backup", "", "", ends("backups: 1 of 1-10, 300 bytes, 2 of 1-9, 2 of the database", tornFile, "reorg_db: "+tornRecords, down)},
 	{"emptied hourly", "hourly-backup", "1 2", "", ends("backups: 2 of 1-9, 2 of the database", down)},
-	{"healthy hourly", "safe/hourly-backup*2", "", "", ends("backups: 3 of 1-10, 1 of 1-9, 3 of the database", snapshots, "reorg_db: "+wholeRecords, down)},
-	{"corrupt hourly", "safe/hourly-backup*2 restore-from-latest-snapshot", "2 2 2 1", lines("it was not backed up, the earlier backups are kept", fails),
+	{"healthy hourly", "ailee-backup*2", "", "", ends("backups: 3 of 1-10, 1 of 1-9, 3 of the database", snapshots, "reorg_db: "+wholeRecords, down)},
+	{"corrupt hourly", "ailee-backup*2 restore-from-latest-snapshot", "2 2 2 1", lines("it was not backed up, the earlier backups are kept", fails),
 		ends(backups, restored, "reorg_db: does not open", down)},
 
 	// Monitoring.
 	{"healthy", "monitoring", "", "", ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{"large", "monitoring", "", lines("Warning: Snapshot file is 5001MB - consider pruning", "Warning: Reorg DB is 1002MB - consider pruning"), ""},
 	{"emptied", "monitoring", "1", "stat: cannot stat", ends(backups, down)},
-	{"torn", "safe/monitoring", "2", "ends in an unfinished snapshot", ends(".ailee-monitor", backups, tornFile, "reorg_db: "+tornRecords, down)},
-	{"corrupt", "safe/monitoring", "2", lines("l2_snapshots.dat does not verify: state root mismatch", "reorg_db does not verify: "),
+	{"torn", "ailee-monitor", "2", "ends in an unfinished snapshot", ends(".ailee-monitor", backups, tornFile, "reorg_db: "+tornRecords, down)},
+	{"corrupt", "ailee-monitor", "2", lines("l2_snapshots.dat does not verify: state root mismatch", "reorg_db does not verify: "),
 		ends(".ailee-monitor", backups, corruptFile, "reorg_db: does not open", down)},
+
+	// What the guide has not.
+	{"healthy", "start-node runbook/first-in-every-case", "", lines("Newest valid snapshot: 10 of 10", "Confirmed: ", "Filesystem"), ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
+	{"corrupt", "runbook/first-in-every-case", "2 2", lines("state root mismatch", "the database is damaged", "Filesystem"), ends(backups, corruptFile, "reorg_db: does not open", down)},
+	{"torn", "runbook/the-node-cannot-read-its-files", "", lines("/var/lib/ailee/l2_snapshots.dat", verifies, tornTail), ends(backups, tornFile, "reorg_db: "+tornRecords, down)},
+	{"hidden", "runbook/a-snapshot-is-hidden-behind-a-torn-line", "", lines("to salvaged_1.dat", "Newest valid snapshot: 1 of 1"),
+		ends(backups, "l2_snapshots.dat: 1-10, another snapshot, verify 2", "reorg_db: "+wholeRecords, down)},
+	{"healthy", "runbook/every-snapshot-with-peg-outs-fails", "", verifies, ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+	{"healthy", "start-node runbook/the-node-was-down-during-a-reorg", "", lines("31 equal, 0 different, 103 missing", "173 written, 31 equal, 0 replaced"),
+		ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
+	{"healthy", "runbook/after-every-recovery", "2", lines(verifies, "Confirmed: 3", verifies, "ailee-monitor: warning: the latest snapshot in /var/lib/ailee/l2_snapshots.dat is 483217 hours old"),
+		ends(".ailee-monitor", "backups: 2 of 1-10, 1 of 1-9, 2 of the database", snapshots, "reorg_db: "+wholeRecords, down)},
 
 	// Testing recovery, on data of its own.
 	{"healthy", "test-recovery", "", lines("Drill passed: crash", "Drill passed: reorg", "Drill passed: corruption"),

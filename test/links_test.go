@@ -20,12 +20,14 @@ var (
 // TestLinks: every link between the documents leads to a file, and to a heading in
 // it where it names one.
 func TestLinks(t *testing.T) {
-	documents, err := filepath.Glob("../docs/*.md")
-	require.NoError(t, err)
-	top, err := filepath.Glob("../*.md")
-	require.NoError(t, err)
+	var documents []string
+	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/commands/*.md"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		documents = append(documents, found...)
+	}
 	links := 0
-	for _, document := range append(documents, top...) {
+	for _, document := range documents {
 		for _, m := range link.FindAllStringSubmatch(prose(t, document), -1) {
 			target, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(target, "://") {
@@ -54,10 +56,14 @@ func prose(t *testing.T, path string) string {
 
 // anchors returns the names that the headings of a document have in links.
 func anchors(t *testing.T, path string) (names []string) {
-	other := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	for _, m := range heading.FindAllStringSubmatch(prose(t, path), -1) {
-		name := other.ReplaceAllString(strings.ToLower(m[1]), "")
-		names = append(names, strings.ReplaceAll(name, " ", "-"))
+		names = append(names, headingAnchor(m[1]))
 	}
 	return names
+}
+
+var notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+
+func headingAnchor(heading string) string {
+	return strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }

@@ -52,7 +52,22 @@ func newSandbox(t *testing.T) *sandbox {
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644))
 	}
+	s.writeRunbook(t)
 	return s
+}
+
+// writeRunbook makes a script of the first commands under each heading of the runbook.
+func (s *sandbox) writeRunbook(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile("../docs/runbook.md")
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(filepath.Join(s.dir, "runbook"), 0o755))
+	for _, section := range strings.Split(string(text), "\n## ")[1:] {
+		heading, _, _ := strings.Cut(section, "\n")
+		block := bashBlock.FindStringSubmatch(section)
+		require.NotNil(t, block, "no commands under %q", heading)
+		require.NoError(t, os.WriteFile(scriptFile(s.dir, "runbook/"+headingAnchor(heading)), []byte(block[1]), 0o644))
+	}
 }
 
 // aileeID is the id of the user ailee in the sandbox. Only root has other users there.
@@ -88,7 +103,7 @@ func (s *sandbox) inNamespaces(t *testing.T, env, scripts []string) string {
 	t.Helper()
 	s.hasUsers = os.Geteuid() == 0
 	cmd := namespaces(s.dir, scripts...)
-	cmd.Env = append([]string{"PATH=/mnt/guide/bin:/mnt/tools:" + os.Getenv("PATH"), "PLACE=/mnt", "HOME=/mnt/home"}, env...)
+	cmd.Env = append([]string{"PATH=/mnt/guide/bin:/mnt/work:/mnt/tools:" + os.Getenv("PATH"), "PLACE=/mnt", "HOME=/mnt/home"}, env...)
 	// All of its processes end with the first.
 	seen, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", seen)
@@ -122,7 +137,7 @@ func inSandbox(dir, tools, repository string, scripts []string) error {
 	}
 	go func() { _ = http.Serve(l, newGuideChain()) }()
 	for _, script := range scripts {
-		cmd := operator("/mnt", "/mnt/guide/"+script+".sh")
+		cmd := operator("/mnt", scriptFile("/mnt", script))
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
 			return err
@@ -183,6 +198,14 @@ func linkTools(place string) error {
 	return nil
 }
 
+// scriptFile is where a script is, one of guide/ or of the runbook.
+func scriptFile(place, script string) string {
+	if heading, ok := strings.CutPrefix(script, "runbook/"); ok {
+		return filepath.Join(place, "runbook", heading+".sh")
+	}
+	return filepath.Join(place, "guide", script+".sh")
+}
+
 // operator runs a script in the working directory.
 func operator(place, script string) *exec.Cmd {
 	cmd := exec.Command("bash", script)
@@ -209,12 +232,12 @@ func (s *sandbox) rewritten(t *testing.T, env, scripts []string) string {
 	}
 	require.NoError(t, linkTools(s.dir))
 	require.NoError(t, os.CopyFS(filepath.Join(s.dir, "guide"), os.DirFS("guide")))
-	env = append([]string{"PATH=" + filepath.Join(s.dir, "guide", "bin") + ":" + os.Getenv("PATH"), "PLACE=" + s.dir,
+	env = append([]string{"PATH=" + filepath.Join(s.dir, "guide", "bin") + ":" + filepath.Join(s.dir, "work") + ":" + os.Getenv("PATH"), "PLACE=" + s.dir,
 		"HOME=" + filepath.Join(s.dir, "home"), "AILEE_DATA_DIR=" + s.dataDir(), "BITCOIN_RPC_URL=" + chain}, env...)
 	var seen strings.Builder
 	for _, script := range scripts {
-		path := filepath.Join(s.dir, "guide", script+".sh")
-		text, err := os.ReadFile(filepath.Join("guide", script+".sh"))
+		path := scriptFile(s.dir, script)
+		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, []byte(there.Replace(string(text))), 0o644))
 		cmd := operator(s.dir, path)

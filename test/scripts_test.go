@@ -21,9 +21,10 @@ import (
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node,
 		sandboxed: sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI}
-	for _, t := range append(allTools(), panicking()) {
+	for _, t := range allTools() {
 		commands[t.Name] = func() { tool.Main(recorded(t)) }
 	}
+	commands[panicking().Name] = func() { tool.Main(panicking()) }
 	testscript.Main(validated{m}, commands)
 }
 

@@ -12,7 +12,8 @@ umask 077
 
 script=${0##*/}
 here=$(dirname "$(readlink -f "$0")")
-PATH=${AILEE_BIN:+$AILEE_BIN:}$PATH:$here/../bin
+# In the source tree the tools are in ../bin, installed in ../../bin.
+PATH=${AILEE_BIN:+$AILEE_BIN:}$PATH:$here/../bin:$here/../../bin
 
 data_dir=${AILEE_DATA_DIR:-/var/lib/ailee}
 backup_dir=${AILEE_BACKUP_DIR:-}
@@ -35,10 +36,12 @@ exit_status='EXIT STATUS:
    2  the check was made and the data is wrong'
 
 # printable TEXT prints it fit for a terminal and as one line: control characters, also
-# those of two bytes in UTF-8, become question marks.
+# those of two bytes in UTF-8, become question marks, and what is no UTF-8 is left out.
 printable() {
     local text=${1//[[:cntrl:]]/?}
-    printf '%s' "${text//$'\xc2'[$'\x80'-$'\x9f']/?}"
+    text=${text//$'\xc2'[$'\x80'-$'\x9f']/?}
+    [[ $text != *[$'\x80'-$'\xff']* ]] || text=$(iconv -c -f UTF-8 -t UTF-8 <<<"$text") || true
+    printf '%s' "$text"
 }
 
 print() { $quiet || $json || printf '%s\n' "$(printable "$1")"; }

@@ -88,6 +88,22 @@ func lineEnd(rest []byte, off, size int64) (next int64, ok bool) {
 	return off + 1, len(rest) > 0 && rest[0] == '\n'
 }
 
+// LastHeader returns where the last header line starts that does not start behind
+// upTo, in the first size bytes of r: of a complete snapshot or not, on a line of its
+// own or behind a torn one. It is -1 when there is none.
+func LastHeader(r io.ReaderAt, upTo, size int64) (int64, error) {
+	last := int64(-1)
+	for m, err := range markersBetween(r, 0, min(upTo+1, size), size) {
+		if err != nil {
+			return -1, err
+		}
+		if m.kind != endMarker {
+			last = m.off
+		}
+	}
+	return last, nil
+}
+
 // windowMargin is what is kept of the block before while markers are looked for
 // in the next, and keeps the blocks aligned, for the reason that blockSize gives.
 const windowMargin = 64

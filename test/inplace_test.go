@@ -174,15 +174,25 @@ func TestInPlaceKilled(t *testing.T) {
 	requireLast(t, path, keep, next-1)
 }
 
+// killedInPlace makes what a run leaves that is killed behind the swap: it has kept
+// snapshots 4 and 5 of 1 to 5, pending was appended to the old file, and the new one
+// goes on with behind.
+func killedInPlace(t *testing.T, pending, behind string) (path, old string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "l2_snapshots.dat")
+	all, kept := "", numbered(4)+numbered(5)
+	for i := 1; i <= 5; i++ {
+		all += numbered(i)
+	}
+	require.NoError(t, os.WriteFile(path, []byte(kept+behind), 0o644))
+	old = filepath.Join(filepath.Dir(path), fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", len(all), len(kept)))
+	require.NoError(t, os.WriteFile(old, []byte(all+pending), 0o644))
+	return path, old
+}
+
 // TestInPlaceCompletedInOrder: what a run that was killed had still to carry over goes
 // before what a node has appended since, however much of it was carried over already.
 func TestInPlaceCompletedInOrder(t *testing.T) {
-	snapshots := func(from, to int) (text string) {
-		for i := from; i <= to; i++ {
-			text += numbered(i)
-		}
-		return text
-	}
 	for name, carried := range map[string]string{
 		"nothing":  "",
 		"a part":   numbered(6)[:1000],
@@ -190,21 +200,94 @@ func TestInPlaceCompletedInOrder(t *testing.T) {
 		"and more": numbered(6) + numbered(7)[:1000],
 		"all":      numbered(6) + numbered(7),
 	} {
-		for _, appended := range []int{0, 1, 2} {
-			t.Run(fmt.Sprintf("%s carried over, %d appended", name, appended), func(t *testing.T) {
-				dir := t.TempDir()
-				path := filepath.Join(dir, "l2_snapshots.dat")
-				kept := snapshots(4, 5)
-				require.NoError(t, os.WriteFile(path, []byte(kept+carried+snapshots(8, 7+appended)), 0o644))
-				old := fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", len(snapshots(1, 5)), len(kept))
-				require.NoError(t, os.WriteFile(filepath.Join(dir, old), []byte(snapshots(1, 7)), 0o644))
+		for last, appended := range map[int]string{7: "", 8: numbered(8), 9: numbered(8) + numbered(9)} {
+			t.Run(fmt.Sprintf("%s carried over, then up to %d", name, last), func(t *testing.T) {
+				path, _ := killedInPlace(t, numbered(6)+numbered(7), carried+appended)
 				code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
 				require.Zero(t, code, stderr)
 				require.Contains(t, stderr, "an earlier run was killed")
-				requireLast(t, path, 4+appended, 7+appended)
+				requireLast(t, path, last-3, last)
 			})
 		}
 	}
+}
+
+// TestInPlaceCompletedTorn: writers that died in the middle cost no other snapshot.
+func TestInPlaceCompletedTorn(t *testing.T) {
+	for name, c := range map[string]struct {
+		pending, behind string
+		last            int
+	}{
+		"to the old file":                        {numbered(6)[:1000], numbered(7), 7},
+		"to the old file, carried over":          {numbered(6)[:1000], numbered(6)[:1000] + "\n" + numbered(7), 7},
+		"to the new file":                        {numbered(6) + numbered(7), numbered(8)[:500], 7},
+		"to the new file, a part carried over":   {numbered(6) + numbered(7), numbered(6) + numbered(7)[:700] + numbered(8)[:500], 7},
+		"to the new file at once":                {numbered(6) + numbered(7), numbered(6) + numbered(7)[:700] + "SNAP", 7},
+		"to both":                                {numbered(6)[:1000], numbered(7)[:500], 5},
+		"to the old file, two behind in the new": {numbered(6) + numbered(7)[:900], numbered(6) + numbered(8) + numbered(9), 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, _ := killedInPlace(t, c.pending, c.behind)
+			for range 2 {
+				code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+				require.Zero(t, code, stderr)
+			}
+			want := []uint64{4, 5}
+			for i := uint64(6); i <= 9; i++ {
+				if strings.Contains(c.pending, numbered(int(i))) || strings.Contains(c.behind, numbered(int(i))) {
+					want = append(want, i)
+				}
+			}
+			require.Equal(t, want, times(t, path))
+			require.EqualValues(t, c.last, want[len(want)-1])
+			require.Equal(t, []string{"l2_snapshots.dat"}, names(t, filepath.Dir(path)))
+		})
+	}
+}
+
+// TestInPlaceCompletedElsewhere: what is pending does not go into another file that
+// somebody has put in the place since.
+func TestInPlaceCompletedElsewhere(t *testing.T) {
+	for name, other := range map[string]string{
+		"a backup":           numbered(1) + numbered(2) + numbered(3) + numbered(4) + numbered(5),
+		"a shorter one":      numbered(3),
+		"of the same length": numbered(3) + numbered(4),
+		"without snapshots":  strings.Repeat("x", 100_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, old := killedInPlace(t, numbered(6), "")
+			require.NoError(t, os.WriteFile(path, []byte(other), 0o644))
+			before, err := os.ReadFile(old)
+			require.NoError(t, err)
+			code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+			require.Equal(t, tool.Failed, code)
+			require.Contains(t, stderr, "was replaced since an earlier run was killed")
+			now, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, other, string(now))
+			after, err := os.ReadFile(old)
+			require.NoError(t, err)
+			require.Equal(t, before, after)
+		})
+	}
+	// Nothing is pending: nothing is lost with it.
+	path, _ := killedInPlace(t, "", "")
+	require.NoError(t, os.WriteFile(path, []byte(numbered(3)), 0o644))
+	code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+	require.Zero(t, code, stderr)
+	requireLast(t, path, 1, 3)
+}
+
+// TestInPlaceKilledAtTheSecondSwap: names of files that were not replaced after all
+// come first, or they would be in the way for ever.
+func TestInPlaceKilledAtTheSecondSwap(t *testing.T) {
+	path, _ := killedInPlace(t, numbered(6), numbered(7))
+	for _, numbers := range []string{"1-1", fmt.Sprintf("%d-%d", fileSize(t, path), fileSize(t, path)+int64(len(numbered(6))))} {
+		require.NoError(t, os.Link(path, filepath.Join(filepath.Dir(path), ".l2_snapshots.dat.ailee-old-"+numbers)))
+	}
+	code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+	require.Zero(t, code, stderr)
+	requireLast(t, path, 4, 7)
 }
 
 // TestInPlaceKeepsAttributes: owner, mode and extended attributes.

@@ -25,10 +25,10 @@ import (
 //  2. A lease on the old file waits for a writer to be done and blocks the next
 //     one in open(2). What was appended since is copied too, the new file is
 //     synced and checked.
-//  3. The old file gets a second name, .FILE.ailee-old-<n>-<m>, where n is how
-//     much of it the new file stands for, and m the new file's size. The new file is renamed over FILE. Both are
-//     synced: from here on a crash leaves the second name, and the next run
-//     completes the work.
+//  3. The old file gets a second name, .FILE.ailee-old-<n>-<m>, where n is how much
+//     of it the new file stands for, and m the new file's size. The new file is
+//     renamed over FILE. Both are synced: from here on a crash leaves the second
+//     name, and the next run completes the work.
 //  4. The lease is given back. A writer that was blocked now appends to the old
 //     file, by its second name. A lease on the new file keeps later ones from
 //     overtaking it.
@@ -219,14 +219,14 @@ func (o *oldFile) carry(ctx context.Context, to *os.File) (int64, error) {
 		return 0, err
 	}
 	n := info.Size() - o.done
-	there, overtaken, err := o.there(to, n)
+	there, overtaken, err := o.carriedOver(to, n)
 	if err != nil {
 		return 0, err
 	}
 	if overtaken {
 		return 0, errOvertaken
 	}
-	if err := durable.CopyRange(ctx, to, o.File, o.done+there, n-there, func(int64) {}); err != nil {
+	if err := copyTo(ctx, to, o.File, o.done+there, n-there); err != nil {
 		return 0, err
 	}
 	if err := to.Sync(); err != nil {
@@ -241,31 +241,27 @@ func (o *oldFile) carry(ctx context.Context, to *os.File) (int64, error) {
 // was appended to the old one was carried over: it must not go behind that.
 var errOvertaken = errors.New("a writer was faster")
 
-// there tells how many of the next n bytes of the old file an earlier run that was
-// killed has carried over, and just not said so in the name; and whether somebody
-// has appended to the new file meanwhile, so that the others belong before its end.
-func (o *oldFile) there(to *os.File, n int64) (there int64, overtaken bool, err error) {
+// carriedOver tells how many of the next n bytes of the old file an earlier run that
+// was killed has carried over, and just not said so in the name. Overtaken says that
+// somebody has appended to the new file meanwhile: the others belong in front of that.
+func (o *oldFile) carriedOver(to *os.File, n int64) (bytes int64, overtaken bool, err error) {
 	info, err := to.Stat()
 	if err != nil {
 		return 0, false, err
 	}
-	behind := max(0, info.Size()-o.at)
+	behind := info.Size() - o.at
 	next := io.NewSectionReader(to, o.at, behind)
-	if there, err = durable.SamePrefix(next, io.NewSectionReader(o.File, o.done, n)); err != nil || there == n || there == behind {
-		return there, false, err
+	same, err := durable.SamePrefix(next, io.NewSectionReader(o.File, o.done, n))
+	if err != nil || same == n || same == behind {
+		return same, false, err
 	}
-	// Snapshots begin alike: what the writer appended begins with the last that does
-	// not begin later than where the two differ.
-	start := int64(0)
-	for l, err := range snapshot.Scan(next, behind) {
-		if err != nil {
-			return 0, false, err
-		}
-		if l.Offset <= there {
-			start = max(start, l.Offset)
-		}
+	// Snapshots begin alike: what the writer appended begins with the last header that
+	// is not behind the first byte that differs.
+	header, err := snapshot.LastHeader(next, same, behind)
+	if header < 0 {
+		header = same
 	}
-	return start, true, nil
+	return header, true, err
 }
 
 func (p *pruning) explainLease(err error) error {

@@ -44,10 +44,8 @@ func (p *pruning) run(ctx context.Context) (err error) {
 		if p.File, err = filepath.EvalSymlinks(p.File); err != nil {
 			return err
 		}
-		if !p.DryRun {
-			if err := p.completeEarlierRun(ctx); err != nil {
-				return err
-			}
+		if err := p.lookForEarlierRun(ctx); err != nil {
+			return err
 		}
 	}
 	if p.in, err = input.OpenRegular(ctx, p.File); err != nil {
@@ -58,6 +56,10 @@ func (p *pruning) run(ctx context.Context) (err error) {
 		// Whoever prunes in place holds this lock, on the old file and the new.
 		if err := durable.Lock(p.in.File); err != nil {
 			return err
+		}
+		// A run that ended just before may have been killed.
+		if names, err := p.oldNames(); err != nil || len(names) > 0 {
+			return errors.Join(err, durable.ErrBusy)
 		}
 	}
 	if p.plan, err = newPlan(ctx, p.in.Section(), p.in.Size, p.Keep, p.judge); err != nil {

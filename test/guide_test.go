@@ -72,7 +72,7 @@ var plays = []play{
 	{"corrupt", "runbook/the-snapshot-file-is-missing-or-empty runbook/the-reorg-database-is-damaged", "1 2",
 		lines("would restore", "Restored /var/lib/ailee/l2_snapshots.dat from /var/lib/ailee/backups/l2_snapshots_20250215_000000.dat.bak", noStart, "Anchors: 4", "ailee-node is active"),
 		ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
-			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: does not open", runs)},
+			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: does not open", runs)},
 
 	// Procedure 2: the node starts with the latest snapshot that is valid, and nothing
 	// else is left in the file.
@@ -91,7 +91,7 @@ var plays = []play{
 	{"corrupt", "runbook/the-latest-snapshot-is-wrong runbook/the-reorg-database-is-damaged", "2 1 2",
 		lines("state root mismatch", "Newest valid snapshot: 9 of 10", noStart, "Anchors: 4", "ailee-node is active"),
 		ends(backups, "l2_snapshots.dat: 9, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
-			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: does not open", runs)},
+			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: does not open", runs)},
 
 	// Procedure 3: the database has the block hashes. To the letter, the anchors are
 	// lost, and the tool warns.
@@ -106,9 +106,9 @@ var plays = []play{
 	{"emptied", "rebuild-reorg-database", "1 1", lines("mv: cannot stat", "Made an empty reorg database", "134 written", noStart),
 		ends(backups, "reorg_db: 134 blocks, 0 anchors, 0 events", down)},
 	{"healthy anchoring", "start-node runbook/the-reorg-database-is-damaged", "", lines("Blocks: 31", "Anchors: 4", "Reorg events: 1", "173 written, 31 equal, 0 replaced"),
-		ends(backups, anchored11, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted: "+wholeRecords, runs)},
+		ends(backups, anchored11, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: "+wholeRecords, runs)},
 	{"torn", "runbook/the-reorg-database-is-damaged", "2", lines("Blocks: 30", "Anchors: 4", "torn log tail", "175 written, 30 equal, 0 replaced"),
-		ends(backups, tornFile, "reorg_db: 205 blocks, 4 anchors, 1 events", "reorg_db.corrupted: "+tornRecords, runs)},
+		ends(backups, tornFile, "reorg_db: 205 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: "+tornRecords, runs)},
 
 	// Procedure 4: a node that starts from nothing, and its state anchored again.
 	{"healthy anchoring", "start-node complete-reset validate-snapshot", "", lines("Kept backups", "Made l2_snapshots.dat, reorg_db in /var/lib/ailee", "to /var/lib/ailee/l2_snapshots.dat", verifies),

@@ -99,7 +99,7 @@ func (c *copying) report(o Options, out *tool.IO) error {
 	if code == tool.OK {
 		return nil
 	}
-	return tool.WrongData("fill in the block hashes: "+tool.Command("ailee_resync_blocks", "--db-path", o.Path)+
+	return tool.WrongData("see what is to be filled in: "+tool.Command("ailee_reorg_verify", "--db-path", o.Path)+
 		"; keep the old folder until all anchors are accounted for", nil)
 }
 

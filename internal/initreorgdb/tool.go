@@ -31,6 +31,10 @@ func Tool() tool.Tool {
    --copy-from it is seeded with every record that can still be read of an old
    one, which may be damaged or in use by a running node, and is only read; when
    something is lost, all the rest is copied and the exit status is 2.`,
+		Files: []tool.Entry{
+			{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"},
+			{Name: ".reorg_db.ailee-tmp/", Text: "a new database beside its place until it is whole"},
+		},
 		Examples: `
 # Rescue what can be read of a damaged database, the node stopped
 mv /var/lib/ailee/reorg_db /var/lib/ailee/reorg_db.corrupted

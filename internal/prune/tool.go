@@ -45,6 +45,10 @@ func Tool() tool.Tool {
    either the old file or the new one, whole, and whatever is appended meanwhile
    is carried over. Owner, mode and extended attributes stay. The newest valid
    snapshot is never pruned away.`,
+		Files: []tool.Entry{
+			{Name: ".FILE.ailee-tmp", Text: "the result until it is whole"},
+			{Name: ".FILE.ailee-old-N-M", Text: "with --in-place, the replaced file until all that was appended to it is carried over; after a crash the next run completes it"},
+		},
 		Examples: `
 # What would go?
 ailee_prune_snapshots --dry-run --file /var/lib/ailee/l2_snapshots.dat --keep 1000

@@ -19,6 +19,8 @@ import (
 // hold values of panics, and so perhaps data of files: none is shown without it.
 const TraceVariable = "AILEE_TRACE"
 
+var traceEntry = Entry{Name: TraceVariable, Text: "when set to 1, an internal error is followed by its stack, for a bug report"}
+
 // noVerdictByAccident is for the ends of the process that cannot be recovered: fatal
 // errors of the Go runtime and signals in C code. Go exits with 2 then, which is a
 // verdict here: with this level of traceback it ends by SIGABRT instead. No core is

@@ -136,7 +136,7 @@ func helpTemplate(t Tool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s - %s\n\nUSAGE:\n   %s\n\n   {{.Description}}\n\n", t.Name, t.Summary, usage)
 	b.WriteString("FLAGS:{{range .VisibleFlags}}\n   {{.}}{{end}}\n\n")
-	writeEntries(&b, "ENVIRONMENT", slices.Concat(defaults(t.Flags), t.Environment))
+	writeEntries(&b, "ENVIRONMENT", slices.Concat(defaults(t.Flags), t.Environment, []Entry{traceEntry}))
 	writeEntries(&b, "FILES", t.Files)
 	if t.Examples != "" {
 		b.WriteString("EXAMPLES:\n")

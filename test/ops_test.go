@@ -563,3 +563,41 @@ func TestRestoreKilled(t *testing.T) {
 	require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")))
 	require.NotContains(t, names(t, dir), ".ailee-restore.tmp")
 }
+
+// TestBackupFolderThatSomebodyPlants: the owner of the data directory gets no folder
+// but the one for the backups.
+func TestBackupFolderThatSomebodyPlants(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a folder away")
+	}
+	dir := nodeDir(t, 1)
+	require.NoError(t, os.Chown(dir, nobody, nobody))
+	victim := t.TempDir()
+	require.NoError(t, os.Chmod(victim, 0o711))
+	before := tree(t, victim)
+	require.NoError(t, os.Symlink(victim, filepath.Join(dir, "backups.ailee-tmp")))
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	require.Equal(t, before, tree(t, victim))
+	require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
+	info, err := os.Lstat(filepath.Join(dir, "backups"))
+	require.NoError(t, err)
+	require.Equal(t, os.ModeDir|0o750, info.Mode())
+	require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid)
+}
+
+// TestBackupDiskThatIsNotMounted: no folder on another disk takes its place.
+func TestBackupDiskThatIsNotMounted(t *testing.T) {
+	dir := nodeDir(t, 1)
+	top := t.TempDir()
+	link := filepath.Join(top, "link")
+	require.NoError(t, os.Symlink(filepath.Join(top, "disk", "ailee"), link))
+	for _, backups := range []string{filepath.Join(top, "disk", "ailee"), link, link + "/"} {
+		for _, more := range [][]string{nil, {"--dry-run"}} {
+			code, _, stderr := runScript(t, start, "ailee-backup", append(more, "--data-dir", dir, "--backup-dir", backups)...)
+			require.Equal(t, 1, code, stderr)
+			require.Contains(t, stderr, "error: cannot make "+backups+": the folder that it is to be in is missing\nailee-backup: hint: mount its disk")
+		}
+	}
+	require.Equal(t, []string{"link"}, names(t, top))
+	quiet(t, start, "ailee-backup", "--data-dir", dir, "--backup-dir", filepath.Join(top, "ailee")+"/")
+}

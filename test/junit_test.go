@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -131,4 +132,38 @@ func TestJUnitInterrupted(t *testing.T) {
 	require.Equal(t, tool.Failed, tool.Execute(ctx, l2verify.Tool(), args, out))
 	require.Equal(t, before, sum(t, report))
 	require.Equal(t, []string{"report.xml"}, names(t, dir))
+}
+
+// TestJUnitOfSomebodyElse: an earlier report of another user is replaced in a folder
+// of one's own.
+func TestJUnitOfSomebodyElse(t *testing.T) {
+	dir := forNobody(t)
+	require.NoError(t, os.Chown(dir, nobody, nobody))
+	file, report := filepath.Join(dir, "f"), filepath.Join(dir, "report.xml")
+	require.NoError(t, os.WriteFile(file, []byte(numbered(1)), 0o644))
+	runTool(t, tool.OK, l2verify.Tool(), "--snapshot", file, "--junit", report)
+	code, _, stderr := asNobody(t, 0o022, l2verify.Name, "--snapshot", file, "--junit", report)
+	require.Equal(t, tool.OK, code, stderr)
+	require.Equal(t, l2verify.Name+": warning: "+report+" does not get the owner of the report before it, which only root can give it\n", stderr)
+	info, err := os.Stat(report)
+	require.NoError(t, err)
+	require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid)
+}
+
+// panics is standard output that meets a bug.
+type panics struct{}
+
+func (panics) Write([]byte) (int, error) { panic("a bug") }
+
+// TestJUnitAfterAPanic: there is a report, and nothing else.
+func TestJUnitAfterAPanic(t *testing.T) {
+	dir := t.TempDir()
+	report := filepath.Join(dir, "report.xml")
+	file := golden.Dir() + "/verify/valid_two_snapshots.dat"
+	runTool(t, tool.OK, l2verify.Tool(), "--snapshot", file, "--junit", report)
+	for _, flag := range []string{"--all", "--json"} {
+		args := []string{l2verify.Name, flag, "--snapshot", file, "--junit", report}
+		require.Equal(t, tool.Failed, tool.Execute(context.Background(), l2verify.Tool(), args, tool.Streams{Out: panics{}, Err: io.Discard}))
+		require.Equal(t, []string{"report.xml"}, names(t, dir))
+	}
 }

@@ -123,7 +123,7 @@ func TestJUnitOfHostileBytes(t *testing.T) {
 func TestJUnitInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	report := filepath.Join(dir, "report.xml")
-	args := []string{l2verify.Name, "--all", "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", report}
+	args := []string{l2verify.Name, "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", report}
 	out := tool.Streams{Out: io.Discard, Err: io.Discard}
 	require.Equal(t, tool.OK, tool.Execute(context.Background(), l2verify.Tool(), args, out))
 	before := sum(t, report)
@@ -150,20 +150,26 @@ func TestJUnitOfSomebodyElse(t *testing.T) {
 	require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid)
 }
 
-// panics is standard output that meets a bug.
-type panics struct{}
+// panics is a context that meets a bug once the file is there.
+type panics struct {
+	context.Context
+	file string
+}
 
-func (panics) Write([]byte) (int, error) { panic("a bug") }
+func (p panics) Done() <-chan struct{} {
+	if _, err := os.Stat(p.file); err == nil {
+		panic("a bug")
+	}
+	return p.Context.Done()
+}
 
-// TestJUnitAfterAPanic: there is a report, and nothing else.
+// TestJUnitAfterAPanic: nothing is left behind.
 func TestJUnitAfterAPanic(t *testing.T) {
 	dir := t.TempDir()
-	report := filepath.Join(dir, "report.xml")
-	file := golden.Dir() + "/verify/valid_two_snapshots.dat"
-	runTool(t, tool.OK, l2verify.Tool(), "--snapshot", file, "--junit", report)
-	for _, flag := range []string{"--all", "--json"} {
-		args := []string{l2verify.Name, flag, "--snapshot", file, "--junit", report}
-		require.Equal(t, tool.Failed, tool.Execute(context.Background(), l2verify.Tool(), args, tool.Streams{Out: panics{}, Err: io.Discard}))
-		require.Equal(t, []string{"report.xml"}, names(t, dir))
-	}
+	args := []string{l2verify.Name, "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", filepath.Join(dir, "report.xml")}
+	var errs strings.Builder
+	ctx := panics{context.Background(), filepath.Join(dir, ".report.xml.ailee-tmp")}
+	require.Equal(t, tool.Failed, tool.Execute(ctx, l2verify.Tool(), args, tool.Streams{Out: io.Discard, Err: &errs}))
+	require.Contains(t, errs.String(), "internal error")
+	require.Empty(t, names(t, dir))
 }

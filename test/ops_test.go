@@ -601,3 +601,104 @@ func TestBackupDiskThatIsNotMounted(t *testing.T) {
 	require.Equal(t, []string{"link"}, names(t, top))
 	quiet(t, start, "ailee-backup", "--data-dir", dir, "--backup-dir", filepath.Join(top, "ailee")+"/")
 }
+
+// TestRestoreTwice: a second run for the same directory ends at once, also when it
+// takes other backups, and changes nothing.
+func TestRestoreTwice(t *testing.T) {
+	dir := nodeDir(t, 1)
+	backups := filepath.Join(t.TempDir(), "b")
+	quiet(t, start, "ailee-backup", "--data-dir", dir, "--backup-dir", backups)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".ailee-restore.tmp"), 0o700)) // of the first
+	held, err := os.Open(dir)
+	require.NoError(t, err)
+	defer held.Close()
+	require.NoError(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
+	before := tree(t, dir)
+	code, _, stderr := runScript(t, start+1, "ailee-restore", "--data-dir", dir, "--backup-dir", backups)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "ailee-restore: error: another ailee-backup or ailee-restore is at work in "+dir)
+	require.Equal(t, before, tree(t, dir))
+	// Both folders are locked, also where they are one.
+	require.NoError(t, held.Close())
+	for name := range contents(t, backups) {
+		require.NoError(t, os.Rename(filepath.Join(backups, name), filepath.Join(dir, name)))
+	}
+	code, _, stderr = runScript(t, start+1, "ailee-restore", "--data-dir", dir, "--backup-dir", dir)
+	require.Zero(t, code, stderr)
+}
+
+// TestRestoreOfWhatCannotBeRead: only what was read can be found to be wrong.
+func TestRestoreOfWhatCannotBeRead(t *testing.T) {
+	dir := nodeDir(t, 1)
+	backups := filepath.Join(dir, "backups")
+	name := func(number int) string {
+		return filepath.Join(backups, "l2_snapshots_"+stampOf(int64(start+number))+".dat.bak")
+	}
+	restore := func(args ...string) (int, string) {
+		t.Helper()
+		code, _, stderr := runScript(t, start, "ailee-restore", append(args, "--data-dir", dir, "--dry-run")...)
+		return code, stderr
+	}
+	// A folder is no backup.
+	require.NoError(t, os.MkdirAll(name(3), 0o700))
+	code, stderr := restore("--snapshot-only")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "error: "+backups+" has no backup of the snapshots\n")
+	code, stderr = restore("--snapshot-backup", name(3))
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, name(3)+" cannot be restored: cat: "+name(3)+": Is a directory\n")
+	// A file that gives an error when it is read.
+	const failing = "/proc/self/mem"
+	for _, suffix := range []string{"", ".gz"} {
+		require.NoError(t, os.Symlink(failing, name(2)+suffix))
+		code, stderr = restore("--snapshot-only")
+		require.Equal(t, 1, code, stderr)
+		require.Contains(t, stderr, "warning: "+name(2)+suffix+" cannot be read: cat: "+name(2)+suffix+": Input/output error: trying the one before it\n")
+		require.Contains(t, stderr, "error: no backup of the snapshots in "+backups+" can be read\n")
+	}
+	// One of them was read, and is wrong.
+	require.NoError(t, os.WriteFile(name(1)+".gz", bytes.Repeat([]byte("rotten"), 100_000), 0o600))
+	for _, args := range [][]string{{"--snapshot-only"}, {"--snapshot-backup", name(1) + ".gz"}} {
+		code, stderr = restore(args...)
+		require.Equal(t, 2, code, stderr)
+	}
+	require.Contains(t, stderr, "not in gzip format")
+	// One of them is good.
+	require.NoError(t, os.WriteFile(name(0), []byte(numbered(1)), 0o600))
+	code, stderr = restore("--snapshot-only")
+	require.Zero(t, code, stderr)
+}
+
+// TestRestoreThroughALink: the link stays, and the file that it leads to is replaced,
+// on whatever disk it is.
+func TestRestoreThroughALink(t *testing.T) {
+	for _, other := range []string{os.TempDir(), "/dev/shm"} {
+		if _, err := os.Stat(other); err != nil {
+			continue
+		}
+		dir := nodeDir(t, 2)
+		disk, err := os.MkdirTemp(other, "disk")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = os.RemoveAll(disk) })
+		file, moved := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(disk, "moved.dat")
+		quiet(t, start, "ailee-backup", "--data-dir", dir)
+		require.NoError(t, os.Remove(file))
+		require.NoError(t, os.Symlink(moved, file))
+		require.NoError(t, os.WriteFile(moved, []byte("damaged"), 0o604))
+		code, stdout, stderr := runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+		require.Zero(t, code, stderr)
+		require.Contains(t, stdout, "Restored "+moved+" from ")
+		target, err := os.Readlink(file)
+		require.NoError(t, err)
+		require.Equal(t, moved, target)
+		require.Equal(t, map[string]string{"moved.dat": numbered(1) + numbered(2), "moved.dat.replaced_" + stampOf(start): "damaged"}, contents(t, disk))
+		info, err := os.Stat(moved)
+		require.NoError(t, err)
+		require.EqualValues(t, 0o604, info.Mode().Perm())
+		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
+		require.NoError(t, os.RemoveAll(disk))
+		code, _, stderr = runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "is a link that leads nowhere")
+	}
+}

@@ -19,6 +19,7 @@ import (
 
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/prune"
 	"ailee-recovery/internal/reorgverify"
 	"ailee-recovery/internal/tool"
 )
@@ -701,4 +702,48 @@ func TestRestoreThroughALink(t *testing.T) {
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, "is a link that leads nowhere")
 	}
+}
+
+// TestLeftoverOfAPrune: what a prune left that was killed is reported until it is
+// complete, and is no part of the file that a restore puts in the place of its own.
+func TestLeftoverOfAPrune(t *testing.T) {
+	dir := watched(t)
+	file := filepath.Join(dir, "l2_snapshots.dat")
+	size := fileSize(t, file)
+	left := filepath.Join(dir, fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", size, size))
+	before := contents(t, dir)["l2_snapshots.dat"]
+	require.NoError(t, os.WriteFile(left, []byte(before+numbered(5)), 0o640))
+	monitor := func() (int, string) {
+		t.Helper()
+		code, _, stderr := runScript(t, start, "ailee-monitor", "--data-dir", dir)
+		return code, stderr
+	}
+	code, stderr := monitor()
+	require.Equal(t, 2, code)
+	require.Equal(t, "ailee-monitor: warning: an earlier prune of "+file+" was killed and left "+left+"\n"+
+		"ailee-monitor: hint: complete it: ailee_prune_snapshots --in-place --keep all --file "+file+"\n", stderr)
+	// One that is at it has its lock.
+	running, err := os.Open(left)
+	require.NoError(t, err)
+	require.NoError(t, unix.Flock(int(running.Fd()), unix.LOCK_EX))
+	code, stderr = monitor()
+	require.Zero(t, code, stderr)
+	require.NoError(t, running.Close())
+
+	require.NoError(t, os.WriteFile(left+"1", []byte("another"), 0o640))
+	code, stdout, stderr := runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only", "--dry-run")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "would set "+left+" aside\n")
+	code, _, stderr = runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+	require.Zero(t, code, stderr)
+	kept := file + ".unfinished_" + stampOf(start)
+	require.Contains(t, stderr, "warning: an earlier prune of "+file+" was killed: what it left is set aside as "+kept+"\n")
+	after := contents(t, dir)
+	require.Equal(t, before+numbered(5), after[filepath.Base(kept)])
+	require.Equal(t, "another", after[filepath.Base(kept)+"_"])
+	require.NoFileExists(t, left)
+	code, stderr = monitor()
+	require.Zero(t, code, stderr)
+	runTool(t, tool.OK, prune.Tool(), "--in-place", "--keep", "all", "--file", file)
+	require.Equal(t, before, contents(t, dir)["l2_snapshots.dat"])
 }

@@ -134,10 +134,11 @@ need() {
     done
 }
 
-# lock_backups holds off other runs as long as the script and its children live.
-lock_backups() {
-    exec 9<"$backup_dir"
-    flock -n 9 || fail 1 "another ailee-backup or ailee-restore is at work in $backup_dir" "wait until it is done"
+# lock_folder DIR holds off other runs as long as the script and its children live.
+lock_folder() {
+    local locked
+    exec {locked}<"$1"
+    flock -n "$locked" || fail 1 "another ailee-backup or ailee-restore is at work in $1" "wait until it is done"
 }
 
 # make_scratch DIR makes the folder anew: a killed run may have left it.
@@ -228,6 +229,6 @@ list_backups() {
     esac
     backups=()
     for file in "$backup_dir"/*; do
-        [[ ! ${file##*/} =~ $pattern ]] || backups+=("$file")
+        [[ ! ${file##*/} =~ $pattern || ! -f $file ]] || backups+=("$file")
     done
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/extract"
 	"ailee-recovery/internal/initnode"
 	"ailee-recovery/internal/initreorgdb"
@@ -95,6 +97,7 @@ func TestPlanted(t *testing.T) {
 		{initreorgdb.Tool(), "--path DIR/reorg_db", []string{"reorg_db", ".reorg_db.ailee-tmp"}},
 		{initreorgdb.Tool(), "--path DIR/reorg_db --if-missing", []string{".reorg_db.ailee-tmp"}},
 		{initnode.Tool(), "--data-dir DIR", []string{"l2_snapshots.dat", "reorg_db", "backups", ".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp"}},
+		{initnode.Tool(), "--data-dir DIR/node", []string{".node.ailee-tmp"}},
 		{initnode.Tool(), "--data-dir DIR --if-missing", []string{".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp"}},
 	}
 	outcomes := map[int]int{}
@@ -130,6 +133,82 @@ func TestPlanted(t *testing.T) {
 		}
 	}
 	t.Logf("%d done, %d refused", outcomes[tool.OK], outcomes[tool.Failed])
+}
+
+// TestPlantedFolder: what somebody put into the folder that is to become the data
+// directory is not in it.
+func TestPlantedFolder(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes folders for somebody else")
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.Chown(dir, nobody, nobody))
+	for _, owner := range []int{0, nobody} {
+		name := fmt.Sprint("node", owner)
+		node, planted := filepath.Join(dir, name), filepath.Join(dir, "."+name+".ailee-tmp")
+		require.NoError(t, os.MkdirAll(filepath.Join(planted, "reorg_db"), 0o777))
+		require.NoError(t, os.Chown(planted, owner, owner))
+		runTool(t, tool.OK, initnode.Tool(), "--data-dir", node)
+		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, node))
+		info, err := os.Stat(node)
+		require.NoError(t, err)
+		require.Equal(t, os.ModeDir|0o750, info.Mode())
+		require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid)
+	}
+}
+
+// TestNewFilesOfSomebodyElse: on a network file system what root makes may belong to
+// another user. It is written all the same, also where a killed run left its own.
+func TestNewFilesOfSomebodyElse(t *testing.T) {
+	dir := forNobody(t)
+	require.NoError(t, os.Chmod(dir, 0o777))
+	path := filepath.Join(dir, "x")
+	for name, write := range map[string]func() error{
+		"file": func() error {
+			f, err := durable.Create(path, 0o600)
+			if err == nil {
+				err = f.Close() // as if it was killed
+			}
+			return err
+		},
+		"folder": func() error {
+			d, err := durable.CreateDir(path)
+			if err == nil {
+				err = d.Commit()
+			}
+			return errors.Join(err, os.Remove(path), os.Mkdir(filepath.Join(dir, ".x.ailee-tmp"), 0o700)) // as if it was killed
+		},
+		"staging": func() error {
+			s, err := durable.Stage(dir, "y")
+			if err == nil {
+				err = s.Commit()
+			}
+			return err
+		},
+		"directory": func() error {
+			_, err := durable.MakeAll(path, func(*os.File) error { return nil })
+			return errors.Join(err, os.Remove(path))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			done := make(chan error)
+			go func() {
+				runtime.LockOSThread() // and never unlocks it: the thread ends with the function
+				if err := unix.Setfsuid(nobody); err != nil {
+					done <- err
+					return
+				}
+				done <- errors.Join(write(), write())
+			}()
+			select {
+			case err := <-done:
+				require.NoError(t, err)
+			case <-time.After(10 * time.Second):
+				t.Fatal("it does not end")
+			}
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, ".x.ailee-tmp")))
+		})
+	}
 }
 
 // within runs a tool in this process and fails the test when it does not end in time.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -122,7 +123,7 @@ func TestJUnitOfHostileBytes(t *testing.T) {
 func TestJUnitInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	report := filepath.Join(dir, "report.xml")
-	args := []string{l2verify.Name, "--all", "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", report}
+	args := []string{l2verify.Name, "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", report}
 	out := tool.Streams{Out: io.Discard, Err: io.Discard}
 	require.Equal(t, tool.OK, tool.Execute(context.Background(), l2verify.Tool(), args, out))
 	before := sum(t, report)
@@ -131,4 +132,44 @@ func TestJUnitInterrupted(t *testing.T) {
 	require.Equal(t, tool.Failed, tool.Execute(ctx, l2verify.Tool(), args, out))
 	require.Equal(t, before, sum(t, report))
 	require.Equal(t, []string{"report.xml"}, names(t, dir))
+}
+
+// TestJUnitOfSomebodyElse: an earlier report of another user is replaced in a folder
+// of one's own.
+func TestJUnitOfSomebodyElse(t *testing.T) {
+	dir := forNobody(t)
+	require.NoError(t, os.Chown(dir, nobody, nobody))
+	file, report := filepath.Join(dir, "f"), filepath.Join(dir, "report.xml")
+	require.NoError(t, os.WriteFile(file, []byte(numbered(1)), 0o644))
+	runTool(t, tool.OK, l2verify.Tool(), "--snapshot", file, "--junit", report)
+	code, _, stderr := asNobody(t, 0o022, l2verify.Name, "--snapshot", file, "--junit", report)
+	require.Equal(t, tool.OK, code, stderr)
+	require.Equal(t, l2verify.Name+": warning: "+report+" does not get the owner of the report before it, which only root can give it\n", stderr)
+	info, err := os.Stat(report)
+	require.NoError(t, err)
+	require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid)
+}
+
+// panics is a context that meets a bug once the file is there.
+type panics struct {
+	context.Context
+	file string
+}
+
+func (p panics) Done() <-chan struct{} {
+	if _, err := os.Stat(p.file); err == nil {
+		panic("a bug")
+	}
+	return p.Context.Done()
+}
+
+// TestJUnitAfterAPanic: nothing is left behind.
+func TestJUnitAfterAPanic(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{l2verify.Name, "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", filepath.Join(dir, "report.xml")}
+	var errs strings.Builder
+	ctx := panics{context.Background(), filepath.Join(dir, ".report.xml.ailee-tmp")}
+	require.Equal(t, tool.Failed, tool.Execute(ctx, l2verify.Tool(), args, tool.Streams{Out: io.Discard, Err: &errs}))
+	require.Contains(t, errs.String(), "internal error")
+	require.Empty(t, names(t, dir))
 }

@@ -19,6 +19,7 @@ import (
 
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/l2verify"
+	"ailee-recovery/internal/prune"
 	"ailee-recovery/internal/reorgverify"
 	"ailee-recovery/internal/tool"
 )
@@ -562,4 +563,187 @@ func TestRestoreKilled(t *testing.T) {
 	require.Equal(t, []uint64{1, 2, 3}, times(t, file))
 	require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")))
 	require.NotContains(t, names(t, dir), ".ailee-restore.tmp")
+}
+
+// TestBackupFolderThatSomebodyPlants: the owner of the data directory gets no folder
+// but the one for the backups.
+func TestBackupFolderThatSomebodyPlants(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a folder away")
+	}
+	dir := nodeDir(t, 1)
+	require.NoError(t, os.Chown(dir, nobody, nobody))
+	victim := t.TempDir()
+	require.NoError(t, os.Chmod(victim, 0o711))
+	before := tree(t, victim)
+	require.NoError(t, os.Symlink(victim, filepath.Join(dir, "backups.ailee-tmp")))
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	require.Equal(t, before, tree(t, victim))
+	require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
+	info, err := os.Lstat(filepath.Join(dir, "backups"))
+	require.NoError(t, err)
+	require.Equal(t, os.ModeDir|0o750, info.Mode())
+	require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid)
+}
+
+// TestBackupDiskThatIsNotMounted: no folder on another disk takes its place.
+func TestBackupDiskThatIsNotMounted(t *testing.T) {
+	dir := nodeDir(t, 1)
+	top := t.TempDir()
+	link := filepath.Join(top, "link")
+	require.NoError(t, os.Symlink(filepath.Join(top, "disk", "ailee"), link))
+	for _, backups := range []string{filepath.Join(top, "disk", "ailee"), link, link + "/"} {
+		for _, more := range [][]string{nil, {"--dry-run"}} {
+			code, _, stderr := runScript(t, start, "ailee-backup", append(more, "--data-dir", dir, "--backup-dir", backups)...)
+			require.Equal(t, 1, code, stderr)
+			require.Contains(t, stderr, "error: cannot make "+backups+": the folder that it is to be in is missing\nailee-backup: hint: mount its disk")
+		}
+	}
+	require.Equal(t, []string{"link"}, names(t, top))
+	quiet(t, start, "ailee-backup", "--data-dir", dir, "--backup-dir", filepath.Join(top, "ailee")+"/")
+}
+
+// TestRestoreTwice: a second run for the same directory ends at once, also when it
+// takes other backups, and changes nothing.
+func TestRestoreTwice(t *testing.T) {
+	dir := nodeDir(t, 1)
+	backups := filepath.Join(t.TempDir(), "b")
+	quiet(t, start, "ailee-backup", "--data-dir", dir, "--backup-dir", backups)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".ailee-restore.tmp"), 0o700)) // of the first
+	held, err := os.Open(dir)
+	require.NoError(t, err)
+	defer held.Close()
+	require.NoError(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
+	before := tree(t, dir)
+	code, _, stderr := runScript(t, start+1, "ailee-restore", "--data-dir", dir, "--backup-dir", backups)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "ailee-restore: error: another ailee-backup or ailee-restore is at work in "+dir)
+	require.Equal(t, before, tree(t, dir))
+	// Both folders are locked, also where they are one.
+	require.NoError(t, held.Close())
+	for name := range contents(t, backups) {
+		require.NoError(t, os.Rename(filepath.Join(backups, name), filepath.Join(dir, name)))
+	}
+	code, _, stderr = runScript(t, start+1, "ailee-restore", "--data-dir", dir, "--backup-dir", dir)
+	require.Zero(t, code, stderr)
+}
+
+// TestRestoreOfWhatCannotBeRead: only what was read can be found to be wrong.
+func TestRestoreOfWhatCannotBeRead(t *testing.T) {
+	dir := nodeDir(t, 1)
+	backups := filepath.Join(dir, "backups")
+	name := func(number int) string {
+		return filepath.Join(backups, "l2_snapshots_"+stampOf(int64(start+number))+".dat.bak")
+	}
+	restore := func(args ...string) (int, string) {
+		t.Helper()
+		code, _, stderr := runScript(t, start, "ailee-restore", append(args, "--data-dir", dir, "--dry-run")...)
+		return code, stderr
+	}
+	// A folder is no backup.
+	require.NoError(t, os.MkdirAll(name(3), 0o700))
+	code, stderr := restore("--snapshot-only")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "error: "+backups+" has no backup of the snapshots\n")
+	code, stderr = restore("--snapshot-backup", name(3))
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, name(3)+" cannot be restored: cat: "+name(3)+": Is a directory\n")
+	// A file that gives an error when it is read.
+	const failing = "/proc/self/mem"
+	for _, suffix := range []string{"", ".gz"} {
+		require.NoError(t, os.Symlink(failing, name(2)+suffix))
+		code, stderr = restore("--snapshot-only")
+		require.Equal(t, 1, code, stderr)
+		require.Contains(t, stderr, "warning: "+name(2)+suffix+" cannot be read: cat: "+name(2)+suffix+": Input/output error: trying the one before it\n")
+		require.Contains(t, stderr, "error: no backup of the snapshots in "+backups+" can be read\n")
+	}
+	// One of them was read, and is wrong.
+	require.NoError(t, os.WriteFile(name(1)+".gz", bytes.Repeat([]byte("rotten"), 100_000), 0o600))
+	for _, args := range [][]string{{"--snapshot-only"}, {"--snapshot-backup", name(1) + ".gz"}} {
+		code, stderr = restore(args...)
+		require.Equal(t, 2, code, stderr)
+	}
+	require.Contains(t, stderr, "not in gzip format")
+	// One of them is good.
+	require.NoError(t, os.WriteFile(name(0), []byte(numbered(1)), 0o600))
+	code, stderr = restore("--snapshot-only")
+	require.Zero(t, code, stderr)
+}
+
+// TestRestoreThroughALink: the link stays, and the file that it leads to is replaced,
+// on whatever disk it is.
+func TestRestoreThroughALink(t *testing.T) {
+	for _, other := range []string{os.TempDir(), "/dev/shm"} {
+		if _, err := os.Stat(other); err != nil {
+			continue
+		}
+		dir := nodeDir(t, 2)
+		disk, err := os.MkdirTemp(other, "disk")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = os.RemoveAll(disk) })
+		file, moved := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(disk, "moved.dat")
+		quiet(t, start, "ailee-backup", "--data-dir", dir)
+		require.NoError(t, os.Remove(file))
+		require.NoError(t, os.Symlink(moved, file))
+		require.NoError(t, os.WriteFile(moved, []byte("damaged"), 0o604))
+		code, stdout, stderr := runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+		require.Zero(t, code, stderr)
+		require.Contains(t, stdout, "Restored "+moved+" from ")
+		target, err := os.Readlink(file)
+		require.NoError(t, err)
+		require.Equal(t, moved, target)
+		require.Equal(t, map[string]string{"moved.dat": numbered(1) + numbered(2), "moved.dat.replaced_" + stampOf(start): "damaged"}, contents(t, disk))
+		info, err := os.Stat(moved)
+		require.NoError(t, err)
+		require.EqualValues(t, 0o604, info.Mode().Perm())
+		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
+		require.NoError(t, os.RemoveAll(disk))
+		code, _, stderr = runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "is a link that leads nowhere")
+	}
+}
+
+// TestLeftoverOfAPrune: what a prune left that was killed is reported until it is
+// complete, and is no part of the file that a restore puts in the place of its own.
+func TestLeftoverOfAPrune(t *testing.T) {
+	dir := watched(t)
+	file := filepath.Join(dir, "l2_snapshots.dat")
+	size := fileSize(t, file)
+	left := filepath.Join(dir, fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", size, size))
+	before := contents(t, dir)["l2_snapshots.dat"]
+	require.NoError(t, os.WriteFile(left, []byte(before+numbered(5)), 0o640))
+	monitor := func() (int, string) {
+		t.Helper()
+		code, _, stderr := runScript(t, start, "ailee-monitor", "--data-dir", dir)
+		return code, stderr
+	}
+	code, stderr := monitor()
+	require.Equal(t, 2, code)
+	require.Equal(t, "ailee-monitor: warning: an earlier prune of "+file+" was killed and left "+left+"\n"+
+		"ailee-monitor: hint: complete it: ailee_prune_snapshots --in-place --keep all --file "+file+"\n", stderr)
+	// One that is at it has its lock.
+	running, err := os.Open(left)
+	require.NoError(t, err)
+	require.NoError(t, unix.Flock(int(running.Fd()), unix.LOCK_EX))
+	code, stderr = monitor()
+	require.Zero(t, code, stderr)
+	require.NoError(t, running.Close())
+
+	require.NoError(t, os.WriteFile(left+"1", []byte("another"), 0o640))
+	code, stdout, stderr := runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only", "--dry-run")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "would set "+left+" aside\n")
+	code, _, stderr = runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+	require.Zero(t, code, stderr)
+	kept := file + ".unfinished_" + stampOf(start)
+	require.Contains(t, stderr, "warning: an earlier prune of "+file+" was killed: what it left is set aside as "+kept+"\n")
+	after := contents(t, dir)
+	require.Equal(t, before+numbered(5), after[filepath.Base(kept)])
+	require.Equal(t, "another", after[filepath.Base(kept)+"_"])
+	require.NoFileExists(t, left)
+	code, stderr = monitor()
+	require.Zero(t, code, stderr)
+	runTool(t, tool.OK, prune.Tool(), "--in-place", "--keep", "all", "--file", file)
+	require.Equal(t, before, contents(t, dir)["l2_snapshots.dat"])
 }

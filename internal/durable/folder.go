@@ -28,37 +28,24 @@ func CreateDir(path string) (*PendingDir, error) {
 	if err := emptyOrMissing(path); err != nil {
 		return nil, err
 	}
-	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".ailee-tmp")
-	for {
-		if err := os.Mkdir(tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-		lock, err := openFolder(tmp)
-		if err != nil {
-			return nil, err
-		}
-		taken, err := lockNamed(lock, tmp)
-		if err == nil && !taken {
-			err = fmt.Errorf("%s: %w", path, ErrBusy)
-		}
-		if err == nil {
-			err = emptyFolder(tmp)
-		}
-		mine := false
-		if err == nil {
-			mine, err = own(lock)
-		}
-		if mine {
-			return &PendingDir{Path: tmp, place: path, lock: lock}, nil
-		}
-		// Whose it is could change what is built in it.
-		if err == nil {
-			err = os.Remove(tmp)
-		}
-		if err := errors.Join(err, lock.Close()); err != nil {
-			return nil, err
-		}
+	tmp := temporary(path)
+	lock, _, err := claimFolder(tmp)
+	if err != nil {
+		return nil, err
 	}
+	return &PendingDir{Path: tmp, place: path, lock: lock}, nil
+}
+
+// claimFolder makes a temporary folder, or empties what a killed run left,
+// and locks it. A link is an error: it leads elsewhere.
+func claimFolder(tmp string) (lock *os.File, resumed bool, err error) {
+	open := func() (*os.File, error) { return openFolder(tmp) }
+	return claim(tmp, func() (*os.File, error) {
+		if err := os.Mkdir(tmp, 0o700); err != nil {
+			return nil, err
+		}
+		return open()
+	}, open)
 }
 
 // openFolder opens a folder, and nothing that a link leads to.
@@ -83,17 +70,34 @@ func emptyOrMissing(path string) error {
 	return nil
 }
 
-// emptyFolder removes everything in a folder.
-func emptyFolder(path string) error {
-	names, err := os.ReadDir(path)
+// emptyFolder removes everything in a folder, as long as it has its name.
+func emptyFolder(folder *os.File) error {
+	root, err := os.OpenRoot(folder.Name())
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	mine, err := folder.Stat()
+	if err != nil {
+		return err
+	}
+	if named, err := dir.Stat(); err != nil || !os.SameFile(mine, named) {
+		return errors.Join(err, fmt.Errorf("%s: %w", folder.Name(), ErrBusy))
+	}
+	names, err := dir.Readdirnames(-1)
 	for _, name := range names {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(path, name.Name())))
+		err = errors.Join(err, root.RemoveAll(name))
 	}
 	return err
 }
 
 // Empty removes what was built so far.
-func (d *PendingDir) Empty() error { return emptyFolder(d.Path) }
+func (d *PendingDir) Empty() error { return emptyFolder(d.lock) }
 
 // Commit syncs the folder with all files in it and puts it in its place, with
 // mode and owner of the empty folder that it replaces, if there is one. Anything

@@ -85,11 +85,11 @@ func (o Owner) Give(path string) error {
 }
 
 // GiveFolder gives a folder, without what is in it, its owner and mode 0750.
-func (o Owner) GiveFolder(path string) error {
+func (o Owner) GiveFolder(folder *os.File) error {
 	if o.Set {
-		if err := os.Lchown(path, o.UID, o.GID); err != nil {
+		if err := folder.Chown(o.UID, o.GID); err != nil {
 			return err
 		}
 	}
-	return os.Chmod(path, 0o750)
+	return folder.Chmod(0o750)
 }

@@ -25,38 +25,66 @@ type Pending struct {
 // Create starts a file that is to be at path, with the given permissions. The
 // error wraps [ErrBusy] when another run is at it.
 func Create(path string, perm os.FileMode) (*Pending, error) {
-	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".ailee-tmp")
-	for {
-		f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, perm)
-		if errors.Is(err, unix.ELOOP) {
-			err = os.Remove(tmp)
-			if err == nil {
-				continue
+	tmp := temporary(path)
+	open := func(flags int) func() (*os.File, error) {
+		return func() (*os.File, error) { return os.OpenFile(tmp, os.O_RDWR|flags, perm) }
+	}
+	f, _, err := claim(tmp, open(os.O_CREATE|os.O_EXCL), open(unix.O_NOFOLLOW))
+	if err != nil {
+		return nil, err
+	}
+	p := &Pending{File: f, place: path}
+	if err := errors.Join(f.Truncate(0), f.Chmod(perm)); err != nil {
+		p.Abort()
+		return nil, err
+	}
+	return p, nil
+}
+
+// temporary is the name under which a file or folder is written.
+func temporary(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".ailee-tmp")
+}
+
+// claim makes a temporary file or folder, or opens what a killed run left, and locks
+// it. A folder is empty then. Anything else of that name is removed, once: on some file
+// systems nothing belongs to whoever makes it, and somebody may put it there again.
+// resumed tells that it was there before.
+func claim(tmp string, create, open func() (*os.File, error)) (f *os.File, resumed bool, err error) {
+	for removed := false; ; {
+		f, err = create()
+		if resumed = errors.Is(err, fs.ErrExist); resumed {
+			f, err = open()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // the run that had it is done
 			}
+		}
+		taken, mine := false, false
+		switch {
+		case resumed && errors.Is(err, unix.ELOOP):
+			taken, f, err = true, nil, nil // a link
+		case err != nil:
+			return nil, false, err
+		default:
+			if taken, err = lockNamed(f, tmp); taken {
+				mine, err = own(f, !resumed)
+			}
+		}
+		if err == nil && mine {
+			return f, resumed, nil
+		}
+		if err == nil && taken {
+			if removed {
+				err = fmt.Errorf("%s belongs to somebody else, who makes it again and again", tmp)
+			} else {
+				removed, err = true, os.Remove(tmp)
+			}
+		}
+		if f != nil {
+			err = errors.Join(err, f.Close())
 		}
 		if err != nil {
-			return nil, err
-		}
-		taken, err := lockNamed(f, tmp)
-		if err == nil && taken {
-			taken, err = own(f)
-			if err == nil && !taken {
-				err = os.Remove(tmp)
-			}
-		}
-		if err == nil && taken {
-			p := &Pending{File: f, place: path}
-			if err = f.Truncate(0); err == nil {
-				err = f.Chmod(perm)
-			}
-			if err != nil {
-				p.Abort()
-				return nil, err
-			}
-			return p, nil
-		}
-		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 }
@@ -91,16 +119,43 @@ func lockNamed(f *os.File, name string) (bool, error) {
 	return err == nil && os.SameFile(mine, named), err
 }
 
-// own tells whether a file or folder can only be what a run of this user left: a
-// folder, or a regular file with no other name. A second name is a file from
-// elsewhere, or one that was put in its place by a link and is done.
-func own(f *os.File) (bool, error) {
+// own tells whether a file or folder can only be what this run made, or what one of
+// this user left. A regular file that was just made is; another must have no other
+// name: that is a file from elsewhere, or one that was put in its place by a link and
+// is done. Folders are emptied: whose they are could change what is built in them.
+func own(f *os.File, made bool) (bool, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
 		return false, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
-	kind := stat.Mode & unix.S_IFMT
-	return int(stat.Uid) == os.Geteuid() && (kind == unix.S_IFDIR || kind == unix.S_IFREG && stat.Nlink == 1), nil
+	uid := os.Geteuid()
+	switch stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return made || int(stat.Uid) == uid && stat.Nlink == 1, nil
+	case unix.S_IFDIR:
+		if err := emptyFolder(f); err != nil || int(stat.Uid) == uid {
+			return err == nil, err
+		}
+		uid, err := newFileOwner(f)
+		if errors.Is(err, fs.ErrPermission) {
+			return false, nil
+		}
+		return err == nil && stat.Uid == uid, err
+	}
+	return false, nil
+}
+
+// newFileOwner returns to whom files belong that are made in a folder: not always to
+// who makes them, as on a network file system.
+func newFileOwner(folder *os.File) (uid uint32, err error) {
+	const name = "owner"
+	fd, err := unix.Openat(int(folder.Fd()), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return 0, &fs.PathError{Op: "create", Path: filepath.Join(folder.Name(), name), Err: err}
+	}
+	var stat unix.Stat_t
+	err = errors.Join(unix.Fstat(fd, &stat), unix.Close(fd), unix.Unlinkat(int(folder.Fd()), name, 0))
+	return stat.Uid, err
 }
 
 // Commit syncs the file and puts it in its place. Without replace an existing

@@ -40,47 +40,15 @@ func Stage(dir, name string) (s *Staging, err error) {
 	if s.root, err = os.OpenRoot(dir); err != nil {
 		return s, err
 	}
-	for {
-		switch err = s.root.Mkdir(name, 0o700); {
-		case errors.Is(err, fs.ErrExist):
-			s.resumed = true
-		case err != nil:
-			return s, err
-		}
-		// A link in its place must not lead the files elsewhere.
-		lock, err := openFolder(filepath.Join(dir, name))
-		if err != nil {
-			return s, err
-		}
-		if taken, err := lockNamed(lock, lock.Name()); err != nil || !taken {
-			return s, errors.Join(err, lock.Close(), notTaken(dir, err))
-		}
-		s.lock = lock
-		mine, err := own(lock)
-		if err = errors.Join(err, s.empty()); err != nil || mine {
-			return s, err
-		}
-		// Whose it is could change the files before they get their names.
-		if err := errors.Join(s.root.Remove(name), lock.Close()); err != nil {
-			return s, err
-		}
-		s.lock = nil
-	}
-}
-
-// notTaken is the error for a staging folder that went away while it was locked.
-func notTaken(dir string, err error) error {
-	if err == nil {
-		return fmt.Errorf("%s: %w", dir, ErrBusy)
-	}
-	return nil
+	s.lock, s.resumed, err = claimFolder(filepath.Join(dir, name))
+	return s, err
 }
 
 // MakeAll makes the folder and those above it, and returns the ones it made, the
 // deepest last. A folder gets its name when give has given it owner and mode; nil for
 // a folder of whoever runs the command. One that a killed run had not named yet is
 // taken over.
-func MakeAll(dir string, give func(path string) error) ([]string, error) {
+func MakeAll(dir string, give func(folder *os.File) error) ([]string, error) {
 	dir = filepath.Clean(dir)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -95,29 +63,21 @@ func MakeAll(dir string, give func(path string) error) ([]string, error) {
 	return append(made, dir), nil
 }
 
-func makeFolder(dir string, give func(path string) error) error {
+func makeFolder(dir string, give func(folder *os.File) error) error {
 	if give == nil {
 		return os.Mkdir(dir, 0o755)
 	}
-	tmp := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".ailee-tmp")
-	if err := os.Mkdir(tmp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	tmp := temporary(dir)
+	folder, _, err := claimFolder(tmp)
+	if err != nil {
 		return err
 	}
-	err := give(tmp)
-	if err == nil {
+	defer folder.Close()
+	if err = give(folder); err == nil {
 		err = RenameNew(tmp, dir)
 	}
 	if err != nil {
 		_ = os.Remove(tmp)
-	}
-	return err
-}
-
-// empty removes what an earlier run left in the staging folder.
-func (s *Staging) empty() error {
-	names, err := s.lock.Readdirnames(-1)
-	for _, name := range names {
-		err = errors.Join(err, s.root.Remove(filepath.Join(s.name, name)))
 	}
 	return err
 }
@@ -256,9 +216,7 @@ func (s *Staging) Abort() {
 	}
 	s.done = true
 	if s.lock != nil {
-		if _, err := s.lock.Seek(0, io.SeekStart); err == nil {
-			_ = s.empty()
-		}
+		_ = emptyFolder(s.lock)
 		_ = s.root.Remove(s.name)
 		_ = s.lock.Close()
 	}

@@ -259,7 +259,7 @@ func (j *junit) finish(ctx context.Context, err error) error {
 		return err
 	}
 	j.done = true
-	defer j.file.Abort()
+	defer j.abort()
 	if ctx.Err() != nil {
 		return err
 	}
@@ -313,7 +313,15 @@ func junitError(err error) *junitFail {
 	return &junitFail{lines.first, "error", lines.String()}
 }
 
-// keepAttributes gives the report the attributes of the one that it replaces.
+// abort removes what there is of a report that is not finished, as after a panic.
+func (j *junit) abort() {
+	if j != nil {
+		j.file.Abort()
+	}
+}
+
+// keepAttributes gives the report the attributes of the one that it replaces, as far
+// as its user may: the folder decides who may replace it.
 func (j *junit) keepAttributes() error {
 	old, err := os.Open(j.JUnit)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -322,5 +330,11 @@ func (j *junit) keepAttributes() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(durable.KeepAttributes(j.file.File, old), old.Close())
+	defer old.Close()
+	err = durable.KeepAttributes(j.file.File, old)
+	if errors.Is(err, durable.ErrOwner) {
+		j.out.Warn("%s does not get the owner of the report before it, which only root can give it", j.JUnit)
+		return nil
+	}
+	return err
 }

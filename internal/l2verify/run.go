@@ -20,6 +20,7 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 	if err != nil {
 		return err
 	}
+	defer report.abort()
 	return report.finish(ctx, run(ctx, o, out, report))
 }
 

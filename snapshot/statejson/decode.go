@@ -34,9 +34,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // that is unknown, missing, doubled, of another type or out of range is an error,
 // and so is a string that holds a newline or is not valid UTF-8, and anything
 // behind the state. Only the anchor may be missing, which is null. Numbers are
-// exact, and may stand in a string. A string is at most [MaxString] long: next to the
-// snapshot that is built it takes the memory of the longest, a few times. The error is the context's, one from r, or an
-// *[Error].
+// exact, and may stand in a string. A string, and the white space between two tokens, is
+// at most [MaxString] long: next to the snapshot that is built it takes the memory of
+// the longest, a few times. The error is the context's, one from r, or an *[Error].
 func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anchor, error) {
 	in := &reader{ctx: ctx, r: r}
 	d := &decoder{
@@ -54,7 +54,7 @@ func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anch
 // MaxString is the longest string that is read, in bytes as it is written.
 const MaxString = 64 << 20
 
-// reader ends with the context or a string that is too long, and keeps the error of
+// reader ends with the context or a token that is too long, and keeps the error of
 // reading.
 type reader struct {
 	ctx  context.Context
@@ -68,7 +68,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	n, err := 0, r.ctx.Err()
 	// The decoder asks for more only when what it has is no whole token.
 	if at := r.done(); err == nil && r.read-at > MaxString {
-		err = &Error{Offset: at, Err: fmt.Errorf("a string longer than %d bytes", MaxString)}
+		err = &Error{Offset: at, Err: fmt.Errorf("a token or white space longer than %d bytes", MaxString)}
 	}
 	if err == nil {
 		n, err = r.r.Read(p)

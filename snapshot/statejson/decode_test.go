@@ -217,7 +217,7 @@ func TestErrorsOfReading(t *testing.T) {
 func TestLongStrings(t *testing.T) {
 	text := func(n int64) io.Reader {
 		before, after, _ := strings.Cut(state, `"peerId": "p`)
-		return io.MultiReader(strings.NewReader(before+`"peerId": "`), io.LimitReader(letters{}, n), strings.NewReader(after))
+		return io.MultiReader(strings.NewReader(before+`"peerId": "`), io.LimitReader(endless('x'), n), strings.NewReader(after))
 	}
 	_, _, err := statejson.Decode(context.Background(), text(statejson.MaxString-1<<10))
 	require.NoError(t, err)
@@ -227,17 +227,23 @@ func TestLongStrings(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	var wrong *statejson.Error
 	require.ErrorAs(t, err, &wrong)
-	require.ErrorContains(t, err, "a string longer than 67108864 bytes")
+	require.ErrorContains(t, err, "a token or white space longer than 67108864 bytes")
 	require.Less(t, wrong.Offset, int64(len(state)))
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(10*statejson.MaxString))
 }
 
-// letters never ends.
-type letters struct{}
+// TestLongWhiteSpace is not called a string.
+func TestLongWhiteSpace(t *testing.T) {
+	_, _, err := statejson.Decode(context.Background(), endless(' '))
+	require.EqualError(t, err, "at byte 0: a token or white space longer than 67108864 bytes")
+}
 
-func (letters) Read(p []byte) (int, error) {
+// endless never ends.
+type endless byte
+
+func (e endless) Read(p []byte) (int, error) {
 	for i := range p {
-		p[i] = 'x'
+		p[i] = byte(e)
 	}
 	return len(p), nil
 }

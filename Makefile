@@ -34,7 +34,7 @@ BIN ?= bin
 STATIC ?= bin/static
 DIST ?= dist
 
-.PHONY: build static install uninstall deb dist reproducible licenses demo test unit race lint matrix leaks package generate fuzz hostile load faults bench deps deps-test clean
+.PHONY: build static static-pure install uninstall deb dist reproducible licenses demo test unit race lint matrix leaks package generate fuzz hostile load faults bench deps deps-test clean
 # What a target needs is made in the order in which it stands there.
 .NOTPARALLEL:
 
@@ -45,10 +45,12 @@ build:
 
 ## static: all binaries, in bin/static/, for any x86-64 Linux
 static: export CGO_LDFLAGS := -lbz2
-static:
-	CGO_ENABLED=0 go $(BUILD) -ldflags '$(LDFLAGS)' -o $(STATIC)/ $(PURE:%=./cmd/%)
+static: static-pure
 	$(GO) $(BUILD) -tags netgo,osusergo \
 		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static"' -o $(STATIC)/ $(ROCKSDB:%=./cmd/%)
+
+static-pure:
+	CGO_ENABLED=0 go $(BUILD) -ldflags '$(LDFLAGS)' -o $(STATIC)/ $(PURE:%=./cmd/%)
 
 # Scripts of packaging/ take these from the environment.
 install uninstall: export DESTDIR := $(DESTDIR)
@@ -78,7 +80,7 @@ deb: static
 	packaging/dist deb
 
 ## dist: what is released, in dist/: Debian package, tar archive, bill of materials,
-## checksums
+## checksums; those of before are replaced; MAINTAINER='NAME <ADDRESS>'
 dist: static
 	packaging/dist deb tar
 
@@ -87,10 +89,12 @@ reproducible:
 	packaging/reproducible
 
 # The package, made twice, installed over an older one in a fresh Debian 12, used,
-# removed.
+# removed. Older is the version of those programs that are linked in no time.
 package: dist
 	packaging/reproducible --against $(DIST)
-	$(MAKE) --silent deb VERSION=v0~0.1 STATIC=bin/older DIST=bin/older-dist
+	mkdir -p bin/older && cp $(STATIC)/* bin/older/
+	$(MAKE) --silent static-pure VERSION=v0~0.1 STATIC=bin/older
+	VERSION=v0~0.1 STATIC=bin/older DIST=bin/older-dist packaging/dist deb
 	DIST=$(abspath $(DIST)) OLDER=$(CURDIR)/bin/older-dist go test -C packaging ./...
 
 ## licenses: docs/licenses.md anew

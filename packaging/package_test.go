@@ -200,8 +200,12 @@ func TestTarArchive(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "usr/local")
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "bin"), 0o755))
+	require.NoError(t, os.Mkdir(filepath.Join(root, "elsewhere"), 0o755))
+	require.NoError(t, os.Symlink("../../elsewhere", filepath.Join(dir, "share")))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "etc/default"), 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(root, "etc/default"), 0o700))
 	// As Debian has it: the group may add programs.
-	require.NoError(t, os.Chmod(filepath.Join(dir, "bin"), 0o2775))
+	require.NoError(t, os.Chmod(filepath.Join(dir, "bin"), os.ModeSetgid|0o775))
 	text, err := filepath.Abs("INSTALL")
 	require.NoError(t, err)
 	var commands strings.Builder
@@ -222,9 +226,11 @@ func TestTarArchive(t *testing.T) {
 	require.NoError(t, os.WriteFile(settings, []byte("BACKUP_OPTIONS=--compress\n"), 0o644))
 	install()
 	assert.Equal(t, "BACKUP_OPTIONS=--compress\n", string(read(t, settings)), "settings stay")
-	info, err := os.Stat(filepath.Join(dir, "bin"))
-	require.NoError(t, err)
-	assert.Equal(t, os.ModeDir|os.ModeSetgid|0o775, info.Mode(), "and so do folders")
+	for folder, mode := range map[string]os.FileMode{"usr/local/bin": os.ModeDir | os.ModeSetgid | 0o775, "usr/local/share": os.ModeSymlink | 0o777, "etc/default": os.ModeDir | 0o700} {
+		info, err := os.Lstat(filepath.Join(root, folder))
+		require.NoError(t, err)
+		assert.Equal(t, mode, info.Mode(), folder)
+	}
 	assert.ElementsMatch(t, []string{"bin", "lib", "share"}, names(t, dir))
 
 	for _, name := range tools(t) {
@@ -241,8 +247,8 @@ func TestTarArchive(t *testing.T) {
 	cron := string(read(t, filepath.Join(dir, "share/doc/ailee-recovery/examples/cron.d-ailee-recovery")))
 	path := regexp.MustCompile(`(?m)^PATH=/usr/local(/.*)$`).FindStringSubmatch(cron)
 	require.NotNil(t, path, cron)
-	// By its full path it needs none of cron's.
-	for _, command := range []string{"PATH=/usr/bin:/bin " + dir + "/bin/ailee-backup", "PATH=" + dir + path[1] + " ailee-backup", "PATH=" + dir + path[1] + " ailee-monitor"} {
+	// By its full path it needs none of cron's. Each backup is of another second.
+	for _, command := range []string{"AILEE_NOW=1700000000 PATH=/usr/bin:/bin " + dir + "/bin/ailee-backup", "PATH=" + dir + path[1] + " ailee-backup", "PATH=" + dir + path[1] + " ailee-monitor"} {
 		assert.Empty(t, run(t, "env", append([]string{"-i", "AILEE_DATA_DIR=" + node}, strings.Fields(command)...)...), command)
 	}
 	assert.NotEmpty(t, names(t, filepath.Join(node, "backups")))

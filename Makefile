@@ -1,13 +1,23 @@
-# What is missing is installed by make deps, which demo, test and bench call.
+# What is missing is installed by make deps, which demo calls, and make deps-test, which
+# all that tests or measures calls.
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# Asked once, so that all of a run has the same.
+ifndef VERSION
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+endif
+ifndef COMMIT
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+endif
+# The time in all packages, so that two builds are the same: that of the commit.
+ifndef SOURCE_DATE_EPOCH
+SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+endif
 LDFLAGS := -s -w -X ailee-recovery/internal/tool.version=$(VERSION) -X ailee-recovery/internal/tool.commit=$(COMMIT)
 # Version and commit are in LDFLAGS: what else Go would note of the checkout only
 # makes two builds of one commit differ.
-GOBUILD := go build -trimpath -buildvcs=false
-# The time in all packages, so that two builds are the same: that of the commit.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+BUILD := build -trimpath -buildvcs=false
+# For whatever may compile cgo: with the modfile for the RocksDB of this machine.
+GO = modfile=$$(scripts/rocksdb) && GOFLAGS="$$GOFLAGS $$modfile" CGO_ENABLED=1 go
 MAINTAINER ?= AILEE recovery toolkit <maintainers@ailee-recovery.invalid>
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10m
@@ -24,18 +34,23 @@ BIN ?= bin
 STATIC ?= bin/static
 DIST ?= dist
 
-.PHONY: build static install uninstall deb dist reproducible licenses demo test unit race lint matrix leaks package generate fuzz hostile load faults bench deps clean
+.PHONY: build static static-pure install uninstall deb dist reproducible licenses demo test unit race lint matrix leaks package generate fuzz hostile load faults bench deps deps-test clean
+# What a target needs is made in the order in which it stands there.
+.NOTPARALLEL:
 
 ## build: all binaries, in bin/, linked with the RocksDB of this machine
 build:
-	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
-	modfile=$$(scripts/rocksdb) && CGO_ENABLED=1 $(GOBUILD) $$modfile -ldflags '$(LDFLAGS)' -o bin/ $(ROCKSDB:%=./cmd/%)
+	CGO_ENABLED=0 go $(BUILD) -ldflags '$(LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
+	$(GO) $(BUILD) -ldflags '$(LDFLAGS)' -o bin/ $(ROCKSDB:%=./cmd/%)
 
 ## static: all binaries, in bin/static/, for any x86-64 Linux
-static:
-	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o $(STATIC)/ $(PURE:%=./cmd/%)
-	modfile=$$(scripts/rocksdb) && CGO_ENABLED=1 CGO_LDFLAGS='-lbz2' $(GOBUILD) $$modfile -tags netgo,osusergo \
+static: export CGO_LDFLAGS := -lbz2
+static: static-pure
+	$(GO) $(BUILD) -tags netgo,osusergo \
 		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static"' -o $(STATIC)/ $(ROCKSDB:%=./cmd/%)
+
+static-pure:
+	CGO_ENABLED=0 go $(BUILD) -ldflags '$(LDFLAGS)' -o $(STATIC)/ $(PURE:%=./cmd/%)
 
 # Scripts of packaging/ take these from the environment.
 install uninstall: export DESTDIR := $(DESTDIR)
@@ -65,7 +80,7 @@ deb: static
 	packaging/dist deb
 
 ## dist: what is released, in dist/: Debian package, tar archive, bill of materials,
-## checksums
+## checksums; those of before are replaced; MAINTAINER='NAME <ADDRESS>'
 dist: static
 	packaging/dist deb tar
 
@@ -74,10 +89,12 @@ reproducible:
 	packaging/reproducible
 
 # The package, made twice, installed over an older one in a fresh Debian 12, used,
-# removed.
+# removed. Older is the version of those programs that are linked in no time.
 package: dist
 	packaging/reproducible --against $(DIST)
-	$(MAKE) --silent deb VERSION=v0~0.1 STATIC=bin/older DIST=bin/older-dist
+	mkdir -p bin/older && cp $(STATIC)/* bin/older/
+	$(MAKE) --silent static-pure VERSION=v0~0.1 STATIC=bin/older
+	VERSION=v0~0.1 STATIC=bin/older DIST=bin/older-dist packaging/dist deb
 	DIST=$(abspath $(DIST)) OLDER=$(CURDIR)/bin/older-dist go test -C packaging ./...
 
 ## licenses: docs/licenses.md anew
@@ -90,19 +107,20 @@ demo: deps build
 	@scripts/demo
 
 ## test: everything that must hold: the checks of the source and all tests
-test: deps build static lint matrix unit race leaks package
+test: deps-test build static lint matrix unit race leaks package
 
 unit:
-	modfile=$$(scripts/rocksdb) && GOFLAGS="$$GOFLAGS $$modfile" go test ./...
+	$(GO) test ./...
 
 # The race detector slows the long tests down; the short form runs the same code, and
 # in memory: what a sync of the disk takes says nothing about races.
+race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
 race:
-	CGO_ENABLED=1 TMPDIR=$(firstword $(wildcard /dev/shm /tmp)) go test -race -short ./...
+	$(GO) test -race -short ./...
 
 # The address sanitizer over the code that calls C: what it does not free fails.
 leaks:
-	CGO_ENABLED=1 go test -asan ./reorgdb
+	$(GO) test -asan ./reorgdb
 
 # The code with every RocksDB that is supported, as far as their headers tell.
 matrix:
@@ -110,52 +128,58 @@ matrix:
 
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt wants: $$unformatted"; exit 1; fi
-	go vet ./...
-	go run $(STATICCHECK) ./...
+	$(GO) vet ./...
+	modfile=$$(scripts/rocksdb) && go run -exec "env GOFLAGS=$$modfile" $(STATICCHECK) ./...
 	shellcheck scripts/* .ci/run completions/bash/* test/guide/bin/* $(shell grep -rl "^#!/bin/sh" packaging --exclude=*.go)
 	go mod verify
 	cd packaging && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 
 ## generate: the man pages, completions and docs/commands, from the help and real output
-generate: deps
-	go run ./docs/generate
+generate: deps-test
+	$(GO) run ./docs/generate
 
 ## fuzz: each fuzz target for FUZZTIME
-fuzz:
-	go test -run '^$$' -fuzz '^FuzzReader$$' -fuzztime $(FUZZTIME) ./snapshot
-	go test -run '^$$' -fuzz '^FuzzWriteAfterRead$$' -fuzztime $(FUZZTIME) ./snapshot
-	go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./snapshot/statejson
-	go test -run '^$$' -fuzz '^FuzzRecords$$' -fuzztime $(FUZZTIME) ./reorgdb
-	go test -run '^$$' -fuzz '^FuzzLog$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
-	go test -run '^$$' -fuzz '^FuzzBatch$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
-	go test -run '^$$' -fuzz '^FuzzManifest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
-	go test -run '^$$' -fuzz '^FuzzTable$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
-	go test -run '^$$' -fuzz '^FuzzScanHashes$$' -fuzztime $(FUZZTIME) ./internal/bitcoin
-	go test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/bitcoin
-	go test -run '^$$' -fuzz '^FuzzTransaction$$' -fuzztime $(FUZZTIME) ./internal/anchortx
-	go test -run '^$$' -fuzz '^FuzzFind$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/anchortx
-	go test -run '^$$' -fuzz '^FuzzMetadata$$' -fuzztime $(FUZZTIME) ./internal/snapshotblock
-	go test -run '^$$' -fuzz '^FuzzFlags$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./test
+fuzz: deps-test
+	$(GO) test -run '^$$' -fuzz '^FuzzReader$$' -fuzztime $(FUZZTIME) ./snapshot
+	$(GO) test -run '^$$' -fuzz '^FuzzWriteAfterRead$$' -fuzztime $(FUZZTIME) ./snapshot
+	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./snapshot/statejson
+	$(GO) test -run '^$$' -fuzz '^FuzzRecords$$' -fuzztime $(FUZZTIME) ./reorgdb
+	$(GO) test -run '^$$' -fuzz '^FuzzLog$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
+	$(GO) test -run '^$$' -fuzz '^FuzzBatch$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
+	$(GO) test -run '^$$' -fuzz '^FuzzManifest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
+	$(GO) test -run '^$$' -fuzz '^FuzzTable$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/rocksfile
+	$(GO) test -run '^$$' -fuzz '^FuzzScanHashes$$' -fuzztime $(FUZZTIME) ./internal/bitcoin
+	$(GO) test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/bitcoin
+	$(GO) test -run '^$$' -fuzz '^FuzzTransaction$$' -fuzztime $(FUZZTIME) ./internal/anchortx
+	$(GO) test -run '^$$' -fuzz '^FuzzFind$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./internal/anchortx
+	$(GO) test -run '^$$' -fuzz '^FuzzMetadata$$' -fuzztime $(FUZZTIME) ./internal/snapshotblock
+	$(GO) test -run '^$$' -fuzz '^FuzzFlags$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./test
 
 ## hostile: the giants of the tests of hostile files: ten million snapshots, a line of a gibibyte
-hostile:
-	AILEE_HOSTILE=1 go test -count 1 -timeout 60m -v -run '^Test(Giants|Terabyte|Planted|NoRegularFile|ShrinksWhileItIsRead)$$' ./test
+hostile: export AILEE_HOSTILE := 1
+hostile: deps-test
+	$(GO) test -count 1 -timeout 60m -v -run '^Test(Giants|Terabyte|Planted|NoRegularFile|ShrinksWhileItIsRead)$$' ./test
 
 ## load: the large forms of the tests under load
-load:
-	AILEE_LOAD=1 go test -count 1 -timeout 60m -v -run '^TestLoad' ./test
+load: export AILEE_LOAD := 1
+load: deps-test
+	$(GO) test -count 1 -timeout 60m -v -run '^TestLoad' ./test
 
 ## faults: every tool broken at every system call, and the power cut at each; half an hour
-faults: deps
-	go test -count=1 -v -timeout 3h ./test/faults -all
+faults: deps-test
+	$(GO) test -count=1 -v -timeout 3h ./test/faults -all
 
 ## bench: the table of the README, measured here
-bench: deps build
-	go run ./bench
+bench: deps-test build
+	$(GO) run ./bench
 
-## deps: installs what is missing on Debian
+## deps: installs what building needs and this Debian lacks
 deps:
 	@scripts/deps
+
+## deps-test: installs what testing and measuring need as well
+deps-test:
+	@scripts/deps test
 
 clean:
 	rm -rf bin dist bench-data

@@ -194,13 +194,45 @@ func hasTheSource(r root) {
 	assert.Empty(t, r.sh(`dpkg --listfiles ailee-recovery | xargs -d '\n' stat -c '%U:%G %A %n' | grep -vE '^root:root (drwxr-xr-x|-rwxr-xr-x|-rw-r--r--|lrwxrwxrwx) ' || true`))
 }
 
-// TestTarArchive unpacks the archive and runs what is in it where it lies.
+// TestTarArchive installs the archive with the commands of its INSTALL, twice, below a
+// folder, and has cron's example work there.
 func TestTarArchive(t *testing.T) {
-	dir := t.TempDir()
-	run(t, "tar", "-C", dir, "--strip-components=1", "-xzf", release(t, "DIST", "*.tar.gz"))
+	root := t.TempDir()
+	dir := filepath.Join(root, "usr/local")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "bin"), 0o755))
+	require.NoError(t, os.Mkdir(filepath.Join(root, "elsewhere"), 0o755))
+	require.NoError(t, os.Symlink("../../elsewhere", filepath.Join(dir, "share")))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "etc/default"), 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(root, "etc/default"), 0o700))
+	// As Debian has it: the group may add programs.
+	require.NoError(t, os.Chmod(filepath.Join(dir, "bin"), os.ModeSetgid|0o775))
+	text, err := filepath.Abs("INSTALL")
+	require.NoError(t, err)
+	var commands strings.Builder
+	for line := range strings.Lines(string(read(t, text))) {
+		if command, ok := strings.CutPrefix(line, "    "); ok && !strings.HasPrefix(command, "systemctl ") {
+			commands.WriteString(strings.NewReplacer(" /usr/local ", " "+dir+" ", " / ", " "+root+" ").Replace(command))
+		}
+	}
+	install := func() {
+		run(t, "sh", "-euc", "cd \"$0\"\n"+commands.String(), os.Getenv("DIST"))
+	}
+	install()
 	for source, name := range installed(t) {
 		assert.Equal(t, read(t, source), read(t, filepath.Join(dir, name)))
 	}
+	settings := filepath.Join(root, "etc/default/ailee-recovery")
+	assert.Equal(t, read(t, "default"), read(t, settings))
+	require.NoError(t, os.WriteFile(settings, []byte("BACKUP_OPTIONS=--compress\n"), 0o644))
+	install()
+	assert.Equal(t, "BACKUP_OPTIONS=--compress\n", string(read(t, settings)), "settings stay")
+	for folder, mode := range map[string]os.FileMode{"usr/local/bin": os.ModeDir | os.ModeSetgid | 0o775, "usr/local/share": os.ModeSymlink | 0o777, "etc/default": os.ModeDir | 0o700} {
+		info, err := os.Lstat(filepath.Join(root, folder))
+		require.NoError(t, err)
+		assert.Equal(t, mode, info.Mode(), folder)
+	}
+	assert.ElementsMatch(t, []string{"bin", "lib", "share"}, names(t, dir))
+
 	for _, name := range tools(t) {
 		assert.Contains(t, run(t, filepath.Join(dir, "bin", name), "--version"), name)
 	}
@@ -209,6 +241,28 @@ func TestTarArchive(t *testing.T) {
 	}
 	assert.Contains(t, string(read(t, filepath.Join(dir, "lib/systemd/system/ailee-backup.service"))), "ExecStart=/usr/local/bin/ailee-backup ")
 	run(t, "sh", "-c", `cd "$1" && sha256sum --check --strict SHA256SUMS`, "sh", os.Getenv("DIST"))
+
+	node := filepath.Join(root, "node")
+	run(t, filepath.Join(dir, "bin/ailee_init_node"), "--data-dir", node)
+	cron := string(read(t, filepath.Join(dir, "share/doc/ailee-recovery/examples/cron.d-ailee-recovery")))
+	path := regexp.MustCompile(`(?m)^PATH=/usr/local(/.*)$`).FindStringSubmatch(cron)
+	require.NotNil(t, path, cron)
+	// By its full path it needs none of cron's. Each backup is of another second.
+	for _, command := range []string{"AILEE_NOW=1700000000 PATH=/usr/bin:/bin " + dir + "/bin/ailee-backup", "PATH=" + dir + path[1] + " ailee-backup", "PATH=" + dir + path[1] + " ailee-monitor"} {
+		assert.Empty(t, run(t, "env", append([]string{"-i", "AILEE_DATA_DIR=" + node}, strings.Fields(command)...)...), command)
+	}
+	assert.NotEmpty(t, names(t, filepath.Join(node, "backups")))
+}
+
+// TestDist keeps what it has not made, in whatever folder it is told to use.
+func TestDist(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"notes.txt", "work", "ailee-recovery_1.0_amd64.deb"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("mine\n"), 0o644))
+	}
+	run(t, "env", "STATIC=bin/static", "DIST="+dir, "VERSION=v1.2.3", "SOURCE_DATE_EPOCH=1700000000", "MAINTAINER=A <a@example.org>", "./dist")
+	assert.ElementsMatch(t, []string{"notes.txt", "work", "ailee-recovery-v1.2.3-linux-amd64.cdx.json", "SHA256SUMS"}, names(t, dir))
+	assert.Regexp(t, "^[0-9a-f]{64}  ailee-recovery-v1.2.3-linux-amd64.cdx.json\n$", string(read(t, filepath.Join(dir, "SHA256SUMS"))))
 }
 
 // TestInstall is `make install` without any privilege of root's.

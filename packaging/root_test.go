@@ -102,3 +102,15 @@ func glob(t *testing.T, pattern string) []string {
 	require.NoError(t, err)
 	return files
 }
+
+// names lists a folder.
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var list []string
+	for _, entry := range entries {
+		list = append(list, entry.Name())
+	}
+	return list
+}

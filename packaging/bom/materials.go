@@ -45,35 +45,40 @@ func (m *materials) sorted() []*material {
 // note.
 func collect(paths []string) (*materials, error) {
 	all := &materials{of: map[string]*material{}}
+	// Most binaries have most in common, and licenses take long to recognize.
+	known := map[string]*material{}
 	for _, path := range paths {
 		info, err := buildinfo.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
 		b := binary{path: path}
-		add := func(m *material) {
+		add := func(key string, find func() (*material, error)) error {
+			m := known[key]
+			if m == nil {
+				var err error
+				if m, err = find(); err != nil {
+					return err
+				}
+				known[key] = m
+			}
 			all.of[m.purl] = m
 			b.purls = append(b.purls, m.purl)
+			return nil
 		}
-		std, err := standardLibrary(info.GoVersion)
-		if err != nil {
+		if err := add(info.GoVersion, func() (*material, error) { return standardLibrary(info.GoVersion) }); err != nil {
 			return nil, err
 		}
-		add(std)
 		for _, dep := range info.Deps {
-			m, err := goModule(dep)
-			if err != nil {
+			if err := add(dep.Path+"@"+dep.Version, func() (*material, error) { return goModule(dep) }); err != nil {
 				return nil, err
 			}
-			add(m)
 		}
 		if slices.Contains(info.Settings, debug.BuildSetting{Key: "CGO_ENABLED", Value: "1"}) {
 			for _, l := range libraries {
-				m, err := l.material()
-				if err != nil {
+				if err := add(l.name, l.material); err != nil {
 					return nil, err
 				}
-				add(m)
 			}
 		}
 		slices.Sort(b.purls)

@@ -45,8 +45,11 @@ func Holder(path string) error {
 	}
 	defer f.Close()
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil || lock.Type == unix.F_UNLCK {
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {
 		return nil
+	}
+	if lock.Type == unix.F_UNLCK {
+		return removedLock(path)
 	}
 	return lockedBy(path, max(0, int(lock.Pid)))
 }
@@ -59,9 +62,9 @@ func lockedBy(path string, pid int) *LockedError {
 	return e
 }
 
-// removedLock is [Holder] for a folder without LOCK. Whoever has the database open
-// still has the file that was removed, which no other process can lock or ask for:
-// without this, there would be two writers.
+// removedLock is [Holder] for a LOCK that was removed, and perhaps made again since.
+// Whoever has the database open still has the file that was removed, which no other
+// process can lock or ask for: without this, there would be two writers.
 func removedLock(path string) error {
 	real, err := filepath.Abs(path)
 	if err == nil {
@@ -70,14 +73,29 @@ func removedLock(path string) error {
 	if err != nil {
 		return nil
 	}
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, link := range links {
-		if target, err := os.Readlink(link); err != nil || target != filepath.Join(real, "LOCK")+" (deleted)" {
+	removed := filepath.Join(real, "LOCK") + " (deleted)"
+	for _, process := range namesIn("/proc") {
+		pid, err := strconv.Atoi(process)
+		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if pid, err := strconv.Atoi(strings.Split(link, "/")[2]); err == nil && pid != os.Getpid() {
-			return lockedBy(path, pid)
+		open := filepath.Join("/proc", process, "fd")
+		for _, fd := range namesIn(open) {
+			if target, err := os.Readlink(filepath.Join(open, fd)); err == nil && target == removed {
+				return lockedBy(path, pid)
+			}
 		}
 	}
 	return nil
+}
+
+// namesIn is what is in a folder, as far as it can be read.
+func namesIn(dir string) []string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return names
 }

@@ -20,13 +20,17 @@ func (db *DB) Each(ctx context.Context, family string, visit func(key, value []b
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	free := make(chan []byte, rangeBlocks*(runtime.GOMAXPROCS(0)+1))
 	// A range is in the queue before a worker takes it, so that they are visited in
 	// order.
 	queue := make(chan *keyRange, runtime.GOMAXPROCS(0))
 	work := make(chan *keyRange)
 	group := workers.NewGroup()
+	// Also when visit panics: the database may be closed behind this.
+	defer func() {
+		cancel(nil)
+		_ = group.Wait()
+	}()
 	group.Go(func() error {
 		defer close(queue)
 		defer close(work)

@@ -207,3 +207,25 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+// TestEachEndsWithItsVisitor: when visit panics, nothing reads the database any more
+// when the caller closes it, which RocksDB does not bear.
+func TestEachEndsWithItsVisitor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reorg_db")
+	db, err := reorgdb.Create(path)
+	require.NoError(t, err)
+	update(t, db, func(u *reorgdb.Update) {
+		for height := range uint64(60_000) {
+			see(t, u, height, hash(int(height)), reorgdb.Written)
+		}
+	})
+	require.NoError(t, db.Close())
+	for range 5 {
+		db, err := reorgdb.OpenReadOnly(path)
+		require.NoError(t, err)
+		require.Panics(t, func() {
+			defer db.Close() //nolint:errcheck // of a reader
+			_ = db.Each(ctx, reorgdb.DefaultFamily, func(key, value []byte) error { panic("a bug") })
+		})
+	}
+}

@@ -76,4 +76,10 @@ func TestDatabaseInUseIsNamed(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(path, "LOCK"))
 	code, _, stderr := run(reorgverify.Tool(), "--db-path", path)
 	require.Zero(t, code, stderr)
+
+	// Nor does making it again.
+	require.NoError(t, os.WriteFile(filepath.Join(path, "LOCK"), nil, 0o644))
+	_, err = reorgdb.Open(path)
+	require.ErrorAs(t, err, &locked)
+	require.Equal(t, nodeName, locked.Process)
 }

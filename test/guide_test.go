@@ -2,7 +2,9 @@ package test
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -235,6 +237,9 @@ var plays = []play{
 	{"healthy", "runbook/every-snapshot-with-peg-outs-fails", "", verifies, ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{"healthy", "start-node runbook/the-node-was-down-during-a-reorg", "", lines("31 equal, 0 different, 103 missing", "173 written, 31 equal, 0 replaced"),
 		ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
+	// As far as it goes with a Bitcoin node that has no wallet.
+	{"healthy", "runbook/the-latest-anchor-has-no-record", "1 1", lines("hint: the node has no wallet", "there is no terminal to ask on before sending"),
+		ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
 	{"healthy", "runbook/after-every-recovery", "2", lines(verifies, "Confirmed: 3", verifies, "ailee-monitor: warning: the latest snapshot in /var/lib/ailee/l2_snapshots.dat is 483217 hours old"),
 		ends(".ailee-monitor", "backups: 2 of 1-10, 1 of 1-9, 2 of the database", snapshots, "reorg_db: "+wholeRecords, down)},
 
@@ -268,9 +273,13 @@ func TestGuide(t *testing.T) {
 func TestGuideRewritten(t *testing.T) {
 	skipUnderRace(t)
 	healthy := healthyNode(t)
-	for _, p := range plays {
-		switch p.scripts {
-		case "restore-from-latest-snapshot node-wont-start rebuild-reorg-database", "start-node complete-reset validate-snapshot", "complete-reset validate-snapshot", "cross-validate-with-bitcoin":
+	for _, scripts := range []string{
+		"restore-from-latest-snapshot node-wont-start rebuild-reorg-database", "start-node complete-reset validate-snapshot",
+		"complete-reset validate-snapshot", "cross-validate-with-bitcoin", "hourly-backup*26", "runbook/both-are-lost",
+	} {
+		played := slices.DeleteFunc(slices.Clone(plays), func(p play) bool { return p.scripts != scripts })
+		require.NotEmpty(t, played, scripts)
+		for _, p := range played {
 			t.Run(p.scripts+" on "+p.on, func(t *testing.T) {
 				t.Parallel()
 				s := newGuideSandbox(t, healthy, p.on)
@@ -278,6 +287,26 @@ func TestGuideRewritten(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestGuideIsPlayedWhole: each procedure, and each heading of the runbook, at least
+// once.
+func TestGuideIsPlayedWhole(t *testing.T) {
+	there, played := map[string]bool{}, map[string]bool{}
+	files, err := filepath.Glob("guide/*.sh")
+	require.NoError(t, err)
+	for _, file := range files {
+		there[strings.TrimSuffix(filepath.Base(file), ".sh")] = true
+	}
+	for script := range runbookScripts(t) {
+		there[script] = true
+	}
+	for _, p := range plays {
+		for _, script := range p.expanded() {
+			played[script] = true
+		}
+	}
+	require.Equal(t, there, played)
 }
 
 // expanded is the names of the scripts; NAME*N is N times NAME.

@@ -59,15 +59,26 @@ func newSandbox(t *testing.T) *sandbox {
 // writeRunbook makes a script of the first commands under each heading of the runbook.
 func (s *sandbox) writeRunbook(t *testing.T) {
 	t.Helper()
+	require.NoError(t, os.Mkdir(filepath.Join(s.dir, "runbook"), 0o755))
+	for script, commands := range runbookScripts(t) {
+		require.NoError(t, os.WriteFile(scriptFile(s.dir, script), []byte(commands), 0o644))
+	}
+}
+
+// runbookScripts are the first commands under each heading of the runbook, by the name
+// of the script.
+func runbookScripts(t *testing.T) map[string]string {
+	t.Helper()
 	text, err := os.ReadFile("../docs/runbook.md")
 	require.NoError(t, err)
-	require.NoError(t, os.Mkdir(filepath.Join(s.dir, "runbook"), 0o755))
+	scripts := map[string]string{}
 	for _, section := range strings.Split(string(text), "\n## ")[1:] {
 		heading, _, _ := strings.Cut(section, "\n")
 		block := bashBlock.FindStringSubmatch(section)
 		require.NotNil(t, block, "no commands under %q", heading)
-		require.NoError(t, os.WriteFile(scriptFile(s.dir, "runbook/"+headingAnchor(heading)), []byte(block[1]), 0o644))
+		scripts["runbook/"+headingAnchor(heading)] = block[1]
 	}
+	return scripts
 }
 
 // aileeID is the id of the user ailee in the sandbox. Only root has other users there.
@@ -236,11 +247,11 @@ func (s *sandbox) rewritten(t *testing.T, env, scripts []string) string {
 		"HOME=" + filepath.Join(s.dir, "home"), "AILEE_DATA_DIR=" + s.dataDir(), "BITCOIN_RPC_URL=" + chain}, env...)
 	var seen strings.Builder
 	for _, script := range scripts {
-		path := scriptFile(s.dir, script)
-		text, err := os.ReadFile(path)
+		text, err := os.ReadFile(scriptFile(s.dir, script))
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(path, []byte(there.Replace(string(text))), 0o644))
-		cmd := operator(s.dir, path)
+		played := filepath.Join(s.dir, "played.sh")
+		require.NoError(t, os.WriteFile(played, []byte(there.Replace(string(text))), 0o644))
+		cmd := operator(s.dir, played)
 		cmd.Env = append(cmd.Env, env...)
 		out, _ := cmd.CombinedOutput()
 		seen.Write(out)

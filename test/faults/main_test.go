@@ -51,8 +51,15 @@ func inOwnMounts(m *testing.M) (int, error) {
 }
 
 func withBinaries(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "ailee-faults-")
+	// The paths that the kernel tells of are without symbolic links.
+	dir, err := filepath.EvalSymlinks(os.TempDir())
 	if err != nil {
+		return 1, err
+	}
+	if err := os.Setenv("TMPDIR", dir); err != nil {
+		return 1, err
+	}
+	if dir, err = os.MkdirTemp("", "ailee-faults-"); err != nil {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)

@@ -26,17 +26,22 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// snapshots writes a snapshot file with the given number of them, of a few kilobytes
-// each.
+// snapshots writes a snapshot file with the given number of them.
 func snapshots(t *testing.T, path string, count int) {
 	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(encoded(t, 1, count)), 0o640))
+}
+
+// encoded is the snapshots of these numbers, of a few kilobytes each.
+func encoded(t *testing.T, from, to int) string {
+	t.Helper()
 	var b bytes.Buffer
-	for i := 1; i <= count; i++ {
+	for i := from; i <= to; i++ {
 		st := numbered(i)
 		st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
 		require.NoError(t, snapshot.Encode(&b, &st))
 	}
-	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o640))
+	return b.String()
 }
 
 func numbered(number int) snapshot.State {
@@ -112,6 +117,32 @@ func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointes
 	}
 }
 
+// completing is a prune after one that was killed behind its swap: a node had just
+// appended to the old file, of which so many bytes were carried over, and appended
+// another snapshot to the new one since, or not.
+func completing(name string, carried int, overtaken bool) *scenario {
+	const file, old = "l2_snapshots.dat", ".l2_snapshots.dat.ailee-old-"
+	return &scenario{
+		name: "complete a prune, " + name,
+		prepare: func(t *testing.T, root string) {
+			pruned, kept, appended := encoded(t, 1, 3), encoded(t, 4, 5), encoded(t, 6, 7)
+			current := kept + appended[:carried]
+			if overtaken {
+				current += encoded(t, 8, 8)
+			}
+			second := fmt.Sprintf("%s%d-%d", old, len(pruned+kept), len(kept))
+			require.NoError(t, os.WriteFile(in(root, second), []byte(pruned+kept+appended), 0o640))
+			require.NoError(t, os.WriteFile(in(root, file), []byte(current), 0o640))
+		},
+		command: func(root string, run int) []string {
+			return []string{bin(prune.Name), "--file", in(root, file), "--in-place", "--keep", "all"}
+		},
+		leftover: append([]string{".l2_snapshots.dat.ailee-*"}, temporary...),
+		resumed:  []string{old + "*"},
+		between:  appended,
+	}
+}
+
 func scenarios() []*scenario {
 	const file, db = "l2_snapshots.dat", "reorg_db"
 	prepareFile := func(t *testing.T, root string) { snapshots(t, in(root, file), 5) }
@@ -149,6 +180,10 @@ func scenarios() []*scenario {
 			leftover: append([]string{".l2_snapshots.dat.ailee-old-*"}, temporary...),
 			resumed:  []string{".l2_snapshots.dat.ailee-old-*"},
 		},
+		completing("nothing carried over", 0, false),
+		completing("a part carried over", 1000, false),
+		completing("overtaken", 0, true),
+		completing("a part carried over and overtaken", 1000, true),
 		{
 			name:    "extract",
 			prepare: prepareFile,

@@ -2,10 +2,12 @@ package faults
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,7 +89,7 @@ type fault struct {
 	kill  bool          // end the command with all its processes before the call is done
 	alone bool          // with kill: end only the process that makes the call
 	errno syscall.Errno // fail the call, which is not done; a close is done all the same
-	short bool          // let it write half of what it was to write
+	short bool          // let it write half of what it has to write
 }
 
 // tracing follows all threads and processes of a command. strace(1) counts the calls
@@ -216,7 +218,7 @@ func (t *tracing) stopped(tid int) error {
 	}
 	if f.short {
 		size := []*uint64{&regs.Rdi, &regs.Rsi, &regs.Rdx, &regs.R10, &regs.R8, &regs.R9}[c.size]
-		*size = (*size + 1) / 2
+		*size = (c.args[c.size] + 1) / 2
 	} else {
 		t.returns[tid] = f.errno
 		if c.name != "close" {
@@ -250,6 +252,10 @@ func (t *tracing) changes(tid int, info syscallInfo) (call, bool) {
 		if !openForWriting(tid, c.args[0]) {
 			return c, false
 		}
+	case "copy_file_range":
+		c.args[c.size] = min(c.args[c.size], c.left(0, 1))
+	case "sendfile":
+		c.args[c.size] = min(c.args[c.size], c.left(1, 2))
 	}
 	if c.fd >= 0 {
 		c.path = link(tid, fmt.Sprintf("fd/%d", int32(c.args[c.fd])))
@@ -269,22 +275,57 @@ func link(tid int, of string) string {
 	return to
 }
 
+// inode is what a file is, by whatever name.
+type inode struct{ device, number uint64 }
+
+// inode is the file that the call changes.
+func (c call) inode() inode {
+	var stat unix.Stat_t
+	_ = unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", c.tid, int32(c.args[c.fd])), &stat)
+	return inode{stat.Dev, stat.Ino}
+}
+
 func openForWriting(tid int, fd uint64) bool {
+	_, flags := descriptor(tid, fd)
+	return flags&unix.O_ACCMODE != 0
+}
+
+func descriptor(tid int, fd uint64) (position int64, flags int) {
 	info, _ := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", tid, int32(fd)))
-	var at, flags int
-	_, err := fmt.Sscanf(string(info), "pos:\t%d\nflags:\t%o", &at, &flags)
-	return err == nil && flags&unix.O_ACCMODE != 0
+	_, _ = fmt.Sscanf(string(info), "pos:\t%d\nflags:\t%o", &position, &flags)
+	return position, flags
+}
+
+// left is how many bytes a file has to be copied, by the numbers of the arguments that
+// say which file, and where its position is if not in the descriptor.
+func (c call) left(fd, position int) uint64 {
+	var stat unix.Stat_t
+	if err := unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", c.tid, int32(c.args[fd])), &stat); err != nil || stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return math.MaxInt64
+	}
+	at, _ := descriptor(c.tid, c.args[fd])
+	if address := c.args[position]; address != 0 {
+		var number [8]byte
+		_ = c.memory(address, number[:])
+		at = int64(binary.NativeEndian.Uint64(number[:]))
+	}
+	return uint64(max(0, stat.Size-at))
 }
 
 // pathArgument reads the path from the memory of the process.
 func (c call) pathArgument() string {
-	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", c.tid))
-	if err != nil {
-		return ""
-	}
-	defer memory.Close()
 	text := make([]byte, unix.PathMax)
-	n, _ := io.ReadFull(io.NewSectionReader(memory, int64(c.args[c.place.path]), unix.PathMax), text)
-	path, _, _ := strings.Cut(string(text[:n]), "\x00")
+	path, _, _ := strings.Cut(string(text[:c.memory(c.args[c.place.path], text)]), "\x00")
 	return path
+}
+
+// memory reads what the process has at an address, as much as there is.
+func (c call) memory(address uint64, to []byte) int {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/mem", c.tid))
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	n, _ := io.ReadFull(io.NewSectionReader(f, int64(address), int64(len(to))), to)
+	return n
 }

@@ -3,10 +3,12 @@ package test
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -178,5 +180,45 @@ func TestNoCredentialShows(t *testing.T) {
 			require.NotContains(t, out.String(), password, c.env)
 			require.NotContains(t, out.String(), "dTpo", "nor in base64")
 		}
+	}
+}
+
+// TestNoCredentialInTheProcessList: while a tool waits for a Bitcoin node, what every
+// user can see of its process has no password, and it has started no other process.
+func TestNoCredentialInTheProcessList(t *testing.T) {
+	const password = "hunter2-s3cret"
+	file := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(file, []byte(password), 0o600))
+	// It answers nothing.
+	node, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer node.Close()
+	url := "http://" + node.Addr().String()
+	for _, env := range [][]string{
+		{"BITCOIN_RPC_URL=" + url, "BITCOIN_RPC_USER=u", "BITCOIN_RPC_PASSWORD=" + password},
+		{"BITCOIN_RPC_URL=" + url, "BITCOIN_RPC_USER=u", "BITCOIN_RPC_PASSWORD_FILE=" + file},
+		{"BITCOIN_RPC_URL=http://u:" + password + "@" + node.Addr().String()},
+	} {
+		cmd := exec.Command(snapshotblock.Name, filepath.Join(golden.Dir(), "verify", "valid_minimal.dat"))
+		cmd.Env = append(os.Environ(), env...)
+		require.NoError(t, cmd.Start())
+		asked, err := node.Accept()
+		require.NoError(t, err)
+		process := filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid))
+		line, err := os.ReadFile(filepath.Join(process, "cmdline"))
+		require.NoError(t, err)
+		require.Contains(t, string(line), snapshotblock.Name)
+		require.NotContains(t, string(line), password)
+		tasks, err := filepath.Glob(filepath.Join(process, "task", "*", "children"))
+		require.NoError(t, err)
+		require.NotEmpty(t, tasks)
+		for _, task := range tasks {
+			children, err := os.ReadFile(task)
+			require.NoError(t, err)
+			require.Empty(t, string(children))
+		}
+		require.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		require.NoError(t, asked.Close())
 	}
 }

@@ -360,8 +360,9 @@ func TestResyncInterrupted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	nodeModel{}.write(t, path)
 	ctx, cancel := context.WithCancel(t.Context())
+	var interrupted atomic.Bool
 	c.Misbehave = func(number int64, _ http.ResponseWriter, r *http.Request, _ []byte) bool {
-		if number < 110 {
+		if number < 110 || interrupted.Load() {
 			return false
 		}
 		// The first chunk is in the database now, since only so many are fetched ahead.
@@ -379,7 +380,7 @@ func TestResyncInterrupted(t *testing.T) {
 		tool.Streams{Out: &out, Err: &errs})
 	require.Equal(t, tool.Failed, code)
 	require.Regexp(t, `error: interrupted: [0-9]+ block hash\(es\) were written\n.*hint: run the command again`, errs.String())
-	c.Misbehave = nil
+	interrupted.Store(true)
 	runTool(t, tool.OK, resync.Tool(), "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 	want := nodeModel{}
 	want.seesAll(0, tip, c)

@@ -102,6 +102,7 @@ func TestAnchorWaitsForAWriter(t *testing.T) {
 // TestAnchorKilled kills the run at random moments, and runs it again each time.
 // Whatever it left is ended, and every complete snapshot is sound.
 func TestAnchorKilled(t *testing.T) {
+	skipUnderRace(t)
 	kills := 30
 	if testing.Short() {
 		kills = 6

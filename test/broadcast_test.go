@@ -382,6 +382,7 @@ func (k *killer) at(at string) func(string) error {
 // TestBroadcastKilledAtEveryCall kills the run before and after each call that it
 // makes. A second run ends with one transaction, one record and one snapshot.
 func TestBroadcastKilledAtEveryCall(t *testing.T) {
+	skipUnderRace(t)
 	t.Parallel()
 	payer := newPayer(t, "")
 	p := payer.place(t)

@@ -357,6 +357,7 @@ func TestTerabyte(t *testing.T) {
 // TestShrinksWhileItIsRead: the error says so; no signal, no verdict. One that is
 // replaced is read to its end.
 func TestShrinksWhileItIsRead(t *testing.T) {
+	skipUnderRace(t)
 	inMemory(t)
 	rounds := 1
 	if hostile() {
@@ -427,6 +428,7 @@ func exited(pid int) bool {
 // TestGiants is about memory: what takes more than the bound, in bytes, fails. The
 // sizes are a hundredth of those of make hostile, which sets AILEE_HOSTILE.
 func TestGiants(t *testing.T) {
+	skipUnderRace(t)
 	scale := 100_000
 	line := int64(128 << 20)
 	if hostile() {

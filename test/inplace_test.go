@@ -149,6 +149,7 @@ func TestOutputBesideAnAppender(t *testing.T) {
 // TestInPlaceKilled kills the pruning process at random moments beside an
 // appender, and runs it again each time. Nothing is lost, doubled or reordered.
 func TestInPlaceKilled(t *testing.T) {
+	skipUnderRace(t)
 	kills := 300
 	if testing.Short() {
 		kills = 20

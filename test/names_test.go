@@ -74,6 +74,7 @@ func allTools() []tool.Tool {
 // TestHostileNames: whatever files are called, and whatever is in them, nothing is
 // printed that a terminal acts on.
 func TestHostileNames(t *testing.T) {
+	skipUnderRace(t)
 	inMemory(t)
 	contents := map[string]string{
 		"sound":   numbered(1) + numbered(2),

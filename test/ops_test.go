@@ -39,9 +39,12 @@ func command(now int64, name string, args ...string) *exec.Cmd {
 // start, of which the scripts start hundreds, and it sees nothing of them.
 var underRace bool
 
+// skipUnderRace leaves out what starts scripts, and what starts or kills so many
+// processes that the race detector costs minutes: it could say nothing there that it
+// does not say of the same code in the other tests.
 func skipUnderRace(t *testing.T) {
 	if underRace {
-		t.Skip("scripts are not tested with the race detector")
+		t.Skip("not tested with the race detector")
 	}
 }
 

@@ -74,6 +74,7 @@ func forNobody(t *testing.T) string {
 // mounted read-only, as a user who may write nowhere there, and change nothing; what
 // they make belongs to that user.
 func TestReadingNeedsNoRights(t *testing.T) {
+	skipUnderRace(t)
 	top := forNobody(t)
 	data, out := filepath.Join(top, "data"), filepath.Join(top, "out")
 	require.NoError(t, os.Mkdir(data, 0o755))

@@ -314,6 +314,7 @@ func TestReorgTooDeepWhileItRuns(t *testing.T) {
 // TestResyncKilled: wherever it ends, a second run completes, and what is stored is
 // what a node would have left.
 func TestResyncKilled(t *testing.T) {
+	skipUnderRace(t)
 	const before, after = 20_000, 100_000
 	c := bitcointest.NewChain(before)
 	rpc := c.Serve(t)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -239,14 +238,19 @@ func (w *Wallet) sync() (pool map[string]*wire.MsgTx) {
 	if err != nil {
 		return pool
 	}
-	for _, h := range hashes {
-		if tx, err := w.node.rpc.GetRawTransaction(h); err == nil {
-			pool[h.String()] = tx.MsgTx()
-		}
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	maps.Copy(w.seen, pool)
+	for _, h := range hashes {
+		txid := h.String()
+		if w.seen[txid] == nil {
+			tx, err := w.node.rpc.GetRawTransaction(h)
+			if err != nil {
+				continue
+			}
+			w.seen[txid] = tx.MsgTx()
+		}
+		pool[txid] = w.seen[txid]
+	}
 	return pool
 }
 
@@ -541,6 +545,17 @@ func (w *Wallet) bump(params []json.RawMessage, send bool) (any, error) {
 	w.replacedBy[txid] = tx.TxID()
 	r["txid"] = tx.TxID()
 	return r, nil
+}
+
+// Waiting returns the ids of the transactions in the mempool.
+func (n *Node) Waiting() (txids []string) {
+	n.tb.Helper()
+	hashes, err := n.rpc.GetRawMempool()
+	require.NoError(n.tb, err)
+	for _, h := range hashes {
+		txids = append(txids, h.String())
+	}
+	return txids
 }
 
 // Mempool returns the transactions that wait to be mined, by their ids.

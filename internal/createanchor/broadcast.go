@@ -30,7 +30,9 @@ import (
 //
 // Each step up to 5 is undone when the node surely did not take the transaction. A
 // run that finds the pending file does what is left; each step can be seen to be
-// done already. No second transaction is made while the first one can be mined.
+// done already. No second transaction is made while the first one can be mined. A
+// failure of step 4 leaves the pending file: without it, a record that reached the
+// disk all the same would tell of a transaction that nobody has.
 
 // openDatabase takes the database; for a dry run it only sees that it could.
 func openDatabase(ctx context.Context, o Options, out *tool.IO) (db *reorgdb.DB, err error) {
@@ -42,20 +44,27 @@ func openDatabase(ctx context.Context, o Options, out *tool.IO) (db *reorgdb.DB,
 	return db, reorgtool.Explain(o.DBPath, err)
 }
 
-// closeDatabase warns of what the run does not depend on: all is synced by then.
-func closeDatabase(o Options, db *reorgdb.DB, out *tool.IO) {
+// closeDatabase adds to the error of a run. All is done and synced by then, but a
+// database that is not closed well may be one that the node cannot open.
+func closeDatabase(o Options, db *reorgdb.DB, out *tool.IO, err *error) {
 	shut := reorgtool.Close
 	if o.DryRun {
 		shut = (*reorgdb.DB).Close
 	}
-	if err := shut(db); err != nil {
-		out.Warn("%s: %v", o.DBPath, err)
+	failed := shut(db)
+	if failed == nil {
+		return
 	}
+	failed = fmt.Errorf("%s: %w", o.DBPath, failed)
+	if *err != nil {
+		out.Error("%v", failed)
+		return
+	}
+	*err = tool.Fail("run the same command again: what is done is not done twice, and nothing is paid again", failed)
 }
 
 // broadcast anchors through the wallet of the Bitcoin node.
-func (a *anchoring) broadcast(ctx context.Context) error {
-	var err error
+func (a *anchoring) broadcast(ctx context.Context) (err error) {
 	if a.Output == "" {
 		if err := a.checkDataDir(); err != nil {
 			return err
@@ -64,7 +73,7 @@ func (a *anchoring) broadcast(ctx context.Context) error {
 	if a.db, err = openDatabase(ctx, a.Options, a.out); err != nil {
 		return err
 	}
-	defer closeDatabase(a.Options, a.db, a.out)
+	defer func() { closeDatabase(a.Options, a.db, a.out, &err) }()
 	if a.node, err = bitcoin.Open(a.Bitcoin, a.out.Warn); err != nil {
 		return err
 	}
@@ -128,7 +137,8 @@ func (a *anchoring) pay(ctx context.Context) error {
 		return tool.Fail("nothing was sent", err)
 	}
 	if err := a.record(p); err != nil {
-		return errors.Join(tool.Fail("nothing was sent", err), p.remove())
+		// The record may be there all the same, in a log that could not be synced.
+		return tool.Fail("nothing was sent; the same command again goes on with this transaction", err)
 	}
 	switch err := w.Send(ctx, tx.MsgTx); {
 	case errors.Is(err, bitcoin.ErrOutcomeUnknown):

@@ -22,12 +22,12 @@ import (
 // bump replaces the transaction of a stuck anchor. The wallet knows what replaces
 // what, and replaces a transaction once only: whatever happens between that and the
 // record, the next run finds the new transaction and records it.
-func bump(ctx context.Context, o Options, out *tool.IO) error {
+func bump(ctx context.Context, o Options, out *tool.IO) (err error) {
 	db, err := openDatabase(ctx, o, out)
 	if err != nil {
 		return err
 	}
-	defer closeDatabase(o, db, out)
+	defer func() { closeDatabase(o, db, out, &err) }()
 	p, err := readPending(pendingFile(o.DBPath))
 	if err != nil {
 		return err

@@ -270,7 +270,7 @@ func (io *IO) report(err error) {
 		e = &Error{Code: Failed, Err: err}
 	}
 	if e.Err != nil {
-		io.line("error", err.Error())
+		io.line("error", message(err))
 	}
 	if e.Hint != "" {
 		io.line("hint", e.Hint)
@@ -283,7 +283,7 @@ func (io *IO) report(err error) {
 
 // ErrorDocument is an error's JSON form.
 func ErrorDocument(err error) map[string]any {
-	doc := map[string]any{"message": printable.Text(err.Error())}
+	doc := map[string]any{"message": printable.Text(message(err))}
 	var e *Error
 	if errors.As(err, &e) && e.Hint != "" {
 		doc["hint"] = printable.Text(e.Hint)
@@ -350,7 +350,7 @@ func (io *IO) OutErr() error { return io.outErr }
 // Warn prints a warning on standard error, unless it is to be quiet.
 func (io *IO) Warn(format string, args ...any) {
 	if !io.quiet {
-		io.line("warning", fmt.Sprintf(format, args...))
+		io.line("warning", sprintf(format, args...))
 	}
 }
 
@@ -392,4 +392,4 @@ func (io *IO) line(kind, text string) {
 }
 
 // Error prints an error on standard error that is one of several.
-func (io *IO) Error(format string, args ...any) { io.line("error", fmt.Sprintf(format, args...)) }
+func (io *IO) Error(format string, args ...any) { io.line("error", sprintf(format, args...)) }

@@ -64,6 +64,7 @@ type outcome struct {
 	before   string // the path of the call before that one
 	unsynced bool   // that call is on a file that was written since it was synced
 	calls    int    // that the way applies to
+	always   []int  // those of them that are broken in each sample
 	code     int    // -1 for killed
 	stderr   string
 }
@@ -95,7 +96,10 @@ func (s *scenario) breaks(t *testing.T, root string, w way, k int) (o outcome) {
 		if w.fault.kill && c.name == "close" || !c.concerns(w.on) {
 			return fault{}
 		}
-		if o.calls++; o.calls != k {
+		if o.calls++; c.name == s.always {
+			o.always = append(o.always, o.calls)
+		}
+		if o.calls != k {
 			return fault{}
 		}
 		o.hit, o.before, o.unsynced = &c, last, c.fd >= 0 && unsynced[c.inode()]
@@ -116,6 +120,7 @@ func (s *scenario) try(t *testing.T, w way, k int) outcome {
 	root := filepath.Join(s.scratch, fmt.Sprintf("%s-%d", w.name, k))
 	defer os.RemoveAll(root)
 	s.copy(t, root)
+	s.payments.begin()
 	o := s.breaks(t, root, w, k)
 	if o.hit == nil {
 		return o
@@ -222,7 +227,8 @@ func TestEveryCall(t *testing.T) {
 				t.Run(w.name, func(t *testing.T) {
 					// The run that is not broken tells how many there are.
 					root := s.copy(t, filepath.Join(s.scratch, "count"))
-					n := s.breaks(t, root, w, -1).calls
+					whole := s.breaks(t, root, w, -1)
+					n := whole.calls
 					require.NoError(t, os.RemoveAll(root))
 					require.True(t, n > 0 || w.on != nil, "none of its calls is seen")
 					if *all {
@@ -231,7 +237,9 @@ func TestEveryCall(t *testing.T) {
 						return
 					}
 					countExisting(s.name, w.name, n)
-					for _, k := range sample(n, 3) {
+					ks := append(sample(n, 3), whole.always...)
+					slices.Sort(ks)
+					for _, k := range slices.Compact(ks) {
 						s.try(t, w, k)
 					}
 				})

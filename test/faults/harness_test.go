@@ -47,6 +47,10 @@ type scenario struct {
 	// keeps says of which file or folder, old or new, a path is what was there, ""
 	// for none. One that is kept may be missing for the moment.
 	keeps func(path string) string
+	// always is a call at each of which the run is broken, whatever the sample is.
+	always string
+	// payments is with what the command pays, nil for one that does not.
+	payments *payments
 
 	template string // the root that is copied for each run
 	scratch  string // where the copies are
@@ -55,7 +59,7 @@ type scenario struct {
 }
 
 // state is what a node would find: by path, owner, mode and content, for a database
-// its records.
+// its records. What was paid has a place of its own in it.
 type state map[string]string
 
 // uid and gid of the node, when the tests run as root.
@@ -72,6 +76,7 @@ func (s *scenario) ready(t *testing.T) {
 	if os.Geteuid() == 0 {
 		require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%d", uid, gid), s.template).Run())
 	}
+	s.payments.begin()
 	found, _ := s.look(t, s.template)
 	s.before = s.canonical(found)
 	root := s.copy(t, t.TempDir())
@@ -113,7 +118,7 @@ func (s *scenario) run(t *testing.T, root string, run int) (code int, said strin
 func (s *scenario) look(t *testing.T, root string) (found state, left []string) {
 	t.Helper()
 	found = state{}
-	data := filepath.Join(root, "data")
+	data, databases := filepath.Join(root, "data"), ""
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -140,6 +145,7 @@ func (s *scenario) look(t *testing.T, root string) (found state, left []string) 
 		switch {
 		case d.IsDir() && strings.HasPrefix(d.Name(), "reorg_db"):
 			content, skip = records(t.Context(), path)+foreigners(path, stat), fs.SkipDir
+			databases += content
 		case strings.HasPrefix(d.Name(), "reorg_db") && strings.HasSuffix(name, ".tar.gz"):
 			content = packedRecords(t, path)
 		case !d.IsDir():
@@ -156,6 +162,9 @@ func (s *scenario) look(t *testing.T, root string) (found state, left []string) 
 		return skip
 	})
 	require.NoError(t, err)
+	if s.payments != nil {
+		found["payments"] = s.payments.account(databases)
+	}
 	return found, left
 }
 

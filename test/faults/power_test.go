@@ -228,14 +228,16 @@ func TestPowerCut(t *testing.T) {
 // moment is what was on the disk before some calls.
 type moment struct {
 	image string
-	from  call // the first of them
-	done  bool // the command has ended, and said that all is done
+	from  call     // the first of them
+	paid  []string // by then
+	done  bool     // the command has ended, and said that all is done
 }
 
 func (s *scenario) cutPower(t *testing.T, options string) {
 	d := newDisk(t, options)
 	s.copy(t, d.dir)
 	d.sync(t)
+	s.payments.begin()
 	images := t.TempDir()
 	var moments []moment
 	mark := ""
@@ -249,7 +251,8 @@ func (s *scenario) cutPower(t *testing.T, options string) {
 		if at != mark {
 			moments, mark = append(moments, moment{image: image, from: c}), at
 		}
-		moments[len(moments)-1].done = done
+		last := &moments[len(moments)-1]
+		last.paid, last.done = s.payments.own(), done
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -289,6 +292,7 @@ func (s *scenario) startAgain(t *testing.T, m moment, options string) {
 	failed := func(err error, said string) {
 		t.Errorf("%s: power cut before %s %s: %v\n%s", s.name, m.from.name, m.from.path, err, said)
 	}
+	s.payments.begin(m.paid...)
 	// That something was removed may be lost: it is removed once more.
 	found, left := s.look(t, d.dir)
 	if err := s.compare(found, m.done); err != nil {

@@ -258,6 +258,7 @@ func scenarios() []*scenario {
 			},
 			leftover: temporary,
 		},
+		broadcasting(),
 		resyncing("resync", 120, func(t *testing.T, chain *bitcointest.Chain, u *reorgdb.Update) {
 			for height := range int64(100) {
 				_, _, err := u.Block(t.Context(), reorgdb.Block{Height: uint64(height), Hash: chain.Hash(height)}, 1)

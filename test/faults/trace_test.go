@@ -110,8 +110,10 @@ func trace(ctx context.Context, args, env []string, out, errOut *os.File, below 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// Only the thread that starts a command may trace it.
+		// Only the thread that starts a command may trace it. It must not end with this
+		// goroutine: what was started on it before, to end with the tests, would too.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		t := &tracing{below: below, at: at, returns: map[int]syscall.Errno{}, known: map[int]bool{}}
 		var root int
 		root, err = syscall.ForkExec(args[0], args, &syscall.ProcAttr{

@@ -326,6 +326,11 @@ func TestBackupTwice(t *testing.T) {
 		require.Equal(t, before, contents(t, backups))
 	}
 	require.NoError(t, held.Close())
+	// One behind the other, in the same second.
+	code, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "l2_snapshots_"+stampOf(start)+".dat.bak cannot be written: it already exists\nailee-backup: hint: run it again")
+	require.Equal(t, before, contents(t, backups))
 
 	running := []*exec.Cmd{}
 	for i := range 4 {
@@ -704,6 +709,41 @@ func TestRestoreThroughALink(t *testing.T) {
 		code, _, stderr = runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only")
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, "is a link that leads nowhere")
+	}
+}
+
+// TestRestoreDatabaseThroughALink: the same for the folder of the database.
+func TestRestoreDatabaseThroughALink(t *testing.T) {
+	for _, other := range []string{os.TempDir(), "/dev/shm"} {
+		if _, err := os.Stat(other); err != nil {
+			continue
+		}
+		dir := nodeDir(t, 1)
+		disk, err := os.MkdirTemp(other, "disk")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = os.RemoveAll(disk) })
+		db, moved := filepath.Join(dir, "reorg_db"), filepath.Join(disk, "moved")
+		want := records(t, db)
+		quiet(t, start, "ailee-backup", "--data-dir", dir)
+		require.NoError(t, os.RemoveAll(db))
+		require.NoError(t, os.Symlink(moved, db))
+		kept := "moved.replaced_" + stampOf(start)
+		// What a killed run left on the other disk is in nobody's way.
+		require.NoError(t, os.MkdirAll(filepath.Join(disk, ".moved.ailee-restore.tmp", "old"), 0o700))
+		for _, there := range []bool{false, true} {
+			if there {
+				require.NoError(t, os.Remove(filepath.Join(moved, "CURRENT")))
+			}
+			code, stdout, stderr := runScript(t, start, "ailee-restore", "--data-dir", dir, "--db-only")
+			require.Zero(t, code, stderr)
+			require.Contains(t, stdout, "Restored "+moved+" from ")
+			require.Equal(t, want, records(t, db))
+			require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
+		}
+		require.Equal(t, []string{"moved", kept}, names(t, disk))
+		target, err := os.Readlink(db)
+		require.NoError(t, err)
+		require.Equal(t, moved, target)
 	}
 }
 

@@ -79,7 +79,7 @@ func (p *pending) write() error {
 	if _, err := f.Write(append(text, '\n')); err != nil {
 		return err
 	}
-	if err := owner.Give(f.Name()); err != nil {
+	if err := f.Give(owner); err != nil {
 		return err
 	}
 	return f.Commit(false)

@@ -211,7 +211,7 @@ func (a *anchoring) create(ctx context.Context) error {
 	if err := a.verify(ctx, f.File, text, a.written); err != nil {
 		return err
 	}
-	if err := owner.Give(f.Name()); err != nil {
+	if err := f.Give(owner); err != nil {
 		return err
 	}
 	return f.Commit(false)

@@ -70,9 +70,29 @@ func emptyOrMissing(path string) error {
 	return nil
 }
 
+// rootOf opens a folder for what is in it, as long as it has its name. The error
+// wraps [ErrBusy] when another one has it.
+func rootOf(folder *os.File) (*os.Root, error) {
+	root, err := os.OpenRoot(folder.Name())
+	if err != nil {
+		return nil, err
+	}
+	mine, err := folder.Stat()
+	if err == nil {
+		var named fs.FileInfo
+		if named, err = root.Stat("."); err == nil && !os.SameFile(mine, named) {
+			err = fmt.Errorf("%s: %w", folder.Name(), ErrBusy)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
+}
+
 // emptyFolder removes everything in a folder, as long as it has its name.
 func emptyFolder(folder *os.File) error {
-	root, err := os.OpenRoot(folder.Name())
+	root, err := rootOf(folder)
 	if err != nil {
 		return err
 	}
@@ -82,13 +102,6 @@ func emptyFolder(folder *os.File) error {
 		return err
 	}
 	defer dir.Close()
-	mine, err := folder.Stat()
-	if err != nil {
-		return err
-	}
-	if named, err := dir.Stat(); err != nil || !os.SameFile(mine, named) {
-		return errors.Join(err, fmt.Errorf("%s: %w", folder.Name(), ErrBusy))
-	}
 	names, err := dir.Readdirnames(-1)
 	for _, name := range names {
 		err = errors.Join(err, root.RemoveAll(name))
@@ -98,6 +111,10 @@ func emptyFolder(folder *os.File) error {
 
 // Empty removes what was built so far.
 func (d *PendingDir) Empty() error { return emptyFolder(d.lock) }
+
+// Give gives the folder with all that is in it its owner and the modes: 0750 for
+// folders, 0640 for files.
+func (d *PendingDir) Give(owner Owner) error { return owner.giveAll(d.lock) }
 
 // Commit syncs the folder with all files in it and puts it in its place, with
 // mode and owner of the empty folder that it replaces, if there is one. Anything

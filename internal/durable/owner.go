@@ -64,10 +64,26 @@ func OwnerOf(path string) (Owner, error) {
 	}
 }
 
-// Give gives a file, or a folder with all that is in it, its owner and the modes:
-// 0750 for folders, 0640 for files.
-func (o Owner) Give(path string) error {
-	return filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+// give gives a file its owner and mode 0640.
+func (o Owner) give(file *os.File) error {
+	if o.Set {
+		if err := file.Chown(o.UID, o.GID); err != nil {
+			return err
+		}
+	}
+	return file.Chmod(0o640)
+}
+
+// giveAll gives a folder with all that is in it its owner and the modes: 0750 for
+// folders, 0640 for files. It follows no link that leads out of the folder, whoever
+// puts it there meanwhile.
+func (o Owner) giveAll(folder *os.File) error {
+	root, err := rootOf(folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -76,11 +92,11 @@ func (o Owner) Give(path string) error {
 			mode = 0o750
 		}
 		if o.Set {
-			if err := os.Lchown(name, o.UID, o.GID); err != nil {
+			if err := root.Lchown(name, o.UID, o.GID); err != nil {
 				return err
 			}
 		}
-		return os.Chmod(name, mode)
+		return root.Chmod(name, mode)
 	})
 }
 

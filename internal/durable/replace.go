@@ -158,6 +158,9 @@ func newFileOwner(folder *os.File) (uid uint32, err error) {
 	return stat.Uid, err
 }
 
+// Give gives the file its owner and mode 0640.
+func (p *Pending) Give(owner Owner) error { return owner.give(p.File) }
+
 // Commit syncs the file and puts it in its place. Without replace an existing
 // file there is an error that wraps [fs.ErrExist].
 func (p *Pending) Commit(replace bool) error {

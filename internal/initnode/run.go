@@ -114,7 +114,7 @@ func (n *initialization) fill(ctx context.Context, owner durable.Owner) error {
 			return err
 		}
 	}
-	if err := owner.Give(pending.Path); err != nil {
+	if err := pending.Give(owner); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

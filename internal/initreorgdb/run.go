@@ -39,7 +39,7 @@ func Run(ctx context.Context, o Options, out *tool.IO) error {
 	}
 	owner, err := owner(o)
 	if err == nil {
-		err = owner.Give(pending.Path)
+		err = pending.Give(owner)
 	}
 	if err == nil {
 		err = ctx.Err()

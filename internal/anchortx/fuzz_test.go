@@ -94,6 +94,8 @@ func FuzzFind(f *testing.F) {
 	f.Fuzz(func(t *testing.T, ofChain, ofTransaction []byte) {
 		chain.Store(&ofChain)
 		transaction.Store(&ofTransaction)
+		// A client keeps its connections as long as its process runs. Here there are many.
+		defer server.CloseClientConnections()
 		c, err := bitcoin.Open(bitcoin.Options{URL: server.URL, User: "u", Password: "p"}, func(string, ...any) {})
 		require.NoError(t, err)
 		found, err := anchortx.Find(context.Background(), c, []anchortx.Wanted{{TxID: txid, Height: 2}, {TxID: strings.Repeat("cd", 32), Since: 4}}, 3)

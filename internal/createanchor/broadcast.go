@@ -44,9 +44,9 @@ func openDatabase(ctx context.Context, o Options, out *tool.IO) (db *reorgdb.DB,
 	return db, reorgtool.Explain(o.DBPath, err)
 }
 
-// closeDatabase adds to the error of a run. All is done and synced by then, but a
-// database that is not closed well may be one that the node cannot open.
-func closeDatabase(o Options, db *reorgdb.DB, out *tool.IO, err *error) {
+// closeDatabase adds to the error of a run, with a hint. All is done and synced by then,
+// but a database that is not closed well may be one that the node cannot open.
+func closeDatabase(o Options, db *reorgdb.DB, out *tool.IO, hint string, err *error) {
 	shut := reorgtool.Close
 	if o.DryRun {
 		shut = (*reorgdb.DB).Close
@@ -60,7 +60,7 @@ func closeDatabase(o Options, db *reorgdb.DB, out *tool.IO, err *error) {
 		out.Error("%v", failed)
 		return
 	}
-	*err = tool.Fail("run the same command again: what is done is not done twice, and nothing is paid again", failed)
+	*err = tool.Fail(hint, failed)
 }
 
 // broadcast anchors through the wallet of the Bitcoin node.
@@ -73,7 +73,9 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 	if a.db, err = openDatabase(ctx, a.Options, a.out); err != nil {
 		return err
 	}
-	defer func() { closeDatabase(a.Options, a.db, a.out, &err) }()
+	defer func() {
+		closeDatabase(a.Options, a.db, a.out, "run the same command again: what is done is not done twice, and nothing is paid again", &err)
+	}()
 	if a.node, err = bitcoin.Open(a.Bitcoin, a.out.Warn); err != nil {
 		return err
 	}

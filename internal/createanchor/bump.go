@@ -22,34 +22,13 @@ import (
 // bump replaces the transaction of a stuck anchor. The wallet knows what replaces
 // what, and replaces a transaction once only: whatever happens between that and the
 // record, the next run finds the new transaction and records it.
-func bump(ctx context.Context, o Options, out *tool.IO) (err error) {
-	db, err := openDatabase(ctx, o, out)
-	if err != nil {
+func bump(ctx context.Context, o Options, out *tool.IO) error {
+	b := &bumping{Options: o, out: out}
+	if err := b.run(ctx); err != nil {
 		return err
 	}
-	defer func() { closeDatabase(o, db, out, &err) }()
-	p, err := readPending(pendingFile(o.DBPath))
-	if err != nil {
-		return err
-	}
-	if p != nil && p.Anchor.Hash == o.Bump {
-		return tool.Failf("run the command that broadcasts it again first", "the broadcast of the anchor %s is not finished", o.Bump)
-	}
-	record, ok, err := db.Anchor(o.Bump)
-	switch {
-	case err != nil:
-		return reorgtool.Explain(o.DBPath, err)
-	case !ok:
-		return tool.Failf("ailee_reorg_verify lists the anchors", "%s has no anchor %s", o.DBPath, o.Bump)
-	case record.Status == reorgdb.Confirmed:
-		return tool.Failf("there is nothing to replace", "the anchor %s is confirmed already, in transaction %s", o.Bump, record.BitcoinTxID)
-	}
-	node, err := bitcoin.Open(o.Bitcoin, out.Warn)
-	if err != nil {
-		return err
-	}
-	b := &bumping{Options: o, out: out, db: db, wallet: wallet.Open(node, o.Wallet), record: record}
-	return b.run(ctx)
+	b.report()
+	return nil
 }
 
 type bumping struct {
@@ -58,9 +37,43 @@ type bumping struct {
 	db     *reorgdb.DB
 	wallet *wallet.Wallet
 	record reorgdb.Anchor
+	txid   string // what replaces, "" in a dry run that would make it
+	fee    int64  // 0 where it was replaced before
 }
 
-func (b *bumping) run(ctx context.Context) error {
+func (b *bumping) run(ctx context.Context) (err error) {
+	if b.db, err = openDatabase(ctx, b.Options, b.out); err != nil {
+		return err
+	}
+	defer func() {
+		closeDatabase(b.Options, b.db, b.out, "the replacement is recorded: see that all files there belong to the user of the node, and do not bump it again for this", &err)
+	}()
+	p, err := readPending(pendingFile(b.DBPath))
+	if err != nil {
+		return err
+	}
+	if p != nil && p.Anchor.Hash == b.Bump {
+		return tool.Failf("run the command that broadcasts it again first", "the broadcast of the anchor %s is not finished", b.Bump)
+	}
+	record, ok, err := b.db.Anchor(b.Bump)
+	switch {
+	case err != nil:
+		return reorgtool.Explain(b.DBPath, err)
+	case !ok:
+		return tool.Failf("ailee_reorg_verify lists the anchors", "%s has no anchor %s", b.DBPath, b.Bump)
+	case record.Status == reorgdb.Confirmed:
+		return tool.Failf("there is nothing to replace", "the anchor %s is confirmed already, in transaction %s", b.Bump, record.BitcoinTxID)
+	}
+	node, err := bitcoin.Open(b.Bitcoin, b.out.Warn)
+	if err != nil {
+		return err
+	}
+	b.record, b.wallet = record, wallet.Open(node, b.Wallet)
+	return b.replace(ctx)
+}
+
+// replace makes the new transaction, unless there is one, and records it.
+func (b *bumping) replace(ctx context.Context) error {
 	carries := func(tx *wire.MsgTx) bool { return carries(tx, b.record.Hash) }
 	earlier, err := b.wallet.Replacement(ctx, b.record.BitcoinTxID, carries)
 	if err != nil {
@@ -82,7 +95,8 @@ func (b *bumping) run(ctx context.Context) error {
 		return err
 	}
 	if b.DryRun {
-		return b.report("", plan.Fee)
+		b.fee = plan.Fee
+		return nil
 	}
 	if !b.Yes {
 		yes, err := b.out.Ask(ctx, fmt.Sprintf("Transaction: a replacement of %s\nAmount: 0 sat in an OP_RETURN output, the rest as change\nFee: about %d sat\nSend it?", plan.Old, plan.Fee))
@@ -110,17 +124,15 @@ func (b *bumping) run(ctx context.Context) error {
 
 // replaced notes the new transaction in the record.
 func (b *bumping) replaced(txid string, fee int64) error {
+	b.txid, b.fee = txid, fee
 	if b.DryRun {
-		return b.report(txid, fee)
+		return nil
 	}
 	r := b.record
 	r.BitcoinTxID, r.BitcoinHeight, r.Confirmations, r.Status = txid, 0, 0, reorgdb.Pending
 	r.BroadcastTime = uint64(time.Now().UnixMilli())
 	r.RetryCount++
-	if err := update(b.db, func(u *reorgdb.Update) error { return u.Anchor(r) }); err != nil {
-		return err
-	}
-	return b.report(txid, fee)
+	return update(b.db, func(u *reorgdb.Update) error { return u.Anchor(r) })
 }
 
 // bumpDocument is the JSON result.
@@ -135,26 +147,25 @@ type bumpDocument struct {
 	ExitCode   int    `json:"exit_code"`
 }
 
-func (b *bumping) report(txid string, fee int64) error {
+func (b *bumping) report() {
 	if b.out.JSON() {
-		b.out.Document(bumpDocument{AnchorHash: b.record.Hash, ReplacedTx: b.record.BitcoinTxID, TxID: txid, Fee: fee,
+		b.out.Document(bumpDocument{AnchorHash: b.record.Hash, ReplacedTx: b.record.BitcoinTxID, TxID: b.txid, Fee: b.fee,
 			RetryCount: b.record.RetryCount + 1, DryRun: b.DryRun, DBPath: printable.Text(b.DBPath)})
-		return nil
+		return
 	}
 	b.out.Printf("Anchor hash: %s\n", b.record.Hash)
 	b.out.Printf("Replaced transaction: %s\n", printable.Text(b.record.BitcoinTxID))
-	if txid != "" {
-		b.out.Printf("Transaction: %s\n", txid)
+	if b.txid != "" {
+		b.out.Printf("Transaction: %s\n", b.txid)
 	}
-	if fee > 0 {
-		b.out.Printf("Fee: %d sat\n", fee)
+	if b.fee > 0 {
+		b.out.Printf("Fee: %d sat\n", b.fee)
 	}
 	if b.DryRun {
 		b.out.Printf("Would record it in %s, as PENDING\n", printable.Text(b.DBPath))
 	} else {
 		b.out.Printf("Recorded in %s, as PENDING with %d retry(s)\n", printable.Text(b.DBPath), b.record.RetryCount+1)
 	}
-	return nil
 }
 
 // carries tells whether an output of the transaction commits to an anchor.

@@ -72,9 +72,7 @@ func (p *place) with(more ...string) []string {
 }
 
 // url has the login: tests in parallel share the environment.
-func (p *place) url() string {
-	return strings.Replace(p.wallet.URL, "http://", "http://"+bitcointest.User+":"+bitcointest.Password+"@", 1)
-}
+func (p *place) url() string { return p.wallet.LoginURL() }
 
 // run runs the tool.
 func (p *place) run(t *testing.T, want int, args ...string) (stdout, stderr string) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -72,6 +73,11 @@ func NewWallet(tb testing.TB, n *Node, name string) *Wallet {
 	tb.Cleanup(s.Close)
 	w.URL = s.URL
 	return w
+}
+
+// LoginURL is the URL with the login in it.
+func (w *Wallet) LoginURL() string {
+	return strings.Replace(w.URL, "http://", "http://"+User+":"+Password+"@", 1)
 }
 
 // On sets what happens before and after a call is carried out; nil for nothing. A

@@ -49,7 +49,7 @@ func openDatabase(ctx context.Context, o Options, out *tool.IO) (db *reorgdb.DB,
 func closeDatabase(o Options, db *reorgdb.DB, out *tool.IO, hint string, err *error) {
 	shut := reorgtool.Close
 	if o.DryRun {
-		shut = (*reorgdb.DB).Close
+		shut, hint = (*reorgdb.DB).Close, "nothing was changed"
 	}
 	failed := shut(db)
 	if failed == nil {

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,10 +35,6 @@ func newPayments(t *testing.T) *payments {
 	n := bitcointest.StartNode(t, false)
 	n.Generate(bitcointest.Maturity + payable())
 	return &payments{node: n, wallet: bitcointest.NewWallet(t, n, "")}
-}
-
-func (p *payments) url() string {
-	return strings.Replace(p.wallet.URL, "http://", "http://"+bitcointest.User+":"+bitcointest.Password+"@", 1)
 }
 
 // own returns the transactions of this run, and of one that completes it.
@@ -113,7 +108,7 @@ func broadcasting() *scenario {
 	}
 	s.command = func(root string, run int) []string {
 		return []string{bin(createanchor.Name), "--data-dir", in(root), "--l2-state-file", in(root, "state.json"), "--timestamp-ms", "1739577600000",
-			"--broadcast", "--yes", "--fee-rate", "10", "--bitcoin-rpc", s.payments.url(), "--rpc-wait", "0s"}
+			"--broadcast", "--yes", "--fee-rate", "10", "--bitcoin-rpc", s.payments.wallet.LoginURL(), "--rpc-wait", "0s"}
 	}
 	return s
 }

@@ -267,6 +267,12 @@ func TestMedianTimeLags(t *testing.T) {
 	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{}, []byte{1}, nil))
 	tx.AddTxOut(wire.NewTxOut(0, nil))
 	txid := tx.TxHash().String()
+	blockOf := func(param json.RawMessage) (hash string, height int64) {
+		require.NoError(t, json.Unmarshal(param, &hash))
+		_, err := fmt.Sscanf(hash[16:32], "%x", &height)
+		require.NoError(t, err)
+		return hash, height
+	}
 	for _, tip := range []int64{201, 203, 230, 250} {
 		node := bitcointest.NewChain(tip)
 		const day, start = 86_400, 1_600_000_000
@@ -281,11 +287,7 @@ func TestMedianTimeLags(t *testing.T) {
 			inBlock: answer{block: answer{"hex": bitcointest.Hex(tx)}}, blocks: answer{block: answer{"hash": block, "tx": []string{txid}}}}
 		node.Methods = n.methods(txid)
 		node.Methods["getblockheader"] = func(params []json.RawMessage) (any, error) {
-			var hash string
-			var height int64
-			require.NoError(t, json.Unmarshal(params[0], &hash))
-			_, err := fmt.Sscanf(hash[16:32], "%x", &height)
-			require.NoError(t, err)
+			hash, height := blockOf(params[0])
 			h := answer{"hash": hash, "height": height, "time": times(height), "mediantime": times(max(0, height-5)), "confirmations": tip - height + 1}
 			if height > 0 {
 				h["previousblockhash"] = node.Hash(height - 1)
@@ -293,10 +295,22 @@ func TestMedianTimeLags(t *testing.T) {
 			return h, nil
 		}
 		var blocks atomic.Int64
-		getBlock := node.Methods["getblock"]
+		// The blocks behind are read at the same time, by luck all of them: they wait
+		// until the transaction was seen.
+		seen := make(chan struct{})
+		getBlock, getTransaction := node.Methods["getblock"], node.Methods["getrawtransaction"]
 		node.Methods["getblock"] = func(params []json.RawMessage) (any, error) {
 			blocks.Add(1)
+			if _, height := blockOf(params[0]); height > 201 {
+				<-seen
+			}
 			return getBlock(params)
+		}
+		node.Methods["getrawtransaction"] = func(params []json.RawMessage) (any, error) {
+			if len(params) > 2 {
+				close(seen)
+			}
+			return getTransaction(params)
 		}
 		found := find(t, client(t, node), anchortx.Wanted{TxID: txid, Since: times(201)}, 100)
 		require.Equal(t, anchortx.Mined, found.State, "%d: %s", tip, found.Why)

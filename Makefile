@@ -110,13 +110,16 @@ demo: deps build
 test: deps-test build static lint matrix unit race leaks package
 
 unit:
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./test/... ./...
 
 # The race detector slows the long tests down; the short form runs the same code, and
 # in memory: what a sync of the disk takes says nothing about races.
 race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
+# By default a process that ends sleeps a second, for its other threads to go on into
+# a race: thousands of processes are started here.
+race: export GORACE := atexit_sleep_ms=0
 race:
-	$(GO) test -race -short ./...
+	$(GO) test -timeout 20m -race -short ./test/... ./...
 
 # The address sanitizer over the code that calls C: what it does not free fails.
 leaks:
@@ -143,15 +146,16 @@ fuzz: export FUZZTIME := $(FUZZTIME)
 fuzz: deps-test
 	scripts/fuzz
 
-## hostile: the giants of the tests of hostile files: ten million snapshots, a line of a gibibyte
+## hostile: the large forms of the tests of hostile and damaged files: ten million
+## snapshots, a line of a gibibyte
 hostile: export AILEE_HOSTILE := 1
 hostile: deps-test
-	$(GO) test -count 1 -timeout 60m -v -run '^Test(Giants|Terabyte|Planted|NoRegularFile|ShrinksWhileItIsRead)$$' ./test
+	$(GO) test -count 1 -timeout 60m -v -run '^Test(Damage|Giants|Terabyte|Planted|NoRegularFile|ShrinksWhileItIsRead)$$' ./test
 
-## load: the large forms of the tests under load
+## load: the large forms of the tests under load, and hourly backups of a whole year
 load: export AILEE_LOAD := 1
 load: deps-test
-	$(GO) test -count 1 -timeout 60m -v -run '^TestLoad' ./test
+	$(GO) test -count 1 -timeout 60m -v -run '^Test(Load|BackupOverAYear$$)' ./test
 
 ## faults: every tool broken at every system call, and the power cut at each; half an hour
 faults: deps-test

@@ -65,15 +65,16 @@ func damages(size int, flips int, rng *rand.Rand) []damage {
 // neither crash nor lose anything in silence: whatever is missing from a copy has
 // made its exit status 2, and a database that verifies has all its records.
 func TestDamage(t *testing.T) {
-	flips := 60
-	if testing.Short() {
-		flips = 4
+	flips := 15
+	switch {
+	case hostile():
+		flips = 120
+	case testing.Short():
+		flips = 2
 	}
 	// What is tested here is reading; thousands of syncs of a disk would only take
 	// their time.
-	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
-		t.Setenv("TMPDIR", "/dev/shm")
-	}
+	inMemory(t)
 	cases := 0
 	for _, name := range golden.Databases {
 		whole := golden.Database(t, name)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,7 +76,7 @@ func TestDrillRefusesWhatItDidNotMake(t *testing.T) {
 // TestDrillsFailWhenSabotaged: a drill that passes with a tool that does nothing, or
 // says yes to everything, would prove nothing.
 func TestDrillsFailWhenSabotaged(t *testing.T) {
-	inMemory(t)
+	memory := memory()
 	used := map[string][]string{
 		"crash": {"ailee_l2_verify", "ailee_init_node", "ailee_create_anchor", "ailee_prune_snapshots", "ailee_resync_blocks", "ailee_init_reorg_db", "ailee_reorg_verify"},
 		"reorg": {"ailee_l2_verify", "ailee_resync_blocks", "ailee_reorg_verify", "ailee_drill_chain"},
@@ -89,10 +90,14 @@ func TestDrillsFailWhenSabotaged(t *testing.T) {
 					if testing.Short() && what == "says yes" {
 						t.Skip("the one that does nothing is enough")
 					}
+					t.Parallel()
 					bin := t.TempDir()
 					require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755))
-					cmd := exec.Command(filepath.Join("..", "scripts", "test_recovery.sh"), append(drills[mode], "--data-dir", filepath.Join(t.TempDir(), "stage"))...)
-					cmd.Env = append(os.Environ(), "AILEE_BIN="+bin)
+					stage, err := os.MkdirTemp(memory, "drill-")
+					require.NoError(t, err)
+					defer os.RemoveAll(stage)
+					cmd := exec.Command(filepath.Join("..", "scripts", "test_recovery.sh"), append(slices.Clone(drills[mode]), "--data-dir", filepath.Join(stage, "drill"))...)
+					cmd.Env = append(os.Environ(), "AILEE_BIN="+bin, "TMPDIR="+stage)
 					code, stdout, stderr := runCommand(t, cmd)
 					require.Equal(t, 2, code, "%s%s", stdout, stderr)
 					require.Contains(t, stdout, "FAILED")

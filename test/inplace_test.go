@@ -105,7 +105,7 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 	next, carried := keep+1, 0
 	for range swaps {
 		// A pause between appends spreads them over the whole of the run.
-		appending := exec.Command("appender", path, fmt.Sprint(next), "20", "3ms")
+		appending := exec.Command("appender", path, fmt.Sprint(next), "20", "1ms")
 		next += 20
 		before := fileSize(t, path)
 		require.NoError(t, appending.Start())

@@ -315,7 +315,7 @@ func TestReorgTooDeepWhileItRuns(t *testing.T) {
 // what a node would have left.
 func TestResyncKilled(t *testing.T) {
 	skipUnderRace(t)
-	const before, after = 20_000, 100_000
+	const before, after = 20_000, 50_000
 	c := bitcointest.NewChain(before)
 	rpc := c.Serve(t)
 	old := nodeModel{}
@@ -337,7 +337,7 @@ func TestResyncKilled(t *testing.T) {
 	for range max(kills(60), 10) {
 		require.NoError(t, os.RemoveAll(path))
 		require.NoError(t, os.CopyFS(path, os.DirFS(master)))
-		kill(t, rng, 250*time.Millisecond, resync.Name, "--start-height", "100", "--db-path", path, "--bitcoin-rpc", rpc)
+		kill(t, rng, 150*time.Millisecond, resync.Name, "--start-height", "100", "--db-path", path, "--bitcoin-rpc", rpc)
 		db, err := reorgdb.OpenReadOnly(path)
 		require.NoError(t, err)
 		highest, _, err := db.HighestBlock()

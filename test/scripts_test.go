@@ -36,7 +36,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOLDEN", golden.Dir())
 			env.Setenv("NL", "a\nb")
-			env.Setenv(documentsDir, os.Getenv(documentsDir))
+			for _, name := range []string{documentsDir, "GORACE"} {
+				env.Setenv(name, os.Getenv(name))
+			}
 			env.Values[chainKey{}] = new(*bitcointest.Chain)
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			return nil

@@ -72,30 +72,41 @@ func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitco
 	return &sum, err
 }
 
-func fillAndSettle(ctx context.Context, o Options, out *tool.IO) (err error) {
+// fillAndSettle reports what was done once the database is closed: one that cannot be
+// closed well may be one that the node cannot open.
+func fillAndSettle(ctx context.Context, o Options, out *tool.IO) error {
 	db, err := reorgtool.Open(ctx, o.DBPath, out.Warn)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, reorgtool.Close(db)) }()
+	report, err := fillOpen(ctx, o, db, out)
+	if err = errors.Join(err, reorgtool.Close(db)); err != nil {
+		return err
+	}
+	report()
+	return nil
+}
+
+// fillOpen fills the open database.
+func fillOpen(ctx context.Context, o Options, db *reorgdb.DB, out *tool.IO) (report func(), err error) {
 	client, err := bitcoin.Open(o.Bitcoin, out.Warn)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	start := time.Now()
 	p, err := newPlan(ctx, o, db, client, out)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	update, err := db.NewUpdate()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer update.Close()
 	f := &filling{o: o, client: client, db: db, out: out, update: update, plan: p, top: p.stored.top, highest: p.stored.top, warned: p.warned}
 	above, err := storedAbove(ctx, db, p.tip.Blocks)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if above.Count > 0 {
 		f.highest = math.MaxInt64
@@ -104,18 +115,17 @@ func fillAndSettle(ctx context.Context, o Options, out *tool.IO) (err error) {
 		err = f.settle(ctx)
 	}
 	if err != nil {
-		return f.cutShort(ctx, err)
+		return nil, f.cutShort(ctx, err)
 	}
 	if above, err = storedAbove(ctx, db, f.tip.Blocks); err != nil {
-		return err
+		return nil, err
 	}
 	took := time.Since(start)
 	anchors, err := followAnchors(ctx, o, db, client)
 	if err != nil {
-		return f.cutShort(ctx, err)
+		return nil, f.cutShort(ctx, err)
 	}
-	f.report(above, anchors, took)
-	return nil
+	return func() { f.report(above, anchors, took) }, nil
 }
 
 // newPlan makes a plan, again where the chain lost blocks meanwhile.

@@ -45,9 +45,11 @@ func Tool() tool.Tool {
    ones recorded as reorgs, which invalidates anchors. The stored hashes are
    compared first: a reorg deeper than --max-reorg-depth, or a node of another
    network, is refused with exit status 2 and nothing is written. It ends when the
-   stored blocks and the node's agree up to the tip. After an interrupt, run it
-   again. With --anchors each anchor record is then brought in line with what became
-   of its transaction. The AILEE node must be stopped, but for --check and --dry-run.`,
+   stored blocks and the node's agree up to the tip. When an error or an interrupt
+   ends it earlier, it says how many blocks were written, always all up to some
+   height, and goes on from there when it is run again. With --anchors each anchor
+   record is then brought in line with what became of its transaction. The AILEE node
+   must be stopped, but for --check and --dry-run.`,
 		Environment: flags.BitcoinEnvironment(),
 		Files:       slices.Concat([]tool.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}}, flags.BitcoinFiles()),
 		Examples: `

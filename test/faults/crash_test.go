@@ -66,7 +66,7 @@ type outcome struct {
 	calls    int    // that the way applies to
 	always   []int  // those of them that are broken in each sample
 	code     int    // -1 for killed
-	stderr   string
+	said     string // on both standard output and standard error
 }
 
 // breaks runs the command and breaks it in a way at its k-th call.
@@ -78,7 +78,7 @@ func (s *scenario) breaks(t *testing.T, root string, w way, k int) (o outcome) {
 	require.NoError(t, err)
 	defer out.Close()
 	last, unsynced := "", map[inode]bool{}
-	status, err := trace(ctx, s.command(root, 0), s.env(root, 0), out, out, root, func(c call) fault {
+	status, err := trace(ctx, slices.Insert(s.command(root, 0), 1, "--json"), s.env(root, 0), out, out, root, func(c call) fault {
 		if o.hit == nil {
 			defer func() { last = c.path }()
 			switch {
@@ -110,7 +110,7 @@ func (s *scenario) breaks(t *testing.T, root string, w way, k int) (o outcome) {
 	require.NoError(t, err)
 	said, err := io.ReadAll(out)
 	require.NoError(t, err)
-	o.code, o.stderr = status.ExitStatus(), string(said)
+	o.code, o.said = status.ExitStatus(), string(said)
 	return o
 }
 
@@ -128,7 +128,7 @@ func (s *scenario) try(t *testing.T, w way, k int) outcome {
 	at := fmt.Sprintf("%s: %s at call %d, %s %s", s.name, w.name, k, o.hit.name, o.hit.path)
 	count(s.name, w.name, o.hit.name)
 	if err := s.judge(t, root, w, o); err != nil {
-		t.Errorf("%s: %v\nexit %d: %s", at, err, o.code, o.stderr)
+		t.Errorf("%s: %v\nexit %d: %s", at, err, o.code, o.said)
 		return o
 	}
 	if s.check(t, root, true) == nil {
@@ -138,12 +138,15 @@ func (s *scenario) try(t *testing.T, w way, k int) outcome {
 	if code != 0 {
 		t.Errorf("%s: the second run ends with %d: %s", at, code, said)
 	} else if err := s.check(t, root, true); err != nil {
-		t.Errorf("%s: after the second run: %v\n%s\nthe first one said: %s", at, err, said, o.stderr)
+		t.Errorf("%s: after the second run: %v\n%s\nthe first one said: %s", at, err, said, o.said)
 	}
 	return o
 }
 
-var oneError = regexp.MustCompile(`(?m)^ailee[-_\w]+: error: .+$`)
+var (
+	oneError = regexp.MustCompile(`(?m)^ailee[-_\w]+: error: .+$`)
+	done     = regexp.MustCompile(`"exit_code": ?0\b`)
+)
 
 // judge looks at how a run that was broken ended.
 func (s *scenario) judge(t *testing.T, root string, w way, o outcome) error {
@@ -157,8 +160,10 @@ func (s *scenario) judge(t *testing.T, root string, w way, o outcome) error {
 		}
 	case o.code != 1:
 		return fmt.Errorf("neither done nor a clear failure")
-	case !oneError.MatchString(o.stderr):
+	case !oneError.MatchString(o.said):
 		return fmt.Errorf("the error is not said")
+	case done.MatchString(o.said):
+		return fmt.Errorf("it says that it is done, and fails")
 	}
 	found, left := s.look(t, root)
 	// What can't be removed stays, and what a killed process had.

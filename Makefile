@@ -150,7 +150,7 @@ fuzz: deps-test
 ## snapshots, a line of a gibibyte
 hostile: export AILEE_HOSTILE := 1
 hostile: deps-test
-	$(GO) test -count 1 -timeout 60m -v -run '^Test(Damage|Giants|Terabyte|Planted|NoRegularFile|ShrinksWhileItIsRead)$$' ./test
+	$(GO) test -count 1 -timeout 60m -v -run '^Test(Damage|Giants|Terabyte|Planted|PlantedForScripts|NoRegularFile|ShrinksWhileItIsRead)$$' ./test
 
 ## load: the large forms of the tests under load, and hourly backups of a whole year
 load: export AILEE_LOAD := 1

@@ -116,10 +116,11 @@ func TestDebianPackage(t *testing.T) {
 	t.Run("completions", func(t *testing.T) {
 		r := root{t, r.dir}
 		for _, name := range append(tools(t), scripts...) {
-			r.sh(`source /usr/share/bash-completion/bash_completion; _completion_loader "$1" || [ $? = 124 ]; complete -p "$1"`, name)
+			// For a command without a completion of its own it is _minimal.
+			assert.NotContains(t, r.sh(`source /usr/share/bash-completion/bash_completion; _completion_loader "$1" || [ $? = 124 ]; complete -p "$1"`, name), "_minimal", name)
 			assert.Contains(t, r.sh(`fish --no-config --command "source /usr/share/fish/vendor_completions.d/$1.fish; complete --do-complete '$1 --'"`, name), "--help", name)
 		}
-		r.sh(`zsh -fec 'autoload -U compinit; compinit -D -u; for name; do autoload -U +X $_comps[$name]; done' zsh "$@"`, append(tools(t), scripts...)...)
+		r.sh(`zsh -fec 'autoload -U compinit; compinit -D -u; for name; do autoload -U +X ${_comps[$name]:?}; done' zsh "$@"`, append(tools(t), scripts...)...)
 	})
 	t.Run("units", func(t *testing.T) {
 		r := root{t, r.dir}

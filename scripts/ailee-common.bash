@@ -111,9 +111,18 @@ common_flag() {
     --json) ;; # looked for above
     --quiet | -q) quiet=true ;;
     --help | -h) help && exit 0 ;;
+    --version) version && exit 0 ;;
     -*) usage_error "unknown flag: $1" ;;
     *) usage_error "too many arguments: $1" ;;
     esac
+}
+
+# version prints that of the tools: scripts and tools are installed together.
+version() {
+    need ailee_l2_verify
+    local text
+    text=$(ailee_l2_verify --version)
+    echo "$script ${text#* }"
 }
 
 # split_flag FLAG=VALUE ARGUMENT... sets arguments with flag and value apart.

@@ -23,15 +23,20 @@ USAGE:
 FLAGS:
    --mode MODE         what to drill: crash, reorg or corruption
    --data-dir DIR      make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there (default: a temporary folder)
-   --reorg-depth N     replace the last N blocks, 1 to 100 (default: 3)
-   --corrupt-snapshot  damage the snapshot file (default: this and the database)
-   --corrupt-db        damage the database
+   --reorg-depth N     with --mode reorg, replace the last N blocks, 1 to 100 (default: 3)
+   --corrupt-snapshot  with --mode corruption, damage the snapshot file (default: this and the database)
+   --corrupt-db        with --mode corruption, damage the database
    --json              print the result as one JSON document, also on failure (default: false)
    --quiet, -q         print errors only (default: false)
    --help, -h          show help
+   --version           print version, commit and Go version
 
 ENVIRONMENT:
    AILEE_BIN  the folder of the ailee tools, when they are not on PATH
+   TMPDIR     where the temporary folder is made, in place of /tmp
+
+FILES:
+   .ailee_test_recovery  in a folder that a drill made: only such a folder is used again
 
 EXAMPLES:
    # Crashes in the middle of writing; the data of the drill stays in /tmp/ailee_test
@@ -51,11 +56,11 @@ SEE ALSO:
 HELP
 }
 
-# The node's own directory is nobody's default here.
-unset AILEE_DATA_DIR AILEE_BACKUP_DIR AILEE_NOW
+# The node's own directory is nobody's default here, nor its Bitcoin node.
+unset AILEE_DATA_DIR AILEE_BACKUP_DIR AILEE_NOW "${!BITCOIN_@}"
 data_dir=
 mode=
-depth=3
+depth=
 corrupt_snapshot=false
 corrupt_db=false
 arguments=("$@")
@@ -76,11 +81,19 @@ crash | reorg | corruption) ;;
 '') usage_error "the flag --mode is missing" ;;
 *) usage_error "--mode $mode is not crash, reorg or corruption" ;;
 esac
-((depth <= 100)) || usage_error "--reorg-depth $depth is more than 100"
+if [[ -n $depth ]]; then
+    [[ $mode == reorg ]] || usage_error "--reorg-depth goes with --mode reorg only"
+    ((depth <= 100)) || usage_error "--reorg-depth $depth is more than 100"
+fi
+depth=${depth:-3}
+if $corrupt_snapshot || $corrupt_db; then
+    [[ $mode == corruption ]] || usage_error "--corrupt-snapshot and --corrupt-db go with --mode corruption only"
+fi
 $corrupt_snapshot || $corrupt_db || { corrupt_snapshot=true && corrupt_db=true; }
 
-# What says that a folder is a drill's.
+# What says that a folder is a drill's, and what a drill makes in it.
 marker=.ailee_test_recovery
+parts=(node samples before extracted copy bitcoin)
 chain_pid=
 
 # end PID SIGNAL ends a process, in silence.
@@ -92,22 +105,36 @@ clean_up() {
     if $temporary && ((exit_code == 0)); then rm -rf "$data_dir"; fi
 }
 
+# foreign prints the first thing in a folder that no drill made.
+foreign() {
+    local path
+    [[ -d $1 ]] || return 0
+    while IFS= read -r -d '' path; do
+        [[ " $marker ${parts[*]} " == *" ${path##*/} "* && ! -L $path ]] || { echo "$path" && return; }
+    done < <(find "$1" -mindepth 1 -maxdepth 1 -print0)
+    # Somebody else's folder may be made to lead elsewhere at any moment.
+    [[ -O $1 ]] && { [[ -f $1/$marker ]] || [[ -z $(ls -A "$1") ]]; } || echo "$1"
+}
+
 make_stage() {
+    local path
     temporary=false
     if [[ -z $data_dir ]]; then
         temporary=true
         data_dir=$(mktemp -d "${TMPDIR:-/tmp}/ailee_test.XXXXXX") || fail 1 "cannot make a temporary folder" "name a folder with --data-dir"
     elif [[ -L $data_dir || ( -e $data_dir && ! -d $data_dir ) ]]; then
         fail 1 "$data_dir is not a directory" "name a folder that is missing or empty"
-    elif [[ -d $data_dir && ! -f $data_dir/$marker && -n $(ls -A "$data_dir") ]]; then
-        fail 1 "$data_dir holds what no drill made" "name a folder that is missing or empty"
     fi
     quietly mkdir -p "$data_dir" || fail 1 "cannot make $data_dir: $message" "name another folder with --data-dir"
     data_dir=$(cd "$data_dir" && pwd -P)
-    : >"$data_dir/$marker" || fail 1 "cannot write to $data_dir" "name another folder with --data-dir"
+    exec {stage_lock}<"$data_dir"
+    flock -n "$stage_lock" || fail 1 "another drill is at work in $data_dir" "wait until it is done, or name another folder with --data-dir"
+    path=$(foreign "$data_dir")
+    [[ -z $path ]] || fail 1 "$data_dir holds what no drill of yours made: $path" "name a folder that is missing or empty"
+    quietly touch "$data_dir/$marker" || fail 1 "cannot write to $data_dir: $message" "name another folder with --data-dir"
     trap clean_up EXIT
     trap 'exit_code=1; exit 1' HUP INT TERM
-    find "$data_dir" -mindepth 1 -not -path "$data_dir/$marker" -delete
+    rm -rf "${parts[@]/#/$data_dir/}"
     node=$data_dir/node
     samples=$data_dir/samples
     snapshot_file=$node/l2_snapshots.dat
@@ -228,7 +255,8 @@ start_chain() {
 # serve_made_up REPLACED
 serve_made_up() {
     [[ -z $chain_pid ]] || end "$chain_pid" TERM
-    coproc CHAIN { exec ailee_drill_chain --tip "$tip" --reorg-depth "$1"; }
+    # It may outlive a drill that is killed, and is not to keep its lock.
+    coproc CHAIN { exec ailee_drill_chain --tip "$tip" --reorg-depth "$1" {stage_lock}<&-; }
     # Both are unset once it has ended.
     local out=${CHAIN[0]-}
     chain_pid=${CHAIN_PID-}
@@ -258,7 +286,7 @@ start_node() {
                 --rpcuser="$user" --rpcpass="$password" --miningaddr="$mining_address")
             ;;
         esac
-        HOME=$data_dir/bitcoin "${command[@]}" </dev/null >"$data_dir/bitcoin/output" 2>&1 &
+        HOME=$data_dir/bitcoin "${command[@]}" </dev/null >"$data_dir/bitcoin/output" 2>&1 {stage_lock}<&- &
         chain_pid=$!
         for ((i = 0; i < 300; i++)); do
             [[ -z $(call getblockcount 2>/dev/null) ]] || return 0
@@ -369,12 +397,8 @@ copy_again() {
     [[ -d $data_dir/copy ]] || ailee_init_reorg_db --quiet --path "$data_dir/copy" --copy-from "$db_path"
 }
 
-drill_reorg() {
-    build 1
-    start_chain
-    step "fill the database" resync
-    step "it has every block" database_holds $((tip + 1)) 0
-    step "it agrees with the chain" says "equal" ailee_resync_blocks --check --bitcoin-rpc "$url" --db-path "$db_path"
+# reorganise replaces the latest blocks by one more.
+reorganise() {
     if [[ $chain == ailee_drill_chain ]]; then
         ((tip += 1))
         serve_made_up $((depth + 1))
@@ -383,6 +407,15 @@ drill_reorg() {
         step "mine $((depth + 1)) others" mine $((depth + 1))
         ((tip += 1))
     fi
+}
+
+drill_reorg() {
+    build 1
+    start_chain
+    step "fill the database" resync
+    step "it has every block" database_holds $((tip + 1)) 0
+    step "it agrees with the chain" says "equal" ailee_resync_blocks --check --bitcoin-rpc "$url" --db-path "$db_path"
+    reorganise
     step "the reorg is seen" fails_with 2 "different" ailee_resync_blocks --check --bitcoin-rpc "$url" --db-path "$db_path"
     step "nothing was written by looking" database_holds "$tip" 0
     step "resync, and kill it" killed 10 ailee_resync_blocks --quiet --bitcoin-rpc "$url" --db-path "$db_path"
@@ -435,6 +468,10 @@ drill_corrupt_db() {
     start_chain
     step "fill the database" resync
     step "it has every block" database_holds $((tip + 1)) 0
+    # The events are in no chain: what loses them cannot fetch them again.
+    reorganise
+    step "resync" resync
+    step "it has every block and $depth reorg events" database_holds $((tip + 1)) "$depth"
     step "back up" "$here/ailee-backup" --quiet --db-only --data-dir "$node"
     file=$(largest_file)
     step "write over the middle of ${file##*/}" scribble "$file" $(($(stat -c %s "$file") / 2))
@@ -443,10 +480,10 @@ drill_corrupt_db() {
     mv "$db_path" "$db_path.corrupted"
     step "copy what can be read of it" exits 2 ailee_init_reorg_db --quiet --path "$db_path" --copy-from "$db_path.corrupted"
     step "fetch the missing blocks" resync --start-height 0
-    step "every block is back" database_holds $((tip + 1)) 0
+    step "every block and event is back" database_holds $((tip + 1)) "$depth"
     rm "$db_path/CURRENT"
     step "restore the backup of a database that does not open" "$here/ailee-restore" --quiet --db-only --data-dir "$node"
-    step "every block is back" database_holds $((tip + 1)) 0
+    step "every block and event is back" database_holds $((tip + 1)) "$depth"
 }
 
 drill_corruption() {

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/bitcointest"
 )
@@ -28,6 +30,9 @@ func TestDrills(t *testing.T) {
 	node := nodeDir(t, 1)
 	before := contents(t, node)
 	t.Setenv("AILEE_DATA_DIR", node)
+	for _, name := range []string{"URL", "USER", "PASSWORD", "TIMEOUT"} {
+		t.Setenv("BITCOIN_RPC_"+name, "none")
+	}
 	t.Setenv("TMPDIR", t.TempDir())
 	for mode, args := range drills {
 		code, stdout, stderr := runScript(t, 0, "test_recovery.sh", args...)
@@ -62,7 +67,7 @@ func TestDrillRefusesWhatItDidNotMake(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(t.TempDir(), link))
 	for path, says := range map[string]string{
-		dir:                                    "holds what no drill made",
+		dir:                                    "holds what no drill of yours made",
 		link:                                   "is not a directory",
 		filepath.Join(dir, "l2_snapshots.dat"): "is not a directory",
 	} {
@@ -71,12 +76,63 @@ func TestDrillRefusesWhatItDidNotMake(t *testing.T) {
 		require.Contains(t, stderr, says)
 	}
 	require.Equal(t, before, contents(t, dir))
+
+	// What is put into the folder of a drill stays.
+	stage := t.TempDir()
+	drill := func() (int, string) {
+		code, _, stderr := runScript(t, 0, "test_recovery.sh", "--mode", "corruption", "--corrupt-snapshot", "--data-dir", stage)
+		return code, stderr
+	}
+	code, stderr := drill()
+	require.Zero(t, code, stderr)
+	code, stderr = drill()
+	require.Zero(t, code, stderr)
+	mine := filepath.Join(stage, "mine")
+	for _, plant := range []func() error{
+		func() error { return os.WriteFile(mine, nil, 0o600) },
+		func() error { return os.Symlink(dir, filepath.Join(stage, "copy")) },
+		func() error {
+			return errors.Join(os.Remove(filepath.Join(stage, ".ailee_test_recovery")), os.Symlink(filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(stage, ".ailee_test_recovery")))
+		},
+	} {
+		require.NoError(t, plant())
+		planted := tree(t, stage)
+		code, stderr = drill()
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "holds what no drill of yours made: "+stage)
+		require.Equal(t, planted, tree(t, stage))
+		_ = os.Remove(mine)
+		_ = os.Remove(filepath.Join(stage, "copy"))
+	}
+	require.Equal(t, before, contents(t, dir))
 }
+
+// TestDrillTwice: a second drill in a folder is refused while one is at work there.
+func TestDrillTwice(t *testing.T) {
+	stage := t.TempDir()
+	held, err := os.Open(stage)
+	require.NoError(t, err)
+	defer held.Close()
+	require.NoError(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
+	code, _, stderr := runScript(t, 0, "test_recovery.sh", "--mode", "crash", "--data-dir", stage)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "another drill is at work in "+stage)
+	require.Empty(t, names(t, stage))
+}
+
+// emptyCopy is an ailee_init_reorg_db that loses all that it is to copy out of a damaged
+// database, and says so by its exit status as a sound one does.
+const emptyCopy = `case "$*" in
+*--copy-from*corrupted*) shift; "$REAL/ailee_init_reorg_db" --quiet --path "$2"; exit 2 ;;
+esac
+exec "$REAL/ailee_init_reorg_db" "$@"`
 
 // TestDrillsFailWhenSabotaged: a drill that passes with a tool that does nothing, or
 // says yes to everything, would prove nothing.
 func TestDrillsFailWhenSabotaged(t *testing.T) {
 	memory := memory()
+	real, err := exec.LookPath("ailee_init_reorg_db")
+	require.NoError(t, err)
 	used := map[string][]string{
 		"crash": {"ailee_l2_verify", "ailee_init_node", "ailee_create_anchor", "ailee_prune_snapshots", "ailee_resync_blocks", "ailee_init_reorg_db", "ailee_reorg_verify"},
 		"reorg": {"ailee_l2_verify", "ailee_resync_blocks", "ailee_reorg_verify", "ailee_drill_chain"},
@@ -85,7 +141,11 @@ func TestDrillsFailWhenSabotaged(t *testing.T) {
 	}
 	for mode, tools := range used {
 		for _, name := range tools {
-			for what, script := range map[string]string{"does nothing": "exit 0", "says yes": "echo Verification OK."} {
+			ways := map[string]string{"does nothing": "exit 0", "says yes": "echo Verification OK."}
+			if mode == "corruption" && name == "ailee_init_reorg_db" {
+				ways["loses all"] = emptyCopy
+			}
+			for what, script := range ways {
 				t.Run(fmt.Sprintf("%s/%s %s", mode, name, what), func(t *testing.T) {
 					if testing.Short() && what == "says yes" {
 						t.Skip("the one that does nothing is enough")
@@ -97,7 +157,7 @@ func TestDrillsFailWhenSabotaged(t *testing.T) {
 					require.NoError(t, err)
 					defer os.RemoveAll(stage)
 					cmd := exec.Command(filepath.Join("..", "scripts", "test_recovery.sh"), append(slices.Clone(drills[mode]), "--data-dir", filepath.Join(stage, "drill"))...)
-					cmd.Env = append(os.Environ(), "AILEE_BIN="+bin, "TMPDIR="+stage)
+					cmd.Env = append(os.Environ(), "AILEE_BIN="+bin, "TMPDIR="+stage, "REAL="+filepath.Dir(real))
 					code, stdout, stderr := runCommand(t, cmd)
 					require.Equal(t, 2, code, "%s%s", stdout, stderr)
 					require.Contains(t, stdout, "FAILED")

@@ -135,6 +135,65 @@ func TestPlanted(t *testing.T) {
 	t.Logf("%d done, %d refused", outcomes[tool.OK], outcomes[tool.Failed])
 }
 
+// TestPlantedForScripts is the same for the scripts. What the operator names, and the
+// node's own files, may be links.
+func TestPlantedForScripts(t *testing.T) {
+	node := nodeDir(t, 3)
+	quiet(t, start, "ailee-backup", "--data-dir", node)
+	memory := memory()
+	for args, at := range map[string][]string{
+		"ailee-backup": {"backups.ailee-tmp", "backups/.ailee-backup.tmp", "backups/l2_snapshots_latest.dat.bak",
+			"backups/l2_snapshots_" + stampOf(start+9) + ".dat.bak", "backups/reorg_db_" + stampOf(start+9) + ".tar.gz"},
+		"ailee-restore": {".ailee-restore.tmp", ".l2_snapshots.dat.ailee-restore.tmp", ".reorg_db.ailee-restore.tmp",
+			"l2_snapshots.dat.replaced_" + stampOf(start+9), "reorg_db.replaced_" + stampOf(start+9)},
+		"ailee-monitor --prometheus DIR/prom": {".ailee-monitor", ".ailee-monitor.new", "prom", "prom.new"},
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			outcomes := map[int]int{}
+			for _, at := range at {
+				for kind, plant := range planted {
+					if !hostile() && (kind == "dangling link" || kind == "empty link") {
+						continue // each takes most of a second
+					}
+					outcomes[plantedForScript(t, memory, node, args, kind, at, plant)]++
+				}
+			}
+			t.Logf("%d done, %d refused, %d said something", outcomes[tool.OK], outcomes[tool.Failed], outcomes[tool.Wrong])
+		})
+	}
+}
+
+func plantedForScript(t *testing.T, memory, node, args, kind, at string, plant func(path, outside string) error) (code int) {
+	t.Helper()
+	top, err := os.MkdirTemp(memory, "planted-")
+	require.NoError(t, err)
+	defer os.RemoveAll(top)
+	dir, outside := filepath.Join(top, "dir"), filepath.Join(top, "outside")
+	require.NoError(t, os.CopyFS(dir, os.DirFS(node)))
+	if at == "backups.ailee-tmp" {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "backups")))
+	}
+	require.NoError(t, os.MkdirAll(filepath.Join(outside, "empty"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte(numbered(76)+numbered(77)), 0o640))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, at)))
+	require.NoError(t, plant(filepath.Join(dir, at), outside))
+	before := tree(t, outside)
+	fields := strings.Fields(strings.ReplaceAll(args, "DIR", dir))
+	cmd := command(start+9, fields[0], append(fields[1:], "--data-dir", dir)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	limit := time.AfterFunc(30*time.Second, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	code, _, stderr := runCommand(t, cmd)
+	limit.Stop()
+	what := fmt.Sprintf("%s at %s: %s\n%s", kind, at, args, stderr)
+	require.Contains(t, []int{tool.OK, tool.Failed, tool.Wrong}, code, what)
+	require.Equal(t, before, tree(t, outside), what)
+	data, err := os.ReadFile(filepath.Join(dir, "l2_snapshots.dat"))
+	require.NoError(t, err)
+	require.NotContains(t, string(data), "-77", what)
+	return code
+}
+
 // TestPlantedFolder: what somebody put into the folder that is to become the data
 // directory is not in it.
 func TestPlantedFolder(t *testing.T) {

@@ -93,6 +93,20 @@ func TestMonitorThresholds(t *testing.T) {
 		{"growth", func(t *testing.T, dir string) { grow(t, dir, 2<<20) }, 0, "--max-growth 2", 0, nil},
 		{"large growth", func(t *testing.T, dir string) { grow(t, dir, 2<<20+1) }, 0, "--max-growth 2", 2,
 			[]string{`l2_snapshots.dat grew by 3 MB since the last run, more than 2 MB`}},
+		{"growth of the database", func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "reorg_db", "LOG.old.1"), make([]byte, 1<<20), 0o600))
+		}, 0, "--max-growth 2", 0, nil},
+		{"large growth of the database", func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "reorg_db", "LOG.old.1"), make([]byte, 2<<20+4096), 0o600))
+		}, 0, "--max-growth 2", 2, []string{`reorg_db grew by 3 MB since the last run, more than 2 MB`}},
+		{"snapshot of a time to come", nil, -hour, "--max-backup-age 100", 0, nil},
+		{"snapshot and backups of a time to come", nil, -hour - 1, "", 2, []string{`the latest snapshot in .* is from a time to come`,
+			`/l2_snapshots_20250215_000000.dat.bak is from a time to come`, `has no backup of the snapshots`,
+			`/reorg_db_20250215_000000.tar.gz is from a time to come`, `has no backup of the database`}},
+		{"older backups, and one of a time to come", func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "backups", "l2_snapshots_20990101_000000.dat.bak"), nil, 0o600))
+		}, 3*hour + 1, "", 2, []string{`/l2_snapshots_20990101_000000.dat.bak is from a time to come`,
+			`the newest backup of the snapshots, .*_20250215_000000.dat.bak, is 3 hours old`, `the newest backup of the database, .*, is 3 hours old`}},
 		{"snapshot of a day ago", nil, 24 * hour, "--max-backup-age 100", 0, nil},
 		{"older snapshot", nil, 24*hour + 1, "--max-backup-age 100", 2, []string{`the latest snapshot in .* is 24 hours old, more than 24`}},
 		{"snapshot of a limit", nil, 2*hour + 1, "--max-snapshot-age 2", 2, []string{`the latest snapshot in .* is 2 hours old, more than 2`}},
@@ -192,6 +206,14 @@ func TestMonitorMetrics(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 0o644, info.Mode().Perm(), "node_exporter is another user")
 	require.Equal(t, []string{"ailee.prom"}, names(t, folder))
+
+	require.NoError(t, errors.Join(os.Remove(filepath.Join(dir, "l2_snapshots.dat")), os.RemoveAll(filepath.Join(dir, "reorg_db"))))
+	code, _, _ = runScript(t, start+120, "ailee-monitor", "--data-dir", dir, "--prometheus", prom)
+	require.Equal(t, 1, code)
+	text, err = os.ReadFile(prom)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "\nailee_snapshot_verified 0\n", "what is missing is to raise the alarm as well")
+	require.Contains(t, string(text), "\nailee_reorg_db_verified 0\n")
 
 	code, _, stderr = runScript(t, start+120, "ailee-monitor", "--data-dir", dir, "--prometheus", filepath.Join(folder, "missing", "ailee.prom"))
 	require.Equal(t, 1, code)

@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,7 @@ import (
 	"ailee-recovery/internal/prune"
 	"ailee-recovery/internal/reorgverify"
 	"ailee-recovery/internal/tool"
+	"ailee-recovery/reorgdb"
 )
 
 // command is a script of scripts/, which finds the tools on PATH. Its time is now
@@ -388,6 +390,7 @@ func TestBackupKilled(t *testing.T) {
 	require.Equal(t, 7, requireRestorable(t, backups))
 	require.Len(t, names(t, backups), 7)
 	t.Logf("%d runs were killed", killed)
+	require.Positive(t, killed)
 }
 
 // TestBackupOverAYear runs hour by hour around the days of a year at which names or
@@ -470,9 +473,11 @@ func TestRestoreRefusesARunningNode(t *testing.T) {
 	stop, err := startNode(filepath.Join(dir, "reorg_db"))
 	require.NoError(t, err)
 	code, _, stderr := runScript(t, 0, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+	looked, _, stderrLooked := runScript(t, 0, "ailee-restore", "--data-dir", dir, "--dry-run")
 	require.NoError(t, stop())
 	require.Equal(t, 1, code)
 	require.Regexp(t, `reorg_db is in use by ailee_node \(pid [0-9]+\)\n.*hint: stop the node first`, stderr)
+	require.Zero(t, looked, "what replaces nothing is no danger: %s", stderrLooked)
 
 	before := contents(t, dir)
 	file, err := os.OpenFile(filepath.Join(dir, "l2_snapshots.dat"), os.O_APPEND|os.O_WRONLY, 0)
@@ -482,6 +487,87 @@ func TestRestoreRefusesARunningNode(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, fmt.Sprintf("l2_snapshots.dat is in use by test.test (pid %d)", os.Getpid()))
 	require.Equal(t, before, contents(t, dir))
+
+	// Somebody removed all that the node has, and the node goes on.
+	db, err := reorgdb.Open(filepath.Join(dir, "reorg_db"))
+	require.NoError(t, err)
+	defer db.Close()
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "reorg_db")))
+	code, _, stderr = runScript(t, 0, "ailee-restore", "--data-dir", dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, fmt.Sprintf("reorg_db, which was removed, is in use by test.test (pid %d)", os.Getpid()))
+	require.NoDirExists(t, filepath.Join(dir, "reorg_db"))
+}
+
+// TestRestoreReplacesBothOrNone: a name that is taken is seen before anything is
+// replaced, and what was replaced before an error is said.
+func TestRestoreReplacesBothOrNone(t *testing.T) {
+	dir := nodeDir(t, 3)
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	taken := filepath.Join(dir, "reorg_db.replaced_"+stampOf(start+5))
+	require.NoError(t, os.Mkdir(taken, 0o700))
+	before := contents(t, dir)
+	code, _, stderr := runScript(t, start+5, "ailee-restore", "--data-dir", dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "error: "+taken+" already exists\n")
+	require.Equal(t, before, contents(t, dir))
+	require.NoError(t, os.Remove(taken))
+
+	// mv moves files and no folders.
+	bin := t.TempDir()
+	real, err := exec.LookPath("mv")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "mv"),
+		[]byte("#!/bin/sh\nfor path; do [ ! -d \"$path\" ] || exit 1; done\nexec "+real+" \"$@\"\n"), 0o755))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	code, stdout, _ := runScript(t, start+5, "ailee-restore", "--data-dir", dir, "--json")
+	require.Equal(t, 1, code)
+	var doc struct {
+		Restored []struct {
+			Restored string `json:"restored"`
+		} `json:"restored"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &doc))
+	require.Len(t, doc.Restored, 1)
+	require.Equal(t, filepath.Join(dir, "l2_snapshots.dat"), doc.Restored[0].Restored)
+}
+
+// TestBackupDryRun says what the run would do, of what is damaged as well.
+func TestBackupDryRun(t *testing.T) {
+	dir := nodeDir(t, 3)
+	file, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "backups")
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	before := contents(t, dir)
+	code, stdout, stderr := runScript(t, start+5, "ailee-backup", "--data-dir", dir, "--keep", "1", "--dry-run")
+	require.Zero(t, code, stderr)
+	var want string
+	for _, name := range []string{"l2_snapshots_%s.dat.bak", "reorg_db_%s.tar.gz"} {
+		want += "would make " + filepath.Join(backups, fmt.Sprintf(name, stampOf(start+5))) + "\nwould delete " + filepath.Join(backups, fmt.Sprintf(name, stampOf(start))) + "\n"
+	}
+	require.Equal(t, want, stdout)
+	code, stdout, _ = runScript(t, start+5, "ailee-backup", "--data-dir", dir, "--keep", "1", "--dry-run", "--json")
+	require.Zero(t, code)
+	require.Regexp(t, `"dry_run": true,\n  "snapshots": {"file": ".*", "size": [0-9]+, "timestamp_ms": [0-9]+},\n  "database": {"file": ".*", "size": null},`, stdout)
+	require.Equal(t, before, contents(t, dir))
+
+	require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o600))
+	require.NoError(t, os.Remove(filepath.Join(dir, "reorg_db", "CURRENT")))
+	code, stdout, stderr = runScript(t, start+5, "ailee-backup", "--data-dir", dir, "--keep", "1", "--dry-run")
+	require.Equal(t, 2, code)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, "l2_snapshots.dat: the latest snapshot does not verify: ")
+	require.Contains(t, stderr, "reorg_db does not verify: ")
+	require.NoError(t, os.Remove(file))
+	code, stdout, stderr = runScript(t, start+5, "ailee-backup", "--data-dir", dir, "--snapshot-only", "--dry-run")
+	require.Equal(t, 1, code)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, "l2_snapshots.dat cannot be read")
+	for _, args := range [][]string{nil, {"--dry-run"}} {
+		code, stdout, stderr = runScript(t, start+5, "ailee-backup", append(args, "--data-dir", dir, "--snapshot-only", "--db-only")...)
+		require.Equal(t, 1, code)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, "--snapshot-only and --db-only exclude each other")
+	}
 }
 
 // TestRestore takes the newest backups that verify, and keeps what it replaces.
@@ -796,4 +882,21 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	require.Zero(t, code, stderr)
 	runTool(t, tool.OK, prune.Tool(), "--in-place", "--keep", "all", "--file", file)
 	require.Equal(t, before, contents(t, dir)["l2_snapshots.dat"])
+}
+
+// TestScriptVersions: a script says that of the tools that it is installed with.
+func TestScriptVersions(t *testing.T) {
+	for _, name := range []string{"ailee-backup", "ailee-restore", "ailee-monitor", "test_recovery.sh"} {
+		code, stdout, stderr := runScript(t, 0, name, "--version")
+		require.Zero(t, code, stderr)
+		_, version, _ := strings.Cut(runOut(t, "ailee_l2_verify", "--version"), " ")
+		require.Equal(t, name+" "+version, stdout)
+	}
+}
+
+func runOut(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).Output()
+	require.NoError(t, err)
+	return string(out)
 }

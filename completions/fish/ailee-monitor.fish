@@ -15,3 +15,4 @@ complete -c ailee-monitor -l prometheus -r -F -d 'write metrics to FILE for the 
 complete -c ailee-monitor -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee-monitor -l quiet -s q -d 'print errors only'
 complete -c ailee-monitor -l help -s h -d 'show help'
+complete -c ailee-monitor -l version -d 'print version, commit and Go version'

@@ -4,9 +4,10 @@
 _arguments -S \
     '--mode[what to drill\: crash, reorg or corruption]:MODE:(crash reorg corruption)' \
     '--data-dir[make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there]:DIR:_files -/' \
-    '--reorg-depth[replace the last N blocks, 1 to 100]:N: ' \
-    '--corrupt-snapshot[damage the snapshot file]' \
-    '--corrupt-db[damage the database]' \
+    '--reorg-depth[with --mode reorg, replace the last N blocks, 1 to 100]:N: ' \
+    '--corrupt-snapshot[with --mode corruption, damage the snapshot file]' \
+    '--corrupt-db[with --mode corruption, damage the database]' \
     '--json[print the result as one JSON document, also on failure]' \
     '(-q --quiet)'{-q,--quiet}'[print errors only]' \
-    '(-h --help)'{-h,--help}'[show help]'
+    '(-h --help)'{-h,--help}'[show help]' \
+    '--version[print version, commit and Go version]'

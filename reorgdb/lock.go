@@ -36,7 +36,8 @@ func (e *LockedError) Error() string {
 // It must not be called while this process has the database open for writing:
 // closing any descriptor of LOCK gives the process's own lock up.
 func Holder(path string) error {
-	f, err := os.Open(filepath.Join(path, "LOCK"))
+	// A pipe in its place is not to be waited for.
+	f, err := os.OpenFile(filepath.Join(path, "LOCK"), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return removedLock(path)
 	}

@@ -93,7 +93,8 @@ func sharedMode(path string) mode {
 }
 
 // CheckFolder tells whether there is a database at path that can be opened, as far
-// as the names of the files show. The error wraps [fs.ErrNotExist],
+// as the names and kinds of the files show: RocksDB would wait for ever for the writer
+// of a pipe. The error wraps [fs.ErrNotExist],
 // [syscall.ENOTDIR], [fs.ErrPermission], [ErrNoDatabase] or [ErrCorrupt].
 func CheckFolder(path string) error {
 	info, err := os.Stat(path)
@@ -107,20 +108,50 @@ func CheckFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	files := false
+	files, current := false, false
 	for _, name := range names {
-		if name.Name() == "CURRENT" {
-			return nil
+		if err := checkKind(path, name); err != nil {
+			return err
 		}
+		current = current || name.Name() == "CURRENT"
 		for _, pattern := range []string{"MANIFEST-*", "*.sst", "*.log"} {
 			match, _ := filepath.Match(pattern, name.Name())
 			files = files || match
 		}
 	}
+	if current {
+		return nil
+	}
 	if files {
 		return fmt.Errorf("%s: %w: CURRENT is missing", path, ErrCorrupt)
 	}
 	return fmt.Errorf("%s: %w", path, ErrNoDatabase)
+}
+
+// opened are the names of the files that RocksDB opens.
+var opened = []string{"CURRENT", "LOCK", "IDENTITY", "MANIFEST-*", "OPTIONS-*", "*.sst", "*.log"}
+
+// checkKind returns an error that wraps [ErrCorrupt] for a pipe, a device or a socket that
+// RocksDB would open, also where a link leads to it.
+func checkKind(path string, entry fs.DirEntry) error {
+	kind := entry.Type()
+	if kind.IsRegular() || !slices.ContainsFunc(opened, func(pattern string) bool {
+		match, _ := filepath.Match(pattern, entry.Name())
+		return match
+	}) {
+		return nil
+	}
+	if kind == fs.ModeSymlink {
+		info, err := os.Stat(filepath.Join(path, entry.Name()))
+		if err != nil {
+			return nil // one that leads nowhere is a file that is missing
+		}
+		kind = info.Mode().Type()
+	}
+	if kind.IsRegular() || kind.IsDir() {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: %q is not a regular file", path, ErrCorrupt, entry.Name())
 }
 
 func open(path string, how mode) (*DB, error) {

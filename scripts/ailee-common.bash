@@ -23,6 +23,7 @@ json=false
 quiet=false
 dry_run=false
 exit_code=0
+output_failed=false
 errors=() # JSON objects
 scratch=  # a folder that goes with the script
 
@@ -44,13 +45,17 @@ printable() {
     printf '%s' "$text"
 }
 
-print() { $quiet || $json || printf '%s\n' "$(printable "$1")"; }
-warn() { $quiet || printf '%s: warning: %s\n' "$script" "$(printable "$1")" >&2; }
-hint() { printf '%s: hint: %s\n' "$script" "$(printable "$1")" >&2; }
+# A script that cannot say what it does goes on all the same: it could be half-way
+# through a replacement.
+trap '' PIPE
+print() { $quiet || $json || printf '%s\n' "$(printable "$1")" 2>/dev/null || output_failed=true; }
+warn() { $quiet || say "$script: warning: $(printable "$1")"; }
+hint() { say "$script: hint: $(printable "$1")"; }
+say() { printf '%s\n' "$1" >&2 2>/dev/null || true; }
 
 # problem CODE MESSAGE [HINT] says what is wrong; the script goes on.
 problem() {
-    printf '%s: error: %s\n' "$script" "$(printable "$2")" >&2
+    say "$script: error: $(printable "$2")"
     [[ -z ${3-} ]] || hint "$3"
     note "$@"
 }
@@ -79,8 +84,9 @@ finish() {
         for field in "$@" "\"errors\": $(json_list ${errors[@]+"${errors[@]}"})"; do
             text+=$'\n'"  $field,"
         done
-        printf '%s\n  "exit_code": %d\n}\n' "$text" "$exit_code"
+        printf '%s\n  "exit_code": %d\n}\n' "$text" "$exit_code" 2>/dev/null || output_failed=true
     fi
+    ! $output_failed || problem 1 "cannot write to standard output" "what this run had to do is done, but for the errors above: look before you run it again"
     exit "$exit_code"
 }
 
@@ -160,7 +166,8 @@ make_scratch() {
 
 # quietly COMMAND... runs a command and sets message to what it says, without the
 # name of a tool in front. Nothing is written: the disk may be full. Killed, a command
-# has said nothing: it could not do its job.
+# has said nothing: it could not do its job. Nor could a tool that exits with 2 and
+# says no error: so do programs in Go that the system gives no memory or thread.
 quietly() {
     local code=0
     message=$("$@" 2>&1) || code=$?
@@ -169,6 +176,7 @@ quietly() {
         code=1
     fi
     [[ ! $message =~ [^[:space:]][^$'\n']* ]] || message=${BASH_REMATCH[0]}
+    ((code != 2)) || [[ $1 != ailee_* || $message == "$1: error: "* ]] || code=1
     message=${message#*: error: }
     return "$code"
 }
@@ -177,10 +185,15 @@ quietly() {
 # have no raw newline, so that nothing in a value looks like a line of its own.
 field() { sed -n '/^ *"'"$1"'": /{s/^[^:]*: //;s/,$//;s/^"\(.*\)"$/\1/;p;q;}'; }
 
-# not_checked TOOL makes check_code 1 where a tool came to no verdict.
+# not_checked TOOL DOCUMENT makes check_code 1 where a tool came to no verdict, and checked
+# false where it did not even say so: one that the system gave no memory or thread exits
+# with 2 as well.
 not_checked() {
+    local said
     message=${message:-$1 ended with status $check_code}
-    ((check_code == 2)) || check_code=1
+    said=$(field exit_code <<<"$2")
+    [[ -n $said ]] || checked=false
+    [[ $check_code == 2 && $said == 2 ]] || check_code=1
 }
 
 # check_snapshots FILE verifies the snapshot that a node would load. True when its
@@ -188,10 +201,10 @@ not_checked() {
 # that was pruned, and no damage is behind it. It sets message (what is wrong),
 # snapshot_end (the byte behind the snapshot), snapshot_ms, torn_tail (its offset and
 # length, "" for none), pegouts_open (whether a peg-out names no anchor of the file),
-# check_code.
+# check_code, checked.
 check_snapshots() {
     local document verdict offset size
-    check_code=0
+    check_code=0 checked=true
     document=$(ailee_l2_verify --accept-earlier-anchors --json --snapshot "$1" 2>/dev/null) || check_code=$?
     verdict=$(field verdict <<<"$document")
     message=${verdict:-$(field message <<<"$document")}
@@ -205,7 +218,7 @@ check_snapshots() {
     case $check_code,$verdict in
     0,valid | 2,'peg-out mismatch') return 0 ;;
     esac
-    not_checked ailee_l2_verify
+    not_checked ailee_l2_verify "$document"
     return 1
 }
 
@@ -217,15 +230,15 @@ trim() {
 
 # check_database DIR [FLAG...] verifies a database. True when nothing is damaged:
 # records that no node can read are the node's own. It sets message (what is wrong),
-# document, check_code.
+# document, check_code, checked.
 check_database() {
-    check_code=0
+    check_code=0 checked=true
     document=$(ailee_reorg_verify --json --recent 0 --db-path "$@" 2>/dev/null) || check_code=$?
     message=$(field message <<<"$document")
     case $check_code,$(field exit_code <<<"$document"),$(field damage <<<"$document") in
     0,0, | 2,2,) [[ $document != *'"error": {'* ]] && return 0 ;;
     esac
-    not_checked ailee_reorg_verify
+    not_checked ailee_reorg_verify "$document"
     return 1
 }
 

@@ -93,6 +93,7 @@ func TestLoadPruning(t *testing.T) {
 	path := history(t, keep)
 	appending := exec.Command("appender", path, fmt.Sprint(keep+1), "1000000000")
 	require.NoError(t, appending.Start())
+	t.Cleanup(func() { _ = appending.Process.Kill(); _ = appending.Wait() })
 	last, appended := uint64(keep), 0
 	began := time.Now()
 	for range swaps {

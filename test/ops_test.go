@@ -532,6 +532,61 @@ func TestRestoreReplacesBothOrNone(t *testing.T) {
 	require.Equal(t, filepath.Join(dir, "l2_snapshots.dat"), doc.Restored[0].Restored)
 }
 
+// TestScriptsWithoutOutput: what a script has to do does not depend on who listens.
+func TestScriptsWithoutOutput(t *testing.T) {
+	dir := nodeDir(t, 3)
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	want := records(t, filepath.Join(dir, "reorg_db"))
+	for i, listener := range []string{">/dev/full", ">&-", "| true", ">/dev/full 2>&1", "--json >/dev/full", ">&- 2>&-"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), []byte("lost"), 0o600))
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "reorg_db")))
+		cmd := exec.Command("bash", "-o", "pipefail", "-c", `"$0" --data-dir "$1" `+listener, filepath.Join("..", "scripts", "ailee-restore"), dir)
+		cmd.Env = append(os.Environ(), fmt.Sprintf("AILEE_NOW=%d", start+1+i))
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		require.Error(t, cmd.Run(), listener)
+		require.Equal(t, 1, cmd.ProcessState.ExitCode(), "%s: %s", listener, &stderr)
+		if !strings.Contains(listener, "2>") {
+			require.Equal(t, "ailee-restore: error: cannot write to standard output\n"+
+				"ailee-restore: hint: what this run had to do is done, but for the errors above: look before you run it again\n", stderr.String())
+		}
+		require.Equal(t, []uint64{1, 2, 3}, times(t, filepath.Join(dir, "l2_snapshots.dat")), listener)
+		require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")), listener)
+	}
+}
+
+// TestNoVerdictOfADeadTool: a program in Go that the system gives no memory or thread
+// exits with 2, as one that found data to be wrong. It found nothing.
+func TestNoVerdictOfADeadTool(t *testing.T) {
+	dir := nodeDir(t, 3)
+	quiet(t, start, "ailee-backup", "--data-dir", dir)
+	before := contents(t, dir)
+	for _, name := range []string{"ailee_l2_verify", "ailee_reorg_verify", "ailee_init_reorg_db"} {
+		for _, script := range []string{"ailee-backup", "ailee-restore", "ailee-monitor --state-file= --max-snapshot-age=1000000"} {
+			if name == "ailee_init_reorg_db" && script != "ailee-backup" {
+				continue // they do not need it
+			}
+			bin := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(bin, name),
+				[]byte("#!/bin/sh\necho 'fatal error: failed to reserve page summary memory' >&2\nexit 2\n"), 0o755))
+			fields := strings.Fields(script)
+			cmd := command(start+1, fields[0], append(fields[1:], "--data-dir", dir, "--json")...)
+			cmd.Env = append(cmd.Env, "AILEE_BIN="+bin)
+			code, stdout, stderr := runCommand(t, cmd)
+			require.Equal(t, tool.Failed, code, "%s without %s: %s", script, name, stderr)
+			require.Contains(t, stdout, `"exit_code": 1`)
+			if fields[0] == "ailee-restore" {
+				require.Equal(t, before, contents(t, dir))
+			}
+			for path := range contents(t, dir) {
+				if _, ok := before[path]; !ok {
+					require.NoError(t, os.Remove(filepath.Join(dir, path)))
+				}
+			}
+		}
+	}
+}
+
 // TestBackupDryRun says what the run would do, of what is damaged as well.
 func TestBackupDryRun(t *testing.T) {
 	dir := nodeDir(t, 3)

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -129,7 +128,7 @@ func trust(caCert, scheme string) (*tls.Config, error) {
 	if scheme != "https" {
 		return nil, tool.Failf("start the URL with https://", "--rpc-ca-cert is of no use with http")
 	}
-	pem, err := os.ReadFile(caCert)
+	pem, err := readSmall(caCert)
 	if err != nil {
 		return nil, tool.Fail("", err)
 	}

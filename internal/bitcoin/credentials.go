@@ -3,12 +3,14 @@ package bitcoin
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"ailee-recovery/internal/tool"
 )
@@ -68,7 +70,7 @@ func (o Options) password() (string, error) {
 	if o.PasswordFile == "" {
 		return "", nil
 	}
-	text, err := os.ReadFile(o.PasswordFile)
+	text, err := readSmall(o.PasswordFile)
 	return strings.TrimRight(string(text), "\r\n"), err
 }
 
@@ -78,7 +80,7 @@ func (c credentials) current() (login, error) {
 	if c.cookie == "" {
 		return c.login, nil
 	}
-	text, err := os.ReadFile(c.cookie)
+	text, err := readSmall(c.cookie)
 	if err != nil {
 		return login{}, err
 	}
@@ -87,6 +89,24 @@ func (c credentials) current() (login, error) {
 		return login{}, fmt.Errorf("%s is not a cookie file of a Bitcoin node", c.cookie)
 	}
 	return login{user, password}, nil
+}
+
+// smallFile is more than any password, cookie or bundle of certificates has, in bytes.
+const smallFile = 1 << 20
+
+// readSmall reads a file, or a pipe that has a writer: one without is empty, and not
+// waited for. A device without an end is an error.
+func readSmall(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, smallFile+1))
+	if err == nil && len(text) > smallFile {
+		err = fmt.Errorf("%s has more than %d bytes: it is no file of that kind", path, smallFile)
+	}
+	return text, err
 }
 
 // defaultCookie is where a local Bitcoin Core that listens on the port writes its

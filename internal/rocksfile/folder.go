@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // What is wrong in a folder.
@@ -143,7 +144,8 @@ func (f *folder) open(name string) (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	file, err := os.Open(path)
+	// It may have become one meanwhile.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	return file, info.Size(), err
 }
 

@@ -86,7 +86,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		UseShortOptionHandling: false,
 		Version:                "set",
 		CustomAppHelpTemplate:  helpTemplate(t),
-		Writer:                 s.Out,
+		Writer:                 helpWriter{io},
 		ErrWriter:              s.Err,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
@@ -104,7 +104,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	}
 	err := runGuarded(ctx, app, args)
 	if err == nil && io.outErr != nil {
-		err = Failf("", "cannot write to standard output: %w", io.outErr)
+		err = Failf("what this run had to do is done: look before you run it again", "cannot write to standard output: %w", io.outErr)
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = Failf("nothing that existed was changed", "interrupted")
@@ -112,6 +112,17 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	err = explainPanic(err)
 	io.report(err)
 	return ExitCode(err)
+}
+
+// helpWriter is where help and version go: a failure is noted, as that of any output.
+type helpWriter struct{ io *IO }
+
+func (w helpWriter) Write(p []byte) (int, error) {
+	n, err := w.io.Out.Write(p)
+	if err != nil && w.io.outErr == nil {
+		w.io.outErr = err
+	}
+	return n, err
 }
 
 func init() {

@@ -267,23 +267,28 @@ serve_made_up() {
 
 # start_node KIND is false when the node does not answer.
 start_node() {
-    local user=drill password=drill command i
-    export BITCOIN_RPC_USER=$user BITCOIN_RPC_PASSWORD=$password
-    auth=$(printf %s "$user:$password" | base64)
+    local user=drill password command i
     mkdir -p "$data_dir/bitcoin"
+    # Nothing of the login is in a command line or in an environment.
+    password=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
+    printf %s "$password" >"$data_dir/bitcoin/password"
+    export BITCOIN_RPC_USER=$user BITCOIN_RPC_PASSWORD_FILE=$data_dir/bitcoin/password
+    printf 'rpcuser=%s\nrpcpassword=%s\n' "$user" "$password" >"$data_dir/bitcoin/bitcoin.conf"
+    printf '[Application Options]\nrpcuser=%s\nrpcpass=%s\n' "$user" "$password" >"$data_dir/bitcoin/btcd.conf"
+    auth=$(printf %s "$user:$password" | base64 -w 0)
     for _ in 1 2 3; do
         # A port that is taken ends the node at once.
         port=$((20000 + (RANDOM * 32768 + RANDOM) % 40000))
         url=http://127.0.0.1:$port
         case $1 in
         bitcoind)
-            command=(bitcoind -regtest -datadir="$data_dir/bitcoin" -server -listen=0 -dnsseed=0
-                -rpcbind=127.0.0.1 -rpcallowip=127.0.0.1 -rpcport="$port" -rpcuser="$user" -rpcpassword="$password")
+            command=(bitcoind -regtest -datadir="$data_dir/bitcoin" -conf="$data_dir/bitcoin/bitcoin.conf" -server -listen=0
+                -dnsseed=0 -rpcbind=127.0.0.1 -rpcallowip=127.0.0.1 -rpcport="$port")
             ;;
         btcd)
-            command=(btcd --regtest --nolisten --nodnsseed --notls --configfile=/dev/null
+            command=(btcd --regtest --nolisten --nodnsseed --notls --configfile="$data_dir/bitcoin/btcd.conf"
                 --datadir="$data_dir/bitcoin/data" --logdir="$data_dir/bitcoin/logs" --rpclisten="127.0.0.1:$port"
-                --rpcuser="$user" --rpcpass="$password" --miningaddr="$mining_address")
+                --miningaddr="$mining_address")
             ;;
         esac
         HOME=$data_dir/bitcoin "${command[@]}" </dev/null >"$data_dir/bitcoin/output" 2>&1 {stage_lock}<&- &

@@ -122,6 +122,27 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	code, _, stderr := asNobody(t, 0o022, prune.Name, "--file", f, "--keep", "1", "--output", filepath.Join(out, "pruned.dat"))
 	require.Zero(t, code, stderr)
 	require.Contains(t, stderr, "warning: "+filepath.Join(out, "pruned.dat")+" does not get the owner of "+f)
+	bin := os.Getenv("NOBODY")
+	for _, name := range []string{"ailee-backup", "ailee-monitor", "ailee-common.bash"} {
+		script, err := os.ReadFile(filepath.Join("..", "scripts", name))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(bin, name), script, 0o755))
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv(documentsDir, "") // nobody may not write there
+	backups := filepath.Join(out, "backups")
+	for _, args := range [][]string{
+		{"ailee-backup", "--data-dir", data, "--backup-dir", backups},
+		{"ailee-monitor", "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000", "--state-file", ""},
+	} {
+		code, stdout, stderr := asNobody(t, 0o022, args...)
+		require.Zero(t, code, "%q: %s", args, stderr)
+		require.Empty(t, stdout+stderr)
+	}
+	code, _, stderr = asNobody(t, 0o022, "ailee-monitor", "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stderr, ".ailee-monitor cannot be written: ")
+	require.Equal(t, 1, strings.Count(stderr, "\n"))
 	require.Equal(t, before, tree(t, data))
 	for path, mode := range map[string]os.FileMode{
 		"parts/snapshot_1.dat":  0o444, // that of the source

@@ -10,7 +10,7 @@ complete -c ailee-monitor -l max-snapshot-age -x -d 'warn when the latest snapsh
 complete -c ailee-monitor -l max-backup-age -x -d 'warn when the newest backup of either is older'
 complete -c ailee-monitor -l max-pending -x -d 'warn when more anchors are pending'
 complete -c ailee-monitor -l max-orphaned -x -d 'warn when more of the pending anchors are orphaned'
-complete -c ailee-monitor -l state-file -r -F -d 'remember the sizes in FILE'
+complete -c ailee-monitor -l state-file -r -F -d 'remember the sizes in FILE, \'\' for nowhere'
 complete -c ailee-monitor -l prometheus -r -F -d 'write metrics to FILE for the textfile collector of node_exporter'
 complete -c ailee-monitor -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee-monitor -l quiet -s q -d 'print errors only'

@@ -44,7 +44,11 @@ func claimFolder(tmp string) (lock *os.File, resumed bool, err error) {
 		if err := os.Mkdir(tmp, 0o700); err != nil {
 			return nil, err
 		}
-		return open()
+		folder, err := open()
+		if err != nil {
+			err = errors.Join(err, os.Remove(tmp)) // not if it is another's by now, and holds something
+		}
+		return folder, err
 	}, open)
 }
 

@@ -103,8 +103,12 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		},
 	}
 	err := runGuarded(ctx, app, args)
-	if err == nil && io.outErr != nil {
-		err = Failf("what this run had to do is done: look before you run it again", "cannot write to standard output: %w", io.outErr)
+	if io.outErr != nil && (err == nil || errors.Is(err, io.outErr)) {
+		hint := "" // it ended early: there was nothing to do but to print
+		if err == nil {
+			hint = "what this run had to do is done: look before you run it again"
+		}
+		err = Failf(hint, "cannot write to standard output: %w", io.outErr)
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = Failf("nothing that existed was changed", "interrupted")

@@ -37,7 +37,7 @@ func TestLicenses(t *testing.T) {
 
 func TestIncompatible(t *testing.T) {
 	m := &materials{of: map[string]*material{"a": {name: "a", license: "AGPL-3.0 AND MIT"}, "b": {name: "b", license: "MIT"}}}
-	assert.Equal(t, []string{"a: AGPL-3.0"}, m.incompatible())
+	assert.Equal(t, []string{"a: AGPL-3.0"}, incompatible(m.sorted()))
 	assert.ErrorContains(t, writeLicenses(&bytes.Buffer{}, m), "a: AGPL-3.0")
 
 	dir := t.TempDir()

@@ -43,7 +43,7 @@ func licensed(m *material, dir string) (*material, error) {
 	}
 	var ids []string
 	for _, name := range names {
-		if name.IsDir() || !licenseFile.MatchString(name.Name()) {
+		if name.IsDir() || strings.HasSuffix(name.Name(), ".go") || !licenseFile.MatchString(name.Name()) {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(dir, name.Name()))
@@ -71,9 +71,9 @@ func licensed(m *material, dir string) (*material, error) {
 }
 
 // incompatible lists what must not be linked.
-func (m *materials) incompatible() []string {
+func incompatible(all []*material) []string {
 	var bad []string
-	for _, each := range m.sorted() {
+	for _, each := range all {
 		for part := range strings.SplitSeq(each.license, " AND ") {
 			if compatible[part] == "" {
 				bad = append(bad, each.name+": "+part)
@@ -86,10 +86,10 @@ func (m *materials) incompatible() []string {
 // writeLicenses leaves versions out: they are in the bill of materials, and change
 // with every update of a library.
 func writeLicenses(w io.Writer, all *materials) error {
-	if bad := all.incompatible(); bad != nil {
+	if bad := incompatible(all.sorted()); bad != nil {
 		return fmt.Errorf("not compatible with the MIT license: %s", strings.Join(bad, ", "))
 	}
-	fmt.Fprint(w, `# Licenses of what is in the binaries
+	fmt.Fprint(w, `# Licenses
 
 The toolkit is under the MIT license ([LICENSE](../LICENSE)). Linked into the static binaries, and so into the packages, are the modules and libraries below; the license texts go with them as `+"`third-party-licenses.txt`"+`, the versions are in the bill of materials (`+"`sbom.cdx.json`"+`). This page is made by `+"`make licenses`"+`, and CI fails when it is stale or a license is not on the second list.
 
@@ -107,11 +107,63 @@ The toolkit is under the MIT license ([LICENSE](../LICENSE)). Linked into the st
 			used[part] = true
 		}
 	}
+	besides, err := beside(all)
+	if err != nil {
+		return err
+	}
+	if bad := incompatible(besides); bad != nil {
+		return fmt.Errorf("not known to be free to use: %s", strings.Join(bad, ", "))
+	}
 	fmt.Fprint(w, "\nEach may be linked into programs under the MIT license:\n\n| license | what it asks for |\n| --- | --- |\n")
 	for _, license := range sortedKeys(used) {
 		fmt.Fprintf(w, "| %s | %s |\n", license, compatible[license])
 	}
+	fmt.Fprint(w, `
+Tests and packaging use these as well; nothing of them is in what is distributed, so that their licenses ask for nothing:
+
+| what | license |
+| --- | --- |
+`)
+	for _, m := range besides {
+		fmt.Fprintf(w, "| `%s` | %s |\n", m.name, m.license)
+	}
 	return nil
+}
+
+// beside are the modules that tests and packaging need and no binary has, sorted by
+// name. The module of this program is in a folder of the one of the tools.
+func beside(linked *materials) ([]*material, error) {
+	mod, err := goEnv("GOMOD")
+	if err != nil {
+		return nil, err
+	}
+	packaging := filepath.Dir(mod)
+	seen := map[string]bool{}
+	for _, m := range linked.of {
+		seen[m.name] = true
+	}
+	var all []*material
+	for dir, patterns := range map[string][]string{packaging: {"./...", "tool"}, filepath.Dir(packaging): {"./...", "github.com/btcsuite/btcd"}} {
+		list, err := output("go", append([]string{"list", "-C", dir, "-deps", "-test", "-f",
+			"{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}"}, patterns...)...)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(list) {
+			path, dir, ok := strings.Cut(strings.TrimSpace(line), " ")
+			if !ok || seen[path] {
+				continue
+			}
+			seen[path] = true
+			m, err := licensed(&material{name: path}, dir)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b *material) int { return strings.Compare(a.name, b.name) })
+	return all, nil
 }
 
 // writeTexts writes a text that several have only once.

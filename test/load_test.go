@@ -86,8 +86,11 @@ func outcomeOf(name string, args ...string) (code int, stdout, stderr string) {
 func TestLoadPruning(t *testing.T) {
 	inMemory(t)
 	swaps := 8
-	if underLoad() {
+	switch {
+	case underLoad():
 		swaps = 1000
+	case testing.Short():
+		swaps = 2
 	}
 	const keep = 20_000 // more than is appended during one run
 	path := history(t, keep)

@@ -334,7 +334,7 @@ func TestResyncKilled(t *testing.T) {
 	path := filepath.Join(dir, "reorg_db")
 	rng := rand.New(rand.NewSource(3))
 	partial := 0
-	for range max(kills(60), 10) {
+	for range max(kills(40), 10) {
 		require.NoError(t, os.RemoveAll(path))
 		require.NoError(t, os.CopyFS(path, os.DirFS(master)))
 		kill(t, rng, 150*time.Millisecond, resync.Name, "--start-height", "100", "--db-path", path, "--bitcoin-rpc", rpc)

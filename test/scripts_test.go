@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node,
-		sandboxed: sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI}
+		sandboxed: sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI, "peak": peak}
 	for _, t := range allTools() {
 		commands[t.Name] = func() { tool.Main(recorded(t)) }
 	}

@@ -397,7 +397,7 @@ func TestBackupKilled(t *testing.T) {
 // clocks turn, with a source that is damaged for some hours of each.
 func TestBackupOverAYear(t *testing.T) {
 	inMemory(t)
-	days, hours := []string{"2024-02-28", "2024-03-31", "2024-10-27", "2024-12-31"}, 30
+	days, hours := []string{"2024-02-28", "2024-03-31", "2024-10-27", "2024-12-31"}, 33
 	switch {
 	case underLoad():
 		days, hours = []string{"2024-01-01"}, 366*24

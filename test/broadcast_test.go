@@ -425,6 +425,7 @@ func TestBroadcastKilledAtEveryCall(t *testing.T) {
 
 // TestBroadcastKilledTwice kills the second run as well.
 func TestBroadcastKilledTwice(t *testing.T) {
+	skipUnderRace(t)
 	t.Parallel()
 	payer := newPayer(t, "")
 	for _, method := range []string{"gettransaction", "getrawtransaction", "sendrawtransaction"} {
@@ -454,6 +455,7 @@ func TestBroadcastKilledTwice(t *testing.T) {
 // TestBroadcastKilled kills the run at random moments between the last call that
 // changes nothing and its end.
 func TestBroadcastKilled(t *testing.T) {
+	skipUnderRace(t)
 	t.Parallel()
 	payer := newPayer(t, "")
 	rng := rand.New(rand.NewSource(3))
@@ -500,6 +502,7 @@ func TestBroadcastKilled(t *testing.T) {
 // TestBroadcastLeftAtEveryStep rebuilds what a crash leaves between any two steps
 // that change something.
 func TestBroadcastLeftAtEveryStep(t *testing.T) {
+	skipUnderRace(t)
 	t.Parallel()
 	payer := newPayer(t, "")
 	for step, leave := range map[string]func(p *place, pending string, text []byte){

@@ -65,18 +65,16 @@ func damages(size int, flips int, rng *rand.Rand) []damage {
 // neither crash nor lose anything in silence: whatever is missing from a copy has
 // made its exit status 2, and a database that verifies has all its records.
 func TestDamage(t *testing.T) {
-	flips, databases := 10, golden.Databases
-	switch {
-	case hostile():
+	skipUnderRace(t) // internal/rocksfile damages more with the race detector
+	flips := 10
+	if hostile() {
 		flips = 120
-	case testing.Short():
-		flips, databases = 2, databases[:2]
 	}
 	// What is tested here is reading; thousands of syncs of a disk would only take
 	// their time.
 	inMemory(t)
 	cases := 0
-	for _, name := range databases {
+	for _, name := range golden.Databases {
 		whole := golden.Database(t, name)
 		want := records(t, whole)
 		verdict, _, _ := run(reorgverify.Tool(), "--db-path", whole)

@@ -107,8 +107,7 @@ demo: deps build
 	@scripts/demo
 
 ## test: everything that must hold: the checks of the source and all tests
-test: deps-test build static lint matrix unit
-	$(MAKE) --jobs=2 --output-sync=target race leaks package
+test: deps-test build static lint matrix unit race leaks package
 
 unit:
 	$(GO) test -timeout 20m ./test/... ./...

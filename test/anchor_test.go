@@ -103,7 +103,7 @@ func TestAnchorWaitsForAWriter(t *testing.T) {
 // Whatever it left is ended, and every complete snapshot is sound.
 func TestAnchorKilled(t *testing.T) {
 	skipUnderRace(t)
-	kills := 30
+	kills := 20
 	if testing.Short() {
 		kills = 6
 	}

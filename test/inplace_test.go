@@ -150,7 +150,7 @@ func TestOutputBesideAnAppender(t *testing.T) {
 // appender, and runs it again each time. Nothing is lost, doubled or reordered.
 func TestInPlaceKilled(t *testing.T) {
 	skipUnderRace(t)
-	kills := 300
+	kills := 200
 	if testing.Short() {
 		kills = 20
 	}

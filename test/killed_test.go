@@ -64,7 +64,7 @@ func TestCopyingKilled(t *testing.T) {
 	path := filepath.Join(dir, "reorg_db")
 	rng := rand.New(rand.NewSource(1))
 	complete := 0
-	for range kills(300) {
+	for range kills(200) {
 		ended := kill(t, rng, 80*time.Millisecond, initreorgdb.Name, "--path", path, "--copy-from", old)
 		if _, err := os.Stat(path); err != nil {
 			require.False(t, ended)

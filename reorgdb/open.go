@@ -114,10 +114,7 @@ func CheckFolder(path string) error {
 			return err
 		}
 		current = current || name.Name() == "CURRENT"
-		for _, pattern := range []string{"MANIFEST-*", "*.sst", "*.log"} {
-			match, _ := filepath.Match(pattern, name.Name())
-			files = files || match
-		}
+		files = files || named(name, "MANIFEST-*", "*.sst", "*.log")
 	}
 	if current {
 		return nil
@@ -128,17 +125,19 @@ func CheckFolder(path string) error {
 	return fmt.Errorf("%s: %w", path, ErrNoDatabase)
 }
 
-// opened are the names of the files that RocksDB opens.
-var opened = []string{"CURRENT", "LOCK", "IDENTITY", "MANIFEST-*", "OPTIONS-*", "*.sst", "*.log"}
+// named tells whether the name of an entry has one of the patterns.
+func named(entry fs.DirEntry, patterns ...string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		match, _ := filepath.Match(pattern, entry.Name())
+		return match
+	})
+}
 
 // checkKind returns an error that wraps [ErrCorrupt] for a pipe, a device or a socket that
 // RocksDB would open, also where a link leads to it.
 func checkKind(path string, entry fs.DirEntry) error {
 	kind := entry.Type()
-	if kind.IsRegular() || !slices.ContainsFunc(opened, func(pattern string) bool {
-		match, _ := filepath.Match(pattern, entry.Name())
-		return match
-	}) {
+	if kind.IsRegular() || !named(entry, "CURRENT", "LOCK", "IDENTITY", "MANIFEST-*", "OPTIONS-*", "*.sst", "*.log") {
 		return nil
 	}
 	if kind == fs.ModeSymlink {

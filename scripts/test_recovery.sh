@@ -108,7 +108,6 @@ clean_up() {
 # foreign prints the first thing in a folder that no drill made.
 foreign() {
     local path
-    [[ -d $1 ]] || return 0
     while IFS= read -r -d '' path; do
         [[ " $marker ${parts[*]} " == *" ${path##*/} "* && ! -L $path ]] || { echo "$path" && return; }
     done < <(find "$1" -mindepth 1 -maxdepth 1 -print0)

@@ -492,7 +492,8 @@ func TestRestoreRefusesARunningNode(t *testing.T) {
 	db, err := reorgdb.Open(filepath.Join(dir, "reorg_db"))
 	require.NoError(t, err)
 	defer db.Close()
-	require.NoError(t, os.RemoveAll(filepath.Join(dir, "reorg_db")))
+	// RocksDB may still make a file there.
+	require.Eventually(t, func() bool { return os.RemoveAll(filepath.Join(dir, "reorg_db")) == nil }, 30*time.Second, time.Millisecond)
 	code, _, stderr = runScript(t, 0, "ailee-restore", "--data-dir", dir)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, fmt.Sprintf("reorg_db, which was removed, is in use by test.test (pid %d)", os.Getpid()))
@@ -944,14 +945,8 @@ func TestScriptVersions(t *testing.T) {
 	for _, name := range []string{"ailee-backup", "ailee-restore", "ailee-monitor", "test_recovery.sh"} {
 		code, stdout, stderr := runScript(t, 0, name, "--version")
 		require.Zero(t, code, stderr)
-		_, version, _ := strings.Cut(runOut(t, "ailee_l2_verify", "--version"), " ")
-		require.Equal(t, name+" "+version, stdout)
+		out, err := exec.Command("ailee_l2_verify", "--version").Output()
+		require.NoError(t, err)
+		require.Equal(t, strings.Replace(string(out), "ailee_l2_verify", name, 1), stdout)
 	}
-}
-
-func runOut(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).Output()
-	require.NoError(t, err)
-	return string(out)
 }

@@ -122,11 +122,8 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 type helpWriter struct{ io *IO }
 
 func (w helpWriter) Write(p []byte) (int, error) {
-	n, err := w.io.Out.Write(p)
-	if err != nil && w.io.outErr == nil {
-		w.io.outErr = err
-	}
-	return n, err
+	w.io.write(string(p))
+	return len(p), w.io.outErr
 }
 
 func init() {

@@ -12,7 +12,7 @@ endif
 ifndef SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 endif
-LDFLAGS := -s -w -X ailee-recovery/internal/tool.version=$(VERSION) -X ailee-recovery/internal/tool.commit=$(COMMIT)
+LDFLAGS := -s -w -X ailee-recovery/internal/cli.version=$(VERSION) -X ailee-recovery/internal/cli.commit=$(COMMIT)
 # Version and commit are in LDFLAGS: what else Go would note of the checkout only
 # makes two builds of one commit differ.
 BUILD := build -trimpath -buildvcs=false

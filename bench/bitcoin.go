@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"ailee-recovery/internal/bitcoin"
-	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/bitcoin/bitcointest"
 )
 
 const (

@@ -293,7 +293,7 @@ func TestInstall(t *testing.T) {
 // is refused.
 func TestRocksDB(t *testing.T) {
 	for version, want := range map[string]string{
-		"7.8.3": "", "8.9.1": "-modfile=.*/go.rocksdb-8.9.mod\n", "9.10.0": "-modfile=.*/go.rocksdb-9.10.mod\n",
+		"7.8.3": "", "8.9.1": "-modfile=.*/packaging/rocksdb/8.9.mod\n", "9.10.0": "-modfile=.*/packaging/rocksdb/9.10.mod\n",
 		"8.1.1":  "rocksdb: error: RocksDB 8.1.1 is installed here, supported are 7.8 8.9 9.10\nrocksdb: hint: .*\n",
 		"10.2.1": "rocksdb: error: RocksDB 10.2.1 is installed here, .*\nrocksdb: hint: .*\n",
 	} {

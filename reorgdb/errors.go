@@ -23,11 +23,11 @@ type TooNewError struct {
 }
 
 func (e *TooNewError) Error() string {
-	by := "a newer RocksDB"
+	writer := "a newer RocksDB"
 	if e.Version != "" {
-		by = "RocksDB " + e.Version
+		writer = "RocksDB " + e.Version
 	}
-	return fmt.Sprintf("%s has table format version %d, written by %s: this build reads up to version %d", e.File, e.Format, by, tableFormat)
+	return fmt.Sprintf("%s has table format version %d, written by %s: this build reads up to version %d", e.File, e.Format, writer, tableFormat)
 }
 
 // explain turns an error of RocksDB, which is text without a code, into one of

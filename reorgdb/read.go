@@ -169,8 +169,8 @@ func (db *DB) eachWith(ctx context.Context, prefix string, from []byte, visit fu
 	to := []byte(prefix)
 	to[len(to)-1]++
 	block := make([]byte, blockSize)
-	again := func() []byte { return block }
-	return db.blocks(ctx, DefaultFamily, from, to, again, func(block []byte) error { return eachIn(block, visit) })
+	recycle := func() []byte { return block }
+	return db.blocks(ctx, DefaultFamily, from, to, recycle, func(block []byte) error { return eachIn(block, visit) })
 }
 
 // get returns the value of a key in the default column family, nil when there is

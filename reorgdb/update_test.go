@@ -195,15 +195,15 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte(strings.Repeat("1|", 20)))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		if a, err := reorgdb.ParseAnchor(value); err == nil {
-			again, err := reorgdb.ParseAnchor(reorgdb.AnchorValue(a))
+			reread, err := reorgdb.ParseAnchor(reorgdb.AnchorValue(a))
 			require.NoError(t, err)
-			require.Equal(t, a, again)
+			require.Equal(t, a, reread)
 		}
 		// An empty anchor cannot be told from a missing one.
 		if e, err := reorgdb.ParseEvent(7, value); err == nil && e.Missing == 0 && !slices.Contains(e.InvalidatedAnchors, "") {
-			again, err := reorgdb.ParseEvent(7, reorgdb.EventValue(e))
+			reread, err := reorgdb.ParseEvent(7, reorgdb.EventValue(e))
 			require.NoError(t, err)
-			require.Equal(t, e, again)
+			require.Equal(t, e, reread)
 		}
 	})
 }

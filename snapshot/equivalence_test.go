@@ -99,8 +99,8 @@ func compare(t testing.TB, data []byte) {
 		}
 	}
 	require.Equal(t, wantProblems, problems)
-	_, _, exit := refVerdict(data)
-	require.Equal(t, exit == 0, report.Verdict() == snapshot.Valid)
+	_, _, code := refVerdict(data)
+	require.Equal(t, code == 0, report.Verdict() == snapshot.Valid)
 }
 
 func compareReport(t testing.TB, want *refSnapshot, got *snapshot.Report) {

@@ -167,9 +167,9 @@ func TestAnchoredWritesWhatANodeReads(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, got.Len(), n)
 			require.Equal(t, want.String(), got.String(), "%s %d", name, i)
-			again := reports(t, got.Bytes())[0]
-			require.True(t, again.Holding())
-			require.Equal(t, report.Root, again.Root)
+			reread := reports(t, got.Bytes())[0]
+			require.True(t, reread.Holding())
+			require.Equal(t, report.Root, reread.Root)
 		}
 	}
 }

@@ -57,9 +57,9 @@ func (j Judge) Accept(ctx context.Context, r io.ReaderAt, rep *Report, earlier A
 }
 
 // Problems is [Checker.PegOutProblems] without the peg-outs that are accepted.
-func (j Judge) Problems(ctx context.Context, r io.ReaderAt, of Judgement, visit func(pegID, anchorHash []byte) error) error {
-	return j.PegOutProblems(ctx, r, of.Report, func(pegID, hash []byte) error {
-		if of.Accepted.Has(hash) {
+func (j Judge) Problems(ctx context.Context, r io.ReaderAt, judged Judgement, visit func(pegID, anchorHash []byte) error) error {
+	return j.PegOutProblems(ctx, r, judged.Report, func(pegID, hash []byte) error {
+		if judged.Accepted.Has(hash) {
 			return nil
 		}
 		return visit(pegID, hash)
@@ -73,8 +73,8 @@ func (j Judge) NewestValid(ctx context.Context, r io.ReaderAt, size int64) (Judg
 		if err != nil {
 			return Judgement{}, err
 		}
-		if of, err := j.Judge(ctx, r, l); err != nil || of.Verdict == Valid {
-			return of, err
+		if judged, err := j.Judge(ctx, r, l); err != nil || judged.Verdict == Valid {
+			return judged, err
 		}
 	}
 	return Judgement{}, ErrNoSnapshot

@@ -60,9 +60,9 @@ func markersIn(dst []marker, window []byte, base, lo, hi, size int64) []marker {
 
 // classify looks at the word at window[p].
 func classify(window []byte, p int, base, size int64) (marker, bool) {
-	before, behind := window[:p], window[p+len(markerWord):]
+	before, tail := window[:p], window[p+len(markerWord):]
 	startsLine := func(b []byte) bool { return len(b) == 0 || b[len(b)-1] == '\n' }
-	if rest, ok := bytes.CutPrefix(behind, []byte(version)); ok {
+	if rest, ok := bytes.CutPrefix(tail, []byte(version)); ok {
 		next, ok := lineEnd(rest, base+int64(p+len(HeaderLine)), size)
 		m := marker{kind: headerMarker, off: base + int64(p), next: next}
 		if !startsLine(before) {
@@ -73,7 +73,7 @@ func classify(window []byte, p int, base, size int64) (marker, bool) {
 		return m, ok
 	}
 	if start, ok := bytes.CutSuffix(before, []byte(endPrefix)); ok && startsLine(start) {
-		next, ok := lineEnd(behind, base+int64(p+len(markerWord)), size)
+		next, ok := lineEnd(tail, base+int64(p+len(markerWord)), size)
 		return marker{kind: endMarker, off: base + int64(p-len(endPrefix)), next: next}, ok
 	}
 	return marker{}, false

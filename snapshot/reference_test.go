@@ -241,7 +241,7 @@ func refHash(s string) string {
 }
 
 // verdict is what the nodes' verifier prints, without the path, and its exit code.
-func refVerdict(data []byte) (stdout, stderr string, exit int) {
+func refVerdict(data []byte) (stdout, stderr string, code int) {
 	all := refSnapshots(data)
 	if len(all) == 0 {
 		return "", "", 1

@@ -100,10 +100,10 @@ func (st *State) records(s Section) []stateRecord {
 func asRecords[T any, P interface {
 	*T
 	stateRecord
-}](of []T) []stateRecord {
-	out := make([]stateRecord, len(of))
-	for i := range of {
-		out[i] = P(&of[i])
+}](records []T) []stateRecord {
+	out := make([]stateRecord, len(records))
+	for i := range records {
+		out[i] = P(&records[i])
 	}
 	return out
 }

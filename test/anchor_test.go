@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/snapshot"
 )
 
@@ -52,8 +52,8 @@ func TestAnchorsBesideAnAppender(t *testing.T) {
 		require.NoError(t, appending.Start())
 		require.Eventually(t, func() bool { return fileSize(t, path) > before }, 30*time.Second, time.Millisecond)
 		var out, errs bytes.Buffer
-		code := tool.Execute(context.Background(), createanchor.Tool(),
-			[]string{createanchor.Name, "--l2-state-file", state, "--data-dir", filepath.Dir(path)}, tool.Streams{Out: &out, Err: &errs})
+		code := cli.Execute(context.Background(), createanchor.Tool(),
+			[]string{createanchor.Name, "--l2-state-file", state, "--data-dir", filepath.Dir(path)}, cli.Streams{Out: &out, Err: &errs})
 		require.Zero(t, code, errs.String())
 		require.Empty(t, errs.String())
 		require.NoError(t, appending.Wait())

@@ -11,18 +11,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
 
 // run runs a tool in this process.
-func run(t tool.Tool, args ...string) (code int, stdout, stderr string) {
+func run(command cli.Tool, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = tool.Execute(context.Background(), t, append([]string{t.Name}, args...), tool.Streams{Out: &out, Err: &errs})
-	if err := record(t.Name, args, out.String()); err != nil {
+	code = cli.Execute(context.Background(), command, append([]string{command.Name}, args...), cli.Streams{Out: &out, Err: &errs})
+	if err := record(command.Name, args, out.String()); err != nil {
 		panic(err)
 	}
 	return code, out.String(), errs.String()

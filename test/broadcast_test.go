@@ -19,10 +19,10 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -195,7 +195,7 @@ func TestBroadcast(t *testing.T) {
 				require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%d", uid, gid), p.dir).Run())
 			}
 			tip := fmt.Sprintf("btc_height=110,btc_hash=%s", p.node.Hash(110))
-			stdout, stderr := p.run(t, tool.OK, p.args("--json", "--recovery-metadata", "why=test", "--timestamp-ms", "1739577600000")...)
+			stdout, stderr := p.run(t, exit.OK, p.args("--json", "--recovery-metadata", "why=test", "--timestamp-ms", "1739577600000")...)
 			require.Empty(t, stderr)
 			var doc struct {
 				AnchorHash  string `json:"anchor_hash"`
@@ -212,7 +212,7 @@ func TestBroadcast(t *testing.T) {
 			require.InDelta(t, 10*doc.Transaction.VSize, doc.Transaction.Fee, 40)
 			txid := p.complete(t, p.node.Mempool())
 			require.Equal(t, txid, doc.Transaction.TxID)
-			runProcess(t, tool.OK, l2verify.Name, "--snapshot", filepath.Join(p.dir, "l2_snapshots.dat"))
+			runProcess(t, exit.OK, l2verify.Name, "--snapshot", filepath.Join(p.dir, "l2_snapshots.dat"))
 			if os.Geteuid() == 0 {
 				foreign, err := exec.Command("find", p.dir, "!", "-uid", fmt.Sprint(uid), "-o", "!", "-gid", fmt.Sprint(gid)).Output()
 				require.NoError(t, err)
@@ -221,17 +221,17 @@ func TestBroadcast(t *testing.T) {
 
 			// The same again pays for nothing, whatever the tip is by now.
 			for _, more := range [][]string{nil, {"--timestamp-ms", "1739577600000"}} {
-				stdout, stderr = p.run(t, tool.OK, p.args(more...)...)
+				stdout, stderr = p.run(t, exit.OK, p.args(more...)...)
 				require.Empty(t, stderr)
 				require.Contains(t, stdout, txid+", of an earlier run")
 				require.Contains(t, stdout, "Written already")
 				p.complete(t, p.node.Mempool())
 			}
 			require.Contains(t, p.mined(), txid)
-			p.run(t, tool.OK, p.args()...)
+			p.run(t, exit.OK, p.args()...)
 			require.Empty(t, p.node.Mempool())
 			// Another time is another anchor.
-			p.run(t, tool.OK, p.args("--timestamp-ms", "7")...)
+			p.run(t, exit.OK, p.args("--timestamp-ms", "7")...)
 			require.Len(t, p.node.Mempool(), 1)
 			require.Len(t, p.anchors(t), 2)
 		})
@@ -270,7 +270,7 @@ func TestBroadcastRefused(t *testing.T) {
 			}
 			return nil
 		}, nil)
-		_, stderr := p.run(t, tool.Failed, p.args()...)
+		_, stderr := p.run(t, exit.Failed, p.args()...)
 		var rpc *btcjson.RPCError
 		require.ErrorAs(t, c.refuse(""), &rpc)
 		require.Contains(t, stderr, rpc.Message)
@@ -279,22 +279,22 @@ func TestBroadcastRefused(t *testing.T) {
 	}
 	p.wallet.On(nil, nil)
 
-	_, stderr := p.run(t, tool.Failed, p.args("--max-fee", "100")...)
+	_, stderr := p.run(t, exit.Failed, p.args("--max-fee", "100")...)
 	require.Regexp(t, `the fee of \d+ sat is above the 100 sat of --max-fee`, stderr)
-	_, stderr = p.run(t, tool.Failed, p.args("--fee-rate", "20000", "--max-fee", "100000000")...)
+	_, stderr = p.run(t, exit.Failed, p.args("--fee-rate", "20000", "--max-fee", "100000000")...)
 	require.Contains(t, stderr, "the node would refuse the transaction: max-fee-exceeded")
 	require.Contains(t, stderr, "--fee-rate")
-	_, stderr = p.run(t, tool.Failed, p.args("--wallet", "other")...)
+	_, stderr = p.run(t, exit.Failed, p.args("--wallet", "other")...)
 	require.Contains(t, stderr, "loadwallet")
 	// No estimate on this network, and no terminal to ask on.
 	estimate := p.with("--broadcast", "--yes", "--l2-state-file", p.state)
-	_, stderr = p.run(t, tool.Failed, estimate...)
+	_, stderr = p.run(t, exit.Failed, estimate...)
 	require.Contains(t, stderr, "hint: give the fee rate: --fee-rate SAT_VB")
-	_, stderr = p.run(t, tool.Failed, p.with("--broadcast", "--fee-rate", "10", "--l2-state-file", p.state)...)
+	_, stderr = p.run(t, exit.Failed, p.with("--broadcast", "--fee-rate", "10", "--l2-state-file", p.state)...)
 	require.Contains(t, stderr, "--yes")
 	p.unchanged(t)
 
-	stdout, _ := p.run(t, tool.OK, p.args("--dry-run")...)
+	stdout, _ := p.run(t, exit.OK, p.args("--dry-run")...)
 	require.Contains(t, stdout, "not sent")
 	require.Contains(t, stdout, "Would write")
 	p.unchanged(t)
@@ -326,7 +326,7 @@ func TestBroadcastTrustsNoWallet(t *testing.T) {
 				c.spoil(tx)
 			}
 		})
-		_, stderr := p.run(t, tool.Failed, p.args()...)
+		_, stderr := p.run(t, exit.Failed, p.args()...)
 		require.Contains(t, stderr, c.words)
 		p.unchanged(t)
 	}
@@ -344,7 +344,7 @@ func TestBroadcastLocked(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, stop()) }()
 	for _, args := range [][]string{p.args(), p.args("--dry-run"), p.with("--yes", "--bump", strings.Repeat("ab", 32))} {
-		_, stderr := p.run(t, tool.Failed, args...)
+		_, stderr := p.run(t, exit.Failed, args...)
 		require.Contains(t, stderr, "is in use by")
 		require.Contains(t, stderr, "systemctl stop ailee-node")
 	}
@@ -384,7 +384,7 @@ func TestBroadcastKilledAtEveryCall(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
 	p := payer.place(t)
-	p.run(t, tool.OK, p.args()...)
+	p.run(t, exit.OK, p.args()...)
 	p.mined()
 	methods := map[string]bool{}
 	for _, method := range p.wallet.Methods() {
@@ -412,7 +412,7 @@ func TestBroadcastKilledAtEveryCall(t *testing.T) {
 				if mine {
 					sent = p.mined()
 				}
-				p.run(t, tool.OK, p.args()...)
+				p.run(t, exit.OK, p.args()...)
 				for txid, tx := range p.node.Mempool() {
 					sent[txid] = tx
 				}
@@ -445,7 +445,7 @@ func TestBroadcastKilledTwice(t *testing.T) {
 			_ = k.cmd.Wait()
 			require.Contains(t, p.wallet.Methods(), method)
 			p.wallet.On(nil, nil)
-			p.run(t, tool.OK, p.args()...)
+			p.run(t, exit.OK, p.args()...)
 			p.complete(t, p.node.Mempool())
 			p.mined()
 		}
@@ -490,7 +490,7 @@ func TestBroadcastKilled(t *testing.T) {
 		}
 		p.wallet.On(nil, nil)
 		stages[fmt.Sprintf("sent %d, %d record(s), files %v", len(p.node.Mempool()), len(p.anchors(t)), names(t, p.dir))]++
-		p.run(t, tool.OK, p.args()...)
+		p.run(t, exit.OK, p.args()...)
 		p.complete(t, p.node.Mempool())
 		p.mined()
 	}
@@ -517,25 +517,25 @@ func TestBroadcastLeftAtEveryStep(t *testing.T) {
 			})
 		},
 		"half of the snapshot appended": func(p *place, pending string, text []byte) {
-			p.run(t, tool.OK, p.args()...)
+			p.run(t, exit.OK, p.args()...)
 			path := filepath.Join(p.dir, "l2_snapshots.dat")
 			require.NoError(t, os.Truncate(path, fileSize(t, path)-100))
 			require.NoError(t, os.WriteFile(pending, text, 0o600))
 		},
 		"snapshot appended": func(p *place, pending string, text []byte) {
-			p.run(t, tool.OK, p.args()...)
+			p.run(t, exit.OK, p.args()...)
 			require.NoError(t, os.WriteFile(pending, text, 0o600))
 		},
 	} {
 		p := payer.place(t)
 		p.cutSend(false)
-		p.run(t, tool.Failed, p.args()...)
+		p.run(t, exit.Failed, p.args()...)
 		p.wallet.On(nil, nil)
 		pending := filepath.Join(p.dir, ".reorg_db.anchor-pending")
 		text, err := os.ReadFile(pending)
 		require.NoError(t, err)
 		leave(p, pending, text)
-		p.run(t, tool.OK, p.args()...)
+		p.run(t, exit.OK, p.args()...)
 		data, err := os.ReadFile(filepath.Join(p.dir, "l2_snapshots.dat"))
 		require.NoError(t, err)
 		require.Equal(t, 1, strings.Count(string(data), p.anchors(t)[0].Hash+"\"\nEND_SNAPSHOT"), step)
@@ -553,22 +553,22 @@ func TestBroadcastPendingFileDamaged(t *testing.T) {
 	payer := newPayer(t, "")
 	p := payer.place(t)
 	p.cutSend(false)
-	p.run(t, tool.Failed, p.args()...)
+	p.run(t, exit.Failed, p.args()...)
 	p.wallet.On(nil, nil)
 	pending := filepath.Join(p.dir, ".reorg_db.anchor-pending")
 	text, err := os.ReadFile(pending)
 	require.NoError(t, err)
 	for _, damaged := range []string{"", "{}", string(text[:50]), strings.Replace(string(text), `btc_height=1`, `btc_height=2`, 1), strings.Replace(string(text), `"raw_transaction":"0`, `"raw_transaction":"`, 1)} {
 		require.NoError(t, os.WriteFile(pending, []byte(damaged), 0o600))
-		_, stderr := p.run(t, tool.Failed, p.args()...)
+		_, stderr := p.run(t, exit.Failed, p.args()...)
 		require.Contains(t, stderr, ".reorg_db.anchor-pending")
 		require.Contains(t, stderr, "hint: find out")
 	}
 	require.Empty(t, p.node.Mempool())
 	require.NoError(t, os.WriteFile(pending, text, 0o600))
-	_, stderr := p.run(t, tool.Failed, p.with("--yes", "--bump", p.anchors(t)[0].Hash)...)
+	_, stderr := p.run(t, exit.Failed, p.with("--yes", "--bump", p.anchors(t)[0].Hash)...)
 	require.Contains(t, stderr, "is not finished")
-	p.run(t, tool.OK, p.args()...)
+	p.run(t, exit.OK, p.args()...)
 	p.complete(t, p.node.Mempool())
 }
 
@@ -594,7 +594,7 @@ func TestBroadcastOutcomeUnknown(t *testing.T) {
 	for _, arrived := range []bool{true, false} {
 		p := payer.place(t)
 		p.cutSend(arrived)
-		_, stderr := p.run(t, tool.Failed, p.args()...)
+		_, stderr := p.run(t, exit.Failed, p.args()...)
 		require.Contains(t, stderr, "is unknown")
 		require.Contains(t, stderr, "hint: run the same command again")
 		records := p.anchors(t)
@@ -604,13 +604,13 @@ func TestBroadcastOutcomeUnknown(t *testing.T) {
 		if !arrived {
 			require.Empty(t, p.node.Mempool())
 			// Still away.
-			p.run(t, tool.Failed, p.args()...)
+			p.run(t, exit.Failed, p.args()...)
 			require.Equal(t, records, p.anchors(t))
 		}
 		p.wallet.On(nil, nil)
 		// The anchor is that of the first run, also when the chain has grown.
-		p.run(t, tool.OK, p.args("--dry-run")...)
-		p.run(t, tool.OK, p.args()...)
+		p.run(t, exit.OK, p.args("--dry-run")...)
+		p.run(t, exit.OK, p.args()...)
 		require.Equal(t, records[0].BitcoinTxID, p.complete(t, p.node.Mempool()))
 		p.mined()
 	}
@@ -623,13 +623,13 @@ func TestBroadcastOfAnotherState(t *testing.T) {
 	payer := newPayer(t, "")
 	p := payer.place(t)
 	p.cutSend(true)
-	p.run(t, tool.Failed, p.args()...)
+	p.run(t, exit.Failed, p.args()...)
 	p.wallet.On(nil, nil)
 	first := p.anchors(t)
 	require.Len(t, first, 1)
 	p.mined()
 	p.state = stateFile(t, 3_000_000, 7)
-	_, stderr := p.run(t, tool.OK, p.args()...)
+	_, stderr := p.run(t, exit.OK, p.args()...)
 	require.Contains(t, stderr, first[0].Hash)
 	require.Len(t, p.anchors(t), 2)
 	require.Len(t, p.node.Mempool(), 1)
@@ -643,17 +643,17 @@ func TestBroadcastSpentElsewhere(t *testing.T) {
 	payer := newPayer(t, "")
 	p, other := payer.place(t), payer.place(t)
 	p.cutSend(false)
-	p.run(t, tool.Failed, p.args()...)
+	p.run(t, exit.Failed, p.args()...)
 	p.wallet.On(nil, nil)
-	other.run(t, tool.OK, other.args()...) // spends the same coin
-	_, stderr := p.run(t, tool.Failed, p.args("--fee-rate", "20")...)
+	other.run(t, exit.OK, other.args()...) // spends the same coin
+	_, stderr := p.run(t, exit.Failed, p.args("--fee-rate", "20")...)
 	require.Contains(t, stderr, "it may still be mined")
 	require.Len(t, p.anchors(t), 1)
 	p.mined()
-	_, stderr = p.run(t, tool.Failed, p.args()...)
+	_, stderr = p.run(t, exit.Failed, p.args()...)
 	require.Contains(t, stderr, "can never be mined")
 	p.unchanged(t)
-	p.run(t, tool.OK, p.args()...)
+	p.run(t, exit.OK, p.args()...)
 	p.complete(t, p.node.Mempool())
 }
 
@@ -672,12 +672,12 @@ func TestBroadcastAppendFails(t *testing.T) {
 		}
 		return nil
 	})
-	_, stderr := p.run(t, tool.Failed, p.args()...)
+	_, stderr := p.run(t, exit.Failed, p.args()...)
 	require.Contains(t, stderr, "without paying again")
 	p.wallet.On(nil, nil)
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Rename(aside, path))
-	p.run(t, tool.OK, p.args()...)
+	p.run(t, exit.OK, p.args()...)
 	p.complete(t, p.node.Mempool())
 }
 
@@ -688,11 +688,11 @@ func TestBroadcastToFile(t *testing.T) {
 	p := payer.place(t)
 	out := filepath.Join(t.TempDir(), "anchored.dat")
 	p.cutSend(true)
-	p.run(t, tool.Failed, p.args("--output", out)...)
+	p.run(t, exit.Failed, p.args("--output", out)...)
 	require.NoFileExists(t, out)
 	p.wallet.On(nil, nil)
 	for range 2 {
-		p.run(t, tool.OK, p.args("--output", out)...)
+		p.run(t, exit.OK, p.args("--output", out)...)
 		require.Equal(t, []uint64{placeState}, times(t, out))
 		require.Len(t, p.node.Mempool(), 1)
 	}
@@ -708,7 +708,7 @@ func TestBump(t *testing.T) {
 			payer := newPayer(t, "")
 			payer.wallet.NoPSBT = noPSBT
 			p := payer.place(t)
-			p.run(t, tool.OK, p.args()...)
+			p.run(t, exit.OK, p.args()...)
 			first := p.anchors(t)[0]
 			hash := first.Hash
 			same := func() {
@@ -718,18 +718,18 @@ func TestBump(t *testing.T) {
 			}
 			bump := func(more ...string) []string { return p.with(append([]string{"--yes", "--bump", hash}, more...)...) }
 
-			_, stderr := p.run(t, tool.Failed, bump("--max-fee", "2000")...)
+			_, stderr := p.run(t, exit.Failed, bump("--max-fee", "2000")...)
 			require.Contains(t, stderr, "--max-fee")
 			same()
-			_, stderr = p.run(t, tool.Failed, bump("--fee-rate", "10.5")...)
+			_, stderr = p.run(t, exit.Failed, bump("--fee-rate", "10.5")...)
 			require.Contains(t, stderr, "Insufficient total fee")
 			same()
-			_, stderr = p.run(t, tool.Failed, p.with("--bump", hash)...)
+			_, stderr = p.run(t, exit.Failed, p.with("--bump", hash)...)
 			require.Contains(t, stderr, "--yes")
-			stdout, _ := p.run(t, tool.OK, bump("--dry-run")...)
+			stdout, _ := p.run(t, exit.OK, bump("--dry-run")...)
 			require.Contains(t, stdout, "Would record")
 			same()
-			_, stderr = p.run(t, tool.Failed, p.with("--yes", "--bump", strings.Repeat("ab", 32))...)
+			_, stderr = p.run(t, exit.Failed, p.with("--yes", "--bump", strings.Repeat("ab", 32))...)
 			require.Contains(t, stderr, "has no anchor")
 
 			bumped := func(retries uint32) {
@@ -744,9 +744,9 @@ func TestBump(t *testing.T) {
 				require.Equal(t, want, r)
 				first = r
 			}
-			p.run(t, tool.OK, bump()...)
+			p.run(t, exit.OK, bump()...)
 			bumped(1)
-			stdout, _ = p.run(t, tool.OK, bump("--fee-rate", "40", "--json")...)
+			stdout, _ = p.run(t, exit.OK, bump("--fee-rate", "40", "--json")...)
 			require.Contains(t, stdout, `"retry_count": 2`)
 			bumped(2)
 
@@ -758,16 +758,16 @@ func TestBump(t *testing.T) {
 				return nil
 			}
 			p.wallet.On(cut, nil)
-			_, stderr = p.run(t, tool.Failed, bump()...)
+			_, stderr = p.run(t, exit.Failed, bump()...)
 			require.Contains(t, stderr, "is unknown")
 			same()
 			p.wallet.On(nil, cut)
-			_, stderr = p.run(t, tool.Failed, bump()...)
+			_, stderr = p.run(t, exit.Failed, bump()...)
 			require.Contains(t, stderr, "is unknown")
 			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
 			p.wallet.On(nil, nil)
 			p.wallet.Methods()
-			_, stderr = p.run(t, tool.OK, bump()...)
+			_, stderr = p.run(t, exit.OK, bump()...)
 			require.Contains(t, stderr, "was replaced already")
 			bumped(3)
 			require.NotContains(t, p.wallet.Methods(), "bumpfee")
@@ -783,17 +783,17 @@ func TestBump(t *testing.T) {
 				k.start(t, bump()...)
 				_ = k.cmd.Wait()
 				p.wallet.On(nil, nil)
-				p.run(t, tool.OK, bump()...)
+				p.run(t, exit.OK, bump()...)
 				bumped(4 + uint32(i))
 			}
 
 			require.Contains(t, p.mined(), first.BitcoinTxID)
-			_, stderr = p.run(t, tool.Failed, bump()...)
+			_, stderr = p.run(t, exit.Failed, bump()...)
 			require.Contains(t, stderr, "is in the chain")
 			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
 			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) { require.NoError(t, u.Confirm(a, 6, reorgdb.ConfirmedAt)) })
 			p.wallet.Methods()
-			_, stderr = p.run(t, tool.Failed, bump()...)
+			_, stderr = p.run(t, exit.Failed, bump()...)
 			require.Contains(t, stderr, "is confirmed already")
 			require.Empty(t, p.wallet.Methods())
 		})
@@ -838,7 +838,7 @@ func TestAnchorNamesTheTip(t *testing.T) {
 		"":        "btc_height=840000,btc_hash=" + chain.Hash(840_000),
 		"why=\"a": "why=\"a,btc_height=840000,btc_hash=" + chain.Hash(840_000),
 	} {
-		stdout, _ := runProcess(t, tool.OK, createanchor.Name, "--json", "--dry-run", "--l2-state-file", state, "--recovery-metadata", given, "--bitcoin-rpc", url, "--data-dir", t.TempDir())
+		stdout, _ := runProcess(t, exit.OK, createanchor.Name, "--json", "--dry-run", "--l2-state-file", state, "--recovery-metadata", given, "--bitcoin-rpc", url, "--data-dir", t.TempDir())
 		var doc struct {
 			Metadata string `json:"metadata"`
 		}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/bitcoin/bitcointest"
 )
 
 // chainKey is where a script keeps its Bitcoin node, a **bitcointest.Chain.

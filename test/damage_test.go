@@ -10,10 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
 
@@ -110,16 +110,16 @@ func undetectable(file, damage string) bool {
 
 func checkDamaged(t *testing.T, path string, want map[string]string, verdict int, silent bool) {
 	code, stdout, stderr := run(reorgverify.Tool(), "--json", "--db-path", path)
-	require.Contains(t, []int{tool.OK, tool.Failed, tool.Wrong}, code)
-	if code == tool.OK && !silent {
+	require.Contains(t, []int{exit.OK, exit.Failed, exit.Wrong}, code)
+	if code == exit.OK && !silent {
 		require.Equal(t, want, records(t, path), "%s%s", stdout, stderr)
 	}
-	if code == tool.OK {
-		require.Equal(t, tool.OK, verdict)
+	if code == exit.OK {
+		require.Equal(t, exit.OK, verdict)
 	}
 	copied := filepath.Join(t.TempDir(), "copy")
 	code, stdout, stderr = run(initreorgdb.Tool(), "--json", "--path", copied, "--copy-from", path)
-	if code == tool.Failed {
+	if code == exit.Failed {
 		require.NoDirExists(t, copied)
 		require.NotEmpty(t, stderr)
 		return
@@ -139,6 +139,6 @@ func checkDamaged(t *testing.T, path string, want map[string]string, verdict int
 		}
 	}
 	if missing > 0 && !silent {
-		require.Equal(t, tool.Wrong, code, "%d records lost in silence: %s%s", missing, stdout, stderr)
+		require.Equal(t, exit.Wrong, code, "%d records lost in silence: %s%s", missing, stdout, stderr)
 	}
 }

@@ -16,13 +16,14 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
-	"github.com/urfave/cli/v2"
+	urfave "github.com/urfave/cli/v2"
 
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/drillchain"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/drillchain"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -67,9 +68,9 @@ func narrowed() bool {
 
 // recorded is the tool with a copy kept of every document that it prints. It is for
 // a process of its own, which closes the copy when it ends.
-func recorded(t tool.Tool) tool.Tool {
+func recorded(t cli.Tool) cli.Tool {
 	run := t.Run
-	t.Run = func(ctx context.Context, c *cli.Context, out *tool.IO) error {
+	t.Run = func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
 		if out.JSON() && os.Getenv(documentsDir) != "" {
 			f, err := newDocument(t.Name)
 			if err != nil {
@@ -230,9 +231,9 @@ func items(s *jsonschema.Schema) []*jsonschema.Schema {
 // is strict and says what every field is.
 func TestSchemas(t *testing.T) {
 	var speaking []string
-	for _, of := range allTools() {
-		if slices.Contains(of.Flags, cli.Flag(tool.JSONFlag)) {
-			speaking = append(speaking, of.Name)
+	for _, command := range allTools() {
+		if slices.Contains(command.Flags, urfave.Flag(cli.JSONFlag)) {
+			speaking = append(speaking, command.Name)
 		}
 	}
 	for _, name := range names(t, "../scripts") {
@@ -275,18 +276,18 @@ func requireStrict(t *testing.T, s *jsonschema.Schema) {
 
 // TestUsageErrorsAreDocuments: also where the flags cannot be read.
 func TestUsageErrorsAreDocuments(t *testing.T) {
-	for _, of := range allTools() {
+	for _, command := range allTools() {
 		for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}, {"--json", "a", "b", "c"}} {
-			code, stdout, stderr := run(of, args...)
-			require.Equal(t, tool.Failed, code)
+			code, stdout, stderr := run(command, args...)
+			require.Equal(t, exit.Failed, code)
 			require.Contains(t, stdout, `"exit_code": 1`)
-			require.Contains(t, stderr, of.Name+": error: ")
+			require.Contains(t, stderr, command.Name+": error: ")
 		}
 	}
 	for _, name := range []string{"ailee-backup", "ailee-monitor", "ailee-restore", "test_recovery.sh"} {
 		for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}} {
 			code, stdout, stderr := runScript(t, 0, name, args...)
-			require.Equal(t, tool.Failed, code)
+			require.Equal(t, exit.Failed, code)
 			require.Contains(t, stdout, `"exit_code": 1`)
 			require.Contains(t, stderr, name+": error: ")
 		}
@@ -304,24 +305,24 @@ func TestDocumentsOfScripts(t *testing.T) {
 		require.NotEmpty(t, stdout)
 	}
 	for i := range int64(2) {
-		prints(tool.OK, start+i, "ailee-backup", "--data-dir", dir, "--keep", "1")
+		prints(exit.OK, start+i, "ailee-backup", "--data-dir", dir, "--keep", "1")
 	}
-	prints(tool.OK, start+2, "ailee-restore", "--data-dir", dir, "--dry-run")
-	prints(tool.OK, start+3, "ailee-restore", "--data-dir", dir, "--snapshot-only")
+	prints(exit.OK, start+2, "ailee-restore", "--data-dir", dir, "--dry-run")
+	prints(exit.OK, start+3, "ailee-restore", "--data-dir", dir, "--snapshot-only")
 	require.NoError(t, os.Truncate(filepath.Join(dir, "l2_snapshots.dat"), 100))
-	prints(tool.Failed, start+4, "ailee-backup", "--data-dir", dir, "--keep", "1")
-	prints(tool.Wrong, start+4, "ailee-monitor", "--data-dir", dir)
-	prints(tool.OK, 0, "test_recovery.sh", "--mode", "corruption", "--corrupt-snapshot")
+	prints(exit.Failed, start+4, "ailee-backup", "--data-dir", dir, "--keep", "1")
+	prints(exit.Wrong, start+4, "ailee-monitor", "--data-dir", dir)
+	prints(exit.OK, 0, "test_recovery.sh", "--mode", "corruption", "--corrupt-snapshot")
 	bin := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "ailee_init_node"), []byte("#!/bin/sh\n"), 0o755))
 	t.Setenv("AILEE_BIN", bin)
-	prints(tool.Wrong, 0, "test_recovery.sh", "--mode", "corruption", "--data-dir", filepath.Join(dir, "stage"))
+	prints(exit.Wrong, 0, "test_recovery.sh", "--mode", "corruption", "--data-dir", filepath.Join(dir, "stage"))
 }
 
 // TestDocumentOfTheDrillChain: it ends at once, without a standard input.
 func TestDocumentOfTheDrillChain(t *testing.T) {
 	code, stdout, stderr := run(drillchain.Tool(), "--json", "--tip", "5")
-	require.Equal(t, tool.OK, code, stderr)
+	require.Equal(t, exit.OK, code, stderr)
 	require.Contains(t, stdout, `"url": "http://127.0.0.1:`)
 }
 
@@ -347,7 +348,7 @@ func TestDocumentsOfLostEvents(t *testing.T) {
 		u.Close()
 		require.NoError(t, db.Close())
 	}
-	runTool(t, tool.OK, initreorgdb.Tool(), "--path", filepath.Join(dir, "copy"), "--copy-from", path)
+	runTool(t, exit.OK, initreorgdb.Tool(), "--path", filepath.Join(dir, "copy"), "--copy-from", path)
 	tables, err := filepath.Glob(filepath.Join(dir, "copy", "*.sst"))
 	require.NoError(t, err)
 	require.Len(t, tables, 1)
@@ -379,10 +380,10 @@ func TestDocumentsOfManyPegOuts(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, errors.Join(snapshot.Encode(f, &st), f.Close()))
 	code, stdout, _ := run(createanchor.Tool(), "--json", "--l2-state-file", state, "--output", file)
-	require.Equal(t, tool.OK, code)
+	require.Equal(t, exit.OK, code)
 	require.Contains(t, stdout, `"pegouts_without_anchor_not_listed": 3`)
 	code, stdout, _ = run(l2verify.Tool(), "--json", "--snapshot", file)
-	require.Equal(t, tool.Wrong, code)
+	require.Equal(t, exit.Wrong, code)
 	require.Contains(t, stdout, `"pegout_problems_not_listed": 3`)
 }
 

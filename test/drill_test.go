@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/bitcoin/bitcointest"
 )
 
 // drills are the command lines of the recovery guide, but for the folder.

@@ -11,8 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/tool"
 )
 
 // FuzzFlags runs each tool on fuzzed arguments, one a line, in a folder with a sound
@@ -20,8 +21,8 @@ import (
 func FuzzFlags(f *testing.F) {
 	all := allTools()
 	seeds := 0
-	for i, of := range all {
-		for _, args := range everyPath("f", "db", "out", "dir")[of.Name] {
+	for i, command := range all {
+		for _, args := range everyPath("f", "db", "out", "dir")[command.Name] {
 			text := strings.ReplaceAll(strings.Join(args, "\n"), "http://127.0.0.1:1", "HERE")
 			if !strings.Contains(text, "/") && !strings.Contains(text, "x\nerror") {
 				f.Add(uint8(i), text)
@@ -46,7 +47,7 @@ func FuzzFlags(f *testing.F) {
 			}
 			args[i] = strings.ReplaceAll(arg, "HERE", "http://127.0.0.1:1")
 		}
-		of := all[int(which)%len(all)]
+		command := all[int(which)%len(all)]
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), []byte(numbered(1)+numbered(2)), 0o644))
 		require.NoError(t, golden.Unpack("node-odd-records", dir))
@@ -58,12 +59,12 @@ func FuzzFlags(f *testing.F) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		var out, errs bytes.Buffer
-		code := tool.Execute(ctx, of, append([]string{of.Name}, args...), tool.Streams{In: empty, Out: &out, Err: &errs})
-		require.Contains(t, []int{tool.OK, tool.Failed, tool.Wrong}, code)
+		code := cli.Execute(ctx, command, append([]string{command.Name}, args...), cli.Streams{In: empty, Out: &out, Err: &errs})
+		require.Contains(t, []int{exit.OK, exit.Failed, exit.Wrong}, code)
 		require.NotContains(t, errs.String(), "internal error")
-		if code == tool.Failed {
+		if code == exit.Failed {
 			// Of the node's own lines there is no word in front.
-			require.Equal(t, 1, strings.Count("\n"+errs.String(), "\n"+of.Name+": error: "), "%q: %s", args, errs.String())
+			require.Equal(t, 1, strings.Count("\n"+errs.String(), "\n"+command.Name+": error: "), "%q: %s", args, errs.String())
 		}
 		if !strings.Contains(text, "recovery-metadata") { // a payload is printed as it is
 			requirePrintable(t, text, out.String())

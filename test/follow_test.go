@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/resync"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/reorgdb"
 )
 
@@ -32,7 +32,7 @@ func TestResyncFollowsAnchors(t *testing.T) {
 
 	sync := func(says string, args ...string) {
 		t.Helper()
-		code, stdout, stderr := run(resync.Tool(), append([]string{"--db-path", path, "--start-height", "0", "--anchors", "--bitcoin-rpc", withLogin(n)}, args...)...)
+		code, stdout, stderr := run(resyncblocks.Tool(), append([]string{"--db-path", path, "--start-height", "0", "--anchors", "--bitcoin-rpc", withLogin(n)}, args...)...)
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		require.Contains(t, stdout, says)
 	}
@@ -69,7 +69,7 @@ func TestResyncFollowsAnchors(t *testing.T) {
 	anchor(reorgdb.Confirmed, 103, 6)
 	runTool(t, 0, reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", withLogin(n))
 
-	code, _, stderr := run(resync.Tool(), "--db-path", path, "--check", "--anchors", "--bitcoin-rpc", withLogin(n))
+	code, _, stderr := run(resyncblocks.Tool(), "--db-path", path, "--check", "--anchors", "--bitcoin-rpc", withLogin(n))
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "ailee_reorg_verify --bitcoin-rpc does")
 }

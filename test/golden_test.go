@@ -12,9 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/tool"
 )
 
 type expected struct {
@@ -65,8 +65,8 @@ func check(t *testing.T, want expected, got expected) {
 func verify(t *testing.T, stdin *os.File, name string) expected {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := tool.Execute(context.Background(), l2verify.Tool(), []string{l2verify.Name, "--snapshot", name},
-		tool.Streams{In: stdin, Out: &stdout, Err: &stderr})
+	code := cli.Execute(context.Background(), l2verify.Tool(), []string{l2verify.Name, "--snapshot", name},
+		cli.Streams{In: stdin, Out: &stdout, Err: &stderr})
 	nodes, own := "", false
 	for line := range strings.Lines(stderr.String()) {
 		if strings.HasPrefix(line, l2verify.Name+": ") {

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"ailee-recovery/internal/extract"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/command/extractsnapshots"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 )
 
@@ -48,7 +48,7 @@ func healthyNode(t *testing.T) string {
 		}
 		require.NoError(t, appendOne(file, i))
 	}
-	runTool(t, tool.OK, extract.Tool(), "--format", "json", "--last", "1", file, filepath.Join(parent, "states"))
+	runTool(t, exit.OK, extractsnapshots.Tool(), "--format", "json", "--last", "1", file, filepath.Join(parent, "states"))
 	require.NoError(t, os.Rename(match(t, parent, "states/*.json"), filepath.Join(parent, "current_state.json")))
 	return parent
 }
@@ -172,13 +172,13 @@ func add(t *testing.T, path, text string) {
 
 // newGuideSandbox has a copy of a healthy data directory, of which becomes what the
 // words in on say, and its state as JSON in /tmp.
-func newGuideSandbox(t *testing.T, healthy, on string) *sandbox {
+func newGuideSandbox(t *testing.T, healthy, state string) *sandbox {
 	s := newSandbox(t)
 	require.NoError(t, os.Remove(s.dataDir()))
 	require.NoError(t, exec.Command("cp", "-a", filepath.Join(healthy, "ailee"), s.dataDir()).Run())
 	require.NoError(t, exec.Command("cp", filepath.Join(healthy, "current_state.json"), filepath.Join(s.dir, "tmp")).Run())
 	s.setClock(t, 0)
-	for _, word := range strings.Fields(on) {
+	for _, word := range strings.Fields(state) {
 		spoilers[word](t, s)
 	}
 	if os.Geteuid() == 0 {

@@ -344,9 +344,9 @@ func (p play) check(t *testing.T, s *sandbox, seen string) {
 		if ofAilee && !s.hasUsers {
 			continue
 		}
-		_, behind, found := strings.Cut(rest, line)
+		_, later, found := strings.Cut(rest, line)
 		require.True(t, found, "%q is not said, or not in this place:\n%s", line, seen)
-		rest = behind
+		rest = later
 	}
 	if p.end == "" {
 		return

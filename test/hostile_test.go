@@ -21,18 +21,19 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/extractsnapshots"
+	"ailee-recovery/internal/command/getsnapshotblock"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/durable"
-	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/snapshotblock"
-	"ailee-recovery/internal/tool"
 )
 
 // tree is all that is in a folder: kinds, modes, link targets and contents.
@@ -85,16 +86,16 @@ var planted = map[string]func(path, outside string) error{
 func TestPlanted(t *testing.T) {
 	inMemory(t)
 	writes := []struct {
-		of   tool.Tool
+		tool cli.Tool
 		args string
 		at   []string
 	}{
-		{prune.Tool(), "--file F --keep 1 --output DIR/out", []string{"out", ".out.ailee-tmp"}},
-		{prune.Tool(), "--force --file F --keep 1 --output DIR/out", []string{"out", ".out.ailee-tmp"}},
-		{prune.Tool(), "--file DIR/f --keep 1 --in-place", []string{".f.ailee-tmp", ".f.ailee-old-0-0", ".f.ailee-old-9-9"}},
-		{extract.Tool(), "F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
-		{extract.Tool(), "--force F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
-		{extract.Tool(), "--format json F DIR", []string{"snapshot_1.json", ".ailee_extract-staging"}},
+		{prunesnapshots.Tool(), "--file F --keep 1 --output DIR/out", []string{"out", ".out.ailee-tmp"}},
+		{prunesnapshots.Tool(), "--force --file F --keep 1 --output DIR/out", []string{"out", ".out.ailee-tmp"}},
+		{prunesnapshots.Tool(), "--file DIR/f --keep 1 --in-place", []string{".f.ailee-tmp", ".f.ailee-old-0-0", ".f.ailee-old-9-9"}},
+		{extractsnapshots.Tool(), "F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
+		{extractsnapshots.Tool(), "--force F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
+		{extractsnapshots.Tool(), "--format json F DIR", []string{"snapshot_1.json", ".ailee_extract-staging"}},
 		{createanchor.Tool(), "--l2-state-file F --output DIR/out", []string{"out", ".out.ailee-tmp"}},
 		{createanchor.Tool(), "--l2-state-file F --data-dir DIR", []string{".l2_snapshots.dat.ailee-tmp"}},
 		{initreorgdb.Tool(), "--path DIR/reorg_db", []string{"reorg_db", ".reorg_db.ailee-tmp"}},
@@ -121,21 +122,21 @@ func TestPlanted(t *testing.T) {
 				require.NoError(t, plant(filepath.Join(dir, at), outside))
 				before := tree(t, outside)
 				args := strings.NewReplacer("DIR", dir, "F", filepath.Join(top, "f")).Replace(w.args)
-				what := fmt.Sprintf("%s at %s: %s %s", kind, at, w.of.Name, w.args)
-				code, _, stderr := within(t, what, 20*time.Second, w.of, strings.Fields(args)...)
-				require.Contains(t, []int{tool.OK, tool.Failed}, code, what)
+				what := fmt.Sprintf("%s at %s: %s %s", kind, at, w.tool.Name, w.args)
+				code, _, stderr := within(t, what, 20*time.Second, w.tool, strings.Fields(args)...)
+				require.Contains(t, []int{exit.OK, exit.Failed}, code, what)
 				require.Equal(t, before, tree(t, outside), "%s\n%s", what, stderr)
 				data, err := os.ReadFile(filepath.Join(dir, "f"))
 				require.NoError(t, err)
 				require.NotContains(t, string(data), "-77", "%s: what a link leads to ends up in the file", what)
-				if code == tool.Failed {
+				if code == exit.Failed {
 					require.Contains(t, stderr, "error: ", what)
 				}
 				outcomes[code]++
 			}
 		}
 	}
-	t.Logf("%d done, %d refused", outcomes[tool.OK], outcomes[tool.Failed])
+	t.Logf("%d done, %d refused", outcomes[exit.OK], outcomes[exit.Failed])
 }
 
 // TestPlantedForScripts is the same for the scripts. What the operator names, and the
@@ -162,7 +163,7 @@ func TestPlantedForScripts(t *testing.T) {
 					outcomes[plantedForScript(t, memory, node, args, kind, at, plant)]++
 				}
 			}
-			t.Logf("%d done, %d refused, %d said something", outcomes[tool.OK], outcomes[tool.Failed], outcomes[tool.Wrong])
+			t.Logf("%d done, %d refused, %d said something", outcomes[exit.OK], outcomes[exit.Failed], outcomes[exit.Wrong])
 		})
 	}
 }
@@ -189,7 +190,7 @@ func plantedForScript(t *testing.T, memory, node, args, kind, at string, plant f
 	code, _, stderr := runCommand(t, cmd)
 	limit.Stop()
 	what := fmt.Sprintf("%s at %s: %s\n%s", kind, at, args, stderr)
-	require.Contains(t, []int{tool.OK, tool.Failed, tool.Wrong}, code, what)
+	require.Contains(t, []int{exit.OK, exit.Failed, exit.Wrong}, code, what)
 	require.Equal(t, before, tree(t, outside), what)
 	data, err := os.ReadFile(filepath.Join(dir, "l2_snapshots.dat"))
 	require.NoError(t, err)
@@ -210,7 +211,7 @@ func TestPlantedFolder(t *testing.T) {
 		node, planted := filepath.Join(dir, name), filepath.Join(dir, "."+name+".ailee-tmp")
 		require.NoError(t, os.MkdirAll(filepath.Join(planted, "reorg_db"), 0o777))
 		require.NoError(t, os.Chown(planted, owner, owner))
-		runTool(t, tool.OK, initnode.Tool(), "--data-dir", node)
+		runTool(t, exit.OK, initnode.Tool(), "--data-dir", node)
 		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, node))
 		info, err := os.Stat(node)
 		require.NoError(t, err)
@@ -274,12 +275,12 @@ func TestNewFilesOfSomebodyElse(t *testing.T) {
 }
 
 // within runs a tool in this process and fails the test when it does not end in time.
-func within(t *testing.T, what string, limit time.Duration, of tool.Tool, args ...string) (code int, stdout, stderr string) {
+func within(t *testing.T, what string, limit time.Duration, command cli.Tool, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var out, errs bytes.Buffer
-	code = tool.Execute(ctx, of, append([]string{of.Name}, args...), tool.Streams{Out: &out, Err: &errs})
+	code = cli.Execute(ctx, command, append([]string{command.Name}, args...), cli.Streams{Out: &out, Err: &errs})
 	require.NoError(t, ctx.Err(), what)
 	return code, out.String(), errs.String()
 }
@@ -291,8 +292,8 @@ func TestOutputFolderThatIsALink(t *testing.T) {
 	require.NoError(t, os.WriteFile(f, []byte(numbered(1)), 0o644))
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, os.Symlink(dir, link))
-	runTool(t, tool.OK, extract.Tool(), f, link)
-	runTool(t, tool.OK, prune.Tool(), "--file", f, "--keep", "1", "--output", filepath.Join(link, "out"))
+	runTool(t, exit.OK, extractsnapshots.Tool(), f, link)
+	runTool(t, exit.OK, prunesnapshots.Tool(), "--file", f, "--keep", "1", "--output", filepath.Join(link, "out"))
 	require.Equal(t, []string{"out", "snapshot_1.dat"}, names(t, dir))
 }
 
@@ -304,10 +305,10 @@ func TestNoRegularFile(t *testing.T) {
 	require.NoError(t, unix.Mkfifo(pipe, 0o600))
 	for _, f := range []string{pipe, "/dev/zero", "/dev/null"} {
 		for _, args := range [][]string{
-			{extract.Name, f, out}, {prune.Name, "--file", f, "--keep", "1", "--output", out}, {prune.Name, "--file", f, "--keep", "1", "--in-place"},
+			{extractsnapshots.Name, f, out}, {prunesnapshots.Name, "--file", f, "--keep", "1", "--output", out}, {prunesnapshots.Name, "--file", f, "--keep", "1", "--in-place"},
 		} {
 			code, _, stderr := within(t, fmt.Sprint(args), 10*time.Second, toolNamed(t, args[0]), args[1:]...)
-			require.Equal(t, tool.Failed, code, args)
+			require.Equal(t, exit.Failed, code, args)
 			require.Contains(t, stderr, "not a regular file", args)
 		}
 	}
@@ -318,12 +319,12 @@ func TestNoRegularFile(t *testing.T) {
 		_ = os.Remove(filepath.Join(db, name))
 		require.NoError(t, unix.Mkfifo(filepath.Join(db, name), 0o600))
 		for _, args := range [][]string{
-			{reorgverify.Name, "--db-path", db}, {resync.Name, "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1"},
+			{reorgverify.Name, "--db-path", db}, {resyncblocks.Name, "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1"},
 			{initreorgdb.Name, "--path", db, "--if-missing"}, {initreorgdb.Name, "--path", filepath.Join(t.TempDir(), "copy"), "--copy-from", db},
 		} {
 			code, _, stderr := within(t, fmt.Sprint(args), 10*time.Second, toolNamed(t, args[0]), args[1:]...)
 			if slices.Contains(args, "--copy-from") {
-				require.Contains(t, []int{tool.OK, tool.Wrong}, code, "%s: %s", name, stderr)
+				require.Contains(t, []int{exit.OK, exit.Wrong}, code, "%s: %s", name, stderr)
 				continue // what else is there is copied
 			}
 			require.NotZero(t, code, "%s: %v", name, args)
@@ -332,13 +333,13 @@ func TestNoRegularFile(t *testing.T) {
 	}
 	db := golden.Database(t, "node-rocksdb-6.11.4")
 	for _, f := range []string{pipe, "/dev/zero"} {
-		code, _, stderr := within(t, f, 10*time.Second, resync.Tool(), "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1", "--rpc-wait", "1ms", "--rpc-cookie-file", f)
-		require.Equal(t, tool.Failed, code)
+		code, _, stderr := within(t, f, 10*time.Second, resyncblocks.Tool(), "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1", "--rpc-wait", "1ms", "--rpc-cookie-file", f)
+		require.Equal(t, exit.Failed, code)
 		require.Contains(t, stderr, "error: "+f)
 		t.Setenv("BITCOIN_RPC_USER", "u")
 		t.Setenv("BITCOIN_RPC_PASSWORD_FILE", f)
-		code, _, _ = within(t, f, 10*time.Second, resync.Tool(), "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1", "--rpc-wait", "1ms")
-		require.Equal(t, tool.Failed, code)
+		code, _, _ = within(t, f, 10*time.Second, resyncblocks.Tool(), "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1", "--rpc-wait", "1ms")
+		require.Equal(t, exit.Failed, code)
 	}
 	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	require.NoError(t, err)
@@ -346,22 +347,22 @@ func TestNoRegularFile(t *testing.T) {
 	for _, f := range []string{pipe, "/dev/zero"} {
 		for _, args := range [][]string{
 			{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--snapshot", f},
-			{createanchor.Name, "--l2-state-file", f, "--output", out}, {snapshotblock.Name, f},
+			{createanchor.Name, "--l2-state-file", f, "--output", out}, {getsnapshotblock.Name, f},
 		} {
 			interrupted(t, f, args...)
 		}
 	}
 }
 
-func toolNamed(t *testing.T, name string) tool.Tool {
+func toolNamed(t *testing.T, name string) cli.Tool {
 	t.Helper()
-	for _, of := range allTools() {
-		if of.Name == name {
-			return of
+	for _, command := range allTools() {
+		if command.Name == name {
+			return command
 		}
 	}
 	require.Fail(t, "no such tool", name)
-	return tool.Tool{}
+	return cli.Tool{}
 }
 
 // interrupted starts a command that would not end by itself, interrupts it once it
@@ -386,7 +387,7 @@ func interrupted(t *testing.T, file string, args ...string) {
 		<-ended
 		t.Fatalf("%q does not end when it is interrupted", args)
 	}
-	require.Equal(t, tool.Failed, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
+	require.Equal(t, exit.Failed, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
 	require.Contains(t, errs.String(), "error: interrupted", args)
 }
 
@@ -426,12 +427,12 @@ func TestTerabyte(t *testing.T) {
 	path := sparse(t, size, numbered(1), "\n"+numbered(2))
 	out := filepath.Join(t.TempDir(), "out")
 	for _, args := range [][]string{
-		{l2verify.Name, "--snapshot", path}, {prune.Name, "--file", path, "--keep", "1", "--output", out}, {createanchor.Name, "--dry-run", "--l2-state-file", path},
+		{l2verify.Name, "--snapshot", path}, {prunesnapshots.Name, "--file", path, "--keep", "1", "--output", out}, {createanchor.Name, "--dry-run", "--l2-state-file", path},
 	} {
-		for _, of := range allTools() {
-			if of.Name == args[0] {
-				code, _, stderr := within(t, fmt.Sprint(args), 10*time.Second, of, args[1:]...)
-				require.Equal(t, tool.OK, code, "%q: %s", args, stderr)
+		for _, command := range allTools() {
+			if command.Name == args[0] {
+				code, _, stderr := within(t, fmt.Sprint(args), 10*time.Second, command, args[1:]...)
+				require.Equal(t, exit.OK, code, "%q: %s", args, stderr)
 			}
 		}
 	}
@@ -439,8 +440,8 @@ func TestTerabyte(t *testing.T) {
 	hole := sparse(t, size, numbered(1), "")
 	for _, args := range [][]string{
 		{l2verify.Name, "--snapshot", hole}, {l2verify.Name, "--all", "--snapshot", path}, {l2verify.Name, "--strict", "--snapshot", path},
-		{extract.Name, hole, out + ".d"}, {extract.Name, "--newest-valid", path, out + ".d"}, {prune.Name, "--keep", "2", "--output", out + ".p", "--file", path},
-		{prune.Name, "--in-place", "--keep", "1", "--file", hole}, {createanchor.Name, "--l2-state-file", hole, "--output", out + ".a"}, {snapshotblock.Name, hole},
+		{extractsnapshots.Name, hole, out + ".d"}, {extractsnapshots.Name, "--newest-valid", path, out + ".d"}, {prunesnapshots.Name, "--keep", "2", "--output", out + ".p", "--file", path},
+		{prunesnapshots.Name, "--in-place", "--keep", "1", "--file", hole}, {createanchor.Name, "--l2-state-file", hole, "--output", out + ".a"}, {getsnapshotblock.Name, hole},
 	} {
 		file := hole
 		if slices.Contains(args, path) {
@@ -468,8 +469,8 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 	big.WriteString("END_SNAPSHOT\n")
 	content := []byte(big.String() + numbered(1) + big.String())
 	commands := [][]string{
-		{l2verify.Name, "--snapshot", "f"}, {l2verify.Name, "--all", "--snapshot", "f"}, {extract.Name, "f", "d"}, {extract.Name, "--format", "json", "f", "d"},
-		{prune.Name, "--file", "f", "--keep", "2", "--output", "o"}, {createanchor.Name, "--l2-state-file", "f", "--output", "o", "--timestamp-ms", "5"}, {snapshotblock.Name, "f"},
+		{l2verify.Name, "--snapshot", "f"}, {l2verify.Name, "--all", "--snapshot", "f"}, {extractsnapshots.Name, "f", "d"}, {extractsnapshots.Name, "--format", "json", "f", "d"},
+		{prunesnapshots.Name, "--file", "f", "--keep", "2", "--output", "o"}, {createanchor.Name, "--l2-state-file", "f", "--output", "o", "--timestamp-ms", "5"}, {getsnapshotblock.Name, "f"},
 	}
 	// ends is the exit status of a command that ran in a folder, with what it made there.
 	ends := func(cmd *exec.Cmd, dir string) string {
@@ -511,8 +512,8 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 					require.NoError(t, os.Truncate(path, int64(rng.Intn(len(content)))))
 				}
 				err := cmd.Wait()
-				var exit *exec.ExitError
-				require.True(t, err == nil || errors.As(err, &exit))
+				var ended *exec.ExitError
+				require.True(t, err == nil || errors.As(err, &ended))
 				code := cmd.ProcessState.ExitCode()
 				what := fmt.Sprintf("%d %v %q: %d %s", round, replace, args, code, errs.String())
 				require.Contains(t, []int{0, 1, 2}, code, what)
@@ -521,7 +522,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 					require.Equal(t, whole[fmt.Sprint(args)], ends(cmd, dir), "it is read to its end: %s", what)
 				}
 				if shrunk {
-					require.Equal(t, tool.Failed, code, what)
+					require.Equal(t, exit.Failed, code, what)
 					said++
 				}
 				for _, name := range names(t, dir) {
@@ -609,16 +610,16 @@ func TestGiants(t *testing.T) {
 		f := repeat(t, "", "SNAPSHOT v1\nEND_SNAPSHOT\n", "")
 		run(t, 2, "No anchor", l2verify.Name, "--snapshot", f)
 		run(t, 2, "no snapshot is valid", l2verify.Name, "--all", "--snapshot", f)
-		run(t, 0, "", extract.Name, "--dry-run", f, "d")
-		run(t, 2, "no snapshot verifies", extract.Name, "--newest-valid", f, "d")
-		run(t, 0, "none of the snapshots kept verifies", prune.Name, "--keep", "1", "--output", "o", "--file", f)
-		run(t, 0, "none of the snapshots kept verifies", prune.Name, "--keep", "all", "--output", "o", "--file", f)
+		run(t, 0, "", extractsnapshots.Name, "--dry-run", f, "d")
+		run(t, 2, "no snapshot verifies", extractsnapshots.Name, "--newest-valid", f, "d")
+		run(t, 0, "none of the snapshots kept verifies", prunesnapshots.Name, "--keep", "1", "--output", "o", "--file", f)
+		run(t, 0, "none of the snapshots kept verifies", prunesnapshots.Name, "--keep", "all", "--output", "o", "--file", f)
 	})
 	t.Run("keys", func(t *testing.T) {
 		head := "SNAPSHOT v1\ntimestamp_ms 1\nbalances 1\n"
 		f := repeat(t, head, "balance \"a\" 5\n", "END_SNAPSHOT\n")
 		run(t, 2, "repeat the key", l2verify.Name, "--snapshot", f)
-		run(t, 0, "", prune.Name, "--keep", "1", "--output", "o", "--file", f)
+		run(t, 0, "", prunesnapshots.Name, "--keep", "1", "--output", "o", "--file", f)
 		run(t, 0, "repeat the key", createanchor.Name, "--output", "o", "--l2-state-file", f)
 		f = repeat(t, head, "balance \"b\" 5\nbalance \"a\" 5\n", "END_SNAPSHOT\n")
 		want, message := 2, "repeat the key"
@@ -632,8 +633,8 @@ func TestGiants(t *testing.T) {
 		const message = "a line longer than the 2883584 bytes that the memory limit allows"
 		run(t, 1, message, l2verify.Name, "--snapshot", f)
 		run(t, 1, message, createanchor.Name, "--output", "o", "--l2-state-file", f)
-		run(t, 1, message, snapshotblock.Name, f)
-		run(t, 1, message, prune.Name, "--keep", "1", "--output", "o", "--file", f)
+		run(t, 1, message, getsnapshotblock.Name, f)
+		run(t, 1, message, prunesnapshots.Name, "--keep", "1", "--output", "o", "--file", f)
 		f = sparse(t, line, "SNAPSHOT v1\nunknown ", "\nEND_SNAPSHOT\n")
 		run(t, 2, "No anchor", l2verify.Name, "--snapshot", f)
 		f = sparse(t, line, "", "x")

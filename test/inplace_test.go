@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/snapshot"
 )
 
@@ -58,7 +59,7 @@ func times(t *testing.T, path string) []uint64 {
 
 func runPrune(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = tool.Execute(context.Background(), prune.Tool(), append([]string{prune.Name}, args...), tool.Streams{Out: &out, Err: &errs})
+	code = cli.Execute(context.Background(), prunesnapshots.Tool(), append([]string{prunesnapshots.Name}, args...), cli.Streams{Out: &out, Err: &errs})
 	return code, out.String(), errs.String()
 }
 
@@ -162,7 +163,7 @@ func TestInPlaceKilled(t *testing.T) {
 		appending := exec.Command("appender", path, fmt.Sprint(next), "10")
 		next += 10
 		require.NoError(t, appending.Start())
-		pruning := exec.Command(prune.Name, "--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+		pruning := exec.Command(prunesnapshots.Name, "--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 		require.NoError(t, pruning.Start())
 		// This is the moment of the crash, not a way to wait for something.
 		time.Sleep(time.Duration(rng.Intn(100_000)) * time.Microsecond)
@@ -178,14 +179,14 @@ func TestInPlaceKilled(t *testing.T) {
 // killedInPlace makes what a run leaves that is killed behind the swap: it has kept
 // snapshots 4 and 5 of 1 to 5, pending was appended to the old file, and the new one
 // goes on with behind.
-func killedInPlace(t *testing.T, pending, behind string) (path, old string) {
+func killedInPlace(t *testing.T, pending, later string) (path, old string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "l2_snapshots.dat")
 	all, kept := "", numbered(4)+numbered(5)
 	for i := 1; i <= 5; i++ {
 		all += numbered(i)
 	}
-	require.NoError(t, os.WriteFile(path, []byte(kept+behind), 0o644))
+	require.NoError(t, os.WriteFile(path, []byte(kept+later), 0o644))
 	old = filepath.Join(filepath.Dir(path), fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", len(all), len(kept)))
 	require.NoError(t, os.WriteFile(old, []byte(all+pending), 0o644))
 	return path, old
@@ -261,7 +262,7 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 			before, err := os.ReadFile(old)
 			require.NoError(t, err)
 			code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
-			require.Equal(t, tool.Failed, code)
+			require.Equal(t, exit.Failed, code)
 			require.Contains(t, stderr, "was replaced since an earlier run was killed")
 			now, err := os.ReadFile(path)
 			require.NoError(t, err)
@@ -328,7 +329,7 @@ func TestInPlaceWaitsForAWriter(t *testing.T) {
 	third := numbered(3)
 	_, err = f.WriteString(third[:100])
 	require.NoError(t, err)
-	pruning := exec.Command(prune.Name, "--file", path, "--keep", "1", "--in-place")
+	pruning := exec.Command(prunesnapshots.Name, "--file", path, "--keep", "1", "--in-place")
 	require.NoError(t, pruning.Start())
 	// The temporary file shows that it has started; it cannot end before f is closed.
 	require.Eventually(t, func() bool {

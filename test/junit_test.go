@@ -13,9 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/tool"
 )
 
 // junitReport is what CI services read.
@@ -95,8 +96,8 @@ func TestJUnitSaysWhatTheExitCodeSays(t *testing.T) {
 			require.Equal(t, plain, asJSON)
 			require.Equal(t, said, stdout)
 			r := readJUnit(t, report)
-			require.Equal(t, code == tool.Failed, r.Errors > 0, "%s %v", file, flags)
-			require.Equal(t, code == tool.Wrong, r.Failures > 0, "%s %v", file, flags)
+			require.Equal(t, code == exit.Failed, r.Errors > 0, "%s %v", file, flags)
+			require.Equal(t, code == exit.Wrong, r.Failures > 0, "%s %v", file, flags)
 			require.Equal(t, file, r.Suites[0].Name)
 		}
 	}
@@ -113,7 +114,7 @@ func TestJUnitOfHostileBytes(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(numbered(1), "pegouts 0\n", "pegouts 5000\n"+pegOuts.String(), 1)), 0o600))
 	code, _, stderr := run(l2verify.Tool(), "--all", "--snapshot", file, "--junit", report)
-	require.Equal(t, tool.Wrong, code, stderr)
+	require.Equal(t, exit.Wrong, code, stderr)
 	r := readJUnit(t, report)
 	require.Equal(t, dir+`/<&"\x01\xff]]>.dat`, r.Suites[0].Name)
 	require.Less(t, fileSize(t, report), int64(100<<10))
@@ -124,12 +125,12 @@ func TestJUnitInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	report := filepath.Join(dir, "report.xml")
 	args := []string{l2verify.Name, "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", report}
-	out := tool.Streams{Out: io.Discard, Err: io.Discard}
-	require.Equal(t, tool.OK, tool.Execute(context.Background(), l2verify.Tool(), args, out))
+	out := cli.Streams{Out: io.Discard, Err: io.Discard}
+	require.Equal(t, exit.OK, cli.Execute(context.Background(), l2verify.Tool(), args, out))
 	before := sum(t, report)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	require.Equal(t, tool.Failed, tool.Execute(ctx, l2verify.Tool(), args, out))
+	require.Equal(t, exit.Failed, cli.Execute(ctx, l2verify.Tool(), args, out))
 	require.Equal(t, before, sum(t, report))
 	require.Equal(t, []string{"report.xml"}, names(t, dir))
 }
@@ -141,9 +142,9 @@ func TestJUnitOfSomebodyElse(t *testing.T) {
 	require.NoError(t, os.Chown(dir, nobody, nobody))
 	file, report := filepath.Join(dir, "f"), filepath.Join(dir, "report.xml")
 	require.NoError(t, os.WriteFile(file, []byte(numbered(1)), 0o644))
-	runTool(t, tool.OK, l2verify.Tool(), "--snapshot", file, "--junit", report)
+	runTool(t, exit.OK, l2verify.Tool(), "--snapshot", file, "--junit", report)
 	code, _, stderr := asNobody(t, 0o022, l2verify.Name, "--snapshot", file, "--junit", report)
-	require.Equal(t, tool.OK, code, stderr)
+	require.Equal(t, exit.OK, code, stderr)
 	require.Equal(t, l2verify.Name+": warning: "+report+" does not get the owner of the report before it, which only root can give it\n", stderr)
 	info, err := os.Stat(report)
 	require.NoError(t, err)
@@ -169,7 +170,7 @@ func TestJUnitAfterAPanic(t *testing.T) {
 	args := []string{l2verify.Name, "--snapshot", golden.Dir() + "/verify/valid_two_snapshots.dat", "--junit", filepath.Join(dir, "report.xml")}
 	var errs strings.Builder
 	ctx := panics{context.Background(), filepath.Join(dir, ".report.xml.ailee-tmp")}
-	require.Equal(t, tool.Failed, tool.Execute(ctx, l2verify.Tool(), args, tool.Streams{Out: io.Discard, Err: &errs}))
+	require.Equal(t, exit.Failed, cli.Execute(ctx, l2verify.Tool(), args, cli.Streams{Out: io.Discard, Err: &errs}))
 	require.Contains(t, errs.String(), "internal error")
 	require.Empty(t, names(t, dir))
 }

@@ -10,22 +10,23 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/tool"
 )
 
 // kill runs a command and kills it at a random moment before the given time is
 // over, and reports whether it had ended by itself.
-func kill(t *testing.T, rng *rand.Rand, within time.Duration, name string, args ...string) (ended bool) {
+func kill(t *testing.T, rng *rand.Rand, limit time.Duration, name string, args ...string) (ended bool) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	require.NoError(t, cmd.Start())
 	// This is the moment of the crash, not a way to wait for something.
-	time.Sleep(time.Duration(rng.Int63n(int64(within))))
+	time.Sleep(time.Duration(rng.Int63n(int64(limit))))
 	_ = cmd.Process.Kill()
 	return cmd.Wait() == nil
 }
@@ -48,9 +49,9 @@ func kills(n int) int {
 	return n
 }
 
-func runTool(t *testing.T, want int, of tool.Tool, args ...string) {
+func runTool(t *testing.T, want int, command cli.Tool, args ...string) {
 	t.Helper()
-	code, stdout, stderr := run(of, args...)
+	code, stdout, stderr := run(command, args...)
 	require.Equal(t, want, code, "%s%s", stdout, stderr)
 }
 
@@ -74,7 +75,7 @@ func TestCopyingKilled(t *testing.T) {
 		require.Equal(t, want, records(t, path))
 		require.NoError(t, os.RemoveAll(path))
 	}
-	runTool(t, tool.OK, initreorgdb.Tool(), "--path", path, "--copy-from", old)
+	runTool(t, exit.OK, initreorgdb.Tool(), "--path", path, "--copy-from", old)
 	require.Equal(t, want, records(t, path))
 	require.Equal(t, []string{"reorg_db"}, names(t, dir))
 	require.Empty(t, names(t, os.Getenv("TMPDIR")), "what killed runs left is removed by the next")
@@ -89,15 +90,15 @@ func TestInitNodeKilled(t *testing.T) {
 		dir := t.TempDir()
 		kill(t, rng, 60*time.Millisecond, initnode.Name, "--data-dir", dir)
 		if _, err := os.Stat(filepath.Join(dir, "l2_snapshots.dat")); err == nil {
-			runTool(t, tool.OK, l2verify.Tool(), "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
+			runTool(t, exit.OK, l2verify.Tool(), "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
 		}
 		if _, err := os.Stat(filepath.Join(dir, "reorg_db")); err == nil {
-			runTool(t, tool.OK, reorgverify.Tool(), "--db-path", filepath.Join(dir, "reorg_db"))
+			runTool(t, exit.OK, reorgverify.Tool(), "--db-path", filepath.Join(dir, "reorg_db"))
 		}
 		if n := len(names(t, dir)); n > 0 && n != 3 {
 			partial++
 		}
-		runTool(t, tool.OK, initnode.Tool(), "--if-missing", "--data-dir", dir)
+		runTool(t, exit.OK, initnode.Tool(), "--if-missing", "--data-dir", dir)
 		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
 	}
 	t.Logf("%d runs were killed half-way", partial)

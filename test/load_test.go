@@ -15,16 +15,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/extract"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/snapshotblock"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/extractsnapshots"
+	"ailee-recovery/internal/command/getsnapshotblock"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/exit"
 )
 
 // load tells whether the large forms of these tests are to run: make load.
@@ -44,8 +44,8 @@ func TestLoadResyncBesideAReader(t *testing.T) {
 	t.Setenv("BITCOIN_RPC_USER", "u")
 	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
 	db := filepath.Join(t.TempDir(), "db")
-	runTool(t, tool.OK, initreorgdb.Tool(), "--path", db)
-	filling := exec.Command(resync.Name, "--db-path", db, "--bitcoin-rpc", server.URL)
+	runTool(t, exit.OK, initreorgdb.Tool(), "--path", db)
+	filling := exec.Command(resyncblocks.Name, "--db-path", db, "--bitcoin-rpc", server.URL)
 	began := time.Now()
 	require.NoError(t, filling.Start())
 	var filled atomic.Bool
@@ -114,7 +114,7 @@ func TestLoadPruning(t *testing.T) {
 	_ = appending.Process.Kill()
 	_ = appending.Wait()
 	require.Positive(t, appended)
-	runTool(t, tool.OK, prune.Tool(), "--file", path, "--keep", "100", "--in-place")
+	runTool(t, exit.OK, prunesnapshots.Tool(), "--file", path, "--keep", "100", "--in-place")
 	require.Len(t, times(t, path), 100)
 	t.Logf("%d runs in %.1f s beside %d appended snapshots", swaps, took.Seconds(), appended)
 }
@@ -160,10 +160,10 @@ func TestLoadTenAtOnce(t *testing.T) {
 		var all sync.WaitGroup
 		var mu sync.Mutex
 		for i, args := range [][]string{
-			{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--snapshot", f}, {extract.Name, f, filepath.Join(out, "a")},
-			{extract.Name, f, filepath.Join(out, "a")}, {prune.Name, "--file", f, "--keep", "100000", "--in-place"},
-			{prune.Name, "--file", f, "--keep", "5", "--output", filepath.Join(out, "p")}, {createanchor.Name, "--l2-state-file", f, "--output", filepath.Join(out, "s")},
-			{reorgverify.Name, "--db-path", db}, {initreorgdb.Name, "--path", filepath.Join(out, "db"), "--copy-from", db}, {snapshotblock.Name, f},
+			{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--snapshot", f}, {extractsnapshots.Name, f, filepath.Join(out, "a")},
+			{extractsnapshots.Name, f, filepath.Join(out, "a")}, {prunesnapshots.Name, "--file", f, "--keep", "100000", "--in-place"},
+			{prunesnapshots.Name, "--file", f, "--keep", "5", "--output", filepath.Join(out, "p")}, {createanchor.Name, "--l2-state-file", f, "--output", filepath.Join(out, "s")},
+			{reorgverify.Name, "--db-path", db}, {initreorgdb.Name, "--path", filepath.Join(out, "db"), "--copy-from", db}, {getsnapshotblock.Name, f},
 		} {
 			all.Add(1)
 			go func() {
@@ -174,7 +174,7 @@ func TestLoadTenAtOnce(t *testing.T) {
 				outcomes[code]++
 				// One of the two that extract to one folder, and the one that looks for a
 				// height where there is none.
-				if i != 2 && i != 3 && i != 9 && code != tool.OK {
+				if i != 2 && i != 3 && i != 9 && code != exit.OK {
 					t.Errorf("%q: %d %s%s", args, code, stdout, stderr)
 				}
 			}()
@@ -182,7 +182,7 @@ func TestLoadTenAtOnce(t *testing.T) {
 		all.Wait()
 		require.NoError(t, appending.Wait())
 	}
-	runTool(t, tool.OK, prune.Tool(), "--file", f, "--keep", "all", "--in-place")
+	runTool(t, exit.OK, prunesnapshots.Tool(), "--file", f, "--keep", "all", "--in-place")
 	all := times(t, f)
 	require.Len(t, all, next-1)
 	for i, ms := range all {
@@ -210,7 +210,7 @@ func TestLoadDay(t *testing.T) {
 		quiet(t, now, "ailee-backup", "--data-dir", dir, "--backup-dir", backups, "--keep", "24")
 		if hour%24 == hours-1 {
 			code, stdout, stderr := runScript(t, now, "ailee-monitor", "--data-dir", dir, "--backup-dir", backups)
-			require.Contains(t, []int{tool.OK, tool.Wrong}, code, "%s%s", stdout, stderr)
+			require.Contains(t, []int{exit.OK, exit.Wrong}, code, "%s%s", stdout, stderr)
 		}
 	}
 	took := time.Since(began)

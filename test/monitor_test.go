@@ -13,8 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -49,7 +49,7 @@ func putAnchors(t *testing.T, dir string, n int, since time.Time) {
 func watched(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ailee")
-	runTool(t, tool.OK, initnode.Tool(), "--data-dir", dir)
+	runTool(t, exit.OK, initnode.Tool(), "--data-dir", dir)
 	appendAt(t, dir, start)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	quiet(t, start, "ailee-monitor", "--data-dir", dir)

@@ -11,18 +11,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/drillchain"
-	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/drillchain"
+	"ailee-recovery/internal/command/extractsnapshots"
+	"ailee-recovery/internal/command/getsnapshotblock"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/snapshotblock"
-	"ailee-recovery/internal/tool"
 )
 
 // hostileName has what a terminal acts on, a second line, and bytes that are no text.
@@ -46,9 +46,9 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 	return map[string][][]string{
 		l2verify.Name: {{"--snapshot", f}, {"--all", "--strict", "--snapshot", f}, {"--snapshot", f, out},
 			{"--snapshot", f, "--max-memory", out}, {"--snapshot", f, "--" + out}},
-		extract.Name: {{"--dry-run", f, dir}, {f, dir}, {f, dir, out}, {"--format", "json", "--force", f, dir}, {"--salvage", "--newest-valid", f, out},
+		extractsnapshots.Name: {{"--dry-run", f, dir}, {f, dir}, {f, dir, out}, {"--format", "json", "--force", f, dir}, {"--salvage", "--newest-valid", f, out},
 			{"--index", out, f, dir}, {"--format", out, f, dir}},
-		prune.Name: {{"--file", f, "--keep", "1", "--output", out}, {"--file", f, "--keep", "all", "--output", out}, {"--file", f, "--keep", "2", "--dry-run"},
+		prunesnapshots.Name: {{"--file", f, "--keep", "1", "--output", out}, {"--file", f, "--keep", "all", "--output", out}, {"--file", f, "--keep", "2", "--dry-run"},
 			{"--file", f, "--keep", "2", "--in-place"}, {"--file", f, "--keep", out, "--in-place"}},
 		createanchor.Name: {{"--l2-state-file", f, "--output", filepath.Join(dir, "a"+hostileName)}, {"--l2-state-file", f, "--data-dir", dir},
 			{"--l2-state-file", f, "--fee-rate", out}, {"--bump", out},
@@ -59,16 +59,16 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 			{"--db-path", db, "--bitcoin-rpc", out, "--rpc-wait", "0"}, {"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-ca-cert", out}},
 		initnode.Name: {{"--data-dir", dir}, {"--data-dir", dir, "--if-missing"}, {"--data-dir", filepath.Join(dir, "node"+hostileName)}, {"--data-dir", f},
 			{"--data-dir", out, "--owner", out}},
-		snapshotblock.Name: {{f}, {"--db-path", db, f}, {"--bitcoin-rpc", nobody, "--rpc-wait", "0", f}},
-		resync.Name: {{"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}, {"--db-path", f, "--bitcoin-rpc", nobody, "--rpc-wait", "0"},
+		getsnapshotblock.Name: {{f}, {"--db-path", db, f}, {"--bitcoin-rpc", nobody, "--rpc-wait", "0", f}},
+		resyncblocks.Name: {{"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}, {"--db-path", f, "--bitcoin-rpc", nobody, "--rpc-wait", "0"},
 			{"--check", "--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0", "--rpc-cookie-file", out}},
 		drillchain.Name: {{"--listen", out}, {"--tip", out}},
 	}
 }
 
-func allTools() []tool.Tool {
-	return []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(),
-		initnode.Tool(), snapshotblock.Tool(), resync.Tool(), drillchain.Tool()}
+func allTools() []cli.Tool {
+	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(),
+		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drillchain.Tool()}
 }
 
 // TestHostileNames: whatever files are called, and whatever is in them, nothing is
@@ -88,8 +88,8 @@ func TestHostileNames(t *testing.T) {
 	}
 	runs := 0
 	for kind, content := range contents {
-		for _, of := range allTools() {
-			for i := range everyPath("", "", "", "")[of.Name] {
+		for _, command := range allTools() {
+			for i := range everyPath("", "", "", "")[command.Name] {
 				for _, more := range [][]string{nil, {"--json"}} {
 					dir := filepath.Join(t.TempDir(), hostileName)
 					f, db, out := filepath.Join(dir, "f"+hostileName), filepath.Join(dir, "db"+hostileName), filepath.Join(dir, "o"+hostileName)
@@ -107,9 +107,9 @@ func TestHostileNames(t *testing.T) {
 							require.NoError(t, os.WriteFile(filepath.Join(db, "CURRENT"), []byte("MANIFEST-\x1b[2J\n"), 0o644))
 						}
 					}
-					args := append(more, everyPath(f, db, out, dir)[of.Name][i]...)
-					_, stdout, stderr := run(of, args...)
-					what := fmt.Sprintf("%s %s %q", kind, of.Name, args)
+					args := append(more, everyPath(f, db, out, dir)[command.Name][i]...)
+					_, stdout, stderr := run(command, args...)
+					what := fmt.Sprintf("%s %s %q", kind, command.Name, args)
 					requirePrintable(t, what, stdout)
 					requirePrintable(t, what, stderr)
 					runs++

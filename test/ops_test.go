@@ -18,11 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
 
@@ -63,8 +63,8 @@ func runCommand(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	// A process that the script left behind would hold them open.
 	cmd.WaitDelay = 10 * time.Second
 	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, record(filepath.Base(cmd.Args[0]), cmd.Args, out.String()))
@@ -139,9 +139,9 @@ func requireRestorable(t *testing.T, backups string) (count int) {
 		code, stdout, stderr := runScript(t, 0, "ailee-restore", "--data-dir", dir, flag, filepath.Join(backups, name))
 		require.Zero(t, code, "%s: %s%s", name, stdout, stderr)
 		if flag == "--db-backup" {
-			runTool(t, tool.OK, reorgverify.Tool(), "--db-path", filepath.Join(dir, "reorg_db"))
+			runTool(t, exit.OK, reorgverify.Tool(), "--db-path", filepath.Join(dir, "reorg_db"))
 		} else {
-			runTool(t, tool.OK, l2verify.Tool(), "--accept-earlier-anchors", "--strict", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
+			runTool(t, exit.OK, l2verify.Tool(), "--accept-earlier-anchors", "--strict", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
 		}
 		count++
 	}
@@ -259,7 +259,7 @@ func TestBackupOfPegOuts(t *testing.T) {
 	written, err := os.ReadFile(filepath.Join(golden.Dir(), "write", "node-written.dat"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), written, 0o644))
-	runTool(t, tool.Wrong, l2verify.Tool(), "--accept-earlier-anchors", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
+	runTool(t, exit.Wrong, l2verify.Tool(), "--accept-earlier-anchors", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	copied, err := os.ReadFile(filepath.Join(dir, "backups", "l2_snapshots_latest.dat.bak"))
 	require.NoError(t, err)
@@ -574,7 +574,7 @@ func TestNoVerdictOfADeadTool(t *testing.T) {
 			cmd := command(start+1, fields[0], append(fields[1:], "--data-dir", dir, "--json")...)
 			cmd.Env = append(cmd.Env, "AILEE_BIN="+bin)
 			code, stdout, stderr := runCommand(t, cmd)
-			require.Equal(t, tool.Failed, code, "%s without %s: %s", script, name, stderr)
+			require.Equal(t, exit.Failed, code, "%s without %s: %s", script, name, stderr)
 			require.Contains(t, stdout, `"exit_code": 1`)
 			if fields[0] == "ailee-restore" {
 				require.Equal(t, before, contents(t, dir))
@@ -936,7 +936,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	require.NoFileExists(t, left)
 	code, stderr = monitor()
 	require.Zero(t, code, stderr)
-	runTool(t, tool.OK, prune.Tool(), "--in-place", "--keep", "all", "--file", file)
+	runTool(t, exit.OK, prunesnapshots.Tool(), "--in-place", "--keep", "all", "--file", file)
 	require.Equal(t, before, contents(t, dir)["l2_snapshots.dat"])
 }
 

@@ -11,21 +11,22 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/urfave/cli/v2"
+	urfave "github.com/urfave/cli/v2"
 
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/durable"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/workers"
 )
 
 // panicking is a tool with bugs, to see what becomes of them.
-func panicking() tool.Tool {
-	return tool.Tool{
+func panicking() cli.Tool {
+	return cli.Tool{
 		Name:       "panicking",
 		Positional: 1,
-		Flags:      []cli.Flag{tool.JSONFlag},
-		Run: func(ctx context.Context, c *cli.Context, _ *tool.IO) error {
+		Flags:      []urfave.Flag{cli.JSONFlag},
+		Run: func(ctx context.Context, c *urfave.Context, _ *cli.IO) error {
 			f, err := durable.Create("result", 0o600)
 			if err != nil {
 				return err
@@ -39,7 +40,7 @@ func panicking() tool.Tool {
 				group, ctx := workers.WithContext(ctx)
 				group.Go(func() error { <-ctx.Done(); return nil })
 				group.Go(func() error { none[c.NArg()]++; return nil })
-				return tool.WrongData("the data is not what is wrong", group.Wait())
+				return exit.WrongData("the data is not what is wrong", group.Wait())
 			case "secret":
 				panic(errors.New("hunter2\x1b[2J"))
 			case "fatal":
@@ -60,7 +61,7 @@ func TestPanics(t *testing.T) {
 		var out, errs bytes.Buffer
 		cmd := exec.Command("sh", append([]string{"-c", `ulimit -c unlimited 2>/dev/null; exec panicking "$@"`, "sh"}, args...)...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
-		cmd.Env = append(os.Environ(), tool.TraceVariable+"="+trace)
+		cmd.Env = append(os.Environ(), cli.TraceVariable+"="+trace)
 		require.Error(t, cmd.Run())
 		return cmd.ProcessState, out.String(), errs.String()
 	}

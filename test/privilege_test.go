@@ -16,18 +16,19 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/extractsnapshots"
+	"ailee-recovery/internal/command/getsnapshotblock"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/snapshotblock"
-	"ailee-recovery/internal/tool"
 )
 
 const nobody = 65534
@@ -105,21 +106,21 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
 	for _, args := range [][]string{
 		{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--strict", "--snapshot", f},
-		{snapshotblock.Name, f}, {snapshotblock.Name, "--db-path", db, f},
+		{getsnapshotblock.Name, f}, {getsnapshotblock.Name, "--db-path", db, f},
 		{reorgverify.Name, "--db-path", db},
-		{extract.Name, f, filepath.Join(out, "parts")}, {extract.Name, "--dry-run", f, filepath.Join(data, "parts")},
-		{prune.Name, "--file", f, "--keep", "1", "--dry-run"},
+		{extractsnapshots.Name, f, filepath.Join(out, "parts")}, {extractsnapshots.Name, "--dry-run", f, filepath.Join(data, "parts")},
+		{prunesnapshots.Name, "--file", f, "--keep", "1", "--dry-run"},
 		{initreorgdb.Name, "--path", filepath.Join(out, "reorg_db"), "--copy-from", db},
 		{initnode.Name, "--data-dir", filepath.Join(out, "node")},
 		{createanchor.Name, "--l2-state-file", f, "--output", filepath.Join(out, "anchored.dat")},
 		{createanchor.Name, "--l2-state-file", f, "--data-dir", filepath.Join(out, "node")},
-		{prune.Name, "--file", filepath.Join(out, "node", "l2_snapshots.dat"), "--keep", "1", "--in-place"},
-		{resync.Name, "--db-path", filepath.Join(out, "node", "reorg_db"), "--bitcoin-rpc", server.URL, "--start-height", "849990"},
+		{prunesnapshots.Name, "--file", filepath.Join(out, "node", "l2_snapshots.dat"), "--keep", "1", "--in-place"},
+		{resyncblocks.Name, "--db-path", filepath.Join(out, "node", "reorg_db"), "--bitcoin-rpc", server.URL, "--start-height", "849990"},
 	} {
 		code, stdout, stderr := asNobody(t, 0o022, args...)
 		require.Zero(t, code, "%q: %s%s", args, stdout, stderr)
 	}
-	code, _, stderr := asNobody(t, 0o022, prune.Name, "--file", f, "--keep", "1", "--output", filepath.Join(out, "pruned.dat"))
+	code, _, stderr := asNobody(t, 0o022, prunesnapshots.Name, "--file", f, "--keep", "1", "--output", filepath.Join(out, "pruned.dat"))
 	require.Zero(t, code, stderr)
 	require.Contains(t, stderr, "warning: "+filepath.Join(out, "pruned.dat")+" does not get the owner of "+f)
 	bin := os.Getenv("NOBODY")
@@ -159,7 +160,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	}
 	// Only --owner needs more.
 	code, _, stderr = asNobody(t, 0o022, initnode.Name, "--data-dir", filepath.Join(out, "other"), "--owner", "0:0")
-	require.Equal(t, tool.Failed, code)
+	require.Equal(t, exit.Failed, code)
 	require.Contains(t, stderr, "hint: run it as the owner of the directory, or as root")
 	require.NoDirExists(t, filepath.Join(out, "other"))
 }
@@ -169,7 +170,7 @@ func TestNoCredentialShows(t *testing.T) {
 	const password = "hunter2-s3cret"
 	dir := t.TempDir()
 	db := filepath.Join(dir, "db")
-	runTool(t, tool.OK, initreorgdb.Tool(), "--path", db)
+	runTool(t, exit.OK, initreorgdb.Tool(), "--path", db)
 	file := filepath.Join(dir, "password")
 	require.NoError(t, os.WriteFile(file, []byte(password+"\n"), 0o600))
 	node := startBitcoin(t)
@@ -193,11 +194,11 @@ func TestNoCredentialShows(t *testing.T) {
 				args = append(args, "--bitcoin-rpc", c.url)
 			}
 			var out bytes.Buffer
-			cmd := exec.Command(resync.Name, args...)
-			cmd.Env = append(append(os.Environ(), c.env...), tool.TraceVariable+"=1")
+			cmd := exec.Command(resyncblocks.Name, args...)
+			cmd.Env = append(append(os.Environ(), c.env...), cli.TraceVariable+"=1")
 			cmd.Stdout, cmd.Stderr = &out, &out
 			require.Error(t, cmd.Run(), c.env)
-			require.Equal(t, tool.Failed, cmd.ProcessState.ExitCode(), out.String())
+			require.Equal(t, exit.Failed, cmd.ProcessState.ExitCode(), out.String())
 			require.Contains(t, out.String(), "error")
 			require.NotContains(t, out.String(), password, c.env)
 			require.NotContains(t, out.String(), "dTpo", "nor in base64")
@@ -221,7 +222,7 @@ func TestNoCredentialInTheProcessList(t *testing.T) {
 		{"BITCOIN_RPC_URL=" + url, "BITCOIN_RPC_USER=u", "BITCOIN_RPC_PASSWORD_FILE=" + file},
 		{"BITCOIN_RPC_URL=http://u:" + password + "@" + node.Addr().String()},
 	} {
-		cmd := exec.Command(snapshotblock.Name, filepath.Join(golden.Dir(), "verify", "valid_minimal.dat"))
+		cmd := exec.Command(getsnapshotblock.Name, filepath.Join(golden.Dir(), "verify", "valid_minimal.dat"))
 		cmd.Env = append(os.Environ(), env...)
 		require.NoError(t, cmd.Start())
 		asked, err := node.Accept()
@@ -229,7 +230,7 @@ func TestNoCredentialInTheProcessList(t *testing.T) {
 		process := filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid))
 		line, err := os.ReadFile(filepath.Join(process, "cmdline"))
 		require.NoError(t, err)
-		require.Contains(t, string(line), snapshotblock.Name)
+		require.Contains(t, string(line), getsnapshotblock.Name)
 		require.NotContains(t, string(line), password)
 		tasks, err := filepath.Glob(filepath.Join(process, "task", "*", "children"))
 		require.NoError(t, err)

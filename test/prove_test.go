@@ -14,12 +14,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
 
@@ -43,7 +44,7 @@ func makeAnchor(t *testing.T, metadata string) (made madeAnchor, script []byte) 
 	require.NoError(t, os.WriteFile(state, []byte(smallState), 0o600))
 	code, stdout, stderr := run(createanchor.Tool(), "--json", "--l2-state-file", state, "--recovery-metadata", metadata,
 		"--output", filepath.Join(t.TempDir(), "anchored.dat"))
-	require.Equal(t, tool.OK, code, stderr)
+	require.Equal(t, exit.OK, code, stderr)
 	require.NoError(t, json.Unmarshal([]byte(stdout), &made))
 	script, err := hex.DecodeString(made.Script)
 	require.NoError(t, err)
@@ -62,9 +63,9 @@ func withLogin(n *bitcointest.Node) string {
 
 // outcome runs a command and compares exit code, standard output, and with a part of
 // standard error, where "" stands for nothing.
-func outcome(t *testing.T, want int, stdout, stderr string, of tool.Tool, args ...string) {
+func outcome(t *testing.T, want int, stdout, stderr string, command cli.Tool, args ...string) {
 	t.Helper()
-	code, out, errs := run(of, args...)
+	code, out, errs := run(command, args...)
 	require.Equal(t, want, code, "%s%s", out, errs)
 	require.Equal(t, stdout, out)
 	if stderr == "" {
@@ -105,7 +106,7 @@ func TestProveSnapshot(t *testing.T) {
 
 	report := filepath.Join(t.TempDir(), "report.xml")
 	code, stdout, _ := run(l2verify.Tool(), "--json", "--junit", report, "--snapshot", made.File, "--bitcoin-rpc", withLogin(n), "--anchor-tx", txid)
-	require.Equal(t, tool.OK, code)
+	require.Equal(t, exit.OK, code)
 	var doc struct {
 		Bitcoin struct {
 			TxID          string
@@ -122,7 +123,7 @@ func TestProveSnapshot(t *testing.T) {
 	require.Contains(t, readJUnit(t, report).Suites[0].Cases[0].Out, "Verification OK.\nAnchored in transaction "+txid)
 	require.EqualValues(t, []any{txid, "mined", int64(103), int64(2)}, []any{doc.Bitcoin.TxID, doc.Bitcoin.State, doc.Bitcoin.Height, doc.Bitcoin.Confirmations})
 	code, stdout, _ = run(l2verify.Tool(), "--json", "--junit", report, "--snapshot", made.File, "--bitcoin-rpc", withLogin(n), "--anchor-tx", longTx)
-	require.Equal(t, tool.Wrong, code)
+	require.Equal(t, exit.Wrong, code)
 	require.Equal(t, "not proven", readJUnit(t, report).Suites[0].Cases[0].Failure.Type)
 	require.Contains(t, stdout, `"proven": false`)
 	require.Contains(t, stdout, `"exit_code": 2`)
@@ -141,7 +142,7 @@ func TestProveSnapshot(t *testing.T) {
 		file := filepath.Join(golden.Dir(), "verify", name+".dat")
 		_, plain, _ := run(l2verify.Tool(), "--snapshot", file)
 		code, stdout, stderr := run(l2verify.Tool(), "--snapshot", file, "--bitcoin-rpc", withLogin(n), "--anchor-tx", txid)
-		require.Equal(t, tool.Wrong, code)
+		require.Equal(t, exit.Wrong, code)
 		require.Equal(t, strings.TrimSuffix(plain, "Verification OK.\n"), stdout)
 		require.Contains(t, stderr, words)
 	}
@@ -154,7 +155,7 @@ func TestProveSnapshot(t *testing.T) {
 		"--min-confirmations needs --ancho": {"--min-confirmations", "3"},
 	} {
 		code, stdout, stderr := run(l2verify.Tool(), append(args, "--snapshot", made.File)...)
-		require.Equal(t, tool.Failed, code)
+		require.Equal(t, exit.Failed, code)
 		require.Empty(t, stdout)
 		require.Contains(t, stderr, problem)
 	}
@@ -212,7 +213,7 @@ func TestProveDatabase(t *testing.T) {
 	require.Contains(t, stdout, "Chain: tip at height 110, 10 block hash(es) compared, 0 differ\nConfirmed anchors proven on chain: 2 of 2\nVerification OK.\n")
 	require.NotContains(t, stderr, "error")
 	code, stdout, _ := run(reorgverify.Tool(), "--db-path", path)
-	require.Equal(t, tool.OK, code)
+	require.Equal(t, exit.OK, code)
 	require.NotContains(t, stdout, "Chain:")
 	stdout, _ = verify(0, "--json")
 	require.Contains(t, stdout, `"anchors_proven": 2`)
@@ -267,7 +268,7 @@ func TestProveDatabase(t *testing.T) {
 
 	n.Stop()
 	code, stdout, stderr = run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", withLogin(n), "--rpc-wait", "0")
-	require.Equal(t, tool.Failed, code)
+	require.Equal(t, exit.Failed, code)
 	require.Empty(t, stdout)
 	require.Contains(t, stderr, "connection refused")
 }
@@ -289,7 +290,7 @@ func TestCompareLongChain(t *testing.T) {
 	require.NoError(t, db.Close())
 	chain.Reorganise(119_990, 120_100)
 	code, stdout, stderr := run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", chain.Serve(t))
-	require.Equal(t, tool.Wrong, code)
+	require.Equal(t, exit.Wrong, code)
 	require.Contains(t, stdout, "120001 block hash(es) compared, 11 differ")
 	require.Equal(t, 11, strings.Count(stderr, "error: the block hash at height 1"))
 }

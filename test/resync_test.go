@@ -21,9 +21,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 )
 
@@ -113,9 +114,9 @@ func requireModel(t *testing.T, want nodeModel, path string, since time.Time) {
 // source is a chain, real or not.
 type source interface{ Hash(height int64) string }
 
-func (m nodeModel) seesAll(from, to int64, of source) {
+func (m nodeModel) seesAll(from, to int64, src source) {
 	for height := from; height <= to; height++ {
-		m.sees(height, of.Hash(height))
+		m.sees(height, src.Hash(height))
 	}
 }
 
@@ -141,17 +142,17 @@ func TestResyncWithBtcd(t *testing.T) {
 	model.write(t, path)
 	resyncs := func(want int, args ...string) string {
 		t.Helper()
-		code, stdout, stderr := run(resync.Tool(), append(args, "--db-path", path, "--bitcoin-rpc", n.URL)...)
+		code, stdout, stderr := run(resyncblocks.Tool(), append(args, "--db-path", path, "--bitcoin-rpc", n.URL)...)
 		require.Equal(t, want, code, "%s%s", stdout, stderr)
 		return stdout + stderr
 	}
 
-	require.Contains(t, resyncs(tool.OK), "Heights 0 to 120 of regtest: 121 written, 0 equal, 0 replaced")
+	require.Contains(t, resyncs(exit.OK), "Heights 0 to 120 of regtest: 121 written, 0 equal, 0 replaced")
 	model.seesAll(0, 120, n)
 	requireModel(t, model, path, start)
 
 	n.Generate(5)
-	require.Contains(t, resyncs(tool.OK), "Heights 20 to 125 of regtest: 5 written, 101 equal, 0 replaced")
+	require.Contains(t, resyncs(exit.OK), "Heights 20 to 125 of regtest: 5 written, 101 equal, 0 replaced")
 	model.seesAll(0, 125, n)
 	requireModel(t, model, path, start)
 
@@ -160,15 +161,15 @@ func TestResyncWithBtcd(t *testing.T) {
 		n.InvalidateBlock(n.Hash(tip - depth + 1))
 		n.Generate(uint32(depth) + 1)
 		before := records(t, path)
-		require.Contains(t, resyncs(tool.OK, "--dry-run"), fmt.Sprintf("1 to write, %d equal, %d to replace", 101-depth, depth))
-		require.Contains(t, resyncs(tool.Wrong, "--check"), fmt.Sprintf("%d equal, %d different, 1 missing", tip+1-depth, depth))
+		require.Contains(t, resyncs(exit.OK, "--dry-run"), fmt.Sprintf("1 to write, %d equal, %d to replace", 101-depth, depth))
+		require.Contains(t, resyncs(exit.Wrong, "--check"), fmt.Sprintf("%d equal, %d different, 1 missing", tip+1-depth, depth))
 		require.Equal(t, before, records(t, path))
-		said := resyncs(tool.OK)
+		said := resyncs(exit.OK)
 		require.Contains(t, said, fmt.Sprintf("1 written, %d equal, %d replaced", 101-depth, depth))
 		require.Equal(t, depth > 6, strings.Contains(said, "a node halts"), said)
 		model.seesAll(0, tip+1, n)
 		requireModel(t, model, path, start)
-		require.Contains(t, resyncs(tool.OK, "--check"), "Verification OK.")
+		require.Contains(t, resyncs(exit.OK, "--check"), "Verification OK.")
 	}
 	require.Equal(t, "14", model["reorg_counter"])
 }
@@ -196,7 +197,7 @@ func TestReorgWhileBtcdIsRead(t *testing.T) {
 		before.seesAll(0, n.Height(), n)
 		nodeModel{}.write(t, path)
 		start := time.Now()
-		code, stdout, stderr := run(resync.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", proxy.URL)
+		code, stdout, stderr := run(resyncblocks.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", proxy.URL)
 		proxy.Close()
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		if count.Load() < at {
@@ -242,7 +243,7 @@ func TestReorgsWhileItRuns(t *testing.T) {
 				}
 				path := filepath.Join(t.TempDir(), "reorg_db")
 				nodeModel{}.write(t, path)
-				code, stdout, stderr := run(resync.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
+				code, stdout, stderr := run(resyncblocks.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 				require.Zero(t, code, "%s%s", stdout, stderr)
 				if c.Requests() < at {
 					break // it was done before
@@ -285,7 +286,7 @@ func TestStaleHashAmongTheLast(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	nodeModel{}.write(t, path)
-	runTool(t, tool.OK, resync.Tool(), "--quiet", "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
+	runTool(t, exit.OK, resyncblocks.Tool(), "--quiet", "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 	want := nodeModel{}
 	want.seesAll(0, tip, c)
 	requireModel(t, want, path, time.Now())
@@ -302,11 +303,11 @@ func TestReorgTooDeepWhileItRuns(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	nodeModel{}.write(t, path)
-	code, _, stderr := run(resync.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
-	require.Equal(t, tool.Wrong, code, stderr)
+	code, _, stderr := run(resyncblocks.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
+	require.Equal(t, exit.Wrong, code, stderr)
 	require.Contains(t, stderr, "a reorg 201 blocks deep, where --max-reorg-depth allows 100")
 	require.Contains(t, stderr, "3501 block hash(es) were written before the error")
-	code, _, stderr = run(resync.Tool(), "--max-reorg-depth", "201", "--start-height", "3300", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
+	code, _, stderr = run(resyncblocks.Tool(), "--max-reorg-depth", "201", "--start-height", "3300", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 	require.Zero(t, code, stderr)
 	require.Equal(t, "201", records(t, path)["default/reorg_counter"])
 }
@@ -337,7 +338,7 @@ func TestResyncKilled(t *testing.T) {
 	for range max(kills(40), 10) {
 		require.NoError(t, os.RemoveAll(path))
 		require.NoError(t, os.CopyFS(path, os.DirFS(master)))
-		kill(t, rng, 150*time.Millisecond, resync.Name, "--start-height", "100", "--db-path", path, "--bitcoin-rpc", rpc)
+		kill(t, rng, 150*time.Millisecond, resyncblocks.Name, "--start-height", "100", "--db-path", path, "--bitcoin-rpc", rpc)
 		db, err := reorgdb.OpenReadOnly(path)
 		require.NoError(t, err)
 		highest, _, err := db.HighestBlock()
@@ -346,7 +347,7 @@ func TestResyncKilled(t *testing.T) {
 		if highest.Height > before && highest.Height < after {
 			partial++
 		}
-		runTool(t, tool.OK, resync.Tool(), "--quiet", "--db-path", path, "--bitcoin-rpc", rpc)
+		runTool(t, exit.OK, resyncblocks.Tool(), "--quiet", "--db-path", path, "--bitcoin-rpc", rpc)
 		requireModel(t, want, path, start)
 		require.NoFileExists(t, filepath.Join(path, "000000.dbtmp"))
 	}
@@ -377,12 +378,12 @@ func TestResyncInterrupted(t *testing.T) {
 		return true
 	}
 	var out, errs bytes.Buffer
-	code := tool.Execute(ctx, resync.Tool(), []string{resync.Name, "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t)},
-		tool.Streams{Out: &out, Err: &errs})
-	require.Equal(t, tool.Failed, code)
+	code := cli.Execute(ctx, resyncblocks.Tool(), []string{resyncblocks.Name, "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t)},
+		cli.Streams{Out: &out, Err: &errs})
+	require.Equal(t, exit.Failed, code)
 	require.Regexp(t, `error: interrupted: [0-9]+ block hash\(es\) were written\n.*hint: run the command again`, errs.String())
 	interrupted.Store(true)
-	runTool(t, tool.OK, resync.Tool(), "--db-path", path, "--bitcoin-rpc", c.Serve(t))
+	runTool(t, exit.OK, resyncblocks.Tool(), "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 	want := nodeModel{}
 	want.seesAll(0, tip, c)
 	requireModel(t, want, path, time.Now())
@@ -459,10 +460,10 @@ func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 					}
 					path := filepath.Join(t.TempDir(), "reorg_db")
 					nodeModel{}.write(t, path)
-					code, _, stderr := run(resync.Tool(), "--start-height", "0", "--db-path", path, "--rpc-wait", "250ms", "--bitcoin-rpc", c.Serve(t))
+					code, _, stderr := run(resyncblocks.Tool(), "--start-height", "0", "--db-path", path, "--rpc-wait", "250ms", "--bitcoin-rpc", c.Serve(t))
 					want := nodeModel{}
 					want.seesAll(0, tip, c)
-					if code == tool.OK && name != "another chain" {
+					if code == exit.OK && name != "another chain" {
 						requireModel(t, want, path, time.Now())
 						continue
 					}
@@ -471,8 +472,8 @@ func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 							require.Equal(t, want[strings.TrimPrefix(key, "default/")], value)
 						}
 					}
-					if code != tool.OK {
-						require.Equal(t, tool.Failed, code)
+					if code != exit.OK {
+						require.Equal(t, exit.Failed, code)
 						require.Contains(t, stderr, "error: Bitcoin RPC at http://127.0.0.1:")
 					}
 				}
@@ -489,8 +490,8 @@ func TestLockedDatabaseIsSaidAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, stop()) }()
 	start := time.Now()
-	code, _, stderr := run(resync.Tool(), "--db-path", path, "--bitcoin-rpc", "http://127.0.0.1:1")
+	code, _, stderr := run(resyncblocks.Tool(), "--db-path", path, "--bitcoin-rpc", "http://127.0.0.1:1")
 	require.Less(t, time.Since(start), time.Second)
-	require.Equal(t, tool.Failed, code)
+	require.Equal(t, exit.Failed, code)
 	require.Regexp(t, `^ailee_resync_blocks: error: \S+ is in use by ailee_node \(pid [0-9]+\)\n`, stderr)
 }

@@ -13,18 +13,18 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/tool"
 )
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){"appender": appender, nodeName: node,
 		sandboxed: sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI, "peak": peak}
-	for _, t := range allTools() {
-		commands[t.Name] = func() { tool.Main(recorded(t)) }
+	for _, command := range allTools() {
+		commands[command.Name] = func() { cli.Main(recorded(command)) }
 	}
-	commands[panicking().Name] = func() { tool.Main(panicking()) }
+	commands[panicking().Name] = func() { cli.Main(panicking()) }
 	testscript.Main(validated{m}, commands)
 }
 

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/bitcoin"
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/snapshotblock"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/command/getsnapshotblock"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -77,7 +77,7 @@ func TestSnapshotBlockAsksLittle(t *testing.T) {
 		_, err := appendAnchored(path, (firstBlock+600*(height-5))*1000+999, "")
 		require.NoError(t, err)
 		before := chain.Requests()
-		code, stdout, stderr := run(snapshotblock.Tool(), "--bitcoin-rpc", url, "--max-divergence", fmt.Sprint(tip), path)
+		code, stdout, stderr := run(getsnapshotblock.Tool(), "--bitcoin-rpc", url, "--max-divergence", fmt.Sprint(tip), path)
 		require.Zero(t, code, stderr)
 		require.Empty(t, stderr)
 		if height > 10 { // below, the median goes over fewer blocks
@@ -109,7 +109,7 @@ func TestSnapshotBlockOfARealNode(t *testing.T) {
 	for _, seconds := range asked {
 		_, err := appendAnchored(path, uint64(seconds)*1000, "m")
 		require.NoError(t, err)
-		code, stdout, stderr := run(snapshotblock.Tool(), path)
+		code, stdout, stderr := run(getsnapshotblock.Tool(), path)
 		last := -1
 		for height, median := range medians {
 			if median <= seconds {
@@ -117,7 +117,7 @@ func TestSnapshotBlockOfARealNode(t *testing.T) {
 			}
 		}
 		if last < 0 {
-			require.Equal(t, tool.Failed, code)
+			require.Equal(t, exit.Failed, code)
 			require.Contains(t, stderr, "is before the first block")
 			continue
 		}
@@ -129,16 +129,16 @@ func TestSnapshotBlockOfARealNode(t *testing.T) {
 	tip := node.Hash(30)
 	_, err = appendAnchored(path, uint64(medians[30])*1000, "btc_height=30,btc_hash="+tip)
 	require.NoError(t, err)
-	code, stdout, stderr := run(snapshotblock.Tool(), "--max-divergence", "0", path)
-	require.Equal(t, []any{tool.OK, "30\n", ""}, []any{code, stdout, stderr})
+	code, stdout, stderr := run(getsnapshotblock.Tool(), "--max-divergence", "0", path)
+	require.Equal(t, []any{exit.OK, "30\n", ""}, []any{code, stdout, stderr})
 	node.InvalidateBlock(tip)
 	other := node.Generate(5)
-	code, stdout, stderr = run(snapshotblock.Tool(), "--max-divergence", "4", path)
-	require.Equal(t, []any{tool.OK, "30\n"}, []any{code, stdout})
+	code, stdout, stderr = run(getsnapshotblock.Tool(), "--max-divergence", "4", path)
+	require.Equal(t, []any{exit.OK, "30\n"}, []any{code, stdout})
 	require.Contains(t, stderr, "warning: the chain has another block at height 30: "+other[0]+", stored is "+tip)
 	require.NotContains(t, stderr, bitcointest.Password)
-	code, stdout, _ = run(snapshotblock.Tool(), "--max-divergence", "3", path)
-	require.Equal(t, []any{tool.Wrong, "30\n"}, []any{code, stdout})
+	code, stdout, _ = run(getsnapshotblock.Tool(), "--max-divergence", "3", path)
+	require.Equal(t, []any{exit.Wrong, "30\n"}, []any{code, stdout})
 }
 
 // TestSnapshotBlockOfANodeThatIsBehind: a node that knows of more blocks than it has
@@ -152,8 +152,8 @@ func TestSnapshotBlockOfANodeThatIsBehind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
 	_, err := appendAnchored(path, 1, "btc_height=90")
 	require.NoError(t, err)
-	for limit, want := range map[string]int{"9": tool.Wrong, "10": tool.Failed, "59": tool.Failed, "60": tool.OK} {
-		code, stdout, stderr := run(snapshotblock.Tool(), "--bitcoin-rpc", url, "--max-divergence", limit, path)
+	for limit, want := range map[string]int{"9": exit.Wrong, "10": exit.Failed, "59": exit.Failed, "60": exit.OK} {
+		code, stdout, stderr := run(getsnapshotblock.Tool(), "--bitcoin-rpc", url, "--max-divergence", limit, path)
 		require.Equal(t, want, code, stderr)
 		require.Equal(t, "90\n", stdout)
 	}

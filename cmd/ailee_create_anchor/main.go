@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/createanchor"
 )
 
-func main() { tool.Main(createanchor.Tool()) }
+func main() { cli.Main(createanchor.Tool()) }

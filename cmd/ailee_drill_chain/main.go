@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/drillchain"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/drillchain"
 )
 
-func main() { tool.Main(drillchain.Tool()) }
+func main() { cli.Main(drillchain.Tool()) }

@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/extract"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/extractsnapshots"
 )
 
-func main() { tool.Main(extract.Tool()) }
+func main() { cli.Main(extractsnapshots.Tool()) }

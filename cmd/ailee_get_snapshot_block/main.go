@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/snapshotblock"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/getsnapshotblock"
 )
 
-func main() { tool.Main(snapshotblock.Tool()) }
+func main() { cli.Main(getsnapshotblock.Tool()) }

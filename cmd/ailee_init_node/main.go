@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/initnode"
 )
 
-func main() { tool.Main(initnode.Tool()) }
+func main() { cli.Main(initnode.Tool()) }

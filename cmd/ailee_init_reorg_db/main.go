@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/initreorgdb"
 )
 
-func main() { tool.Main(initreorgdb.Tool()) }
+func main() { cli.Main(initreorgdb.Tool()) }

@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/l2verify"
 )
 
-func main() { tool.Main(l2verify.Tool()) }
+func main() { cli.Main(l2verify.Tool()) }

@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/prunesnapshots"
 )
 
-func main() { tool.Main(prune.Tool()) }
+func main() { cli.Main(prunesnapshots.Tool()) }

@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/reorgverify"
 )
 
-func main() { tool.Main(reorgverify.Tool()) }
+func main() { cli.Main(reorgverify.Tool()) }

@@ -2,8 +2,8 @@
 package main
 
 import (
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/resyncblocks"
 )
 
-func main() { tool.Main(resync.Tool()) }
+func main() { cli.Main(resyncblocks.Tool()) }

@@ -14,22 +14,22 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/drillchain"
-	"ailee-recovery/internal/extract"
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/l2verify"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/reference"
-	"ailee-recovery/internal/reorgverify"
-	"ailee-recovery/internal/resync"
-	"ailee-recovery/internal/snapshotblock"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/manual"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/drillchain"
+	"ailee-recovery/internal/command/extractsnapshots"
+	"ailee-recovery/internal/command/getsnapshotblock"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/resyncblocks"
 )
 
-var tools = []tool.Tool{l2verify.Tool(), extract.Tool(), prune.Tool(), createanchor.Tool(), snapshotblock.Tool(),
-	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), resync.Tool(), drillchain.Tool()}
+var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
+	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), resyncblocks.Tool(), drillchain.Tool()}
 
 var scripts = []string{"ailee-backup", "ailee-restore", "ailee-monitor", "test_recovery.sh"}
 
@@ -46,11 +46,11 @@ func runAsTool() {
 		if t.Name != filepath.Base(os.Args[0]) {
 			continue
 		}
-		s := tool.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+		s := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 		if now, err := strconv.ParseInt(os.Getenv(clockVariable), 10, 64); err == nil {
 			s.Now = func() time.Time { return time.Unix(now, 0) }
 		}
-		os.Exit(tool.Execute(context.Background(), t, os.Args, s))
+		os.Exit(cli.Execute(context.Background(), t, os.Args, s))
 	}
 }
 
@@ -119,7 +119,7 @@ func generate(root string) (map[string]string, error) {
 		names = append(names, t.Name)
 	}
 	slices.Sort(names)
-	commands := make([]reference.Command, len(names))
+	commands := make([]manual.Command, len(names))
 	var g errgroup.Group
 	for i, name := range names {
 		g.Go(func() (err error) {
@@ -132,7 +132,7 @@ func generate(root string) (map[string]string, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	files := map[string]string{"docs/commands/README.md": reference.Index(commands)}
+	files := map[string]string{"docs/commands/README.md": manual.Index(commands)}
 	for _, c := range commands {
 		maps.Copy(files, map[string]string{
 			"man/man1/" + c.Name + ".1":            c.Man(),
@@ -146,17 +146,17 @@ func generate(root string) (map[string]string, error) {
 }
 
 // describe is what a command says of itself, with what its examples print.
-func describe(root, name string) (reference.Command, error) {
+func describe(root, name string) (manual.Command, error) {
 	w, err := newWorld(root)
 	if err != nil {
-		return reference.Command{}, err
+		return manual.Command{}, err
 	}
 	defer w.close()
 	help, err := w.run(name + " --help")
 	if err != nil {
-		return reference.Command{}, err
+		return manual.Command{}, err
 	}
-	c, err := reference.Parse(help)
+	c, err := manual.Parse(help)
 	if err != nil {
 		return c, err
 	}

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/urfave/cli/v2"
+	urfave "github.com/urfave/cli/v2"
 
-	"ailee-recovery/internal/reference"
+	"ailee-recovery/internal/cli/manual"
 )
 
 func TestMain(m *testing.M) {
@@ -90,14 +90,14 @@ func TestEveryCommandAndFlag(t *testing.T) {
 	folders, err := filepath.Glob(filepath.Join(root(), "cmd", "*"))
 	require.NoError(t, err)
 	require.Len(t, folders, len(tools))
-	for _, tool := range tools {
-		require.Contains(t, folders, filepath.Join(root(), "cmd", tool.Name))
-		page := read(t, "docs/commands/"+tool.Name+".md")
-		man := read(t, "man/man1/"+tool.Name+".1")
-		for _, f := range tool.Flags {
+	for _, command := range tools {
+		require.Contains(t, folders, filepath.Join(root(), "cmd", command.Name))
+		page := read(t, "docs/commands/"+command.Name+".md")
+		man := read(t, "man/man1/"+command.Name+".1")
+		for _, f := range command.Flags {
 			require.Contains(t, page, "`--"+f.Names()[0]+"`")
 			require.Contains(t, man, `\-\-`+strings.ReplaceAll(f.Names()[0], "-", `\-`))
-			for _, variable := range f.(cli.DocGenerationFlag).GetEnvVars() {
+			for _, variable := range f.(urfave.DocGenerationFlag).GetEnvVars() {
 				require.Contains(t, page, "- `"+variable+"`: ")
 			}
 		}
@@ -120,10 +120,10 @@ func TestEveryCommandAndFlag(t *testing.T) {
 
 func TestHelpOfAnotherForm(t *testing.T) {
 	const good = "a - b\n\nUSAGE:\n   a [flags]\n\n   Text.\n\nFLAGS:\n   --x  y\n\nEXIT STATUS:\n   0  done\n"
-	_, err := reference.Parse(good)
+	_, err := manual.Parse(good)
 	require.NoError(t, err)
 	for from, to := range map[string]string{"a - b": "a", "--x  y": "--x y", "0  done": "0 done", "USAGE": "USE", "FLAGS:\n   --x  y\n\n": ""} {
-		_, err := reference.Parse(strings.Replace(good, from, to, 1))
+		_, err := manual.Parse(strings.Replace(good, from, to, 1))
 		require.Error(t, err, to)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
-	"ailee-recovery/internal/wallet"
+	"ailee-recovery/internal/bitcoin/wallet"
 )
 
 // walletMethods are the calls of a wallet with one coin of 0.01 BTC, whose

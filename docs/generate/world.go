@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/golden"
 )
 
@@ -96,9 +96,9 @@ func (w *world) show(command string) (*string, error) {
 	}
 	w.now = w.now.Add(time.Hour)
 	out, err := w.run(command)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Exited() {
-		out += fmt.Sprintf("(exit status %d)\n", exit.ExitCode())
+	var ended *exec.ExitError
+	if errors.As(err, &ended) && ended.Exited() {
+		out += fmt.Sprintf("(exit status %d)\n", ended.ExitCode())
 	} else if err != nil {
 		return nil, err
 	}

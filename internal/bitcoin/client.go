@@ -20,7 +20,7 @@ import (
 
 	"github.com/btcsuite/btcd/btcjson"
 
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/exit"
 )
 
 // Defaults of [Options].
@@ -68,7 +68,7 @@ type Client struct {
 func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 	u, err := parseURL(o.URL)
 	if err != nil {
-		return nil, tool.Fail("give the node's URL with --bitcoin-rpc, such as "+DefaultURL, err)
+		return nil, exit.Fail("give the node's URL with --bitcoin-rpc, such as "+DefaultURL, err)
 	}
 	c := &Client{
 		name:    "Bitcoin RPC at " + u.Scheme + "://" + u.Host,
@@ -126,15 +126,15 @@ func trust(caCert, scheme string) (*tls.Config, error) {
 		return nil, nil
 	}
 	if scheme != "https" {
-		return nil, tool.Failf("start the URL with https://", "--rpc-ca-cert is of no use with http")
+		return nil, exit.Failf("start the URL with https://", "--rpc-ca-cert is of no use with http")
 	}
 	pem, err := readSmall(caCert)
 	if err != nil {
-		return nil, tool.Fail("", err)
+		return nil, exit.Fail("", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, tool.Failf("", "%s holds no certificate in PEM form", caCert)
+		return nil, exit.Failf("", "%s holds no certificate in PEM form", caCert)
 	}
 	return &tls.Config{RootCAs: roots}, nil
 }
@@ -206,7 +206,7 @@ func request(id uint64, method string, params []any) ([]byte, error) {
 // post sends one request and hands the answer to decode, which must not keep it.
 // What decode says of the node's own errors goes before the HTTP status: Bitcoin
 // Core sends them with a status of 404 or 500.
-func (c *Client) post(ctx context.Context, via *http.Client, body []byte, decode func([]byte) error) error {
+func (c *Client) post(ctx context.Context, client *http.Client, body []byte, decode func([]byte) error) error {
 	login, err := c.credentials.current()
 	if err != nil && c.credentials.source != "" {
 		return err
@@ -219,7 +219,7 @@ func (c *Client) post(ctx context.Context, via *http.Client, body []byte, decode
 	if login.user != "" {
 		req.SetBasicAuth(login.user, login.password)
 	}
-	resp, err := via.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return timedOut(ctx, withoutURL(err))
 	}

@@ -21,8 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/bitcoin"
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/exit"
 )
 
 const (
@@ -49,7 +50,7 @@ func requireNoSecret(t *testing.T, err error, s *said) {
 	t.Helper()
 	text := strings.Join(s.lines, "\n")
 	if err != nil {
-		text += fmt.Sprintf("%v %+v %#v %v", err, err, err, tool.ErrorDocument(err))
+		text += fmt.Sprintf("%v %+v %#v %v", err, err, err, cli.ErrorDocument(err))
 	}
 	for _, secret := range []string{user, password, path, base64.StdEncoding.EncodeToString([]byte(user + ":" + password))} {
 		require.NotContains(t, text, secret)
@@ -234,7 +235,7 @@ func TestMisbehaviour(t *testing.T) {
 			} else {
 				require.ErrorContains(t, err, test.err)
 				require.LessOrEqual(t, count, int64(heights))
-				var hinted *tool.Error
+				var hinted *exit.Error
 				require.ErrorAs(t, err, &hinted)
 				require.Contains(t, hinted.Hint, test.hint)
 			}

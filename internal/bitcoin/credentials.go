@@ -12,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/exit"
 )
 
 // credentials are where the user and password of a request come from.
@@ -33,13 +33,13 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 	case u.User != nil:
 		password, _ := u.User.Password()
 		if u.User.Username() == "" || password == "" {
-			return credentials{}, tool.Failf(howToLogIn, "the Bitcoin RPC URL names a user or a password, but not both")
+			return credentials{}, exit.Failf(howToLogIn, "the Bitcoin RPC URL names a user or a password, but not both")
 		}
 		return credentials{login: login{u.User.Username(), password}, source: "in the URL"}, nil
 	case o.CookieFile != "":
 		c := credentials{cookie: o.CookieFile, source: "in " + o.CookieFile}
 		if _, err := c.current(); err != nil {
-			return c, tool.Fail("the node writes the file when it starts: check the path, and that the node runs", err)
+			return c, exit.Fail("the node writes the file when it starts: check the path, and that the node runs", err)
 		}
 		return c, nil
 	case o.User != "" || o.Password != "" || o.PasswordFile != "":
@@ -48,7 +48,7 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 			err = errors.New("BITCOIN_RPC_USER needs BITCOIN_RPC_PASSWORD or BITCOIN_RPC_PASSWORD_FILE, and they need it")
 		}
 		if err != nil {
-			return credentials{}, tool.Fail("", err)
+			return credentials{}, exit.Fail("", err)
 		}
 		return credentials{login: login{o.User, password}, source: "of BITCOIN_RPC_USER"}, nil
 	case isLoopback(u.Hostname()):
@@ -56,7 +56,7 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 		if found, err := c.current(); err == nil && found != (login{}) {
 			c.source = "in " + c.cookie
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return c, tool.Fail("run it as the node's user, or "+howToLogIn, err)
+			return c, exit.Fail("run it as the node's user, or "+howToLogIn, err)
 		}
 		return c, nil
 	}

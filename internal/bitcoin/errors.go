@@ -15,7 +15,7 @@ import (
 
 	"github.com/btcsuite/btcd/btcjson"
 
-	"ailee-recovery/internal/tool"
+	"ailee-recovery/internal/exit"
 )
 
 // ErrBadAnswer says that the answer is none that a Bitcoin node gives: no
@@ -80,7 +80,7 @@ func refused(err error) bool {
 
 // explain says where an error is from, and adds a hint.
 func (c *Client) explain(what string, err error) error {
-	return tool.Fail(c.hint(err), fmt.Errorf("%s: %s: %w", c.name, what, err))
+	return exit.Fail(c.hint(err), fmt.Errorf("%s: %s: %w", c.name, what, err))
 }
 
 func (c *Client) hint(err error) string {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/bitcoin"
-	"ailee-recovery/internal/bitcointest"
+	"ailee-recovery/internal/bitcoin/bitcointest"
 )
 
 func open(t *testing.T, n *bitcointest.Node) *bitcoin.Client {

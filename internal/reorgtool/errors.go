@@ -8,40 +8,40 @@ import (
 	"io/fs"
 	"syscall"
 
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/rocksfile"
-	"ailee-recovery/internal/tool"
 	"ailee-recovery/reorgdb"
 )
 
 // Explain adds exit code and hint to an error of opening or reading the reorg
 // database at path. A damaged one has the exit code for wrong data.
 func Explain(path string, err error) error {
-	var known *tool.Error
+	var known *exit.Error
 	var locked *reorgdb.LockedError
 	var tooNew *reorgdb.TooNewError
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
 	case errors.As(err, &locked):
-		return tool.Fail("stop the node first: systemctl stop ailee-node; never delete the LOCK file, it is not the lock", err)
+		return exit.Fail("stop the node first: systemctl stop ailee-node; never delete the LOCK file, it is not the lock", err)
 	case errors.As(err, &tooNew):
-		return tool.Fail("nothing is damaged: use the build for your distribution's RocksDB", err)
+		return exit.Fail("nothing is damaged: use the build for your distribution's RocksDB", err)
 	case errors.Is(err, reorgdb.ErrCorrupt):
-		return tool.WrongData(CopyHint(path), err)
+		return exit.WrongData(CopyHint(path), err)
 	case errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, syscall.ENOTDIR):
-		return tool.Fail("name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db", err)
+		return exit.Fail("name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db", err)
 	case errors.Is(err, reorgdb.ErrBusy), errors.Is(err, rocksfile.ErrChanging):
-		return tool.Fail("run the command again, or stop the node first", err)
+		return exit.Fail("run the command again, or stop the node first", err)
 	case errors.Is(err, fs.ErrNotExist):
-		return tool.Fail("check the path, or make a new database: "+tool.Command("ailee_init_reorg_db", "--path", path), err)
+		return exit.Fail("check the path, or make a new database: "+exit.Command("ailee_init_reorg_db", "--path", path), err)
 	case errors.Is(err, fs.ErrPermission):
-		return tool.Fail("run it as the database's owner, or as root", err)
+		return exit.Fail("run it as the database's owner, or as root", err)
 	}
-	return tool.Fail("", fmt.Errorf("%s: %w", path, err))
+	return exit.Fail("", fmt.Errorf("%s: %w", path, err))
 }
 
 // CopyHint says how to get a sound database from a damaged one.
 func CopyHint(path string) string {
 	return "copy what can still be read into a new database: " +
-		tool.Command("ailee_init_reorg_db", "--path", path+".new", "--copy-from", path)
+		exit.Command("ailee_init_reorg_db", "--path", path+".new", "--copy-from", path)
 }

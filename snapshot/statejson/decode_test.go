@@ -67,9 +67,9 @@ func TestGoldenRoundTrip(t *testing.T) {
 	var all []byte
 	for _, state := range goldenStates(t) {
 		file := toFile(t, bytes.NewReader(state))
-		again := toJSON(t, file)
-		require.JSONEq(t, string(state), string(again))
-		require.Equal(t, string(file), string(toFile(t, iotest.OneByteReader(bytes.NewReader(again)))))
+		encoded := toJSON(t, file)
+		require.JSONEq(t, string(state), string(encoded))
+		require.Equal(t, string(file), string(toFile(t, iotest.OneByteReader(bytes.NewReader(encoded)))))
 		all = append(all, file...)
 	}
 	require.Equal(t, string(read(t, golden+"node-written.dat")), string(all))

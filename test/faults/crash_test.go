@@ -46,16 +46,16 @@ var ways = []way{
 }
 
 // concerns tells whether a call is one of those named.
-func (c call) concerns(on []string) bool {
+func (c call) concerns(commands []string) bool {
 	switch {
-	case c.size >= 0 && c.args[c.size] < 2 && slices.Equal(on, shortened):
+	case c.size >= 0 && c.args[c.size] < 2 && slices.Equal(commands, shortened):
 		return false
-	case on == nil:
+	case commands == nil:
 		return true
-	case (c.name == "open" || c.name == "openat") && slices.Contains(on, "creates"):
+	case (c.name == "open" || c.name == "openat") && slices.Contains(commands, "creates"):
 		return c.args[c.place.path+1]&unix.O_CREAT != 0
 	}
-	return slices.Contains(on, c.name)
+	return slices.Contains(commands, c.name)
 }
 
 // outcome is how a run ended that was broken.

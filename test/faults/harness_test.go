@@ -259,14 +259,14 @@ func (s *scenario) check(t *testing.T, root string, done bool) error {
 func (s *scenario) compare(found state, done bool) error {
 	names, kept := map[string]bool{}, map[string]bool{}
 	for path, content := range found {
-		name, of := s.nameOf(path), ""
+		name, what := s.nameOf(path), ""
 		if !done {
 			// The last that a run does.
 			content, _, _ = strings.Cut(content, foreign)
 		}
 		if s.keeps != nil {
-			of = s.keeps(path)
-			kept[of] = kept[of] || content == s.before[of]
+			what = s.keeps(path)
+			kept[what] = kept[what] || content == s.before[what]
 		}
 		old, before := s.before[name]
 		want, after := s.after[name]
@@ -274,7 +274,7 @@ func (s *scenario) compare(found state, done bool) error {
 		case after && content == want:
 		case !done && before && content == old:
 		case !done && s.between != nil && s.between(old, want, content):
-		case of != "" && (content == s.after[of] || content == s.before[of]):
+		case what != "" && (content == s.after[what] || content == s.before[what]):
 		default:
 			return fmt.Errorf("%s is neither what it was nor what it is to be: %s", path, excerpt(content))
 		}

@@ -38,14 +38,14 @@ func inOwnMounts(m *testing.M) (int, error) {
 	if os.Geteuid() != 0 || os.Getenv(isolated) != "" {
 		return withBinaries(m)
 	}
-	again := exec.Command("/proc/self/exe", os.Args[1:]...)
-	again.Stdin, again.Stdout, again.Stderr = os.Stdin, os.Stdout, os.Stderr
-	again.Env = append(os.Environ(), isolated+"=1")
-	again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	err := again.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode(), nil
+	rerun := exec.Command("/proc/self/exe", os.Args[1:]...)
+	rerun.Stdin, rerun.Stdout, rerun.Stderr = os.Stdin, os.Stdout, os.Stderr
+	rerun.Env = append(os.Environ(), isolated+"=1")
+	rerun.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	err := rerun.Run()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return ended.ExitCode(), nil
 	}
 	return 0, err
 }

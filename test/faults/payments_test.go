@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/createanchor"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/reorgdb"
 )
 

@@ -14,14 +14,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"ailee-recovery/internal/bitcointest"
-	"ailee-recovery/internal/createanchor"
-	"ailee-recovery/internal/extract"
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/extractsnapshots"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
-	"ailee-recovery/internal/initnode"
-	"ailee-recovery/internal/initreorgdb"
-	"ailee-recovery/internal/prune"
-	"ailee-recovery/internal/resync"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -111,7 +111,7 @@ func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointes
 			url = chain.Serve(t)
 		},
 		command: func(root string, run int) []string {
-			return []string{bin(resync.Name), "--db-path", in(root, "reorg_db"), "--bitcoin-rpc", url}
+			return []string{bin(resyncblocks.Name), "--db-path", in(root, "reorg_db"), "--bitcoin-rpc", url}
 		},
 		leftover: temporary,
 	}
@@ -135,7 +135,7 @@ func completing(name string, carried int, overtaken bool) *scenario {
 			require.NoError(t, os.WriteFile(in(root, file), []byte(current), 0o640))
 		},
 		command: func(root string, run int) []string {
-			return []string{bin(prune.Name), "--file", in(root, file), "--in-place", "--keep", "all"}
+			return []string{bin(prunesnapshots.Name), "--file", in(root, file), "--in-place", "--keep", "all"}
 		},
 		leftover: append([]string{".l2_snapshots.dat.ailee-*"}, temporary...),
 		resumed:  []string{old + "*"},
@@ -152,7 +152,7 @@ func scenarios() []*scenario {
 			name:    "prune to a file",
 			prepare: prepareFile,
 			command: func(root string, run int) []string {
-				args := []string{bin(prune.Name), "--file", in(root, file), "--keep", "3", "--output", in(root, "pruned.dat")}
+				args := []string{bin(prunesnapshots.Name), "--file", in(root, file), "--keep", "3", "--output", in(root, "pruned.dat")}
 				if run > 0 {
 					args = append(args, "--force")
 				}
@@ -167,7 +167,7 @@ func scenarios() []*scenario {
 				snapshots(t, in(root, "pruned.dat"), 1)
 			},
 			command: func(root string, run int) []string {
-				return []string{bin(prune.Name), "--file", in(root, file), "--keep", "3", "--output", in(root, "pruned.dat"), "--force"}
+				return []string{bin(prunesnapshots.Name), "--file", in(root, file), "--keep", "3", "--output", in(root, "pruned.dat"), "--force"}
 			},
 			leftover: temporary,
 		},
@@ -175,7 +175,7 @@ func scenarios() []*scenario {
 			name:    "prune in place",
 			prepare: prepareFile,
 			command: func(root string, run int) []string {
-				return []string{bin(prune.Name), "--file", in(root, file), "--keep", "3", "--in-place"}
+				return []string{bin(prunesnapshots.Name), "--file", in(root, file), "--keep", "3", "--in-place"}
 			},
 			leftover: append([]string{".l2_snapshots.dat.ailee-old-*"}, temporary...),
 			resumed:  []string{".l2_snapshots.dat.ailee-old-*"},
@@ -188,9 +188,9 @@ func scenarios() []*scenario {
 			name:    "extract",
 			prepare: prepareFile,
 			command: func(root string, run int) []string {
-				args := []string{bin(extract.Name), in(root, file), in(root, "out")}
+				args := []string{bin(extractsnapshots.Name), in(root, file), in(root, "out")}
 				if run > 0 {
-					args = []string{bin(extract.Name), "--force", in(root, file), in(root, "out")}
+					args = []string{bin(extractsnapshots.Name), "--force", in(root, file), in(root, "out")}
 				}
 				return args
 			},
@@ -299,11 +299,11 @@ func scenarios() []*scenario {
 			leftover: append([]string{".ailee-restore.tmp"}, temporary...),
 			same:     withoutTime,
 			keeps: func(path string) string {
-				of, _, ok := strings.Cut(path, ".replaced_")
+				what, _, ok := strings.Cut(path, ".replaced_")
 				if !ok {
 					return ""
 				}
-				return of
+				return what
 			},
 		},
 	}

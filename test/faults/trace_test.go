@@ -106,7 +106,7 @@ type tracing struct {
 // trace runs a command, asks at what becomes of each call that changes something
 // below a folder, and returns how the command ended, when all its processes have.
 // While at decides, the thread that makes the call waits and the others go on.
-func trace(ctx context.Context, args, env []string, out, errOut *os.File, below string, at func(call) fault) (status syscall.WaitStatus, err error) {
+func trace(ctx context.Context, args, env []string, out, errOut *os.File, folder string, at func(call) fault) (status syscall.WaitStatus, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -114,7 +114,7 @@ func trace(ctx context.Context, args, env []string, out, errOut *os.File, below 
 		// goroutine: what was started on it before, to end with the tests, would too.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		t := &tracing{below: below, at: at, returns: map[int]syscall.Errno{}, known: map[int]bool{}}
+		t := &tracing{below: folder, at: at, returns: map[int]syscall.Errno{}, known: map[int]bool{}}
 		var root int
 		root, err = syscall.ForkExec(args[0], args, &syscall.ProcAttr{
 			Env:   env,
@@ -272,8 +272,8 @@ func (t *tracing) changes(tid int, info syscallInfo) (call, bool) {
 	return c, ok
 }
 
-func link(tid int, of string) string {
-	to, _ := os.Readlink(fmt.Sprintf("/proc/%d/%s", tid, of))
+func link(tid int, what string) string {
+	to, _ := os.Readlink(fmt.Sprintf("/proc/%d/%s", tid, what))
 	return to
 }
 

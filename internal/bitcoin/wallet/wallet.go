@@ -1,0 +1,177 @@
+// Package wallet makes, checks and sends transactions with the wallet of a Bitcoin
+// node: Bitcoin Core 0.21 or later, or whatever answers like it. It sends no
+// argument that one of these releases does not know.
+package wallet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/btcsuite/btcd/btcjson"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/exit"
+)
+
+// Wallet is a wallet of a node. Its methods are safe for concurrent use. Their
+// errors carry a hint; the node's own are a *btcjson.RPCError in its words.
+type Wallet struct {
+	node *bitcoin.Client
+	own  *bitcoin.Client // for the calls that concern the wallet
+}
+
+// Open returns the wallet of that name, or with "" the one that is loaded. It makes
+// no call.
+func Open(node *bitcoin.Client, name string) *Wallet {
+	if name == "" {
+		return &Wallet{node, node}
+	}
+	return &Wallet{node, node.Wallet(name)}
+}
+
+// Fees say what a transaction is to cost.
+type Fees struct {
+	Rate       uint64 // sat per 1,000 vB; 0 for the node's estimate
+	ConfTarget int    // blocks, for the estimate
+	Max        int64  // sat; more is refused
+}
+
+// options are the fees as the wallet's calls take them.
+func (f Fees) options() map[string]any {
+	if f.Rate > 0 {
+		return map[string]any{"fee_rate": float64(f.Rate) / 1000} // sat/vB
+	}
+	return map[string]any{"conf_target": f.ConfTarget}
+}
+
+// check refuses a fee in sat that is too high.
+func (f Fees) check(fee int64) error {
+	if fee > f.Max {
+		return exit.Failf("raise --max-fee, or take a lower --fee-rate or a longer --conf-target", "the fee of %d sat is above the %d sat of --max-fee", fee, f.Max)
+	}
+	return nil
+}
+
+// State is what a node knows of a transaction.
+type State int
+
+// The states.
+const (
+	Absent     State = iota // neither in the mempool nor, for the wallet, in the chain
+	Known                   // in the mempool or in the active chain
+	Conflicted              // another one in the chain spends its inputs: it is never mined
+)
+
+// entry is what the wallet says of a transaction.
+type entry struct {
+	Confirmations *int64   `json:"confirmations"` // below 0 where another one is in the chain
+	Hex           string   `json:"hex"`
+	ReplacedBy    string   `json:"replaced_by_txid"`
+	Conflicts     []string `json:"walletconflicts"`
+}
+
+// entry asks for one; nil where the wallet does not know it.
+func (w *Wallet) entry(ctx context.Context, txid string) (*entry, error) {
+	const method = "gettransaction"
+	var e entry
+	err := w.own.Call(ctx, method, []any{txid}, &e)
+	var rpc *btcjson.RPCError
+	switch {
+	case errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCInvalidAddressOrKey:
+		return nil, nil
+	case err != nil:
+		return nil, explain(err)
+	case e.Confirmations == nil:
+		return nil, bad(method, "confirmations is missing")
+	}
+	return &e, nil
+}
+
+// Find looks for a transaction of the wallet.
+func (w *Wallet) Find(ctx context.Context, txid string) (State, error) {
+	e, err := w.entry(ctx, txid)
+	switch {
+	case err != nil:
+		return Absent, err
+	case e != nil && *e.Confirmations > 0:
+		return Known, nil
+	case e != nil && *e.Confirmations < 0:
+		return Conflicted, nil
+	}
+	// The wallet also keeps what has left the mempool.
+	var text string
+	err = w.node.Call(ctx, "getrawtransaction", []any{txid}, &text)
+	var rpc *btcjson.RPCError
+	switch {
+	case errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCNoTxInfo:
+		return Absent, nil
+	case err != nil:
+		return Absent, explain(err)
+	}
+	return Known, nil
+}
+
+// Dead tells whether a transaction that is [Absent] can never be mined, because
+// others in the chain spend what it spends.
+func (w *Wallet) Dead(ctx context.Context, tx *wire.MsgTx) (bool, error) {
+	for _, in := range tx.TxIn {
+		parent, err := w.entry(ctx, in.PreviousOutPoint.Hash.String())
+		if err != nil {
+			return false, err
+		}
+		if parent == nil || *parent.Confirmations == 0 {
+			continue
+		}
+		out, err := w.output(ctx, in.PreviousOutPoint, false)
+		if err != nil {
+			return false, err
+		}
+		if out == nil || *parent.Confirmations < 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// output is an unspent output.
+type output struct {
+	Value *float64 `json:"value"` // BTC
+}
+
+// output asks for one, nil where it is spent or not there.
+func (w *Wallet) output(ctx context.Context, at wire.OutPoint, mempool bool) (*output, error) {
+	const method = "gettxout"
+	var text json.RawMessage
+	if err := w.node.Call(ctx, method, []any{at.Hash.String(), at.Index, mempool}, &text); err != nil {
+		return nil, explain(err)
+	}
+	var out *output
+	if err := json.Unmarshal(text, &out); err != nil || out != nil && out.Value == nil {
+		return nil, bad(method, "no value")
+	}
+	return out, nil
+}
+
+// Send sends a transaction. After an error that is [bitcoin.ErrOutcomeUnknown] it
+// may have been sent; after any other it was not.
+func (w *Wallet) Send(ctx context.Context, tx *wire.MsgTx) error {
+	err := w.node.Send(ctx, "sendrawtransaction", []any{Encode(tx)}, nil)
+	var rpc *btcjson.RPCError
+	if errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCVerifyAlreadyInChain {
+		return nil
+	}
+	return explain(err)
+}
+
+// satoshi is exact: no amount comes near 2^53.
+func satoshi(btc float64) int64 { return int64(math.Round(btc * 1e8)) }
+
+// bad is the error for an answer that cannot be right.
+func bad(method, format string, args ...any) error {
+	return exit.Fail("check that --bitcoin-rpc is a Bitcoin Core with a wallet",
+		fmt.Errorf("%s: %w: %s", method, bitcoin.ErrBadAnswer, fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/exit"
+)
+
+// checkArguments refuses what is left over: the flag package stops at the first
+// positional argument, and a flag behind it would silently not count.
+func checkArguments(t Tool, all []string, c *urfave.Context) error {
+	args := c.Args().Slice()
+	before := all[1 : len(all)-len(args)]
+	// Behind a -- everything is meant as an argument.
+	meant := len(before) > 0 && before[len(before)-1] == "--"
+	if flags, rest := splitFlags(t, args); len(flags) > 0 && !meant {
+		order := slices.Concat([]string{t.Name}, before, flags, rest)
+		return exit.Failf("flags come first: "+exit.Command(order...), "the flag %s stands behind an argument", terminal.Text(flags[0]))
+	}
+	for _, name := range t.Required {
+		if !c.IsSet(name) {
+			return usage(t, fmt.Errorf("the flag --%s is missing", name))
+		}
+	}
+	switch {
+	case len(args) > t.Positional:
+		return usage(t, fmt.Errorf("too many arguments: %s", exit.Command(args[t.Positional:]...)))
+	case len(args) < t.Positional:
+		return usage(t, fmt.Errorf("missing argument: expected %s", t.Arguments))
+	}
+	return nil
+}
+
+// splitFlags takes the flags, with their values, from among the arguments.
+func splitFlags(t Tool, args []string) (flags, rest []string) {
+	takesValue := map[string]bool{}
+	for _, f := range t.Flags {
+		_, isBool := f.(*urfave.BoolFlag)
+		for _, name := range f.Names() {
+			takesValue[name] = !isBool
+		}
+	}
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		// The first argument ended the flags: a - in front is its own.
+		if i == 0 || len(arg) < 2 || arg[0] != '-' {
+			rest = append(rest, arg)
+			continue
+		}
+		if arg == "--" {
+			return flags, append(rest, args[i:]...)
+		}
+		flags = append(flags, arg)
+		if takesValue[strings.TrimLeft(arg, "-")] && i+1 < len(args) {
+			i++
+			flags = append(flags, args[i])
+		}
+	}
+	return flags, rest
+}

@@ -1,0 +1,13 @@
+package flags
+
+import urfave "github.com/urfave/cli/v2"
+
+const dbPath = "db-path"
+
+// DBPath names the reorg database.
+func DBPath(usage string) urfave.Flag {
+	return &urfave.StringFlag{Name: dbPath, Usage: usage, EnvVars: []string{"AILEE_DB_PATH"}}
+}
+
+// ParseDBPath reads it.
+func ParseDBPath(c *urfave.Context) string { return c.String(dbPath) }

@@ -1,0 +1,66 @@
+// Package flags holds the flags that several tools share: one name for one
+// meaning.
+package flags
+
+import (
+	"fmt"
+	"math"
+	"runtime/debug"
+
+	"github.com/dustin/go-humanize"
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/snapshot"
+)
+
+// Names of the shared flags.
+const (
+	maxMemory            = "max-memory"
+	acceptEarlierAnchors = "accept-earlier-anchors"
+)
+
+// MaxMemory bounds what sorting an unsorted section may take.
+func MaxMemory() urfave.Flag {
+	return &urfave.StringFlag{
+		Name:    maxMemory,
+		Usage:   "let a section that is not sorted take up to `SIZE` to sort, and a line a sixteenth of it",
+		Value:   humanize.IBytes(snapshot.DefaultMaxMemory),
+		EnvVars: []string{"AILEE_MAX_MEMORY"},
+	}
+}
+
+// AcceptEarlierAnchors accepts peg-outs that name an anchor of an earlier
+// snapshot of the same file.
+func AcceptEarlierAnchors() urfave.Flag {
+	return &urfave.BoolFlag{
+		Name:  acceptEarlierAnchors,
+		Usage: "accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold",
+	}
+}
+
+// Checking are the values of the flags that a check takes.
+type Checking struct {
+	MaxMemory            int64 // bytes
+	AcceptEarlierAnchors bool
+}
+
+// buffers is what the tools take on top of the memory for sorting, in bytes.
+const buffers = 8 << 20
+
+// Memory returns the bound that the checkers of a run share. It also makes the
+// garbage collector keep the whole process near it.
+func (c Checking) Memory() *snapshot.Memory {
+	if c.MaxMemory < math.MaxInt64-buffers {
+		debug.SetMemoryLimit(c.MaxMemory + buffers)
+	}
+	return snapshot.NewMemory(c.MaxMemory)
+}
+
+// ParseChecking reads them.
+func ParseChecking(c *urfave.Context) (Checking, error) {
+	size, err := humanize.ParseBytes(c.String(maxMemory))
+	if err != nil || size == 0 || size > math.MaxInt64 {
+		return Checking{}, fmt.Errorf("--%s %q is not a size such as 512MiB", maxMemory, c.String(maxMemory))
+	}
+	return Checking{MaxMemory: int64(size), AcceptEarlierAnchors: c.Bool(acceptEarlierAnchors)}, nil
+}

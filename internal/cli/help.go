@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+// helpTemplate is the help. Its form is what the manual pages are made from, see
+// internal/cli/manual.
+func helpTemplate(t Tool) string {
+	usage := t.Name
+	for _, f := range t.Flags {
+		if slices.Contains(t.Required, f.Names()[0]) {
+			usage += " --" + f.Names()[0] + " " + placeholder.FindStringSubmatch(f.(urfave.DocGenerationFlag).GetUsage())[1]
+		}
+	}
+	usage += " [flags]"
+	if t.Arguments != "" {
+		usage += " " + t.Arguments
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s - %s\n\nUSAGE:\n   %s\n\n   {{.Description}}\n\n", t.Name, t.Summary, usage)
+	b.WriteString("FLAGS:{{range .VisibleFlags}}\n   {{.}}{{end}}\n\n")
+	writeEntries(&b, "ENVIRONMENT", slices.Concat(defaults(t.Flags), t.Environment, []Entry{traceEntry}))
+	writeEntries(&b, "FILES", t.Files)
+	if t.Examples != "" {
+		b.WriteString("EXAMPLES:\n")
+		for line := range strings.Lines(strings.TrimSpace(t.Examples) + "\n") {
+			b.WriteString("   " + line)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(exitStatus(t))
+	if len(t.SeeAlso) > 0 {
+		fmt.Fprintf(&b, "\nSEE ALSO:\n   %s\n", strings.Join(t.SeeAlso, ", "))
+	}
+	return b.String()
+}
+
+// placeholder is what a flag's usage calls its value.
+var placeholder = regexp.MustCompile("`(.+?)`")
+
+// defaults are the environment variables that flags take their defaults from.
+func defaults(flags []urfave.Flag) (entries []Entry) {
+	for _, f := range flags {
+		for _, name := range f.(urfave.DocGenerationFlag).GetEnvVars() {
+			entries = append(entries, Entry{name, "the default of --" + f.Names()[0]})
+		}
+	}
+	return entries
+}
+
+func writeEntries(b *strings.Builder, section string, entries []Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	width := 0
+	for _, e := range entries {
+		width = max(width, len(e.Name))
+	}
+	fmt.Fprintf(b, "%s:\n", section)
+	for _, e := range entries {
+		fmt.Fprintf(b, "   %-*s  %s\n", width, e.Name, e.Text)
+	}
+	b.WriteString("\n")
+}
+
+// exitStatus is the section on exit codes.
+func exitStatus(t Tool) string {
+	leaves := "nothing that existed is changed"
+	if t.Leaves != "" {
+		leaves = t.Leaves
+	}
+	return fmt.Sprintf(`EXIT STATUS:
+   0  done, or verified
+   1  could not do the job (usage, input, I/O); %s
+   2  the check was made and the data is wrong
+`, leaves)
+}

@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/workers"
+)
+
+// Streams are a command's streams. Results go to Out, everything else to Err.
+type Streams struct {
+	In       *os.File
+	Out, Err io.Writer
+	// Now is the clock, nil for that of the machine. It gives the time of what is
+	// made; it measures nothing.
+	Now func() time.Time
+}
+
+// IO is how a command speaks.
+type IO struct {
+	Streams
+	tool        string
+	json, quiet bool
+	printed     bool  // a JSON document was printed
+	outErr      error // the first error of writing to Out
+}
+
+// JSON tells whether the result is to be JSON.
+func (out *IO) JSON() bool { return out.json }
+
+// Quiet tells whether only errors are to be printed.
+func (out *IO) Quiet() bool { return out.quiet }
+
+// Now returns the time that is given to what is made.
+func (out *IO) Now() time.Time {
+	if out.Streams.Now != nil {
+		return out.Streams.Now()
+	}
+	return time.Now()
+}
+
+// Printf prints a result on standard output, unless it is to be quiet or JSON.
+func (out *IO) Printf(format string, args ...any) {
+	if !out.quiet && !out.json {
+		out.write(fmt.Sprintf(format, args...))
+	}
+}
+
+// Document prints the result as JSON, unless it is to be quiet.
+func (out *IO) Document(doc any) {
+	out.printed = true
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		out.outErr = err
+		return
+	}
+	out.Raw(string(text) + "\n")
+}
+
+// Raw writes to standard output as it is and counts as the JSON document.
+func (out *IO) Raw(s string) {
+	out.printed = true
+	out.write(s)
+}
+
+func (out *IO) write(s string) {
+	if out.outErr == nil {
+		_, out.outErr = fmt.Fprint(out.Out, s)
+	}
+}
+
+// OutErr returns the first error of writing to standard output.
+func (out *IO) OutErr() error { return out.outErr }
+
+// Warn prints a warning on standard error, unless it is to be quiet.
+func (out *IO) Warn(format string, args ...any) {
+	if !out.quiet {
+		out.line("warning", sprintf(format, args...))
+	}
+}
+
+// Hint prints a hint on standard error, unless it is to be quiet.
+func (out *IO) Hint(format string, args ...any) {
+	if !out.quiet {
+		out.line("hint", fmt.Sprintf(format, args...))
+	}
+}
+
+// Error prints an error on standard error that is one of several.
+func (out *IO) Error(format string, args ...any) { out.line("error", sprintf(format, args...)) }
+
+// Interactive tells whether there is somebody to [IO.Ask]: questions go to standard
+// error, answers come from standard input.
+func (out *IO) Interactive() bool {
+	f, ok := out.Err.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && out.In != nil && term.IsTerminal(int(out.In.Fd()))
+}
+
+// Ask asks a question and tells whether the answer is yes.
+func (out *IO) Ask(ctx context.Context, question string) (bool, error) {
+	fmt.Fprintf(out.Err, "%s [y/N] ", question)
+	var line string
+	answered := workers.Start(func() error {
+		line, _ = bufio.NewReader(out.In).ReadString('\n')
+		return nil
+	})
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case err := <-answered:
+		line = strings.ToLower(strings.TrimSpace(line))
+		return line == "y" || line == "yes", err
+	}
+}
+
+// line prints one line of the tool's own. Whatever came from a file is made
+// printable, also where standard error is no terminal: logs end up on one.
+func (out *IO) line(kind, text string) {
+	fmt.Fprintf(out.Err, "%s: %s: %s\n", out.tool, kind, terminal.Text(text))
+}
+
+// report says the error on standard error, and as JSON where that was asked for
+// and nothing was printed yet.
+func (out *IO) report(err error) {
+	if err == nil {
+		return
+	}
+	var e *exit.Error
+	if !errors.As(err, &e) {
+		e = &exit.Error{Code: exit.Failed, Err: err}
+	}
+	if e.Err != nil {
+		out.line("error", message(err))
+	}
+	if e.Hint != "" {
+		out.line("hint", e.Hint)
+	}
+	out.trace(err)
+	if out.json && !out.printed {
+		out.Document(map[string]any{"error": ErrorDocument(err), "exit_code": e.Code})
+	}
+}
+
+// ErrorDocument is an error's JSON form.
+func ErrorDocument(err error) map[string]any {
+	doc := map[string]any{"message": terminal.Text(message(err))}
+	var e *exit.Error
+	if errors.As(err, &e) && e.Hint != "" {
+		doc["hint"] = terminal.Text(e.Hint)
+	}
+	return doc
+}

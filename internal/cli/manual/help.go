@@ -1,0 +1,145 @@
+// Package manual makes the manual of a command from its help: the page for
+// man(1), the page in docs/commands, and completions for bash, zsh and fish. The help
+// of the tools, which internal/tool prints, and that of the scripts have one form.
+package manual
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"ailee-recovery/internal/cli"
+)
+
+// Command is a command as its help describes it.
+type Command struct {
+	Name        string
+	Summary     string
+	Usage       string   // without the name
+	Description []string // paragraphs of one line each; those that start with a space are shown as they are
+	Flags       []Flag
+	Environment []cli.Entry
+	Files       []cli.Entry
+	Examples    []Example
+	ExitStatus  []cli.Entry
+	SeeAlso     []string
+}
+
+// Flag is one flag.
+type Flag struct {
+	Name    string // with its dashes
+	Short   string // the same, "" for none
+	Value   string // what the help calls its value, "" for a flag without one
+	Text    string
+	Default string // "" for none
+}
+
+// Example is a command line.
+type Example struct {
+	Caption string // "" for one that goes with the one before
+	Command string
+	Output  *string // what it prints; nil where that depends on what only an operator has
+}
+
+// Parse reads a help.
+func Parse(help string) (Command, error) {
+	var c Command
+	first, rest, _ := strings.Cut(help, "\n")
+	name, summary, ok := strings.Cut(first, " - ")
+	if !ok {
+		return c, fmt.Errorf("the help starts with %q, not with NAME - SUMMARY", first)
+	}
+	c.Name, c.Summary = name, summary
+	section, caption := "", ""
+	var lines []string // of the description
+	for line := range strings.Lines(rest) {
+		line = strings.TrimRight(line, "\n")
+		text, isText := strings.CutPrefix(line, "   ")
+		var err error
+		switch {
+		case line == "" && section == "USAGE":
+			lines = append(lines, "")
+		case line == "":
+		case !isText:
+			section = strings.TrimSuffix(line, ":")
+		case section == "USAGE" && c.Usage == "":
+			c.Usage = strings.TrimPrefix(text, name+" ")
+		case section == "USAGE":
+			lines = append(lines, text)
+		case section == "FLAGS":
+			err = c.parseFlag(text)
+		case section == "ENVIRONMENT":
+			err = parseEntry(&c.Environment, text)
+		case section == "FILES":
+			err = parseEntry(&c.Files, text)
+		case section == "EXIT STATUS":
+			err = parseEntry(&c.ExitStatus, text)
+		case section == "SEE ALSO":
+			c.SeeAlso = strings.Split(text, ", ")
+		case section == "EXAMPLES" && strings.HasPrefix(text, "# "):
+			caption = text[2:]
+		case section == "EXAMPLES":
+			c.Examples = append(c.Examples, Example{Caption: caption, Command: text})
+			caption = ""
+		default:
+			err = fmt.Errorf("a section %q", section)
+		}
+		if err != nil {
+			return c, fmt.Errorf("the help of %s: %w", name, err)
+		}
+	}
+	if c.describe(lines); len(c.Description) == 0 || len(c.Flags) == 0 || len(c.ExitStatus) == 0 {
+		return c, fmt.Errorf("the help of %s lacks a section", name)
+	}
+	return c, nil
+}
+
+// describe joins the lines of each paragraph. Lines that are indented stay apart.
+func (c *Command) describe(lines []string) {
+	before := ""
+	for _, line := range lines {
+		last := len(c.Description) - 1
+		switch {
+		case line == "":
+		case before == "" || strings.HasPrefix(line, " ") != strings.HasPrefix(before, " "):
+			c.Description = append(c.Description, line)
+		case strings.HasPrefix(line, " "):
+			c.Description[last] += "\n" + line
+		default:
+			c.Description[last] += " " + line
+		}
+		before = line
+	}
+}
+
+var flagLine = regexp.MustCompile(`^(--[a-z0-9-]+)(?: ([A-Z0-9:_]+))?(?:, (-[a-z]))?  +(.+?)(?: \(default: ([^()]*)\))?(?: \[\$[A-Z_]+\])?$`)
+
+func (c *Command) parseFlag(text string) error {
+	parts := flagLine.FindStringSubmatch(text)
+	if parts == nil {
+		return fmt.Errorf("not a flag: %q", text)
+	}
+	f := Flag{Name: parts[1], Value: parts[2], Short: parts[3], Text: parts[4]}
+	// What must be given has no default, and that of a switch goes without saying.
+	if !slices.Contains(strings.Fields(c.Usage), f.Name) && parts[5] != "false" {
+		f.Default = strings.Trim(parts[5], `"`)
+	}
+	c.Flags = append(c.Flags, f)
+	return nil
+}
+
+func parseEntry(entries *[]cli.Entry, text string) error {
+	i := strings.Index(text, "  ")
+	if i < 0 {
+		return fmt.Errorf("not a name with its meaning: %q", text)
+	}
+	*entries = append(*entries, cli.Entry{Name: text[:i], Text: strings.TrimSpace(text[i:])})
+	return nil
+}
+
+// arguments are the positional ones, by the names that the help gives them.
+func (c Command) arguments() []string {
+	fields := strings.Fields(c.Usage)
+	return fields[slices.Index(fields, "[flags]")+1:]
+}

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/exit"
+)
+
+// Main runs the tool as this process. Only a main function may call it.
+func Main(t Tool) {
+	noVerdictByAccident()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(Execute(ctx, t, os.Args, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+}
+
+// Execute runs the tool and returns its exit code.
+func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
+	out := &IO{Streams: s, tool: t.Name}
+	app := &urfave.App{
+		Name:                   t.Name,
+		HelpName:               t.Name,
+		Usage:                  t.Summary,
+		ArgsUsage:              t.Arguments,
+		Description:            strings.TrimSpace(t.Description),
+		Flags:                  t.Flags,
+		HideHelpCommand:        true,
+		UseShortOptionHandling: false,
+		Version:                "set",
+		CustomAppHelpTemplate:  helpTemplate(t),
+		Writer:                 helpWriter{out},
+		ErrWriter:              s.Err,
+		ExitErrHandler:         func(*urfave.Context, error) {},
+		OnUsageError: func(_ *urfave.Context, err error, _ bool) error {
+			// The flags behind the error were not read.
+			out.json = slices.Contains(args, "--json")
+			return usage(t, err)
+		},
+		Action: func(c *urfave.Context) error {
+			out.json, out.quiet = c.Bool("json"), c.Bool("quiet")
+			if err := checkArguments(t, args, c); err != nil {
+				return err
+			}
+			return t.Run(c.Context, c, out)
+		},
+	}
+	err := runGuarded(ctx, app, args)
+	if out.outErr != nil && (err == nil || errors.Is(err, out.outErr)) {
+		hint := "" // it ended early: there was nothing to do but to print
+		if err == nil {
+			hint = "what this run had to do is done: look before you run it again"
+		}
+		err = exit.Failf(hint, "cannot write to standard output: %w", out.outErr)
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		hint := "nothing that existed was changed"
+		if t.Leaves != "" {
+			hint = t.Leaves
+		}
+		err = exit.Failf(hint, "interrupted")
+	}
+	err = explainPanic(err)
+	out.report(err)
+	return exit.Code(err)
+}
+
+// helpWriter is where help and version go: a failure is noted, as that of any output.
+type helpWriter struct{ out *IO }
+
+func (w helpWriter) Write(p []byte) (int, error) {
+	w.out.write(string(p))
+	return len(p), w.out.outErr
+}
+
+func init() {
+	// -v stays free; the version has one spelling.
+	urfave.VersionFlag = &urfave.BoolFlag{Name: "version", Usage: "print version, commit and Go version", DisableDefaultText: true}
+	urfave.VersionPrinter = func(c *urfave.Context) { fmt.Fprintln(c.App.Writer, c.App.Name, Version()) }
+}
+
+func usage(t Tool, err error) error {
+	return exit.Fail(t.Name+" --help shows the usage", err)
+}

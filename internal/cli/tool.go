@@ -1,0 +1,40 @@
+// Package cli is what every command shares: how it is run, how it speaks on its
+// streams, and what its help says.
+package cli
+
+import (
+	"context"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+// Entry is a line of a section of the help: a variable or a file, and what it is.
+type Entry struct{ Name, Text string }
+
+// Tool describes one command.
+type Tool struct {
+	Name        string
+	Summary     string // one line
+	Arguments   string // the positional arguments as help shows them, "" for none
+	Positional  int    // how many there are
+	Description string
+	Environment []Entry // variables, beside those that are defaults of flags
+	Files       []Entry
+	// Examples has a command a line; a line that starts with # says what the commands
+	// below it are for. The manual shows what they print, see docs/generate.
+	Examples string
+	SeeAlso  []string // other commands
+	Flags    []urfave.Flag
+	Required []string // the flags that must be given
+	// Leaves says what a run that could not do the whole job leaves, and how the next
+	// one goes on; "" where it leaves everything that existed as it was.
+	Leaves string
+	// Run does the work. c has the parsed flags and arguments.
+	Run func(ctx context.Context, c *urfave.Context, out *IO) error
+}
+
+// Common flags, the same on every tool that has them.
+var (
+	JSONFlag  = &urfave.BoolFlag{Name: "json", Usage: "print the result as one JSON document, also on failure"}
+	QuietFlag = &urfave.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors only"}
+)

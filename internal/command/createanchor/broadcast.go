@@ -1,0 +1,396 @@
+package createanchor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/wallet"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// The order of events of a broadcast, so that no crash loses track of a payment:
+//
+//  1. take the database
+//  2. fund, sign and check the transaction, and ask
+//  3. write the pending file: the anchor and the signed transaction
+//  4. write the PENDING record
+//  5. send
+//  6. append the snapshot
+//  7. remove the pending file
+//
+// Each step up to 5 is undone when the node surely did not take the transaction. A
+// run that finds the pending file does what is left; each step can be seen to be
+// done already. No second transaction is made while the first one can be mined. A
+// failure of step 4 leaves the pending file: without it, a record that reached the
+// disk all the same would tell of a transaction that nobody has.
+
+// openDatabase takes the database; for a dry run it only sees that it could.
+func openDatabase(ctx context.Context, o Options, out *cli.IO) (db *reorgdb.DB, err error) {
+	if !o.DryRun {
+		db, err = reorgtool.Open(ctx, o.DBPath, out.Warn)
+	} else if err = reorgdb.Holder(o.DBPath); err == nil {
+		db, err = reorgdb.OpenReadOnly(o.DBPath)
+	}
+	return db, reorgtool.Explain(o.DBPath, err)
+}
+
+// closeDatabase adds to the error of a run, with a hint. All is done and synced by then,
+// but a database that is not closed well may be one that the node cannot open.
+func closeDatabase(o Options, db *reorgdb.DB, out *cli.IO, hint string, err *error) {
+	shut := reorgtool.Close
+	if o.DryRun {
+		shut, hint = (*reorgdb.DB).Close, "nothing was changed"
+	}
+	failed := shut(db)
+	if failed == nil {
+		return
+	}
+	failed = fmt.Errorf("%s: %w", o.DBPath, failed)
+	if *err != nil {
+		out.Error("%v", failed)
+		return
+	}
+	*err = exit.Fail(hint, failed)
+}
+
+// broadcast anchors through the wallet of the Bitcoin node.
+func (a *anchoring) broadcast(ctx context.Context) (err error) {
+	if a.Output == "" {
+		if err := a.checkDataDir(); err != nil {
+			return err
+		}
+	}
+	if a.db, err = openDatabase(ctx, a.Options, a.out); err != nil {
+		return err
+	}
+	defer func() {
+		closeDatabase(a.Options, a.db, a.out, "run the same command again: what is done is not done twice, and nothing is paid again", &err)
+	}()
+	if a.node, err = bitcoin.Open(a.Bitcoin, a.out.Warn); err != nil {
+		return err
+	}
+	p, err := readPending(pendingFile(a.DBPath))
+	switch {
+	case err != nil:
+		return err
+	case p != nil && a.wanted(p.Anchor):
+		return a.resume(ctx, p)
+	case p != nil:
+		if err := a.settle(ctx, p); err != nil {
+			return err
+		}
+	}
+	done, err := a.alreadyDone(ctx)
+	if done || err != nil {
+		return err
+	}
+	if err := a.newAnchor(ctx); err != nil {
+		return err
+	}
+	record, ok, err := a.db.Anchor(a.anchor.Hash)
+	switch {
+	case err != nil:
+		return reorgtool.Explain(a.DBPath, err)
+	case ok:
+		return exit.Failf("take another --timestamp-ms, or replace its transaction: "+exit.Command(Name, "--bump", record.Hash),
+			"the anchor %s has a record already: %s, in transaction %s", record.Hash, record.Status, record.BitcoinTxID)
+	}
+	return a.pay(ctx)
+}
+
+// wanted tells whether an anchor of an earlier run is the one to be made.
+func (a *anchoring) wanted(earlier *snapshot.Anchor) bool {
+	return earlier.L2StateRoot == a.source.report.Root && (!a.TimestampSet || earlier.TimestampMs == a.TimestampMs)
+}
+
+// pay makes the transaction and does all that follows.
+func (a *anchoring) pay(ctx context.Context) error {
+	if a.Output != "" {
+		if _, err := os.Lstat(a.target()); err == nil {
+			return a.explain(&os.PathError{Op: "create", Path: a.target(), Err: fs.ErrExist})
+		}
+	}
+	w := wallet.Open(a.node, a.Wallet)
+	tx, err := w.Build(ctx, snapshot.OpReturnScript(snapshot.Commitment(a.anchor.Payload)), a.Fees)
+	if err != nil {
+		return err
+	}
+	a.payment = &payment{TxID: tx.TxID(), Fee: tx.Fee, VSize: wallet.VSize(tx.MsgTx), Change: &tx.Change}
+	if a.DryRun {
+		return a.write(ctx)
+	}
+	if err := a.ask(ctx, fmt.Sprintf("0 sat in an OP_RETURN output, %d sat of change", tx.Change)); err != nil {
+		return err
+	}
+	// From here on an interrupt would only leave work to a second run.
+	ctx = context.WithoutCancel(ctx)
+	p := &pending{Anchor: a.anchor, Wallet: a.Wallet, RawTransaction: wallet.Encode(tx.MsgTx), path: pendingFile(a.DBPath), tx: tx.MsgTx}
+	if err := p.write(); err != nil {
+		return exit.Fail("nothing was sent", err)
+	}
+	if err := a.record(p); err != nil {
+		// The record may be there all the same, in a log that could not be synced.
+		return exit.Fail("nothing was sent; the same command again goes on with this transaction", err)
+	}
+	switch err := w.Send(ctx, tx.MsgTx); {
+	case errors.Is(err, bitcoin.ErrOutcomeUnknown):
+		return a.unknown(p, err)
+	case err != nil:
+		if undo := a.takeBack(p); undo != nil {
+			a.out.Error("the record of the anchor %s is not taken back: %v", p.Anchor.Hash, undo)
+		}
+		return err
+	}
+	return a.finish(ctx, p)
+}
+
+// ask shows what is to be sent and waits for a yes, unless that was given.
+func (a *anchoring) ask(ctx context.Context, amount string) error {
+	if a.Yes {
+		return nil
+	}
+	yes, err := a.out.Ask(ctx, fmt.Sprintf("Transaction: %s\nAmount: %s\nFee: %s\nSend it?", a.payment.TxID, amount, a.payment.feeText()))
+	if err == nil && !yes {
+		err = exit.Failf("nothing was changed", "not sent: the answer was no")
+	}
+	return err
+}
+
+// unknown is the error where the node may have taken the transaction.
+func (a *anchoring) unknown(p *pending, err error) error {
+	return exit.Fail("run the same command again: it looks for this transaction, and pays for no other",
+		fmt.Errorf("whether transaction %s was sent is unknown, and the anchor stays PENDING: %w", p.tx.TxID(), err))
+}
+
+// record writes the PENDING record, unless it is there. A node that ran meanwhile
+// may have called it orphaned.
+func (a *anchoring) record(p *pending) error {
+	before, ok, err := a.db.Anchor(p.Anchor.Hash)
+	if err != nil || ok && before.Status != reorgdb.FailedOrphaned {
+		return reorgtool.Explain(a.DBPath, err)
+	}
+	return a.update(func(u *reorgdb.Update) error {
+		return u.Anchor(reorgdb.Anchor{Hash: p.Anchor.Hash, BitcoinTxID: p.tx.TxID(), BroadcastTime: uint64(time.Now().UnixMilli()),
+			Status: reorgdb.Pending, L2StateRoot: p.Anchor.L2StateRoot})
+	})
+}
+
+// takeBack undoes what was written for a transaction that is not to be mined.
+func (a *anchoring) takeBack(p *pending) error {
+	err := a.update(func(u *reorgdb.Update) error {
+		u.DeleteAnchor(p.Anchor.Hash)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.remove()
+}
+
+func (a *anchoring) update(change func(*reorgdb.Update) error) error { return update(a.db, change) }
+
+// update changes the database, in one batch that is synced.
+func update(db *reorgdb.DB, change func(*reorgdb.Update) error) error {
+	u, err := db.NewUpdate()
+	if err == nil {
+		defer u.Close()
+		if err = change(u); err == nil {
+			err = u.Commit()
+		}
+	}
+	return reorgtool.Explain(db.Path(), err)
+}
+
+// finish writes the snapshot, unless an earlier run has.
+func (a *anchoring) finish(ctx context.Context, p *pending) (err error) {
+	if p.resumed {
+		a.done, err = a.find(ctx, a.anchor.Hash)
+	}
+	if err == nil && !a.done {
+		err = a.write(ctx)
+	}
+	if err == nil {
+		err = p.remove()
+	}
+	if err != nil {
+		a.out.Warn("transaction %s is sent; the same command again does the rest, without paying again", p.tx.TxID())
+	}
+	return err
+}
+
+// resume goes on with what an earlier run began.
+func (a *anchoring) resume(ctx context.Context, p *pending) error {
+	a.anchor = p.Anchor
+	a.payment = &payment{TxID: p.tx.TxID(), VSize: wallet.VSize(p.tx), Resumed: true}
+	if a.DryRun {
+		return a.write(ctx)
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := a.deliver(ctx, p); err != nil {
+		return err
+	}
+	return a.finish(ctx, p)
+}
+
+// settle brings the broadcast of another state to its end. Its snapshot is not
+// appended: the state it takes is not at hand, and is an older one.
+func (a *anchoring) settle(ctx context.Context, p *pending) error {
+	if a.DryRun {
+		a.out.Warn("an earlier broadcast is not finished, of the anchor %s in transaction %s", p.Anchor.Hash, p.tx.TxID())
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := a.deliver(ctx, p); err != nil {
+		return err
+	}
+	a.out.Warn("an earlier run has sent transaction %s for another state, whose snapshot is not appended: its anchor is %s, the payload %s",
+		p.tx.TxID(), p.Anchor.Hash, p.Anchor.Payload)
+	return p.remove()
+}
+
+// deliver makes sure that the record is there and that the node has the transaction.
+func (a *anchoring) deliver(ctx context.Context, p *pending) error {
+	if err := a.record(p); err != nil {
+		return err
+	}
+	w := wallet.Open(a.node, p.Wallet)
+	state, err := w.Find(ctx, p.tx.TxID())
+	if err != nil {
+		return err
+	}
+	var refused error
+	switch state {
+	case wallet.Known:
+		return nil
+	case wallet.Absent:
+		refused = w.Send(ctx, p.tx)
+		if refused == nil {
+			return nil
+		}
+		if errors.Is(refused, bitcoin.ErrOutcomeUnknown) {
+			return a.unknown(p, refused)
+		}
+		dead, err := w.Dead(ctx, p.tx)
+		if err != nil {
+			return err
+		}
+		if !dead {
+			return exit.Fail("it may still be mined: run the same command again later",
+				fmt.Errorf("transaction %s of an earlier run is neither in the mempool nor in the chain, and the node does not take it now: %w", p.tx.TxID(), refused))
+		}
+	}
+	if err := a.takeBack(p); err != nil {
+		return err
+	}
+	return exit.Failf("run the same command again", "transaction %s of an earlier run can never be mined, since others spend its inputs: its record is taken back", p.tx.TxID())
+}
+
+// alreadyDone tells whether an earlier run has broadcast this state to the end: a
+// PENDING anchor is not paid for twice, and one with the very time that was asked
+// for not either when it is confirmed.
+func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
+	var waiting []reorgdb.Anchor
+	err := a.db.Anchors(ctx, func(_ string, r reorgdb.Anchor) error {
+		if r.L2StateRoot == a.source.report.Root && (r.Status == reorgdb.Pending || a.TimestampSet && r.Status == reorgdb.Confirmed) {
+			waiting = append(waiting, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return false, reorgtool.Explain(a.DBPath, err)
+	}
+	for _, r := range waiting {
+		found, err := a.find(ctx, r.Hash)
+		if err != nil {
+			return false, err
+		}
+		if !found && !a.TimestampSet {
+			return false, exit.Failf("wait for it, replace its transaction with --bump, or give the new anchor a time of its own with --timestamp-ms",
+				"the anchor %s of the same state is PENDING already, in transaction %s", r.Hash, r.BitcoinTxID)
+		}
+		if !found {
+			continue
+		}
+		earlier, err := a.anchorAt(ctx, a.written)
+		if err != nil {
+			return false, err
+		}
+		if earlier != nil && a.wanted(earlier) {
+			a.anchor, a.done = earlier, true
+			a.payment = &payment{TxID: r.BitcoinTxID, Resumed: true}
+			return true, a.stillThere(ctx, r)
+		}
+	}
+	return false, nil
+}
+
+// stillThere warns when the transaction of an anchor has vanished.
+func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
+	state, err := wallet.Open(a.node, a.Wallet).Find(ctx, r.BitcoinTxID)
+	if err == nil && state != wallet.Known {
+		a.out.Warn("transaction %s is neither in the mempool nor in the chain: ailee_resync_blocks --anchors brings the record up to date", r.BitcoinTxID)
+	}
+	return err
+}
+
+// find looks for the snapshot with an anchor in the file that is written, the
+// newest first, and notes where it is.
+func (a *anchoring) find(ctx context.Context, hash string) (bool, error) {
+	a.file = a.target()
+	f, err := os.Open(a.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, a.explain(err)
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return false, a.explain(err)
+	}
+	// The hash ends the anchor's line, and that the body, as we write it.
+	tail := fmt.Appendf(nil, " \"%s\"\n", hash)
+	got := make([]byte, len(tail))
+	for l, err := range snapshot.Backward(f, size) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			_, err = f.ReadAt(got, l.BodyEnd-int64(len(tail)))
+		}
+		if err != nil {
+			return false, a.explain(err)
+		}
+		if bytes.Equal(got, tail) {
+			a.written = l
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// anchorAt reads a snapshot's anchor.
+func (a *anchoring) anchorAt(ctx context.Context, l snapshot.Located) (*snapshot.Anchor, error) {
+	f, err := os.Open(a.file)
+	if err != nil {
+		return nil, a.explain(err)
+	}
+	defer f.Close()
+	report, err := snapshot.NewChecker(a.Memory()).Check(ctx, f, l)
+	if err != nil {
+		return nil, a.explain(err)
+	}
+	return report.Anchor, nil
+}

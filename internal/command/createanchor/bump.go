@@ -1,0 +1,195 @@
+package createanchor
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/wallet"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// bump replaces the transaction of a stuck anchor. The wallet knows what replaces
+// what, and replaces a transaction once only: whatever happens between that and the
+// record, the next run finds the new transaction and records it.
+func bump(ctx context.Context, o Options, out *cli.IO) error {
+	b := &bumping{Options: o, out: out}
+	if err := b.run(ctx); err != nil {
+		return err
+	}
+	b.report()
+	return nil
+}
+
+type bumping struct {
+	Options
+	out    *cli.IO
+	db     *reorgdb.DB
+	wallet *wallet.Wallet
+	record reorgdb.Anchor
+	txid   string // what replaces, "" in a dry run that would make it
+	fee    int64  // 0 where it was replaced before
+}
+
+func (b *bumping) run(ctx context.Context) (err error) {
+	if b.db, err = openDatabase(ctx, b.Options, b.out); err != nil {
+		return err
+	}
+	defer func() {
+		closeDatabase(b.Options, b.db, b.out, "the replacement is recorded: see that all files there belong to the user of the node, and do not bump it again for this", &err)
+	}()
+	p, err := readPending(pendingFile(b.DBPath))
+	if err != nil {
+		return err
+	}
+	if p != nil && p.Anchor.Hash == b.Bump {
+		return exit.Failf("run the command that broadcasts it again first", "the broadcast of the anchor %s is not finished", b.Bump)
+	}
+	record, ok, err := b.db.Anchor(b.Bump)
+	switch {
+	case err != nil:
+		return reorgtool.Explain(b.DBPath, err)
+	case !ok:
+		return exit.Failf("ailee_reorg_verify lists the anchors", "%s has no anchor %s", b.DBPath, b.Bump)
+	case record.Status == reorgdb.Confirmed:
+		return exit.Failf("there is nothing to replace", "the anchor %s is confirmed already, in transaction %s", b.Bump, record.BitcoinTxID)
+	}
+	node, err := bitcoin.Open(b.Bitcoin, b.out.Warn)
+	if err != nil {
+		return err
+	}
+	b.record, b.wallet = record, wallet.Open(node, b.Wallet)
+	return b.replace(ctx)
+}
+
+// replace makes the new transaction, unless there is one, and records it.
+func (b *bumping) replace(ctx context.Context) error {
+	carries := func(tx *wire.MsgTx) bool { return carries(tx, b.record.Hash) }
+	earlier, err := b.wallet.Replacement(ctx, b.record.BitcoinTxID, carries)
+	if err != nil {
+		return err
+	}
+	if earlier != "" {
+		b.out.Warn("transaction %s was replaced already", b.record.BitcoinTxID)
+		return b.replaced(earlier, 0)
+	}
+	old, err := b.wallet.Stuck(ctx, b.record.BitcoinTxID)
+	if err != nil {
+		return err
+	}
+	if !carries(old) {
+		return exit.Failf("check the record: ailee_reorg_verify shows it", "transaction %s does not carry the anchor %s", b.record.BitcoinTxID, b.record.Hash)
+	}
+	plan, err := b.wallet.PlanBump(ctx, old, b.Fees)
+	if err != nil {
+		return err
+	}
+	if b.DryRun {
+		b.fee = plan.Fee
+		return nil
+	}
+	if !b.Yes {
+		yes, err := b.out.Ask(ctx, fmt.Sprintf("Transaction: a replacement of %s\nAmount: 0 sat in an OP_RETURN output, the rest as change\nFee: about %d sat\nSend it?", plan.Old, plan.Fee))
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return exit.Failf("nothing was changed", "not sent: the answer was no")
+		}
+	}
+	ctx = context.WithoutCancel(ctx)
+	txid, fee, err := b.wallet.Bump(ctx, plan)
+	if errors.Is(err, bitcoin.ErrOutcomeUnknown) {
+		return exit.Fail("run the same command again: it looks for a replacement before it makes one",
+			fmt.Errorf("whether transaction %s was replaced is unknown: %w", plan.Old, err))
+	}
+	if err != nil {
+		return err
+	}
+	if fee > b.Fees.Max {
+		b.out.Warn("the wallet took a fee of %d sat, above --max-fee", fee)
+	}
+	return b.replaced(txid, fee)
+}
+
+// replaced notes the new transaction in the record.
+func (b *bumping) replaced(txid string, fee int64) error {
+	b.txid, b.fee = txid, fee
+	if b.DryRun {
+		return nil
+	}
+	r := b.record
+	r.BitcoinTxID, r.BitcoinHeight, r.Confirmations, r.Status = txid, 0, 0, reorgdb.Pending
+	r.BroadcastTime = uint64(time.Now().UnixMilli())
+	r.RetryCount++
+	return update(b.db, func(u *reorgdb.Update) error { return u.Anchor(r) })
+}
+
+// bumpDocument is the JSON result.
+type bumpDocument struct {
+	AnchorHash string `json:"anchor_hash"`
+	ReplacedTx string `json:"replaced_txid"`
+	TxID       string `json:"txid,omitempty"`    // not known in a dry run
+	Fee        int64  `json:"fee_sat,omitempty"` // not known where it was replaced before
+	RetryCount uint32 `json:"retry_count"`
+	DryRun     bool   `json:"dry_run"`
+	DBPath     string `json:"db_path"`
+	ExitCode   int    `json:"exit_code"`
+}
+
+func (b *bumping) report() {
+	if b.out.JSON() {
+		b.out.Document(bumpDocument{AnchorHash: b.record.Hash, ReplacedTx: b.record.BitcoinTxID, TxID: b.txid, Fee: b.fee,
+			RetryCount: b.record.RetryCount + 1, DryRun: b.DryRun, DBPath: terminal.Text(b.DBPath)})
+		return
+	}
+	b.out.Printf("Anchor hash: %s\n", b.record.Hash)
+	b.out.Printf("Replaced transaction: %s\n", terminal.Text(b.record.BitcoinTxID))
+	if b.txid != "" {
+		b.out.Printf("Transaction: %s\n", b.txid)
+	}
+	if b.fee > 0 {
+		b.out.Printf("Fee: %d sat\n", b.fee)
+	}
+	if b.DryRun {
+		b.out.Printf("Would record it in %s, as PENDING\n", terminal.Text(b.DBPath))
+	} else {
+		b.out.Printf("Recorded in %s, as PENDING with %d retry(s)\n", terminal.Text(b.DBPath), b.record.RetryCount+1)
+	}
+}
+
+// carries tells whether an output of the transaction commits to an anchor.
+func carries(tx *wire.MsgTx, hash string) bool {
+	raw, err := hex.DecodeString(hash)
+	if err != nil {
+		return false
+	}
+	hashed := snapshot.OpReturnScript(append([]byte("AILEE"), raw...))
+	for _, out := range tx.TxOut {
+		if bytes.Equal(out.PkScript, hashed) {
+			return true
+		}
+		// The payload itself, behind OP_RETURN and a push of one or two bytes.
+		for _, at := range []int{2, 3} {
+			if len(out.PkScript) < at {
+				continue
+			}
+			payload := out.PkScript[at:]
+			if snapshot.AnchorHash(string(payload)) == hash && bytes.Equal(out.PkScript, snapshot.OpReturnScript(payload)) {
+				return true
+			}
+		}
+	}
+	return false
+}

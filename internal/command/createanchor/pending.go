@@ -1,0 +1,93 @@
+package createanchor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"ailee-recovery/internal/bitcoin/wallet"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/snapshot"
+)
+
+// pending is a broadcast that has begun, in a file beside the reorg database until
+// it is done: with it, a run after a crash goes on with the same anchor and the same
+// transaction. Whoever has the database's lock may use it.
+type pending struct {
+	Anchor         *snapshot.Anchor `json:"anchor"`
+	Wallet         string           `json:"wallet"`
+	RawTransaction string           `json:"raw_transaction"` // hex, signed
+
+	path    string
+	tx      *wire.MsgTx
+	resumed bool // an earlier run has written it
+}
+
+// pendingFile is where the pending broadcast of a database is, whatever link led to
+// the database.
+func pendingFile(db string) string {
+	if real, err := filepath.EvalSymlinks(db); err == nil {
+		db = real
+	}
+	return filepath.Join(filepath.Dir(db), "."+filepath.Base(db)+".anchor-pending")
+}
+
+// readPending returns the pending broadcast, nil for none.
+func readPending(path string) (*pending, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, exit.Fail("run it as the database's owner, or as root", err)
+	}
+	p := &pending{path: path, resumed: true}
+	if err = json.Unmarshal(text, p); err == nil {
+		p.tx, err = wallet.Decode(p.RawTransaction)
+	}
+	if err == nil && (p.Anchor == nil || *p.Anchor != *snapshot.NewAnchor(p.Anchor.L2StateRoot, p.Anchor.TimestampMs, p.Anchor.RecoveryMetadata)) {
+		err = errors.New("no anchor that is bound to its payload")
+	}
+	if err != nil {
+		return nil, exit.Fail("find out which PENDING record it belongs to before you move the file away: ailee_reorg_verify lists them",
+			fmt.Errorf("%s: %w", path, err))
+	}
+	return p, nil
+}
+
+// write makes the file durable before anything else is done.
+func (p *pending) write() error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	owner, err := durable.OwnerOf(filepath.Dir(p.path))
+	if err != nil {
+		return err
+	}
+	f, err := durable.Create(p.path, 0o640)
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	if _, err := f.Write(append(text, '\n')); err != nil {
+		return err
+	}
+	if err := f.Give(owner); err != nil {
+		return err
+	}
+	return f.Commit(false)
+}
+
+func (p *pending) remove() error {
+	if err := os.Remove(p.path); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(p.path))
+}

@@ -1,0 +1,410 @@
+package createanchor
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/lease"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// Run anchors. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) error {
+	if o.Bump != "" {
+		return bump(ctx, o, out)
+	}
+	a := &anchoring{Options: o, out: out}
+	err := a.load(ctx)
+	if a.source.in != nil {
+		defer a.source.in.Close()
+	}
+	if err != nil {
+		return a.explainInput(err)
+	}
+	if err := a.warn(ctx); err != nil {
+		return a.explainInput(err)
+	}
+	if a.Broadcast {
+		err = a.broadcast(ctx)
+	} else if err = a.newAnchor(ctx); err == nil {
+		err = a.write(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	a.report()
+	return nil
+}
+
+// newAnchor makes the anchor, with the chain's tip where there is a node to ask.
+func (a *anchoring) newAnchor(ctx context.Context) error {
+	metadata := a.Metadata
+	if a.AskNode {
+		tip, err := a.tip(ctx)
+		if err != nil {
+			return err
+		}
+		metadata = strings.TrimPrefix(metadata+","+tip, ",")
+	}
+	a.anchor = snapshot.NewAnchor(a.source.report.Root, a.TimestampMs, metadata)
+	return nil
+}
+
+func (a *anchoring) tip(ctx context.Context) (string, error) {
+	node := a.node
+	if node == nil {
+		var err error
+		if node, err = bitcoin.Open(a.Bitcoin, a.out.Warn); err != nil {
+			return "", err
+		}
+	}
+	info, err := node.ChainInfo(ctx)
+	if err != nil {
+		return "", err
+	}
+	if info.InitialBlockDownload {
+		a.out.Warn("the Bitcoin node is still syncing: its tip at height %d is an old block", info.Blocks)
+	}
+	return fmt.Sprintf("btc_height=%d,btc_hash=%s", info.Blocks, info.BestBlockHash), nil
+}
+
+// anchoring is one run.
+type anchoring struct {
+	Options
+	out    *cli.IO
+	source source
+	anchor *snapshot.Anchor
+
+	bare     []string // peg-outs without an anchor hash, the first of them
+	bareMore uint64   // how many more there are
+	file     string   // where the snapshot is or would be
+	written  snapshot.Located
+
+	// Of a broadcast:
+	db      *reorgdb.DB
+	node    *bitcoin.Client
+	payment *payment
+	done    bool // an earlier run has written the snapshot
+}
+
+// maxPegOutsListed bounds a document; the rest is counted.
+const maxPegOutsListed = 1000
+
+// warn says what is wrong with the state. None of it keeps it from being anchored:
+// the root covers what a node reads.
+func (a *anchoring) warn(ctx context.Context) error {
+	report := a.source.report
+	if a.source.state == nil && report.Verdict() != snapshot.Valid {
+		a.out.Warn("%s: the latest snapshot, at byte %d, does not verify as it is: %s", a.StateFile, report.Offset, report.Verdict())
+	}
+	for _, f := range report.Findings {
+		switch {
+		case !f.Kind.Matters() || f.Kind == snapshot.UnboundPayload: // the anchor is replaced
+		case a.source.state != nil:
+			a.out.Warn("%s: %s: %d record(s) repeat the key of another: with duplicates nodes may disagree on the root", a.StateFile, f.Section, f.Count)
+		default:
+			a.out.Warn("%s: %s", a.StateFile, f)
+		}
+	}
+	return a.source.checker.Records(ctx, a.source.r, report, snapshot.PegOuts, func(rec snapshot.Record) error {
+		pegOut := rec.Value().(snapshot.PegOut)
+		if pegOut.AnchorCommitmentHash != "" {
+			return nil
+		}
+		a.out.Warn("peg-out %s has no anchor hash", pegOut.PegID)
+		if len(a.bare) == maxPegOutsListed {
+			a.bareMore++
+		} else {
+			a.bare = append(a.bare, terminal.Text(pegOut.PegID))
+		}
+		return nil
+	})
+}
+
+// target is the file that the snapshot goes to.
+func (a *anchoring) target() string {
+	if a.Output != "" {
+		return a.Output
+	}
+	return filepath.Join(a.DataDir, snapshot.FileName)
+}
+
+func (a *anchoring) checkDataDir() error {
+	if _, err := os.Stat(a.DataDir); err != nil {
+		return exit.Fail("name the node's data directory with --data-dir, or a new file with --output", err)
+	}
+	return nil
+}
+
+// write puts the anchored state where it is to be. The error carries the exit code.
+func (a *anchoring) write(ctx context.Context) error {
+	a.file = a.target()
+	if err := a.put(ctx); err != nil {
+		return a.explain(err)
+	}
+	return nil
+}
+
+func (a *anchoring) put(ctx context.Context) error {
+	switch {
+	case a.DryRun:
+		text, err := a.anchored(ctx)
+		if err == nil {
+			a.written.Size, err = text.WriteTo(io.Discard)
+		}
+		return err
+	case a.Output != "":
+		return a.create(ctx)
+	}
+	if err := a.checkDataDir(); err != nil {
+		return err
+	}
+	err := a.append(ctx)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err = a.create(ctx); errors.Is(err, fs.ErrExist) {
+		return a.append(ctx) // a node has made it meanwhile
+	}
+	return err
+}
+
+// create writes a new file.
+func (a *anchoring) create(ctx context.Context) error {
+	if _, err := os.Lstat(a.file); err == nil {
+		return &os.PathError{Op: "create", Path: a.file, Err: fs.ErrExist}
+	}
+	owner, err := durable.OwnerOf(filepath.Dir(a.file))
+	if err != nil {
+		return err
+	}
+	f, err := durable.Create(a.file, 0o640)
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	text, err := a.anchored(ctx)
+	if err != nil {
+		return err
+	}
+	size, err := text.WriteTo(f.File)
+	if err != nil {
+		return err
+	}
+	a.written = snapshot.Located{Size: size, BodyEnd: size - int64(len(snapshot.EndLine)+1)}
+	if err := a.verify(ctx, f.File, text, a.written); err != nil {
+		return err
+	}
+	if err := f.Give(owner); err != nil {
+		return err
+	}
+	return f.Commit(false)
+}
+
+// writerWait is how long a writer may take for one snapshot.
+const writerWait = 10 * time.Second
+
+// append appends to the file of a node, which may be running: nobody else has it
+// open meanwhile, and whoever wants to waits for the moment that it takes.
+func (a *anchoring) append(ctx context.Context) (err error) {
+	f, err := os.OpenFile(a.file, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	// Whoever prunes the file in place holds this lock.
+	if err := durable.Lock(f); err != nil {
+		return err
+	}
+	if err := a.source.readFrom(f); err != nil {
+		return err
+	}
+	// Without leases, one write behind whatever is there is the best there is.
+	if err := lease.AwaitAlone(ctx, f, writerWait); err != nil && !errors.Is(err, lease.ErrUnsupported) {
+		return err
+	}
+	if err := a.unchanged(f); err != nil {
+		return err
+	}
+	terminated, err := snapshot.Terminated(f)
+	if err != nil {
+		return err
+	}
+	text, err := a.anchored(ctx)
+	if err != nil {
+		return err
+	}
+	a.written, err = snapshot.Append(f, text, func(l snapshot.Located) error { return a.verify(ctx, f, text, l) })
+	if err == nil && !terminated {
+		a.out.Warn("%s ended in a torn line, which was ended before the snapshot at byte %d", a.file, a.written.Offset)
+	}
+	return err
+}
+
+var (
+	errGrew = errors.New("a newer snapshot may have been appended meanwhile")
+	errCopy = errors.New("the written snapshot differs from what was to be written: do not trust this disk")
+)
+
+// unchanged returns an error when f is what the state was read from and has grown,
+// and when the file was replaced since it was opened.
+func (a *anchoring) unchanged(f *os.File) error {
+	mine, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(a.file)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(mine, named) || (a.source.same && mine.Size() != a.source.in.Base+a.source.in.Size) {
+		return errGrew
+	}
+	return nil
+}
+
+// verify reads the written snapshot back: a node must find it as the latest, with
+// the root that was computed. Its peg-outs cannot carry its own anchor hash.
+func (a *anchoring) verify(ctx context.Context, f *os.File, text io.WriterTo, at snapshot.Located) error {
+	l, err := snapshot.Latest(f, at.End())
+	if err != nil {
+		return errors.Join(errCopy, err)
+	}
+	if l != at {
+		return errCopy
+	}
+	if text, ok := text.(*snapshot.Text); ok {
+		// What its root was computed of is still in memory: that it is the same is
+		// cheaper to see, above all when it is not sorted.
+		same, err := durable.SameBytes(io.NewSectionReader(f, l.Offset, l.Size), io.NewSectionReader(text, 0, l.Size))
+		if err == nil && !same {
+			err = errCopy
+		}
+		return err
+	}
+	report, err := a.source.checker.Check(ctx, f, l)
+	if err == nil && (!report.Holding() || report.Counts != a.source.report.Counts || *report.Anchor != *a.anchor) {
+		err = errCopy
+	}
+	return err
+}
+
+// explain adds exit code and hint to an error of writing.
+func (a *anchoring) explain(err error) error {
+	var known *exit.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, fs.ErrExist):
+		return exit.Failf("name another output", "%s already exists", a.file)
+	case errors.Is(err, durable.ErrBusy):
+		return exit.Fail("wait until it is done", err)
+	case errors.Is(err, lease.ErrHeld):
+		return exit.Fail("run it again when they are done, or stop them", err)
+	case errors.Is(err, errGrew):
+		return exit.Fail("run the command again", fmt.Errorf("%s: %w", a.file, err))
+	case errors.Is(err, fs.ErrPermission):
+		return exit.Fail("run it as the owner of the data directory, or as root", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return exit.Fail("make the folder first", err)
+	}
+	return exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", a.file, err))
+}
+
+// document is the JSON result.
+type document struct {
+	StateFile           string            `json:"state_file"`
+	SnapshotTimestampMs uint64            `json:"snapshot_timestamp_ms"`
+	Records             map[string]uint64 `json:"records"`
+	StateRoot           string            `json:"state_root"`
+	TimestampMs         uint64            `json:"timestamp_ms"`
+	Metadata            string            `json:"metadata"`
+	Payload             string            `json:"payload"`
+	AnchorHash          string            `json:"anchor_hash"`
+	Commitment          string            `json:"commitment"` // hex, as the scripts
+	OpReturnScript      string            `json:"op_return_script"`
+	Tapscript           string            `json:"tapscript,omitempty"`
+	PegOutsBare         []string          `json:"pegouts_without_anchor"`
+	PegOutsBareMore     uint64            `json:"pegouts_without_anchor_not_listed,omitempty"`
+	DryRun              bool              `json:"dry_run"`
+	Transaction         *payment          `json:"transaction,omitempty"`
+	File                string            `json:"file"`
+	Offset              *int64            `json:"offset,omitempty"` // not known in a dry run
+	Size                int64             `json:"size"`
+	ExitCode            int               `json:"exit_code"`
+}
+
+// report says what was anchored, and where it is.
+func (a *anchoring) report() {
+	commitment := snapshot.Commitment(a.anchor.Payload)
+	script := hex.EncodeToString(snapshot.OpReturnScript(commitment))
+	tapscript := ""
+	if a.Tapscript {
+		tapscript = hex.EncodeToString(snapshot.TapscriptFragment(commitment))
+	}
+	if a.out.JSON() {
+		doc := document{
+			StateFile:           terminal.Text(a.StateFile),
+			SnapshotTimestampMs: a.source.report.TimestampMs,
+			Records:             map[string]uint64{},
+			StateRoot:           a.anchor.L2StateRoot,
+			TimestampMs:         a.anchor.TimestampMs,
+			Metadata:            terminal.Text(a.anchor.RecoveryMetadata),
+			Payload:             terminal.Text(a.anchor.Payload),
+			AnchorHash:          a.anchor.Hash,
+			Commitment:          hex.EncodeToString(commitment),
+			OpReturnScript:      script,
+			Tapscript:           tapscript,
+			PegOutsBare:         append([]string{}, a.bare...),
+			PegOutsBareMore:     a.bareMore,
+			DryRun:              a.DryRun,
+			Transaction:         a.payment,
+			File:                terminal.Text(a.file),
+			Size:                a.written.Size,
+		}
+		for i, n := range a.source.report.Counts {
+			doc.Records[snapshot.Section(i).String()] = n
+		}
+		if !a.DryRun || a.done {
+			doc.Offset = &a.written.Offset
+		}
+		a.out.Document(doc)
+		return
+	}
+	a.out.Printf("L2StateRoot: %s\n", a.anchor.L2StateRoot)
+	a.out.Printf("Anchor hash: %s\n", a.anchor.Hash)
+	a.out.Printf("Payload: %s\n", terminal.For(a.out.Out, a.anchor.Payload))
+	a.out.Printf("OP_RETURN script: %s\n", script)
+	if a.Tapscript {
+		a.out.Printf("Tapscript fragment: %s\n", tapscript)
+	}
+	a.payment.print(a.out, a.DryRun)
+	size := fmt.Sprintf("%d bytes (%s)", a.written.Size, humanize.IBytes(uint64(a.written.Size)))
+	switch {
+	case a.done:
+		a.out.Printf("Written already: %s in %s, at byte %d\n", size, terminal.Text(a.file), a.written.Offset)
+	case a.DryRun:
+		a.out.Printf("Would write %s to %s\n", size, terminal.Text(a.file))
+	case a.Output != "":
+		a.out.Printf("Wrote %s to %s\n", size, terminal.Text(a.file))
+	default:
+		a.out.Printf("Appended %s to %s, at byte %d\n", size, terminal.Text(a.file), a.written.Offset)
+	}
+}

@@ -1,0 +1,148 @@
+package createanchor
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/snapshot"
+	"ailee-recovery/snapshot/statejson"
+)
+
+// source is the state that is to be anchored.
+type source struct {
+	in      *input.Input
+	state   *snapshot.Builder // of a state in JSON; nil for a snapshot file
+	checker *snapshot.Checker
+	r       io.ReaderAt // what the report's offsets are of
+	report  *snapshot.Report
+	same    bool // it is read from the very file that is appended to
+}
+
+// load reads the state file, whatever it is.
+func (a *anchoring) load(ctx context.Context) error {
+	in, err := input.Open(ctx, a.StateFile, a.out.In)
+	if err != nil {
+		return err
+	}
+	a.source.in = in
+	content := bufio.NewReaderSize(in, 64<<10)
+	start, err := content.Peek(512)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch {
+	case startsJSON(start):
+		return a.loadJSON(ctx, content)
+	case in.Seekable:
+		return a.loadFile(ctx)
+	default:
+		return a.loadStream(ctx, content)
+	}
+}
+
+// startsJSON tells a state in JSON, be it a broken one, from a snapshot file.
+func startsJSON(start []byte) bool {
+	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
+	return len(start) > 0 && (start[0] == '{' || start[0] == '[')
+}
+
+func (a *anchoring) loadJSON(ctx context.Context, r io.Reader) error {
+	state, _, err := statejson.Decode(ctx, r)
+	if err != nil {
+		return err
+	}
+	text, err := state.Text(nil)
+	if err != nil {
+		return err
+	}
+	// The state is in memory already: there is nothing left to bound.
+	a.source.state, a.source.checker = state, snapshot.NewChecker(snapshot.NewMemory(math.MaxInt64))
+	return a.check(ctx, text, text.Located())
+}
+
+func (a *anchoring) check(ctx context.Context, r io.ReaderAt, l snapshot.Located) (err error) {
+	a.source.r = r
+	a.source.report, err = a.source.checker.Check(ctx, r, l)
+	return err
+}
+
+// loadFile takes the snapshot that a node would load.
+func (a *anchoring) loadFile(ctx context.Context) error {
+	a.source.checker = snapshot.NewChecker(a.Memory())
+	r := a.source.in.Section()
+	l, err := snapshot.Latest(r, a.source.in.Size)
+	if err != nil {
+		return err
+	}
+	return a.check(ctx, r, l)
+}
+
+func (a *anchoring) loadStream(ctx context.Context, r io.Reader) error {
+	a.source.checker = snapshot.NewChecker(a.Memory())
+	stream := snapshot.NewStream(r)
+	var latest snapshot.Located
+	var at io.ReaderAt
+	for {
+		l, lr, err := stream.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		latest, at = l, lr
+	}
+	if at == nil {
+		return snapshot.ErrNoSnapshot
+	}
+	return a.check(ctx, at, latest)
+}
+
+// anchored is the state with the anchor, to be written.
+func (a *anchoring) anchored(ctx context.Context) (io.WriterTo, error) {
+	if a.source.state != nil {
+		return a.source.state.Text(a.anchor)
+	}
+	return a.source.checker.Anchored(ctx, a.source.r, a.source.report, a.anchor), nil
+}
+
+// readFrom makes f what a snapshot file is read from, if it is that file. A second
+// descriptor would stand in the way of being alone with it.
+func (s *source) readFrom(f *os.File) error {
+	if s.state != nil || !s.in.Seekable {
+		return nil
+	}
+	mine, err := s.in.Stat()
+	if err != nil {
+		return err
+	}
+	theirs, err := f.Stat()
+	if err != nil || !os.SameFile(mine, theirs) {
+		return err
+	}
+	s.same, s.r = true, io.NewSectionReader(f, s.in.Base, s.in.Size)
+	return s.in.Close()
+}
+
+// explainInput adds the file, exit code and hint to an error of reading it.
+func (a *anchoring) explainInput(err error) error {
+	hint := l2verify.ReadHint(err)
+	var wrong *statejson.Error
+	switch {
+	case errors.As(err, &wrong):
+		hint = "the format is that of ailee_extract_snapshots --format json"
+	case errors.Is(err, snapshot.ErrNoSnapshot):
+		err = fmt.Errorf("neither a state in JSON nor a snapshot file: %w", err)
+		hint = "ailee_extract_snapshots --format json makes a state file of a snapshot"
+	}
+	return exit.Fail(hint, fmt.Errorf("%s: %w", a.StateFile, err))
+}

@@ -1,0 +1,308 @@
+package extractsnapshots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/dustin/go-humanize"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/workers"
+	"ailee-recovery/snapshot"
+	"ailee-recovery/snapshot/statejson"
+)
+
+// Run extracts. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) error {
+	in, err := input.OpenRegular(ctx, o.File)
+	if errors.Is(err, input.ErrNotSeekable) {
+		return exit.Fail("write its content to a file first", err)
+	}
+	if err != nil {
+		return exit.Fail(l2verify.ReadHint(err), err)
+	}
+	defer in.Close()
+	p, err := newPlan(ctx, o, in.Section(), in.Size)
+	if err != nil {
+		return explain(o, err)
+	}
+	if p.chosen() == 0 && len(p.salvaged) == 0 {
+		return p.nothing()
+	}
+	e := &extraction{plan: p, in: in, out: out}
+	if o.DryRun {
+		err = e.list()
+	} else {
+		err = e.write(ctx)
+	}
+	if err != nil {
+		return explain(o, err)
+	}
+	return e.finish()
+}
+
+// explain adds the file, exit code and hint to an error of reading it.
+func explain(o Options, err error) error {
+	var known *exit.Error
+	var notText *statejson.NotTextError
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, errNoneValid):
+		return exit.WrongData("see what is wrong with each: "+exit.Command(l2verify.Name, "--all", "--snapshot", o.File),
+			fmt.Errorf("%s: %w", o.File, err))
+	case errors.Is(err, snapshot.ErrNoSnapshot):
+		return exit.Fail("see whether a torn line hides one: "+exit.Command(Name, "--salvage", "--dry-run", o.File, o.Dir),
+			fmt.Errorf("%s: %w", o.File, err))
+	case errors.As(err, &notText):
+		return exit.Fail("extract it as it is, with --format dat", fmt.Errorf("%s: %w", o.File, err))
+	}
+	return exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", o.File, err))
+}
+
+// nothing is the outcome when there is nothing to extract.
+func (p *plan) nothing() error {
+	switch {
+	case p.total > 0:
+		return exit.Failf("it has "+fmt.Sprint(p.total), "%s: no snapshot has a number from %d to %d", p.File, p.Index.First, p.Index.Last)
+	case p.Salvage:
+		return exit.Failf("restore the file from a backup", "%s: %w, and none that a torn line hides is sound (%d looked at)",
+			p.File, snapshot.ErrNoSnapshot, p.hidden)
+	}
+	return explain(p.Options, snapshot.ErrNoSnapshot)
+}
+
+// extraction is one run.
+type extraction struct {
+	*plan
+	in  *input.Input
+	out *cli.IO
+
+	files int64
+	bytes int64
+	first string // the name of the first and last file
+	last  string
+}
+
+// document is the JSON result.
+type document struct {
+	File   string `json:"file"`
+	Dir    string `json:"dir"`
+	DryRun bool   `json:"dry_run"`
+}
+
+type fileDocument struct {
+	Name     string `json:"name"`
+	Index    int64  `json:"index,omitempty"`
+	Offset   int64  `json:"offset"`
+	Size     int64  `json:"size"`
+	Salvaged bool   `json:"salvaged,omitempty"`
+}
+
+type endDocument struct {
+	Files    int64 `json:"count"`
+	Hidden   int64 `json:"hidden"`   // snapshots that a torn line hides from nodes
+	Salvaged int64 `json:"salvaged"` // those of them that were extracted
+	ExitCode int   `json:"exit_code"`
+}
+
+// list shows the plan.
+func (e *extraction) list() error {
+	rows := e.rows()
+	for i, err := range e.items() {
+		if err != nil {
+			return err
+		}
+		e.account(i)
+		if e.out.JSON() {
+			err = rows.Add(describe(i))
+		} else {
+			e.out.Printf("%-24s  %12d bytes at byte %d\n", i.name(), i.Size, i.Offset)
+			err = e.out.OutErr()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if e.out.JSON() {
+		return rows.End(endDocument{Files: e.files, Hidden: e.hidden, Salvaged: int64(len(e.salvaged))})
+	}
+	return nil
+}
+
+func (e *extraction) rows() *cli.Rows {
+	return e.out.Rows(document{File: terminal.Text(e.File), Dir: terminal.Text(e.Dir), DryRun: e.DryRun}, "files")
+}
+
+func describe(i item) fileDocument {
+	d := fileDocument{Name: i.name(), Index: i.Index, Offset: i.Offset, Size: i.Size, Salvaged: i.Hidden}
+	if i.Hidden {
+		d.Index = 0
+	}
+	return d
+}
+
+func (e *extraction) account(i item) {
+	if e.files == 0 {
+		e.first = i.name()
+	}
+	e.files++
+	e.bytes += i.Size
+	e.last = i.name()
+}
+
+// write writes the files, all of them or none.
+func (e *extraction) write(ctx context.Context) error {
+	staging, err := durable.Stage(e.Dir, ".ailee_extract-staging")
+	if errors.Is(err, durable.ErrBusy) {
+		return exit.Fail("wait until it is done", err)
+	}
+	if err != nil {
+		return exit.Fail("", err)
+	}
+	defer staging.Abort()
+	if err := e.refuseExisting(staging); err != nil {
+		return err
+	}
+	bar := terminal.BytesBar(e.out.Err, !e.out.Quiet(), "extracting", e.size)
+	defer bar.Done()
+	if err := e.writeItems(ctx, staging, bar); err != nil {
+		return err
+	}
+	if err := staging.Sync(); err != nil {
+		return exit.Fail("", err)
+	}
+	bar.Done()
+	for i, err := range e.items() {
+		if err != nil {
+			return err
+		}
+		if err := staging.Publish(i.name(), e.Force); err != nil {
+			return refused(err)
+		}
+	}
+	if err := staging.Commit(); err != nil {
+		return exit.Fail("", err)
+	}
+	if e.out.JSON() {
+		e.files, e.bytes = 0, 0
+		return e.list()
+	}
+	return nil
+}
+
+// writeItems writes the staged files on all cores.
+func (e *extraction) writeItems(ctx context.Context, staging *durable.Staging, bar terminal.Bar) error {
+	info, err := e.in.Stat()
+	if err != nil {
+		return err
+	}
+	work := make(chan item)
+	group, ctx := workers.WithContext(ctx)
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() error {
+			checker := snapshot.NewChecker(e.memory)
+			for i := range work {
+				f, err := staging.Create(i.name(), info.Mode().Perm())
+				if err != nil {
+					return exit.Fail("", err)
+				}
+				if err := errors.Join(e.writeItem(ctx, checker, f, i, bar), f.Close()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer close(work)
+		for i, err := range e.items() {
+			if err != nil {
+				return err
+			}
+			select {
+			case work <- i:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			e.account(i)
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func (e *extraction) refuseExisting(staging *durable.Staging) error {
+	if e.Force || staging.Resumed() {
+		return nil
+	}
+	for i, err := range e.items() {
+		if err != nil {
+			return err
+		}
+		if err := staging.Missing(i.name()); err != nil {
+			return refused(err)
+		}
+	}
+	return nil
+}
+
+func refused(err error) error {
+	return exit.Fail("name another folder, or replace what is there with --force", err)
+}
+
+func (e *extraction) writeItem(ctx context.Context, checker *snapshot.Checker, f *durable.StagedFile, i item, bar terminal.Bar) error {
+	if e.Format == FormatJSON {
+		report, err := checker.Check(ctx, e.r, i.Located)
+		if err != nil {
+			return err
+		}
+		defer bar.Add(i.Size)
+		return statejson.Encode(ctx, f, checker, e.r, report)
+	}
+	if err := durable.CopyRange(ctx, f.File, e.in.File, e.in.Base+i.Offset, i.Size, bar.Add); err != nil {
+		return err
+	}
+	if !i.Newline() {
+		if _, err := f.WriteString("\n"); err != nil {
+			return err
+		}
+	}
+	return f.CheckSize(i.bytes())
+}
+
+// finish says what was done, and what else the file holds.
+func (e *extraction) finish() error {
+	verb := "Extracted"
+	if e.DryRun {
+		verb = "Would extract"
+	}
+	names := e.first
+	if e.files > 1 {
+		names += " to " + e.last
+	}
+	e.out.Printf("%s %d snapshot(s), %s, to %s: %s\n", verb, e.files, humanize.IBytes(uint64(e.bytes)), terminal.Text(e.Dir), names)
+	switch left := e.hidden - int64(len(e.salvaged)); {
+	case e.Salvage && left > 0:
+		e.out.Warn("%s: %d snapshot(s) hidden by a torn line are not sound and were left out", e.File, left)
+	case left > 0:
+		e.out.Warn("%s: a torn line hides %d snapshot(s) from nodes: --salvage extracts the sound ones", e.File, left)
+	}
+	found, err := snapshot.TailFindings(e.r, e.plan.end, e.size)
+	if err != nil {
+		return explain(e.Options, err)
+	}
+	for _, f := range found {
+		if f.Kind.Matters() {
+			e.out.Warn("%s: %s", e.File, f)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package getsnapshotblock
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
+)
+
+// comparison is the snapshot's block beside the node's chain.
+type comparison struct {
+	Chain      string `json:"chain"`
+	Tip        int64  `json:"tip"`
+	TipHash    string `json:"tip_hash"`
+	Headers    int64  `json:"headers"` // height of the best header known
+	Syncing    bool   `json:"initial_block_download"`
+	BlockHash  string `json:"block_hash,omitempty"` // of the chain, at the snapshot's height
+	Divergence int64  `json:"divergence"`           // tip - height
+}
+
+// compare asks the node, and warns where it has another block.
+func (f *finder) compare(ctx context.Context, b block) (*comparison, error) {
+	info, err := f.chainInfo(ctx)
+	if err != nil {
+		return nil, err
+	}
+	compared := &comparison{Chain: terminal.Text(info.Chain), Tip: info.Blocks, TipHash: info.BestBlockHash, Headers: info.Headers,
+		Syncing: info.InitialBlockDownload, Divergence: info.Blocks - b.Height}
+	if compared.Divergence < 0 {
+		return compared, nil
+	}
+	if compared.BlockHash, err = f.node.BlockHash(ctx, b.Height); err != nil {
+		return nil, err
+	}
+	if b.Hash != "" && b.Hash != compared.BlockHash {
+		f.out.Warn("the chain has another block at height %d: %s, stored is %s", b.Height, compared.BlockHash, b.Hash)
+		f.out.Hint("the stored one was replaced since, or the node is on another network")
+	}
+	return compared, nil
+}
+
+// judge decides whether the tip is near enough. err is the error of the comparison:
+// without a limit it is but a warning, since the block is known.
+func (f *finder) judge(b block, compared *comparison, err error) error {
+	limited := f.MaxDivergence >= 0
+	switch {
+	case f.node == nil:
+	case limited && err != nil:
+		return err
+	case err != nil:
+		f.out.Warn("not compared with the chain: %v", err)
+		if hint := hintOf(err); hint != "" {
+			f.out.Hint("%s", hint)
+		}
+	case limited && compared.Divergence > f.MaxDivergence:
+		return exit.WrongData("anchor the state anew: "+exit.Command("ailee_create_anchor", "--l2-state-file", "STATE.json"),
+			fmt.Errorf("%s: the snapshot is %d blocks behind Bitcoin, at height %d of %d", f.File, compared.Divergence, b.Height, compared.Tip))
+	case limited && (compared.Divergence < 0 || compared.Syncing || compared.Headers-b.Height > f.MaxDivergence):
+		return exit.Failf("run the command again when the node has caught up; is it on the right network?",
+			"the divergence cannot be told: the Bitcoin node is at height %d of %d, the snapshot at %d", compared.Tip, compared.Headers, b.Height)
+	case compared.Divergence < 0:
+		f.out.Warn("the Bitcoin node is only at height %d of %d: it is still syncing, or on another network", compared.Tip, compared.Headers)
+	}
+	return nil
+}
+
+// document is the JSON result.
+type document struct {
+	File        string           `json:"file"`
+	Height      int64            `json:"height"`
+	Source      string           `json:"source"`
+	BlockHash   string           `json:"block_hash,omitempty"`
+	TimestampMs uint64           `json:"timestamp_ms"`
+	Time        string           `json:"time,omitempty"`
+	Silent      []silentDocument `json:"sources_without_answer"`
+	Bitcoin     *comparison      `json:"bitcoin,omitempty"`
+	Error       map[string]any   `json:"error,omitempty"`
+	ExitCode    int              `json:"exit_code"`
+}
+
+type silentDocument struct {
+	Source string `json:"source"`
+	Reason string `json:"reason"`
+}
+
+// document takes the verdict and the error of the comparison, which may be one.
+func (f *finder) document(b block, compared *comparison, verdict, err error) document {
+	d := document{File: terminal.Text(f.File), Height: b.Height, Source: b.Source, BlockHash: terminal.Text(b.Hash),
+		TimestampMs: f.snapshot.TimestampMs, Silent: []silentDocument{}, Bitcoin: compared, ExitCode: exit.Code(verdict)}
+	if d.BlockHash == "" && compared != nil {
+		d.BlockHash = compared.BlockHash
+	}
+	d.Time, _ = l2verify.UTC(f.snapshot.TimestampMs)
+	if err := cmp.Or(verdict, err); err != nil {
+		d.Error = cli.ErrorDocument(err)
+	}
+	for _, s := range f.silent {
+		d.Silent = append(d.Silent, silentDocument{s.source, terminal.Text(s.err.Error())})
+	}
+	return d
+}

@@ -1,0 +1,201 @@
+package getsnapshotblock
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// Run prints the block. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
+	f := &finder{Options: o, out: out}
+	if o.Bitcoin != nil {
+		if f.node, err = bitcoin.Open(*o.Bitcoin, out.Warn); err != nil {
+			return err
+		}
+	}
+	if f.snapshot, err = latest(ctx, o, out); err != nil {
+		return exit.Fail(readHint(o, err), err)
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	found, err := f.find(ctx)
+	if err != nil {
+		return err
+	}
+	if found.Hash == "" && (f.node != nil || out.JSON()) {
+		found.Hash = f.storedHash(found.Height)
+	}
+	var compared *comparison
+	if f.node != nil {
+		compared, err = f.compare(ctx, found)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	verdict := f.judge(found, compared, err)
+	if out.JSON() {
+		out.Document(f.document(found, compared, verdict, err))
+	} else {
+		// Also when it is to be quiet: a script would count on with nothing.
+		out.Raw(fmt.Sprintf("%d\n", found.Height))
+	}
+	return verdict
+}
+
+// latest reads the snapshot that a node would load.
+func latest(ctx context.Context, o Options, out *cli.IO) (*snapshot.Report, error) {
+	in, err := input.Open(ctx, o.File, out.In)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	stream := snapshot.NewStream(in)
+	defer stream.Close()
+	located, r, err := locate(in, stream)
+	var report *snapshot.Report
+	if err == nil {
+		report, err = snapshot.NewChecker(o.Memory()).Check(ctx, r, located)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.File, err)
+	}
+	return report, nil
+}
+
+func locate(in *input.Input, stream *snapshot.Stream) (latest snapshot.Located, r io.ReaderAt, err error) {
+	if in.Seekable {
+		section := in.Section()
+		latest, err = snapshot.Latest(section, in.Size)
+		return latest, section, err
+	}
+	for {
+		next, nextReader, err := stream.Next()
+		switch {
+		case errors.Is(err, io.EOF) && r == nil:
+			return latest, nil, snapshot.ErrNoSnapshot
+		case errors.Is(err, io.EOF):
+			return latest, r, nil
+		case err != nil:
+			return latest, nil, err
+		}
+		latest, r = next, nextReader
+	}
+}
+
+// readHint says what to do about a file whose latest snapshot cannot be read.
+func readHint(o Options, err error) string {
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return "name the snapshot file in it"
+	case errors.Is(err, snapshot.ErrNoSnapshot):
+		return "restore the file from a backup, or see what can be recovered: " +
+			exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", o.File, "DIR")
+	}
+	return l2verify.ReadHint(err)
+}
+
+// block is a Bitcoin block as a source knows it.
+type block struct {
+	Source string
+	Height int64
+	Hash   string // as it was stored; "" where it was not
+}
+
+// The sources, in the order in which they are asked.
+const (
+	anchorMetadata = "anchor metadata"
+	reorgDatabase  = "reorg database"
+	bitcoinNode    = "bitcoin"
+)
+
+// notKnown is why a source has no answer, where nothing is wrong with it.
+type notKnown string
+
+func (e notKnown) Error() string { return string(e) }
+
+// silent is a source that did not know.
+type silent struct {
+	source string
+	err    error
+}
+
+type finder struct {
+	Options
+	out      *cli.IO
+	snapshot *snapshot.Report
+	node     *bitcoin.Client // nil: not asked
+
+	db     *reorgdb.DB // nil until it was opened
+	dbErr  error       // of opening it
+	info   *bitcoin.ChainInfo
+	silent []silent
+}
+
+func (f *finder) close() error {
+	if f.db == nil {
+		return nil
+	}
+	return f.db.Close()
+}
+
+// find asks the sources, one after the other. What is wrong with those that did
+// not know is a warning when another one does, and the error when none does.
+func (f *finder) find(ctx context.Context) (block, error) {
+	for _, s := range []struct {
+		name string
+		ask  func(context.Context) (block, error)
+	}{{anchorMetadata, f.fromMetadata}, {reorgDatabase, f.fromDatabase}, {bitcoinNode, f.fromTime}} {
+		found, err := s.ask(ctx)
+		if err == nil {
+			found.Source = s.name
+			f.warnOfSilent()
+			return found, nil
+		}
+		if ctx.Err() != nil {
+			return block{}, ctx.Err()
+		}
+		f.silent = append(f.silent, silent{s.name, err})
+	}
+	return block{}, f.nothingKnown()
+}
+
+func (f *finder) warnOfSilent() {
+	for _, s := range f.silent {
+		if !errors.As(s.err, new(notKnown)) {
+			f.out.Warn("%s: %v", s.source, s.err)
+		}
+	}
+}
+
+func (f *finder) nothingKnown() error {
+	var why []string
+	for _, s := range f.silent {
+		why = append(why, s.source+": "+s.err.Error())
+	}
+	hint := "ask a Bitcoin node: " + exit.Command(Name, "--bitcoin-rpc", bitcoin.DefaultURL, f.File)
+	if f.node != nil {
+		hint = cmp.Or(hintOf(f.silent[len(f.silent)-1].err), "look at the snapshot: "+exit.Command(l2verify.Name, "--snapshot", f.File))
+	}
+	return exit.Failf(hint, "%s: no source knows the block of the latest snapshot: %s", f.File, strings.Join(why, "; "))
+}
+
+// hintOf returns the hint of an error, "" where it has none.
+func hintOf(err error) string {
+	var e *exit.Error
+	if errors.As(err, &e) {
+		return e.Hint
+	}
+	return ""
+}

@@ -1,0 +1,96 @@
+// Package getsnapshotblock is the command ailee_get_snapshot_block: which Bitcoin
+// block the latest snapshot of a file belongs to, and how far the chain has gone
+// on since.
+package getsnapshotblock
+
+import (
+	"context"
+	"errors"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/internal/exit"
+)
+
+// Name is the command's name.
+const Name = "ailee_get_snapshot_block"
+
+// Options are the command's options.
+type Options struct {
+	File    string           // a path, or "-" for standard input
+	DBPath  string           // "" for reorg_db beside File
+	Bitcoin *bitcoin.Options // nil: no node is asked
+	// MaxDivergence is how many blocks the tip may be ahead, -1 for any number.
+	MaxDivergence int64
+	flags.Checking
+}
+
+// Tool describes the command.
+func Tool() cli.Tool {
+	return cli.Tool{
+		Name:       Name,
+		Summary:    "print the Bitcoin block height of the latest snapshot of an AILEE node's l2_snapshots.dat",
+		Arguments:  "FILE",
+		Positional: 1,
+		Description: `
+   Prints one integer, from the first source that knows:
+     1. btc_height= in the metadata of the snapshot's anchor, where the anchor
+        holds and its hash covers the metadata
+     2. the anchor's record in the reorg database
+     3. with --bitcoin-rpc, or BITCOIN_RPC_URL: the last block whose median time
+        is not after the snapshot's time
+   FILE may be a pipe, or - for standard input. File and database are only read,
+   and a node may be running. With a Bitcoin node, a stored block hash that is not
+   the chain's is a warning.`,
+		Environment: flags.BitcoinEnvironment(),
+		Files:       flags.BitcoinFiles(),
+		Examples: `
+# Which block does the latest snapshot belong to?
+ailee_get_snapshot_block /var/lib/ailee/l2_snapshots.dat
+# Has the chain gone on too far since?
+ailee_get_snapshot_block --bitcoin-rpc http://localhost:8332 --max-divergence 100 /var/lib/ailee/l2_snapshots.dat`,
+		SeeAlso: []string{"ailee_resync_blocks", "ailee_l2_verify"},
+		Flags: append([]urfave.Flag{
+			flags.DBPath("look the anchor up in the reorg database in `DIR`, not in reorg_db beside FILE"),
+			&urfave.Int64Flag{Name: "max-divergence", Usage: "exit with status 2 when the Bitcoin node's tip is more than `N` blocks ahead", DefaultText: "any number"},
+			flags.MaxMemory(),
+			cli.JSONFlag,
+			&urfave.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the height and errors only"},
+		}, flags.OptionalBitcoinRPC()...),
+		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
+			o, err := parse(c)
+			if err != nil {
+				return exit.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, out)
+		},
+	}
+}
+
+func parse(c *urfave.Context) (Options, error) {
+	checking, err := flags.ParseChecking(c)
+	if err != nil {
+		return Options{}, err
+	}
+	node, given, err := flags.ParseBitcoinRPC(c)
+	if err != nil {
+		return Options{}, err
+	}
+	o := Options{File: c.Args().First(), DBPath: flags.ParseDBPath(c), MaxDivergence: -1, Checking: checking}
+	if given {
+		o.Bitcoin = &node
+	}
+	if c.IsSet("max-divergence") {
+		o.MaxDivergence = c.Int64("max-divergence")
+		if o.MaxDivergence < 0 {
+			return Options{}, errors.New("--max-divergence is negative")
+		}
+		if !given {
+			return Options{}, errors.New("--max-divergence needs a Bitcoin node: --bitcoin-rpc URL")
+		}
+	}
+	return o, nil
+}

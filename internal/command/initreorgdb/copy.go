@@ -1,0 +1,229 @@
+package initreorgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/internal/rocksfile"
+	"ailee-recovery/reorgdb"
+)
+
+// batchRecords is how many records are written at a time.
+const batchRecords = 4096
+
+// maxGap is how many heights in a row may have been lost. Beyond, one end of the
+// gap is a stray record.
+const maxGap = 1_000_000
+
+// copying is a database that is being filled, and what is known of the old one.
+type copying struct {
+	kinds    map[reorgdb.Kind]uint64
+	families map[string]uint64 // other column families
+	problems []rocksfile.Problem
+	salvaged bool // record by record from the files, not through RocksDB
+
+	highest    uint64 // block height
+	gaps       uint64 // heights below it without a block hash
+	nextEvent  uint64 // behind the last id
+	counter    uint64
+	counterSet bool // it was lost and set anew
+}
+
+func newCopying() *copying {
+	return &copying{kinds: map[reorgdb.Kind]uint64{}, families: map[string]uint64{}}
+}
+
+// copyFrom fills a new database with what can be read of the old one.
+func (c *copying) copyFrom(ctx context.Context, old string, to *durable.PendingDir, out *cli.IO) error {
+	var err error
+	if c.problems, err = reorgtool.Damage(ctx, old); err != nil {
+		return reorgtool.Explain(old, err)
+	}
+	if !c.lossy() {
+		err := c.copyOpen(ctx, old, to.Path)
+		if !errors.Is(err, reorgdb.ErrCorrupt) {
+			return err
+		}
+		out.Warn("%s", err)
+		if err := to.Empty(); err != nil {
+			return err
+		}
+	}
+	*c = *newCopying()
+	return c.salvage(ctx, old, to.Path)
+}
+
+// lossy tells whether records are lost or could be.
+func (c *copying) lossy() bool { return reorgtool.Lossy(c.problems) }
+
+// copyOpen copies through RocksDB. The error wraps [reorgdb.ErrCorrupt] when that
+// meets damage.
+func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
+	from, err := reorgdb.OpenReadOnly(old)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	return c.fill(path, from.Families(), func(w *writer) error {
+		for _, family := range from.Families() {
+			if err := from.Each(ctx, family, func(key, value []byte) error { return w.put(family, key, value) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// salvage copies record by record from the files.
+func (c *copying) salvage(ctx context.Context, old, path string) error {
+	s, err := rocksfile.Salvage(ctx, old)
+	if err != nil {
+		return err
+	}
+	if c.problems, err = reorgtool.Problems(old, s.Problems, s.Version); err != nil {
+		return reorgtool.Explain(old, err)
+	}
+	c.salvaged = true
+	var names []string
+	for _, family := range s.Families {
+		if strings.HasPrefix(family.Name, "#") {
+			if n := family.Len(); n > 0 {
+				c.problems = append(c.problems, rocksfile.Problem{Kind: rocksfile.Unsupported, Lost: true, Entries: int64(n),
+					Why: fmt.Sprintf("nothing says the name of the column family %s", family.Name)})
+			}
+			continue
+		}
+		names = append(names, family.Name)
+	}
+	return c.fill(path, names, func(w *writer) error {
+		for _, family := range s.Families {
+			if strings.HasPrefix(family.Name, "#") {
+				continue
+			}
+			if err := w.putAll(ctx, family.Name, family.All()); err != nil {
+				return err
+			}
+		}
+		return c.keepCounterAhead(w)
+	})
+}
+
+// keepCounterAhead sets a counter that was lost: without it, the node's next reorg
+// would overwrite the first event.
+func (c *copying) keepCounterAhead(w *writer) error {
+	if !c.lossy() || c.counter >= c.nextEvent {
+		return nil
+	}
+	c.counterSet = true
+	w.update.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), fmt.Append(nil, c.nextEvent))
+	if c.kinds[reorgdb.CounterKind] == 0 {
+		c.kinds[reorgdb.CounterKind] = 1
+	}
+	return nil
+}
+
+// fill makes the database with its column families and lets source write to it.
+func (c *copying) fill(path string, families []string, source func(*writer) error) (err error) {
+	db, err := reorgdb.Create(path, families...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	update, err := db.NewUpdate()
+	if err != nil {
+		return err
+	}
+	defer update.Close()
+	for _, family := range db.Families() {
+		if family != reorgdb.DefaultFamily {
+			c.families[family] = 0
+		}
+	}
+	w := &writer{copying: c, update: update}
+	if err := source(w); err != nil {
+		return err
+	}
+	if err := update.CommitUnlogged(); err != nil {
+		return err
+	}
+	return db.Sync()
+}
+
+// writer writes records and counts them.
+type writer struct {
+	*copying
+	update *reorgdb.Update
+}
+
+func (w *writer) put(family string, key, value []byte) error {
+	w.count(family, key, value)
+	w.update.Put(family, key, value)
+	if w.update.Size() >= batchRecords {
+		return w.update.CommitUnlogged()
+	}
+	return nil
+}
+
+func (w *writer) putAll(ctx context.Context, family string, records iter.Seq2[[]byte, []byte]) error {
+	n := 0
+	for key, value := range records {
+		if n++; n%batchRecords == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := w.put(family, key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *copying) count(family string, key, value []byte) {
+	if family != reorgdb.DefaultFamily {
+		c.families[family]++
+		return
+	}
+	kind, number := reorgdb.KeyKind(key)
+	c.kinds[kind]++
+	switch kind {
+	case reorgdb.BlockKind:
+		if gap := number - c.highest - 1; c.kinds[kind] > 1 && gap < maxGap {
+			c.gaps += gap
+		}
+		c.highest = number
+	case reorgdb.EventKind:
+		c.nextEvent = number + 1
+	case reorgdb.CounterKind:
+		c.counter, _ = reorgdb.ParseCounter(value)
+	}
+}
+
+// check opens the new database and counts its records.
+func (c *copying) check(ctx context.Context, path string) (err error) {
+	db, err := reorgdb.OpenReadOnly(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var want, got uint64
+	for _, n := range c.kinds {
+		want += n
+	}
+	for _, n := range c.families {
+		want += n
+	}
+	for _, family := range db.Families() {
+		if err := db.Each(ctx, family, func(_, _ []byte) error { got++; return nil }); err != nil {
+			return err
+		}
+	}
+	if got != want {
+		return fmt.Errorf("the new database has %d records instead of %d: do not trust this disk", got, want)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package initreorgdb
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/rocksfile"
+	"ailee-recovery/reorgdb"
+)
+
+// document is the JSON result.
+type document struct {
+	Path       string            `json:"path"`
+	Existing   bool              `json:"existing,omitempty"` // it was there, and is sound
+	CopiedFrom string            `json:"copied_from,omitempty"`
+	Copied     map[string]uint64 `json:"copied,omitempty"` // records by kind
+	Families   map[string]uint64 `json:"column_families,omitempty"`
+	Lost       map[string]uint64 `json:"lost,omitempty"` // at least, by kind
+	Complete   bool              `json:"complete"`
+	Problems   []problemDocument `json:"problems,omitempty"`
+	ExitCode   int               `json:"exit_code"`
+}
+
+type problemDocument struct {
+	Kind    rocksfile.ProblemKind `json:"kind"`
+	File    string                `json:"file,omitempty"`
+	Offset  int64                 `json:"offset"`
+	Length  int64                 `json:"length"`
+	Message string                `json:"message"`
+	Lost    bool                  `json:"lost"`  // records are lost or could be
+	Stale   bool                  `json:"stale"` // deleted or older records may be back
+}
+
+// lost is how many records are known to be lost, by kind. What is known of the
+// files says how many in all; the records that are left say which ids and heights
+// are missing between them.
+func (c *copying) lost() map[string]uint64 {
+	if !c.lossy() {
+		return nil
+	}
+	lost := map[string]uint64{
+		string(reorgdb.BlockKind): c.gaps,
+		string(reorgdb.EventKind): max(c.nextEvent, c.counter) - c.kinds[reorgdb.EventKind],
+	}
+	if c.counterSet {
+		lost[string(reorgdb.CounterKind)] = 1
+	}
+	known := uint64(0)
+	for _, n := range lost {
+		known += n
+	}
+	entries := uint64(0)
+	for _, p := range c.problems {
+		entries += uint64(p.Entries)
+	}
+	if entries > known {
+		lost["not told apart"] = entries - known
+	}
+	maps.DeleteFunc(lost, func(_ string, n uint64) bool { return n == 0 })
+	return lost
+}
+
+// report says what was made.
+func (c *copying) report(o Options, out *cli.IO) error {
+	code := exit.OK
+	if c.lossy() {
+		code = exit.Wrong
+	}
+	if out.JSON() {
+		d := document{Path: terminal.Text(o.Path), CopiedFrom: terminal.Text(o.CopyFrom), Lost: c.lost(), Complete: code == exit.OK, ExitCode: code}
+		if o.CopyFrom != "" {
+			d.Copied, d.Families = map[string]uint64{}, c.families
+			for kind, n := range c.kinds {
+				d.Copied[string(kind)] = n
+			}
+		}
+		for _, p := range c.problems {
+			d.Problems = append(d.Problems, problemDocument{Kind: p.Kind, File: terminal.Text(p.File), Offset: p.Offset, Length: p.Length,
+				Message: terminal.Text(p.String()), Lost: p.Lost, Stale: p.Stale})
+		}
+		out.Document(d)
+	} else if o.CopyFrom == "" {
+		out.Printf("Made an empty reorg database in %s\n", terminal.Text(o.Path))
+		if old := movedAway(o.Path); old != "" {
+			out.Warn("%s is a reorg database, too: its anchors and reorg events are not in the new one", old)
+			out.Hint("carry over what can be read: %s && %s", exit.Command("mv", o.Path, o.Path+".empty"),
+				exit.Command(Name, "--path", o.Path, "--copy-from", old))
+		}
+	} else {
+		c.print(o, out)
+	}
+	if code == exit.OK {
+		return nil
+	}
+	return exit.WrongData("see what is to be filled in: "+exit.Command("ailee_reorg_verify", "--db-path", o.Path)+
+		"; keep the old folder until all anchors are accounted for", nil)
+}
+
+// movedAway finds the database that was moved out of the way of a new one: beside it,
+// with a name such as reorg_db.corrupted or reorg_db_old. It is "" where there is none.
+func movedAway(path string) string {
+	path = filepath.Clean(path)
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return ""
+	}
+	for _, entry := range entries {
+		more, ok := strings.CutPrefix(entry.Name(), filepath.Base(path))
+		if !ok || more == "" || !strings.Contains("._-", more[:1]) {
+			continue
+		}
+		backup := filepath.Join(filepath.Dir(path), entry.Name())
+		if err := reorgdb.CheckFolder(backup); err == nil || errors.Is(err, reorgdb.ErrCorrupt) {
+			return backup
+		}
+	}
+	return ""
+}
+
+// maxListed bounds how many problems are printed.
+const maxListed = 100
+
+func (c *copying) print(o Options, out *cli.IO) {
+	out.Printf("Copied %s to %s\n", terminal.Text(o.CopyFrom), terminal.Text(o.Path))
+	for _, kind := range reorgdb.Kinds {
+		if n := c.kinds[kind]; n > 0 {
+			out.Printf("%s: %d\n", kindNames[kind], n)
+		}
+	}
+	for _, family := range slices.Sorted(maps.Keys(c.families)) {
+		out.Printf("Column family %s: %d\n", terminal.Text(family), c.families[family])
+	}
+	for i, p := range c.problems {
+		if i == maxListed {
+			out.Warn("%d more", len(c.problems)-i)
+			break
+		}
+		out.Warn("%s", p)
+	}
+	if c.counterSet {
+		out.Warn("reorg_counter was lost or behind: it is %d now", c.nextEvent)
+	}
+	if !c.lossy() {
+		return
+	}
+	lost := c.lost()
+	var counts []string
+	for _, kind := range slices.Sorted(maps.Keys(lost)) {
+		counts = append(counts, fmt.Sprintf("%s %d", kind, lost[kind]))
+	}
+	if len(counts) == 0 {
+		counts = []string{"how much is not known"}
+	}
+	out.Error("%s: not everything could be read; missing: %s", o.CopyFrom, strings.Join(counts, ", "))
+}
+
+var kindNames = map[reorgdb.Kind]string{
+	reorgdb.BlockKind:   "Blocks",
+	reorgdb.AnchorKind:  "Anchors",
+	reorgdb.EventKind:   "Reorg events",
+	reorgdb.CounterKind: "Counter",
+	reorgdb.OddKind:     "Records that no node asks for",
+	reorgdb.OtherKind:   "Other records",
+}

@@ -1,0 +1,110 @@
+package initreorgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/reorgdb"
+)
+
+// Run makes the database. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) error {
+	pending, err := durable.CreateDir(o.Path)
+	if errors.Is(err, fs.ErrExist) {
+		return existing(ctx, o, out)
+	}
+	if err != nil {
+		return explain(o, err)
+	}
+	defer pending.Abort()
+	c := newCopying()
+	if o.CopyFrom != "" {
+		err = c.copyFrom(ctx, o.CopyFrom, pending, out)
+	} else {
+		err = create(pending.Path)
+	}
+	if err != nil {
+		return explain(o, err)
+	}
+	if err := c.check(ctx, pending.Path); err != nil {
+		return explain(o, err)
+	}
+	owner, err := owner(o)
+	if err == nil {
+		err = pending.Give(owner)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = pending.Commit()
+	}
+	if err != nil {
+		return explain(o, err)
+	}
+	return c.report(o, out)
+}
+
+func create(path string) error {
+	db, err := reorgdb.Create(path)
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// owner is who the database is for: whoever has the old one, or the folder that it
+// is in.
+func owner(o Options) (durable.Owner, error) {
+	if o.CopyFrom != "" {
+		return durable.OwnerOf(o.CopyFrom)
+	}
+	return durable.OwnerOf(filepath.Dir(filepath.Clean(o.Path)))
+}
+
+// existing is the outcome when there is something at the path.
+func existing(ctx context.Context, o Options, out *cli.IO) error {
+	if !o.IfMissing {
+		if err := reorgdb.Holder(o.Path); err != nil {
+			return reorgtool.Explain(o.Path, err) // moving it away would not be safe
+		}
+		return exit.Failf("name another folder, or move it away first", "%s is not empty", o.Path)
+	}
+	db, err := reorgdb.OpenReadOnly(o.Path)
+	if err == nil {
+		err = errors.Join(db.Check(ctx), db.Close())
+	}
+	if err != nil {
+		return reorgtool.Explain(o.Path, err)
+	}
+	if out.JSON() {
+		out.Document(document{Path: terminal.Text(o.Path), Existing: true})
+		return nil
+	}
+	out.Printf("Kept the database in %s\n", terminal.Text(o.Path))
+	return nil
+}
+
+func explain(o Options, err error) error {
+	var known *exit.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, durable.ErrBusy):
+		return exit.Fail("wait until it is done", err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, os.ErrPermission):
+		return exit.Fail("run it as the folder's owner, or as root", err)
+	case errors.Is(err, fs.ErrExist):
+		return exit.Failf("name another folder, or move it away first", "%s is not empty", o.Path)
+	}
+	return exit.Fail("", fmt.Errorf("%s: %w", o.Path, err))
+}

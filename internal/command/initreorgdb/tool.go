@@ -1,0 +1,59 @@
+// Package initreorgdb is the command ailee_init_reorg_db: a new reorg database,
+// empty or seeded with what can still be read of an old one.
+package initreorgdb
+
+import (
+	"context"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
+)
+
+// Name is the command's name.
+const Name = "ailee_init_reorg_db"
+
+// Options are the command's options.
+type Options struct {
+	Path      string
+	IfMissing bool   // an existing sound database is fine
+	CopyFrom  string // seed it from this database; "" for an empty one
+}
+
+// Tool describes the command.
+func Tool() cli.Tool {
+	return cli.Tool{
+		Name:    Name,
+		Summary: "make a reorg database for an AILEE node",
+		Description: `
+   Makes a new database that every node can open, whatever RocksDB it is built
+   with, and checks it before it gets its name: DIR is never half a database. With
+   --copy-from it is seeded with every record that can still be read of an old
+   one, which may be damaged or in use by a running node, and is only read; when
+   something is lost, all the rest is copied and the exit status is 2.`,
+		Files: []cli.Entry{
+			{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"},
+			{Name: ".reorg_db.ailee-tmp/", Text: "a new database beside its place until it is whole"},
+		},
+		Examples: `
+# Rescue what can be read of a damaged database, the node stopped
+mv /var/lib/ailee/reorg_db /var/lib/ailee/reorg_db.corrupted
+ailee_init_reorg_db --path /var/lib/ailee/reorg_db --copy-from /var/lib/ailee/reorg_db.corrupted
+# Copy the database of a running node
+ailee_init_reorg_db --path /mnt/backups/reorg_db --copy-from /var/lib/ailee/reorg_db
+# An empty database, for a node that has none
+ailee_init_reorg_db --path /tmp/reorg_db`,
+		SeeAlso:  []string{"ailee_reorg_verify", "ailee_resync_blocks", "ailee_init_node"},
+		Required: []string{"path"},
+		Flags: []urfave.Flag{
+			&urfave.StringFlag{Name: "path", Usage: "make the database in `DIR`, which must be missing or empty"},
+			&urfave.BoolFlag{Name: "if-missing", Usage: "keep a sound database that is already there"},
+			&urfave.StringFlag{Name: "copy-from", Usage: "copy what can be read of the database in `OLD`"},
+			cli.JSONFlag,
+			cli.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
+			return Run(ctx, Options{Path: c.String("path"), IfMissing: c.Bool("if-missing"), CopyFrom: c.String("copy-from")}, out)
+		},
+	}
+}

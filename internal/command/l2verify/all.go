@@ -1,0 +1,288 @@
+package l2verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/workers"
+	"ailee-recovery/snapshot"
+)
+
+// all verifies every complete snapshot.
+func (v *verifier) all(ctx context.Context) error {
+	// Rows on a terminal show the progress themselves.
+	show := !v.out.Quiet() && !terminal.Is(v.out.Out)
+	rows := &rowPrinter{v: v, bar: terminal.BytesBar(v.out.Err, show, "verifying", v.in.Size), earlier: snapshot.AnchorSet{},
+		json: v.out.Rows(fileDocument{terminal.Text(v.Snapshot)}, "snapshots")}
+	defer rows.bar.Done()
+	var outside []snapshot.Finding
+	var err error
+	if v.in.Seekable {
+		outside, err = v.allOfFile(ctx, rows)
+	} else {
+		outside, err = v.allOfStream(ctx, rows)
+	}
+	rows.bar.Done()
+	if rows.count == 0 && err == nil {
+		return v.nothingFound(outside)
+	}
+	return rows.finish(ctx, v.worthSaying(append(rows.stray.findings(), outside...)), err)
+}
+
+// chunkSize is how much of a file one worker takes at a time.
+const chunkSize = 8 << 20
+
+// chunk is a part of the file on its way through the workers. It keeps its place
+// in the queue, so that the rows come in file order however the workers run.
+type chunk struct {
+	from, to int64
+	reports  chan *snapshot.Report // closed when the chunk is done
+}
+
+// reportsAhead is how many reports a worker may be ahead of the printer.
+const reportsAhead = 256
+
+// allOfFile verifies on all cores.
+func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
+	r, size := v.in.Section(), v.in.Size
+	cores := runtime.GOMAXPROCS(0)
+	queue, work := make(chan chunk, cores), make(chan chunk)
+	group, ctx := workers.WithContext(ctx)
+	group.Go(func() error {
+		defer close(queue)
+		defer close(work)
+		for from := int64(0); from < size; from += chunkSize {
+			part := chunk{from: from, to: min(from+chunkSize, size), reports: make(chan *snapshot.Report, reportsAhead)}
+			for _, to := range []chan chunk{queue, work} {
+				select {
+				case to <- part:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}
+		return nil
+	})
+	for range cores {
+		checker := snapshot.NewChecker(v.memory)
+		group.Go(func() error {
+			for part := range work {
+				err := checker.CheckRange(ctx, r, part.from, part.to, size, func(report *snapshot.Report) error {
+					select {
+					case part.reports <- report:
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				})
+				if err != nil {
+					return err
+				}
+				close(part.reports)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		for part := range queue {
+			if err := rows.addAll(ctx, r, part.reports); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return snapshot.TailFindings(r, rows.stray.end, size)
+}
+
+// addAll prints the reports of one chunk.
+func (p *rowPrinter) addAll(ctx context.Context, r io.ReaderAt, reports <-chan *snapshot.Report) error {
+	for {
+		select {
+		case report, more := <-reports:
+			if !more {
+				return nil
+			}
+			if err := p.add(ctx, r, report); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (v *verifier) allOfStream(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
+	s := snapshot.NewStream(v.in)
+	defer s.Close()
+	for {
+		l, r, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return s.TailFindings(), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		report, err := v.judge.Check(ctx, r, l)
+		if err != nil {
+			return nil, err
+		}
+		if err := rows.add(ctx, r, report); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// rowPrinter prints one row for each snapshot, in file order and as soon as it
+// is known, so that nothing grows with the number of snapshots.
+type rowPrinter struct {
+	v       *verifier
+	bar     terminal.Bar
+	json    *cli.Rows
+	stray   strayBytes
+	earlier snapshot.AnchorSet // the anchors that hold so far
+
+	count, failed int64
+	newest        snapshot.Located // the newest that passed; Index 0: none
+}
+
+// One row of the table. The offset has room for a file of 10 TB.
+const rowFormat = "%7s  %14s  %12s  %-24s  %-64s  %s\n"
+
+func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Report) error {
+	p.stray.before(report.Located)
+	judged := snapshot.Judgement{Report: report, Verdict: report.Verdict()}
+	if p.v.AcceptEarlierAnchors {
+		var err error
+		if judged, err = p.v.judge.Accept(ctx, r, report, p.earlier); err != nil {
+			return err
+		}
+		if report.Holding() {
+			if err := p.v.judge.Add(p.earlier, report.Anchor.Hash); err != nil {
+				return err
+			}
+		}
+	}
+	found := p.v.worthSaying(report.Findings)
+	p.count++
+	report.Index = p.count
+	if p.v.passed(judged, found) {
+		p.newest = judged.Located
+	} else {
+		p.failed++
+	}
+	p.bar.Add(judged.Size)
+	if err := p.v.report.add(ctx, p.v, r, judged, found, nil); err != nil {
+		return err
+	}
+	if p.v.out.JSON() {
+		return p.json.Add(p.v.describe(judged, found))
+	}
+	if p.count == 1 {
+		p.v.out.Printf(rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "STATE ROOT", "VERDICT")
+	}
+	at, ok := UTC(judged.TimestampMs)
+	if !ok {
+		at = fmt.Sprintf("%d ms", judged.TimestampMs)
+	}
+	p.v.out.Printf(rowFormat, fmt.Sprint(judged.Index), fmt.Sprint(judged.Offset), fmt.Sprint(judged.Size), at, judged.Root, verdictCell(judged, found))
+	return p.v.out.OutErr()
+}
+
+// verdictCell is the verdict with the kinds of findings behind it.
+func verdictCell(judged snapshot.Judgement, found []snapshot.Finding) string {
+	cell := string(judged.Verdict)
+	var kinds []string
+	for _, f := range found {
+		if kind := string(f.Kind); len(kinds) == 0 || kinds[len(kinds)-1] != kind {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(kinds) > 0 {
+		cell += " (" + strings.Join(kinds, ", ") + ")"
+	}
+	return cell
+}
+
+// fileDocument opens the JSON document.
+type fileDocument struct {
+	File string `json:"file"`
+}
+
+// summaryDocument closes it.
+type summaryDocument struct {
+	Count       int64             `json:"count"`
+	Failed      int64             `json:"failed"`
+	NewestValid int64             `json:"newest_valid"` // 0: none
+	Findings    []findingDocument `json:"findings"`
+	Error       map[string]any    `json:"error,omitempty"`
+	ExitCode    int               `json:"exit_code"`
+}
+
+// finish prints what follows the rows and returns the outcome.
+func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err error) error {
+	v := p.v
+	if err == nil {
+		err = v.report.addOutside(outside)
+	}
+	if err == nil {
+		err = p.outcome(outside)
+	}
+	err = v.report.finish(ctx, v.explain(err))
+	if v.out.JSON() {
+		if p.count == 0 {
+			return err
+		}
+		doc := summaryDocument{Count: p.count, Failed: p.failed, NewestValid: p.newest.Index,
+			Findings: findingDocuments(outside), ExitCode: exit.Code(err)}
+		if doc.ExitCode == exit.Failed {
+			doc.Error = cli.ErrorDocument(err)
+		}
+		return errors.Join(err, p.json.End(doc))
+	}
+	if exit.Code(err) == exit.Failed {
+		return err
+	}
+	if p.newest.Index > 0 {
+		v.out.Printf("Newest valid snapshot: %d of %d\n", p.newest.Index, p.count)
+	} else {
+		v.out.Printf("Newest valid snapshot: none of %d\n", p.count)
+	}
+	for _, f := range outside {
+		if v.Strict {
+			v.out.Error("%s", f)
+		} else {
+			v.out.Warn("%s", f)
+		}
+	}
+	return err
+}
+
+// outcome is the exit code of a run that came to its end, with the command to
+// run next.
+func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
+	v := p.v
+	strict := v.Strict && len(outside) > 0
+	switch {
+	case p.failed == 0 && !strict:
+		return nil
+	case p.failed == 0:
+		return exit.WrongData(v.tidyHint(), nil)
+	case !v.in.Seekable:
+		return exit.WrongData("write the input to a file to extract from it", nil)
+	case p.newest.Index > 0:
+		return exit.WrongData("extract the newest valid snapshot: "+
+			exit.Command("ailee_extract_snapshots", "--newest-valid", v.Snapshot, "DIR"), nil)
+	}
+	return exit.WrongData("no snapshot is valid: restore a backup, or see what can be recovered: "+
+		exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", v.Snapshot, "DIR"), nil)
+}

@@ -1,0 +1,335 @@
+package l2verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/snapshot"
+)
+
+// Run verifies. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) error {
+	report, err := openJUnit(o, out)
+	if err != nil {
+		return err
+	}
+	defer report.abort()
+	return report.finish(ctx, run(ctx, o, out, report))
+}
+
+func run(ctx context.Context, o Options, out *cli.IO, report *junit) error {
+	in, err := input.Open(ctx, o.Snapshot, out.In)
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return notLoaded(o, out, "No snapshots found in file", "name the snapshot file in it", err)
+	case err != nil && ctx.Err() == nil:
+		return notLoaded(o, out, "Failed to open snapshot file", ReadHint(err), err)
+	case err != nil:
+		return err
+	}
+	defer in.Close()
+	v := &verifier{Options: o, out: out, in: in, memory: o.Memory(), report: report}
+	v.judge = snapshot.Judge{Checker: snapshot.NewChecker(v.memory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
+	if o.AcceptEarlierAnchors && !in.Seekable {
+		return exit.Failf("write the input to a file and verify that",
+			"%s: --accept-earlier-anchors reads backward, which a pipe cannot", o.Snapshot)
+	}
+	if o.All {
+		err = v.all(ctx)
+	} else {
+		err = v.latest(ctx)
+	}
+	return v.explain(err)
+}
+
+type verifier struct {
+	Options
+	out    *cli.IO
+	in     *input.Input
+	memory *snapshot.Memory
+	judge  snapshot.Judge
+	report *junit // nil for none
+}
+
+// explain adds the file and a hint to an error of reading it.
+func (v *verifier) explain(err error) error {
+	var known *exit.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return exit.Fail(ReadHint(err), fmt.Errorf("%s: %w", v.Snapshot, err))
+}
+
+// ReadHint says what to do about an error of reading a snapshot file.
+func ReadHint(err error) string {
+	var line *snapshot.LineTooLongError
+	var section *snapshot.SectionTooLargeError
+	var anchors *snapshot.TooManyAnchorsError
+	switch {
+	case errors.As(err, &line), errors.As(err, &section), errors.As(err, &anchors):
+		return "raise the limit with --max-memory, for example --max-memory 1GiB"
+	case errors.Is(err, snapshot.ErrShrunk):
+		return "someone replaced or cut the file meanwhile: run the command again"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path, or restore the file from a backup"
+	case errors.Is(err, fs.ErrPermission):
+		return "run it as the file's owner, or as root"
+	}
+	return ""
+}
+
+// notLoaded says, in the node's words, why there is nothing to verify, and in
+// our own what the system said.
+func notLoaded(o Options, out *cli.IO, what, hint string, err error) error {
+	nodeLine(out, out.Err, fmt.Sprintf("Failed to load snapshot: %s: %s", what, terminal.Text(o.Snapshot)))
+	return exit.Fail(hint, err)
+}
+
+// nodeLine prints a line that the nodes' own verifier prints too: its bytes
+// exactly, but for a terminal, and but for names of files.
+func nodeLine(out *cli.IO, w io.Writer, line string) {
+	if out.JSON() {
+		return
+	}
+	fmt.Fprintln(w, terminal.For(w, line))
+}
+
+// latest verifies the snapshot that a node would load.
+func (v *verifier) latest(ctx context.Context) error {
+	located, r, outside, err := v.locateLatest(ctx)
+	if errors.Is(err, snapshot.ErrNoSnapshot) {
+		return v.nothingFound(outside)
+	}
+	if err != nil {
+		return err
+	}
+	judged, err := v.judge.Judge(ctx, r, located)
+	if err != nil {
+		return err
+	}
+	found := v.worthSaying(append(judged.Findings, outside...))
+	proof, proofErr := v.prove(ctx, judged)
+	if proofErr == nil {
+		// Before anything is said that an error of the report would belie.
+		err := v.report.add(ctx, v, r, judged, found, proof)
+		if err = v.report.finish(ctx, err); err != nil {
+			return err
+		}
+	}
+	if v.out.JSON() && proofErr == nil {
+		doc, err := v.document(ctx, r, judged, found)
+		if err != nil {
+			return err
+		}
+		doc.add(proof)
+		v.out.Document(doc)
+	} else if err := v.print(ctx, r, judged, v.Strict && len(found) > 0 || proofErr != nil || proof.failed()); err != nil {
+		return err
+	}
+	if proofErr != nil {
+		return proofErr
+	}
+	proof.print(v.out)
+	if err := v.conclude(judged, found); err != nil || !proof.failed() {
+		return err
+	}
+	return exit.WrongData(proof.hint, nil)
+}
+
+// locateLatest finds the latest snapshot, a reader for it, and what lies
+// outside of it.
+func (v *verifier) locateLatest(ctx context.Context) (snapshot.Located, io.ReaderAt, []snapshot.Finding, error) {
+	if !v.in.Seekable {
+		return latestOfStream(snapshot.NewStream(v.in))
+	}
+	r := v.in.Section()
+	if v.Strict {
+		l, outside, err := survey(ctx, r, v.in.Size)
+		return l, r, outside, err
+	}
+	l, err := snapshot.Latest(r, v.in.Size)
+	if err != nil && !errors.Is(err, snapshot.ErrNoSnapshot) {
+		return l, r, nil, err
+	}
+	outside, tailErr := snapshot.TailFindings(r, l.End(), v.in.Size)
+	return l, r, outside, errors.Join(err, tailErr)
+}
+
+// survey reads the whole file for what lies outside any complete snapshot.
+func survey(ctx context.Context, r io.ReaderAt, size int64) (latest snapshot.Located, outside []snapshot.Finding, err error) {
+	var stray strayBytes
+	err = snapshot.ErrNoSnapshot
+	for l, lErr := range snapshot.Forward(r, size) {
+		if lErr = errors.Join(lErr, ctx.Err()); lErr != nil {
+			return latest, nil, lErr
+		}
+		stray.before(l)
+		latest, err = l, nil
+	}
+	tail, tailErr := snapshot.TailFindings(r, latest.End(), size)
+	return latest, append(stray.findings(), tail...), errors.Join(err, tailErr)
+}
+
+// strayBytes counts the bytes between complete snapshots.
+type strayBytes struct {
+	end    int64 // of the snapshot before
+	first  int64
+	length int64
+	gaps   uint64
+}
+
+func (s *strayBytes) before(l snapshot.Located) {
+	if gap := l.Offset - s.end; gap > 0 {
+		if s.gaps == 0 {
+			s.first = s.end
+		}
+		s.length += gap
+		s.gaps++
+	}
+	s.end = l.End()
+}
+
+func (s *strayBytes) findings() []snapshot.Finding {
+	if s.gaps == 0 {
+		return nil
+	}
+	return []snapshot.Finding{{Kind: snapshot.StrayBytes, Offset: s.first, Length: s.length, Count: s.gaps}}
+}
+
+// latestOfStream reads a stream to its end. Its temporary files are gone when
+// the process ends or the reader is collected.
+func latestOfStream(s *snapshot.Stream) (latest snapshot.Located, r io.ReaderAt, outside []snapshot.Finding, err error) {
+	var stray strayBytes
+	for {
+		l, lr, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return latest, nil, nil, err
+		}
+		stray.before(l)
+		latest, r = l, lr
+	}
+	outside = append(stray.findings(), s.TailFindings()...)
+	if r == nil {
+		err = snapshot.ErrNoSnapshot
+	}
+	return latest, r, outside, err
+}
+
+// nothingFound is the outcome for a file without a complete snapshot.
+func (v *verifier) nothingFound(outside []snapshot.Finding) error {
+	nodeLine(v.out, v.out.Err, "Failed to load snapshot: No snapshots found in file: "+terminal.Text(v.Snapshot))
+	for _, f := range v.worthSaying(outside) {
+		v.out.Warn("%s", f)
+	}
+	hint := "restore the file from a backup"
+	var err error
+	if v.out.JSON() {
+		err = fmt.Errorf("%s: %w", v.Snapshot, snapshot.ErrNoSnapshot)
+	}
+	if v.in.Seekable && v.in.Size > 0 {
+		hint = "see what can be recovered: " + exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", v.Snapshot, "DIR")
+	}
+	return exit.Fail(hint, err)
+}
+
+// worthSaying picks the findings that the options ask for.
+func (v *verifier) worthSaying(all []snapshot.Finding) []snapshot.Finding {
+	var found []snapshot.Finding
+	for _, f := range all {
+		if v.Strict || f.Kind.Matters() {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// print says what the nodes' verifier says. A snapshot that fails only what was
+// asked for beyond it is not called OK.
+func (v *verifier) print(ctx context.Context, r io.ReaderAt, judged snapshot.Judgement, failed bool) error {
+	return v.say(ctx, r, judged, failed,
+		func(line string) { v.out.Printf("%s\n", terminal.For(v.out.Out, line)) },
+		func(line string) { nodeLine(v.out, v.out.Err, line) })
+}
+
+// say passes on the lines of the nodes' verifier: to say those that go to standard
+// output, to complain those that go to standard error.
+func (v *verifier) say(ctx context.Context, r io.ReaderAt, judged snapshot.Judgement, failed bool, say, complain func(line string)) error {
+	say("Computed L2StateRoot: " + judged.Root)
+	switch judged.AnchorVerdict {
+	case snapshot.AnchorHolds:
+		say("Anchor verified: " + judged.Anchor.Hash)
+	case snapshot.AnchorMissing:
+		complain("No anchor commitment present in snapshot.")
+	case snapshot.AnchorRootMismatch:
+		complain("Anchor verification failed: Anchor state root mismatch. expected=" + judged.Root + " anchor=" + judged.Anchor.L2StateRoot)
+	case snapshot.AnchorHashMismatch:
+		complain("Anchor verification failed: Anchor hash mismatch. expected=" + snapshot.AnchorHash(judged.Anchor.Payload) + " anchor=" + judged.Anchor.Hash)
+	}
+	err := v.judge.Problems(ctx, r, judged, func(pegID, hash []byte) error {
+		if len(hash) == 0 {
+			complain("Peg-out " + string(pegID) + " missing anchor commitment hash.")
+		} else {
+			complain("Peg-out " + string(pegID) + " anchor hash mismatch. expected=" + judged.Anchor.Hash + " got=" + string(hash))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if judged.Verdict == snapshot.Valid && !failed {
+		say("Verification OK.")
+	}
+	return nil
+}
+
+// conclude prints warnings and turns the verdict into the exit code, with the
+// command to run next.
+func (v *verifier) conclude(judged snapshot.Judgement, found []snapshot.Finding) error {
+	strict := v.Strict && len(found) > 0
+	torn, fused := false, false
+	for _, f := range found {
+		if strict {
+			v.out.Error("%s", f)
+		} else {
+			v.out.Warn("%s", f)
+		}
+		torn = torn || f.Kind == snapshot.TornTail || f.Kind == snapshot.MissingNewline
+		fused = fused || f.Kind == snapshot.FusedHeader
+	}
+	switch {
+	case !v.in.Seekable && (judged.Verdict != snapshot.Valid || strict):
+		return exit.WrongData("write the input to a file, then: ailee_l2_verify --all --snapshot FILE", nil)
+	case judged.Verdict != snapshot.Valid && fused:
+		return exit.WrongData("recover the snapshot behind the torn line: "+
+			exit.Command("ailee_extract_snapshots", "--salvage", v.Snapshot, "DIR"), nil)
+	case judged.Verdict == snapshot.PegOutMismatch && !v.AcceptEarlierAnchors:
+		return exit.WrongData("see whether the peg-outs name earlier anchors of this file: "+
+			exit.Command(Name, "--accept-earlier-anchors", "--snapshot", v.Snapshot), nil)
+	case judged.Verdict != snapshot.Valid:
+		return exit.WrongData("find the newest valid snapshot: "+exit.Command(Name, "--all", "--snapshot", v.Snapshot), nil)
+	case strict && !torn:
+		return exit.WrongData("see which snapshots are affected: "+exit.Command(Name, "--all", "--strict", "--snapshot", v.Snapshot), nil)
+	case strict:
+		return exit.WrongData(v.tidyHint(), nil)
+	case torn && v.in.Seekable:
+		v.out.Hint("%s", v.tidyHint())
+	}
+	return nil
+}
+
+// tidyHint names the command that leaves a file whole to its last byte.
+func (v *verifier) tidyHint() string {
+	return "a node that appends to this would damage its next snapshot: first run " +
+		exit.Command("ailee_prune_snapshots", "--in-place", "--keep", "all", "--file", v.Snapshot)
+}

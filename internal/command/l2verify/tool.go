@@ -1,0 +1,96 @@
+// Package l2verify is the command ailee_l2_verify: the verdict of the nodes' own
+// verifier on a snapshot file, byte for byte, and what only a better tool sees.
+package l2verify
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/internal/exit"
+)
+
+// Name is the command's name.
+const Name = "ailee_l2_verify"
+
+const junitFlag = "junit"
+
+// Options are the command's options.
+type Options struct {
+	Snapshot string // a path, or "-" for standard input
+	All      bool
+	Strict   bool
+	JUnit    string // path of a report; "" for none
+	flags.Checking
+	AnchorTx string // transaction to prove the latest snapshot by; "" for none
+	Proof    Proof
+}
+
+// Tool describes the command.
+func Tool() cli.Tool {
+	return cli.Tool{
+		Name:    Name,
+		Summary: "verify the snapshots of an AILEE node's l2_snapshots.dat",
+		Description: `
+   Computes the state root of the latest complete snapshot, the one a node loads,
+   and checks its anchor and peg-outs. Output and exit code are those of the
+   nodes' own verifier; lines of this tool's own follow them on standard error
+   and start with its name. The file is only read, and may be appended to
+   meanwhile.
+
+   With --anchor-tx the latest snapshot is proven by Bitcoin: its anchor commits to
+   its state root, and the transaction, in the active chain of the node at
+   --bitcoin-rpc, carries just this commitment.`,
+		Environment: flags.BitcoinEnvironment(),
+		Files:       slices.Concat([]cli.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}}, flags.BitcoinFiles()),
+		Examples: `
+# Is the snapshot sound that the node would load?
+ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
+# Which snapshots are, and which is the newest of them?
+ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
+# Is a backup any good?
+zcat /mnt/backups/l2_snapshots.dat.gz | ailee_l2_verify --snapshot -
+# Is the snapshot anchored in Bitcoin?
+ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --min-confirmations 6`,
+		SeeAlso:  []string{"ailee_extract_snapshots", "ailee_prune_snapshots", "ailee_reorg_verify", "ailee-monitor"},
+		Required: []string{"snapshot"},
+		Flags: append([]urfave.Flag{
+			&urfave.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input"},
+			&urfave.BoolFlag{Name: "all", Usage: "verify every complete snapshot and name the newest valid one"},
+			&urfave.BoolFlag{Name: "strict", Usage: "fail on everything that a node passes over in silence"},
+			flags.AcceptEarlierAnchors(),
+			flags.MaxMemory(),
+			&urfave.StringFlag{Name: anchorTx, Usage: "prove the latest snapshot by the Bitcoin transaction `TXID`"},
+			&urfave.Int64Flag{Name: minConfirmations, Usage: "demand `N` confirmations of it", Value: 1},
+			flags.ScanBlocks(),
+			&urfave.StringFlag{Name: junitFlag, Usage: "write a JUnit XML report to `FILE`, with one test for each snapshot; an earlier report is replaced"},
+			cli.JSONFlag,
+			cli.QuietFlag,
+		}, flags.BitcoinRPC()...),
+		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
+			checking, err := flags.ParseChecking(c)
+			if err != nil {
+				return err
+			}
+			o := Options{
+				Snapshot: c.String("snapshot"),
+				All:      c.Bool("all"),
+				Strict:   c.Bool("strict"),
+				JUnit:    c.String(junitFlag),
+				Checking: checking,
+				AnchorTx: strings.ToLower(c.String(anchorTx)),
+			}
+			if c.IsSet(junitFlag) && (o.JUnit == "" || o.JUnit == "-") {
+				return exit.Failf(Name+" --help shows the usage", "--%s %q is not a file: standard output has the verdict", junitFlag, o.JUnit)
+			}
+			if err := o.parseProof(c); err != nil {
+				return exit.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, out)
+		},
+	}
+}

@@ -1,0 +1,89 @@
+package prunesnapshots
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"ailee-recovery/snapshot"
+)
+
+// span is a range of the file.
+type span struct{ offset, size int64 }
+
+// plan says what is kept. The dry run and the real run share it. Making it reads
+// the file backward, no further than the oldest snapshot kept.
+type plan struct {
+	kept      []span // oldest first; neighbours are joined
+	snapshots int64  // how many are kept
+	bytes     int64  // their size
+	latest    snapshot.Located
+	newline   bool  // the latest lacks its newline
+	end       int64 // of the latest: what follows is a tail
+	size      int64 // of the file when it was planned
+
+	report  *snapshot.Report // of the newest valid snapshot
+	valid   bool             // one of the kept snapshots is valid
+	discard int64            // offset of a valid one that is not kept while no kept one is; -1: none
+}
+
+// dropped is how many bytes of the file are not kept.
+func (p *plan) dropped() int64 { return p.size - p.bytes }
+
+// output is the size of the result.
+func (p *plan) output() int64 {
+	if p.newline {
+		return p.bytes + 1
+	}
+	return p.bytes
+}
+
+// newPlan plans to keep the last keep snapshots. The error wraps
+// [snapshot.ErrNoSnapshot] when there is none.
+func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapshot.Judge) (*plan, error) {
+	p := &plan{size: size, discard: -1}
+	for l, err := range snapshot.Backward(r, size) {
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return nil, err
+		}
+		if p.snapshots == 0 {
+			p.latest, p.end, p.newline = l, l.End(), !l.Newline()
+		}
+		p.snapshots++
+		p.bytes += l.Size
+		if n := len(p.kept); n > 0 && p.kept[n-1].offset == l.End() {
+			p.kept[n-1].offset = l.Offset
+			p.kept[n-1].size += l.Size
+		} else {
+			p.kept = append(p.kept, span{l.Offset, l.Size})
+		}
+		if p.snapshots == keep {
+			break // and not at the next, which may be far away
+		}
+	}
+	if p.snapshots == 0 {
+		return nil, snapshot.ErrNoSnapshot
+	}
+	slices.Reverse(p.kept)
+	return p, p.findValid(ctx, r, judge)
+}
+
+// findValid looks for the newest valid snapshot, which is nearly always the
+// latest.
+func (p *plan) findValid(ctx context.Context, r io.ReaderAt, judge snapshot.Judge) error {
+	newest, err := judge.NewestValid(ctx, r, p.end)
+	switch {
+	case errors.Is(err, snapshot.ErrNoSnapshot):
+		return nil
+	case err != nil:
+		return err
+	}
+	p.report = newest.Report
+	if newest.Offset >= p.kept[0].offset {
+		p.valid = true
+	} else {
+		p.discard = newest.Offset
+	}
+	return nil
+}

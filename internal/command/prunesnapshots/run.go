@@ -1,0 +1,287 @@
+package prunesnapshots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dustin/go-humanize"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/snapshot"
+)
+
+// Run prunes. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) error {
+	p := &pruning{Options: o, out: out}
+	p.judge = snapshot.Judge{Checker: snapshot.NewChecker(o.Memory()), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
+	return p.explain(p.run(ctx))
+}
+
+// pruning is one run.
+type pruning struct {
+	Options
+	out   *cli.IO
+	judge snapshot.Judge
+
+	in   *input.Input
+	plan *plan
+
+	carried int64 // bytes appended during the run that were carried over
+}
+
+func (p *pruning) run(ctx context.Context) (err error) {
+	if p.InPlace {
+		// A link to the file stays a link.
+		if p.File, err = filepath.EvalSymlinks(p.File); err != nil {
+			return err
+		}
+		if err := p.lookForEarlierRun(ctx); err != nil {
+			return err
+		}
+	}
+	if p.in, err = input.OpenRegular(ctx, p.File); err != nil {
+		return err
+	}
+	defer p.in.Close()
+	if p.InPlace && !p.DryRun {
+		// Whoever prunes in place holds this lock, on the old file and the new.
+		if err := durable.Lock(p.in.File); err != nil {
+			return err
+		}
+		// A run that ended just before may have been killed.
+		if names, err := p.oldNames(); err != nil || len(names) > 0 {
+			return errors.Join(err, durable.ErrBusy)
+		}
+	}
+	if p.plan, err = newPlan(ctx, p.in.Section(), p.in.Size, p.Keep, p.judge); err != nil {
+		return err
+	}
+	if p.plan.discard >= 0 && !p.DiscardNewestValid {
+		return p.refuse()
+	}
+	switch {
+	case p.DryRun:
+		return p.show(ctx)
+	case p.InPlace:
+		err = p.inPlace(ctx)
+	default:
+		err = p.toOutput(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return p.report()
+}
+
+// explain adds the file, exit code and hint to an error.
+func (p *pruning) explain(err error) error {
+	var known *exit.Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case errors.Is(err, input.ErrNotSeekable):
+		return exit.Fail("write its content to a file first", err)
+	case errors.Is(err, snapshot.ErrNoSnapshot):
+		return exit.Fail("see what can be recovered: "+exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", p.File, "DIR"),
+			fmt.Errorf("%s: %w", p.File, err))
+	case errors.Is(err, durable.ErrBusy):
+		return exit.Fail("wait until it is done", err)
+	}
+	return exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", p.File, err))
+}
+
+// refuse is the outcome when pruning would lose the newest valid snapshot.
+func (p *pruning) refuse() error {
+	return exit.WrongData("keep more, or give up the valid one with --discard-newest-valid; see: "+
+		exit.Command(l2verify.Name, "--all", "--snapshot", p.File),
+		fmt.Errorf("%s: none of the %d snapshot(s) to be kept verifies, but an older one does, at byte %d", p.File, p.plan.snapshots, p.plan.discard))
+}
+
+// toOutput writes the result to a file of its own.
+func (p *pruning) toOutput(ctx context.Context) error {
+	if info, err := os.Stat(p.Output); err == nil {
+		mine, err := p.in.Stat()
+		if err != nil {
+			return err
+		}
+		if os.SameFile(info, mine) {
+			return exit.Failf("name another output, or use --in-place", "%s is the file itself", p.Output)
+		}
+	}
+	if _, err := os.Lstat(p.Output); err == nil && !p.Force {
+		return exists(p.Output)
+	}
+	f, err := durable.Create(p.Output, 0o600)
+	if err != nil {
+		return exit.Fail("", err)
+	}
+	defer f.Abort()
+	if err := p.write(ctx, f); err != nil {
+		return err
+	}
+	if err := p.check(ctx, f.File); err != nil {
+		return err
+	}
+	if err := f.Commit(p.Force); errors.Is(err, fs.ErrExist) {
+		return exists(p.Output)
+	} else if err != nil {
+		return exit.Fail("", err)
+	}
+	info, err := p.in.Stat()
+	if err == nil && info.Size() != p.in.Size {
+		p.out.Warn("%s grew by %d bytes meanwhile, which %s does not have", p.File, info.Size()-p.in.Size, p.Output)
+		p.out.Hint("while a node is running, prune with --in-place, which carries them over")
+	}
+	return err
+}
+
+func exists(path string) error {
+	return exit.Failf("name another output, or replace it with --force", "%s already exists", path)
+}
+
+// write copies what is kept, and the attributes.
+func (p *pruning) write(ctx context.Context, f *durable.Pending) error {
+	bar := terminal.BytesBar(p.out.Err, !p.out.Quiet(), "pruning", p.plan.bytes)
+	defer bar.Done()
+	for _, s := range p.plan.kept {
+		if err := durable.CopyRange(ctx, f.File, p.in.File, s.offset, s.size, bar.Add); err != nil {
+			return err
+		}
+	}
+	if p.plan.newline {
+		if _, err := f.WriteString("\n"); err != nil {
+			return err
+		}
+	}
+	err := durable.KeepAttributes(f.File, p.in.File)
+	if errors.Is(err, durable.ErrOwner) && !p.InPlace {
+		p.out.Warn("%s does not get the owner of %s, which only root can give it", p.Output, p.File)
+		return nil
+	}
+	return err
+}
+
+// errCopy says that the written file is not what it was to be.
+var errCopy = errors.New("the written file differs from what was read: do not trust this disk")
+
+// check reads the written file back: its size, and its latest snapshot, which
+// must be the same as in the original.
+func (p *pruning) check(ctx context.Context, f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() != p.plan.output() {
+		return fmt.Errorf("%w: %d bytes instead of %d", errCopy, info.Size(), p.plan.output())
+	}
+	l, err := snapshot.Latest(f, info.Size())
+	if err != nil {
+		return errors.Join(errCopy, err)
+	}
+	written, err := p.judge.Check(ctx, f, l)
+	if err != nil {
+		return err
+	}
+	original := p.plan.report
+	if original == nil || original.Offset != p.plan.latest.Offset {
+		if original, err = p.judge.Check(ctx, p.in.File, p.plan.latest); err != nil {
+			return err
+		}
+	}
+	if written.Root != original.Root || written.AnchorVerdict != original.AnchorVerdict || l.BodyEnd-l.Offset != p.plan.latest.BodyEnd-p.plan.latest.Offset {
+		return errCopy
+	}
+	return nil
+}
+
+// document is the JSON result.
+type document struct {
+	File         string `json:"file"`
+	Output       string `json:"output,omitempty"`
+	DryRun       bool   `json:"dry_run"`
+	Kept         int64  `json:"kept"`
+	KeptBytes    int64  `json:"kept_bytes"`
+	Dropped      *int64 `json:"dropped,omitempty"` // snapshots, counted in a dry run only
+	DroppedBytes int64  `json:"dropped_bytes"`
+	TailBytes    int64  `json:"tail_bytes"` // of them behind the latest snapshot
+	CarriedOver  int64  `json:"carried_over_bytes"`
+	ValidKept    bool   `json:"valid_kept"`
+	ExitCode     int    `json:"exit_code"`
+}
+
+func (p *pruning) document() document {
+	d := document{
+		File:         terminal.Text(p.File),
+		Output:       terminal.Text(p.Output),
+		DryRun:       p.DryRun,
+		Kept:         p.plan.snapshots,
+		KeptBytes:    p.plan.bytes,
+		DroppedBytes: p.plan.dropped(),
+		TailBytes:    p.plan.size - p.plan.end,
+		CarriedOver:  p.carried,
+		ValidKept:    p.plan.valid,
+	}
+	return d
+}
+
+// show prints the plan. Only here the dropped snapshots are counted, which takes
+// reading the whole file.
+func (p *pruning) show(ctx context.Context) error {
+	dropped := -p.plan.snapshots
+	for _, err := range snapshot.Forward(p.in.Section(), p.in.Size) {
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		dropped++
+	}
+	if p.out.JSON() {
+		d := p.document()
+		d.Dropped = &dropped
+		p.out.Document(d)
+		return nil
+	}
+	p.out.Printf("Would keep %d snapshot(s), %s, from byte %d on\n", p.plan.snapshots, size(p.plan.bytes), p.plan.kept[0].offset)
+	p.out.Printf("Would drop %d snapshot(s) and what lies between, %s\n", dropped, size(p.plan.dropped()))
+	p.warn()
+	return nil
+}
+
+func size(n int64) string { return fmt.Sprintf("%d bytes (%s)", n, humanize.IBytes(uint64(n))) }
+
+// report says what was done.
+func (p *pruning) report() error {
+	if p.out.JSON() {
+		p.out.Document(p.document())
+		return nil
+	}
+	to := p.Output
+	if p.InPlace {
+		to = p.File
+	}
+	p.out.Printf("Kept %d snapshot(s), %s, in %s\n", p.plan.snapshots, size(p.plan.bytes), terminal.Text(to))
+	p.out.Printf("Dropped %s\n", size(p.plan.dropped()))
+	if p.carried > 0 {
+		p.out.Printf("Carried over %s that were appended meanwhile\n", size(p.carried))
+	}
+	p.warn()
+	return nil
+}
+
+func (p *pruning) warn() {
+	if p.Keep != KeepAll && p.plan.snapshots < p.Keep {
+		p.out.Warn("%s has only %d complete snapshot(s)", p.File, p.plan.snapshots)
+	}
+	if !p.plan.valid {
+		p.out.Warn("none of the snapshots kept verifies")
+		p.out.Hint("see what is wrong with each: %s", exit.Command(l2verify.Name, "--all", "--snapshot", p.File))
+	}
+}

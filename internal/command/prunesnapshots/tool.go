@@ -1,0 +1,113 @@
+// Package prunesnapshots is the command ailee_prune_snapshots: the last snapshots of a
+// file, byte for byte, in a new file or in the file's place.
+package prunesnapshots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/internal/exit"
+)
+
+// Name is the command's name.
+const Name = "ailee_prune_snapshots"
+
+// KeepAll keeps every snapshot: only what belongs to none of them goes.
+const KeepAll = math.MaxInt64
+
+// Options are the command's options.
+type Options struct {
+	File               string
+	Keep               int64  // how many of the last snapshots, from 1 on, or KeepAll
+	Output             string // "" with InPlace
+	InPlace            bool
+	DiscardNewestValid bool // go on when an older snapshot is valid and none of the kept ones
+	Force              bool // replace an existing Output
+	DryRun             bool
+	flags.Checking
+}
+
+// Tool describes the command.
+func Tool() cli.Tool {
+	return cli.Tool{
+		Name:    Name,
+		Summary: "keep the last snapshots of a snapshot file",
+		Description: `
+   Writes the last N complete snapshots of FILE, byte for byte, to OUT, and
+   nothing that belongs to none of them, such as a torn tail. With --in-place the
+   result replaces FILE while a node keeps appending: FILE is at every instant
+   either the old file or the new one, whole, and whatever is appended meanwhile
+   is carried over. Owner, mode and extended attributes stay. The newest valid
+   snapshot is never pruned away.`,
+		Files: []cli.Entry{
+			{Name: ".FILE.ailee-tmp", Text: "the result until it is whole"},
+			{Name: ".FILE.ailee-old-N-M", Text: "with --in-place, the replaced file until all that was appended to it is carried over; after a crash the next run completes it"},
+		},
+		Examples: `
+# What would go?
+ailee_prune_snapshots --dry-run --file /var/lib/ailee/l2_snapshots.dat --keep 1000
+# Drop a torn tail, before the node writes again
+ailee_prune_snapshots --in-place --keep all --file /var/lib/ailee/l2_snapshots.dat
+# Keep the last 1,000 snapshots in a new file
+ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --output /var/lib/ailee/l2_snapshots_pruned.dat
+# Make the file smaller while the node runs
+ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.dat`,
+		SeeAlso:  []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee-backup"},
+		Required: []string{"file", "keep"},
+		Flags: []urfave.Flag{
+			&urfave.StringFlag{Name: "file", Usage: "prune `FILE`"},
+			&urfave.StringFlag{Name: "keep", Usage: "keep the last `N` complete snapshots, or all"},
+			&urfave.StringFlag{Name: "output", Usage: "write the result to `OUT`, and leave FILE as it is"},
+			&urfave.BoolFlag{Name: "in-place", Usage: "replace FILE by the result"},
+			&urfave.BoolFlag{Name: "discard-newest-valid", Usage: "go on when an older snapshot is valid and none of the kept ones is"},
+			&urfave.BoolFlag{Name: "force", Usage: "replace OUT if it exists"},
+			&urfave.BoolFlag{Name: "dry-run", Usage: "show what would be kept and dropped, write nothing"},
+			flags.AcceptEarlierAnchors(),
+			flags.MaxMemory(),
+			cli.JSONFlag,
+			cli.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
+			o, err := options(c)
+			if err != nil {
+				return exit.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, out)
+		},
+	}
+}
+
+func options(c *urfave.Context) (Options, error) {
+	o := Options{
+		File:               c.String("file"),
+		Output:             c.String("output"),
+		InPlace:            c.Bool("in-place"),
+		DiscardNewestValid: c.Bool("discard-newest-valid"),
+		Force:              c.Bool("force"),
+		DryRun:             c.Bool("dry-run"),
+	}
+	var err error
+	if o.Checking, err = flags.ParseChecking(c); err != nil {
+		return o, err
+	}
+	o.Keep = KeepAll
+	if keep := c.String("keep"); keep != "all" {
+		if o.Keep, err = strconv.ParseInt(keep, 10, 64); err != nil || o.Keep < 1 {
+			return o, fmt.Errorf("--keep %q is neither a number from 1 on nor all", keep)
+		}
+	}
+	switch {
+	case o.InPlace && o.Output != "":
+		return o, errors.New("only one of --output and --in-place can be given")
+	case !o.InPlace && o.Output == "" && !o.DryRun:
+		return o, errors.New("either --output OUT or --in-place must be given")
+	}
+	return o, nil
+}

@@ -1,0 +1,170 @@
+package reorgverify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/reorgdb"
+)
+
+// Run checks the database. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) error {
+	var node *bitcoin.Client
+	if o.Bitcoin != nil {
+		var err error
+		if node, err = bitcoin.Open(*o.Bitcoin, out.Warn); err != nil {
+			return err
+		}
+	}
+	s, err := examine(ctx, o, node)
+	if errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
+		// Beside a running node damage is believed only when it is seen twice.
+		s, err = examine(ctx, o, node)
+	}
+	if err != nil {
+		return reorgtool.Explain(o.DBPath, err)
+	}
+	if out.JSON() {
+		out.Document(s.document(o))
+	} else {
+		s.print(out, o.DBPath)
+	}
+	if s.problems == 0 {
+		return nil
+	}
+	return exit.WrongData(s.hint(o), nil)
+}
+
+// hint names the command to run next.
+func (s *survey) hint(o Options) string {
+	switch {
+	case s.counts[damage] > 0:
+		return reorgtool.CopyHint(o.DBPath)
+	case s.counts[missingAnchor]+s.counts[invalidated] > 0:
+		return "anchor the state anew: " + exit.Command("ailee_create_anchor", "--l2-state-file", o.Snapshot)
+	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared:
+		return "no block hash agrees: is the Bitcoin node on the network of this AILEE node?"
+	case s.counts[wrongHash] > 0:
+		return "stop the node and replace what differs: " +
+			exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.chain.lowestDifferent), "--db-path", o.DBPath)
+	case s.counts[notCommitted] > 0:
+		return "the record, or the transaction, is not of this anchor: see what broadcast it"
+	case s.counts[notAnchored]+s.counts[wrongHeight] > 0:
+		return "bring the records in line with the chain: " + exit.Command("ailee_resync_blocks", "--anchors", "--db-path", o.DBPath)
+	}
+	return "a node passes over what it cannot read; compare with the chain: " +
+		exit.Command("ailee_resync_blocks", "--check", "--db-path", o.DBPath)
+}
+
+// examine reads everything, from one opened database, and compares it with the
+// chain if there is a node to ask.
+func examine(ctx context.Context, o Options, node *bitcoin.Client) (s *survey, err error) {
+	problems, err := reorgtool.Damage(ctx, o.DBPath)
+	if err != nil {
+		return nil, err
+	}
+	db, err := reorgdb.OpenReadOnly(o.DBPath)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	s = newSurvey(o.Recent, uint64(time.Now().UnixMilli()))
+	for _, p := range problems {
+		s.add(damage, p.Lost || p.Stale, "%s: %s", o.DBPath, p)
+	}
+	if err := s.read(ctx, db); err != nil {
+		return nil, err
+	}
+	if node != nil {
+		if err := s.compareChain(ctx, o, node, db); err != nil {
+			return nil, err
+		}
+	}
+	if o.Snapshot == "" {
+		return s, nil
+	}
+	if err := s.crossCheck(ctx, o, db); err != nil && !errors.Is(err, reorgdb.ErrCorrupt) {
+		return nil, exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", o.Snapshot, err))
+	} else if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// statuses as they are printed, with the words of the recovery guide.
+var statuses = []struct {
+	status reorgdb.AnchorStatus
+	name   string
+}{
+	{reorgdb.Pending, "Pending"},
+	{reorgdb.Confirmed, "Confirmed"},
+	{reorgdb.InvalidatedReorg, "Invalidated"},
+	{reorgdb.FailedOrphaned, "Failed"},
+}
+
+func (s *survey) print(out *cli.IO, dbPath string) {
+	for i := range s.recent {
+		e := s.recent[len(s.recent)-1-i]
+		out.Printf("Reorg at height %d: %s replaced by %s, %d anchor(s) invalidated, %s\n", e.Height,
+			terminal.Text(e.OldBlockHash), terminal.Text(e.NewBlockHash), len(e.InvalidatedAnchors), seconds(e.DetectedAt))
+	}
+	for _, status := range statuses {
+		out.Printf("%s: %d\n", status.name, s.statuses[status.status])
+	}
+	out.Printf("Orphaned: %d\n", s.orphans)
+	switch n := s.kinds[reorgdb.BlockKind]; {
+	case n == 0:
+		out.Printf("Blocks: 0\n")
+	case s.gaps == 0:
+		out.Printf("Blocks: %d, heights %d to %d without a gap\n", n, s.lowest, s.highest)
+	default:
+		out.Printf("Blocks: %d, heights %d to %d, %d missing\n", n, s.lowest, s.highest, s.gaps)
+	}
+	out.Printf("Reorg events: %d, next id %d\n", s.kinds[reorgdb.EventKind], s.counter)
+	if n := s.kinds[reorgdb.OtherKind]; n > 0 {
+		out.Printf("Other records: %d\n", n)
+	}
+	for _, family := range slices.Sorted(maps.Keys(s.families)) {
+		out.Printf("Column family %s: %d record(s)\n", terminal.Text(family), s.families[family])
+	}
+	if c := s.chain; c != nil {
+		out.Printf("Chain: tip at height %d, %d block hash(es) compared, %d differ\n", c.tip, c.compared, c.different)
+		out.Printf("Confirmed anchors proven on chain: %d of %d\n", c.proven, c.confirmed)
+	}
+	for _, f := range s.found {
+		if f.Wrong {
+			out.Error("%s", f.Message)
+		} else {
+			out.Warn("%s", f.Message)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(s.counts)) {
+		if n := s.counts[kind]; n > maxListed {
+			out.Warn("%d more of the kind %s", n-maxListed, kind)
+		}
+	}
+	if s.counts[gap] > 0 {
+		out.Hint("fill the gaps: %s", exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.lowest), "--db-path", dbPath))
+	}
+	if s.problems == 0 {
+		out.Printf("Verification OK.\n")
+	}
+}
+
+// seconds formats Unix seconds.
+func seconds(s uint64) string {
+	if s > 253402300799 { // the end of the year 9999
+		return fmt.Sprintf("at %d", s)
+	}
+	return time.Unix(int64(s), 0).UTC().Format(time.RFC3339)
+}

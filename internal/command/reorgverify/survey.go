@@ -1,0 +1,217 @@
+package reorgverify
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/reorgdb"
+)
+
+// finding is something that an operator should know of.
+type finding struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+	// Wrong is set where the data is wrong, and not set on a warning.
+	Wrong bool `json:"wrong"`
+}
+
+// The kinds of findings.
+const (
+	unreadable    = "unreadable-record" // no node can read it
+	oddKey        = "odd-key"           // begins like a record's, but no node asks for it
+	keyMismatch   = "key-mismatch"      // an anchor's key and record name different anchors
+	shortEvent    = "short-event"       // fewer anchors than it announces
+	counterBehind = "counter-behind"    // the next event would overwrite an existing one
+	missingEvents = "missing-events"    // ids below the counter without an event
+	badCounter    = "bad-counter"
+	strangeHash   = "strange-hash"
+	strangeStatus = "strange-status"
+	gap           = "gap" // heights without a block hash
+	orphaned      = "orphaned-anchor"
+	invalidated   = "invalidated-anchor"
+	missingAnchor = "missing-anchor"
+	damage        = "damage"
+	noSnapshot    = "snapshot"
+
+	// What a Bitcoin node says.
+	wrongHash    = "wrong-block-hash"    // not that of the active chain
+	notAnchored  = "anchor-not-in-chain" // confirmed, but its transaction is not in the active chain
+	notCommitted = "commitment-missing"  // its transaction carries something else
+	wrongHeight  = "wrong-anchor-height" // its transaction is in another block
+	noAnswer     = "not-compared"        // the node could not tell
+)
+
+// maxListed bounds how many findings of one kind are listed; the rest is counted.
+const maxListed = 100
+
+// survey is what reading the whole database shows.
+type survey struct {
+	recentWanted int
+	nowMs        uint64
+
+	kinds    map[reorgdb.Kind]uint64
+	families map[string]uint64 // other column families
+	statuses map[reorgdb.AnchorStatus]uint64
+	orphans  uint64
+
+	blocks          uint64
+	lowest, highest uint64 // heights
+	gaps            uint64 // heights without a hash between them
+
+	recent    []reorgdb.ReorgEvent // the newest last
+	nextEvent uint64               // behind the last id
+	counter   uint64               // 0 where there is no counter record
+
+	chain *onChain // nil unless a Bitcoin node was asked
+
+	found    []finding
+	counts   map[string]int
+	problems int // findings that are wrong
+}
+
+func newSurvey(recent int, nowMs uint64) *survey {
+	return &survey{recentWanted: recent, nowMs: nowMs, kinds: map[reorgdb.Kind]uint64{}, families: map[string]uint64{},
+		statuses: map[reorgdb.AnchorStatus]uint64{}, counts: map[string]int{}}
+}
+
+// add notes a finding; whatever came from the database is made printable.
+func (s *survey) add(kind string, wrong bool, format string, args ...any) {
+	s.counts[kind]++
+	if wrong {
+		s.problems++
+	}
+	if s.counts[kind] <= maxListed {
+		s.found = append(s.found, finding{Kind: kind, Wrong: wrong, Message: terminal.Text(fmt.Sprintf(format, args...))})
+	}
+}
+
+// read goes through all column families.
+func (s *survey) read(ctx context.Context, db *reorgdb.DB) error {
+	for _, family := range db.Families() {
+		visit := s.record
+		if family != reorgdb.DefaultFamily {
+			s.families[family] = 0
+			visit = func(_, _ []byte) error { s.families[family]++; return nil }
+		}
+		if err := db.Each(ctx, family, visit); err != nil {
+			return err
+		}
+	}
+	s.conclude()
+	return nil
+}
+
+func (s *survey) record(key, value []byte) error {
+	kind, number := reorgdb.KeyKind(key)
+	if kind == reorgdb.BlockKind { // nearly all are
+		s.block(number, value)
+		return nil
+	}
+	s.kinds[kind]++
+	switch kind {
+	case reorgdb.AnchorKind:
+		s.anchor(key, value)
+	case reorgdb.EventKind:
+		s.event(number, value)
+	case reorgdb.CounterKind:
+		n, err := reorgdb.ParseCounter(value)
+		if err != nil {
+			s.add(badCounter, true, "reorg_counter is %q: a node takes it for 0 and would overwrite the first events", value)
+		}
+		s.counter = n
+	case reorgdb.OddKind:
+		s.add(oddKey, true, "no node asks for the key %q", key)
+	}
+	return nil
+}
+
+func (s *survey) block(height uint64, hash []byte) {
+	if s.blocks++; s.blocks == 1 {
+		s.lowest = height
+	} else if height != s.highest+1 {
+		s.gaps += height - s.highest - 1
+		s.add(gap, false, "no block hash from height %d to %d", s.highest+1, height-1)
+	}
+	s.highest = height
+	if !isHash(hash) {
+		s.add(strangeHash, false, "the block hash at height %d is %q", height, hash)
+	}
+}
+
+// isHash tells whether it is a hash of 32 bytes in lower-case hex.
+func isHash(text []byte) bool {
+	if len(text) != hex.EncodedLen(32) {
+		return false
+	}
+	var wrong uint64
+	for i := 0; i < len(text); i += 8 {
+		wrong |= notHex(binary.LittleEndian.Uint64(text[i:]))
+	}
+	return wrong == 0
+}
+
+// notHex is 0 when all eight bytes of a word are lower-case hex digits. Adding to a
+// byte below 128 sets its high bit when it is at or above a bound.
+func notHex(word uint64) uint64 {
+	const every, high = 0x0101010101010101, 0x8080808080808080
+	low := word &^ high
+	digit := (low + every*(0x80-'0')) &^ (low + every*(0x80-'9'-1))
+	letter := (low + every*(0x80-'a')) &^ (low + every*(0x80-'f'-1))
+	return (^(digit | letter) | word) & high
+}
+
+func (s *survey) anchor(key, value []byte) {
+	a, err := reorgdb.ParseAnchor(value)
+	if err != nil {
+		s.add(unreadable, true, "record %q: %v", key, err)
+		return
+	}
+	s.statuses[a.Status]++
+	if name := string(reorgdb.AnchorKey(a.Hash)); name != string(key) {
+		s.add(keyMismatch, true, "record %q is of anchor %q", key, a.Hash)
+	}
+	if a.Status < reorgdb.Pending || a.Status > reorgdb.FailedOrphaned {
+		s.add(strangeStatus, false, "anchor %s has status %d, which no node writes", a.Hash, a.Status)
+	}
+	if a.Orphaned(s.nowMs) {
+		s.orphans++
+		s.add(orphaned, false, "anchor %s is pending for more than an hour without a confirmation (transaction %s)", a.Hash, a.BitcoinTxID)
+	}
+}
+
+func (s *survey) event(id uint64, value []byte) {
+	// Events come in the order of their ids.
+	if id > s.nextEvent {
+		s.add(missingEvents, true, "no reorg event from id %d to %d", s.nextEvent, id-1)
+	}
+	s.nextEvent = id + 1
+	e, err := reorgdb.ParseEvent(id, value)
+	if err != nil {
+		s.add(unreadable, true, "reorg event %d: %v", id, err)
+		return
+	}
+	if e.Missing > 0 {
+		s.add(shortEvent, true, "reorg event %d announces %d more anchors than it names", id, e.Missing)
+	}
+	if s.recentWanted == 0 {
+		return
+	}
+	if len(s.recent) == s.recentWanted {
+		s.recent = s.recent[1:]
+	}
+	s.recent = append(s.recent, e)
+}
+
+// conclude compares the counter with the ids.
+func (s *survey) conclude() {
+	s.kinds[reorgdb.BlockKind] = s.blocks
+	switch {
+	case s.counter < s.nextEvent:
+		s.add(counterBehind, true, "reorg_counter is %d, but there is an event with id %d: a node would overwrite it", s.counter, s.nextEvent-1)
+	case s.counter > s.nextEvent:
+		s.add(missingEvents, true, "no reorg event from id %d to %d, though reorg_counter is %d", s.nextEvent, s.counter-1, s.counter)
+	}
+}

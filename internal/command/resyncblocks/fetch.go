@@ -1,0 +1,88 @@
+package resyncblocks
+
+import (
+	"context"
+	"iter"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/workers"
+	"ailee-recovery/reorgdb"
+)
+
+const (
+	// chunkHeights is how many heights are compared, or written in one batch, at a
+	// time.
+	chunkHeights = 50_000
+	// chunksAhead is how many chunks are fetched ahead: a commit waits for the disk,
+	// and the node answers on.
+	chunksAhead = 2
+)
+
+// chunk is the hashes of consecutive heights, one behind the other.
+type chunk struct {
+	first int64
+	text  []byte
+}
+
+func (c *chunk) len() int { return len(c.text) / reorgdb.HashSize }
+
+func (c *chunk) hash(i int) []byte { return c.text[i*reorgdb.HashSize:][:reorgdb.HashSize] }
+
+// fetch yields the hashes of the heights [from, to] in ascending order and fetches
+// on meanwhile. An error comes last, behind the hashes of the heights below it. A
+// chunk is valid until the next.
+func fetch(ctx context.Context, client *bitcoin.Client, from, to int64) iter.Seq2[chunk, error] {
+	return func(yield func(chunk, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		chunks := make(chan chunk, chunksAhead)
+		free := make(chan []byte, chunksAhead)
+		fetched := workers.Start(func() error {
+			defer close(chunks)
+			next := chunk{first: from}
+			send := func() error {
+				select {
+				case chunks <- next:
+					next = chunk{first: next.first + int64(next.len())}
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			err := client.BlockHashes(ctx, from, to, func(_ int64, hash string) error {
+				if next.text == nil {
+					select {
+					case next.text = <-free:
+					default:
+						next.text = make([]byte, 0, chunkHeights*reorgdb.HashSize)
+					}
+				}
+				next.text = append(next.text, hash...)
+				if next.len() == chunkHeights {
+					return send()
+				}
+				return nil
+			})
+			if next.len() > 0 && ctx.Err() == nil {
+				_ = send()
+			}
+			return err
+		})
+		defer func() {
+			cancel()
+			for range chunks {
+			}
+		}()
+		for c := range chunks {
+			if !yield(c, nil) {
+				return
+			}
+			select {
+			case free <- c.text[:0]:
+			default:
+			}
+		}
+		if err := <-fetched; err != nil {
+			yield(chunk{}, err)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package resyncblocks
+
+import (
+	"context"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/reorgdb"
+)
+
+// minAppended is how many blocks at least make a table of their own.
+const minAppended = 10_000
+
+// filling writes blocks, as a plan says.
+type filling struct {
+	o      Options
+	client *bitcoin.Client
+	db     *reorgdb.DB
+	out    *cli.IO
+	update *reorgdb.Update
+	plan   *plan
+	tip    bitcoin.ChainInfo // where stored chain and node agreed
+	top    int64             // the highest stored height at or below the tip
+	warned bool              // of a deep reorg
+	// highest is the highest height that was stored before, also above the tip; -1
+	// when none was.
+	highest int64
+
+	written, replaced int64                // committed
+	events            []reorgdb.ReorgEvent // the first of those committed
+}
+
+// fill writes what is missing and replaces what differs, in ascending order, one
+// atomic batch for each chunk: wherever it ends, the database is one that a node
+// could have left.
+func (f *filling) fill(ctx context.Context) error {
+	p := f.plan
+	bar := terminal.HeightsBar(f.out.Err, !f.out.Quiet(), "filling", max(0, p.end-p.first+1))
+	defer bar.Done()
+	for c, err := range fetch(ctx, f.client, p.first, p.end) {
+		if bitcoin.AboveTip(err) {
+			// The chain is being reorganised: settling sees where it ends.
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.write(ctx, c); err != nil {
+			return err
+		}
+		bar.Add(int64(c.len()))
+	}
+	return nil
+}
+
+// write takes the blocks of a chunk: many that nothing is stored above are appended,
+// which comes to the same and is faster.
+func (f *filling) write(ctx context.Context, c chunk) error {
+	if c.len() < minAppended || c.first <= f.highest {
+		_, err := f.apply(ctx, c)
+		return err
+	}
+	if err := f.update.AppendBlocks(uint64(c.first), c.text); err != nil {
+		return err
+	}
+	f.written += int64(c.len())
+	f.top = c.first + int64(c.len()) - 1
+	return nil
+}
+
+// apply takes the blocks of a chunk and commits. changed tells whether there was
+// anything to write.
+func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) {
+	now := uint64(f.out.Now().Unix())
+	var written int64
+	var events []reorgdb.ReorgEvent
+	for i := range c.len() {
+		height := c.first + int64(i)
+		seen, event, err := f.update.Block(ctx, reorgdb.Block{Height: uint64(height), Hash: string(c.hash(i))}, now)
+		if err != nil {
+			return false, err
+		}
+		switch seen {
+		case reorgdb.Written:
+			written++
+		case reorgdb.Replaced:
+			if depth := f.top - height + 1; depth > f.o.MaxReorgDepth {
+				// The chain has changed since the plan was made.
+				return false, tooDeep(f.o, height, depth)
+			} else if !f.warned {
+				f.warned = warnOfHalt(f.out, depth)
+			}
+			events = append(events, *event)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if err := f.update.Commit(); err != nil {
+		return false, err
+	}
+	f.written += written
+	f.replaced += int64(len(events))
+	f.events = append(f.events, events[:min(len(events), maxKept-len(f.events))]...)
+	if n := c.len(); n > 0 {
+		f.top = max(f.top, c.first+int64(n)-1)
+	}
+	return written+int64(len(events)) > 0, nil
+}

@@ -1,0 +1,135 @@
+// Package followanchors brings the anchor records of a reorg database in line with
+// the Bitcoin chain.
+package followanchors
+
+import (
+	"context"
+	"fmt"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/anchortx"
+	"ailee-recovery/reorgdb"
+)
+
+// Options say how.
+type Options struct {
+	Confirmations uint64 // that make an anchor confirmed; 0 for [reorgdb.ConfirmedAt]
+	ScanBlocks    int64  // how many blocks may be looked through for one transaction
+	NowMs         uint64 // Unix milliseconds
+	DryRun        bool   // write nothing
+}
+
+// Outcome is what became of one anchor.
+type Outcome struct {
+	Before, After reorgdb.Anchor
+	State         anchortx.State
+	// Why says in words what was found, or why nothing could be told: the record is
+	// left then.
+	Why string
+}
+
+// Changed tells whether the record was written, or would have been.
+func (o Outcome) Changed() bool { return o.Before != o.After }
+
+// Summary is what became of all anchors.
+type Summary struct {
+	Outcomes []Outcome // in the order of the keys
+	Changed  int
+	Unknown  int // records left because it could not be told
+}
+
+// Follow looks for the transaction of each anchor that a node can read, and writes
+// in one synced update what has changed:
+//
+//   - in the active chain: its height and confirmations. It is confirmed from the
+//     threshold on. Below it is pending, unless it is confirmed at this very height:
+//     a node never takes that back.
+//   - in the mempool: pending, without height and confirmations.
+//   - nowhere: failed an hour after it was broadcast. Before that, one that was
+//     confirmed is invalidated as in a reorg.
+//
+// Where the node cannot tell, the record is left. Doing it twice changes nothing
+// more, unless the chain moves on. After an error nothing is written. The errors are
+// those of [anchortx.Find] and of the database.
+func Follow(ctx context.Context, db *reorgdb.DB, c *bitcoin.Client, o Options) (Summary, error) {
+	if o.Confirmations == 0 {
+		o.Confirmations = reorgdb.ConfirmedAt
+	}
+	var sum Summary
+	var wanted []anchortx.Wanted
+	var at []int // the outcome of each of them
+	err := db.Anchors(ctx, func(key string, a reorgdb.Anchor) error {
+		out := Outcome{Before: a, After: a, State: anchortx.Unknown}
+		switch {
+		case key != a.Hash:
+			out.Why = fmt.Sprintf("its record is under another anchor's key, %s", key)
+		case !anchortx.IsTxID(a.BitcoinTxID):
+			out.Why = "its record names no transaction"
+		default:
+			at = append(at, len(sum.Outcomes))
+			wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.BitcoinHeight, a.BroadcastTime))
+		}
+		sum.Outcomes = append(sum.Outcomes, out)
+		return nil
+	})
+	if err != nil {
+		return Summary{}, err
+	}
+	found, err := anchortx.Find(ctx, c, wanted, o.ScanBlocks)
+	if err != nil {
+		return Summary{}, err
+	}
+	for i, f := range found {
+		out := &sum.Outcomes[at[i]]
+		out.State, out.After, out.Why = f.State, follow(out.Before, f, o), f.String()
+	}
+	update, err := db.NewUpdate()
+	if err != nil {
+		return Summary{}, err
+	}
+	defer update.Close()
+	for _, out := range sum.Outcomes {
+		if out.State == anchortx.Unknown {
+			sum.Unknown++
+		}
+		if out.Changed() {
+			sum.Changed++
+			if err := update.Anchor(out.After); err != nil {
+				return Summary{}, err
+			}
+		}
+	}
+	if o.DryRun {
+		return sum, nil
+	}
+	return sum, update.Commit()
+}
+
+// follow returns the record as it should be.
+func follow(a reorgdb.Anchor, f anchortx.Found, o Options) reorgdb.Anchor {
+	switch f.State {
+	case anchortx.Mined:
+		height, confirmations := uint64(f.Height), uint64(f.Confirmations)
+		switch {
+		case confirmations >= o.Confirmations:
+			a.Status = reorgdb.Confirmed
+		case a.Status != reorgdb.Confirmed || a.BitcoinHeight != height:
+			a.Status = reorgdb.Pending
+		}
+		a.BitcoinHeight, a.Confirmations = height, confirmations
+	case anchortx.InMempool:
+		a.Status, a.BitcoinHeight, a.Confirmations = reorgdb.Pending, 0, 0
+	case anchortx.Absent:
+		waiting := a
+		waiting.Status, waiting.Confirmations = reorgdb.Pending, 0
+		switch {
+		case waiting.Orphaned(o.NowMs):
+			a.Status, a.BitcoinHeight, a.Confirmations = reorgdb.FailedOrphaned, 0, 0
+		case a.Status == reorgdb.Confirmed:
+			a.Status, a.Confirmations = reorgdb.InvalidatedReorg, 0
+		case a.Status == reorgdb.Pending:
+			a.BitcoinHeight, a.Confirmations = 0, 0
+		}
+	}
+	return a
+}

@@ -1,0 +1,68 @@
+package followanchors
+
+import (
+	"fmt"
+
+	"ailee-recovery/internal/bitcoin/anchortx"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/reorgdb"
+)
+
+// Document is the JSON form of a summary.
+type Document struct {
+	Changed int               `json:"changed"`
+	Unknown int               `json:"unknown"` // left because it could not be told
+	Anchors []outcomeDocument `json:"anchors"`
+}
+
+type outcomeDocument struct {
+	Hash    string         `json:"anchor_hash"`
+	TxID    string         `json:"txid"`
+	State   anchortx.State `json:"state"` // of the transaction
+	Why     string         `json:"why"`
+	Changed bool           `json:"changed"`
+	Before  recordDocument `json:"before"`
+	After   recordDocument `json:"after"`
+}
+
+type recordDocument struct {
+	Status        string `json:"status"`
+	Height        uint64 `json:"height"` // 0: not known
+	Confirmations uint64 `json:"confirmations"`
+}
+
+func record(a reorgdb.Anchor) recordDocument {
+	return recordDocument{a.Status.String(), a.BitcoinHeight, a.Confirmations}
+}
+
+// Document returns the JSON form.
+func (s Summary) Document() Document {
+	d := Document{Changed: s.Changed, Unknown: s.Unknown, Anchors: []outcomeDocument{}}
+	for _, o := range s.Outcomes {
+		d.Anchors = append(d.Anchors, outcomeDocument{Hash: terminal.Text(o.Before.Hash), TxID: terminal.Text(o.Before.BitcoinTxID),
+			State: o.State, Why: terminal.Text(o.Why), Changed: o.Changed(), Before: record(o.Before), After: record(o.After)})
+	}
+	return d
+}
+
+// Print prints what changed and the counts, and warns of what could not be told.
+func (s Summary) Print(out *cli.IO) {
+	for _, o := range s.Outcomes {
+		hash := terminal.Text(o.Before.Hash)
+		switch {
+		case o.State == anchortx.Unknown:
+			out.Warn("anchor %s is left as it is, %s: %s", hash, o.Before.Status, o.Why)
+		case o.Changed():
+			out.Printf("Anchor %s: %s, was %s: transaction %s is %s\n", hash, inWords(o.After), inWords(o.Before), o.Before.BitcoinTxID, o.Why)
+		}
+	}
+	out.Printf("Anchors: %d followed, %d changed, %d could not be told\n", len(s.Outcomes)-s.Unknown, s.Changed, s.Unknown)
+}
+
+func inWords(a reorgdb.Anchor) string {
+	if a.BitcoinHeight == 0 {
+		return a.Status.String()
+	}
+	return fmt.Sprintf("%s at height %d with %d confirmation(s)", a.Status, a.BitcoinHeight, a.Confirmations)
+}

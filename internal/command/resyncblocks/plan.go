@@ -1,0 +1,326 @@
+package resyncblocks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/reorgdb"
+)
+
+const (
+	// haltDepth is the depth of a reorg beyond which a node halts.
+	haltDepth = 6
+	// defaultBelow is how far below the highest stored height it begins by default.
+	defaultBelow = 100
+	// maxKept bounds the lists of heights that are kept for the report.
+	maxKept = 1000
+	// samples is how many stored hashes are tried to find one that is of the chain.
+	samples = 16
+)
+
+// plan is what the stored hashes are, compared with the chain's.
+type plan struct {
+	tip        bitcoin.ChainInfo
+	start, end int64 // both included
+	stored     stored
+	comparison
+	warned bool // of a deep reorg
+}
+
+// stored says which heights have a hash.
+type stored struct {
+	count       int64 // at or below the tip
+	lowest, top int64 // of these; top is -1 when there is none
+}
+
+// comparison counts the heights within the asked range.
+type comparison struct {
+	equal, differing int64
+	differences      []difference // the first of them
+	gaps             []heights    // the first of those without a hash
+	first            int64        // the lowest that is missing or differs
+	outside          heights      // from the lowest to the highest one that differs out of the range
+	outsideCount     int64
+	lowestDifferent  int64 // of all, -1 when none
+	anyEqual         bool  // of all
+}
+
+// heights is a range, both ends included.
+type heights struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// difference is a stored hash that is not the chain's.
+type difference struct {
+	Height int64  `json:"height"`
+	Stored string `json:"stored"`
+	Chain  string `json:"chain"`
+}
+
+// missing is how many heights of the range have no hash.
+func (p *plan) missing() int64 { return p.end - p.start + 1 - p.equal - p.differing }
+
+// depth is how many stored blocks a reorg at the height replaces.
+func (p *plan) depth(height int64) int64 { return p.stored.top - height + 1 }
+
+// makePlan compares what is stored with the chain, and refuses what cannot be done.
+func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) (*plan, error) {
+	p := &plan{}
+	var err error
+	if p.tip, err = client.ChainInfo(ctx); err != nil {
+		return nil, err
+	}
+	if p.tip.InitialBlockDownload || p.tip.Headers > p.tip.Blocks {
+		return nil, exit.Failf("wait until it has all blocks", "the Bitcoin node is still syncing: %d of %d blocks", p.tip.Blocks, max(p.tip.Blocks, p.tip.Headers))
+	}
+	if p.stored, err = storedUpTo(ctx, db, p.tip.Blocks); err != nil {
+		return nil, err
+	}
+	if err := p.setRange(o, db, out); err != nil {
+		return nil, err
+	}
+	p.comparison = comparison{first: p.end + 1, lowestDifferent: -1}
+	if p.stored.top >= 0 {
+		if err := p.compareStored(ctx, o, db, client, out); err != nil {
+			return nil, err
+		}
+	}
+	if above := max(p.start, p.stored.top+1); above <= p.end {
+		p.miss(heights{above, p.end})
+	}
+	if o.Check {
+		return p, nil
+	}
+	if above := p.stored.top + 1; above > 0 && above < p.start {
+		out.Warn("no block hash from height %d to %d: begin at --start-height %d to fill them in too", above, p.start-1, above)
+	}
+	return p, p.refuse(ctx, o, db, client, out)
+}
+
+// compareStored compares what of the stored heights was asked for.
+func (p *plan) compareStored(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) error {
+	from, to := max(p.start, p.stored.lowest), min(p.end, p.stored.top)
+	if !o.Check {
+		// How deep a reorg is shows only when all that it may replace is compared.
+		from = max(p.stored.lowest, min(p.start, p.stored.top-o.MaxReorgDepth))
+		to = p.stored.top
+	}
+	bar := terminal.HeightsBar(out.Err, !out.Quiet(), "comparing", max(0, to-from+1))
+	defer bar.Done()
+	if p.start < from && p.start <= p.end {
+		p.miss(heights{p.start, min(from-1, p.end)})
+	}
+	return p.compare(ctx, db, client, from, to, bar)
+}
+
+// storedUpTo looks through all stored heights.
+func storedUpTo(ctx context.Context, db *reorgdb.DB, tip int64) (stored, error) {
+	s := stored{top: -1}
+	err := db.Blocks(ctx, 0, func(b reorgdb.Block) error {
+		if b.Height > uint64(tip) {
+			return errStop
+		}
+		if s.count == 0 {
+			s.lowest = int64(b.Height)
+		}
+		s.count++
+		s.top = int64(b.Height)
+		return nil
+	})
+	return s, ignoreStop(err)
+}
+
+// errStop ends a walk without an error.
+var errStop = errors.New("stop")
+
+func ignoreStop(err error) error {
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+// setRange sets the range that was asked for.
+func (p *plan) setRange(o Options, db *reorgdb.DB, out *cli.IO) error {
+	tip := p.tip.Blocks
+	p.start, p.end = o.Start, o.End
+	if p.start < 0 {
+		highest, any, err := db.HighestBlock()
+		if err != nil {
+			return err
+		}
+		p.start = int64(min(highest.Height, math.MaxInt64))
+		switch {
+		case !any:
+			out.Hint("no height is stored: starting at 0; --start-height says where else")
+		case o.Check && p.stored.top >= 0:
+			p.start = p.stored.lowest
+		default:
+			p.start = max(0, p.start-defaultBelow)
+		}
+	}
+	if p.end < 0 {
+		p.end = tip
+	}
+	const hint = "check that the Bitcoin node is in sync and on the network of the AILEE node"
+	switch {
+	case p.start > tip && o.Start < 0:
+		return exit.Failf(hint+", or give --start-height", "the highest stored height is more than %d above the chain's tip at height %d", defaultBelow, tip)
+	case p.start > tip:
+		return exit.Failf(hint, "the start height %d is above the chain's tip at height %d", p.start, tip)
+	case p.end > tip:
+		return exit.Failf(hint, "the end height %d is above the chain's tip at height %d", p.end, tip)
+	case p.end < p.start:
+		return exit.Failf("give --start-height too", "the end height %d is below the start height %d", p.end, p.start)
+	}
+	return nil
+}
+
+// compare compares the heights [from, to] as they are stored with the chain.
+func (p *plan) compare(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client, from, to int64, bar terminal.Bar) error {
+	for c, err := range fetch(ctx, client, from, to) {
+		if err != nil {
+			return err
+		}
+		blocks, err := storedIn(ctx, db, c)
+		if err != nil {
+			return err
+		}
+		for i := range c.len() {
+			height := c.first + int64(i)
+			if len(blocks) == 0 || blocks[0].Height != uint64(height) {
+				if p.start <= height && height <= p.end {
+					p.miss(heights{height, height})
+				}
+				continue
+			}
+			p.take(height, blocks[0].Hash, c.hash(i))
+			blocks = blocks[1:]
+		}
+		bar.Add(int64(c.len()))
+	}
+	return nil
+}
+
+// storedIn returns the stored blocks at the heights of a chunk.
+func storedIn(ctx context.Context, db *reorgdb.DB, c chunk) ([]reorgdb.Block, error) {
+	blocks := make([]reorgdb.Block, 0, c.len())
+	err := db.Blocks(ctx, uint64(c.first), func(b reorgdb.Block) error {
+		if b.Height >= uint64(c.first)+uint64(c.len()) {
+			return errStop
+		}
+		blocks = append(blocks, b)
+		return nil
+	})
+	return blocks, ignoreStop(err)
+}
+
+// miss takes heights that have no hash, in ascending order.
+func (c *comparison) miss(h heights) {
+	c.first = min(c.first, h.From)
+	if last := len(c.gaps) - 1; last >= 0 && c.gaps[last].To+1 == h.From {
+		c.gaps[last].To = h.To
+	} else if len(c.gaps) < maxKept {
+		c.gaps = append(c.gaps, h)
+	}
+}
+
+// take takes a height with its hashes, in ascending order.
+func (p *plan) take(height int64, stored string, chain []byte) {
+	inside := p.start <= height && height <= p.end
+	if stored == string(chain) {
+		p.anyEqual = true
+		if inside {
+			p.equal++
+		}
+		return
+	}
+	if p.lowestDifferent < 0 {
+		p.lowestDifferent = height
+	}
+	if !inside {
+		if p.outsideCount == 0 {
+			p.outside.From = height
+		}
+		p.outside.To = height
+		p.outsideCount++
+		return
+	}
+	p.first = min(p.first, height)
+	p.differing++
+	if len(p.differences) < maxKept {
+		p.differences = append(p.differences, difference{height, stored, string(chain)})
+	}
+}
+
+// refuse says why the differences must not be written, and warns of what is odd.
+func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) error {
+	if p.lowestDifferent < 0 {
+		return nil
+	}
+	if !p.anyEqual {
+		same, tried, err := p.sample(ctx, db, client)
+		if err != nil {
+			return err
+		}
+		if !same && tried+p.differing+p.outsideCount > haltDepth {
+			return exit.WrongData("check that --bitcoin-rpc is a node of the AILEE node's network, and --db-path the right database",
+				fmt.Errorf("%s: none of the stored hashes that were compared is of the chain %s: another network or another database", o.DBPath, p.tip.Chain))
+		}
+	}
+	if depth := p.depth(p.lowestDifferent); depth > o.MaxReorgDepth {
+		return tooDeep(o, p.lowestDifferent, depth)
+	}
+	if p.differing > 0 {
+		p.warned = warnOfHalt(out, p.depth(p.differences[0].Height))
+	}
+	if p.outsideCount > 0 {
+		out.Warn("%d stored hash(es) outside the heights asked for, %d to %d, are not the chain's: begin at --start-height %d to replace them",
+			p.outsideCount, p.outside.From, p.outside.To, p.lowestDifferent)
+	}
+	return nil
+}
+
+// sample tells whether any hash below those that were compared is of the chain,
+// from a few that are evenly spread.
+func (p *plan) sample(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client) (same bool, tried int64, err error) {
+	step, i := max(1, p.stored.count/samples), int64(0)
+	err = db.Blocks(ctx, 0, func(b reorgdb.Block) error {
+		if b.Height >= uint64(p.lowestDifferent) {
+			return errStop
+		}
+		if i++; (i-1)%step != 0 {
+			return nil
+		}
+		hash, err := client.BlockHash(ctx, int64(b.Height))
+		if err != nil {
+			return err
+		}
+		tried++
+		if same = hash == b.Hash; same {
+			return errStop
+		}
+		return nil
+	})
+	return same, tried, ignoreStop(err)
+}
+
+func tooDeep(o Options, height, depth int64) error {
+	return exit.WrongData("the Bitcoin node may be of another network, or the database another one: ailee_resync_blocks --check lists what differs; --max-reorg-depth lets more be replaced",
+		fmt.Errorf("%s: the stored hash at height %d is not the chain's: a reorg %d blocks deep, where --max-reorg-depth allows %d", o.DBPath, height, depth, o.MaxReorgDepth))
+}
+
+// warnOfHalt warns of a reorg that is deep. It tells whether it did.
+func warnOfHalt(out *cli.IO, depth int64) bool {
+	if depth > haltDepth {
+		out.Warn("a reorg %d blocks deep: a node halts on one deeper than %d", depth, haltDepth)
+	}
+	return depth > haltDepth
+}

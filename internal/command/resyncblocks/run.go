@@ -1,0 +1,174 @@
+package resyncblocks
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/resyncblocks/followanchors"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/reorgdb"
+)
+
+// Run fills the database, or compares it. The error carries the exit code. The
+// database is taken before anything is asked of the Bitcoin node.
+func Run(ctx context.Context, o Options, out *cli.IO) error {
+	if o.Check || o.DryRun {
+		err := compareOnly(ctx, o, out)
+		if errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
+			// Beside a running node damage is believed only when it is seen twice.
+			err = compareOnly(ctx, o, out)
+		}
+		return explain(ctx, o, err)
+	}
+	return explain(ctx, o, fillAndSettle(ctx, o, out))
+}
+
+// explain leaves alone what says that the context has ended.
+func explain(ctx context.Context, o Options, err error) error {
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return reorgtool.Explain(o.DBPath, err)
+}
+
+// compareOnly writes nothing.
+func compareOnly(ctx context.Context, o Options, out *cli.IO) (err error) {
+	db, err := reorgdb.OpenReadOnly(o.DBPath)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	client, err := bitcoin.Open(o.Bitcoin, out.Warn)
+	if err != nil {
+		return err
+	}
+	p, err := newPlan(ctx, o, db, client, out)
+	if err != nil {
+		return err
+	}
+	above, err := storedAbove(ctx, db, p.tip.Blocks)
+	if err != nil {
+		return err
+	}
+	anchors, err := followAnchors(ctx, o, db, client)
+	if err != nil {
+		return err
+	}
+	return p.report(o, above, anchors, out)
+}
+
+// followAnchors brings the anchors in line with the chain, if that is asked for; otherwise
+// the summary is nil.
+func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client) (*followanchors.Summary, error) {
+	if !o.Anchors {
+		return nil, nil
+	}
+	sum, err := followanchors.Follow(ctx, db, client, followanchors.Options{Confirmations: o.Confirmations, ScanBlocks: o.ScanBlocks,
+		NowMs: uint64(time.Now().UnixMilli()), DryRun: o.DryRun})
+	return &sum, err
+}
+
+// fillAndSettle reports what was done once the database is closed: one that cannot be
+// closed well may be one that the node cannot open.
+func fillAndSettle(ctx context.Context, o Options, out *cli.IO) error {
+	db, err := reorgtool.Open(ctx, o.DBPath, out.Warn)
+	if err != nil {
+		return err
+	}
+	report, err := fillOpen(ctx, o, db, out)
+	if err = errors.Join(err, reorgtool.Close(db)); err != nil {
+		return err
+	}
+	report()
+	return nil
+}
+
+// fillOpen fills the open database.
+func fillOpen(ctx context.Context, o Options, db *reorgdb.DB, out *cli.IO) (report func(), err error) {
+	client, err := bitcoin.Open(o.Bitcoin, out.Warn)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	p, err := newPlan(ctx, o, db, client, out)
+	if err != nil {
+		return nil, err
+	}
+	update, err := db.NewUpdate()
+	if err != nil {
+		return nil, err
+	}
+	defer update.Close()
+	f := &filling{o: o, client: client, db: db, out: out, update: update, plan: p, top: p.stored.top, highest: p.stored.top, warned: p.warned}
+	above, err := storedAbove(ctx, db, p.tip.Blocks)
+	if err != nil {
+		return nil, err
+	}
+	if above.Count > 0 {
+		f.highest = math.MaxInt64
+	}
+	if err = f.fill(ctx); err == nil {
+		err = f.settle(ctx)
+	}
+	if err != nil {
+		return nil, f.cutShort(ctx, err)
+	}
+	if above, err = storedAbove(ctx, db, f.tip.Blocks); err != nil {
+		return nil, err
+	}
+	took := time.Since(start)
+	anchors, err := followAnchors(ctx, o, db, client)
+	if err != nil {
+		return nil, f.cutShort(ctx, err)
+	}
+	return func() { f.report(above, anchors, took) }, nil
+}
+
+// newPlan makes a plan, again where the chain lost blocks meanwhile.
+func newPlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) (p *plan, err error) {
+	for range maxRounds {
+		if p, err = makePlan(ctx, o, db, client, out); !bitcoin.AboveTip(err) {
+			return p, err
+		}
+	}
+	return nil, err
+}
+
+// cutShort says what an error leaves behind.
+func (f *filling) cutShort(ctx context.Context, err error) error {
+	n := f.written + f.replaced
+	if n == 0 {
+		return err
+	}
+	const again = "run the command again: it goes on where it ended"
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return exit.Failf(again, "interrupted: %d block hash(es) were written", n)
+	}
+	f.out.Warn("%d block hash(es) were written before the error: once it is solved, run the command again", n)
+	return err
+}
+
+// aboveTip are the stored heights above the chain's tip. Nothing is known against
+// them: the Bitcoin node may be behind.
+type aboveTip struct {
+	Count uint64 `json:"count"`
+	From  uint64 `json:"from"`
+	To    uint64 `json:"to"`
+}
+
+func storedAbove(ctx context.Context, db *reorgdb.DB, tip int64) (above aboveTip, err error) {
+	err = db.Blocks(ctx, uint64(tip)+1, func(b reorgdb.Block) error {
+		if above.Count == 0 {
+			above.From = b.Height
+		}
+		above.Count++
+		above.To = b.Height
+		return nil
+	})
+	return above, err
+}

@@ -1,0 +1,123 @@
+// Package resyncblocks is the command ailee_resync_blocks: the block hashes of the reorg
+// database, from a Bitcoin node, as a node that had seen the blocks would have left
+// them.
+package resyncblocks
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/reorgdb"
+)
+
+// Name is the command's name.
+const Name = "ailee_resync_blocks"
+
+// Options are the command's options.
+type Options struct {
+	DBPath        string
+	Start         int64 // height; -1 for the default
+	End           int64 // height, included; -1 for the tip
+	MaxReorgDepth int64 // in blocks
+	Check         bool  // compare what is stored, write nothing
+	DryRun        bool  // say what would be written
+	Anchors       bool  // bring the anchor records in line with Bitcoin, too
+	Confirmations uint64
+	ScanBlocks    int64
+	Bitcoin       bitcoin.Options
+}
+
+// Tool describes the command.
+func Tool() cli.Tool {
+	return cli.Tool{
+		Name:    Name,
+		Summary: "fill an AILEE node's reorg database with block hashes from Bitcoin",
+		Description: `
+   Fetches the hashes of the blocks from a height to the tip and takes them as a
+   node's block listener does: new heights are written, equal ones left, different
+   ones recorded as reorgs, which invalidates anchors. The stored hashes are
+   compared first: a reorg deeper than --max-reorg-depth, or a node of another
+   network, is refused with exit status 2 and nothing is written. It ends when the
+   stored blocks and the node's agree up to the tip. When an error or an interrupt
+   ends it earlier, it says how many blocks were written, always all up to some
+   height, and goes on from there when it is run again. With --anchors each anchor
+   record is then brought in line with what became of its transaction. The AILEE node
+   must be stopped, but for --check and --dry-run.`,
+		Environment: flags.BitcoinEnvironment(),
+		Files:       slices.Concat([]cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}}, flags.BitcoinFiles()),
+		Examples: `
+# Fill a new database
+ailee_resync_blocks --start-height 840000 --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
+# Is the database on the right chain? The AILEE node may be running
+ailee_resync_blocks --check --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
+# Catch up, after a reorg as well
+ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332`,
+		SeeAlso:  []string{"ailee_reorg_verify", "ailee_init_reorg_db", "ailee_get_snapshot_block"},
+		Required: []string{"db-path"},
+		Flags: append([]urfave.Flag{
+			flags.DBPath("fill the database in `DIR`"),
+			&urfave.Int64Flag{Name: "start-height", Usage: "begin at height `H`",
+				DefaultText: "100 below the highest stored height, 0 when none is stored; with --check the lowest stored height"},
+			&urfave.Int64Flag{Name: "end-height", Usage: "end with height `H`", DefaultText: "the tip"},
+			&urfave.Int64Flag{Name: "max-reorg-depth", Usage: "refuse to replace blocks more than `N` deep", Value: 100},
+			&urfave.BoolFlag{Name: "check", Usage: "compare what is stored with the chain and write nothing; exit status 2 when they differ"},
+			&urfave.BoolFlag{Name: "dry-run", Usage: "say what would be done and write nothing"},
+			&urfave.BoolFlag{Name: "anchors", Usage: "bring the anchor records in line with Bitcoin, too"},
+			&urfave.Uint64Flag{Name: "confirmations", Usage: "with --anchors, take an anchor for confirmed from `N` confirmations on", Value: reorgdb.ConfirmedAt},
+			flags.ScanBlocks(),
+			cli.JSONFlag,
+			cli.QuietFlag,
+		}, flags.BitcoinRPC()...),
+		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
+			o, err := parse(c)
+			if err != nil {
+				return exit.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, out)
+		},
+	}
+}
+
+func parse(c *urfave.Context) (Options, error) {
+	rpc, _, err := flags.ParseBitcoinRPC(c)
+	if err != nil {
+		return Options{}, err
+	}
+	o := Options{DBPath: flags.ParseDBPath(c), Start: -1, End: -1, MaxReorgDepth: c.Int64("max-reorg-depth"),
+		Check: c.Bool("check"), DryRun: c.Bool("dry-run"), Anchors: c.Bool("anchors"), Confirmations: c.Uint64("confirmations"), Bitcoin: rpc}
+	if o.ScanBlocks, err = flags.ParseScanBlocks(c); err != nil {
+		return Options{}, err
+	}
+	for _, height := range []struct {
+		name string
+		to   *int64
+	}{{"start-height", &o.Start}, {"end-height", &o.End}} {
+		if !c.IsSet(height.name) {
+			continue
+		}
+		if *height.to = c.Int64(height.name); *height.to < 0 {
+			return Options{}, fmt.Errorf("--%s %d is not a height", height.name, *height.to)
+		}
+	}
+	switch {
+	case o.End >= 0 && o.End < o.Start:
+		return Options{}, fmt.Errorf("--end-height %d is below --start-height %d", o.End, o.Start)
+	case o.MaxReorgDepth < 0 || o.MaxReorgDepth > math.MaxInt32:
+		return Options{}, fmt.Errorf("--max-reorg-depth %d is not a number of blocks", o.MaxReorgDepth)
+	case o.Check && o.DryRun:
+		return Options{}, fmt.Errorf("--check and --dry-run exclude each other")
+	case o.Check && o.Anchors:
+		return Options{}, fmt.Errorf("--check does not look at anchors: ailee_reorg_verify --bitcoin-rpc does")
+	case o.Confirmations == 0:
+		return Options{}, fmt.Errorf("--confirmations 0 would confirm what is not in the chain")
+	}
+	return o, nil
+}

@@ -1,0 +1,57 @@
+// Package exit says how a command ends: errors with their exit code and what to do
+// next. It imports no command-line library, so that whoever is below the commands can
+// use it.
+package exit
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The exit codes of every tool.
+const (
+	// OK: done, or verified.
+	OK = 0
+	// Failed: could not do the job.
+	Failed = 1
+	// Wrong: the check was made and the data is wrong.
+	Wrong = 2
+)
+
+// Error is an error with its exit code and what to do next.
+type Error struct {
+	Code int
+	Err  error  // nil when what is wrong has been said already
+	Hint string // "" for none
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return "the data is wrong"
+	}
+	return e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Fail is an error with exit code [Failed] and a hint.
+func Fail(hint string, err error) error { return &Error{Code: Failed, Err: err, Hint: hint} }
+
+// Failf is [Fail] with a formatted message.
+func Failf(hint, format string, args ...any) error { return Fail(hint, fmt.Errorf(format, args...)) }
+
+// WrongData is an error with exit code [Wrong] and a hint. err is nil when what
+// is wrong has been said already.
+func WrongData(hint string, err error) error { return &Error{Code: Wrong, Err: err, Hint: hint} }
+
+// Code is the one place that turns an error into an exit code.
+func Code(err error) int {
+	if err == nil {
+		return OK
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return Failed
+}

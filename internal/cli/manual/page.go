@@ -100,18 +100,18 @@ func (p *page) write(title string, item func(name, text string) string, link fun
 		}
 		b.WriteString(item(name, text))
 	}
-	entries := func(name string, entries []cli.Entry) {
+	entries := func(name string, entries []cli.Entry, mark func(name string) string) {
 		if len(entries) == 0 {
 			return
 		}
 		section(name)
 		for _, e := range entries {
-			b.WriteString(item(p.mark(e.Name), p.sentence(e.Text)))
+			b.WriteString(item(mark(e.Name), p.sentence(e.Text)))
 		}
 	}
-	entries("EXIT STATUS", p.ExitStatus)
-	entries("ENVIRONMENT", p.Environment)
-	entries("FILES", p.Files)
+	entries("EXIT STATUS", p.ExitStatus, p.mark)
+	entries("ENVIRONMENT", p.Environment, p.mark)
+	entries("FILES", p.Files, path)
 	section("EXAMPLES")
 	p.examples(&b)
 	if len(p.SeeAlso) > 0 {
@@ -145,6 +145,25 @@ func (p *page) examples(b *strings.Builder) {
 			b.WriteString("```\n")
 		}
 	}
+}
+
+// part is what stands for a value in the name of a file: a word in capitals, or words
+// in angle brackets, which are marked enough.
+var part = regexp.MustCompile(`<[^>]*>|\b[A-Z]+\b`)
+
+// path marks the parts of a file's name that stand for a value.
+func path(name string) string {
+	var b strings.Builder
+	at := 0
+	for _, m := range part.FindAllStringIndex(name, -1) {
+		word := name[m[0]:m[1]]
+		if word[0] == '<' {
+			continue
+		}
+		b.WriteString(escape(name[at:m[0]]) + "*" + word + "*")
+		at = m[1]
+	}
+	return b.String() + escape(name[at:])
 }
 
 // outdent removes the spaces that all lines start with.

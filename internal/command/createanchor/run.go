@@ -12,15 +12,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/lease"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -325,7 +323,7 @@ func (a *anchoring) explain(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return exit.Fail("make the folder first", err)
 	}
-	return exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", a.file, err))
+	return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", a.file, err))
 }
 
 // document is the JSON result.
@@ -396,7 +394,7 @@ func (a *anchoring) report() {
 		a.out.Printf("Tapscript fragment: %s\n", tapscript)
 	}
 	a.payment.print(a.out, a.DryRun)
-	size := fmt.Sprintf("%d bytes (%s)", a.written.Size, humanize.IBytes(uint64(a.written.Size)))
+	size := terminal.Size(a.written.Size)
 	switch {
 	case a.done:
 		a.out.Printf("Written already: %s in %s, at byte %d\n", size, terminal.Text(a.file), a.written.Offset)

@@ -10,9 +10,9 @@ import (
 	"math"
 	"os"
 
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/snapshot"
 	"ailee-recovery/snapshot/statejson"
 )
@@ -39,14 +39,10 @@ func (a *anchoring) load(ctx context.Context) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	switch {
-	case startsJSON(start):
+	if startsJSON(start) {
 		return a.loadJSON(ctx, content)
-	case in.Seekable:
-		return a.loadFile(ctx)
-	default:
-		return a.loadStream(ctx, content)
 	}
+	return a.loadSnapshot(ctx, content)
 }
 
 // startsJSON tells a state in JSON, be it a broken one, from a snapshot file.
@@ -75,36 +71,15 @@ func (a *anchoring) check(ctx context.Context, r io.ReaderAt, l snapshot.Located
 	return err
 }
 
-// loadFile takes the snapshot that a node would load.
-func (a *anchoring) loadFile(ctx context.Context) error {
+// loadSnapshot takes the snapshot that a node would load. What a pipe was spooled to is
+// needed until the process ends.
+func (a *anchoring) loadSnapshot(ctx context.Context, content io.Reader) error {
 	a.source.checker = snapshot.NewChecker(a.Memory())
-	r := a.source.in.Section()
-	l, err := snapshot.Latest(r, a.source.in.Size)
+	latest, err := snapshottool.FindLatest(a.source.in, content)
 	if err != nil {
 		return err
 	}
-	return a.check(ctx, r, l)
-}
-
-func (a *anchoring) loadStream(ctx context.Context, r io.Reader) error {
-	a.source.checker = snapshot.NewChecker(a.Memory())
-	stream := snapshot.NewStream(r)
-	var latest snapshot.Located
-	var at io.ReaderAt
-	for {
-		l, lr, err := stream.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		latest, at = l, lr
-	}
-	if at == nil {
-		return snapshot.ErrNoSnapshot
-	}
-	return a.check(ctx, at, latest)
+	return a.check(ctx, latest.Reader, latest.Located)
 }
 
 // anchored is the state with the anchor, to be written.
@@ -135,7 +110,7 @@ func (s *source) readFrom(f *os.File) error {
 
 // explainInput adds the file, exit code and hint to an error of reading it.
 func (a *anchoring) explainInput(err error) error {
-	hint := l2verify.ReadHint(err)
+	hint := snapshottool.ReadHint(err)
 	var wrong *statejson.Error
 	switch {
 	case errors.As(err, &wrong):

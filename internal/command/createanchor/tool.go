@@ -108,6 +108,7 @@ ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 			cli.JSONFlag,
 			cli.QuietFlag,
 		}),
+		Leaves: "after --broadcast or --bump, the same command again goes on, and nothing is paid twice",
 		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
 			o, err := options(c, out.Now())
 			if err != nil {

@@ -10,10 +10,10 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/internal/workers"
 	"ailee-recovery/snapshot"
 	"ailee-recovery/snapshot/statejson"
@@ -26,7 +26,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 		return exit.Fail("write its content to a file first", err)
 	}
 	if err != nil {
-		return exit.Fail(l2verify.ReadHint(err), err)
+		return exit.Fail(snapshottool.ReadHint(err), err)
 	}
 	defer in.Close()
 	p, err := newPlan(ctx, o, in.Section(), in.Size)
@@ -56,7 +56,7 @@ func explain(o Options, err error) error {
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, errNoneValid):
-		return exit.WrongData("see what is wrong with each: "+exit.Command(l2verify.Name, "--all", "--snapshot", o.File),
+		return exit.WrongData("see what is wrong with each: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", o.File),
 			fmt.Errorf("%s: %w", o.File, err))
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		return exit.Fail("see whether a torn line hides one: "+exit.Command(Name, "--salvage", "--dry-run", o.File, o.Dir),
@@ -64,7 +64,7 @@ func explain(o Options, err error) error {
 	case errors.As(err, &notText):
 		return exit.Fail("extract it as it is, with --format dat", fmt.Errorf("%s: %w", o.File, err))
 	}
-	return exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", o.File, err))
+	return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", o.File, err))
 }
 
 // nothing is the outcome when there is nothing to extract.

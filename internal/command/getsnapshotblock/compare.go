@@ -7,8 +7,8 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/snapshottool"
 )
 
 // comparison is the snapshot's block beside the node's chain.
@@ -94,7 +94,7 @@ func (f *finder) document(b block, compared *comparison, verdict, err error) doc
 	if d.BlockHash == "" && compared != nil {
 		d.BlockHash = compared.BlockHash
 	}
-	d.Time, _ = l2verify.UTC(f.snapshot.TimestampMs)
+	d.Time, _ = snapshottool.UTC(f.snapshot.TimestampMs)
 	if err := cmp.Or(verdict, err); err != nil {
 		d.Error = cli.ErrorDocument(err)
 	}

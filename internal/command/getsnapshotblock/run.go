@@ -5,15 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"syscall"
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -61,37 +60,16 @@ func latest(ctx context.Context, o Options, out *cli.IO) (*snapshot.Report, erro
 		return nil, err
 	}
 	defer in.Close()
-	stream := snapshot.NewStream(in)
-	defer stream.Close()
-	located, r, err := locate(in, stream)
+	found, err := snapshottool.FindLatest(in, in)
+	defer found.Close()
 	var report *snapshot.Report
 	if err == nil {
-		report, err = snapshot.NewChecker(o.Memory()).Check(ctx, r, located)
+		report, err = snapshot.NewChecker(o.Memory()).Check(ctx, found.Reader, found.Located)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.File, err)
 	}
 	return report, nil
-}
-
-func locate(in *input.Input, stream *snapshot.Stream) (latest snapshot.Located, r io.ReaderAt, err error) {
-	if in.Seekable {
-		section := in.Section()
-		latest, err = snapshot.Latest(section, in.Size)
-		return latest, section, err
-	}
-	for {
-		next, nextReader, err := stream.Next()
-		switch {
-		case errors.Is(err, io.EOF) && r == nil:
-			return latest, nil, snapshot.ErrNoSnapshot
-		case errors.Is(err, io.EOF):
-			return latest, r, nil
-		case err != nil:
-			return latest, nil, err
-		}
-		latest, r = next, nextReader
-	}
 }
 
 // readHint says what to do about a file whose latest snapshot cannot be read.
@@ -103,7 +81,7 @@ func readHint(o Options, err error) string {
 		return "restore the file from a backup, or see what can be recovered: " +
 			exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", o.File, "DIR")
 	}
-	return l2verify.ReadHint(err)
+	return snapshottool.ReadHint(err)
 }
 
 // block is a Bitcoin block as a source knows it.
@@ -186,7 +164,7 @@ func (f *finder) nothingKnown() error {
 	}
 	hint := "ask a Bitcoin node: " + exit.Command(Name, "--bitcoin-rpc", bitcoin.DefaultURL, f.File)
 	if f.node != nil {
-		hint = cmp.Or(hintOf(f.silent[len(f.silent)-1].err), "look at the snapshot: "+exit.Command(l2verify.Name, "--snapshot", f.File))
+		hint = cmp.Or(hintOf(f.silent[len(f.silent)-1].err), "look at the snapshot: "+exit.Command("ailee_l2_verify", "--snapshot", f.File))
 	}
 	return exit.Failf(hint, "%s: no source knows the block of the latest snapshot: %s", f.File, strings.Join(why, "; "))
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"ailee-recovery/internal/bitcoin"
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -205,7 +205,7 @@ func (f *finder) chainInfo(ctx context.Context) (*bitcoin.ChainInfo, error) {
 
 // time is the snapshot's time as text.
 func (f *finder) time() string {
-	if text, ok := l2verify.UTC(f.snapshot.TimestampMs); ok {
+	if text, ok := snapshottool.UTC(f.snapshot.TimestampMs); ok {
 		return text
 	}
 	return fmt.Sprintf("%d ms", f.snapshot.TimestampMs)

@@ -7,10 +7,10 @@ import (
 	"os"
 	"syscall"
 
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
 	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -39,7 +39,7 @@ func checkSnapshots(ctx context.Context, path string) error {
 	}
 	defer in.Close()
 	r := in.Section()
-	hint := "see what is wrong with it: " + exit.Command(l2verify.Name, "--all", "--snapshot", path)
+	hint := "see what is wrong with it: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", path)
 	latest, err := snapshot.Latest(r, in.Size)
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
 		return exit.WrongData(hint, fmt.Errorf("%s: %w", path, err))
@@ -49,7 +49,7 @@ func checkSnapshots(ctx context.Context, path string) error {
 	}
 	report, err := snapshot.NewChecker(nil).Check(ctx, r, latest)
 	if err != nil {
-		return exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", path, err))
+		return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", path, err))
 	}
 	// Peg-outs do not keep a node from starting: the nodes' verifier rejects all.
 	if !report.Holding() {

@@ -62,7 +62,7 @@ func (c *copying) lost() map[string]uint64 {
 		entries += uint64(p.Entries)
 	}
 	if entries > known {
-		lost["not told apart"] = entries - known
+		lost["unattributed"] = entries - known
 	}
 	maps.DeleteFunc(lost, func(_ string, n uint64) bool { return n == 0 })
 	return lost

@@ -11,6 +11,7 @@ import (
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/internal/workers"
 	"ailee-recovery/snapshot"
 )
@@ -33,7 +34,7 @@ func (v *verifier) all(ctx context.Context) error {
 	if rows.count == 0 && err == nil {
 		return v.nothingFound(outside)
 	}
-	return rows.finish(ctx, v.worthSaying(append(rows.stray.findings(), outside...)), err)
+	return rows.finish(ctx, v.worthSaying(append(rows.stray.Findings(), outside...)), err)
 }
 
 // chunkSize is how much of a file one worker takes at a time.
@@ -101,7 +102,7 @@ func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return snapshot.TailFindings(r, rows.stray.end, size)
+	return snapshot.TailFindings(r, rows.stray.End(), size)
 }
 
 // addAll prints the reports of one chunk.
@@ -148,7 +149,7 @@ type rowPrinter struct {
 	v       *verifier
 	bar     terminal.Bar
 	json    *cli.Rows
-	stray   strayBytes
+	stray   snapshottool.Stray
 	earlier snapshot.AnchorSet // the anchors that hold so far
 
 	count, failed int64
@@ -159,7 +160,7 @@ type rowPrinter struct {
 const rowFormat = "%7s  %14s  %12s  %-24s  %-64s  %s\n"
 
 func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Report) error {
-	p.stray.before(report.Located)
+	p.stray.Before(report.Located)
 	judged := snapshot.Judgement{Report: report, Verdict: report.Verdict()}
 	if p.v.AcceptEarlierAnchors {
 		var err error
@@ -190,11 +191,7 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	if p.count == 1 {
 		p.v.out.Printf(rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "STATE ROOT", "VERDICT")
 	}
-	at, ok := UTC(judged.TimestampMs)
-	if !ok {
-		at = fmt.Sprintf("%d ms", judged.TimestampMs)
-	}
-	p.v.out.Printf(rowFormat, fmt.Sprint(judged.Index), fmt.Sprint(judged.Offset), fmt.Sprint(judged.Size), at, judged.Root, verdictCell(judged, found))
+	p.v.out.Printf(rowFormat, fmt.Sprint(judged.Index), fmt.Sprint(judged.Offset), fmt.Sprint(judged.Size), snapshottool.Time(judged.TimestampMs), judged.Root, verdictCell(judged, found))
 	return p.v.out.OutErr()
 }
 

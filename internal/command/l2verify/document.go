@@ -3,9 +3,9 @@ package l2verify
 import (
 	"context"
 	"io"
-	"time"
 
 	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/snapshot"
 )
 
@@ -90,7 +90,7 @@ func (v *verifier) describe(judged snapshot.Judgement, found []snapshot.Finding)
 		Records:     map[string]uint64{},
 		Findings:    findingDocuments(found),
 	}
-	if t, ok := UTC(judged.TimestampMs); ok {
+	if t, ok := snapshottool.UTC(judged.TimestampMs); ok {
 		doc.Time = t
 	}
 	for i, n := range judged.Counts {
@@ -121,15 +121,4 @@ func findingDocuments(found []snapshot.Finding) []findingDocument {
 // passed tells whether the snapshot passes what was asked for.
 func (v *verifier) passed(judged snapshot.Judgement, found []snapshot.Finding) bool {
 	return judged.Verdict == snapshot.Valid && (!v.Strict || len(found) == 0)
-}
-
-// maxTimestampMs is the last millisecond of the year 9999.
-const maxTimestampMs = 253402300799999
-
-// UTC formats Unix milliseconds; false for a time that no calendar needs.
-func UTC(ms uint64) (string, bool) {
-	if ms > maxTimestampMs {
-		return "", false
-	}
-	return time.UnixMilli(int64(ms)).UTC().Format("2006-01-02T15:04:05.000Z"), true
 }

@@ -18,6 +18,7 @@ import (
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/snapshot"
 )
 
@@ -179,11 +180,7 @@ func (j *junit) add(ctx context.Context, v *verifier, r io.ReaderAt, judged snap
 		return nil
 	}
 	var out, warnings, wrong junitLines
-	at, ok := UTC(judged.TimestampMs)
-	if !ok {
-		at = fmt.Sprintf("%d ms", judged.TimestampMs)
-	}
-	out.add(fmt.Sprintf("%d bytes at byte %d, %s", judged.Size, judged.Offset, at))
+	out.add(fmt.Sprintf("%d bytes at byte %d, %s", judged.Size, judged.Offset, snapshottool.Time(judged.TimestampMs)))
 	failed := !v.passed(judged, found) || proof.failed()
 	if err := v.say(ctx, r, judged, failed, out.add, wrong.add); err != nil {
 		return err

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"syscall"
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/snapshot"
 )
 
@@ -31,7 +31,7 @@ func run(ctx context.Context, o Options, out *cli.IO, report *junit) error {
 	case errors.Is(err, syscall.EISDIR):
 		return notLoaded(o, out, "No snapshots found in file", "name the snapshot file in it", err)
 	case err != nil && ctx.Err() == nil:
-		return notLoaded(o, out, "Failed to open snapshot file", ReadHint(err), err)
+		return notLoaded(o, out, "Failed to open snapshot file", snapshottool.ReadHint(err), err)
 	case err != nil:
 		return err
 	}
@@ -65,25 +65,7 @@ func (v *verifier) explain(err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
-	return exit.Fail(ReadHint(err), fmt.Errorf("%s: %w", v.Snapshot, err))
-}
-
-// ReadHint says what to do about an error of reading a snapshot file.
-func ReadHint(err error) string {
-	var line *snapshot.LineTooLongError
-	var section *snapshot.SectionTooLargeError
-	var anchors *snapshot.TooManyAnchorsError
-	switch {
-	case errors.As(err, &line), errors.As(err, &section), errors.As(err, &anchors):
-		return "raise the limit with --max-memory, for example --max-memory 1GiB"
-	case errors.Is(err, snapshot.ErrShrunk):
-		return "someone replaced or cut the file meanwhile: run the command again"
-	case errors.Is(err, fs.ErrNotExist):
-		return "check the path, or restore the file from a backup"
-	case errors.Is(err, fs.ErrPermission):
-		return "run it as the file's owner, or as root"
-	}
-	return ""
+	return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", v.Snapshot, err))
 }
 
 // notLoaded says, in the node's words, why there is nothing to verify, and in
@@ -104,14 +86,15 @@ func nodeLine(out *cli.IO, w io.Writer, line string) {
 
 // latest verifies the snapshot that a node would load.
 func (v *verifier) latest(ctx context.Context) error {
-	located, r, outside, err := v.locateLatest(ctx)
+	latest, outside, err := v.findLatest(ctx)
+	defer latest.Close()
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
 		return v.nothingFound(outside)
 	}
 	if err != nil {
 		return err
 	}
-	judged, err := v.judge.Judge(ctx, r, located)
+	judged, err := v.judge.Judge(ctx, latest.Reader, latest.Located)
 	if err != nil {
 		return err
 	}
@@ -119,19 +102,19 @@ func (v *verifier) latest(ctx context.Context) error {
 	proof, proofErr := v.prove(ctx, judged)
 	if proofErr == nil {
 		// Before anything is said that an error of the report would belie.
-		err := v.report.add(ctx, v, r, judged, found, proof)
+		err := v.report.add(ctx, v, latest.Reader, judged, found, proof)
 		if err = v.report.finish(ctx, err); err != nil {
 			return err
 		}
 	}
 	if v.out.JSON() && proofErr == nil {
-		doc, err := v.document(ctx, r, judged, found)
+		doc, err := v.document(ctx, latest.Reader, judged, found)
 		if err != nil {
 			return err
 		}
 		doc.add(proof)
 		v.out.Document(doc)
-	} else if err := v.print(ctx, r, judged, v.Strict && len(found) > 0 || proofErr != nil || proof.failed()); err != nil {
+	} else if err := v.print(ctx, latest.Reader, judged, v.Strict && len(found) > 0 || proofErr != nil || proof.failed()); err != nil {
 		return err
 	}
 	if proofErr != nil {
@@ -144,86 +127,34 @@ func (v *verifier) latest(ctx context.Context) error {
 	return exit.WrongData(proof.hint, nil)
 }
 
-// locateLatest finds the latest snapshot, a reader for it, and what lies
-// outside of it.
-func (v *verifier) locateLatest(ctx context.Context) (snapshot.Located, io.ReaderAt, []snapshot.Finding, error) {
-	if !v.in.Seekable {
-		return latestOfStream(snapshot.NewStream(v.in))
+// findLatest finds the latest snapshot, and what lies outside of it.
+func (v *verifier) findLatest(ctx context.Context) (*snapshottool.Latest, []snapshot.Finding, error) {
+	if v.in.Seekable && v.Strict {
+		r := v.in.Section()
+		located, outside, err := survey(ctx, r, v.in.Size)
+		return &snapshottool.Latest{Located: located, Reader: r}, outside, err
 	}
-	r := v.in.Section()
-	if v.Strict {
-		l, outside, err := survey(ctx, r, v.in.Size)
-		return l, r, outside, err
-	}
-	l, err := snapshot.Latest(r, v.in.Size)
+	latest, err := snapshottool.FindLatest(v.in, v.in)
 	if err != nil && !errors.Is(err, snapshot.ErrNoSnapshot) {
-		return l, r, nil, err
+		return latest, nil, err
 	}
-	outside, tailErr := snapshot.TailFindings(r, l.End(), v.in.Size)
-	return l, r, outside, errors.Join(err, tailErr)
+	outside, tailErr := latest.Outside()
+	return latest, outside, errors.Join(err, tailErr)
 }
 
 // survey reads the whole file for what lies outside any complete snapshot.
 func survey(ctx context.Context, r io.ReaderAt, size int64) (latest snapshot.Located, outside []snapshot.Finding, err error) {
-	var stray strayBytes
+	var stray snapshottool.Stray
 	err = snapshot.ErrNoSnapshot
 	for l, lErr := range snapshot.Forward(r, size) {
 		if lErr = errors.Join(lErr, ctx.Err()); lErr != nil {
 			return latest, nil, lErr
 		}
-		stray.before(l)
+		stray.Before(l)
 		latest, err = l, nil
 	}
 	tail, tailErr := snapshot.TailFindings(r, latest.End(), size)
-	return latest, append(stray.findings(), tail...), errors.Join(err, tailErr)
-}
-
-// strayBytes counts the bytes between complete snapshots.
-type strayBytes struct {
-	end    int64 // of the snapshot before
-	first  int64
-	length int64
-	gaps   uint64
-}
-
-func (s *strayBytes) before(l snapshot.Located) {
-	if gap := l.Offset - s.end; gap > 0 {
-		if s.gaps == 0 {
-			s.first = s.end
-		}
-		s.length += gap
-		s.gaps++
-	}
-	s.end = l.End()
-}
-
-func (s *strayBytes) findings() []snapshot.Finding {
-	if s.gaps == 0 {
-		return nil
-	}
-	return []snapshot.Finding{{Kind: snapshot.StrayBytes, Offset: s.first, Length: s.length, Count: s.gaps}}
-}
-
-// latestOfStream reads a stream to its end. Its temporary files are gone when
-// the process ends or the reader is collected.
-func latestOfStream(s *snapshot.Stream) (latest snapshot.Located, r io.ReaderAt, outside []snapshot.Finding, err error) {
-	var stray strayBytes
-	for {
-		l, lr, err := s.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return latest, nil, nil, err
-		}
-		stray.before(l)
-		latest, r = l, lr
-	}
-	outside = append(stray.findings(), s.TailFindings()...)
-	if r == nil {
-		err = snapshot.ErrNoSnapshot
-	}
-	return latest, r, outside, err
+	return latest, append(stray.Findings(), tail...), errors.Join(err, tailErr)
 }
 
 // nothingFound is the outcome for a file without a complete snapshot.

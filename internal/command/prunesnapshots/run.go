@@ -8,14 +8,12 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/dustin/go-humanize"
-
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/snapshot"
 )
 
@@ -96,13 +94,13 @@ func (p *pruning) explain(err error) error {
 	case errors.Is(err, durable.ErrBusy):
 		return exit.Fail("wait until it is done", err)
 	}
-	return exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", p.File, err))
+	return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", p.File, err))
 }
 
 // refuse is the outcome when pruning would lose the newest valid snapshot.
 func (p *pruning) refuse() error {
 	return exit.WrongData("keep more, or give up the valid one with --discard-newest-valid; see: "+
-		exit.Command(l2verify.Name, "--all", "--snapshot", p.File),
+		exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File),
 		fmt.Errorf("%s: none of the %d snapshot(s) to be kept verifies, but an older one does, at byte %d", p.File, p.plan.snapshots, p.plan.discard))
 }
 
@@ -249,13 +247,11 @@ func (p *pruning) show(ctx context.Context) error {
 		p.out.Document(d)
 		return nil
 	}
-	p.out.Printf("Would keep %d snapshot(s), %s, from byte %d on\n", p.plan.snapshots, size(p.plan.bytes), p.plan.kept[0].offset)
-	p.out.Printf("Would drop %d snapshot(s) and what lies between, %s\n", dropped, size(p.plan.dropped()))
+	p.out.Printf("Would keep %d snapshot(s), %s, from byte %d on\n", p.plan.snapshots, terminal.Size(p.plan.bytes), p.plan.kept[0].offset)
+	p.out.Printf("Would drop %d snapshot(s) and what lies between, %s\n", dropped, terminal.Size(p.plan.dropped()))
 	p.warn()
 	return nil
 }
-
-func size(n int64) string { return fmt.Sprintf("%d bytes (%s)", n, humanize.IBytes(uint64(n))) }
 
 // report says what was done.
 func (p *pruning) report() error {
@@ -267,10 +263,10 @@ func (p *pruning) report() error {
 	if p.InPlace {
 		to = p.File
 	}
-	p.out.Printf("Kept %d snapshot(s), %s, in %s\n", p.plan.snapshots, size(p.plan.bytes), terminal.Text(to))
-	p.out.Printf("Dropped %s\n", size(p.plan.dropped()))
+	p.out.Printf("Kept %d snapshot(s), %s, in %s\n", p.plan.snapshots, terminal.Size(p.plan.bytes), terminal.Text(to))
+	p.out.Printf("Dropped %s\n", terminal.Size(p.plan.dropped()))
 	if p.carried > 0 {
-		p.out.Printf("Carried over %s that were appended meanwhile\n", size(p.carried))
+		p.out.Printf("Carried over %s that were appended meanwhile\n", terminal.Size(p.carried))
 	}
 	p.warn()
 	return nil
@@ -282,6 +278,6 @@ func (p *pruning) warn() {
 	}
 	if !p.plan.valid {
 		p.out.Warn("none of the snapshots kept verifies")
-		p.out.Hint("see what is wrong with each: %s", exit.Command(l2verify.Name, "--all", "--snapshot", p.File))
+		p.out.Hint("see what is wrong with each: %s", exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File))
 	}
 }

@@ -74,6 +74,7 @@ ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
+		Leaves: "FILE is whole at every moment: with --in-place, run it again",
 		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
 			o, err := options(c)
 			if err != nil {

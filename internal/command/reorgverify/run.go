@@ -11,9 +11,9 @@ import (
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
-	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 )
 
@@ -94,7 +94,7 @@ func examine(ctx context.Context, o Options, node *bitcoin.Client) (s *survey, e
 		return s, nil
 	}
 	if err := s.crossCheck(ctx, o, db); err != nil && !errors.Is(err, reorgdb.ErrCorrupt) {
-		return nil, exit.Fail(l2verify.ReadHint(err), fmt.Errorf("%s: %w", o.Snapshot, err))
+		return nil, exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", o.Snapshot, err))
 	} else if err != nil {
 		return nil, err
 	}

@@ -76,6 +76,7 @@ ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://local
 			cli.JSONFlag,
 			cli.QuietFlag,
 		}, flags.BitcoinRPC()...),
+		Leaves: "what was written stays, all blocks up to some height: run it again to go on",
 		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
 			o, err := parse(c)
 			if err != nil {

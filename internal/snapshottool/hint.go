@@ -1,0 +1,27 @@
+package snapshottool
+
+import (
+	"errors"
+	"io/fs"
+
+	"ailee-recovery/snapshot"
+)
+
+// ReadHint says what to do about an error of reading a snapshot file, "" where there is
+// nothing to say.
+func ReadHint(err error) string {
+	var line *snapshot.LineTooLongError
+	var section *snapshot.SectionTooLargeError
+	var anchors *snapshot.TooManyAnchorsError
+	switch {
+	case errors.As(err, &line), errors.As(err, &section), errors.As(err, &anchors):
+		return "raise the limit with --max-memory, for example --max-memory 1GiB"
+	case errors.Is(err, snapshot.ErrShrunk):
+		return "someone replaced or cut the file meanwhile: run the command again"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path, or restore the file from a backup"
+	case errors.Is(err, fs.ErrPermission):
+		return "run it as the file's owner, or as root"
+	}
+	return ""
+}

@@ -1,0 +1,66 @@
+package snapshottool
+
+import (
+	"errors"
+	"io"
+
+	"ailee-recovery/internal/input"
+	"ailee-recovery/snapshot"
+)
+
+// Latest is the snapshot that a node would load of a file or pipe: the last complete
+// one. Not safe for concurrent use.
+type Latest struct {
+	snapshot.Located
+	// Reader has the bytes of the snapshot, at the offsets of Located, until Close.
+	Reader io.ReaderAt
+
+	stream  *snapshot.Stream // nil for a file
+	outside func() ([]snapshot.Finding, error)
+}
+
+// FindLatest finds the latest snapshot of in. Of a file only the end is read; a pipe is
+// read through content, which is in or a buffer over it, to its end. The error is
+// [snapshot.ErrNoSnapshot] or one of reading; Outside and Close may be called all the
+// same.
+func FindLatest(in *input.Input, content io.Reader) (*Latest, error) {
+	if !in.Seekable {
+		return latestOfStream(snapshot.NewStream(content))
+	}
+	r := in.Section()
+	located, err := snapshot.Latest(r, in.Size)
+	latest := &Latest{Located: located, Reader: r}
+	latest.outside = func() ([]snapshot.Finding, error) { return snapshot.TailFindings(r, located.End(), in.Size) }
+	return latest, err
+}
+
+func latestOfStream(s *snapshot.Stream) (*Latest, error) {
+	latest := &Latest{stream: s}
+	var stray Stray
+	latest.outside = func() ([]snapshot.Finding, error) { return append(stray.Findings(), s.TailFindings()...), nil }
+	for {
+		located, r, err := s.Next()
+		switch {
+		case errors.Is(err, io.EOF) && latest.Reader == nil:
+			return latest, snapshot.ErrNoSnapshot
+		case errors.Is(err, io.EOF):
+			return latest, nil
+		case err != nil:
+			return latest, err
+		}
+		stray.Before(located)
+		latest.Located, latest.Reader = located, r
+	}
+}
+
+// Outside reports on the bytes that belong to no complete snapshot: those after the
+// latest one, and for a pipe, which was read whole, those before it as well.
+func (l *Latest) Outside() ([]snapshot.Finding, error) { return l.outside() }
+
+// Close frees what a pipe was spooled to.
+func (l *Latest) Close() error {
+	if l.stream == nil {
+		return nil
+	}
+	return l.stream.Close()
+}

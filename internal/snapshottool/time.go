@@ -1,0 +1,25 @@
+package snapshottool
+
+import (
+	"fmt"
+	"time"
+)
+
+// maxTimestampMs is the last millisecond of the year 9999.
+const maxTimestampMs = 253402300799999
+
+// UTC formats Unix milliseconds; false for a time that no calendar needs.
+func UTC(ms uint64) (string, bool) {
+	if ms > maxTimestampMs {
+		return "", false
+	}
+	return time.UnixMilli(int64(ms)).UTC().Format("2006-01-02T15:04:05.000Z"), true
+}
+
+// Time is [UTC], or the bare number where there is no such time.
+func Time(ms uint64) string {
+	if text, ok := UTC(ms); ok {
+		return text
+	}
+	return fmt.Sprintf("%d ms", ms)
+}

@@ -7,6 +7,16 @@
 // version 5, of column families in bytewise order. [Salvage] puts them together,
 // [Check] looks only at what a successful open does not tell.
 //
+// # Why none of the libraries
+//
+// Pebble's sstable package, the other reader of such tables in Go, reads the footer of
+// format version 2 only and no XXH3 checksum: nodes write version 5, and RocksDB 7 takes
+// XXH3 unless told otherwise. At the first damaged block it ends, where this package goes
+// on with the next one, and so do its readers of logs and the MANIFEST. goleveldb knows
+// the older format of LevelDB alone. RocksDB's own RepairDB is no reader: it rewrites the
+// folder that it is given, puts every readable table at level 0, and so may bring back
+// what was deleted.
+//
 // # What cannot be detected
 //
 // Nothing in a log says how long it was. A log that was emptied, one that was

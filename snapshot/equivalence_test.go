@@ -76,6 +76,19 @@ func compare(t testing.TB, data []byte) {
 	tail, err := snapshot.TailFindings(r, end, size)
 	require.NoError(t, err)
 	require.Equal(t, tail, s.TailFindings())
+	var hidden []snapshot.Finding
+	from := int64(0)
+	for _, w := range want {
+		for l, err := range snapshot.Hidden(r, from, int64(w.offset), size) {
+			require.NoError(t, err)
+			if hidden == nil {
+				hidden = []snapshot.Finding{{Kind: snapshot.HiddenSnapshot, Offset: l.Offset}}
+			}
+			hidden[0].Count++
+		}
+		from = int64(w.offset + w.size)
+	}
+	require.Equal(t, hidden, s.HiddenFindings())
 
 	// The latest, and its peg-outs.
 	latest, err := snapshot.Latest(r, size)

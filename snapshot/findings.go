@@ -13,6 +13,7 @@ const (
 	TornTail       Kind = "torn-tail"       // the file ends in an unfinished snapshot
 	MissingNewline Kind = "missing-newline" // the file's last line has no newline: the next append fuses with it
 	FusedHeader    Kind = "fused-header"    // a snapshot starts in the middle of a torn line
+	HiddenSnapshot Kind = "hidden-snapshot" // a complete snapshot that no node sees: other bytes are on the line of its header or end
 	CountMismatch  Kind = "count-mismatch"  // a count line disagrees with the records kept
 	MissingCount   Kind = "missing-count"   // a section has no count line
 	DroppedRecord  Kind = "dropped-record"  // a record or anchor line that cannot be read
@@ -28,7 +29,7 @@ const (
 // are only reported on request.
 func (k Kind) Matters() bool {
 	switch k {
-	case TornTail, MissingNewline, FusedHeader, CountMismatch, DroppedRecord, DuplicateKey, UnboundPayload:
+	case TornTail, MissingNewline, FusedHeader, HiddenSnapshot, CountMismatch, DroppedRecord, DuplicateKey, UnboundPayload:
 		return true
 	}
 	return false
@@ -59,6 +60,8 @@ func (f Finding) String() string {
 		return fmt.Sprintf("the last line has no newline, the file ends at byte %d: the next append would fuse with it", f.Offset)
 	case FusedHeader:
 		return fmt.Sprintf("a snapshot starts in the middle of a torn line %s, and its records are read as one with the torn ones", at)
+	case HiddenSnapshot:
+		return fmt.Sprintf("%d complete snapshot(s) hidden from nodes, %s: other bytes are on the line of their header or end", f.Count, at)
 	case CountMismatch:
 		return fmt.Sprintf("%s: the count line says %d, %d could be read", f.Section, f.Declared, f.Kept)
 	case MissingCount:
@@ -93,6 +96,15 @@ func (fs *findings) add(k Kind, section string, off int64) {
 		}
 	}
 	*fs = append(*fs, Finding{Kind: k, Section: section, Offset: off, Count: 1})
+}
+
+// merge adds the findings of what comes later.
+func (fs *findings) merge(later findings) {
+	for _, f := range later {
+		fs.add(f.Kind, f.Section, f.Offset)
+		last := slices.IndexFunc(*fs, func(g Finding) bool { return g.Kind == f.Kind && g.Section == f.Section })
+		(*fs)[last].Count += f.Count - 1
+	}
 }
 
 func (fs *findings) remove(k Kind, section string) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 )
 
 // ErrNoSnapshot says that a file holds no complete snapshot.
@@ -78,20 +79,23 @@ func Latest(r io.ReaderAt, size int64) (Located, error) {
 }
 
 // TailFindings reports on what follows the last complete snapshot, from end on:
-// a torn tail, a missing last newline, stray bytes.
+// a torn tail, hidden snapshots, a missing last newline, stray bytes.
 func TailFindings(r io.ReaderAt, end, size int64) ([]Finding, error) {
 	if size == 0 {
 		return nil, nil
 	}
 	t := tail{offset: end, size: size - end}
+	var s scanner
 	for m, err := range markersForward(r, end, size) {
 		if err != nil {
 			return nil, err
 		}
-		if m.kind != endMarker {
-			t.header = true
-			break
+		for _, l := range s.step(m) {
+			if l.Hidden {
+				t.hidden.add(HiddenSnapshot, "", l.Offset)
+			}
 		}
+		t.header = m.kind != endMarker
 	}
 	last := make([]byte, min(size, headerSize))
 	if err := readFull(r, last, size-int64(len(last))); err != nil {
@@ -107,13 +111,14 @@ func TailFindings(r io.ReaderAt, end, size int64) ([]Finding, error) {
 // tail is what follows the last complete snapshot.
 type tail struct {
 	offset, size int64
-	header       bool   // a snapshot starts in it
+	header       bool   // a snapshot starts in it and does not end
+	hidden       findings
 	newline      bool   // the file ends in one
 	short        []byte // all of it, where it is shorter than a header line
 }
 
 func (t tail) findings() []Finding {
-	var found []Finding
+	found := []Finding(slices.Clone(t.hidden))
 	torn := t.header || (len(t.short) > 0 && string(t.short) == HeaderLine[:min(len(t.short), len(HeaderLine))])
 	switch {
 	case torn:

@@ -28,6 +28,25 @@ func Scan(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 	}
 }
 
+// Hidden yields the complete snapshots in the bytes [from, to) of the first size bytes
+// of r that no node can see. There must be no complete snapshot that a node sees between
+// from and to, which stand at the start and end of such snapshots or of the file. They
+// are numbered from 1. The iteration ends after an error.
+func Hidden(r io.ReaderAt, from, to, size int64) iter.Seq2[Located, error] {
+	return func(yield func(Located, error) bool) {
+		var s scanner
+		for m, err := range markersBetween(r, from, to, size) {
+			if err != nil {
+				yield(Located{}, err)
+				return
+			}
+			if l := s.step(m)[0]; l.Size > 0 && !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
 // scanner follows the markers of a file twice: as a node does, and as they were
 // meant.
 type scanner struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // Stream cuts input that can be read only once, such as a pipe, into its
@@ -21,7 +22,12 @@ type Stream struct {
 	// spool[0] takes the snapshot being read, spool[1] holds the one returned.
 	spool [2]*os.File
 	tail  tail
-	err   error // what ended the stream
+	scan  scanner
+	// hidden are the hidden snapshots before the latest one that was returned, shadowed
+	// those since then, but before the header that was read last: where that one's
+	// snapshot ends, those are outside of it, and later ones inside.
+	hidden, shadowed findings
+	err              error // what ended the stream
 }
 
 // NewStream returns a Stream over in. Close frees its temporary files.
@@ -67,9 +73,12 @@ func (s *Stream) Next() (Located, io.ReaderAt, error) {
 				return Located{}, nil, err
 			}
 			start = lineStart
-			s.tail.header = true
+			s.shadowed = slices.Clone(s.tail.hidden)
+			s.mark(marker{kind: headerMarker, off: lineStart, next: s.off})
+		case whole && string(content) == EndLine:
+			s.mark(marker{kind: endMarker, off: lineStart, next: s.off})
 		case whole && bytes.HasSuffix(content, []byte(HeaderLine)):
-			s.tail.header = true
+			s.mark(marker{kind: fusedMarker, off: lineStart + int64(len(content)-len(HeaderLine)), next: s.off, afterEnd: string(content) == EndLine+HeaderLine})
 		}
 		if out != nil {
 			if _, err := out.Write(line); err != nil {
@@ -89,12 +98,21 @@ func (s *Stream) Next() (Located, io.ReaderAt, error) {
 			return Located{}, nil, spoolError(err)
 		}
 		s.index++
-		s.tail = tail{offset: s.off, newline: newline}
+		s.hidden.merge(s.shadowed)
+		s.tail, s.shadowed = tail{offset: s.off, newline: newline}, nil
 		s.spool[0], s.spool[1] = s.spool[1], s.spool[0]
 		return Located{Index: s.index, Offset: start, Size: s.off - start, BodyEnd: lineStart},
 			shifted{s.spool[1], start}, nil
 	}
 	return Located{}, nil, s.err
+}
+
+// mark takes note of a marker.
+func (s *Stream) mark(m marker) {
+	if l := s.scan.step(m)[0]; l.Hidden {
+		s.tail.hidden.add(HiddenSnapshot, "", l.Offset)
+	}
+	s.tail.header = m.kind != endMarker
 }
 
 // readPart reads a line with its newline, or the first part of one that is too
@@ -137,8 +155,9 @@ func (s *Stream) copyRest(out *bufio.Writer) error {
 		last = append(last, part[max(0, len(part)-int(headerSize)):]...)
 		last = last[max(0, len(last)-int(headerSize)):]
 		if whole {
-			if bytes.HasSuffix(bytes.TrimSuffix(last, []byte{'\n'}), []byte(HeaderLine)) {
-				s.tail.header = true
+			if content := bytes.TrimSuffix(last, []byte{'\n'}); bytes.HasSuffix(content, []byte(HeaderLine)) {
+				newline := int64(len(last) - len(content))
+				s.mark(marker{kind: fusedMarker, off: s.off - newline - int64(len(HeaderLine)), next: s.off})
 			}
 			return nil
 		}
@@ -174,6 +193,11 @@ func (s *Stream) restart(out *bufio.Writer) (*bufio.Writer, error) {
 func spoolError(err error) error {
 	return fmt.Errorf("cannot spool the input to a temporary file: %w", err)
 }
+
+// HiddenFindings reports on the complete snapshots that no node can see, see [Hidden],
+// before the latest one that Next returned. Those after it are among
+// [Stream.TailFindings].
+func (s *Stream) HiddenFindings() []Finding { return slices.Clone(s.hidden) }
 
 // TailFindings is [TailFindings] for a stream that has been read to its end.
 func (s *Stream) TailFindings() []Finding {

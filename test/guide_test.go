@@ -67,9 +67,9 @@ var plays = []play{
 	// To the letter: the tool warns, and what the node anchors next is damaged.
 	{"torn anchoring", "restore-from-latest-snapshot stop-node validate-snapshot", "2", lines(tornTail, fails, "<exit code 2>"),
 		ends(backups, "l2_snapshots.dat: 1-10, another snapshot, verify 2", "reorg_db: "+tornRecords, down)},
-	{"torn anchoring", "runbook/the-snapshot-file-has-a-torn-tail start-node stop-node validate-snapshot", "", lines("Dropped 300 bytes", verifies),
+	{"torn anchoring", "runbook/the-snapshot-file-has-a-torn-tail start-node stop-node validate-snapshot", "", lines("Dropped 0 snapshot(s), 300 bytes", verifies),
 		ends(backups, "l2_snapshots.dat: 1-11, verify 0", "reorg_db: "+tornRecords, down)},
-	{"healthy", "start-node runbook/the-snapshot-file-has-a-torn-tail", "", "Dropped 0 bytes",
+	{"healthy", "start-node runbook/the-snapshot-file-has-a-torn-tail", "", "Dropped 0 snapshot(s), 0 bytes",
 		ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
 	{"corrupt", "runbook/the-snapshot-file-is-missing-or-empty runbook/the-reorg-database-is-damaged", "1 2",
 		lines("would restore", "Restored /var/lib/ailee/l2_snapshots.dat from /var/lib/ailee/backups/l2_snapshots_20250215_000000.dat.bak", noStart, "Anchors: 4", "ailee-node is active"),
@@ -182,7 +182,7 @@ var plays = []play{
 	// The snapshot file is too large.
 	{"long", "start-node snapshot-file-too-large", "", lines("Kept 1000 snapshot(s)", verifies),
 		ends(backups, "l2_snapshots.dat: 6-1005, verify 0", "l2_snapshots_old.dat: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
-	{"torn", "snapshot-file-too-large", "", lines("Dropped 300 bytes", "has only 10 complete snapshot(s)", verifies),
+	{"torn", "snapshot-file-too-large", "", lines("Dropped 0 snapshot(s), 300 bytes", "has only 10 complete snapshot(s)", verifies),
 		ends(backups, snapshots, "l2_snapshots_old.dat: 1-10, 300 bytes, verify 0", "reorg_db: "+tornRecords, runs)},
 	{"corrupt", "snapshot-file-too-large", "2", lines(fails, "<exit code 2>"),
 		ends(backups, corruptFile, "l2_snapshots_pruned.dat: 1-9, another snapshot, verify 2", "reorg_db: does not open", down)},

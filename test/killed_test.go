@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +38,10 @@ func names(t *testing.T, dir string) []string {
 	require.NoError(t, err)
 	found := []string{}
 	for _, entry := range entries {
-		found = append(found, entry.Name())
+		// Each prune leaves its note, see prune.txtar.
+		if !strings.HasSuffix(entry.Name(), ".ailee-pruned") {
+			found = append(found, entry.Name())
+		}
 	}
 	return found
 }

@@ -6,6 +6,7 @@ complete -c ailee_prune_snapshots -l keep -x -d 'keep the last N complete snapsh
 complete -c ailee_prune_snapshots -l output -r -F -d 'write the result to OUT, and leave FILE as it is'
 complete -c ailee_prune_snapshots -l in-place -d 'replace FILE by the result'
 complete -c ailee_prune_snapshots -l discard-newest-valid -d 'go on when an older snapshot is valid and none of the kept ones is'
+complete -c ailee_prune_snapshots -l discard-hidden -d 'drop complete snapshots that torn lines hide from nodes'
 complete -c ailee_prune_snapshots -l force -d 'replace OUT if it exists'
 complete -c ailee_prune_snapshots -l dry-run -d 'show what would be kept and dropped, write nothing'
 complete -c ailee_prune_snapshots -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold'

@@ -3,6 +3,7 @@ package snapshottool
 import (
 	"errors"
 	"io"
+	"slices"
 
 	"ailee-recovery/internal/input"
 	"ailee-recovery/snapshot"
@@ -37,7 +38,9 @@ func FindLatest(in *input.Input, content io.Reader) (*Latest, error) {
 func latestOfStream(s *snapshot.Stream) (*Latest, error) {
 	latest := &Latest{stream: s}
 	var stray Stray
-	latest.outside = func() ([]snapshot.Finding, error) { return append(stray.Findings(), s.TailFindings()...), nil }
+	latest.outside = func() ([]snapshot.Finding, error) {
+		return slices.Concat(s.HiddenFindings(), stray.Findings(), s.TailFindings()), nil
+	}
 	for {
 		located, r, err := s.Next()
 		switch {

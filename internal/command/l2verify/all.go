@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 
 	"ailee-recovery/internal/cli"
@@ -128,7 +129,7 @@ func (v *verifier) allOfStream(ctx context.Context, rows *rowPrinter) ([]snapsho
 	for {
 		l, r, err := s.Next()
 		if errors.Is(err, io.EOF) {
-			return s.TailFindings(), nil
+			return append(s.HiddenFindings(), s.TailFindings()...), nil
 		}
 		if err != nil {
 			return nil, err
@@ -160,7 +161,13 @@ type rowPrinter struct {
 const rowFormat = "%7s  %14s  %12s  %-24s  %-64s  %s\n"
 
 func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Report) error {
-	p.stray.Before(report.Located)
+	if p.v.in.Seekable {
+		if err := p.stray.BeforeIn(r, report.Located, p.v.in.Size); err != nil {
+			return err
+		}
+	} else {
+		p.stray.Before(report.Located)
+	}
 	judged := snapshot.Judgement{Report: report, Verdict: report.Verdict()}
 	if p.v.AcceptEarlierAnchors {
 		var err error
@@ -261,7 +268,15 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 			v.out.Warn("%s", f)
 		}
 	}
+	if hides(outside) && err == nil && v.in.Seekable {
+		v.out.Hint("%s", v.salvageHint())
+	}
 	return err
+}
+
+// hides tells whether a snapshot is hidden, by what was found outside of them.
+func hides(outside []snapshot.Finding) bool {
+	return slices.ContainsFunc(outside, func(f snapshot.Finding) bool { return f.Kind == snapshot.HiddenSnapshot })
 }
 
 // outcome is the exit code of a run that came to its end, with the command to
@@ -272,6 +287,8 @@ func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
 	switch {
 	case p.failed == 0 && !strict:
 		return nil
+	case p.failed == 0 && hides(outside):
+		return exit.WrongData(v.salvageHint(), nil)
 	case p.failed == 0:
 		return exit.WrongData(v.tidyHint(), nil)
 	case !v.in.Seekable:

@@ -150,7 +150,9 @@ func survey(ctx context.Context, r io.ReaderAt, size int64) (latest snapshot.Loc
 		if lErr = errors.Join(lErr, ctx.Err()); lErr != nil {
 			return latest, nil, lErr
 		}
-		stray.Before(l)
+		if err := stray.BeforeIn(r, l, size); err != nil {
+			return latest, nil, err
+		}
 		latest, err = l, nil
 	}
 	tail, tailErr := snapshot.TailFindings(r, latest.End(), size)
@@ -228,7 +230,7 @@ func (v *verifier) say(ctx context.Context, r io.ReaderAt, judged snapshot.Judge
 // command to run next.
 func (v *verifier) conclude(judged snapshot.Judgement, found []snapshot.Finding) error {
 	strict := v.Strict && len(found) > 0
-	torn, fused := false, false
+	torn, hidden := false, false
 	for _, f := range found {
 		if strict {
 			v.out.Error("%s", f)
@@ -236,14 +238,13 @@ func (v *verifier) conclude(judged snapshot.Judgement, found []snapshot.Finding)
 			v.out.Warn("%s", f)
 		}
 		torn = torn || f.Kind == snapshot.TornTail || f.Kind == snapshot.MissingNewline
-		fused = fused || f.Kind == snapshot.FusedHeader
+		hidden = hidden || f.Kind == snapshot.FusedHeader || f.Kind == snapshot.HiddenSnapshot
 	}
 	switch {
 	case !v.in.Seekable && (judged.Verdict != snapshot.Valid || strict):
 		return exit.WrongData("write the input to a file, then: ailee_l2_verify --all --snapshot FILE", nil)
-	case judged.Verdict != snapshot.Valid && fused:
-		return exit.WrongData("recover the snapshot behind the torn line: "+
-			exit.Command("ailee_extract_snapshots", "--salvage", v.Snapshot, "DIR"), nil)
+	case hidden && (judged.Verdict != snapshot.Valid || strict):
+		return exit.WrongData(v.salvageHint(), nil)
 	case judged.Verdict == snapshot.PegOutMismatch && !v.AcceptEarlierAnchors:
 		return exit.WrongData("see whether the peg-outs name earlier anchors of this file: "+
 			exit.Command(Name, "--accept-earlier-anchors", "--snapshot", v.Snapshot), nil)
@@ -253,10 +254,17 @@ func (v *verifier) conclude(judged snapshot.Judgement, found []snapshot.Finding)
 		return exit.WrongData("see which snapshots are affected: "+exit.Command(Name, "--all", "--strict", "--snapshot", v.Snapshot), nil)
 	case strict:
 		return exit.WrongData(v.tidyHint(), nil)
+	case hidden && v.in.Seekable:
+		v.out.Hint("%s", v.salvageHint())
 	case torn && v.in.Seekable:
 		v.out.Hint("%s", v.tidyHint())
 	}
 	return nil
+}
+
+// salvageHint names the command that gets at a snapshot that a torn line hides.
+func (v *verifier) salvageHint() string {
+	return "recover the snapshot that a torn line hides: " + exit.Command("ailee_extract_snapshots", "--salvage", v.Snapshot, "DIR")
 }
 
 // tidyHint names the command that leaves a file whole to its last byte.

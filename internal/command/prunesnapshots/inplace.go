@@ -49,7 +49,7 @@ const (
 )
 
 func (p *pruning) inPlace(ctx context.Context) error {
-	if p.plan.dropped() == 0 && !p.plan.newline {
+	if p.plan.drop.bytes == 0 && !p.plan.newline {
 		return nil
 	}
 	f, err := durable.Create(p.File, 0o600)
@@ -132,9 +132,11 @@ func (p *pruning) carryOver(ctx context.Context, f *os.File) error {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
+		if l.Hidden && p.DiscardHidden {
+			continue
+		}
 		if l.Hidden {
-			return exit.WrongData("extract it first: "+exit.Command("ailee_extract_snapshots", "--salvage", p.File, "DIR"),
-				fmt.Errorf("%s: a torn line at byte %d hides a snapshot, which pruning would drop", p.File, from+l.Offset))
+			return p.refuseHidden(from + l.Offset)
 		}
 		l.Offset += from
 		l.BodyEnd += from

@@ -12,12 +12,13 @@ import (
 // span is a range of the file.
 type span struct{ offset, size int64 }
 
-// plan says what is kept. The dry run and the real run share it. Making it reads
-// the file backward, no further than the oldest snapshot kept.
+// plan says what is kept. The dry run and the real run share it. Making it reads the
+// file backward.
 type plan struct {
 	kept      []span // oldest first; neighbours are joined
 	snapshots int64  // how many are kept
 	bytes     int64  // their size
+	first     int64  // the size of the oldest of them
 	latest    snapshot.Located
 	newline   bool  // the latest lacks its newline
 	end       int64 // of the latest: what follows is a tail
@@ -26,10 +27,8 @@ type plan struct {
 	report  *snapshot.Report // of the newest valid snapshot
 	valid   bool             // one of the kept snapshots is valid
 	discard int64            // offset of a valid one that is not kept while no kept one is; -1: none
+	drop    drop
 }
-
-// dropped is how many bytes of the file are not kept.
-func (p *plan) dropped() int64 { return p.size - p.bytes }
 
 // output is the size of the result.
 func (p *plan) output() int64 {
@@ -52,6 +51,7 @@ func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapsho
 		}
 		p.snapshots++
 		p.bytes += l.Size
+		p.first = l.Size
 		if n := len(p.kept); n > 0 && p.kept[n-1].offset == l.End() {
 			p.kept[n-1].offset = l.Offset
 			p.kept[n-1].size += l.Size
@@ -59,13 +59,16 @@ func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapsho
 			p.kept = append(p.kept, span{l.Offset, l.Size})
 		}
 		if p.snapshots == keep {
-			break // and not at the next, which may be far away
+			break
 		}
 	}
 	if p.snapshots == 0 {
 		return nil, snapshot.ErrNoSnapshot
 	}
 	slices.Reverse(p.kept)
+	if err := p.findDrop(ctx, r, judge.Checker); err != nil {
+		return nil, err
+	}
 	return p, p.findValid(ctx, r, judge)
 }
 

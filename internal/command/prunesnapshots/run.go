@@ -66,9 +66,16 @@ func (p *pruning) run(ctx context.Context) (err error) {
 	if p.plan.discard >= 0 && !p.DiscardNewestValid {
 		return p.refuse()
 	}
+	if p.plan.drop.hidden > 0 && !p.DiscardHidden {
+		return p.refuseHidden(p.plan.drop.firstHidden)
+	}
+	noted, err := newNote(p.plan, p.in.Section(), p.out.Now())
+	if err != nil {
+		return err
+	}
 	switch {
 	case p.DryRun:
-		return p.show(ctx)
+		return p.show()
 	case p.InPlace:
 		err = p.inPlace(ctx)
 	default:
@@ -77,6 +84,7 @@ func (p *pruning) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	p.writeNote(noted)
 	return p.report()
 }
 
@@ -208,9 +216,10 @@ type document struct {
 	DryRun       bool   `json:"dry_run"`
 	Kept         int64  `json:"kept"`
 	KeptBytes    int64  `json:"kept_bytes"`
-	Dropped      *int64 `json:"dropped,omitempty"` // snapshots, counted in a dry run only
+	Dropped      int64  `json:"dropped"` // snapshots
 	DroppedBytes int64  `json:"dropped_bytes"`
-	TailBytes    int64  `json:"tail_bytes"` // of them behind the latest snapshot
+	Hidden       int64  `json:"hidden_dropped"` // complete ones that no node sees
+	TailBytes    int64  `json:"tail_bytes"`     // of them behind the latest snapshot
 	CarriedOver  int64  `json:"carried_over_bytes"`
 	ValidKept    bool   `json:"valid_kept"`
 	ExitCode     int    `json:"exit_code"`
@@ -223,7 +232,9 @@ func (p *pruning) document() document {
 		DryRun:       p.DryRun,
 		Kept:         p.plan.snapshots,
 		KeptBytes:    p.plan.bytes,
-		DroppedBytes: p.plan.dropped(),
+		Dropped:      p.plan.drop.snapshots,
+		DroppedBytes: p.plan.drop.bytes,
+		Hidden:       p.plan.drop.hidden,
 		TailBytes:    p.plan.size - p.plan.end,
 		CarriedOver:  p.carried,
 		ValidKept:    p.plan.valid,
@@ -231,24 +242,14 @@ func (p *pruning) document() document {
 	return d
 }
 
-// show prints the plan. Only here the dropped snapshots are counted, which takes
-// reading the whole file.
-func (p *pruning) show(ctx context.Context) error {
-	dropped := -p.plan.snapshots
-	for _, err := range snapshot.Forward(p.in.Section(), p.in.Size) {
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		dropped++
-	}
+// show prints the plan.
+func (p *pruning) show() error {
 	if p.out.JSON() {
-		d := p.document()
-		d.Dropped = &dropped
-		p.out.Document(d)
+		p.out.Document(p.document())
 		return nil
 	}
 	p.out.Printf("Would keep %d snapshot(s), %s, from byte %d on\n", p.plan.snapshots, terminal.Size(p.plan.bytes), p.plan.kept[0].offset)
-	p.out.Printf("Would drop %d snapshot(s) and what lies between, %s\n", dropped, terminal.Size(p.plan.dropped()))
+	p.out.Printf("Would drop %s\n", p.dropped())
 	p.warn()
 	return nil
 }
@@ -264,7 +265,7 @@ func (p *pruning) report() error {
 		to = p.File
 	}
 	p.out.Printf("Kept %d snapshot(s), %s, in %s\n", p.plan.snapshots, terminal.Size(p.plan.bytes), terminal.Text(to))
-	p.out.Printf("Dropped %s\n", terminal.Size(p.plan.dropped()))
+	p.out.Printf("Dropped %s\n", p.dropped())
 	if p.carried > 0 {
 		p.out.Printf("Carried over %s that were appended meanwhile\n", terminal.Size(p.carried))
 	}
@@ -272,9 +273,17 @@ func (p *pruning) report() error {
 	return nil
 }
 
+// dropped says what is not kept.
+func (p *pruning) dropped() string {
+	return fmt.Sprintf("%d snapshot(s), %s", p.plan.drop.snapshots, terminal.Size(p.plan.drop.bytes))
+}
+
 func (p *pruning) warn() {
 	if p.Keep != KeepAll && p.plan.snapshots < p.Keep {
 		p.out.Warn("%s has only %d complete snapshot(s)", p.File, p.plan.snapshots)
+	}
+	if n := p.plan.drop.hidden; n > 0 {
+		p.out.Warn("%d complete snapshot(s) hidden from nodes by a torn line are not kept", n)
 	}
 	if !p.plan.valid {
 		p.out.Warn("none of the snapshots kept verifies")

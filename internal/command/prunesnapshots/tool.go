@@ -29,6 +29,7 @@ type Options struct {
 	Output             string // "" with InPlace
 	InPlace            bool
 	DiscardNewestValid bool // go on when an older snapshot is valid and none of the kept ones
+	DiscardHidden      bool // go on when complete snapshots are dropped that torn lines hide
 	Force              bool // replace an existing Output
 	DryRun             bool
 	flags.Checking
@@ -45,9 +46,10 @@ func Tool() cli.Tool {
    result replaces FILE while a node keeps appending: FILE is at every instant
    either the old file or the new one, whole, and whatever is appended meanwhile
    is carried over. Owner, mode and extended attributes stay. The newest valid
-   snapshot is never pruned away.`,
+   snapshot is never pruned away, nor a complete one that a torn line hides from nodes.`,
 		Files: []cli.Entry{
 			{Name: ".FILE.ailee-tmp", Text: "the result until it is whole"},
+			{Name: ".FILE.ailee-pruned", Text: "a line of JSON for each prune that dropped something: when, and what"},
 			{Name: ".FILE.ailee-old-N-M", Text: "with --in-place, the replaced file until all that was appended to it is carried over; after a crash the next run completes it"},
 		},
 		Examples: `
@@ -67,6 +69,7 @@ ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.
 			&urfave.StringFlag{Name: "output", Usage: "write the result to `OUT`, and leave FILE as it is"},
 			&urfave.BoolFlag{Name: "in-place", Usage: "replace FILE by the result"},
 			&urfave.BoolFlag{Name: "discard-newest-valid", Usage: "go on when an older snapshot is valid and none of the kept ones is"},
+			&urfave.BoolFlag{Name: "discard-hidden", Usage: "drop complete snapshots that torn lines hide from nodes"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace OUT if it exists"},
 			&urfave.BoolFlag{Name: "dry-run", Usage: "show what would be kept and dropped, write nothing"},
 			flags.AcceptEarlierAnchors(),
@@ -91,6 +94,7 @@ func options(c *urfave.Context) (Options, error) {
 		Output:             c.String("output"),
 		InPlace:            c.Bool("in-place"),
 		DiscardNewestValid: c.Bool("discard-newest-valid"),
+		DiscardHidden:      c.Bool("discard-hidden"),
 		Force:              c.Bool("force"),
 		DryRun:             c.Bool("dry-run"),
 	}

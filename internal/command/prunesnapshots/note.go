@@ -1,0 +1,116 @@
+package prunesnapshots
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"ailee-recovery/internal/snapshottool"
+)
+
+// note is a line of the file that says which snapshots were pruned away: a file that
+// was cut by hand has the same bytes, and only this tells a prune from a loss.
+type note struct {
+	Time string `json:"time"` // RFC 3339, UTC
+	// FirstKept is the SHA-256 of the first snapshot kept, its last newline included, in
+	// hex: the note explains a file that begins with it, and no other.
+	FirstKept    string `json:"first_kept_sha256"`
+	Dropped      int64  `json:"dropped"` // snapshots
+	DroppedBytes int64  `json:"dropped_bytes"`
+	// The times of the oldest and newest snapshot dropped; missing where none was, or
+	// where no calendar has them.
+	DroppedFrom string `json:"dropped_from,omitempty"`
+	DroppedTo   string `json:"dropped_to,omitempty"`
+}
+
+// notePath is where the prunes of a snapshot file are noted.
+func notePath(file string) string {
+	return filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".ailee-pruned")
+}
+
+// newNote makes the note of a plan for the file r.
+func newNote(p *plan, r io.ReaderAt, now time.Time) (note, error) {
+	n := note{Time: now.UTC().Format(time.RFC3339), Dropped: p.drop.snapshots, DroppedBytes: p.drop.bytes}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(r, p.kept[0].offset, p.first)); err != nil {
+		return n, err
+	}
+	if p.newline && p.snapshots == 1 {
+		hash.Write([]byte{'\n'})
+	}
+	n.FirstKept = hex.EncodeToString(hash.Sum(nil))
+	if p.drop.snapshots > 0 {
+		n.DroppedFrom, _ = snapshottool.UTC(p.drop.firstTimestampMs)
+		n.DroppedTo, _ = snapshottool.UTC(p.drop.lastTimestampMs)
+	}
+	return n, nil
+}
+
+// writeNote adds a line to the notes beside the file. What failed is a warning: the
+// prune is done, and a backup will ask about it once.
+func (p *pruning) writeNote(n note) {
+	if p.plan.drop.bytes == 0 {
+		return
+	}
+	if err := p.appendNote(n); err != nil {
+		p.out.Warn("this prune is not noted: %v", err)
+		p.out.Hint("the next backup may take the snapshots that were dropped for lost")
+	}
+}
+
+func (p *pruning) appendNote(n note) error {
+	line, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	pruned, err := os.Stat(p.File)
+	if err != nil {
+		return err
+	}
+	// Whoever owns the folder may have planted a link or a pipe there.
+	path := notePath(p.File)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, pruned.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	return errors.Join(addLine(f, pruned, line), f.Close())
+}
+
+// addLine appends to f, which must be a file of the owner of the pruned one, or new.
+func addLine(f *os.File, pruned os.FileInfo, line []byte) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	owner, wanted := info.Sys().(*syscall.Stat_t), pruned.Sys().(*syscall.Stat_t)
+	if owner.Uid != wanted.Uid && info.Size() == 0 && owner.Nlink == 1 {
+		if err := f.Chown(int(wanted.Uid), int(wanted.Gid)); err != nil {
+			return err
+		}
+		owner.Uid = wanted.Uid
+	}
+	if !info.Mode().IsRegular() || owner.Nlink != 1 || owner.Uid != wanted.Uid {
+		return fmt.Errorf("%s is not a file of the owner of the snapshots", f.Name())
+	}
+	// A line that a crash cut off stays one of its own.
+	if size := info.Size(); size > 0 {
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, size-1); err != nil {
+			return err
+		}
+		if last[0] != '\n' {
+			line = append([]byte{'\n'}, line...)
+		}
+	}
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	return f.Sync()
+}

@@ -289,22 +289,26 @@ func TestInstall(t *testing.T) {
 	assert.Equal(t, settings+"\n", run(t, "find", dir, "!", "-type", "d"))
 }
 
-// TestRocksDB looks for the modfile of each release; one that nothing was tested with
-// is refused.
+// TestRocksDB: which flag the RocksDB of a machine needs; one that nothing was tested
+// with is refused.
 func TestRocksDB(t *testing.T) {
 	for version, want := range map[string]string{
-		"7.8.3": "", "8.9.1": "-modfile=.*/packaging/rocksdb/8.9.mod\n", "9.10.0": "-modfile=.*/packaging/rocksdb/9.10.mod\n",
-		"8.1.1":  "rocksdb: error: RocksDB 8.1.1 is installed here, supported are 7.8 8.9 9.10\nrocksdb: hint: .*\n",
-		"10.2.1": "rocksdb: error: RocksDB 10.2.1 is installed here, .*\nrocksdb: hint: .*\n",
+		"7.8.3":  "",
+		"8.9.1":  "deps: RocksDB 8.9.1 is installed here: make build ROCKSDB=8.9, .*\n",
+		"9.10.0": "deps: RocksDB 9.10.0 is installed here: make build ROCKSDB=9.10, .*\n",
+		"8.1.1":  "deps: error: RocksDB 8.1.1 is installed here, supported are 7.8 8.9 9.10\ndeps: hint: .*\n",
+		"10.2.1": "deps: error: RocksDB 10.2.1 is installed here, .*\ndeps: hint: .*\n",
 	} {
 		t.Run(version, func(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "pkg-config"), []byte("#!/bin/sh\necho "+version+"\n"), 0o755))
 			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-			out := run(t, "sh", "-c", "../scripts/rocksdb 2>&1 || [ $? = 1 ]")
+			out := run(t, "sh", "-c", "../scripts/deps --missing 2>&1 || [ $? = 1 ]")
 			assert.Regexp(t, "^"+want+"$", out)
 		})
 	}
+	out := run(t, "sh", "-c", "make -C .. build ROCKSDB=1.2 2>&1 || [ $? = 2 ]")
+	assert.Regexp(t, "go: open /.*/packaging/rocksdb/1.2.mod: no such file", out)
 }
 
 // TestSBOM looks for what the bill of materials must name.

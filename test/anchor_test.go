@@ -50,7 +50,7 @@ func TestAnchorsBesideAnAppender(t *testing.T) {
 		appending := exec.Command("appender", path, fmt.Sprint(2+i*20), "20")
 		before := fileSize(t, path)
 		require.NoError(t, appending.Start())
-		require.Eventually(t, func() bool { return fileSize(t, path) > before }, 30*time.Second, time.Millisecond)
+		waitFor(t, appending, func() bool { return fileSize(t, path) > before })
 		var out, errs bytes.Buffer
 		code := cli.Execute(context.Background(), createanchor.Tool(),
 			[]string{createanchor.Name, "--l2-state-file", state, "--data-dir", filepath.Dir(path)}, cli.Streams{Out: &out, Err: &errs})
@@ -83,15 +83,7 @@ func TestAnchorWaitsForAWriter(t *testing.T) {
 	anchoring := exec.Command(createanchor.Name, "--l2-state-file", stateFile(t, 3, 1), "--data-dir", filepath.Dir(path))
 	require.NoError(t, anchoring.Start())
 	// That it has the file open shows that it is about to append.
-	require.Eventually(t, func() bool {
-		links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", anchoring.Process.Pid))
-		for _, link := range links {
-			if target, _ := os.Readlink(link); target == path {
-				return true
-			}
-		}
-		return false
-	}, 5*time.Second, time.Millisecond)
+	waitFor(t, anchoring, func() bool { return opened(anchoring.Process.Pid, path) })
 	_, err = f.WriteString(second[100:])
 	require.NoError(t, err)
 	require.NoError(t, f.Close())

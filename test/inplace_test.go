@@ -104,14 +104,15 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 	keep := swaps * 20
 	path := history(t, keep)
 	next, carried := keep+1, 0
-	for range swaps {
+	// On a busy machine an appender may be done before it is pruned beside.
+	for i := 0; i < swaps || carried == 0; i++ {
 		// A pause between appends spreads them over the whole of the run.
 		appending := exec.Command("appender", path, fmt.Sprint(next), "20", "1ms")
 		next += 20
 		before := fileSize(t, path)
 		require.NoError(t, appending.Start())
 		// A process takes longer to start than pruning does.
-		require.Eventually(t, func() bool { return fileSize(t, path) > before }, 30*time.Second, time.Millisecond)
+		waitFor(t, appending, func() bool { return fileSize(t, path) > before })
 		code, stdout, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		if strings.Contains(stdout, "Carried over") {
@@ -122,8 +123,7 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 	code, _, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 	require.Zero(t, code, stderr)
 	requireLast(t, path, keep, next-1)
-	t.Logf("%d swaps, %d of them carried something over", swaps, carried)
-	require.NotZero(t, carried)
+	t.Logf("%d swaps, %d of them carried something over", (next-1-keep)/20, carried)
 }
 
 // TestOutputBesideAnAppender: what a node appends meanwhile is not in the output, and
@@ -134,9 +134,9 @@ func TestOutputBesideAnAppender(t *testing.T) {
 	appending := exec.Command("appender", path, "21", "1000000", "1ms")
 	require.NoError(t, appending.Start())
 	defer func() { _ = appending.Process.Kill(); _ = appending.Wait() }()
-	require.Eventually(t, func() bool { return fileSize(t, path) > before }, 30*time.Second, time.Millisecond)
+	waitFor(t, appending, func() bool { return fileSize(t, path) > before })
 	said := ""
-	for deadline := time.Now().Add(30 * time.Second); said == "" && time.Now().Before(deadline); {
+	for said == "" {
 		code, _, stderr := runPrune("--file", path, "--keep", "all", "--force", "--output", path+".pruned")
 		require.Zero(t, code, stderr)
 		if strings.Contains(stderr, "meanwhile") {
@@ -332,10 +332,10 @@ func TestInPlaceWaitsForAWriter(t *testing.T) {
 	pruning := exec.Command(prunesnapshots.Name, "--file", path, "--keep", "1", "--in-place")
 	require.NoError(t, pruning.Start())
 	// The temporary file shows that it has started; it cannot end before f is closed.
-	require.Eventually(t, func() bool {
+	waitFor(t, pruning, func() bool {
 		info, err := os.Stat(filepath.Join(filepath.Dir(path), ".l2_snapshots.dat.ailee-tmp"))
 		return err == nil && info.Size() > 0
-	}, 10*time.Second, time.Millisecond)
+	})
 	_, err = f.WriteString(third[100:])
 	require.NoError(t, err)
 	require.NoError(t, f.Close())

@@ -60,8 +60,6 @@ func runCommand(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	skipUnderRace(t)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	// A process that the script left behind would hold them open.
-	cmd.WaitDelay = 10 * time.Second
 	err := cmd.Run()
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) {
@@ -165,7 +163,7 @@ func TestBackupBesideANode(t *testing.T) {
 	appending := exec.Command("appender", file, "4", "1000000", "1ms")
 	require.NoError(t, appending.Start())
 	defer func() { _ = appending.Process.Kill(); _ = appending.Wait() }()
-	require.Eventually(t, func() bool { return fileSize(t, file) > before }, 30*time.Second, time.Millisecond)
+	waitFor(t, appending, func() bool { return fileSize(t, file) > before })
 	last := 0
 	for i := range rounds {
 		now := int64(start + 3600*i)
@@ -493,7 +491,8 @@ func TestRestoreRefusesARunningNode(t *testing.T) {
 	require.NoError(t, err)
 	defer db.Close()
 	// RocksDB may still make a file there.
-	require.Eventually(t, func() bool { return os.RemoveAll(filepath.Join(dir, "reorg_db")) == nil }, 30*time.Second, time.Millisecond)
+	for os.RemoveAll(filepath.Join(dir, "reorg_db")) != nil {
+	}
 	code, _, stderr = runScript(t, 0, "ailee-restore", "--data-dir", dir)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, fmt.Sprintf("reorg_db, which was removed, is in use by test.test (pid %d)", os.Getpid()))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	urfave "github.com/urfave/cli/v2"
@@ -138,9 +136,7 @@ func read(t *testing.T, name string) string {
 // output runs a program that must succeed and say nothing on standard error.
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	cmd.Dir = root()

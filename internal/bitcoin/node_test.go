@@ -15,7 +15,7 @@ import (
 )
 
 func open(t *testing.T, n *bitcointest.Node) *bitcoin.Client {
-	c, err := bitcoin.Open(bitcoin.Options{URL: n.URL, User: bitcointest.User, Password: bitcointest.Password, CACert: n.CertFile, Wait: 20 * time.Second}, t.Logf)
+	c, err := bitcoin.Open(bitcoin.Options{URL: n.URL, User: bitcointest.User, Password: bitcointest.Password, CACert: n.CertFile, Wait: time.Hour}, t.Logf)
 	require.NoError(t, err)
 	return c
 }

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -72,13 +70,11 @@ type outcome struct {
 // breaks runs the command and breaks it in a way at its k-th call.
 func (s *scenario) breaks(t *testing.T, root string, w way, k int) (o outcome) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
 	out, err := os.CreateTemp(t.TempDir(), "")
 	require.NoError(t, err)
 	defer out.Close()
 	last, unsynced := "", map[inode]bool{}
-	status, err := trace(ctx, slices.Insert(s.command(root, 0), 1, "--json"), s.env(root, 0), out, out, root, func(c call) fault {
+	status, err := trace(t.Context(), slices.Insert(s.command(root, 0), 1, "--json"), s.env(root, 0), out, out, root, func(c call) fault {
 		if o.hit == nil {
 			defer func() { last = c.path }()
 			switch {

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -104,13 +103,10 @@ func (s *scenario) env(root string, run int) []string {
 // run runs the command with nothing in its way.
 func (s *scenario) run(t *testing.T, root string, run int) (code int, said string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	args := s.command(root, run)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	cmd.Env = s.env(root, run)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, ctx.Err(), "%s%v", out, err)
+	out, _ := cmd.CombinedOutput()
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -254,12 +252,10 @@ func (s *scenario) cutPower(t *testing.T, options string) {
 		last := &moments[len(moments)-1]
 		last.paid, last.done = s.payments.own(), done
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
 	out, err := os.CreateTemp(t.TempDir(), "")
 	require.NoError(t, err)
 	defer out.Close()
-	status, err := trace(ctx, s.command(d.dir, 0), s.env(d.dir, 0), out, out, d.dir, func(c call) fault {
+	status, err := trace(t.Context(), s.command(d.dir, 0), s.env(d.dir, 0), out, out, d.dir, func(c call) fault {
 		if c.name != "close" {
 			cut(c, false)
 			count(s.name, "power cut", c.name)

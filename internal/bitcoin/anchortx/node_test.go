@@ -20,7 +20,7 @@ var ctx = context.Background()
 var other = strings.Repeat("0123", 16)
 
 func open(t *testing.T, n *bitcointest.Node) *bitcoin.Client {
-	c, err := bitcoin.Open(bitcoin.Options{URL: n.URL, User: bitcointest.User, Password: bitcointest.Password, Wait: 20 * time.Second}, t.Logf)
+	c, err := bitcoin.Open(bitcoin.Options{URL: n.URL, User: bitcointest.User, Password: bitcointest.Password, Wait: time.Hour}, t.Logf)
 	require.NoError(t, err)
 	return c
 }

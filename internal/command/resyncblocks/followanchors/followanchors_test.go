@@ -36,7 +36,7 @@ func printed(s followanchors.Summary) (stdout, stderr string) {
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	n := bitcointest.StartNode(t, false)
-	c, err := bitcoin.Open(bitcoin.Options{URL: n.URL, User: bitcointest.User, Password: bitcointest.Password, Wait: 20 * time.Second}, t.Logf)
+	c, err := bitcoin.Open(bitcoin.Options{URL: n.URL, User: bitcointest.User, Password: bitcointest.Password, Wait: time.Hour}, t.Logf)
 	require.NoError(t, err)
 	db, err := reorgdb.Create(filepath.Join(t.TempDir(), "db"))
 	require.NoError(t, err)

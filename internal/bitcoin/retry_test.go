@@ -1,0 +1,74 @@
+package bitcoin
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/btcsuite/btcd/btcjson"
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/exit"
+)
+
+// In these tests time goes on only while everything waits.
+
+// TestTriedAgain until the wait is over, which is said once, and not longer.
+func TestTriedAgain(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// attempt is what goes wrong each time.
+		attempt  func(context.Context) error
+		attempts int
+		took     time.Duration
+		err      string
+		hint     string
+	}{
+		{"-28", func(context.Context) error {
+			return btcjson.NewRPCError(btcjson.ErrRPCInWarmup, "Loading block index…")
+		},
+			17, 56300 * time.Millisecond, "-28: Loading block index… (waited 56.3s)", "the node is starting: wait, or wait longer with --rpc-wait"},
+		{"503", func(context.Context) error { return &StatusError{Code: 503, passing: true} },
+			17, 56300 * time.Millisecond, "503 Service Unavailable (waited 56.3s)", "the node is busy: wait longer with --rpc-wait"},
+		{"no answer", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) },
+			2, time.Minute, "(waited 1m0s)", "BITCOIN_RPC_TIMEOUT"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var warnings []string
+				c, err := Open(Options{User: "u", Password: "p", Timeout: 30 * time.Second, Wait: time.Minute},
+					func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) })
+				require.NoError(t, err)
+				start, attempts := time.Now(), 0
+				err = c.retried(t.Context(), "getblockcount", func(ctx context.Context) error {
+					attempts++
+					return test.attempt(ctx)
+				})
+				require.ErrorContains(t, err, test.err)
+				var hinted *exit.Error
+				require.ErrorAs(t, err, &hinted)
+				require.Contains(t, hinted.Hint, test.hint)
+				require.Equal(t, test.attempts, attempts)
+				require.Equal(t, test.took, time.Since(start))
+				require.Len(t, warnings, 1)
+				require.Contains(t, warnings[0], "trying again for up to 1m0s")
+			})
+		})
+	}
+}
+
+// TestInterruptedPause: it ends at once.
+func TestInterruptedPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := Open(Options{Wait: time.Hour}, t.Logf)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		start := time.Now()
+		err = c.retried(ctx, "getblockcount", func(context.Context) error { return errTruncated })
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 10*time.Second, time.Since(start))
+	})
+}

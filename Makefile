@@ -6,6 +6,8 @@ COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 # Asked once, so that all of a run has the same.
 export VERSION := $(VERSION)
 export COMMIT := $(COMMIT)
+# Both are in LDFLAGS: what else Go would note of the checkout only makes two builds of
+# one commit differ.
 LDFLAGS := -s -w -X ailee-recovery/internal/cli.version=$(VERSION) -X ailee-recovery/internal/cli.commit=$(COMMIT)
 
 # Without it the RocksDB of Debian 12 is built for: make build ROCKSDB=9.10
@@ -38,8 +40,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 ## build      all binaries, in bin/, linked with the RocksDB of this machine
 build:
-	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
-	go build -ldflags '$(LDFLAGS)' -o bin/ $(LINKED:%=./cmd/%)
+	CGO_ENABLED=0 go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
+	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ $(LINKED:%=./cmd/%)
 
 ## static     all binaries, in bin/static/, for any x86-64 Linux
 static: static-pure

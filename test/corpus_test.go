@@ -18,7 +18,7 @@ func TestEveryFuzzTarget(t *testing.T) {
 	listed, err := exec.Command("../scripts/fuzz", "--list").Output()
 	require.NoError(t, err)
 	var found []string
-	for _, pattern := range []string{"../*/*_test.go", "../*/*/*_test.go"} {
+	for _, pattern := range []string{"../*/*_test.go", "../*/*/*_test.go", "../*/*/*/*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, file := range files {

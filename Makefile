@@ -29,8 +29,11 @@ STATIC ?= bin/static
 PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_drill_chain
 LINKED := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
+# What takes longest begins first, and the others are tested beside it.
+ALL := ./test/... ./...
 # The packages with tests that have a long form.
-LONG := $(sort $(dir $(shell grep -rl --include='*_test.go' 'testing\.Short()' bench cmd docs internal reorgdb snapshot test)))
+LONG := $(sort $(dir $(shell grep -rl --include='*_test.go' 'testing\.Short()' ./test ./docs ./internal ./reorgdb ./snapshot)))
+LONG := $(filter ./test%,$(LONG)) $(filter-out ./test%,$(LONG))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build static static-pure install uninstall demo test check rest ready long race leaks matrix lint fuzz hostile \
@@ -63,8 +66,8 @@ demo: deps build
 ## test       all tests, the long ones in their short form: minutes, and no root
 test:
 	@scripts/deps --missing test
-	@go test -short -timeout 60m -json ./... | go run ./test/summary
-	@echo "left out, in make check: the long forms of $(patsubst %/,%,$(LONG)); races, leaks, other releases of RocksDB, packages, lint"
+	@go test -short -timeout 60m -json $(ALL) | go run ./test/summary
+	@echo "left out, in make check: the long forms of $(LONG:./%/=%); races, leaks, other releases of RocksDB, packages, lint"
 
 ## check      everything: make test, and make rest, which is what that leaves out; as root
 check: ready test rest
@@ -78,7 +81,7 @@ ready:
 
 # All tests of the packages that have long ones.
 long:
-	go test -timeout 60m $(LONG:%=./%)
+	go test -timeout 60m $(LONG)
 
 # What a sync of the disk takes says nothing about races: the folders are in memory. By
 # default a process that ends sleeps a second, for its other threads to go on into a
@@ -86,7 +89,7 @@ long:
 race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
 race: export GORACE := atexit_sleep_ms=0
 race:
-	go test -timeout 60m -race -short ./...
+	go test -timeout 60m -race -short $(ALL)
 
 # The address sanitizer over the code that calls C: what it does not free fails.
 leaks:

@@ -67,8 +67,11 @@ func damages(size int, flips int, rng *rand.Rand) []damage {
 func TestDamage(t *testing.T) {
 	skipUnderRace(t) // internal/rocksfile damages more with the race detector
 	flips := 10
-	if hostile() {
+	switch {
+	case hostile():
 		flips = 120
+	case testing.Short():
+		flips = 1
 	}
 	// What is tested here is reading; thousands of syncs of a disk would only take
 	// their time.

@@ -260,7 +260,7 @@ func TestGuide(t *testing.T) {
 	for _, p := range plays {
 		t.Run(p.scripts+" on "+p.on, func(t *testing.T) {
 			if testing.Short() && (strings.Contains(p.scripts, "*26") || p.scripts == "test-recovery") {
-				t.Skip("long")
+				t.Skip("too long for short mode")
 			}
 			t.Parallel()
 			s := newGuideSandbox(t, healthy, p.on)

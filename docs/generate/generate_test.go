@@ -60,7 +60,7 @@ func difference(want, got string) string {
 // The manual says what the commands do now.
 func TestManualIsUpToDate(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs every example")
+		t.Skip("too long for short mode: runs every example")
 	}
 	files, err := generate(root())
 	require.NoError(t, err)

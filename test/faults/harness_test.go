@@ -48,6 +48,8 @@ type scenario struct {
 	keeps func(path string) string
 	// always is a call at each of which the run is broken, whatever the sample is.
 	always string
+	// long says that it is left out in short mode.
+	long bool
 	// payments is with what the command pays, nil for one that does not.
 	payments *payments
 

@@ -15,12 +15,16 @@ import (
 
 var all = flag.Bool("all", false, "try every point, not a sample")
 
+// underRace says that the race detector is on.
+var underRace bool
+
 var binaries string // the folder of the tools
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if testing.Short() {
-		os.Exit(m.Run())
+	if underRace {
+		fmt.Println("the race detector sees nothing of what is broken here")
+		os.Exit(0)
 	}
 	code, err := inOwnMounts(m)
 	if err != nil {
@@ -64,7 +68,7 @@ func withBinaries(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	binaries = filepath.Join(dir, "bin")
-	build := exec.Command("go", "build", "-o", binaries+"/", "ailee-recovery/cmd/...")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", binaries+"/", "ailee-recovery/cmd/...")
 	if said, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("%w: %s", err, said)
 	}

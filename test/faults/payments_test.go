@@ -87,6 +87,7 @@ func broadcasting() *scenario {
 	const file, db = "l2_snapshots.dat", "reorg_db"
 	s := &scenario{
 		name:     "broadcast an anchor",
+		long:     true,
 		leftover: append([]string{"." + db + ".anchor-pending"}, temporary...),
 		resumed:  []string{"." + db + ".anchor-pending"},
 		plain: func(path, content string) string {

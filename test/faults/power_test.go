@@ -144,7 +144,7 @@ func copySparse(from, to string) error {
 func requireMounts(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("it takes a minute, and the race detector sees nothing of it")
+		t.Skip("too long for short mode")
 	}
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a file system, without which no power can be cut")

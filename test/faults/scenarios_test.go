@@ -270,7 +270,7 @@ func scenarios() []*scenario {
 		}),
 		resyncing("resync of a new database", 12_000, func(*testing.T, *bitcointest.Chain, *reorgdb.Update) {}),
 		{
-			name: "backup",
+			name: "backup", long: true,
 			prepare: func(t *testing.T, root string) {
 				prepareFile(t, root)
 				database(t, in(root, db), "node-rocksdb-6.11.4")
@@ -282,7 +282,7 @@ func scenarios() []*scenario {
 			same:     withoutTime,
 		},
 		{
-			name: "restore",
+			name: "restore", long: true,
 			prepare: func(t *testing.T, root string) {
 				snapshots(t, in(root, file), 2)
 				database(t, in(root, db), "node-rocksdb-7.8.3-reopened")

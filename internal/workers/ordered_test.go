@@ -214,6 +214,7 @@ func TestOrderedIsCancelled(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		var last error
 		for _, err := range workers.Ordered(ctx, 2, 1, numbers(100, nil), same(thrice)) {
 			if last = err; err == nil {

@@ -3,6 +3,7 @@ package reorgtool
 import (
 	"context"
 	"errors"
+	"path/filepath"
 
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
@@ -25,8 +26,8 @@ func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 // Problems leaves out what is none: the end of a log that a running node writes to
 // may be half a record. A database that is too new is a *[reorgdb.TooNewError].
 func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile.Problem, error) {
-	if err := reorgdb.TooNew(path, all, version); err != nil {
-		return nil, err
+	if tooNew := rocksfile.FindTooNew(all); tooNew != nil {
+		return nil, &reorgdb.TooNewError{File: filepath.Join(path, tooNew.File), Format: int(tooNew.Format), Version: version}
 	}
 	inUse := reorgdb.Holder(path) != nil
 	var problems []rocksfile.Problem

@@ -17,6 +17,17 @@ func (e *TooNewError) Error() string {
 	return fmt.Sprintf("%s: table format version %d, written by a newer RocksDB", e.File, e.Format)
 }
 
+// FindTooNew returns what the first of the problems says that is a table of a newer
+// format, and nil without one.
+func FindTooNew(problems []Problem) *TooNewError {
+	for _, p := range problems {
+		if tooNew := (*TooNewError)(nil); errors.As(p.Err, &tooNew) {
+			return tooNew
+		}
+	}
+	return nil
+}
+
 // maxFormat is the highest format version of a table that can be read.
 const maxFormat = 5
 

@@ -36,7 +36,7 @@ func makeDatabase(path string) error {
 				return err
 			}
 		}
-		return u.Commit()
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -58,22 +58,19 @@ func writeBlocks(path string, then func(*reorgdb.Update) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	u, err := db.NewUpdate()
-	if err != nil {
-		return err
-	}
-	defer u.Close()
-	for height := range uint64(dbBlocks) {
-		if _, _, err := u.Block(context.Background(), reorgdb.Block{Height: height, Hash: blockHash(height)}, 0); err != nil {
+	for first := uint64(0); first < dbBlocks; first += dbBatch {
+		if err := db.Update(func(u *reorgdb.Update) error {
+			for height := first; height < first+dbBatch; height++ {
+				if _, _, err := u.Block(context.Background(), reorgdb.Block{Height: height, Hash: blockHash(height)}, 0); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
 			return err
 		}
-		if u.Size() == dbBatch {
-			if err := u.Commit(); err != nil {
-				return err
-			}
-		}
 	}
-	if err := then(u); err != nil {
+	if err := db.Update(then); err != nil {
 		return err
 	}
 	return db.Sync()

@@ -85,8 +85,8 @@ func ParseAnchor(value []byte) (Anchor, error) {
 	return a, nil
 }
 
-// check says why no node could read the record back equal.
-func (a *Anchor) check() error {
+// Validate says why no node could read the record back equal.
+func (a *Anchor) Validate() error {
 	switch {
 	case a.Hash == "":
 		return errors.New("an anchor record without an anchor hash")

@@ -3,7 +3,7 @@ package reorgdb
 // #include <stdlib.h>
 // #include <rocksdb/c.h>
 //
-// // put_all adds n records with values of the given size, one behind the other, to a
+// // put_all adds n records with values of the given size, one after the other, to a
 // // table. key ends with decimal digits: it is the first record's, and counts up.
 // static void put_all(rocksdb_sstfilewriter_t *w, char *key, size_t key_size, const char *values, size_t size, size_t n, char **err) {
 //   for (size_t i = 0; i < n && !*err; i++) {
@@ -38,33 +38,38 @@ const HashSize = 64
 const appendName = "000000.dbtmp"
 
 // AppendBlocks writes the hashes of consecutive heights from first on, of
-// [HashSize] bytes each, one behind the other. All must be above the highest height
-// that is stored. They are synced: after a crash all are there or none. There must
-// be nothing in the update. It makes one table of them, which takes a fraction of
-// the time of [Update.Block] and [Update.Commit] where they are many.
-func (u *Update) AppendBlocks(first uint64, hashes []byte) (err error) {
+// [HashSize] bytes each, one after the other. All must be above the highest height
+// that is stored. They are synced: after a crash all are there or none. It makes one
+// table of them, which takes a fraction of the time of [Update.Block] where they are
+// many. As with [DB.Update], nothing else may write meanwhile.
+func (db *DB) AppendBlocks(first uint64, hashes []byte) (err error) {
+	end, err := db.beginWriting()
+	if err != nil {
+		return err
+	}
+	defer end()
+	highest, any, err := db.HighestBlock()
 	switch {
-	case u.Size() > 0:
-		return errors.New("an update that is not empty")
-	case u.anyBlock && first <= u.highest:
-		return fmt.Errorf("block %d is not above block %d", first, u.highest)
+	case err != nil:
+		return err
+	case any && first <= highest.Height:
+		return fmt.Errorf("block %d is not above block %d", first, highest.Height)
 	case len(hashes) == 0:
 		return nil
 	case len(hashes)%HashSize != 0:
 		return fmt.Errorf("%d bytes of block hashes", len(hashes))
 	}
-	path := filepath.Join(u.db.path, appendName)
-	defer func() { err = errors.Join(err, u.db.removeLeftover()) }()
-	if err := u.writeTable(path, first, hashes); err != nil {
-		return explain(u.db.path, err)
+	path := filepath.Join(db.path, appendName)
+	defer func() { err = errors.Join(err, db.removeLeftover()) }()
+	if err := db.writeTable(path, first, hashes); err != nil {
+		return explain(db.path, err)
 	}
 	opts := grocksdb.NewDefaultIngestExternalFileOptions()
 	defer opts.Destroy()
 	opts.SetMoveFiles(true)
-	if err := u.db.rocks.IngestExternalFileCF(u.db.families[0], []string{path}, opts); err != nil {
-		return errors.Join(explain(u.db.path, err), u.db.keepTable(path))
+	if err := db.rocks.IngestExternalFileCF(db.families[0], []string{path}, opts); err != nil {
+		return errors.Join(explain(db.path, err), db.keepTable(path))
 	}
-	u.anyBlock, u.highest = true, first+uint64(len(hashes)/HashSize)-1
 	return nil
 }
 
@@ -101,10 +106,10 @@ func (db *DB) removeLeftover() error {
 
 // writeTable writes a table file with the options of all others. A call into C for
 // each record would cost as much as the rest.
-func (u *Update) writeTable(path string, first uint64, hashes []byte) error {
+func (db *DB) writeTable(path string, first uint64, hashes []byte) error {
 	env := grocksdb.NewDefaultEnvOptions()
 	defer env.Destroy()
-	w := grocksdb.NewSSTFileWriter(env, u.db.opts.rocks)
+	w := grocksdb.NewSSTFileWriter(env, db.opts.rocks)
 	defer w.Destroy()
 	if err := w.Open(path); err != nil {
 		return err

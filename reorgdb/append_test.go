@@ -28,18 +28,15 @@ func TestAppendedBlocksAreLikeWrittenOnes(t *testing.T) {
 	for height := 840_001; height <= 1_000_005; height++ {
 		hashes = append(hashes, hash(height)...)
 	}
-	update(t, db, func(u *reorgdb.Update) {
-		require.ErrorContains(t, u.AppendBlocks(840_000, hashes), "block 840000 is not above block 840000")
-		require.NoError(t, u.AppendBlocks(840_001, hashes[:100_000*reorgdb.HashSize]))
-		require.NoError(t, u.AppendBlocks(940_001, hashes[100_000*reorgdb.HashSize:]))
-		require.NoError(t, u.AppendBlocks(1_000_006, nil))
-		require.ErrorContains(t, u.AppendBlocks(1_000_006, hashes[1:]), "bytes of block hashes")
-		see(t, u, 1_000_005, hash(1_000_005), reorgdb.Equal)
-		require.ErrorContains(t, u.AppendBlocks(1_000_005, hashes), "is not above")
-		// The blocks have no older entry, so this must count as the newer one.
-		see(t, u, 1_000_006, hash(1_000_006), reorgdb.Written)
-		require.ErrorContains(t, u.AppendBlocks(1_000_007, hashes), "not empty")
-	})
+	require.ErrorContains(t, db.AppendBlocks(840_000, hashes), "block 840000 is not above block 840000")
+	require.NoError(t, db.AppendBlocks(840_001, hashes[:100_000*reorgdb.HashSize]))
+	require.NoError(t, db.AppendBlocks(940_001, hashes[100_000*reorgdb.HashSize:]))
+	require.NoError(t, db.AppendBlocks(1_000_006, nil))
+	require.ErrorContains(t, db.AppendBlocks(1_000_006, hashes[1:]), "bytes of block hashes")
+	update(t, db, func(u *reorgdb.Update) { see(t, u, 1_000_005, hash(1_000_005), reorgdb.Equal) })
+	require.ErrorContains(t, db.AppendBlocks(1_000_005, hashes), "is not above")
+	// The blocks have no older entry, so this must count as the newer one.
+	update(t, db, func(u *reorgdb.Update) { see(t, u, 1_000_006, hash(1_000_006), reorgdb.Written) })
 	update(t, db, func(u *reorgdb.Update) { see(t, u, 999_999, hash(7), reorgdb.Replaced) })
 	require.NoError(t, db.Sync())
 	require.NoError(t, db.Close())
@@ -70,4 +67,17 @@ func TestLeftoverOfAppendingIsRemoved(t *testing.T) {
 	update(t, db, func(*reorgdb.Update) {})
 	require.NoFileExists(t, leftover)
 	require.NoError(t, db.Close())
+}
+
+// TestReadOnlyIsNotChanged: not even by an update that would change nothing. What lies
+// there may be the table of a process that is appending.
+func TestReadOnlyIsNotChanged(t *testing.T) {
+	path := golden.Database(t, "node-rocksdb-6.11.4")
+	require.NoError(t, os.WriteFile(filepath.Join(path, "000000.dbtmp"), []byte("half a table"), 0o600))
+	before := files(t, path)
+	db := openReadOnly(t, path)
+	require.ErrorIs(t, db.Update(func(*reorgdb.Update) error { return nil }), reorgdb.ErrReadOnly)
+	require.ErrorIs(t, db.AppendBlocks(1_000_000, []byte(hash(1))), reorgdb.ErrReadOnly)
+	require.ErrorIs(t, db.BulkLoad(reorgdb.DefaultFamily, db.Records(ctx, reorgdb.DefaultFamily)), reorgdb.ErrReadOnly)
+	require.Equal(t, before, files(t, path))
 }

@@ -27,62 +27,61 @@ import "C"
 import (
 	"context"
 	"encoding/binary"
+	"iter"
 	"reflect"
 	"runtime"
-	"slices"
 	"unsafe"
 
 	"github.com/linxGnu/grocksdb"
 )
 
-const (
-	blockSize = 16 << 10
-)
+// blockSize is how many bytes of records are gathered at a time.
+const blockSize = 16 << 10
 
-// blocks passes the records of a column family with keys in [from, to), nil for no
-// bound, to emit, in blocks that it gets from fresh. A call into C for each record
-// costs more than reading it: the records of a block are gathered there.
-func (db *DB) blocks(ctx context.Context, family string, from, to []byte, fresh func() []byte, emit func(block []byte) error) error {
-	opts := grocksdb.NewDefaultReadOptions()
-	defer opts.Destroy()
-	opts.SetVerifyChecksums(true)
-	opts.SetFillCache(false)
-	if to != nil {
-		// RocksDB keeps the pointer.
-		var pinned runtime.Pinner
-		defer pinned.Unpin()
-		pinned.Pin(&to[0])
-		opts.SetIterateUpperBound(to)
-	}
-	it := db.rocks.NewIteratorCF(opts, db.families[slices.Index(db.names, family)])
-	defer it.Close()
-	if from != nil {
-		it.Seek(from)
-	} else {
-		it.SeekToFirst()
-	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
+// blocks yields the records of a column family with keys in [from, to), nil for no
+// bound, in blocks for [cutRecord] that it gets from fresh. A call into C for each
+// record costs more than reading it: the records of a block are gathered there.
+func (db *DB) blocks(ctx context.Context, family *grocksdb.ColumnFamilyHandle, from, to []byte, fresh func() []byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		opts := grocksdb.NewDefaultReadOptions()
+		defer opts.Destroy()
+		opts.SetVerifyChecksums(true)
+		opts.SetFillCache(false)
+		if to != nil {
+			// RocksDB keeps the pointer.
+			var pinned runtime.Pinner
+			defer pinned.Unpin()
+			pinned.Pin(&to[0])
+			opts.SetIterateUpperBound(to)
 		}
-		block := fresh()
-		n := fill(it, block)
-		if n == 0 && it.Valid() {
-			// One record alone is larger.
-			block = make([]byte, 8+it.Key().Size()+it.Value().Size())
-			n = fill(it, block)
+		it := db.rocks.NewIteratorCF(opts, family)
+		defer it.Close()
+		if from != nil {
+			it.Seek(from)
+		} else {
+			it.SeekToFirst()
 		}
-		if n == 0 {
-			break
+		for ctx.Err() == nil {
+			block := fresh()
+			n := fill(it, block)
+			if n == 0 && it.Valid() {
+				// One record alone is larger.
+				block = make([]byte, 8+it.Key().Size()+it.Value().Size())
+				n = fill(it, block)
+			}
+			if n == 0 {
+				break
+			}
+			if !yield(block[:n], nil) {
+				return
+			}
 		}
-		if err := emit(block[:n]); err != nil {
-			return err
+		if err := it.Err(); err != nil {
+			yield(nil, explain(db.path, err))
+		} else if err := ctx.Err(); err != nil {
+			yield(nil, err)
 		}
 	}
-	if err := it.Err(); err != nil {
-		return explain(db.path, err)
-	}
-	return nil
 }
 
 // native returns the C iterator, which the library keeps to itself.
@@ -94,15 +93,9 @@ func fill(it *grocksdb.Iterator, block []byte) int {
 	return int(C.fill(native(it), (*C.char)(unsafe.Pointer(&block[0])), C.size_t(len(block))))
 }
 
-// eachIn calls visit with every record of a block.
-func eachIn(block []byte, visit func(key, value []byte) error) error {
-	for len(block) > 0 {
-		keyEnd := 8 + int(binary.NativeEndian.Uint32(block))
-		end := keyEnd + int(binary.NativeEndian.Uint32(block[4:]))
-		if err := visit(block[8:keyEnd:keyEnd], block[keyEnd:end:end]); err != nil {
-			return err
-		}
-		block = block[end:]
-	}
-	return nil
+// cutRecord cuts the first record off a block that is not empty.
+func cutRecord(block []byte) (r Record, rest []byte) {
+	keyEnd := 8 + int(binary.NativeEndian.Uint32(block))
+	end := keyEnd + int(binary.NativeEndian.Uint32(block[4:]))
+	return Record{block[8:keyEnd:keyEnd], block[keyEnd:end:end]}, block[end:]
 }

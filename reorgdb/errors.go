@@ -14,6 +14,12 @@ var ErrCorrupt = errors.New("the database is damaged")
 // ErrNoDatabase says that a folder holds no RocksDB database.
 var ErrNoDatabase = errors.New("not a RocksDB database")
 
+// ErrNoFamily says that a database has no column family of the name.
+var ErrNoFamily = errors.New("no column family")
+
+// ErrReadOnly says that a database is to be changed that was opened for reading.
+var ErrReadOnly = errors.New("the database was opened for reading only")
+
 // TooNewError says that a database was written by a RocksDB that the one linked
 // here cannot read. It is not damaged.
 type TooNewError struct {

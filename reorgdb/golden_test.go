@@ -57,14 +57,14 @@ func eventAsReader(e reorgdb.ReorgEvent) string {
 
 func anchorsAndEvents(t *testing.T, db *reorgdb.DB) (anchors, events []string) {
 	t.Helper()
-	require.NoError(t, db.Anchors(ctx, func(_ string, a reorgdb.Anchor) error {
-		anchors = append(anchors, asReader(a))
-		return nil
-	}))
-	require.NoError(t, db.Events(ctx, func(e reorgdb.ReorgEvent) error {
+	for a, err := range db.Anchors(ctx) {
+		require.NoError(t, err)
+		anchors = append(anchors, asReader(a.Anchor))
+	}
+	for e, err := range db.Events(ctx) {
+		require.NoError(t, err)
 		events = append([]string{eventAsReader(e)}, events...) // the newest first
-		return nil
-	}))
+	}
 	return anchors, events
 }
 
@@ -154,10 +154,10 @@ func contents(t *testing.T, path string) map[string]string {
 	require.NoError(t, err)
 	all := map[string]string{}
 	for _, family := range db.Families() {
-		require.NoError(t, db.Each(ctx, family, func(key, value []byte) error {
-			all[family+"/"+string(key)] = string(value)
-			return nil
-		}))
+		for r, err := range db.Records(ctx, family) {
+			require.NoError(t, err)
+			all[family+"/"+string(r.Key)] = string(r.Value)
+		}
 	}
 	require.NoError(t, db.Close())
 	require.NotEmpty(t, all)
@@ -197,13 +197,9 @@ func TestWritingKeepsWhatIsUnknown(t *testing.T) {
 			want, before := contents(t, path), files(t, path)
 			db, err := reorgdb.Open(path)
 			require.NoError(t, err)
-			u, err := db.NewUpdate()
-			require.NoError(t, err)
 			hash := strings.Repeat("ab", 32)
 			anchor := reorgdb.Anchor{Hash: hash, BitcoinTxID: hash, BroadcastTime: 1, L2StateRoot: "root"}
-			require.NoError(t, u.Anchor(anchor))
-			require.NoError(t, u.Commit())
-			u.Close()
+			update(t, db, func(u *reorgdb.Update) { require.NoError(t, u.Anchor(anchor)) })
 			require.NoError(t, db.Sync())
 			require.NoError(t, db.Close())
 			want["default/anchor:"+hash] = hash + "|" + hash + "|0|0|1|0|0|root"

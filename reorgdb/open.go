@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,10 +19,12 @@ import (
 // Close.
 type DB struct {
 	path     string
+	mode     mode
 	rocks    *grocksdb.DB
 	opts     *options
 	names    []string // of the column families, the default one first
 	families []*grocksdb.ColumnFamilyHandle
+	writing  sync.Mutex
 }
 
 // mode is how a database is opened.
@@ -180,7 +183,7 @@ func openFamilies(path string, opts *options, names []string, how mode) (*DB, er
 	for i := range each {
 		each[i] = opts.rocks
 	}
-	db := &DB{path: path, opts: opts, names: names}
+	db := &DB{path: path, mode: how, opts: opts, names: names}
 	var err error
 	switch how {
 	case readWrite:

@@ -2,175 +2,141 @@ package reorgdb
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"iter"
 	"runtime"
+	"slices"
 
 	"github.com/linxGnu/grocksdb"
 
 	"ailee-recovery/internal/workers"
 )
 
-// Each calls visit with every record of a column family, in the order of the keys.
-// Checksums are verified. It reads ahead on all cores; nothing may write meanwhile.
-// Key and value are valid during the call; an error from visit ends the walk. The
-// error may wrap [ErrCorrupt]: what comes behind the damage was not visited.
-func (db *DB) Each(ctx context.Context, family string, visit func(key, value []byte) error) error {
-	bounds, err := db.bounds(family)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	free := make(chan []byte, rangeBlocks*(runtime.GOMAXPROCS(0)+1))
-	// A range is in the queue before a worker takes it, so that they are visited in
-	// order.
-	queue := make(chan *keyRange, runtime.GOMAXPROCS(0))
-	work := make(chan *keyRange)
-	group := workers.NewGroup()
-	// Also when visit panics: the database may be closed behind this.
-	defer func() {
-		cancel(nil)
-		_ = group.Wait()
-	}()
-	group.Go(func() error {
-		defer close(queue)
-		defer close(work)
-		for i := range len(bounds) + 1 {
-			r := &keyRange{read: make(chan []byte, rangeBlocks)}
-			if i > 0 {
-				r.from = bounds[i-1]
-			}
-			if i < len(bounds) {
-				r.to = bounds[i]
-			}
-			for _, to := range []chan *keyRange{queue, work} {
-				select {
-				case to <- r:
-				case <-ctx.Done():
-					return nil
-				}
+// Record is a record as it is stored. Key and value are valid until the next one is
+// asked for.
+type Record struct{ Key, Value []byte }
+
+// Records yields every record of a column family, in the order of the keys. Checksums
+// are verified. It reads ahead on all cores; nothing may write meanwhile. The iteration
+// ends after an error, which may wrap [ErrNoFamily] or [ErrCorrupt]: what comes after
+// the damage is not yielded.
+func (db *DB) Records(ctx context.Context, family string) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		handle, err := db.family(family)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		cores := runtime.GOMAXPROCS(0)
+		used := make(chan []byte, rangeBlocks*(cores+1))
+		fresh := func() []byte {
+			select {
+			case block := <-used:
+				return block[:cap(block)]
+			default:
+				return make([]byte, blockSize)
 			}
 		}
-		return nil
-	})
-	for range runtime.GOMAXPROCS(0) {
-		group.Go(func() error {
-			for r := range work {
-				r.err = db.readRange(ctx, family, r, free)
-				close(r.read)
+		read := func(ctx context.Context, keys keyRange) iter.Seq2[[]byte, error] {
+			return db.blocks(ctx, handle, keys.from, keys.to, fresh)
+		}
+		newReader := func() workers.Worker[keyRange, []byte] { return read }
+		for block, err := range workers.Ordered(ctx, cores, rangeBlocks, db.ranges(family), newReader) {
+			if err != nil {
+				yield(Record{}, err)
+				return
 			}
-			return nil
-		})
-	}
-	err = visitAll(ctx, queue, free, visit)
-	cancel(err)
-	return errors.Join(err, group.Wait())
-}
-
-// keyRange is a part of a column family on its way to be visited.
-type keyRange struct {
-	from, to []byte // keys, to excluded; nil: no bound
-	read     chan []byte
-	err      error // valid when read is closed
-}
-
-// rangeBlocks is how many blocks a worker may be ahead within a range.
-const rangeBlocks = 128
-
-func visitAll(ctx context.Context, queue <-chan *keyRange, free chan<- []byte, visit func(key, value []byte) error) error {
-	for r := range queue {
-		for {
-			var block []byte
-			var more bool
-			select {
-			case block, more = <-r.read:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if !more {
-				break
-			}
-			if err := eachIn(block, visit); err != nil {
-				return err
+			for rest := block; len(rest) > 0; {
+				var r Record
+				if r, rest = cutRecord(rest); !yield(r, nil) {
+					return
+				}
 			}
 			select {
-			case free <- block:
+			case used <- block:
 			default:
 			}
 		}
-		if r.err != nil {
-			return r.err
-		}
 	}
-	return ctx.Err()
 }
 
-// readRange takes used blocks from free.
-func (db *DB) readRange(ctx context.Context, family string, r *keyRange, free <-chan []byte) (err error) {
-	// Here and not in the group: whoever visits waits for the range to be read.
-	defer workers.Recover(&err)
-	fresh := func() []byte {
-		select {
-		case block := <-free:
-			return block[:cap(block)]
-		default:
-			return make([]byte, blockSize)
-		}
+// family returns a column family by its name. The error wraps [ErrNoFamily].
+func (db *DB) family(name string) (*grocksdb.ColumnFamilyHandle, error) {
+	i := slices.Index(db.names, name)
+	if i < 0 {
+		return nil, fmt.Errorf("%s: %w %q", db.path, ErrNoFamily, name)
 	}
-	return db.blocks(ctx, family, r.from, r.to, fresh, func(block []byte) error {
-		select {
-		case r.read <- block:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	return db.families[i], nil
 }
 
-// rangeHeights is how many blocks a range has, about a megabyte.
-const rangeHeights = 10_000
+// keyRange is the keys of a part of a column family, to excluded; nil: no bound.
+type keyRange struct{ from, to []byte }
 
-// bounds cuts a column family into ranges. Nearly all records are blocks, and their
+const (
+	// rangeHeights is how many blocks a range has at least, about a megabyte.
+	rangeHeights = 10_000
+	// maxRanges bounds the number of ranges where heights are far apart.
+	maxRanges = 1000
+	// rangeBlocks is how many blocks of records may be read ahead of each range.
+	rangeBlocks = 128
+)
+
+// ranges cuts a column family into ranges. Nearly all records are blocks, and their
 // heights have few gaps.
-func (db *DB) bounds(family string) ([][]byte, error) {
-	if family != DefaultFamily {
-		return nil, nil
+func (db *DB) ranges(family string) iter.Seq2[keyRange, error] {
+	return func(yield func(keyRange, error) bool) {
+		var keys keyRange
+		if family == DefaultFamily {
+			lowest, highest, err := db.heights()
+			if err != nil {
+				yield(keyRange{}, err)
+				return
+			}
+			step := max(rangeHeights, (highest-lowest)/maxRanges)
+			for height := lowest; highest-height > step; height += step {
+				keys.to = blockKey(height)
+				if !yield(keys, nil) {
+					return
+				}
+				keys = keyRange{from: keys.to}
+			}
+		}
+		yield(keys, nil)
 	}
-	highest, any, err := db.HighestBlock()
-	if err != nil || !any {
-		return nil, err
-	}
-	var lowest uint64
-	err = db.Blocks(context.Background(), 0, func(b Block) error {
-		lowest = b.Height
-		return errStop{}
-	})
-	if err != nil && err != (errStop{}) {
-		return nil, err
-	}
-	step := max(rangeHeights, (highest.Height-lowest)/maxRanges)
-	var bounds [][]byte
-	for height := lowest; highest.Height-height > step; height += step {
-		bounds = append(bounds, blockKey(height))
-	}
-	return bounds, nil
 }
 
-// maxRanges bounds the number of ranges where heights are far apart.
-const maxRanges = 1000
+// heights returns the lowest and the highest height that is stored, 0 without any.
+func (db *DB) heights() (lowest, highest uint64, err error) {
+	last, _, err := db.HighestBlock()
+	if err != nil {
+		return 0, 0, err
+	}
+	for first, err := range db.Blocks(context.Background(), 0) {
+		return first.Height, last.Height, err
+	}
+	return 0, last.Height, nil
+}
 
-// errStop ends a walk without an error.
-type errStop struct{}
-
-func (errStop) Error() string { return "stop" }
-
-// eachWith calls visit with every record of the default column family whose key
-// has the prefix and is not below from.
-func (db *DB) eachWith(ctx context.Context, prefix string, from []byte, visit func(key, value []byte) error) error {
-	to := []byte(prefix)
-	to[len(to)-1]++
-	block := make([]byte, blockSize)
-	recycle := func() []byte { return block }
-	return db.blocks(ctx, DefaultFamily, from, to, recycle, func(block []byte) error { return eachIn(block, visit) })
+// prefixed yields every record of the default column family whose key has the prefix
+// and is not below from.
+func (db *DB) prefixed(ctx context.Context, prefix string, from []byte) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		to := []byte(prefix)
+		to[len(to)-1]++
+		buf := make([]byte, blockSize)
+		for block, err := range db.blocks(ctx, db.families[0], from, to, func() []byte { return buf }) {
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			for len(block) > 0 {
+				var r Record
+				if r, block = cutRecord(block); !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // get returns the value of a key in the default column family, nil when there is
@@ -201,16 +167,21 @@ type Block struct {
 	Hash   string
 }
 
-// Blocks calls visit with every stored block hash from a height on, in ascending
-// order. An error from visit ends the walk.
-func (db *DB) Blocks(ctx context.Context, from uint64, visit func(Block) error) error {
-	return db.eachWith(ctx, blockPrefix, blockKey(from), func(key, value []byte) error {
-		kind, height := KeyKind(key)
-		if kind != BlockKind {
-			return nil
+// Blocks yields every stored block hash from a height on, in ascending order. The
+// iteration ends after an error.
+func (db *DB) Blocks(ctx context.Context, from uint64) iter.Seq2[Block, error] {
+	return func(yield func(Block, error) bool) {
+		for r, err := range db.prefixed(ctx, blockPrefix, blockKey(from)) {
+			if err != nil {
+				yield(Block{}, err)
+				return
+			}
+			kind, height := KeyKind(r.Key)
+			if kind == BlockKind && !yield(Block{Height: height, Hash: string(r.Value)}, nil) {
+				return
+			}
 		}
-		return visit(Block{Height: height, Hash: string(value)})
-	})
+	}
 }
 
 // HighestBlock returns the block with the greatest height, and whether there is
@@ -242,29 +213,46 @@ func (db *DB) Anchor(hash string) (anchor Anchor, ok bool, err error) {
 	return anchor, err == nil, err
 }
 
-// Anchors calls visit with every anchor record that a node can read, in the order
-// of their keys. An error from visit ends the walk.
-func (db *DB) Anchors(ctx context.Context, visit func(key string, anchor Anchor) error) error {
-	return db.eachWith(ctx, anchorPrefix, []byte(anchorPrefix), func(key, value []byte) error {
-		anchor, err := ParseAnchor(value)
-		if err != nil {
-			return nil
-		}
-		return visit(string(key[len(anchorPrefix):]), anchor)
-	})
+// StoredAnchor is an anchor record with the anchor hash in its key, which is that of
+// the record unless something damaged one of them.
+type StoredAnchor struct {
+	Key string
+	Anchor
 }
 
-// Events calls visit with every reorg event that a node can read, in the order of
-// their ids. An error from visit ends the walk.
-func (db *DB) Events(ctx context.Context, visit func(ReorgEvent) error) error {
-	return db.eachWith(ctx, eventPrefix, []byte(eventPrefix), func(key, value []byte) error {
-		kind, id := KeyKind(key)
-		event, err := ParseEvent(id, value)
-		if kind != EventKind || err != nil {
-			return nil
+// Anchors yields every anchor record that a node can read, in the order of the keys.
+// The iteration ends after an error.
+func (db *DB) Anchors(ctx context.Context) iter.Seq2[StoredAnchor, error] {
+	return func(yield func(StoredAnchor, error) bool) {
+		for r, err := range db.prefixed(ctx, anchorPrefix, []byte(anchorPrefix)) {
+			if err != nil {
+				yield(StoredAnchor{}, err)
+				return
+			}
+			anchor, err := ParseAnchor(r.Value)
+			if err == nil && !yield(StoredAnchor{string(r.Key[len(anchorPrefix):]), anchor}, nil) {
+				return
+			}
 		}
-		return visit(event)
-	})
+	}
+}
+
+// Events yields every reorg event that a node can read, in the order of the ids. The
+// iteration ends after an error.
+func (db *DB) Events(ctx context.Context) iter.Seq2[ReorgEvent, error] {
+	return func(yield func(ReorgEvent, error) bool) {
+		for r, err := range db.prefixed(ctx, eventPrefix, []byte(eventPrefix)) {
+			if err != nil {
+				yield(ReorgEvent{}, err)
+				return
+			}
+			kind, id := KeyKind(r.Key)
+			event, err := ParseEvent(id, r.Value)
+			if kind == EventKind && err == nil && !yield(event, nil) {
+				return
+			}
+		}
+	}
 }
 
 // nextEventID returns the id for the next reorg event. That is the counter, as a
@@ -275,21 +263,24 @@ func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	next, _ := ParseCounter(value)
-	err = db.eachWith(ctx, eventPrefix, eventKey(next), func(key, _ []byte) error {
-		if kind, id := KeyKind(key); kind == EventKind {
+	for r, err := range db.prefixed(ctx, eventPrefix, eventKey(next)) {
+		if err != nil {
+			return 0, err
+		}
+		if kind, id := KeyKind(r.Key); kind == EventKind {
 			next = id + 1
 		}
-		return nil
-	})
-	return next, err
+	}
+	return next, nil
 }
 
-// Check reads every record of every column family. The error may wrap
-// [ErrCorrupt].
+// Check reads every record of every column family. The error may wrap [ErrCorrupt].
 func (db *DB) Check(ctx context.Context) error {
 	for _, family := range db.names {
-		if err := db.Each(ctx, family, func(_, _ []byte) error { return nil }); err != nil {
-			return err
+		for _, err := range db.Records(ctx, family) {
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil

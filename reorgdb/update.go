@@ -3,15 +3,15 @@ package reorgdb
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
 	"github.com/linxGnu/grocksdb"
 )
 
-// Update gathers changes and writes them in one atomic batch: after a crash the
-// database has all of them or none. It does what a node does. Not safe for
-// concurrent use; nothing else may write meanwhile.
+// Update gathers changes, see [DB.Update]. Not safe for concurrent use, and not to be
+// used after the function that it was passed to.
 type Update struct {
 	db    *DB
 	batch *grocksdb.WriteBatch
@@ -23,50 +23,99 @@ type Update struct {
 	nextEvent uint64            // known once anchors is
 }
 
-// NewUpdate starts an empty update. Close it.
-func (db *DB) NewUpdate() (*Update, error) {
-	if err := db.removeLeftover(); err != nil {
-		return nil, err
+// Update calls change with an empty update. When it returns nil, what it gathered is
+// written in one atomic batch and synced: after a crash the database has all of it or
+// none. When it returns an error, Update returns that and nothing is written. One
+// update is made at a time, others wait; no other process may write meanwhile. The
+// error wraps [ErrReadOnly] for a database that was opened with [OpenReadOnly].
+func (db *DB) Update(change func(*Update) error) error {
+	end, err := db.beginWriting()
+	if err != nil {
+		return err
 	}
+	defer end()
 	highest, any, err := db.HighestBlock()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &Update{db: db, batch: grocksdb.NewWriteBatch(), highest: highest.Height, anyBlock: any}, nil
+	u := &Update{db: db, batch: grocksdb.NewWriteBatch(), highest: highest.Height, anyBlock: any}
+	defer u.batch.Destroy()
+	if err := change(u); err != nil {
+		return err
+	}
+	return db.write(u.batch, true)
 }
 
-// Close frees the update and drops what was not committed.
-func (u *Update) Close() { u.batch.Destroy() }
+// beginWriting waits until nothing else writes. The caller must call end.
+func (db *DB) beginWriting() (end func(), err error) {
+	if db.mode != readWrite {
+		return nil, fmt.Errorf("%s: %w", db.path, ErrReadOnly)
+	}
+	db.writing.Lock()
+	if err := db.removeLeftover(); err != nil {
+		db.writing.Unlock()
+		return nil, err
+	}
+	return db.writing.Unlock, nil
+}
 
-// Commit writes the changes and syncs them. The update is then empty again.
-func (u *Update) Commit() error { return u.commit(true, false) }
-
-// CommitUnlogged writes the changes without the write-ahead log: for a database
-// that nobody sees before [DB.Sync].
-func (u *Update) CommitUnlogged() error { return u.commit(false, true) }
-
-func (u *Update) commit(sync, unlogged bool) error {
-	if u.batch.Count() == 0 {
+// write writes a batch, synced, or without the write-ahead log, and empties it.
+func (db *DB) write(batch *grocksdb.WriteBatch, sync bool) error {
+	if batch.Count() == 0 {
 		return nil
 	}
 	opts := grocksdb.NewDefaultWriteOptions()
 	defer opts.Destroy()
 	opts.SetSync(sync)
-	opts.DisableWAL(unlogged)
-	if err := u.db.rocks.Write(opts, u.batch); err != nil {
-		return explain(u.db.path, err)
+	opts.DisableWAL(!sync)
+	if err := db.rocks.Write(opts, batch); err != nil {
+		return explain(db.path, err)
 	}
-	u.batch.Clear()
-	u.above = 0
+	batch.Clear()
 	return nil
 }
 
-// Size returns the number of records in the update.
-func (u *Update) Size() int { return u.batch.Count() }
+// bulkBatch is how many records [DB.BulkLoad] writes at a time.
+const bulkBatch = 4096
 
-// Put writes a record as it is.
-func (u *Update) Put(family string, key, value []byte) {
-	u.batch.PutCF(u.db.families[slices.Index(u.db.names, family)], key, value)
+// BulkLoad writes records as they are to a column family, batch by batch and without
+// the write-ahead log: for a database that nobody sees before [DB.Sync], which makes
+// them durable. It ends with the first error that records yields, or with one that
+// wraps [ErrNoFamily] or [ErrReadOnly].
+func (db *DB) BulkLoad(family string, records iter.Seq2[Record, error]) error {
+	handle, err := db.family(family)
+	if err != nil {
+		return err
+	}
+	end, err := db.beginWriting()
+	if err != nil {
+		return err
+	}
+	defer end()
+	batch := grocksdb.NewWriteBatch()
+	defer batch.Destroy()
+	for r, err := range records {
+		if err != nil {
+			return err
+		}
+		batch.PutCF(handle, r.Key, r.Value)
+		if batch.Count() < bulkBatch {
+			continue
+		}
+		if err := db.write(batch, false); err != nil {
+			return err
+		}
+	}
+	return db.write(batch, false)
+}
+
+// Put writes a record as it is. The error wraps [ErrNoFamily].
+func (u *Update) Put(family string, key, value []byte) error {
+	handle, err := u.db.family(family)
+	if err == nil {
+		u.batch.PutCF(handle, key, value)
+	}
+	return err
 }
 
 func (u *Update) put(key, value []byte) { u.batch.PutCF(u.db.families[0], key, value) }
@@ -86,11 +135,11 @@ const (
 // Block takes a block as a node's listener does. A height that is not stored is
 // written, and one with the same hash left alone. Another hash is a reorg: the
 // anchors at or above the height are invalidated, the event is recorded with the
-// given time in Unix seconds, and the hash is overwritten. Between two commits the
-// heights must ascend.
+// given time in Unix seconds, and the hash is overwritten. The heights of an update must
+// ascend.
 func (u *Update) Block(ctx context.Context, b Block, detectedAt uint64) (Seen, *ReorgEvent, error) {
 	if b.Height < u.above {
-		return 0, nil, fmt.Errorf("block %d comes behind block %d", b.Height, u.above-1)
+		return 0, nil, fmt.Errorf("block %d comes after block %d", b.Height, u.above-1)
 	}
 	u.above = b.Height + 1
 	before, ok, err := u.stored(b.Height)
@@ -158,14 +207,14 @@ func (u *Update) load(ctx context.Context) (err error) {
 		return err
 	}
 	anchors := map[string]Anchor{}
-	err = u.db.Anchors(ctx, func(key string, a Anchor) error {
-		anchors[key] = a
-		return nil
-	})
-	if err == nil {
-		u.anchors = anchors
+	for a, err := range u.db.Anchors(ctx) {
+		if err != nil {
+			return err
+		}
+		anchors[a.Key] = a.Anchor
 	}
-	return err
+	u.anchors = anchors
+	return nil
 }
 
 // putAnchor writes a record under its key, which is its hash but in records that
@@ -180,7 +229,7 @@ func (u *Update) putAnchor(key string, a Anchor) {
 // Anchor writes an anchor record. The error says why no node could read it back
 // equal.
 func (u *Update) Anchor(a Anchor) error {
-	if err := a.check(); err != nil {
+	if err := a.Validate(); err != nil {
 		return err
 	}
 	u.putAnchor(a.Hash, a)
@@ -195,35 +244,3 @@ func (u *Update) DeleteAnchor(hash string) {
 
 // ConfirmedAt is how many confirmations make a pending anchor a confirmed one.
 const ConfirmedAt = 6
-
-// Confirm sets an anchor's confirmations, as a node does: a pending one that
-// reaches the threshold becomes confirmed.
-func (u *Update) Confirm(a Anchor, confirmations, threshold uint64) error {
-	a.Confirmations = confirmations
-	if a.Status == Pending && confirmations >= threshold {
-		a.Status = Confirmed
-	}
-	return u.Anchor(a)
-}
-
-// PruneBlocks deletes all but the newest keep block hashes, and returns how many
-// it deleted.
-func (u *Update) PruneBlocks(ctx context.Context, keep int) (deleted int, err error) {
-	total := 0
-	count := func(Block) error { total++; return nil }
-	if err := u.db.Blocks(ctx, 0, count); err != nil {
-		return 0, err
-	}
-	err = u.db.Blocks(ctx, 0, func(b Block) error {
-		if total-deleted <= keep {
-			return errStop{}
-		}
-		u.delete(blockKey(b.Height))
-		deleted++
-		return nil
-	})
-	if err == (errStop{}) {
-		err = nil
-	}
-	return deleted, err
-}

@@ -1,6 +1,8 @@
 package reorgdb_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -23,14 +25,13 @@ func create(t *testing.T) *reorgdb.DB {
 	return db
 }
 
-// update runs change in one update and commits it.
+// update runs change in one update.
 func update(t *testing.T, db *reorgdb.DB, change func(*reorgdb.Update)) {
 	t.Helper()
-	u, err := db.NewUpdate()
-	require.NoError(t, err)
-	defer u.Close()
-	change(u)
-	require.NoError(t, u.Commit())
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		change(u)
+		return nil
+	}))
 }
 
 func see(t *testing.T, u *reorgdb.Update, height uint64, hash string, want reorgdb.Seen) *reorgdb.ReorgEvent {
@@ -45,10 +46,10 @@ func see(t *testing.T, u *reorgdb.Update, height uint64, hash string, want reorg
 func all(t *testing.T, db *reorgdb.DB) map[string]string {
 	t.Helper()
 	records := map[string]string{}
-	require.NoError(t, db.Each(ctx, reorgdb.DefaultFamily, func(key, value []byte) error {
-		records[string(key)] = string(value)
-		return nil
-	}))
+	for r, err := range db.Records(ctx, reorgdb.DefaultFamily) {
+		require.NoError(t, err)
+		records[string(r.Key)] = string(r.Value)
+	}
 	return records
 }
 
@@ -92,14 +93,13 @@ func TestBlocksAndReorgsAsANodeTakesThem(t *testing.T) {
 }
 
 func TestHeightsOfAnUpdateAscend(t *testing.T) {
-	u, err := create(t).NewUpdate()
-	require.NoError(t, err)
-	defer u.Close()
-	see(t, u, 5, hash(5), reorgdb.Written)
-	_, _, err = u.Block(ctx, reorgdb.Block{Height: 5, Hash: hash(6)}, 0)
-	require.ErrorContains(t, err, "block 5 comes behind block 5")
-	require.NoError(t, u.Commit())
-	see(t, u, 5, hash(6), reorgdb.Replaced)
+	db := create(t)
+	update(t, db, func(u *reorgdb.Update) {
+		see(t, u, 5, hash(5), reorgdb.Written)
+		_, _, err := u.Block(ctx, reorgdb.Block{Height: 5, Hash: hash(6)}, 0)
+		require.ErrorContains(t, err, "block 5 comes after block 5")
+	})
+	update(t, db, func(u *reorgdb.Update) { see(t, u, 5, hash(6), reorgdb.Replaced) })
 }
 
 // TestNoEventIsOverwritten: a counter that is missing, unreadable or behind.
@@ -108,10 +108,10 @@ func TestNoEventIsOverwritten(t *testing.T) {
 		db := create(t)
 		update(t, db, func(u *reorgdb.Update) {
 			for id := range 3 {
-				u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "reorg:%020d", id), []byte("1|o|n|5|0"))
+				require.NoError(t, u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "reorg:%020d", id), []byte("1|o|n|5|0")))
 			}
 			if counter != "" {
-				u.Put(reorgdb.DefaultFamily, []byte("reorg_counter"), []byte(counter))
+				require.NoError(t, u.Put(reorgdb.DefaultFamily, []byte("reorg_counter"), []byte(counter)))
 			}
 			see(t, u, 9, hash(9), reorgdb.Written)
 		})
@@ -121,34 +121,88 @@ func TestNoEventIsOverwritten(t *testing.T) {
 }
 
 func TestRecordsThatNoNodeCouldReadAreNotWritten(t *testing.T) {
-	u, err := create(t).NewUpdate()
-	require.NoError(t, err)
-	defer u.Close()
-	for _, a := range []reorgdb.Anchor{
-		{Hash: "a"}, {L2StateRoot: "r"}, {Hash: "a|b", L2StateRoot: "r"}, {Hash: "a", BitcoinTxID: "|", L2StateRoot: "r"},
-		{Hash: "a", L2StateRoot: "r\ns"},
-	} {
-		require.Error(t, u.Anchor(a), "%+v", a)
-	}
-	require.Zero(t, u.Size())
+	db := create(t)
+	update(t, db, func(u *reorgdb.Update) {
+		for _, a := range []reorgdb.Anchor{
+			{Hash: "a"}, {L2StateRoot: "r"}, {Hash: "a|b", L2StateRoot: "r"}, {Hash: "a", BitcoinTxID: "|", L2StateRoot: "r"},
+			{Hash: "a", L2StateRoot: "r\ns"},
+		} {
+			require.Error(t, u.Anchor(a), "%+v", a)
+			require.Error(t, a.Validate(), "%+v", a)
+		}
+	})
+	require.Empty(t, all(t, db))
 }
 
-func TestConfirmations(t *testing.T) {
+// TestUpdateIsAllOrNothing: an error or a panic of the function leaves nothing, and the
+// next update begins anew.
+func TestUpdateIsAllOrNothing(t *testing.T) {
 	db := create(t)
-	a := reorgdb.Anchor{Hash: "a", L2StateRoot: "r"}
-	for _, step := range []struct {
-		confirmations uint64
-		want          reorgdb.AnchorStatus
-	}{{0, reorgdb.Pending}, {5, reorgdb.Pending}, {6, reorgdb.Confirmed}, {2, reorgdb.Confirmed}} {
-		update(t, db, func(u *reorgdb.Update) { require.NoError(t, u.Confirm(a, step.confirmations, reorgdb.ConfirmedAt)) })
-		var ok bool
-		var err error
-		a, ok, err = db.Anchor("a")
-		require.NoError(t, err)
-		require.True(t, ok)
-		require.Equal(t, step.want, a.Status)
-		require.Equal(t, step.confirmations, a.Confirmations)
+	errTest := errors.New("a test")
+	change := func(u *reorgdb.Update) {
+		require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: "a", L2StateRoot: "r"}))
+		see(t, u, 5, hash(5), reorgdb.Written)
 	}
+	require.ErrorIs(t, db.Update(func(u *reorgdb.Update) error {
+		change(u)
+		return errTest
+	}), errTest)
+	require.Empty(t, all(t, db))
+	require.Panics(t, func() {
+		_ = db.Update(func(u *reorgdb.Update) error {
+			change(u)
+			panic("a bug")
+		})
+	})
+	require.Empty(t, all(t, db))
+	update(t, db, change)
+	require.Len(t, all(t, db), 2)
+}
+
+// TestUnknownFamilies are an error wherever one is named.
+func TestUnknownFamilies(t *testing.T) {
+	db := create(t)
+	for _, err := range db.Records(ctx, "reputation") {
+		require.ErrorIs(t, err, reorgdb.ErrNoFamily)
+		require.ErrorContains(t, err, `reorg_db: no column family "reputation"`)
+	}
+	require.ErrorIs(t, db.BulkLoad("", db.Records(ctx, reorgdb.DefaultFamily)), reorgdb.ErrNoFamily)
+	require.ErrorIs(t, db.Update(func(u *reorgdb.Update) error { return u.Put("x", nil, nil) }), reorgdb.ErrNoFamily)
+}
+
+// TestIterationsEndEarly: with the loop, and with the context.
+func TestIterationsEndEarly(t *testing.T) {
+	db := openReadOnly(t, golden.Database(t, "node-rocksdb-6.11.4"))
+	for r, err := range db.Records(ctx, reorgdb.DefaultFamily) {
+		require.NoError(t, err)
+		require.NotEmpty(t, r.Key)
+		break
+	}
+	for b, err := range db.Blocks(ctx, 839_990) {
+		require.NoError(t, err)
+		require.EqualValues(t, 839_990, b.Height)
+		break
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	count := 0
+	for _, err := range db.Records(cancelled, reorgdb.DefaultFamily) {
+		require.ErrorIs(t, err, context.Canceled)
+		count++
+	}
+	for _, err := range db.Blocks(cancelled, 0) {
+		require.ErrorIs(t, err, context.Canceled)
+		count++
+	}
+	for _, err := range db.Anchors(cancelled) {
+		require.ErrorIs(t, err, context.Canceled)
+		count++
+	}
+	for _, err := range db.Events(cancelled) {
+		require.ErrorIs(t, err, context.Canceled)
+		count++
+	}
+	require.Equal(t, 4, count)
 }
 
 func TestOrphanedAnchors(t *testing.T) {
@@ -160,28 +214,6 @@ func TestOrphanedAnchors(t *testing.T) {
 	require.False(t, a.Orphaned(1001+3_600_000))
 	a = reorgdb.Anchor{Status: reorgdb.Confirmed}
 	require.False(t, a.Orphaned(1001+3_600_000))
-}
-
-func TestPruningKeepsTheNewestBlocks(t *testing.T) {
-	path := golden.Database(t, "node-rocksdb-6.11.4")
-	db, err := reorgdb.Open(path)
-	require.NoError(t, err)
-	update(t, db, func(u *reorgdb.Update) {
-		deleted, err := u.PruneBlocks(ctx, 1000)
-		require.NoError(t, err)
-		require.Equal(t, 1001, deleted)
-	})
-	lowest, count := uint64(0), 0
-	require.NoError(t, db.Blocks(ctx, 0, func(b reorgdb.Block) error {
-		if count == 0 {
-			lowest = b.Height
-		}
-		count++
-		return nil
-	}))
-	require.Equal(t, 1000, count)
-	require.EqualValues(t, 839001, lowest)
-	require.NoError(t, db.Close())
 }
 
 // FuzzRecords: whatever can be read is written back to something that reads the
@@ -208,9 +240,9 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// TestEachEndsWithItsVisitor: when visit panics, nothing reads the database any more
-// when the caller closes it, which RocksDB does not bear.
-func TestEachEndsWithItsVisitor(t *testing.T) {
+// TestReadingAheadEndsWithTheLoop: when its body panics, nothing reads the database any
+// more when the caller closes it, which RocksDB does not bear.
+func TestReadingAheadEndsWithTheLoop(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	db, err := reorgdb.Create(path)
 	require.NoError(t, err)
@@ -225,7 +257,9 @@ func TestEachEndsWithItsVisitor(t *testing.T) {
 		require.NoError(t, err)
 		require.Panics(t, func() {
 			defer db.Close() //nolint:errcheck // of a reader
-			_ = db.Each(ctx, reorgdb.DefaultFamily, func(key, value []byte) error { panic("a bug") })
+			for range db.Records(ctx, reorgdb.DefaultFamily) {
+				panic("a bug")
+			}
 		})
 	}
 }

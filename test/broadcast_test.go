@@ -96,10 +96,10 @@ func (p *place) anchors(t *testing.T) (all []reorgdb.Anchor) {
 	t.Helper()
 	db, err := reorgdb.OpenReadOnly(filepath.Join(p.dir, "reorg_db"))
 	require.NoError(t, err)
-	require.NoError(t, db.Anchors(context.Background(), func(_ string, a reorgdb.Anchor) error {
-		all = append(all, a)
-		return nil
-	}))
+	for a, err := range db.Anchors(t.Context()) {
+		require.NoError(t, err)
+		all = append(all, a.Anchor)
+	}
 	require.NoError(t, db.Close())
 	return all
 }
@@ -110,11 +110,10 @@ func (p *place) update(t *testing.T, change func(u *reorgdb.Update, a reorgdb.An
 	record := p.anchors(t)[0]
 	db, err := reorgdb.Open(filepath.Join(p.dir, "reorg_db"))
 	require.NoError(t, err)
-	u, err := db.NewUpdate()
-	require.NoError(t, err)
-	change(u, record)
-	require.NoError(t, u.Commit())
-	u.Close()
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		change(u, record)
+		return nil
+	}))
 	require.NoError(t, db.Close())
 }
 
@@ -791,7 +790,10 @@ func TestBump(t *testing.T) {
 			_, stderr = p.run(t, exit.Failed, bump()...)
 			require.Contains(t, stderr, "is in the chain")
 			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
-			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) { require.NoError(t, u.Confirm(a, 6, reorgdb.ConfirmedAt)) })
+			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+				a.Confirmations, a.Status = reorgdb.ConfirmedAt, reorgdb.Confirmed
+				require.NoError(t, u.Anchor(a))
+			})
 			p.wallet.Methods()
 			_, stderr = p.run(t, exit.Failed, bump()...)
 			require.Contains(t, stderr, "is confirmed already")

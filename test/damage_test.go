@@ -25,10 +25,10 @@ func records(t *testing.T, path string) map[string]string {
 	defer func() { require.NoError(t, db.Close()) }()
 	all := map[string]string{}
 	for _, family := range db.Families() {
-		require.NoError(t, db.Each(t.Context(), family, func(key, value []byte) error {
-			all[family+"/"+string(key)] = string(value)
-			return nil
-		}))
+		for r, err := range db.Records(t.Context(), family) {
+			require.NoError(t, err)
+			all[family+"/"+string(r.Key)] = string(r.Value)
+		}
 	}
 	return all
 }

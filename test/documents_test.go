@@ -338,14 +338,13 @@ func TestDocumentsOfLostEvents(t *testing.T) {
 			db, err = reorgdb.Open(path)
 		}
 		require.NoError(t, err)
-		u, err := db.NewUpdate()
-		require.NoError(t, err)
-		for height := range uint64(200) {
-			_, _, err := u.Block(t.Context(), reorgdb.Block{Height: height, Hash: strings.Repeat(hash, 64)}, 0)
-			require.NoError(t, err)
-		}
-		require.NoError(t, u.Commit())
-		u.Close()
+		require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+			for height := range uint64(200) {
+				_, _, err := u.Block(t.Context(), reorgdb.Block{Height: height, Hash: strings.Repeat(hash, 64)}, 0)
+				require.NoError(t, err)
+			}
+			return nil
+		}))
 		require.NoError(t, db.Close())
 	}
 	runTool(t, exit.OK, initreorgdb.Tool(), "--path", filepath.Join(dir, "copy"), "--copy-from", path)

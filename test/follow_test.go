@@ -23,11 +23,9 @@ func TestResyncFollowsAnchors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	db, err := reorgdb.Create(path)
 	require.NoError(t, err)
-	u, err := db.NewUpdate()
-	require.NoError(t, err)
-	require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: made.Hash, BitcoinTxID: txid, BroadcastTime: uint64(time.Now().UnixMilli()), L2StateRoot: made.Root}))
-	require.NoError(t, u.Commit())
-	u.Close()
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		return u.Anchor(reorgdb.Anchor{Hash: made.Hash, BitcoinTxID: txid, BroadcastTime: uint64(time.Now().UnixMilli()), L2StateRoot: made.Root})
+	}))
 	require.NoError(t, db.Close())
 
 	sync := func(says string, args ...string) {

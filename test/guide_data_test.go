@@ -60,17 +60,16 @@ func makeGuideDatabase(t *testing.T, path string) {
 	db, err := reorgdb.Create(path)
 	require.NoError(t, err)
 	write := func(blocks []reorgdb.Block, anchors ...reorgdb.Anchor) {
-		u, err := db.NewUpdate()
-		require.NoError(t, err)
-		for _, b := range blocks {
-			_, _, err := u.Block(t.Context(), b, start)
-			require.NoError(t, err)
-		}
-		for _, a := range anchors {
-			require.NoError(t, u.Anchor(a))
-		}
-		require.NoError(t, u.Commit())
-		u.Close()
+		require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+			for _, b := range blocks {
+				_, _, err := u.Block(t.Context(), b, start)
+				require.NoError(t, err)
+			}
+			for _, a := range anchors {
+				require.NoError(t, u.Anchor(a))
+			}
+			return nil
+		}))
 	}
 	anchorAt := func(number int, height uint64) reorgdb.Anchor {
 		root, hash := rootOf(number), anchorOf(number)

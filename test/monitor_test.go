@@ -34,14 +34,13 @@ func putAnchors(t *testing.T, dir string, n int, since time.Time) {
 	t.Helper()
 	db, err := reorgdb.Open(filepath.Join(dir, "reorg_db"))
 	require.NoError(t, err)
-	u, err := db.NewUpdate()
-	require.NoError(t, err)
-	for i := range n {
-		hash := fmt.Sprintf("%064x", since.Unix()<<8+int64(i))
-		require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: hash, BitcoinTxID: hash, BroadcastTime: uint64(since.UnixMilli()), Status: reorgdb.Pending, L2StateRoot: hash}))
-	}
-	require.NoError(t, u.Commit())
-	u.Close()
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		for i := range n {
+			hash := fmt.Sprintf("%064x", since.Unix()<<8+int64(i))
+			require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: hash, BitcoinTxID: hash, BroadcastTime: uint64(since.UnixMilli()), Status: reorgdb.Pending, L2StateRoot: hash}))
+		}
+		return nil
+	}))
 	require.NoError(t, db.Close())
 }
 

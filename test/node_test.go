@@ -49,25 +49,23 @@ func keepWriting(path string) error {
 			return db.Close()
 		default:
 		}
-		u, err := db.NewUpdate()
+		err := db.Update(func(u *reorgdb.Update) error {
+			for i := range uint64(20) {
+				// Every tenth round replaces blocks.
+				height := highest.Height + i + 1 - round%10/9*10
+				hash := fmt.Sprintf("%064x", height<<20|round)
+				if _, _, err := u.Block(ctx, reorgdb.Block{Height: height, Hash: hash}, round); err != nil {
+					return err
+				}
+				if err := u.Anchor(reorgdb.Anchor{Hash: hash, BitcoinTxID: hash, BitcoinHeight: height, Status: reorgdb.Confirmed, L2StateRoot: hash}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		for i := range uint64(20) {
-			// Every tenth round replaces blocks.
-			height := highest.Height + i + 1 - round%10/9*10
-			hash := fmt.Sprintf("%064x", height<<20|round)
-			if _, _, err := u.Block(ctx, reorgdb.Block{Height: height, Hash: hash}, round); err != nil {
-				return err
-			}
-			if err := u.Anchor(reorgdb.Anchor{Hash: hash, BitcoinTxID: hash, BitcoinHeight: height, Status: reorgdb.Confirmed, L2StateRoot: hash}); err != nil {
-				return err
-			}
-		}
-		if err := u.Commit(); err != nil {
-			return err
-		}
-		u.Close()
 		highest.Height += 20 - round%10/9*10
 		if round%5 == 0 {
 			if err := db.Sync(); err != nil {

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -185,13 +184,12 @@ func TestProveDatabase(t *testing.T) {
 		t.Helper()
 		db, err := reorgdb.Open(path)
 		require.NoError(t, err)
-		u, err := db.NewUpdate()
-		require.NoError(t, err)
-		change(func(a reorgdb.Anchor) { require.NoError(t, u.Anchor(a)) }, func(height uint64, hash string) {
-			u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "block:%020d", height), []byte(hash))
-		})
-		require.NoError(t, u.Commit())
-		u.Close()
+		require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+			change(func(a reorgdb.Anchor) { require.NoError(t, u.Anchor(a)) }, func(height uint64, hash string) {
+				require.NoError(t, u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "block:%020d", height), []byte(hash)))
+			})
+			return nil
+		}))
 		require.NoError(t, db.Close())
 	}
 	write(func(put func(reorgdb.Anchor), block func(uint64, string)) {
@@ -279,14 +277,13 @@ func TestCompareLongChain(t *testing.T) {
 	db, err := reorgdb.Create(path)
 	require.NoError(t, err)
 	chain := bitcointest.NewChain(120_100)
-	u, err := db.NewUpdate()
-	require.NoError(t, err)
-	for height := uint64(0); height <= 120_000; height++ {
-		_, _, err := u.Block(context.Background(), reorgdb.Block{Height: height, Hash: chain.Hash(int64(height))}, 0)
-		require.NoError(t, err)
-	}
-	require.NoError(t, u.Commit())
-	u.Close()
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		for height := uint64(0); height <= 120_000; height++ {
+			_, _, err := u.Block(t.Context(), reorgdb.Block{Height: height, Hash: chain.Hash(int64(height))}, 0)
+			require.NoError(t, err)
+		}
+		return nil
+	}))
 	require.NoError(t, db.Close())
 	chain.Reorganise(119_990, 120_100)
 	code, stdout, stderr := run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", chain.Serve(t))

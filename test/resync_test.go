@@ -71,13 +71,12 @@ func (m nodeModel) write(t *testing.T, path string) {
 	t.Helper()
 	db, err := reorgdb.Create(path)
 	require.NoError(t, err)
-	u, err := db.NewUpdate()
-	require.NoError(t, err)
-	for key, value := range m {
-		u.Put(reorgdb.DefaultFamily, []byte(key), []byte(value))
-	}
-	require.NoError(t, u.Commit())
-	u.Close()
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		for key, value := range m {
+			require.NoError(t, u.Put(reorgdb.DefaultFamily, []byte(key), []byte(value)))
+		}
+		return nil
+	}))
 	require.NoError(t, db.Close())
 }
 

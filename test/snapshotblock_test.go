@@ -53,11 +53,9 @@ func put(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	db, err := open(path)
 	ts.Check(err)
-	u, err := db.NewUpdate()
-	ts.Check(err)
-	u.Put(reorgdb.DefaultFamily, []byte(args[1]), []byte(args[2]))
-	ts.Check(u.Commit())
-	u.Close()
+	ts.Check(db.Update(func(u *reorgdb.Update) error {
+		return u.Put(reorgdb.DefaultFamily, []byte(args[1]), []byte(args[2]))
+	}))
 	ts.Check(db.Close())
 }
 

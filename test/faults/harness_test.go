@@ -189,15 +189,14 @@ func records(ctx context.Context, path string) string {
 	defer db.Close()
 	var all bytes.Buffer
 	for _, family := range db.Families() {
-		err := db.Each(ctx, family, func(key, value []byte) error {
-			if bytes.HasPrefix(key, []byte("reorg:")) {
-				value = detectedAt.ReplaceAll(value, []byte("$1|TIME"))
+		for r, err := range db.Records(ctx, family) {
+			if err != nil {
+				return "damaged: " + err.Error()
 			}
-			fmt.Fprintf(&all, "%s/%s %s\n", family, key, value)
-			return nil
-		})
-		if err != nil {
-			return "damaged: " + err.Error()
+			if bytes.HasPrefix(r.Key, []byte("reorg:")) {
+				r.Value = detectedAt.ReplaceAll(r.Value, []byte("$1|TIME"))
+			}
+			fmt.Fprintf(&all, "%s/%s %s\n", family, r.Key, r.Value)
 		}
 	}
 	return all.String()

@@ -101,12 +101,11 @@ func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointes
 		prepare: func(t *testing.T, root string) {
 			db, err := reorgdb.Create(in(root, "reorg_db"))
 			require.NoError(t, err)
-			u, err := db.NewUpdate()
-			require.NoError(t, err)
 			chain := bitcointest.NewChain(tip)
-			fill(t, chain, u)
-			require.NoError(t, u.Commit())
-			u.Close()
+			require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+				fill(t, chain, u)
+				return nil
+			}))
 			require.NoError(t, db.Close())
 			url = chain.Serve(t)
 		},

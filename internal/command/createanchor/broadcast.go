@@ -180,36 +180,22 @@ func (a *anchoring) record(p *pending) error {
 	if err != nil || ok && before.Status != reorgdb.FailedOrphaned {
 		return reorgtool.Explain(a.DBPath, err)
 	}
-	return a.update(func(u *reorgdb.Update) error {
+	return reorgtool.Explain(a.DBPath, a.db.Update(func(u *reorgdb.Update) error {
 		return u.Anchor(reorgdb.Anchor{Hash: p.Anchor.Hash, BitcoinTxID: p.tx.TxID(), BroadcastTime: uint64(time.Now().UnixMilli()),
 			Status: reorgdb.Pending, L2StateRoot: p.Anchor.L2StateRoot})
-	})
+	}))
 }
 
 // takeBack undoes what was written for a transaction that is not to be mined.
 func (a *anchoring) takeBack(p *pending) error {
-	err := a.update(func(u *reorgdb.Update) error {
+	err := a.db.Update(func(u *reorgdb.Update) error {
 		u.DeleteAnchor(p.Anchor.Hash)
 		return nil
 	})
 	if err != nil {
-		return err
+		return reorgtool.Explain(a.DBPath, err)
 	}
 	return p.remove()
-}
-
-func (a *anchoring) update(change func(*reorgdb.Update) error) error { return update(a.db, change) }
-
-// update changes the database, in one batch that is synced.
-func update(db *reorgdb.DB, change func(*reorgdb.Update) error) error {
-	u, err := db.NewUpdate()
-	if err == nil {
-		defer u.Close()
-		if err = change(u); err == nil {
-			err = u.Commit()
-		}
-	}
-	return reorgtool.Explain(db.Path(), err)
 }
 
 // finish writes the snapshot, unless an earlier run has.
@@ -301,14 +287,13 @@ func (a *anchoring) deliver(ctx context.Context, p *pending) error {
 // for not either when it is confirmed.
 func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 	var waiting []reorgdb.Anchor
-	err := a.db.Anchors(ctx, func(_ string, r reorgdb.Anchor) error {
-		if r.L2StateRoot == a.source.report.Root && (r.Status == reorgdb.Pending || a.TimestampSet && r.Status == reorgdb.Confirmed) {
-			waiting = append(waiting, r)
+	for r, err := range a.db.Anchors(ctx) {
+		if err != nil {
+			return false, reorgtool.Explain(a.DBPath, err)
 		}
-		return nil
-	})
-	if err != nil {
-		return false, reorgtool.Explain(a.DBPath, err)
+		if r.L2StateRoot == a.source.report.Root && (r.Status == reorgdb.Pending || a.TimestampSet && r.Status == reorgdb.Confirmed) {
+			waiting = append(waiting, r.Anchor)
+		}
 	}
 	for _, r := range waiting {
 		found, err := a.find(ctx, r.Hash)

@@ -133,7 +133,7 @@ func (b *bumping) replaced(txid string, fee int64) error {
 	r.BitcoinTxID, r.BitcoinHeight, r.Confirmations, r.Status = txid, 0, 0, reorgdb.Pending
 	r.BroadcastTime = uint64(time.Now().UnixMilli())
 	r.RetryCount++
-	return update(b.db, func(u *reorgdb.Update) error { return u.Anchor(r) })
+	return reorgtool.Explain(b.DBPath, b.db.Update(func(u *reorgdb.Update) error { return u.Anchor(r) }))
 }
 
 // bumpDocument is the JSON result.

@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// batchRecords is how many records are written at a time.
-const batchRecords = 4096
+// checkInterval is after how many records a salvage looks whether it is to end.
+const checkInterval = 4096
 
 // maxGap is how many heights in a row may have been lost. Beyond, one end of the
 // gap is a stray record.
@@ -70,9 +70,9 @@ func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	return c.fill(path, from.Families(), func(w *writer) error {
+	return c.fill(path, from.Families(), func(to *reorgdb.DB) error {
 		for _, family := range from.Families() {
-			if err := from.Each(ctx, family, func(key, value []byte) error { return w.put(family, key, value) }); err != nil {
+			if err := to.BulkLoad(family, c.counted(family, from.Records(ctx, family))); err != nil {
 				return err
 			}
 		}
@@ -101,86 +101,80 @@ func (c *copying) salvage(ctx context.Context, old, path string) error {
 		}
 		names = append(names, family.Name)
 	}
-	return c.fill(path, names, func(w *writer) error {
+	return c.fill(path, names, func(to *reorgdb.DB) error {
 		for _, family := range s.Families {
 			if strings.HasPrefix(family.Name, "#") {
 				continue
 			}
-			if err := w.putAll(ctx, family.Name, family.All()); err != nil {
+			if err := to.BulkLoad(family.Name, c.counted(family.Name, withContext(ctx, family.All()))); err != nil {
 				return err
 			}
 		}
-		return c.keepCounterAhead(w)
+		return c.keepCounterAhead(to)
 	})
 }
 
 // keepCounterAhead sets a counter that was lost: without it, the node's next reorg
 // would overwrite the first event.
-func (c *copying) keepCounterAhead(w *writer) error {
+func (c *copying) keepCounterAhead(to *reorgdb.DB) error {
 	if !c.lossy() || c.counter >= c.nextEvent {
 		return nil
 	}
 	c.counterSet = true
-	w.update.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), fmt.Append(nil, c.nextEvent))
 	if c.kinds[reorgdb.CounterKind] == 0 {
 		c.kinds[reorgdb.CounterKind] = 1
 	}
-	return nil
+	return to.Update(func(u *reorgdb.Update) error {
+		return u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), fmt.Append(nil, c.nextEvent))
+	})
 }
 
 // fill makes the database with its column families and lets source write to it.
-func (c *copying) fill(path string, families []string, source func(*writer) error) (err error) {
+func (c *copying) fill(path string, families []string, source func(to *reorgdb.DB) error) (err error) {
 	db, err := reorgdb.Create(path, families...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	update, err := db.NewUpdate()
-	if err != nil {
-		return err
-	}
-	defer update.Close()
 	for _, family := range db.Families() {
 		if family != reorgdb.DefaultFamily {
 			c.families[family] = 0
 		}
 	}
-	w := &writer{copying: c, update: update}
-	if err := source(w); err != nil {
-		return err
-	}
-	if err := update.CommitUnlogged(); err != nil {
+	if err := source(db); err != nil {
 		return err
 	}
 	return db.Sync()
 }
 
-// writer writes records and counts them.
-type writer struct {
-	*copying
-	update *reorgdb.Update
-}
-
-func (w *writer) put(family string, key, value []byte) error {
-	w.count(family, key, value)
-	w.update.Put(family, key, value)
-	if w.update.Size() >= batchRecords {
-		return w.update.CommitUnlogged()
-	}
-	return nil
-}
-
-func (w *writer) putAll(ctx context.Context, family string, records iter.Seq2[[]byte, []byte]) error {
-	n := 0
-	for key, value := range records {
-		if n++; n%batchRecords == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := w.put(family, key, value); err != nil {
-			return err
+// withContext ends with the context's error where that comes first.
+func withContext(ctx context.Context, records iter.Seq2[[]byte, []byte]) iter.Seq2[reorgdb.Record, error] {
+	return func(yield func(reorgdb.Record, error) bool) {
+		n := 0
+		for key, value := range records {
+			if n++; n%checkInterval == 0 && ctx.Err() != nil {
+				yield(reorgdb.Record{}, ctx.Err())
+				return
+			}
+			if !yield(reorgdb.Record{Key: key, Value: value}, nil) {
+				return
+			}
 		}
 	}
-	return nil
+}
+
+// counted counts the records that are yielded.
+func (c *copying) counted(family string, records iter.Seq2[reorgdb.Record, error]) iter.Seq2[reorgdb.Record, error] {
+	return func(yield func(reorgdb.Record, error) bool) {
+		for r, err := range records {
+			if err == nil {
+				c.count(family, r.Key, r.Value)
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
 }
 
 func (c *copying) count(family string, key, value []byte) {
@@ -218,8 +212,11 @@ func (c *copying) check(ctx context.Context, path string) (err error) {
 		want += n
 	}
 	for _, family := range db.Families() {
-		if err := db.Each(ctx, family, func(_, _ []byte) error { got++; return nil }); err != nil {
-			return err
+		for _, err := range db.Records(ctx, family) {
+			if err != nil {
+				return err
+			}
+			got++
 		}
 	}
 	if got != want {

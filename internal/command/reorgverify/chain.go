@@ -59,9 +59,12 @@ func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorg
 		run = run[:0]
 		return err
 	}
-	err := db.Blocks(ctx, 0, func(b reorgdb.Block) error {
+	for b, err := range db.Blocks(ctx, 0) {
+		if err != nil {
+			return err
+		}
 		if b.Height > uint64(s.chain.tip) {
-			return nil // counted below
+			break // counted below
 		}
 		if n := len(run); n == compareRun || n > 0 && b.Height != run[n-1].Height+1 {
 			if err := compare(); err != nil {
@@ -69,10 +72,6 @@ func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorg
 			}
 		}
 		run = append(run, b)
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if err := compare(); err != nil {
 		return err
@@ -87,21 +86,20 @@ func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorg
 func (s *survey) proveAnchors(ctx context.Context, o Options, c *bitcoin.Client, db *reorgdb.DB) error {
 	var anchors []reorgdb.Anchor
 	var wanted []anchortx.Wanted
-	err := db.Anchors(ctx, func(_ string, a reorgdb.Anchor) error {
-		switch {
-		case a.Status != reorgdb.Confirmed:
-			return nil
-		case !anchortx.IsTxID(a.BitcoinTxID):
-			s.add(notAnchored, true, "anchor %s is confirmed, but its record names no transaction: %q", a.Hash, a.BitcoinTxID)
-		default:
-			anchors = append(anchors, a)
-			wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.BitcoinHeight, a.BroadcastTime))
+	for a, err := range db.Anchors(ctx) {
+		if err != nil {
+			return err
+		}
+		if a.Status != reorgdb.Confirmed {
+			continue
 		}
 		s.chain.confirmed++
-		return nil
-	})
-	if err != nil {
-		return err
+		if !anchortx.IsTxID(a.BitcoinTxID) {
+			s.add(notAnchored, true, "anchor %s is confirmed, but its record names no transaction: %q", a.Hash, a.BitcoinTxID)
+			continue
+		}
+		anchors = append(anchors, a.Anchor)
+		wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.BitcoinHeight, a.BroadcastTime))
 	}
 	found, err := anchortx.Find(ctx, c, wanted, o.ScanBlocks)
 	if err != nil {

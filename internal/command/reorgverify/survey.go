@@ -91,24 +91,30 @@ func (s *survey) add(kind string, wrong bool, format string, args ...any) {
 // read goes through all column families.
 func (s *survey) read(ctx context.Context, db *reorgdb.DB) error {
 	for _, family := range db.Families() {
-		visit := s.record
 		if family != reorgdb.DefaultFamily {
 			s.families[family] = 0
-			visit = func(_, _ []byte) error { s.families[family]++; return nil }
 		}
-		if err := db.Each(ctx, family, visit); err != nil {
-			return err
+		for r, err := range db.Records(ctx, family) {
+			switch {
+			case err != nil:
+				return err
+			case family == reorgdb.DefaultFamily:
+				s.record(r.Key, r.Value)
+			default:
+				s.families[family]++
+			}
 		}
 	}
 	s.conclude()
 	return nil
 }
 
-func (s *survey) record(key, value []byte) error {
+// record takes a record of the default column family.
+func (s *survey) record(key, value []byte) {
 	kind, number := reorgdb.KeyKind(key)
 	if kind == reorgdb.BlockKind { // nearly all are
 		s.block(number, value)
-		return nil
+		return
 	}
 	s.kinds[kind]++
 	switch kind {
@@ -125,7 +131,6 @@ func (s *survey) record(key, value []byte) error {
 	case reorgdb.OddKind:
 		s.add(oddKey, true, "no node asks for the key %q", key)
 	}
-	return nil
 }
 
 func (s *survey) block(height uint64, hash []byte) {

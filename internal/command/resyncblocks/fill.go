@@ -18,7 +18,6 @@ type filling struct {
 	client *bitcoin.Client
 	db     *reorgdb.DB
 	out    *cli.IO
-	update *reorgdb.Update
 	plan   *plan
 	tip    bitcoin.ChainInfo // where stored chain and node agreed
 	top    int64             // the highest stored height at or below the tip
@@ -61,7 +60,7 @@ func (f *filling) write(ctx context.Context, c chunk) error {
 		_, err := f.apply(ctx, c)
 		return err
 	}
-	if err := f.update.AppendBlocks(uint64(c.first), c.text); err != nil {
+	if err := f.db.AppendBlocks(uint64(c.first), c.text); err != nil {
 		return err
 	}
 	f.written += int64(c.len())
@@ -69,35 +68,35 @@ func (f *filling) write(ctx context.Context, c chunk) error {
 	return nil
 }
 
-// apply takes the blocks of a chunk and commits. changed tells whether there was
+// apply takes the blocks of a chunk, in one batch. changed tells whether there was
 // anything to write.
 func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) {
 	now := uint64(f.out.Now().Unix())
 	var written int64
 	var events []reorgdb.ReorgEvent
-	for i := range c.len() {
-		height := c.first + int64(i)
-		seen, event, err := f.update.Block(ctx, reorgdb.Block{Height: uint64(height), Hash: string(c.hash(i))}, now)
-		if err != nil {
-			return false, err
-		}
-		switch seen {
-		case reorgdb.Written:
-			written++
-		case reorgdb.Replaced:
-			if depth := f.top - height + 1; depth > f.o.MaxReorgDepth {
-				// The chain has changed since the plan was made.
-				return false, tooDeep(f.o, height, depth)
-			} else if !f.warned {
-				f.warned = warnOfHalt(f.out, depth)
+	err = f.db.Update(func(u *reorgdb.Update) error {
+		for i := range c.len() {
+			height := c.first + int64(i)
+			seen, event, err := u.Block(ctx, reorgdb.Block{Height: uint64(height), Hash: string(c.hash(i))}, now)
+			if err != nil {
+				return err
 			}
-			events = append(events, *event)
+			switch seen {
+			case reorgdb.Written:
+				written++
+			case reorgdb.Replaced:
+				if depth := f.top - height + 1; depth > f.o.MaxReorgDepth {
+					// The chain has changed since the plan was made.
+					return tooDeep(f.o, height, depth)
+				} else if !f.warned {
+					f.warned = warnOfHalt(f.out, depth)
+				}
+				events = append(events, *event)
+			}
 		}
-	}
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	if err := f.update.Commit(); err != nil {
+		return ctx.Err()
+	})
+	if err != nil {
 		return false, err
 	}
 	f.written += written

@@ -2,7 +2,6 @@ package resyncblocks
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -123,28 +122,20 @@ func (p *plan) compareStored(ctx context.Context, o Options, db *reorgdb.DB, cli
 // storedUpTo looks through all stored heights.
 func storedUpTo(ctx context.Context, db *reorgdb.DB, tip int64) (stored, error) {
 	s := stored{top: -1}
-	err := db.Blocks(ctx, 0, func(b reorgdb.Block) error {
+	for b, err := range db.Blocks(ctx, 0) {
+		if err != nil {
+			return stored{}, err
+		}
 		if b.Height > uint64(tip) {
-			return errStop
+			break
 		}
 		if s.count == 0 {
 			s.lowest = int64(b.Height)
 		}
 		s.count++
 		s.top = int64(b.Height)
-		return nil
-	})
-	return s, ignoreStop(err)
-}
-
-// errStop ends a walk without an error.
-var errStop = errors.New("stop")
-
-func ignoreStop(err error) error {
-	if errors.Is(err, errStop) {
-		return nil
 	}
-	return err
+	return s, nil
 }
 
 // setRange sets the range that was asked for.
@@ -212,14 +203,16 @@ func (p *plan) compare(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clie
 // storedIn returns the stored blocks at the heights of a chunk.
 func storedIn(ctx context.Context, db *reorgdb.DB, c chunk) ([]reorgdb.Block, error) {
 	blocks := make([]reorgdb.Block, 0, c.len())
-	err := db.Blocks(ctx, uint64(c.first), func(b reorgdb.Block) error {
+	for b, err := range db.Blocks(ctx, uint64(c.first)) {
+		if err != nil {
+			return nil, err
+		}
 		if b.Height >= uint64(c.first)+uint64(c.len()) {
-			return errStop
+			break
 		}
 		blocks = append(blocks, b)
-		return nil
-	})
-	return blocks, ignoreStop(err)
+	}
+	return blocks, nil
 }
 
 // miss takes heights that have no hash, in ascending order.
@@ -292,24 +285,26 @@ func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bi
 // from a few that are evenly spread.
 func (p *plan) sample(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client) (same bool, tried int64, err error) {
 	step, i := max(1, p.stored.count/samples), int64(0)
-	err = db.Blocks(ctx, 0, func(b reorgdb.Block) error {
+	for b, err := range db.Blocks(ctx, 0) {
+		if err != nil {
+			return false, tried, err
+		}
 		if b.Height >= uint64(p.lowestDifferent) {
-			return errStop
+			break
 		}
 		if i++; (i-1)%step != 0 {
-			return nil
+			continue
 		}
 		hash, err := client.BlockHash(ctx, int64(b.Height))
 		if err != nil {
-			return err
+			return false, tried, err
 		}
 		tried++
-		if same = hash == b.Hash; same {
-			return errStop
+		if hash == b.Hash {
+			return true, tried, nil
 		}
-		return nil
-	})
-	return same, tried, ignoreStop(err)
+	}
+	return false, tried, nil
 }
 
 func tooDeep(o Options, height, depth int64) error {

@@ -99,12 +99,7 @@ func fillOpen(ctx context.Context, o Options, db *reorgdb.DB, out *cli.IO) (repo
 	if err != nil {
 		return nil, err
 	}
-	update, err := db.NewUpdate()
-	if err != nil {
-		return nil, err
-	}
-	defer update.Close()
-	f := &filling{o: o, client: client, db: db, out: out, update: update, plan: p, top: p.stored.top, highest: p.stored.top, warned: p.warned}
+	f := &filling{o: o, client: client, db: db, out: out, plan: p, top: p.stored.top, highest: p.stored.top, warned: p.warned}
 	above, err := storedAbove(ctx, db, p.tip.Blocks)
 	if err != nil {
 		return nil, err
@@ -162,13 +157,15 @@ type aboveTip struct {
 }
 
 func storedAbove(ctx context.Context, db *reorgdb.DB, tip int64) (above aboveTip, err error) {
-	err = db.Blocks(ctx, uint64(tip)+1, func(b reorgdb.Block) error {
+	for b, err := range db.Blocks(ctx, uint64(tip)+1) {
+		if err != nil {
+			return aboveTip{}, err
+		}
 		if above.Count == 0 {
 			above.From = b.Height
 		}
 		above.Count++
 		above.To = b.Height
-		return nil
-	})
-	return above, err
+	}
+	return above, nil
 }

@@ -58,11 +58,14 @@ func Follow(ctx context.Context, db *reorgdb.DB, c *bitcoin.Client, o Options) (
 	var sum Summary
 	var wanted []anchortx.Wanted
 	var at []int // the outcome of each of them
-	err := db.Anchors(ctx, func(key string, a reorgdb.Anchor) error {
-		out := Outcome{Before: a, After: a, State: anchortx.Unknown}
+	for a, err := range db.Anchors(ctx) {
+		if err != nil {
+			return Summary{}, err
+		}
+		out := Outcome{Before: a.Anchor, After: a.Anchor, State: anchortx.Unknown}
 		switch {
-		case key != a.Hash:
-			out.Why = fmt.Sprintf("its record is under another anchor's key, %s", key)
+		case a.Key != a.Hash:
+			out.Why = fmt.Sprintf("its record is under another anchor's key, %s", a.Key)
 		case !anchortx.IsTxID(a.BitcoinTxID):
 			out.Why = "its record names no transaction"
 		default:
@@ -70,10 +73,6 @@ func Follow(ctx context.Context, db *reorgdb.DB, c *bitcoin.Client, o Options) (
 			wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.BitcoinHeight, a.BroadcastTime))
 		}
 		sum.Outcomes = append(sum.Outcomes, out)
-		return nil
-	})
-	if err != nil {
-		return Summary{}, err
 	}
 	found, err := anchortx.Find(ctx, c, wanted, o.ScanBlocks)
 	if err != nil {
@@ -83,18 +82,13 @@ func Follow(ctx context.Context, db *reorgdb.DB, c *bitcoin.Client, o Options) (
 		out := &sum.Outcomes[at[i]]
 		out.State, out.After, out.Why = f.State, follow(out.Before, f, o), f.String()
 	}
-	update, err := db.NewUpdate()
-	if err != nil {
-		return Summary{}, err
-	}
-	defer update.Close()
 	for _, out := range sum.Outcomes {
 		if out.State == anchortx.Unknown {
 			sum.Unknown++
 		}
 		if out.Changed() {
 			sum.Changed++
-			if err := update.Anchor(out.After); err != nil {
+			if err := out.After.Validate(); err != nil {
 				return Summary{}, err
 			}
 		}
@@ -102,7 +96,17 @@ func Follow(ctx context.Context, db *reorgdb.DB, c *bitcoin.Client, o Options) (
 	if o.DryRun {
 		return sum, nil
 	}
-	return sum, update.Commit()
+	return sum, db.Update(func(u *reorgdb.Update) error {
+		for _, out := range sum.Outcomes {
+			if !out.Changed() {
+				continue
+			}
+			if err := u.Anchor(out.After); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // follow returns the record as it should be.

@@ -52,11 +52,7 @@ func TestFollow(t *testing.T) {
 		a := base
 		a.Hash = name
 		change(&a)
-		u, err := db.NewUpdate()
-		require.NoError(t, err)
-		defer u.Close()
-		require.NoError(t, u.Anchor(a))
-		require.NoError(t, u.Commit())
+		require.NoError(t, db.Update(func(u *reorgdb.Update) error { return u.Anchor(a) }))
 	}
 	put("confirmed", func(a *reorgdb.Anchor) { a.Status, a.BitcoinHeight, a.Confirmations = reorgdb.Confirmed, 3, 90 })
 	put("failed", func(a *reorgdb.Anchor) { a.Status = reorgdb.FailedOrphaned })
@@ -72,12 +68,12 @@ func TestFollow(t *testing.T) {
 
 	read := func() map[string]reorgdb.Anchor {
 		all := map[string]reorgdb.Anchor{}
-		require.NoError(t, db.Anchors(ctx, func(key string, a reorgdb.Anchor) error {
+		for a, err := range db.Anchors(ctx) {
+			require.NoError(t, err)
 			require.EqualValues(t, 3, a.RetryCount)
 			require.Equal(t, "root", a.L2StateRoot)
-			all[key] = a
-			return nil
-		}))
+			all[a.Key] = a.Anchor
+		}
 		return all
 	}
 	// follow expects the status, height and confirmations for every anchor but those
@@ -157,11 +153,9 @@ func TestFollow(t *testing.T) {
 	for name, change := range left {
 		put(name, change)
 	}
-	u, err := db.NewUpdate()
-	require.NoError(t, err)
-	u.Put(reorgdb.DefaultFamily, reorgdb.AnchorKey("mismatch"), []byte("pending|"+txid+"|0|0|0|3|0|root"))
-	require.NoError(t, u.Commit())
-	u.Close()
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		return u.Put(reorgdb.DefaultFamily, reorgdb.AnchorKey("mismatch"), []byte("pending|"+txid+"|0|0|0|3|0|root"))
+	}))
 	options.ScanBlocks = 50
 	sum, err = followanchors.Follow(ctx, db, c, options)
 	require.NoError(t, err)
@@ -177,14 +171,13 @@ func TestFollow(t *testing.T) {
 	require.Contains(t, warned, "warning: anchor odd is left as it is, PENDING: its record names no transaction\n")
 	require.Equal(t, 4, strings.Count(warned, "\n"))
 	require.Equal(t, "mismatch", sum.Outcomes[3].Why[len(sum.Outcomes[3].Why)-8:])
-	u, err = db.NewUpdate()
-	require.NoError(t, err)
-	for name := range left {
-		u.DeleteAnchor(name)
-	}
-	u.DeleteAnchor("mismatch")
-	require.NoError(t, u.Commit())
-	u.Close()
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		for name := range left {
+			u.DeleteAnchor(name)
+		}
+		u.DeleteAnchor("mismatch")
+		return nil
+	}))
 	options.ScanBlocks = 1000
 
 	// Gone: btcd forgets its mempool.

@@ -45,12 +45,19 @@ func compare(t testing.TB, data []byte) {
 	checker := snapshot.NewChecker(nil)
 	i = 0
 	for from, step := int64(0), size/3+1; from < size; from += step {
-		err := checker.CheckRange(ctx, r, from, min(from+step, size), size, func(report *snapshot.Report) error {
+		for report, err := range checker.CheckRange(ctx, r, from, min(from+step, size), size) {
+			require.NoError(t, err)
 			compareReport(t, want[i], report)
+			for _, s := range snapshot.Sections {
+				count := uint64(0)
+				for _, err := range checker.Records(ctx, r, report, s) {
+					require.NoError(t, err)
+					count++
+				}
+				require.Equal(t, report.Counts[s], count)
+			}
 			i++
-			return nil
-		})
-		require.NoError(t, err)
+		}
 	}
 	require.Equal(t, len(want), i)
 
@@ -102,10 +109,10 @@ func compare(t testing.TB, data []byte) {
 	report, err := checker.Check(ctx, r, latest)
 	require.NoError(t, err)
 	var problems, wantProblems [][2]string
-	require.NoError(t, checker.PegOutProblems(ctx, r, report, func(id, hash []byte) error {
-		problems = append(problems, [2]string{string(id), string(hash)})
-		return nil
-	}))
+	for p, err := range checker.PegOutProblems(ctx, r, report) {
+		require.NoError(t, err)
+		problems = append(problems, [2]string{string(p.PegID), string(p.AnchorHash)})
+	}
 	for _, p := range last.pegouts {
 		if last.anchor != nil && (p[1] == "" || p[1] != last.anchor.hash) {
 			wantProblems = append(wantProblems, p)
@@ -277,12 +284,11 @@ func compareLocations(t *testing.T, text string) {
 	}
 	require.Zero(t, i)
 	checker := snapshot.NewChecker(nil)
-	err := checker.CheckRange(context.Background(), r, 0, size, size, func(report *snapshot.Report) error {
+	for report, err := range checker.CheckRange(context.Background(), r, 0, size, size) {
+		require.NoError(t, err)
 		require.Equal(t, int64(want[i].offset), report.Offset)
 		require.Equal(t, want[i].root(), report.Root)
 		i++
-		return nil
-	})
-	require.NoError(t, err)
+	}
 	require.Equal(t, len(want), i)
 }

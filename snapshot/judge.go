@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"io"
+	"iter"
 )
 
 // Judge decides which snapshots count as valid. Not safe for concurrent use.
@@ -48,22 +49,25 @@ func (j Judge) Accept(ctx context.Context, r io.ReaderAt, rep *Report, earlier A
 	if out.Verdict != PegOutMismatch {
 		return out, nil
 	}
+	for _, err := range j.Problems(ctx, r, out) {
+		return out, err
+	}
 	out.Verdict = Valid
-	err := j.Problems(ctx, r, out, func(_, _ []byte) error {
-		out.Verdict = PegOutMismatch
-		return nil
-	})
-	return out, err
+	return out, nil
 }
 
 // Problems is [Checker.PegOutProblems] without the peg-outs that are accepted.
-func (j Judge) Problems(ctx context.Context, r io.ReaderAt, judged Judgement, visit func(pegID, anchorHash []byte) error) error {
-	return j.PegOutProblems(ctx, r, judged.Report, func(pegID, hash []byte) error {
-		if judged.Accepted.Has(hash) {
-			return nil
+func (j Judge) Problems(ctx context.Context, r io.ReaderAt, judged Judgement) iter.Seq2[PegOutProblem, error] {
+	return func(yield func(PegOutProblem, error) bool) {
+		for p, err := range j.PegOutProblems(ctx, r, judged.Report) {
+			if err == nil && judged.Accepted.Has(p.AnchorHash) {
+				continue
+			}
+			if !yield(p, err) {
+				return
+			}
 		}
-		return visit(pegID, hash)
-	})
+	}
 }
 
 // NewestValid returns the newest valid snapshot of the first size bytes of r,

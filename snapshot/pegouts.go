@@ -6,23 +6,38 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"iter"
 )
 
-// PegOutProblems calls visit for every peg-out of the snapshot, in file order,
-// that does not carry the hash of the snapshot's own anchor; an empty
-// anchorHash is a missing one. There are none without an anchor. The arguments
-// are valid during the call; an error from visit ends the walk.
-func (c *Checker) PegOutProblems(ctx context.Context, r io.ReaderAt, rep *Report, visit func(pegID, anchorHash []byte) error) error {
-	if !rep.pegOutsDiffer() {
-		return nil
-	}
-	return c.Records(ctx, r, rep, PegOuts, func(rec Record) error {
-		hash := rec.str(3)
-		if len(hash) > 0 && string(hash) == rep.Anchor.Hash {
-			return nil
+// PegOutProblem is a peg-out that does not carry the hash of its snapshot's own anchor.
+// It is valid until the next one is asked for.
+type PegOutProblem struct {
+	PegID      []byte
+	AnchorHash []byte // what it carries instead; empty: nothing
+}
+
+// PegOutProblems yields every peg-out of the snapshot, in file order, that does not
+// carry the hash of the snapshot's own anchor. There are none without an anchor. The
+// iteration is one of [Checker.Records].
+func (c *Checker) PegOutProblems(ctx context.Context, r io.ReaderAt, rep *Report) iter.Seq2[PegOutProblem, error] {
+	return func(yield func(PegOutProblem, error) bool) {
+		if !rep.pegOutsDiffer() {
+			return
 		}
-		return visit(rec.str(0), hash)
-	})
+		for rec, err := range c.Records(ctx, r, rep, PegOuts) {
+			if err != nil {
+				yield(PegOutProblem{}, err)
+				return
+			}
+			hash := rec.str(3)
+			if len(hash) > 0 && string(hash) == rep.Anchor.Hash {
+				continue
+			}
+			if !yield(PegOutProblem{rec.str(0), hash}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // AnchorSet is a set of anchor hashes, as they are written.
@@ -60,13 +75,18 @@ func (c *Checker) Add(set AnchorSet, hash string) error {
 // *[TooManyAnchorsError].
 func (c *Checker) AnchorsNamed(ctx context.Context, r io.ReaderAt, rep *Report) (AnchorSet, error) {
 	named := AnchorSet{}
-	err := c.PegOutProblems(ctx, r, rep, func(_, hash []byte) error {
-		if len(hash) != hex.EncodedLen(sha256.Size) || named.Has(hash) {
-			return nil
+	for p, err := range c.PegOutProblems(ctx, r, rep) {
+		if err != nil {
+			return nil, err
 		}
-		return c.Add(named, string(hash))
-	})
-	return named, err
+		if len(p.AnchorHash) != hex.EncodedLen(sha256.Size) || named.Has(p.AnchorHash) {
+			continue
+		}
+		if err := c.Add(named, string(p.AnchorHash)); err != nil {
+			return nil, err
+		}
+	}
+	return named, nil
 }
 
 // EarlierAnchors returns those of the wanted anchor hashes that belong to a

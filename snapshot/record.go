@@ -90,8 +90,7 @@ func canonicalKey(line []byte, s Section, keyLen int) []byte {
 	return line[start : start+keyLen]
 }
 
-// Record is one record of a snapshot. It is valid during the call that it is
-// passed to.
+// Record is one record of a snapshot. It is valid until the next one is asked for.
 type Record struct{ *record }
 
 // Value returns a copy: a [Balance], [Escrow], [PegIn], [PegOut] or [Task].

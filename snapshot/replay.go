@@ -124,9 +124,12 @@ func commonLen(a, b []byte) int {
 // during the call.
 func (c *Checker) sectionText(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, emit func(line []byte, keyLen int)) error {
 	var text []byte
-	return c.records(ctx, r, scan.span, s, func(rec *record) error {
+	for rec, err := range c.records(ctx, r, scan.span, s) {
+		if err != nil {
+			return err
+		}
 		text = rec.appendCanonical(text[:0])
 		emit(text, rec.ends[0])
-		return nil
-	})
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"iter"
 )
 
 // inlineHash is how much of a snapshot CheckRange hashes in the goroutine that
@@ -12,24 +13,33 @@ import (
 const inlineHash = 16 << 20
 
 // CheckRange checks every complete snapshot whose header line starts in [from,
-// to) of the first size bytes of r, in file order, and passes its report, with
-// Index 0, to emit. The bytes are read once. Ranges that cover the file, checked
-// in any order, together see each snapshot once. The errors are those of
-// [Checker.Check], and whatever emit returns.
-func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size int64, emit func(*Report) error) error {
-	start, err := firstHeader(r, from, to, size)
-	if err != nil || start < 0 {
-		return err
+// to) of the first size bytes of r, in file order, and yields its report, with
+// Index 0. The bytes are read once. Ranges that cover the file, checked in any order,
+// together see each snapshot once. The iteration ends after an error; the errors are
+// those of [Checker.Check]. Meanwhile the checker may be used for the records of the
+// snapshot that was just yielded, see [Checker.Records], and for nothing else.
+func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*Report, error] {
+	return func(yield func(*Report, error) bool) {
+		start, err := firstHeader(r, from, to, size)
+		if err != nil {
+			yield(nil, err)
+		}
+		if err != nil || start < 0 {
+			return
+		}
+		c.hash.inline = inlineHash
+		w := walk{checker: c, ctx: ctx, r: r, to: to, yield: yield}
+		defer func() {
+			c.hash.inline = 0
+			if w.survey != nil {
+				c.hash.reset(w.survey.text)
+			}
+		}()
+		w.blocks = newLineBlocks(r, start, size, c.in, c.memory.maxLine())
+		if err := w.run(); err != nil {
+			yield(nil, err)
+		}
 	}
-	c.hash.inline = inlineHash
-	defer func() { c.hash.inline = 0 }()
-	w := walk{checker: c, ctx: ctx, r: r, to: to, emit: emit}
-	w.blocks = newLineBlocks(r, start, size, c.in, c.memory.maxLine())
-	err = w.run()
-	if w.survey != nil {
-		c.hash.reset(w.survey.text)
-	}
-	return err
 }
 
 // firstHeader returns the offset of the first header line in [from, to), -1 when
@@ -52,7 +62,7 @@ type walk struct {
 	ctx     context.Context
 	r       io.ReaderAt
 	to      int64
-	emit    func(*Report) error
+	yield   func(*Report, error) bool
 	blocks  lineBlocks
 
 	survey *survey // of the snapshot being read; nil outside of one
@@ -93,8 +103,8 @@ func (w *walk) run() error {
 	}
 }
 
-// step takes lines up to the next marker line, and reports whether the range is
-// done.
+// step takes lines up to the next marker line, and reports whether the range, or the
+// loop over it, is done.
 func (w *walk) step(lines []byte, off int64) (taken int, done bool, err error) {
 	var marker string
 	if w.survey != nil {
@@ -124,7 +134,7 @@ func (w *walk) step(lines []byte, off int64) (taken int, done bool, err error) {
 		if err != nil {
 			return taken, false, err
 		}
-		return taken, false, w.emit(report)
+		return taken, !w.yield(report, nil), nil
 	}
 	return taken, false, nil
 }

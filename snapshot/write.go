@@ -76,17 +76,17 @@ func (a *anchored) WriteTo(w io.Writer) (written int64, err error) {
 	buf := appendStart(nil, a.report.TimestampMs)
 	for _, s := range Sections {
 		buf = appendCount(buf, s, a.report.Counts[s])
-		err := a.checker.records(a.ctx, a.r, a.report.spans[s], s, func(rec *record) error {
-			buf = rec.appendLine(buf)
-			if len(buf) < writeBlock {
-				return nil
+		for rec, err := range a.checker.records(a.ctx, a.r, a.report.spans[s], s) {
+			if err != nil {
+				return written, err
 			}
-			full := buf
+			if buf = rec.appendLine(buf); len(buf) < writeBlock {
+				continue
+			}
+			if err := write(buf); err != nil {
+				return written, err
+			}
 			buf = buf[:0]
-			return write(full)
-		})
-		if err != nil {
-			return written, err
 		}
 	}
 	if buf, err = appendEnd(buf, a.anchor); err != nil {

@@ -44,15 +44,14 @@ func times(t *testing.T, path string) []uint64 {
 	require.NoError(t, err)
 	var all []uint64
 	end := int64(0)
-	err = snapshot.NewChecker(nil).CheckRange(context.Background(), bytes.NewReader(data), 0, int64(len(data)), int64(len(data)),
-		func(r *snapshot.Report) error {
-			require.Equal(t, snapshot.Valid, r.Verdict())
-			require.Equal(t, end, r.Offset, "bytes between snapshots")
-			end = r.End()
-			all = append(all, r.TimestampMs)
-			return nil
-		})
-	require.NoError(t, err)
+	size := int64(len(data))
+	for r, err := range snapshot.NewChecker(nil).CheckRange(t.Context(), bytes.NewReader(data), 0, size, size) {
+		require.NoError(t, err)
+		require.Equal(t, snapshot.Valid, r.Verdict())
+		require.Equal(t, end, r.Offset, "bytes between snapshots")
+		end = r.End()
+		all = append(all, r.TimestampMs)
+	}
 	require.EqualValues(t, len(data), end)
 	return all
 }

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/btcsuite/btcd/btcjson"
+
+	"ailee-recovery/internal/workers"
 )
 
 const (
@@ -210,37 +213,33 @@ func scanHashes(text []byte, first uint64, n int) (hashes []string, plain bool) 
 // them in ascending order. fetch returns the items [lo, hi], or those before the
 // first that failed, with its error.
 func pipelined[T any](ctx context.Context, from, to int64, fetch func(ctx context.Context, lo, hi int64) ([]T, error), visit func(i int64, item T) error) error {
-	type result struct {
-		items []T
-		err   error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
-
-	var queue []chan result
-	next, at := from, from
-	for at <= to {
-		for ; next <= to && len(queue) < inFlight; next += batchSize {
-			done := make(chan result, 1)
-			lo, hi := next, min(next+batchSize-1, to)
-			running.Go(func() {
-				items, err := fetch(ctx, lo, hi)
-				done <- result{items, err}
-			})
-			queue = append(queue, done)
+	batches := func(yield func(int64, error) bool) {
+		for lo := from; lo <= to; lo += batchSize {
+			if !yield(lo, nil) {
+				return
+			}
 		}
-		r := <-queue[0]
-		queue = queue[1:]
-		for _, item := range r.items {
-			if err := visit(at, item); err != nil {
+	}
+	fetcher := func() workers.Worker[int64, []T] {
+		return func(ctx context.Context, lo int64) iter.Seq2[[]T, error] {
+			return func(yield func([]T, error) bool) {
+				items, err := fetch(ctx, lo, min(lo+batchSize-1, to))
+				if yield(items, nil) && err != nil {
+					yield(nil, err)
+				}
+			}
+		}
+	}
+	i := from
+	for items, err := range workers.Ordered(ctx, inFlight, 1, batches, fetcher) {
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			if err := visit(i, item); err != nil {
 				return err
 			}
-			at++
-		}
-		if r.err != nil {
-			return r.err
+			i++
 		}
 	}
 	return nil

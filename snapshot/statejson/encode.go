@@ -40,17 +40,18 @@ func Encode(ctx context.Context, w io.Writer, c *snapshot.Checker, r io.ReaderAt
 			name := section.String()
 			fmt.Fprintf(e.w, "\n    %q: [", name)
 			n := 0
-			err := c.Records(ctx, r, rep, section, func(record snapshot.Record) error {
+			for record, err := range c.Records(ctx, r, rep, section) {
+				if err != nil {
+					return err
+				}
 				if n > 0 {
 					e.w.WriteByte(',')
 				}
 				e.w.WriteString("\n      ")
-				err := e.value(fmt.Sprintf("%s.%s[%d]", group.name, name, n), record.Value())
+				if err := e.value(fmt.Sprintf("%s.%s[%d]", group.name, name, n), record.Value()); err != nil {
+					return err
+				}
 				n++
-				return err
-			})
-			if err != nil {
-				return err
 			}
 			if n > 0 {
 				e.w.WriteString("\n    ")

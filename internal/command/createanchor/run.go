@@ -121,10 +121,13 @@ func (a *anchoring) warn(ctx context.Context) error {
 			a.out.Warn("%s: %s", a.StateFile, f)
 		}
 	}
-	return a.source.checker.Records(ctx, a.source.r, report, snapshot.PegOuts, func(rec snapshot.Record) error {
+	for rec, err := range a.source.checker.Records(ctx, a.source.r, report, snapshot.PegOuts) {
+		if err != nil {
+			return err
+		}
 		pegOut := rec.Value().(snapshot.PegOut)
 		if pegOut.AnchorCommitmentHash != "" {
-			return nil
+			continue
 		}
 		a.out.Warn("peg-out %s has no anchor hash", pegOut.PegID)
 		if len(a.bare) == maxPegOutsListed {
@@ -132,8 +135,8 @@ func (a *anchoring) warn(ctx context.Context) error {
 		} else {
 			a.bare = append(a.bare, terminal.Text(pegOut.PegID))
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // target is the file that the snapshot goes to.

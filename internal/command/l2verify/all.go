@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"runtime"
 	"slices"
 	"strings"
@@ -41,86 +42,37 @@ func (v *verifier) all(ctx context.Context) error {
 // chunkSize is how much of a file one worker takes at a time.
 const chunkSize = 8 << 20
 
-// chunk is a part of the file on its way through the workers. It keeps its place
-// in the queue, so that the rows come in file order however the workers run.
-type chunk struct {
-	from, to int64
-	reports  chan *snapshot.Report // closed when the chunk is done
-}
+// chunk is the part of the file [from, to).
+type chunk struct{ from, to int64 }
 
 // reportsAhead is how many reports a worker may be ahead of the printer.
 const reportsAhead = 256
 
-// allOfFile verifies on all cores.
+// allOfFile verifies on all cores. The rows come in file order all the same.
 func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
 	r, size := v.in.Section(), v.in.Size
-	cores := runtime.GOMAXPROCS(0)
-	queue, work := make(chan chunk, cores), make(chan chunk)
-	group, ctx := workers.WithContext(ctx)
-	group.Go(func() error {
-		defer close(queue)
-		defer close(work)
+	chunks := func(yield func(chunk, error) bool) {
 		for from := int64(0); from < size; from += chunkSize {
-			part := chunk{from: from, to: min(from+chunkSize, size), reports: make(chan *snapshot.Report, reportsAhead)}
-			for _, to := range []chan chunk{queue, work} {
-				select {
-				case to <- part:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			if !yield(chunk{from, min(from+chunkSize, size)}, nil) {
+				return
 			}
 		}
-		return nil
-	})
-	for range cores {
-		checker := snapshot.NewChecker(v.memory)
-		group.Go(func() error {
-			for part := range work {
-				err := checker.CheckRange(ctx, r, part.from, part.to, size, func(report *snapshot.Report) error {
-					select {
-					case part.reports <- report:
-						return nil
-					case <-ctx.Done():
-						return ctx.Err()
-					}
-				})
-				if err != nil {
-					return err
-				}
-				close(part.reports)
-			}
-			return nil
-		})
 	}
-	group.Go(func() error {
-		for part := range queue {
-			if err := rows.addAll(ctx, r, part.reports); err != nil {
-				return err
-			}
+	newChecker := func() workers.Worker[chunk, *snapshot.Report] {
+		checker := snapshot.NewChecker(v.memory)
+		return func(ctx context.Context, c chunk) iter.Seq2[*snapshot.Report, error] {
+			return checker.CheckRange(ctx, r, c.from, c.to, size)
 		}
-		return nil
-	})
-	if err := group.Wait(); err != nil {
-		return nil, err
+	}
+	for report, err := range workers.Ordered(ctx, runtime.GOMAXPROCS(0), reportsAhead, chunks, newChecker) {
+		if err != nil {
+			return nil, err
+		}
+		if err := rows.add(ctx, r, report); err != nil {
+			return nil, err
+		}
 	}
 	return snapshot.TailFindings(r, rows.stray.End(), size)
-}
-
-// addAll prints the reports of one chunk.
-func (p *rowPrinter) addAll(ctx context.Context, r io.ReaderAt, reports <-chan *snapshot.Report) error {
-	for {
-		select {
-		case report, more := <-reports:
-			if !more {
-				return nil
-			}
-			if err := p.add(ctx, r, report); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 func (v *verifier) allOfStream(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {

@@ -65,16 +65,18 @@ func (v *verifier) document(ctx context.Context, r io.ReaderAt, judged snapshot.
 	if !doc.Snapshot.Passed {
 		doc.ExitCode = 2
 	}
-	err := v.judge.Problems(ctx, r, judged, func(pegID, hash []byte) error {
-		if len(doc.Snapshot.PegOuts) == maxPegOutsListed {
+	for p, err := range v.judge.Problems(ctx, r, judged) {
+		switch {
+		case err != nil:
+			return doc, err
+		case len(doc.Snapshot.PegOuts) == maxPegOutsListed:
 			doc.Snapshot.PegOutsBeyond++
-			return nil
+		default:
+			doc.Snapshot.PegOuts = append(doc.Snapshot.PegOuts,
+				pegOutDocument{PegID: terminal.Text(string(p.PegID)), AnchorHash: terminal.Text(string(p.AnchorHash))})
 		}
-		doc.Snapshot.PegOuts = append(doc.Snapshot.PegOuts,
-			pegOutDocument{PegID: terminal.Text(string(pegID)), AnchorHash: terminal.Text(string(hash))})
-		return nil
-	})
-	return doc, err
+	}
+	return doc, nil
 }
 
 // describe is the JSON form of a judgement, without the peg-outs.

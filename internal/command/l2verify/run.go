@@ -209,16 +209,15 @@ func (v *verifier) say(ctx context.Context, r io.ReaderAt, judged snapshot.Judge
 	case snapshot.AnchorHashMismatch:
 		complain("Anchor verification failed: Anchor hash mismatch. expected=" + snapshot.AnchorHash(judged.Anchor.Payload) + " anchor=" + judged.Anchor.Hash)
 	}
-	err := v.judge.Problems(ctx, r, judged, func(pegID, hash []byte) error {
-		if len(hash) == 0 {
-			complain("Peg-out " + string(pegID) + " missing anchor commitment hash.")
-		} else {
-			complain("Peg-out " + string(pegID) + " anchor hash mismatch. expected=" + judged.Anchor.Hash + " got=" + string(hash))
+	for p, err := range v.judge.Problems(ctx, r, judged) {
+		switch {
+		case err != nil:
+			return err
+		case len(p.AnchorHash) == 0:
+			complain("Peg-out " + string(p.PegID) + " missing anchor commitment hash.")
+		default:
+			complain("Peg-out " + string(p.PegID) + " anchor hash mismatch. expected=" + judged.Anchor.Hash + " got=" + string(p.AnchorHash))
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if judged.Verdict == snapshot.Valid && !failed {
 		say("Verification OK.")

@@ -32,14 +32,20 @@ func (s *survey) crossCheck(ctx context.Context, o Options, db *reorgdb.DB) erro
 	} else if err := s.named(db, report.Anchor.Hash, "the latest snapshot's anchor"); err != nil {
 		return err
 	}
-	return checker.Records(ctx, r, report, snapshot.PegOuts, func(rec snapshot.Record) error {
+	for rec, err := range checker.Records(ctx, r, report, snapshot.PegOuts) {
+		if err != nil {
+			return err
+		}
 		pegOut := rec.Value().(snapshot.PegOut)
 		if pegOut.AnchorCommitmentHash == "" {
 			s.add(missingAnchor, true, "peg-out %s names no anchor", pegOut.PegID)
-			return nil
+			continue
 		}
-		return s.named(db, pegOut.AnchorCommitmentHash, "peg-out "+pegOut.PegID+" names an anchor that")
-	})
+		if err := s.named(db, pegOut.AnchorCommitmentHash, "peg-out "+pegOut.PegID+" names an anchor that"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // named looks up an anchor that a snapshot names.

@@ -11,7 +11,7 @@ import (
 type Worker[P, R any] func(ctx context.Context, part P) iter.Seq2[R, error]
 
 // Ordered has up to n goroutines work on parts, and yields the results in the order of
-// the parts. Up to 2n parts are under way, each up to ahead results ahead of the loop.
+// the parts. Up to n+1 parts are under way, each up to ahead results ahead of the loop.
 // newWorker is called for each goroutine: what its worker uses need not be safe for
 // concurrent use.
 //
@@ -23,7 +23,7 @@ func Ordered[P, R any](ctx context.Context, n, ahead int, parts iter.Seq2[P, err
 	return func(yield func(R, error) bool) {
 		inner, cancel := context.WithCancel(ctx)
 		group := NewGroup()
-		todo := make(chan *job[P, R], 2*n) // has room for all that are under way
+		todo := make(chan *job[P, R], n+1) // has room for all that are under way
 		defer func() {
 			cancel()
 			close(todo)
@@ -32,7 +32,7 @@ func Ordered[P, R any](ctx context.Context, n, ahead int, parts iter.Seq2[P, err
 		var underWay []*job[P, R]
 		running := 0
 		for part, err := range parts {
-			if len(underWay) == 2*n {
+			if len(underWay) == n+1 {
 				if !underWay[0].yield(ctx, yield) {
 					return
 				}

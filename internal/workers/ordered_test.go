@@ -115,7 +115,7 @@ func TestOrderedIsBounded(t *testing.T) {
 				require.EqualValues(t, n, made.Load())
 				require.EqualValues(t, n, working.Load())
 				// One more is being asked for.
-				require.EqualValues(t, 2*n+1, taken.Load())
+				require.EqualValues(t, n+2, taken.Load())
 				// Each waits with one more than it may be ahead; one was taken.
 				require.EqualValues(t, n*(ahead+1)+1, results.Load())
 			}

@@ -1,6 +1,11 @@
 package snapshot
 
-import "crypto/sha256"
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
 
 const (
 	// maxPlainCommitment is the longest payload that is its own commitment, in
@@ -20,6 +25,17 @@ func Commitment(payload string) []byte {
 	return append([]byte(commitmentPrefix), sum[:]...)
 }
 
+// CommitsTo tells whether a commitment is that of an anchor of which only hash and
+// state root are known: its payload has the hash, which is compared without case as
+// nodes do. Where the commitment is the payload itself, it must also start with the
+// root.
+func CommitsTo(commitment []byte, hash, root string) bool {
+	if sum, ok := bytes.CutPrefix(commitment, []byte(commitmentPrefix)); ok && strings.EqualFold(hex.EncodeToString(sum), hash) {
+		return true
+	}
+	return strings.EqualFold(AnchorHash(string(commitment)), hash) && bytes.HasPrefix(commitment, []byte(root+":"))
+}
+
 // The opcodes that the scripts use.
 const (
 	op0         = 0x00
@@ -33,6 +49,19 @@ const (
 // OP_RETURN and the push.
 func OpReturnScript(commitment []byte) []byte {
 	return appendPush([]byte{opReturn}, commitment)
+}
+
+// OpReturnData returns the commitment that an output script carries, and whether it is
+// one that [OpReturnScript] makes.
+func OpReturnData(script []byte) (commitment []byte, ok bool) {
+	// Before it stand OP_RETURN and a push of one or two bytes.
+	for start := 2; start <= min(3, len(script)); start++ {
+		commitment = script[start:]
+		if len(commitment) <= maxPlainCommitment && bytes.Equal(OpReturnScript(commitment), script) {
+			return commitment, true
+		}
+	}
+	return nil, false
 }
 
 // TapscriptFragment returns the commitment in a branch of a tapscript that is

@@ -342,6 +342,7 @@ func TestCarriesAnchor(t *testing.T) {
 		tx.AddTxOut(wire.NewTxOut(0, script))
 		hash := snapshot.AnchorHash(payload)
 		require.True(t, anchortx.CarriesAnchor(tx, hash, root))
+		require.True(t, anchortx.CarriesAnchor(tx, strings.ToUpper(hash), root), "nodes compare without case")
 		require.False(t, anchortx.CarriesAnchor(tx, snapshot.AnchorHash("other"), root))
 		if payload == short {
 			require.False(t, anchortx.CarriesAnchor(tx, hash, root[1:]))

@@ -1,9 +1,7 @@
 package createanchor
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -11,13 +9,13 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/anchortx"
 	"ailee-recovery/internal/bitcoin/wallet"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/reorgdb"
-	"ailee-recovery/snapshot"
 )
 
 // bump replaces the transaction of a stuck anchor. The wallet knows what replaces
@@ -75,7 +73,7 @@ func (b *bumping) run(ctx context.Context) (err error) {
 
 // replace makes the new transaction, unless there is one, and records it.
 func (b *bumping) replace(ctx context.Context) error {
-	carries := func(tx *wire.MsgTx) bool { return carries(tx, b.record.Hash) }
+	carries := func(tx *wire.MsgTx) bool { return anchortx.CarriesAnchor(tx, b.record.Hash, b.record.L2StateRoot) }
 	earlier, err := b.wallet.Replacement(ctx, b.record.BitcoinTxID, carries)
 	if err != nil {
 		return err
@@ -167,29 +165,4 @@ func (b *bumping) report() {
 	} else {
 		b.out.Printf("Recorded in %s, as PENDING with %d retry(s)\n", terminal.Text(b.DBPath), b.record.RetryCount+1)
 	}
-}
-
-// carries tells whether an output of the transaction commits to an anchor.
-func carries(tx *wire.MsgTx, hash string) bool {
-	raw, err := hex.DecodeString(hash)
-	if err != nil {
-		return false
-	}
-	hashed := snapshot.OpReturnScript(append([]byte("AILEE"), raw...))
-	for _, out := range tx.TxOut {
-		if bytes.Equal(out.PkScript, hashed) {
-			return true
-		}
-		// The payload itself, behind OP_RETURN and a push of one or two bytes.
-		for _, at := range []int{2, 3} {
-			if len(out.PkScript) < at {
-				continue
-			}
-			payload := out.PkScript[at:]
-			if snapshot.AnchorHash(string(payload)) == hash && bytes.Equal(out.PkScript, snapshot.OpReturnScript(payload)) {
-				return true
-			}
-		}
-	}
-	return false
 }

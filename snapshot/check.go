@@ -17,8 +17,8 @@ import (
 const DefaultMaxMemory = 44 << 20
 
 // Memory bounds what checkers take that share it, on top of a few buffers: for
-// sorting unsorted sections, and for long lines, a sixteenth of it each. Safe for
-// concurrent use.
+// sorting sections, and for long lines, a sixteenth of it each. Safe for concurrent
+// use.
 type Memory struct {
 	limit int64 // bytes
 	left  *semaphore.Weighted
@@ -107,22 +107,28 @@ func (e *LineTooLongError) Error() string {
 	return fmt.Sprintf("at byte %d: a line longer than the %d bytes that the memory limit allows", e.Offset, e.Limit)
 }
 
-// SectionTooLargeError is returned for a section that is out of order and too
-// large to be sorted in the memory allowed.
+// SectionTooLargeError is returned for a section that is out of order or repeats a
+// key, and is too large to be sorted in the memory allowed.
 type SectionTooLargeError struct {
 	Section     Section
 	Offset      int64 // of the section's first record
+	Repeats     bool  // it is in order, but repeats a key
 	Need, Limit int64 // bytes
 }
 
 func (e *SectionTooLargeError) Error() string {
-	return fmt.Sprintf("at byte %d: the %s are not sorted, and sorting them takes %d bytes, over the memory limit of %d",
-		e.Offset, e.Section, e.Need, e.Limit)
+	what := "are not sorted"
+	if e.Repeats {
+		what = "repeat a key"
+	}
+	return fmt.Sprintf("at byte %d: the %s %s, and sorting them takes %d bytes, over the memory limit of %d",
+		e.Offset, e.Section, what, e.Need, e.Limit)
 }
 
 // Checker reads snapshots of any size in bounded memory and computes their
-// roots. It hashes while it parses; a section that is unsorted, mixed with
-// others or miscounted is read a second time. Not safe for concurrent use.
+// roots. It hashes while it parses; a snapshot with a section that is unsorted, mixed
+// with others, miscounted, or repeats a key among more records than a node inserts one
+// by one, is read again. Not safe for concurrent use.
 type Checker struct {
 	memory *Memory
 	in     []byte
@@ -187,6 +193,15 @@ type sectionScan struct {
 	span             // from the first record's line to behind the last's
 	lastKey   []byte // of the last record, while another section is current
 	unsorted  bool
+	// run is the length of the text of the last records, as many as have one key;
+	// longestRun that of the longest run of two and more, 0 for none.
+	run, longestRun int64
+}
+
+// inOrder tells whether a node leaves the records seen so far as they are. Equal keys
+// it moves even in a section that is sorted.
+func (s *sectionScan) inOrder() bool {
+	return !s.unsorted && (s.longestRun == 0 || s.kept <= insertionMax)
 }
 
 // survey is the one pass over a snapshot that always happens. It writes the
@@ -237,6 +252,9 @@ func (sv *survey) keepKey() {
 
 // flush hands the text over, or drops it when it will not be needed.
 func (sv *survey) flush() {
+	if sv.section != noSection && !sv.sections[sv.section].inOrder() {
+		sv.straight = false
+	}
 	if sv.straight {
 		sv.text = sv.checker.hash.write(sv.text)
 	} else {
@@ -293,10 +311,13 @@ func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int
 		if !ok {
 			break
 		}
+		size := int64(len(longer) - len(text))
 		text = longer
 		key := rest[len(l.start) : len(l.start)+keyLen]
 		if order := bytes.Compare(lastKey, key); order >= 0 {
-			sv.disorder(s, order, off+int64(taken))
+			sv.disorder(s, order, size, off+int64(taken))
+		} else {
+			s.run = size
 		}
 		lastKey = key
 		if sv.section == PegOuts {
@@ -330,26 +351,35 @@ func (p *pegOutSummary) add(hash []byte) {
 
 // kept accounts for a record whose canonical text has the given length. The key
 // must stay as it is until the end of the block.
-func (sv *survey) kept(key []byte, text int, off, next int64) {
+func (sv *survey) kept(key []byte, text, off, next int64) {
 	s := &sv.sections[sv.section]
+	order := -1
 	if s.kept == 0 {
 		s.first = off
-	} else if order := bytes.Compare(sv.lastKey, key); order >= 0 {
-		sv.disorder(s, order, off)
+	} else {
+		order = bytes.Compare(sv.lastKey, key)
+	}
+	if order >= 0 {
+		sv.disorder(s, order, text, off)
+	} else {
+		s.run = text
 	}
 	s.kept++
 	s.end = next
-	s.textBytes += int64(text)
+	s.textBytes += text
 	sv.lastKey = key
 }
 
-func (sv *survey) disorder(s *sectionScan, order int, off int64) {
+// disorder accounts for a record whose key is that of the one before, or comes before
+// it: order compares the two, the other way round. text is its length.
+func (sv *survey) disorder(s *sectionScan, order int, text, off int64) {
 	if order == 0 {
+		s.run += text
+		s.longestRun = max(s.longestRun, s.run)
 		sv.found.add(DuplicateKey, sv.section.String(), off)
 		return
 	}
 	s.unsorted = true
-	sv.straight = false
 	sv.found.add(Unsorted, sv.section.String(), off)
 }
 
@@ -383,7 +413,7 @@ func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
 		if s == PegOuts {
 			sv.report.pegOuts.add(rec.str(3))
 		}
-		sv.kept(canonicalKey(sv.text[start:], s, rec.ends[0]), len(sv.text)-start, off, next)
+		sv.kept(canonicalKey(sv.text[start:], s, rec.ends[0]), int64(len(sv.text)-start), off, next)
 		return true
 	}
 	switch s := sectionOfCountTag(tag); {
@@ -421,7 +451,7 @@ func (sv *survey) enter(s Section) {
 	if sv.section != noSection {
 		old := &sv.sections[sv.section]
 		old.lastKey = append(old.lastKey[:0], sv.lastKey...)
-		if old.kept != old.opened {
+		if old.kept != old.opened || !old.inOrder() {
 			sv.straight = false
 		}
 		from = sv.section + 1

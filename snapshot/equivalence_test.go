@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,8 +17,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// compare checks every way of reading data against the reference.
-func compare(t testing.TB, data []byte) {
+// compare checks every way of reading data against the reference, and returns the exit
+// code of the nodes' verifier.
+func compare(t testing.TB, data []byte) (code int) {
 	t.Helper()
 	want := refSnapshots(data)
 	r, size := bytes.NewReader(data), int64(len(data))
@@ -101,7 +104,7 @@ func compare(t testing.TB, data []byte) {
 	latest, err := snapshot.Latest(r, size)
 	if len(want) == 0 {
 		require.ErrorIs(t, err, snapshot.ErrNoSnapshot)
-		return
+		return 1
 	}
 	require.NoError(t, err)
 	last := want[len(want)-1]
@@ -119,8 +122,9 @@ func compare(t testing.TB, data []byte) {
 		}
 	}
 	require.Equal(t, wantProblems, problems)
-	_, _, code := refVerdict(data)
+	_, _, code = refVerdict(data)
 	require.Equal(t, code == 0, report.Verdict() == snapshot.Valid)
+	return code
 }
 
 func compareReport(t testing.TB, want *refSnapshot, got *snapshot.Report) {
@@ -193,13 +197,16 @@ func statesOf(t testing.TB, data []byte) []*snapshot.State {
 	return states
 }
 
+// hostile tells whether the large forms of the tests are to run.
+func hostile() bool { return os.Getenv("AILEE_HOSTILE") != "" }
+
 // mutations damages files in ways that a crash, an editor or a bad disk would.
 func mutate(rng *rand.Rand, lines []string) []string {
 	pick := func() int { return rng.Intn(len(lines)) }
 	odd := []string{"", "+-5", "-0", "-1", "18446744073709551616", "-18446744073709551616", "2147483648", "-2147483649",
 		"0x10", "1.5", "007", "+7", strings.Repeat("9", 40), `"`, `\`, `"a\"b"`, "\t", "\v\f", "\r", "\x00", "\xff\xfe", "none"}
 	for range 1 + rng.Intn(4) {
-		switch i := pick(); rng.Intn(9) {
+		switch i := pick(); rng.Intn(11) {
 		case 0:
 			j := pick()
 			lines[i], lines[j] = lines[j], lines[i]
@@ -229,18 +236,73 @@ func mutate(rng *rand.Rand, lines []string) []string {
 		case 8:
 			// Long enough to move everything behind it across block boundaries.
 			lines[i] = strings.Replace(lines[i], `"`, `"`+strings.Repeat("x", rng.Intn(200<<10)), 1)
+		case 9, 10:
+			lines = slices.Insert(lines, i, equalRecords(rng)...)
 		}
 	}
 	return lines
 }
 
+// equalRecords returns records of one section, about as many as a node sorts stably or
+// some more, most of them with the key of another.
+func equalRecords(rng *rand.Rand) []string {
+	tag := refOrder[rng.Intn(len(refOrder))]
+	count := 2 + rng.Intn([]int{20, 60, 300}[rng.Intn(3)])
+	keys := make([]int, count)
+	for i := range keys {
+		keys[i] = rng.Intn(1 + rng.Intn(count))
+	}
+	if rng.Intn(2) == 0 {
+		slices.Sort(keys)
+	}
+	lines := make([]string, count)
+	for i, key := range keys {
+		lines[i] = fmt.Sprintf(`%s "key%d"`, tag, key)
+		if rng.Intn(50) == 0 {
+			lines[i] = fmt.Sprintf("%s\tkey%d", tag, key)
+		}
+		for _, kind := range refFields[tag][1:] {
+			if kind == 's' {
+				lines[i] += ` "s"`
+			} else {
+				lines[i] += fmt.Sprint(" ", i)
+			}
+		}
+	}
+	return lines
+}
+
+// anchor puts an anchor that holds at the end of the latest snapshot.
+func anchor(data []byte) []byte {
+	all := refSnapshots(data)
+	if len(all) == 0 {
+		return data
+	}
+	last := all[len(all)-1]
+	root := last.root()
+	line := fmt.Sprintf("anchor %s 1 m %[1]s:1:m %s\n", root, refHash(root+":1:m"))
+	end := last.offset + bytes.LastIndex(data[last.offset:last.offset+last.size], []byte(snapshot.EndLine))
+	return slices.Insert(data, end, []byte(line)...)
+}
+
+// TestDamagedFilesAgainstReference compares verdicts on golden files that were damaged.
 func TestDamagedFilesAgainstReference(t *testing.T) {
-	rounds := 400
-	if testing.Short() {
-		rounds = 50
+	rounds := 2000
+	switch {
+	case hostile():
+		rounds = 100_000
+	case testing.Short():
+		rounds = 100
 	}
 	seeds := goldenFiles(t)
-	for round := range rounds {
+	round := 0
+	defer func() {
+		if t.Failed() {
+			t.Logf("in round %d", round)
+		}
+	}()
+	codes := map[int]int{}
+	for ; round < rounds; round++ {
 		rng := rand.New(rand.NewSource(int64(round)))
 		var lines []string
 		for range 1 + rng.Intn(3) {
@@ -251,10 +313,14 @@ func TestDamagedFilesAgainstReference(t *testing.T) {
 		if rng.Intn(3) > 0 {
 			data += "\n"
 		}
-		if !t.Run(fmt.Sprint(round), func(t *testing.T) { compare(t, []byte(data)) }) {
-			return
+		if rng.Intn(2) > 0 {
+			data = string(anchor([]byte(data)))
 		}
+		codes[compare(t, []byte(data))]++
 	}
+	t.Logf("%d files: %d verified, %d wrong, %d without a snapshot", rounds, codes[0], codes[2], codes[1])
+	require.Greater(t, codes[0], rounds/4)
+	require.Greater(t, codes[2], rounds/8)
 }
 
 // TestEveryAlignment moves a file with markers and records of all kinds past the

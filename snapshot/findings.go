@@ -73,7 +73,7 @@ func (f Finding) String() string {
 	case UnknownTag:
 		return fmt.Sprintf("%d unknown line(s), %s", f.Count, at)
 	case DuplicateKey:
-		return fmt.Sprintf("%s: %d record(s) repeat the key of the one before, %s: with duplicates nodes may disagree on the root", f.Section, f.Count, at)
+		return fmt.Sprintf("%s: %d record(s) repeat the key of another, %s: the state root depends on the order of such records", f.Section, f.Count, at)
 	case Unsorted:
 		return fmt.Sprintf("%s: not sorted by their first field, %s", f.Section, at)
 	case StrayBytes:

@@ -225,14 +225,106 @@ func (s *refSnapshot) root() string {
 	var b strings.Builder
 	b.WriteString("L2STATE|v1\n")
 	for _, tag := range refOrder {
-		records := append([]refRecord(nil), s.sections[tag]...)
-		sort.SliceStable(records, func(i, j int) bool { return records[i].key < records[j].key })
+		records := s.sections[tag]
 		fmt.Fprintf(&b, "%ss:%d\n", tag, len(records))
-		for _, r := range records {
-			b.WriteString(r.text + "\n")
+		order, _ := refSort(len(records), func(i, j int) bool { return records[i].key < records[j].key })
+		for _, i := range order {
+			b.WriteString(records[i].text + "\n")
 		}
 	}
 	return refHash(b.String())
+}
+
+// refSort returns the order in which a node's std::sort leaves the numbers below n,
+// which less compares, and how many pieces it sorted on a heap.
+func refSort(n int, less func(i, j int) bool) (order []int, heaps int) {
+	order = make([]int, n)
+	depth := -2
+	for i := range order {
+		order[i] = i
+	}
+	for rest := n; rest > 0; rest /= 2 {
+		depth += 2
+	}
+	type piece struct{ from, to, depth int }
+	for todo := []piece{{0, n, depth}}; len(todo) > 0; {
+		p := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		part := order[p.from:p.to]
+		switch {
+		case len(part) <= 16:
+		case p.depth == 0:
+			refHeapSort(part, less)
+			heaps++
+		default:
+			cut := p.from + refPartition(part, less)
+			todo = append(todo, piece{p.from, cut, p.depth - 1}, piece{cut, p.to, p.depth - 1})
+		}
+	}
+	// Everything before i is sorted; what is inserted goes behind its equals.
+	for i, value := range order {
+		at := sort.Search(i, func(j int) bool { return less(value, order[j]) })
+		copy(order[at+1:i+1], order[at:i])
+		order[at] = value
+	}
+	return order, heaps
+}
+
+func refPartition(part []int, less func(i, j int) bool) (cut int) {
+	n := len(part)
+	is := func(i, j int) bool { return less(part[i], part[j]) }
+	a, b, c := 1, n/2, n-1
+	median := 0
+	switch {
+	case is(a, b) && is(b, c), !is(a, b) && !is(a, c) && !is(b, c):
+		median = b
+	case is(a, b) && is(a, c), !is(a, b) && !is(a, c) && is(b, c):
+		median = c
+	default:
+		median = a
+	}
+	part[0], part[median] = part[median], part[0]
+	for low, high := 1, n; ; low++ {
+		for is(low, 0) {
+			low++
+		}
+		for high--; is(0, high); {
+			high--
+		}
+		if high <= low {
+			return low
+		}
+		part[low], part[high] = part[high], part[low]
+	}
+}
+
+func refHeapSort(part []int, less func(i, j int) bool) {
+	// mend puts value into the heap of the first n, from the root downward.
+	mend := func(n, root, value int) {
+		path := []int{root} // of the larger children, down to a leaf
+		for at := root; 2*at+1 < n; path = append(path, at) {
+			left, right := 2*at+1, 2*at+2
+			if at = left; right < n && !less(part[right], part[left]) {
+				at = right
+			}
+		}
+		to := len(path) - 1 // where on the path the value comes to rest
+		for to > 0 && less(part[path[to]], value) {
+			to--
+		}
+		for i := range to {
+			part[path[i]] = part[path[i+1]]
+		}
+		part[path[to]] = value
+	}
+	for root := len(part)/2 - 1; root >= 0; root-- {
+		mend(len(part), root, part[root])
+	}
+	for n := len(part) - 1; n > 0; n-- {
+		value := part[n]
+		part[n] = part[0]
+		mend(n, 0, value)
+	}
 }
 
 func refHash(s string) string {

@@ -2,47 +2,64 @@ package snapshot
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
-	"slices"
+	"math"
 )
 
 // replay computes the root of a snapshot that is not in order, now that the
 // survey knows how many records each section has and where they lie: one pass
 // over each section's range, and a sort in memory for a section that needs it.
 func (c *Checker) replay(ctx context.Context, r io.ReaderAt, sv *survey) (digest [sha256.Size]byte, err error) {
-	text := append(c.hash.buffer(), rootPreamble...)
+	out := rootText{c.hash, append(c.hash.buffer(), rootPreamble...)}
 	defer func() {
 		if err != nil {
-			c.hash.reset(text)
+			c.hash.reset(out.text)
 		}
 	}()
 	for i := range sv.sections {
 		s, scan := Section(i), &sv.sections[i]
-		text = appendHeading(text, s, scan.kept)
-		if scan.kept == 0 {
-			continue
+		out.text = appendHeading(out.text, s, scan.kept)
+		switch {
+		case scan.kept == 0:
+		case scan.inOrder():
+			err = c.sectionText(ctx, r, s, scan, func(line []byte, _ int) { out.add(line) })
+		case scan.unsorted || scan.kept > math.MaxUint32:
+			err = c.replayUnsorted(ctx, r, s, scan, &out, &sv.found)
+		default:
+			err = c.replayRepeats(ctx, r, s, scan, &out)
 		}
-		if scan.unsorted {
-			if text, err = c.replaySorted(ctx, r, s, scan, text, &sv.found); err != nil {
-				return digest, err
-			}
-			continue
-		}
-		err = c.sectionText(ctx, r, s, scan, func(line []byte, _ int) {
-			text = append(text, line...)
-			if len(text) >= textBlock {
-				text = c.hash.write(text)
-			}
-		})
 		if err != nil {
 			return digest, err
 		}
 	}
-	return c.hash.sum(text), nil
+	return c.hash.sum(out.text), nil
+}
+
+// rootText is the text that the root covers, on its way to the hash.
+type rootText struct {
+	hash *textHash
+	text []byte
+}
+
+func (t *rootText) add(line []byte) {
+	t.text = append(t.text, line...)
+	if len(t.text) >= textBlock {
+		t.text = t.hash.write(t.text)
+	}
+}
+
+// reserve takes memory for sorting a section, in bytes, until release is called.
+func (c *Checker) reserve(ctx context.Context, s Section, scan *sectionScan, need int64) (release func(), err error) {
+	if need > c.memory.limit {
+		return nil, &SectionTooLargeError{Section: s, Offset: scan.first, Repeats: !scan.unsorted, Need: need, Limit: c.memory.limit}
+	}
+	if err := c.memory.left.Acquire(ctx, need); err != nil {
+		return nil, err
+	}
+	return func() { c.memory.left.Release(need) }, nil
 }
 
 // sortEntry is one record of a section in memory: where its canonical line is.
@@ -56,24 +73,22 @@ type sortEntry struct {
 
 const sortEntrySize = 24 // bytes
 
-// replaySorted writes a section's text in the order of its keys, records with
-// one key in file order.
-func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, text []byte, found *findings) ([]byte, error) {
-	if need := scan.textBytes + int64(scan.kept)*sortEntrySize; need > c.memory.limit {
-		return text, &SectionTooLargeError{Section: s, Offset: scan.first, Need: need, Limit: c.memory.limit}
-	} else if err := c.memory.left.Acquire(ctx, need); err != nil {
-		return text, err
-	} else {
-		defer c.memory.left.Release(need)
+// replayUnsorted writes the text of a section that is in any order, which it holds in
+// memory.
+func (c *Checker) replayUnsorted(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, out *rootText, found *findings) error {
+	release, err := c.reserve(ctx, s, scan, scan.textBytes+int64(scan.kept)*sortEntrySize)
+	if err != nil {
+		return err
 	}
+	defer release()
 	lines := make([]byte, 0, scan.textBytes)
 	entries := make([]sortEntry, 0, scan.kept)
-	err := c.sectionText(ctx, r, s, scan, func(line []byte, keyLen int) {
+	err = c.sectionText(ctx, r, s, scan, func(line []byte, keyLen int) {
 		entries = append(entries, sortEntry{off: int64(len(lines)), size: uint32(len(line)), keyLen: uint32(keyLen)})
 		lines = append(lines, line...)
 	})
 	if err != nil {
-		return text, err
+		return err
 	}
 	key := func(e sortEntry) []byte { return canonicalKey(lines[e.off:], s, int(e.keyLen)) }
 	common := key(entries[0])
@@ -85,14 +100,8 @@ func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, sc
 		copy(word[:], key(entries[i])[len(common):])
 		entries[i].word = binary.BigEndian.Uint64(word[:])
 	}
-	slices.SortFunc(entries, func(a, b sortEntry) int {
-		if order := cmp.Compare(a.word, b.word); order != 0 {
-			return order
-		}
-		if order := bytes.Compare(key(a), key(b)); order != 0 {
-			return order
-		}
-		return cmp.Compare(a.off, b.off)
+	nodeSort(entries, func(a, b sortEntry) bool {
+		return a.word < b.word || a.word == b.word && bytes.Compare(key(a), key(b)) < 0
 	})
 	// The survey saw only neighbours in the file.
 	found.remove(DuplicateKey, s.String())
@@ -100,12 +109,65 @@ func (c *Checker) replaySorted(ctx context.Context, r io.ReaderAt, s Section, sc
 		if i > 0 && entries[i-1].word == e.word && bytes.Equal(key(entries[i-1]), key(e)) {
 			found.add(DuplicateKey, s.String(), scan.first)
 		}
-		text = append(text, lines[e.off:e.off+int64(e.size)]...)
-		if len(text) >= textBlock {
-			text = c.hash.write(text)
-		}
+		out.add(lines[e.off : e.off+int64(e.size)])
 	}
-	return text, nil
+	return nil
+}
+
+// place is a record of a section that is sorted but repeats keys.
+type place struct {
+	key   uint32 // how many other keys come before
+	index uint32 // which record of the section, in file order
+}
+
+const placeSize = 8 // bytes
+
+// replayRepeats writes the text of a section that is sorted but repeats keys. A record
+// that a node moves there stays among those of its key: no more of the text than
+// theirs is in memory at a time, and for each of their lines, which have more than
+// eight bytes, where it ends.
+func (c *Checker) replayRepeats(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, out *rootText) error {
+	release, err := c.reserve(ctx, s, scan, int64(scan.kept)*placeSize+2*scan.longestRun)
+	if err != nil {
+		return err
+	}
+	defer release()
+	places := make([]place, 0, scan.kept)
+	var before []byte // the key before
+	err = c.sectionText(ctx, r, s, scan, func(line []byte, keyLen int) {
+		p := place{index: uint32(len(places))}
+		key := canonicalKey(line, s, keyLen)
+		if p.index > 0 {
+			p.key = places[p.index-1].key
+			if !bytes.Equal(key, before) {
+				p.key++
+			}
+		}
+		places = append(places, p)
+		before = append(before[:0], key...)
+	})
+	if err != nil {
+		return err
+	}
+	nodeSort(places, func(a, b place) bool { return a.key < b.key })
+	lines := make([]byte, 0, scan.longestRun) // of the records of one key
+	ends := make([]int, 1, scan.longestRun/8+1)
+	done := 0
+	return c.sectionText(ctx, r, s, scan, func(line []byte, _ int) {
+		lines = append(lines, line...)
+		ends = append(ends, len(lines))
+		// Sorting has left the keys where they were: only whose they are has changed.
+		n := len(ends) - 1
+		if done+n < len(places) && places[done+n].key == places[done].key {
+			return
+		}
+		for _, p := range places[done : done+n] {
+			i := int(p.index) - done
+			out.add(lines[ends[i]:ends[i+1]])
+		}
+		done += n
+		lines, ends = lines[:0], ends[:1]
+	})
 }
 
 // commonLen returns how many bytes a and b start with in common.

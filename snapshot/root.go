@@ -4,20 +4,18 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
-	"strings"
 )
 
 // Root returns the state root: lower-case hex of the SHA-256 of the state's
-// canonical text, each section sorted by its first field, records with one key
-// in their order. st is not changed.
+// canonical text, each section sorted by its first field as a node sorts it. st is
+// not changed.
 func Root(st *State) string {
 	h := sha256.New()
 	text := []byte(rootPreamble)
 	var rec record
 	for _, s := range Sections {
 		records := st.records(s)
-		slices.SortStableFunc(records, func(a, b stateRecord) int { return strings.Compare(a.key(), b.key()) })
+		nodeSort(records, func(a, b stateRecord) bool { return a.key() < b.key() })
 		text = appendHeading(text, s, uint64(len(records)))
 		for _, sr := range records {
 			sr.fill(&rec)

@@ -19,11 +19,11 @@ const (
 	acceptEarlierAnchors = "accept-earlier-anchors"
 )
 
-// MaxMemory bounds what sorting an unsorted section may take.
+// MaxMemory bounds what sorting a section may take.
 func MaxMemory() urfave.Flag {
 	return &urfave.StringFlag{
 		Name:    maxMemory,
-		Usage:   "let a section that is not sorted take up to `SIZE` to sort, and a line a sixteenth of it",
+		Usage:   "let a section that has to be sorted take up to `SIZE`, and a line a sixteenth of it",
 		Value:   humanize.IBytes(snapshot.DefaultMaxMemory),
 		EnvVars: []string{"AILEE_MAX_MEMORY"},
 	}

@@ -116,7 +116,7 @@ func (a *anchoring) warn(ctx context.Context) error {
 		switch {
 		case !f.Kind.Matters() || f.Kind == snapshot.UnboundPayload: // the anchor is replaced
 		case a.source.state != nil:
-			a.out.Warn("%s: %s: %d record(s) repeat the key of another: with duplicates nodes may disagree on the root", a.StateFile, f.Section, f.Count)
+			a.out.Warn("%s: %s: %d record(s) repeat the key of another: the state root depends on the order of such records", a.StateFile, f.Section, f.Count)
 		default:
 			a.out.Warn("%s: %s", a.StateFile, f)
 		}

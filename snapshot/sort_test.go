@@ -1,0 +1,301 @@
+package snapshot_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"math/rand"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/snapshot"
+	"ailee-recovery/snapshot/statejson"
+)
+
+// TestStdSort compares the order of equal keys with what std::sort itself made of
+// them (testdata/stdsort/main.cc).
+func TestStdSort(t *testing.T) {
+	sequences, heaped := 0, 0
+	lines := strings.Split(strings.TrimSuffix(string(read(t, "testdata/stdsort/orders.txt")), "\n"), "\n")
+	for ; len(lines) > 0; lines = lines[2:] {
+		keys, order := ints(t, lines[0], "keys"), ints(t, lines[1], "order")
+		got, heaps := refSort(len(keys), func(i, j int) bool { return keys[i] < keys[j] })
+		require.Equal(t, order, got)
+		if heaps > 0 {
+			heaped++
+		}
+		st := &snapshot.State{}
+		want := refSnapshot{sections: map[string][]refRecord{}}
+		for i, key := range keys {
+			st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("%09d", key), Balance: uint64(i)})
+		}
+		// One key each, in that order: nothing is left to be sorted.
+		for place, i := range order {
+			want.sections["balance"] = append(want.sections["balance"],
+				refRecord{fmt.Sprint(place + 1e6), fmt.Sprintf("balance:%09d:%d", keys[i], i)})
+		}
+		require.Equal(t, want.root(), snapshot.Root(st))
+		var file bytes.Buffer
+		require.NoError(t, snapshot.Encode(&file, st))
+		require.Equal(t, want.root(), reports(t, file.Bytes())[0].Root)
+		sequences++
+	}
+	require.Equal(t, 96, sequences)
+	require.Equal(t, 7, heaped)
+}
+
+func ints(t testing.TB, line, name string) []int {
+	t.Helper()
+	words := strings.Fields(line)
+	require.Equal(t, name, words[0])
+	numbers := make([]int, len(words)-1)
+	for i, word := range words[1:] {
+		_, err := fmt.Sscan(word, &numbers[i])
+		require.NoError(t, err)
+	}
+	return numbers
+}
+
+// equalKeys returns up to n keys with many or few duplicates among them, in an order
+// that a node may find them in or one that std::sort finds hard.
+func equalKeys(rng *rand.Rand, n int) []int {
+	distinct := 1 + rng.Intn(n)
+	switch rng.Intn(4) {
+	case 0:
+		distinct = 1 + rng.Intn(1+distinct/8)
+	case 1:
+		distinct = n + rng.Intn(10*n)
+	}
+	keys := make([]int, n)
+	for i := range keys {
+		keys[i] = i * distinct / n
+	}
+	switch rng.Intn(6) {
+	case 0:
+		rng.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	case 1:
+		slices.Reverse(keys)
+	case 2: // in order but for a few
+		for range 1 + rng.Intn(5) {
+			keys[rng.Intn(n)] = rng.Intn(distinct)
+		}
+	case 3: // one that is there twice
+		for i := range keys {
+			keys[i] = i
+		}
+		if i := rng.Intn(n); i > 0 {
+			keys[i] = keys[i-1]
+		}
+	case 4:
+		keys = killer(n)
+		from, group := rng.Intn(n), 1+rng.Intn(8)
+		for i, key := range keys {
+			if key > from {
+				keys[i] = from + (key-from)/group
+			}
+		}
+	}
+	return keys
+}
+
+// killer returns keys of which std::sort cuts off as few at a time as can be (McIlroy,
+// A Killer Adversary for Quicksort, 1999).
+func killer(n int) []int {
+	keys := make([]int, n)
+	for i := range keys {
+		keys[i] = n
+	}
+	next, candidate := 0, 0
+	refSort(n, func(i, j int) bool {
+		if keys[i] == n && keys[j] == n {
+			chosen := j
+			if i == candidate {
+				chosen = i
+			}
+			keys[chosen] = next
+			next++
+		}
+		if keys[i] == n {
+			candidate = i
+		} else if keys[j] == n {
+			candidate = j
+		}
+		return keys[i] < keys[j]
+	})
+	return keys
+}
+
+// The ways in which keys are written. Numbers stay in their order.
+var keyFormats = []string{"%05d", "peer-%05d", "%020b", `"\%05d`, strings.Repeat("long", 20) + "%05d"}
+
+// stateOfKeys returns a state whose sections have the given keys, its records told apart
+// by their numbers, and what the reference knows of it.
+func stateOfKeys(rng *rand.Rand, keys [5][]int) (*snapshot.State, *refSnapshot) {
+	st, ref := &snapshot.State{}, &refSnapshot{sections: map[string][]refRecord{}}
+	add := func(tag, key, format string, args ...any) {
+		ref.sections[tag] = append(ref.sections[tag], refRecord{key, fmt.Sprintf(tag+":%s:"+format, append([]any{key}, args...)...)})
+	}
+	for s, all := range keys {
+		format := keyFormats[rng.Intn(len(keyFormats))]
+		for i, number := range all {
+			key, n := fmt.Sprintf(format, number), uint64(i)
+			switch snapshot.Section(s) {
+			case snapshot.Balances:
+				st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: key, Balance: n})
+				add("balance", key, "%d", n)
+			case snapshot.Escrows:
+				st.Ledger.Escrows = append(st.Ledger.Escrows, snapshot.Escrow{TaskID: key, ClientPeerID: "c", CreatedAt: n})
+				add("escrow", key, "c:0:0:%d", n)
+			case snapshot.PegIns:
+				st.Bridge.PegIns = append(st.Bridge.PegIns, snapshot.PegIn{PegID: key, CompletedTime: n})
+				add("pegin", key, ":0:0:::0:0:0:%d", n)
+			case snapshot.PegOuts:
+				st.Bridge.PegOuts = append(st.Bridge.PegOuts, snapshot.PegOut{PegID: key, CompletedTime: n})
+				add("pegout", key, "::0:0:0::0:%d", n)
+			default:
+				st.Orchestration.Tasks = append(st.Orchestration.Tasks, snapshot.Task{TaskID: key, SubmittedAtMs: n})
+				add("task", key, "0:0::%d::", n)
+			}
+		}
+	}
+	return st, ref
+}
+
+// mixed puts the records of all sections in one another's way, each section's in their
+// order.
+func mixed(rng *rand.Rand, file string) []byte {
+	bySection := map[string][]string{}
+	for line := range strings.Lines(file) {
+		tag, _, _ := strings.Cut(line, " ")
+		bySection[tag] = append(bySection[tag], line)
+	}
+	out := []byte("SNAPSHOT v1\n")
+	for rest := slices.Clone(refOrder); len(rest) > 0; {
+		i := rng.Intn(len(rest))
+		lines := bySection[rest[i]]
+		n := rng.Intn(min(len(lines), 100) + 1)
+		out = append(out, strings.Join(lines[:n], "")...)
+		if bySection[rest[i]] = lines[n:]; n == len(lines) {
+			rest = slices.Delete(rest, i, i+1)
+		}
+	}
+	return append(out, "END_SNAPSHOT\n"...)
+}
+
+// TestEqualKeys: whatever way a root is computed, equal keys stand where std::sort
+// leaves them.
+func TestEqualKeys(t *testing.T) {
+	rounds := 600
+	switch {
+	case hostile():
+		rounds = 10_000
+	case testing.Short():
+		rounds = 50
+	}
+	rng := rand.New(rand.NewSource(1))
+	repeating, heaped := 0, 0
+	for round := range rounds {
+		var keys [5][]int
+		for s := range keys {
+			keys[s] = equalKeys(rng, int(2*math.Pow(2500, rng.Float64())))
+			distinct := slices.Compact(slices.Sorted(slices.Values(keys[s])))
+			if len(keys[s]) <= 16 || len(distinct) == len(keys[s]) {
+				continue
+			}
+			repeating++
+			if _, heaps := refSort(len(keys[s]), func(i, j int) bool { return keys[s][i] < keys[s][j] }); heaps > 0 {
+				heaped++
+			}
+		}
+		st, ref := stateOfKeys(rng, keys)
+		root := ref.root()
+		require.Equal(t, root, snapshot.Root(st))
+		st.Anchor = snapshot.NewAnchor(root, 1, "m")
+		var file bytes.Buffer
+		require.NoError(t, snapshot.Encode(&file, st))
+		report := reports(t, file.Bytes())[0]
+		require.Equal(t, root, report.Root)
+		require.Equal(t, snapshot.AnchorHolds, report.AnchorVerdict)
+		if round%5 == 0 {
+			requireRootElsewhere(t, rng, file.Bytes(), report)
+		}
+	}
+	require.Greater(t, repeating, 2*rounds)
+	require.Greater(t, heaped, rounds/10)
+	t.Logf("%d sections of more than 16 records repeat keys, %d reached the heap sort", repeating, heaped)
+}
+
+// requireRootElsewhere: a snapshot has the root of the report when it is found on the way
+// through a file, turned into JSON and back, given another anchor, miscounted, or has its
+// sections mixed.
+func requireRootElsewhere(t *testing.T, rng *rand.Rand, file []byte, want *snapshot.Report) {
+	t.Helper()
+	ctx, r, checker := context.Background(), bytes.NewReader(file), snapshot.NewChecker(nil)
+	require.NoError(t, checker.CheckRange(ctx, r, 0, r.Size(), r.Size(), func(report *snapshot.Report) error {
+		require.Equal(t, want.Root, report.Root)
+		return nil
+	}))
+
+	var text bytes.Buffer
+	require.NoError(t, statejson.Encode(ctx, &text, checker, r, want))
+	builder, _, err := statejson.Decode(ctx, &text)
+	require.NoError(t, err)
+	built, err := builder.Text(nil)
+	require.NoError(t, err)
+	report, err := checker.Check(ctx, built, built.Located())
+	require.NoError(t, err)
+	require.Equal(t, want.Root, report.Root)
+
+	var anchored bytes.Buffer
+	_, err = checker.Anchored(ctx, r, want, snapshot.NewAnchor(want.Root, 2, "m")).WriteTo(&anchored)
+	require.NoError(t, err)
+	require.Equal(t, snapshot.AnchorHolds, reports(t, anchored.Bytes())[0].AnchorVerdict)
+
+	miscounted := bytes.Replace(file, []byte("\nbalances "), []byte("\nbalances 1"), 1)
+	require.Equal(t, want.Root, reports(t, miscounted)[0].Root)
+	require.Equal(t, want.Root, reports(t, mixed(rng, string(file)))[0].Root)
+}
+
+// TestEqualKeysInBoundedMemory: one key that is there twice in a section that is sorted
+// takes a few bytes for each record, not the section's text.
+func TestEqualKeysInBoundedMemory(t *testing.T) {
+	const records = 50_000
+	file := func(key func(i int) int) []byte {
+		st := &snapshot.State{}
+		for i := range records {
+			st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("%0100d", key(i)), Balance: uint64(i)})
+		}
+		var b bytes.Buffer
+		require.NoError(t, snapshot.Encode(&b, st))
+		return b.Bytes()
+	}
+	check := func(data []byte, memory int64) (*snapshot.Report, error) {
+		r := bytes.NewReader(data)
+		l, err := snapshot.Latest(r, r.Size())
+		require.NoError(t, err)
+		return snapshot.NewChecker(snapshot.NewMemory(memory)).Check(context.Background(), r, l)
+	}
+	const few = records * 10
+	twice := file(func(i int) int { return max(i, 1) })
+	report, err := check(twice, few)
+	require.NoError(t, err)
+	require.Equal(t, refSnapshots(twice)[0].root(), report.Root)
+	require.Equal(t, []snapshot.Finding{{Kind: snapshot.DuplicateKey, Section: "balances", Offset: report.Findings[0].Offset, Count: 1}}, report.Findings)
+
+	var tooLarge *snapshot.SectionTooLargeError
+	all := file(func(int) int { return 1 })
+	_, err = check(all, few)
+	require.ErrorAs(t, err, &tooLarge)
+	require.True(t, tooLarge.Repeats)
+	require.Contains(t, err.Error(), "the balances repeat a key, and sorting them takes ")
+	_, err = check(all, tooLarge.Need)
+	require.NoError(t, err)
+
+	_, err = check(file(func(i int) int { return records - i }), few)
+	require.ErrorAs(t, err, &tooLarge)
+	require.False(t, tooLarge.Repeats)
+}

@@ -19,6 +19,9 @@ const blockSize = 64 << 10
 // reach when it was opened.
 var ErrShrunk = errors.New("the file became shorter while it was read")
 
+// ErrChanged says that a file did not hold the same records when it was read again.
+var ErrChanged = errors.New("the file was written over while it was read")
+
 // readFull reads len(p) bytes at off.
 func readFull(r io.ReaderAt, p []byte, off int64) error {
 	n, err := r.ReadAt(p, off)

@@ -147,8 +147,8 @@ func NewChecker(memory *Memory) *Checker {
 }
 
 // Check reads the snapshot at l and judges it. The error is the context's, one
-// from r, [ErrShrunk], a *[LineTooLongError] or a *[SectionTooLargeError]: what
-// the snapshot says, however wrong, is never an error.
+// from r, [ErrShrunk], [ErrChanged], a *[LineTooLongError] or a
+// *[SectionTooLargeError]: what the snapshot says, however wrong, is never an error.
 func (c *Checker) Check(ctx context.Context, r io.ReaderAt, l Located) (*Report, error) {
 	sv := c.begin()
 	if err := sv.run(ctx, r, l); err != nil {

@@ -183,15 +183,23 @@ func commonLen(a, b []byte) int {
 
 // sectionText calls emit with the canonical line of every record of section s
 // within its range, in file order, and the length of its key. The line is valid
-// during the call.
+// during the call. That there are as many as the survey saw is certain, or else the
+// error is [ErrChanged].
 func (c *Checker) sectionText(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, emit func(line []byte, keyLen int)) error {
 	var text []byte
+	count := uint64(0)
 	for rec, err := range c.records(ctx, r, scan.span, s) {
 		if err != nil {
 			return err
 		}
+		if count++; count > scan.kept {
+			return ErrChanged
+		}
 		text = rec.appendCanonical(text[:0])
 		emit(text, rec.ends[0])
+	}
+	if count != scan.kept {
+		return ErrChanged
 	}
 	return nil
 }

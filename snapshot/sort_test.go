@@ -299,3 +299,39 @@ func TestEqualKeysInBoundedMemory(t *testing.T) {
 	require.ErrorAs(t, err, &tooLarge)
 	require.False(t, tooLarge.Repeats)
 }
+
+// overwritten holds something else once it is read from its start again.
+type overwritten struct {
+	*bytes.Reader
+	then *bytes.Reader
+	next int64
+}
+
+func (o *overwritten) ReadAt(p []byte, off int64) (int, error) {
+	if off < o.next {
+		o.Reader = o.then
+	}
+	n, err := o.Reader.ReadAt(p, off)
+	o.next = off + int64(n)
+	return n, err
+}
+
+// TestOverwrittenBetweenTwoReadings: records that are gone or new are an error.
+func TestOverwrittenBetweenTwoReadings(t *testing.T) {
+	for _, keys := range []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "abcdefghijklmnopqrstuvwa"} {
+		whole := "SNAPSHOT v1\n"
+		for _, key := range keys {
+			whole += fmt.Sprintf("balance \"%c\" 1\n", key)
+		}
+		whole += "END_SNAPSHOT\n"
+		fewer := strings.Replace(whole, "\nbalance \"a\" 1\nbalance", "\nbalance \"a\" 1\n-------", 1)
+		none := strings.ReplaceAll(whole, "balance", "-------")
+		for _, files := range [][2]string{{whole, fewer}, {fewer, whole}, {whole, none}} {
+			r := &overwritten{Reader: bytes.NewReader([]byte(files[0])), then: bytes.NewReader([]byte(files[1]))}
+			l, err := snapshot.Latest(r.Reader, r.Size())
+			require.NoError(t, err)
+			_, err = snapshot.NewChecker(nil).Check(context.Background(), r, l)
+			require.ErrorIs(t, err, snapshot.ErrChanged, "%q", files)
+		}
+	}
+}

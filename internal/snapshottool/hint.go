@@ -16,7 +16,7 @@ func ReadHint(err error) string {
 	switch {
 	case errors.As(err, &line), errors.As(err, &section), errors.As(err, &anchors):
 		return "raise the limit with --max-memory, for example --max-memory 1GiB"
-	case errors.Is(err, snapshot.ErrShrunk):
+	case errors.Is(err, snapshot.ErrShrunk), errors.Is(err, snapshot.ErrChanged):
 		return "someone replaced or cut the file meanwhile: run the command again"
 	case errors.Is(err, fs.ErrNotExist):
 		return "check the path, or restore the file from a backup"

@@ -35,6 +35,10 @@ func (k Kind) Matters() bool {
 	return false
 }
 
+// Fails tells whether a strict check fails for it. A section out of order is no sign of
+// damage: a node writes its records in whatever order it is handed them.
+func (k Kind) Fails() bool { return k != Unsorted }
+
 // Finding is what was found of one kind, in one section where that applies.
 type Finding struct {
 	Kind   Kind

@@ -105,8 +105,10 @@ type rowPrinter struct {
 	stray   snapshottool.Stray
 	earlier snapshot.AnchorSet // the anchors that hold so far
 
-	count, failed int64
-	newest        snapshot.Located // the newest that passed; Index 0: none
+	count  int64
+	failed int64            // did not pass
+	wrong  int64            // have a verdict other than valid
+	newest snapshot.Located // the newest with the verdict valid; Index 0: none
 }
 
 // One row of the table. The offset has room for a file of 10 TB.
@@ -135,10 +137,14 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	found := p.v.worthSaying(report.Findings)
 	p.count++
 	report.Index = p.count
-	if p.v.passed(judged, found) {
+	if !p.v.passed(judged, found) {
+		p.failed++
+	}
+	// Whatever --strict finds: it is the one that extracting and pruning mean.
+	if judged.Verdict == snapshot.Valid {
 		p.newest = judged.Located
 	} else {
-		p.failed++
+		p.wrong++
 	}
 	p.bar.Add(judged.Size)
 	if err := p.v.report.add(ctx, p.v, r, judged, found, nil); err != nil {
@@ -245,6 +251,9 @@ func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
 		return exit.WrongData(v.tidyHint(), nil)
 	case !v.in.Seekable:
 		return exit.WrongData("write the input to a file to extract from it", nil)
+	case p.wrong == 0:
+		return exit.WrongData("nodes accept these snapshots; see what was found in each: "+
+			exit.Command(Name, "--all", "--strict", "--json", "--snapshot", v.Snapshot), nil)
 	case p.newest.Index > 0:
 		return exit.WrongData("extract the newest valid snapshot: "+
 			exit.Command("ailee_extract_snapshots", "--newest-valid", v.Snapshot, "DIR"), nil)

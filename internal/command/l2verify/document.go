@@ -3,6 +3,7 @@ package l2verify
 import (
 	"context"
 	"io"
+	"slices"
 
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/snapshottool"
@@ -79,7 +80,8 @@ func (v *verifier) document(ctx context.Context, r io.ReaderAt, judged snapshot.
 	return doc, nil
 }
 
-// describe is the JSON form of a judgement, without the peg-outs.
+// describe is the JSON form of a judgement, without the peg-outs. To what was found that
+// the options ask for it adds what is only remarked.
 func (v *verifier) describe(judged snapshot.Judgement, found []snapshot.Finding) snapshotDocument {
 	doc := snapshotDocument{
 		Index:       judged.Index,
@@ -90,7 +92,7 @@ func (v *verifier) describe(judged snapshot.Judgement, found []snapshot.Finding)
 		Verdict:     judged.Verdict,
 		Passed:      v.passed(judged, found),
 		Records:     map[string]uint64{},
-		Findings:    findingDocuments(found),
+		Findings:    findingDocuments(slices.Concat(found, remarks(judged.Findings))),
 	}
 	if t, ok := snapshottool.UTC(judged.TimestampMs); ok {
 		doc.Time = t

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 
 	"ailee-recovery/internal/cli"
@@ -176,15 +177,21 @@ func (v *verifier) nothingFound(outside []snapshot.Finding) error {
 	return exit.Fail(hint, err)
 }
 
-// worthSaying picks the findings that the options ask for.
+// worthSaying picks the findings that the options ask for: with --strict, those that
+// fail.
 func (v *verifier) worthSaying(all []snapshot.Finding) []snapshot.Finding {
 	var found []snapshot.Finding
 	for _, f := range all {
-		if v.Strict || f.Kind.Matters() {
+		if f.Kind.Matters() || v.Strict && f.Kind.Fails() {
 			found = append(found, f)
 		}
 	}
 	return found
+}
+
+// remarks picks the findings that never fail, which only a JSON document has.
+func remarks(all []snapshot.Finding) []snapshot.Finding {
+	return slices.DeleteFunc(slices.Clone(all), func(f snapshot.Finding) bool { return f.Kind.Fails() })
 }
 
 // print says what the nodes' verifier says. A snapshot that fails only what was

@@ -61,7 +61,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input"},
 			&urfave.BoolFlag{Name: "all", Usage: "verify every complete snapshot and name the newest valid one"},
-			&urfave.BoolFlag{Name: "strict", Usage: "fail on everything that a node passes over in silence"},
+			&urfave.BoolFlag{Name: "strict", Usage: "fail on what a node passes over in silence, but for a section out of order"},
 			flags.AcceptEarlierAnchors(),
 			flags.MaxMemory(),
 			&urfave.StringFlag{Name: anchorTx, Usage: "prove the latest snapshot by the Bitcoin transaction `TXID`"},

@@ -111,7 +111,7 @@ func TailFindings(r io.ReaderAt, end, size int64) ([]Finding, error) {
 // tail is what follows the last complete snapshot.
 type tail struct {
 	offset, size int64
-	header       bool   // a snapshot starts in it and does not end
+	header       bool // a snapshot starts in it and does not end
 	hidden       findings
 	newline      bool   // the file ends in one
 	short        []byte // all of it, where it is shorter than a header line

@@ -3,9 +3,9 @@
 complete -c ailee_l2_verify -f
 complete -c ailee_l2_verify -l snapshot -r -F -d 'verify FILE, a file or pipe, or - for standard input'
 complete -c ailee_l2_verify -l all -d 'verify every complete snapshot and name the newest valid one'
-complete -c ailee_l2_verify -l strict -d 'fail on everything that a node passes over in silence'
+complete -c ailee_l2_verify -l strict -d 'fail on what a node passes over in silence, but for a section out of order'
 complete -c ailee_l2_verify -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold'
-complete -c ailee_l2_verify -l max-memory -x -d 'let a section that is not sorted take up to SIZE to sort, and a line a sixteenth of it'
+complete -c ailee_l2_verify -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
 complete -c ailee_l2_verify -l anchor-tx -x -d 'prove the latest snapshot by the Bitcoin transaction TXID'
 complete -c ailee_l2_verify -l min-confirmations -x -d 'demand N confirmations of it'
 complete -c ailee_l2_verify -l scan-blocks -x -d 'look through up to N blocks for a transaction that the node cannot find by its id'

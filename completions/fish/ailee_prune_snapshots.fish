@@ -10,7 +10,7 @@ complete -c ailee_prune_snapshots -l discard-hidden -d 'drop complete snapshots 
 complete -c ailee_prune_snapshots -l force -d 'replace OUT if it exists'
 complete -c ailee_prune_snapshots -l dry-run -d 'show what would be kept and dropped, write nothing'
 complete -c ailee_prune_snapshots -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold'
-complete -c ailee_prune_snapshots -l max-memory -x -d 'let a section that is not sorted take up to SIZE to sort, and a line a sixteenth of it'
+complete -c ailee_prune_snapshots -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
 complete -c ailee_prune_snapshots -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_prune_snapshots -l quiet -s q -d 'print errors only'
 complete -c ailee_prune_snapshots -l help -s h -d 'show help'

@@ -235,10 +235,10 @@ func TestEqualKeys(t *testing.T) {
 func requireRootElsewhere(t *testing.T, rng *rand.Rand, file []byte, want *snapshot.Report) {
 	t.Helper()
 	ctx, r, checker := context.Background(), bytes.NewReader(file), snapshot.NewChecker(nil)
-	require.NoError(t, checker.CheckRange(ctx, r, 0, r.Size(), r.Size(), func(report *snapshot.Report) error {
+	for report, err := range checker.CheckRange(ctx, r, 0, r.Size(), r.Size()) {
+		require.NoError(t, err)
 		require.Equal(t, want.Root, report.Root)
-		return nil
-	}))
+	}
 
 	var text bytes.Buffer
 	require.NoError(t, statejson.Encode(ctx, &text, checker, r, want))

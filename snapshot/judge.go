@@ -32,11 +32,11 @@ func (j Judge) Judge(ctx context.Context, r io.ReaderAt, l Located) (Judgement, 
 	if !j.AcceptEarlierAnchors || !rep.pegOutsDiffer() {
 		return Judgement{Report: rep, Verdict: rep.Verdict()}, nil
 	}
-	named, err := j.AnchorsNamed(ctx, r, rep)
+	named, err := j.anchorsNamed(ctx, r, rep)
 	if err != nil {
 		return Judgement{}, err
 	}
-	earlier, err := j.EarlierAnchors(ctx, r, rep.Offset, named)
+	earlier, err := j.earlierAnchors(ctx, r, rep.Offset, named)
 	if err != nil {
 		return Judgement{}, err
 	}

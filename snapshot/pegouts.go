@@ -70,10 +70,10 @@ func (c *Checker) Add(set AnchorSet, hash string) error {
 	return nil
 }
 
-// AnchorsNamed returns the hashes, other than that of the snapshot's own anchor,
+// anchorsNamed returns the hashes, other than that of the snapshot's own anchor,
 // that its peg-outs name and that can be an anchor's. The error may be a
 // *[TooManyAnchorsError].
-func (c *Checker) AnchorsNamed(ctx context.Context, r io.ReaderAt, rep *Report) (AnchorSet, error) {
+func (c *Checker) anchorsNamed(ctx context.Context, r io.ReaderAt, rep *Report) (AnchorSet, error) {
 	named := AnchorSet{}
 	for p, err := range c.PegOutProblems(ctx, r, rep) {
 		if err != nil {
@@ -89,10 +89,10 @@ func (c *Checker) AnchorsNamed(ctx context.Context, r io.ReaderAt, rep *Report) 
 	return named, nil
 }
 
-// EarlierAnchors returns those of the wanted anchor hashes that belong to a
+// earlierAnchors returns those of the wanted anchor hashes that belong to a
 // complete snapshot before the offset before whose own root and anchor hold. It
 // reads backward until all are found.
-func (c *Checker) EarlierAnchors(ctx context.Context, r io.ReaderAt, before int64, wanted AnchorSet) (AnchorSet, error) {
+func (c *Checker) earlierAnchors(ctx context.Context, r io.ReaderAt, before int64, wanted AnchorSet) (AnchorSet, error) {
 	found := AnchorSet{}
 	if len(wanted) == 0 {
 		return found, nil

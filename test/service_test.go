@@ -99,7 +99,7 @@ func bitcoinCLI() {
 	}
 	var count int64
 	if err == nil {
-		count, err = client.BlockCount(context.Background())
+		err = client.Call(context.Background(), "getblockcount", nil, &count)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

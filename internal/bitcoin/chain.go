@@ -56,16 +56,6 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 	return ChainInfo{r.Chain, *r.Blocks, *r.Headers, r.BestBlockHash, *r.MedianTime, r.InitialBlockDownload}, nil
 }
 
-// BlockCount asks for the height of the tip.
-func (c *Client) BlockCount(ctx context.Context) (int64, error) {
-	var height int64
-	err := c.Call(ctx, "getblockcount", nil, &height)
-	if err == nil && height < 0 {
-		err = c.explain("getblockcount", fmt.Errorf("%w: the height %d", ErrBadAnswer, height))
-	}
-	return height, err
-}
-
 // BlockHash asks for the hash of the block at a height of the active chain. For a
 // height above the tip the error is [AboveTip].
 func (c *Client) BlockHash(ctx context.Context, height int64) (string, error) {

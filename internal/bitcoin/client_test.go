@@ -359,7 +359,7 @@ func TestInterrupt(t *testing.T) {
 		// The first warning comes right before the pause.
 		c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t), Wait: time.Hour}, func(string, ...any) { cancel() })
 		require.NoError(t, err)
-		_, err = c.BlockCount(ctx)
+		err = c.Call(ctx, "getblockcount", nil, new(int64))
 		require.ErrorIs(t, err, context.Canceled)
 		require.EqualValues(t, 1, chain.Requests())
 	}
@@ -503,7 +503,7 @@ func TestWallet(t *testing.T) {
 	}
 	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t) + "/"}, t.Logf)
 	require.NoError(t, err)
-	_, err = c.Wallet("my wallet/ä?").BlockCount(context.Background())
+	err = c.Wallet("my wallet/ä?").Call(context.Background(), "getblockcount", nil, new(int64))
 	require.NoError(t, err)
 	require.Equal(t, "/wallet/my%20wallet%2F%C3%A4%3F", asked.Load())
 }
@@ -532,7 +532,7 @@ func TestCredentials(t *testing.T) {
 		t.Helper()
 		c, err := bitcoin.Open(o, t.Logf)
 		require.NoError(t, err)
-		_, err = c.BlockCount(context.Background())
+		err = c.Call(context.Background(), "getblockcount", nil, new(int64))
 		require.NoError(t, err)
 		return <-got
 	}
@@ -599,12 +599,12 @@ func TestCookieChanges(t *testing.T) {
 	}
 	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t), CookieFile: cookie, Wait: time.Hour}, t.Logf)
 	require.NoError(t, err)
-	_, err = c.BlockCount(context.Background())
+	err = c.Call(context.Background(), "getblockcount", nil, new(int64))
 	require.NoError(t, err)
 	require.EqualValues(t, 2, chain.Requests())
 
 	require.NoError(t, os.WriteFile(cookie, []byte("__cookie__:wrong"), 0o600))
-	_, err = c.BlockCount(context.Background())
+	err = c.Call(context.Background(), "getblockcount", nil, new(int64))
 	require.ErrorContains(t, err, "HTTP status 401")
 	require.EqualValues(t, 3, chain.Requests())
 }

@@ -37,8 +37,8 @@ func TestRealNode(t *testing.T) {
 	median, err := c.MedianTime(ctx, 30)
 	require.NoError(t, err)
 	require.Equal(t, info.MedianTime, median)
-	count, err := c.BlockCount(ctx)
-	require.NoError(t, err)
+	var count int64
+	require.NoError(t, c.Call(ctx, "getblockcount", nil, &count))
 	require.EqualValues(t, 30, count)
 
 	var hashes []string
@@ -67,7 +67,7 @@ func TestRealNode(t *testing.T) {
 	require.NotErrorIs(t, err, bitcoin.ErrOutcomeUnknown)
 	wrong, err := bitcoin.Open(bitcoin.Options{URL: n.URL, User: user, Password: password, Wait: time.Hour}, t.Errorf)
 	require.NoError(t, err)
-	_, err = wrong.BlockCount(ctx)
+	err = wrong.Call(ctx, "getblockcount", nil, new(int64))
 	require.ErrorContains(t, err, "HTTP status 401")
 
 	n.InvalidateBlock(mined[20])
@@ -91,11 +91,7 @@ func TestRealNodeComesBack(t *testing.T) {
 		end()
 		var height int64
 		done := make(chan error, 1)
-		go func() {
-			var err error
-			height, err = c.BlockCount(context.Background())
-			done <- err
-		}()
+		go func() { done <- c.Call(context.Background(), "getblockcount", nil, &height) }()
 		n.Start()
 		require.NoError(t, <-done)
 		require.Equal(t, n.Height(), height)
@@ -103,10 +99,10 @@ func TestRealNodeComesBack(t *testing.T) {
 
 	stranger, err := bitcoin.Open(bitcoin.Options{URL: n.URL, User: user, Password: password, Wait: time.Hour}, t.Errorf)
 	require.NoError(t, err)
-	_, err = stranger.BlockCount(context.Background())
+	err = stranger.Call(context.Background(), "getblockcount", nil, new(int64))
 	require.ErrorContains(t, err, "certificate")
 	plain, err := bitcoin.Open(bitcoin.Options{URL: strings.Replace(n.URL, "https", "http", 1), Wait: time.Hour}, t.Errorf)
 	require.NoError(t, err)
-	_, err = plain.BlockCount(context.Background())
+	err = plain.Call(context.Background(), "getblockcount", nil, new(int64))
 	require.ErrorContains(t, err, "HTTP status 400")
 }

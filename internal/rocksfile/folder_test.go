@@ -28,8 +28,8 @@ func TestFolderWithoutCurrentAndManifest(t *testing.T) {
 			require.NoError(t, os.Remove(filepath.Join(dir, "CURRENT")))
 			s, got := salvage(t, dir)
 			require.Equal(t, []rocksfile.ProblemKind{rocksfile.MissingCurrent}, kinds(s.Problems))
-			require.False(t, s.Lost())
-			require.False(t, s.Stale())
+			require.False(t, lost(s))
+			require.False(t, stale(s))
 			require.Equal(t, db.truth, got)
 
 			manifests, err := filepath.Glob(filepath.Join(dir, "MANIFEST-*"))
@@ -38,7 +38,7 @@ func TestFolderWithoutCurrentAndManifest(t *testing.T) {
 			require.NoError(t, os.Remove(manifests[0]))
 			s, got = salvage(t, dir)
 			require.Equal(t, []rocksfile.ProblemKind{rocksfile.MissingCurrent, rocksfile.MissingManifest}, kinds(s.Problems))
-			require.True(t, s.Stale())
+			require.True(t, stale(s))
 			require.Equal(t, db.truth, got)
 		})
 	}
@@ -81,7 +81,7 @@ func TestGapInTheLog(t *testing.T) {
 	db.files[log] = kept
 	s, _ := salvage(t, db.write(t))
 	require.Equal(t, []rocksfile.ProblemKind{rocksfile.LogGap}, kinds(s.Problems))
-	require.True(t, s.Lost())
+	require.True(t, lost(s))
 }
 
 func TestFolderThatIsNone(t *testing.T) {
@@ -90,7 +90,7 @@ func TestFolderThatIsNone(t *testing.T) {
 
 	s, got := salvage(t, t.TempDir())
 	require.Empty(t, got)
-	require.True(t, s.Lost())
+	require.True(t, lost(s))
 
 	// A pipe in the place of a table must not keep anybody waiting.
 	db := unpack(t, golden+"/node-odd-records.tar.gz")

@@ -25,17 +25,6 @@ type Salvaged struct {
 	Format uint32
 }
 
-// Lost tells whether records are lost or could be.
-func (s *Salvaged) Lost() bool {
-	return slices.ContainsFunc(s.Problems, func(p Problem) bool { return p.Lost })
-}
-
-// Stale tells whether records may have come back that were deleted, or in an
-// older form.
-func (s *Salvaged) Stale() bool {
-	return slices.ContainsFunc(s.Problems, func(p Problem) bool { return p.Stale })
-}
-
 // unknownFamily is for tables that nothing says the column family of.
 const unknownFamily = 1<<32 - 1
 

@@ -142,7 +142,7 @@ func TestTooNewTable(t *testing.T) {
 	db.files["000004.sst"] = append(tail, make([]byte, 1379-100)...)
 	copy(db.files["000004.sst"][1279:], tail)
 	s, _ := salvage(t, db.write(t))
-	require.True(t, s.Lost())
+	require.True(t, lost(s))
 	require.ErrorAs(t, s.Problems[0].Err, &tooNew)
 	require.Equal(t, "000004.sst", tooNew.File)
 }

@@ -13,9 +13,6 @@ type Range struct{ First, Last int64 }
 // All is the range of all snapshots.
 var All = Range{First: 1, Last: math.MaxInt64}
 
-// Has tells whether k is in the range.
-func (r Range) Has(k int64) bool { return r.First <= k && k <= r.Last }
-
 // ParseRange reads K or A-B, numbers from 1 on.
 func ParseRange(text string) (Range, error) {
 	first, last, isRange := strings.Cut(text, "-")

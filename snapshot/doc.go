@@ -1,16 +1,33 @@
-// Package snapshot knows the format of an AILEE node's l2_snapshots.dat: how a
-// node writes it, how a node reads it, the state root and the verdict that the
-// node's verifier reaches, byte for byte. It is pure Go and never imports cgo.
+// Package snapshot reads, judges and writes an AILEE node's l2_snapshots.dat. Format,
+// state root and verdict are the node's, byte for byte. It is pure Go and uses no cgo.
 //
-// The file is a sequence of snapshots, each a run of lines between the marker
-// lines [HeaderLine] and [EndLine]. docs/formats.md has the layout.
+// The file is a sequence of snapshots, each a run of lines between the marker lines
+// [HeaderLine] and [EndLine]. docs/formats.md has the layout.
 //
-// Two ways of reading exist. [Checker] streams a snapshot of any size in
-// bounded memory and computes its root on the way; everything that only has to
-// judge or move snapshots uses it. [Read] builds a [State] in memory for the
-// tools that need the records themselves.
+// # Finding
 //
-// Offsets are byte offsets from the start of the file, half-open: [Offset,
-// Offset+Size). Functions are safe to call concurrently unless they say
-// otherwise; values with methods are not.
+// [Latest] finds the snapshot that a node loads, without reading what comes before it.
+// [Forward] and [Backward] go through all of them, [Scan] also through those that no
+// node can see because a torn line swallowed a marker. They all need an [io.ReaderAt];
+// [Stream] cuts up what can be read only once, such as a pipe.
+//
+// # Judging
+//
+// A [Checker] reads a snapshot of any size in bounded memory, computes its state root and
+// returns a [Report]: what is in it, the [Verdict] of the nodes' verifier, and a [Finding]
+// for each thing that nodes pass over in silence. [Checker.Records] then yields the records
+// of one section, and [Checker.Read] builds a [State] of them all in memory. A [Judge]
+// knows one more rule than nodes, on request.
+//
+// # Writing
+//
+// [Encode] writes a [State] as a node does; a [Builder] makes a snapshot record by record,
+// and [Append] adds one to a file. [Root], [NewAnchor] and [Commitment] make the state
+// root, the anchor that commits to it and what a Bitcoin transaction carries of that.
+//
+// # Conventions
+//
+// Offsets are in bytes from the start of the file, ranges are half-open. Strings are bytes
+// as they stand in the file. Functions are safe for concurrent use; values with methods are
+// not unless they say so.
 package snapshot

@@ -194,7 +194,7 @@ func TestEqualKeys(t *testing.T) {
 	case hostile():
 		rounds = 10_000
 	case testing.Short():
-		rounds = 50
+		rounds = 25
 	}
 	rng := rand.New(rand.NewSource(1))
 	repeating, heaped := 0, 0

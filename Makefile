@@ -115,7 +115,7 @@ fuzz:
 ##            GiB, 100,000 mutated files read in two ways
 hostile: export AILEE_HOSTILE := 1
 hostile:
-	go test -count 1 -timeout 3h -v -run '^Test(Damage|Giants|Terabyte|Planted|PlantedForScripts|NoRegularFile|ShrinksWhileItIsRead)$$' ./test
+	go test -count 1 -timeout 3h -v -run '^Test(Damage|Giants|Terabyte|Planted|PlantedForScripts|NoRegularFile|ShrinksWhileItIsRead)$$' ./test ./internal/command/initreorgdb
 	go test -count 1 -timeout 3h -v -run '^Test(EqualKeys|DamagedFilesAgainstReference)$$' ./snapshot
 
 ## load       the tests under load in full size, and hourly backups of a whole year

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/golden"
 )
 
@@ -22,7 +23,7 @@ var (
 
 // TestCIRecipes runs the commands of docs/ci.md.
 func TestCIRecipes(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	text, err := os.ReadFile("../docs/ci.md")
 	require.NoError(t, err)
 	scripts, err := filepath.Abs("../scripts")
@@ -45,14 +46,14 @@ func TestCIRecipes(t *testing.T) {
 	for _, command := range commands {
 		code, stdout, stderr := runCommand(t, exec.Command("bash", "-c", command[1]))
 		require.Zero(t, code, "%s%s%s", command[1], stdout, stderr)
-		require.Equal(t, 3, readJUnit(t, "report.xml").Tests)
+		require.Equal(t, 3, clitest.ReadJUnit(t, "report.xml").Tests)
 	}
 	// The same on what a node wrote, which is not sorted.
-	require.NoError(t, os.WriteFile("l2_snapshots.dat", []byte(sum(t, golden.Dir()+"/write/node-written-clean.dat")), 0o600))
+	require.NoError(t, os.WriteFile("l2_snapshots.dat", []byte(clitest.Read(t, golden.Dir()+"/write/node-written-clean.dat")), 0o600))
 	for _, command := range commands {
 		code, stdout, stderr := runCommand(t, exec.Command("bash", "-c", command[1]))
 		require.Zero(t, code, "%s%s%s", command[1], stdout, stderr)
-		require.Zero(t, readJUnit(t, "report.xml").Failures)
+		require.Zero(t, clitest.ReadJUnit(t, "report.xml").Failures)
 	}
 }
 
@@ -65,7 +66,7 @@ func pipelineFolder(t *testing.T) string {
 	require.NoError(t, os.Rename(node, filepath.Join(dir, "node")))
 	require.NoError(t, os.Symlink("node/backups", filepath.Join(dir, "backups")))
 	require.NoError(t, os.Symlink("node/reorg_db", filepath.Join(dir, "reorg_db")))
-	data := sum(t, filepath.Join(dir, "node", "l2_snapshots.dat"))
+	data := clitest.Read(t, filepath.Join(dir, "node", "l2_snapshots.dat"))
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	_, err := w.Write([]byte(data))
@@ -74,7 +75,7 @@ func pipelineFolder(t *testing.T) string {
 	for name, content := range map[string]string{
 		"l2_snapshots.dat":    data,
 		"l2_snapshots.dat.gz": packed.String(),
-		"damaged.dat":         sum(t, golden.Dir()+"/verify/last_bad_first_good.dat"),
+		"damaged.dat":         clitest.Read(t, golden.Dir()+"/verify/last_bad_first_good.dat"),
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}

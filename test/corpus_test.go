@@ -1,6 +1,7 @@
 package test
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/clitest"
 )
 
 var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
@@ -18,19 +21,19 @@ func TestEveryFuzzTarget(t *testing.T) {
 	listed, err := exec.Command("../scripts/fuzz", "--list").Output()
 	require.NoError(t, err)
 	var found []string
-	for _, pattern := range []string{"../*/*_test.go", "../*/*/*_test.go", "../*/*/*/*_test.go"} {
-		files, err := filepath.Glob(pattern)
-		require.NoError(t, err)
-		for _, file := range files {
-			source, err := os.ReadFile(file)
-			require.NoError(t, err)
-			for _, match := range fuzzTarget.FindAllSubmatch(source, -1) {
-				name := string(match[1])
-				require.NotEmpty(t, names(t, filepath.Join(filepath.Dir(file), "testdata", "fuzz", name)), "no corpus")
-				found = append(found, "./"+strings.TrimPrefix(filepath.Dir(file), "../")+" "+name)
-			}
+	require.NoError(t, filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, "_test.go") {
+			return err
 		}
-	}
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, match := range fuzzTarget.FindAllSubmatch(source, -1) {
+			name := string(match[1])
+			require.NotEmpty(t, clitest.Names(t, filepath.Join(filepath.Dir(file), "testdata", "fuzz", name)), "no corpus")
+			found = append(found, "./"+strings.TrimPrefix(filepath.Dir(file), "../")+" "+name)
+		}
+		return nil
+	}))
 	require.GreaterOrEqual(t, len(found), 14)
 	require.ElementsMatch(t, found, strings.Split(strings.TrimSpace(string(listed)), "\n"))
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/clitest"
 )
 
 // drills are the command lines of the recovery guide, but for the folder.
@@ -26,7 +27,7 @@ var drills = map[string][]string{
 // TestDrills: each mode passes and leaves nothing behind, whatever the environment
 // says of the node on this machine.
 func TestDrills(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	node := nodeDir(t, 1)
 	before := contents(t, node)
 	t.Setenv("AILEE_DATA_DIR", node)
@@ -41,7 +42,7 @@ func TestDrills(t *testing.T) {
 		require.Regexp(t, `Drill passed: `+mode+`, [0-9]+ steps\n$`, stdout)
 		require.Contains(t, stdout, "no bitcoind or btcd on PATH")
 		require.NotContains(t, stdout, "FAILED")
-		require.Empty(t, names(t, os.Getenv("TMPDIR")))
+		require.Empty(t, clitest.Names(t, os.Getenv("TMPDIR")))
 	}
 	require.Equal(t, before, contents(t, node))
 }
@@ -117,7 +118,7 @@ func TestDrillTwice(t *testing.T) {
 	code, _, stderr := runScript(t, 0, "test_recovery.sh", "--mode", "crash", "--data-dir", stage)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "another drill is at work in "+stage)
-	require.Empty(t, names(t, stage))
+	require.Empty(t, clitest.Names(t, stage))
 }
 
 // emptyCopy is an ailee_init_reorg_db that loses all that it is to copy out of a damaged
@@ -130,7 +131,7 @@ exec "$REAL/ailee_init_reorg_db" "$@"`
 // TestDrillsFailWhenSabotaged: a drill that passes with a tool that does nothing, or
 // says yes to everything, would prove nothing.
 func TestDrillsFailWhenSabotaged(t *testing.T) {
-	memory := memory()
+	memory := clitest.Memory()
 	real, err := exec.LookPath("ailee_init_reorg_db")
 	require.NoError(t, err)
 	used := map[string][]string{

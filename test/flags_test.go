@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
 )
@@ -49,7 +50,7 @@ func FuzzFlags(f *testing.F) {
 		}
 		command := all[int(which)%len(all)]
 		dir := t.TempDir()
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), []byte(numbered(1)+numbered(2)), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), []byte(clitest.Numbered(1)+clitest.Numbered(2)), 0o644))
 		require.NoError(t, golden.Unpack("node-odd-records", dir))
 		require.NoError(t, os.Rename(filepath.Join(dir, "node-odd-records"), filepath.Join(dir, "db")))
 		t.Chdir(dir)

@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
@@ -28,10 +30,10 @@ const guideSnapshots = 10
 var anchorLine = regexp.MustCompile(`(?m)^anchor "([0-9a-f]{64})" .*"([0-9a-f]{64})"$`)
 
 // rootOf is the state root of a snapshot.
-func rootOf(number int) string { return anchorLine.FindStringSubmatch(numbered(number))[1] }
+func rootOf(number int) string { return anchorLine.FindStringSubmatch(clitest.Numbered(number))[1] }
 
 // anchorOf is its anchor's hash.
-func anchorOf(number int) string { return anchorLine.FindStringSubmatch(numbered(number))[2] }
+func anchorOf(number int) string { return anchorLine.FindStringSubmatch(clitest.Numbered(number))[2] }
 
 // healthyNode makes a folder with the data directory of a healthy node, ailee, and its
 // state, current_state.json.
@@ -46,9 +48,9 @@ func healthyNode(t *testing.T) string {
 		if i == guideSnapshots {
 			quiet(t, start, "ailee-backup", "--data-dir", dir)
 		}
-		require.NoError(t, appendOne(file, i))
+		require.NoError(t, clitest.AppendOne(file, i))
 	}
-	runTool(t, exit.OK, extractsnapshots.Tool(), "--format", "json", "--last", "1", file, filepath.Join(parent, "states"))
+	clitest.RunTool(t, exit.OK, extractsnapshots.Tool(), "--format", "json", "--last", "1", file, filepath.Join(parent, "states"))
 	require.NoError(t, os.Rename(match(t, parent, "states/*.json"), filepath.Join(parent, "current_state.json")))
 	return parent
 }
@@ -95,9 +97,9 @@ var spoilers = map[string]func(t *testing.T, s *sandbox){
 	"healthy": func(*testing.T, *sandbox) {},
 	// In the middle of an append, and of a record of the log.
 	"torn": func(t *testing.T, s *sandbox) {
-		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), numbered(guideSnapshots + 1)[:300])
+		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), clitest.Numbered(guideSnapshots + 1)[:300])
 		log := match(t, s.dataDir(), "reorg_db/*.log")
-		require.NoError(t, os.Truncate(log, fileSize(t, log)-5))
+		require.NoError(t, os.Truncate(log, clitest.FileSize(t, log)-5))
 	},
 	// A balance in the latest snapshot, and what names the tables of the database.
 	"corrupt": func(t *testing.T, s *sandbox) {
@@ -113,12 +115,12 @@ var spoilers = map[string]func(t *testing.T, s *sandbox){
 	},
 	// The node anchors its state once more before it stops.
 	"anchoring": func(t *testing.T, s *sandbox) {
-		require.NoError(t, os.WriteFile(filepath.Join(s.dir, "next.dat"), []byte(numbered(guideSnapshots+1)), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(s.dir, "next.dat"), []byte(clitest.Numbered(guideSnapshots+1)), 0o644))
 	},
 	// More snapshots than the guide keeps.
 	"long": func(t *testing.T, s *sandbox) {
 		for i := guideSnapshots + 1; i <= 1005; i++ {
-			require.NoError(t, appendOne(filepath.Join(s.dataDir(), "l2_snapshots.dat"), i))
+			require.NoError(t, clitest.AppendOne(filepath.Join(s.dataDir(), "l2_snapshots.dat"), i))
 		}
 	},
 	"large": func(t *testing.T, s *sandbox) {
@@ -132,7 +134,7 @@ var spoilers = map[string]func(t *testing.T, s *sandbox){
 	"hourly":  func(t *testing.T, s *sandbox) { s.setClock(t, 3600) },
 	// The node has appended behind a torn tail.
 	"hidden": func(t *testing.T, s *sandbox) {
-		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), numbered(guideSnapshots + 1)[:300]+numbered(guideSnapshots+2))
+		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), clitest.Numbered(guideSnapshots + 1)[:300]+clitest.Numbered(guideSnapshots+2))
 	},
 	// No backup but the one of Procedure 1.
 	"one-backup": func(t *testing.T, s *sandbox) {
@@ -189,7 +191,7 @@ func newGuideSandbox(t *testing.T, healthy, state string) *sandbox {
 // describe says what is in a data directory.
 func describe(t *testing.T, dir string) string {
 	var parts []string
-	for _, name := range names(t, dir) {
+	for _, name := range clitest.Names(t, dir) {
 		path := filepath.Join(dir, name)
 		switch info, err := os.Stat(path); {
 		case err != nil:
@@ -227,7 +229,7 @@ func listed(data string) string {
 		}
 		data = data[len(one):]
 		switch {
-		case number == 0 || number > 2000 || one != numbered(number):
+		case number == 0 || number > 2000 || one != clitest.Numbered(number):
 			if parts = append(parts, "another snapshot"); !strings.HasSuffix(one, end) {
 				parts[len(parts)-1] = fmt.Sprintf("%d bytes", len(one))
 			}
@@ -250,7 +252,7 @@ func counted(t *testing.T, path string) string {
 	}
 	require.NoError(t, db.Close())
 	kinds := map[string]int{}
-	for key := range records(t, path) {
+	for key := range reorgtest.Records(t, path) {
 		kind, _, _ := strings.Cut(strings.TrimPrefix(key, "default/"), ":")
 		kinds[kind]++
 	}
@@ -260,7 +262,7 @@ func counted(t *testing.T, path string) string {
 // backedUp says of what there are backups.
 func backedUp(t *testing.T, dir string) string {
 	counts := map[string]int{}
-	for _, name := range names(t, dir) {
+	for _, name := range clitest.Names(t, dir) {
 		if strings.HasPrefix(name, "reorg_db_") {
 			counts["of the database"]++
 			continue

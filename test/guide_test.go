@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/clitest"
 )
 
 // play is one time that an operator follows the guide.
@@ -250,7 +252,7 @@ var plays = []play{
 
 // TestGuide plays the recovery guide.
 func TestGuide(t *testing.T) {
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	healthy := healthyNode(t)
 	run := (*sandbox).inNamespaces
 	if err := namespaces(newSandbox(t).dir).Run(); err != nil {
@@ -271,7 +273,7 @@ func TestGuide(t *testing.T) {
 
 // TestGuideRewritten plays some of it as where there are no namespaces.
 func TestGuideRewritten(t *testing.T) {
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	healthy := healthyNode(t)
 	for _, scripts := range []string{
 		"restore-from-latest-snapshot node-wont-start rebuild-reorg-database", "start-node complete-reset validate-snapshot",

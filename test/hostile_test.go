@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
@@ -83,7 +84,7 @@ var planted = map[string]func(path, outside string) error{
 // TestPlanted puts links and worse at every name that a tool writes, or makes on its
 // way: nothing outside is ever written, moved or given away, and nothing waits.
 func TestPlanted(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	writes := []struct {
 		tool cli.Tool
 		args string
@@ -122,7 +123,7 @@ func TestPlanted(t *testing.T) {
 				before := tree(t, outside)
 				args := strings.NewReplacer("DIR", dir, "F", filepath.Join(top, "f")).Replace(w.args)
 				what := fmt.Sprintf("%s at %s: %s %s", kind, at, w.tool.Name, w.args)
-				code, _, stderr := run(w.tool, strings.Fields(args)...)
+				code, _, stderr := clitest.Run(w.tool, strings.Fields(args)...)
 				require.Contains(t, []int{exit.OK, exit.Failed}, code, what)
 				require.Equal(t, before, tree(t, outside), "%s\n%s", what, stderr)
 				data, err := os.ReadFile(filepath.Join(dir, "f"))
@@ -143,7 +144,7 @@ func TestPlanted(t *testing.T) {
 func TestPlantedForScripts(t *testing.T) {
 	node := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", node)
-	memory := memory()
+	memory := clitest.Memory()
 	for args, at := range map[string][]string{
 		"ailee-backup": {"backups.ailee-tmp", "backups/.ailee-backup.tmp", "backups/l2_snapshots_latest.dat.bak",
 			"backups/l2_snapshots_" + stampOf(start+9) + ".dat.bak", "backups/reorg_db_" + stampOf(start+9) + ".tar.gz"},
@@ -158,7 +159,7 @@ func TestPlantedForScripts(t *testing.T) {
 				for kind, plant := range planted {
 					// Each takes most of a second.
 					switch {
-					case kind == "link" || hostile():
+					case kind == "link" || clitest.Hostile():
 					case testing.Short() || kind != "folder link" && kind != "pipe":
 						continue
 					}
@@ -204,25 +205,25 @@ func TestPlantedFolder(t *testing.T) {
 		t.Skip("only root makes folders for somebody else")
 	}
 	dir := t.TempDir()
-	require.NoError(t, os.Chown(dir, nobody, nobody))
-	for _, owner := range []int{0, nobody} {
+	require.NoError(t, os.Chown(dir, clitest.Nobody, clitest.Nobody))
+	for _, owner := range []int{0, clitest.Nobody} {
 		name := fmt.Sprint("node", owner)
 		node, planted := filepath.Join(dir, name), filepath.Join(dir, "."+name+".ailee-tmp")
 		require.NoError(t, os.MkdirAll(filepath.Join(planted, "reorg_db"), 0o777))
 		require.NoError(t, os.Chown(planted, owner, owner))
-		runTool(t, exit.OK, initnode.Tool(), "--data-dir", node)
+		clitest.RunTool(t, exit.OK, initnode.Tool(), "--data-dir", node)
 		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, node))
 		info, err := os.Stat(node)
 		require.NoError(t, err)
 		require.Equal(t, os.ModeDir|0o750, info.Mode())
-		require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid)
+		require.EqualValues(t, clitest.Nobody, info.Sys().(*syscall.Stat_t).Uid)
 	}
 }
 
 // TestNewFilesOfSomebodyElse: on a network file system what root makes may belong to
 // another user. It is written all the same, also where a killed run left its own.
 func TestNewFilesOfSomebodyElse(t *testing.T) {
-	dir := forNobody(t)
+	dir := clitest.ForNobody(t)
 	require.NoError(t, os.Chmod(dir, 0o777))
 	path := filepath.Join(dir, "x")
 	for name, write := range map[string]func() error{
@@ -256,7 +257,7 @@ func TestNewFilesOfSomebodyElse(t *testing.T) {
 			done := make(chan error)
 			go func() {
 				runtime.LockOSThread() // and never unlocks it: the thread ends with the function
-				if err := unix.Setfsuid(nobody); err != nil {
+				if err := unix.Setfsuid(clitest.Nobody); err != nil {
 					done <- err
 					return
 				}
@@ -275,8 +276,8 @@ func TestOutputFolderThatIsALink(t *testing.T) {
 	require.NoError(t, os.WriteFile(f, []byte(numbered(1)), 0o644))
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, os.Symlink(dir, link))
-	runTool(t, exit.OK, extractsnapshots.Tool(), f, link)
-	runTool(t, exit.OK, prunesnapshots.Tool(), "--file", f, "--keep", "1", "--output", filepath.Join(link, "out"))
+	clitest.RunTool(t, exit.OK, extractsnapshots.Tool(), f, link)
+	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--file", f, "--keep", "1", "--output", filepath.Join(link, "out"))
 	require.Equal(t, []string{"out", "snapshot_1.dat"}, names(t, dir))
 }
 
@@ -290,7 +291,7 @@ func TestNoRegularFile(t *testing.T) {
 		for _, args := range [][]string{
 			{extractsnapshots.Name, f, out}, {prunesnapshots.Name, "--file", f, "--keep", "1", "--output", out}, {prunesnapshots.Name, "--file", f, "--keep", "1", "--in-place"},
 		} {
-			code, _, stderr := run(toolNamed(t, args[0]), args[1:]...)
+			code, _, stderr := clitest.Run(toolNamed(t, args[0]), args[1:]...)
 			require.Equal(t, exit.Failed, code, args)
 			require.Contains(t, stderr, "not a regular file", args)
 		}
@@ -305,7 +306,7 @@ func TestNoRegularFile(t *testing.T) {
 			{reorgverify.Name, "--db-path", db}, {resyncblocks.Name, "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1"},
 			{initreorgdb.Name, "--path", db, "--if-missing"}, {initreorgdb.Name, "--path", filepath.Join(t.TempDir(), "copy"), "--copy-from", db},
 		} {
-			code, _, stderr := run(toolNamed(t, args[0]), args[1:]...)
+			code, _, stderr := clitest.Run(toolNamed(t, args[0]), args[1:]...)
 			if slices.Contains(args, "--copy-from") {
 				require.Contains(t, []int{exit.OK, exit.Wrong}, code, "%s: %s", name, stderr)
 				continue // what else is there is copied
@@ -316,12 +317,12 @@ func TestNoRegularFile(t *testing.T) {
 	}
 	db := golden.Database(t, "node-rocksdb-6.11.4")
 	for _, f := range []string{pipe, "/dev/zero"} {
-		code, _, stderr := run(resyncblocks.Tool(), "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1", "--rpc-wait", "1ms", "--rpc-cookie-file", f)
+		code, _, stderr := clitest.Run(resyncblocks.Tool(), "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1", "--rpc-wait", "1ms", "--rpc-cookie-file", f)
 		require.Equal(t, exit.Failed, code)
 		require.Contains(t, stderr, "error: "+f)
 		t.Setenv("BITCOIN_RPC_USER", "u")
 		t.Setenv("BITCOIN_RPC_PASSWORD_FILE", f)
-		code, _, _ = run(resyncblocks.Tool(), "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1", "--rpc-wait", "1ms")
+		code, _, _ = clitest.Run(resyncblocks.Tool(), "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1", "--rpc-wait", "1ms")
 		require.Equal(t, exit.Failed, code)
 	}
 	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
@@ -356,22 +357,11 @@ func interrupted(t *testing.T, file string, args ...string) {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = &errs
 	require.NoError(t, cmd.Start())
-	waitFor(t, cmd, func() bool { return opened(cmd.Process.Pid, file) })
+	waitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, file) })
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	_ = cmd.Wait()
 	require.Equal(t, exit.Failed, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
 	require.Contains(t, errs.String(), "error: interrupted", args)
-}
-
-// opened tells whether a process has a file open.
-func opened(pid int, file string) bool {
-	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	for _, fd := range fds {
-		if target, err := os.Readlink(fd); err == nil && target == file {
-			return true
-		}
-	}
-	return false
 }
 
 // sparse makes a file of the given size with text at its start and end, and nothing
@@ -403,7 +393,7 @@ func TestTerabyte(t *testing.T) {
 	} {
 		for _, command := range allTools() {
 			if command.Name == args[0] {
-				code, _, stderr := run(command, args[1:]...)
+				code, _, stderr := clitest.Run(command, args[1:]...)
 				require.Equal(t, exit.OK, code, "%q: %s", args, stderr)
 			}
 		}
@@ -428,9 +418,9 @@ func TestTerabyte(t *testing.T) {
 // replaced is read to its end.
 func TestShrinksWhileItIsRead(t *testing.T) {
 	skipUnderRace(t)
-	inMemory(t)
+	clitest.InMemory(t)
 	rounds := 1
-	if hostile() {
+	if clitest.Hostile() {
 		rounds = 12
 	}
 	var big strings.Builder
@@ -475,7 +465,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 				cmd := exec.Command(args[0], args[1:]...)
 				cmd.Dir, cmd.Stdout, cmd.Stderr = dir, new(bytes.Buffer), &errs
 				require.NoError(t, cmd.Start())
-				waitFor(t, cmd, func() bool { return opened(cmd.Process.Pid, path) || exited(cmd.Process.Pid) })
+				waitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, path) || clitest.Exited(cmd.Process.Pid) })
 				// This is the moment of the change, not a way to wait for something.
 				time.Sleep(time.Duration(rng.Intn(30_000)) * time.Microsecond)
 				if replace {
@@ -508,27 +498,6 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 	t.Logf("%d said that it shrank", said)
 }
 
-// hostile tells whether the large forms of the tests are to run.
-func hostile() bool { return os.Getenv("AILEE_HOSTILE") != "" }
-
-// waitFor waits until something is so that a process does. A process that hangs ends
-// with the time limit of all tests: no other limit holds on every machine.
-func waitFor(t *testing.T, cmd *exec.Cmd, condition func() bool) {
-	t.Helper()
-	for !condition() {
-		if exited(cmd.Process.Pid) && !condition() {
-			require.Fail(t, "it has ended", "%q", cmd.Args)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// exited tells whether a process that was not waited for has ended.
-func exited(pid int) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || bytes.Contains(text, []byte(") Z "))
-}
-
 // peak COMMAND... runs a command and writes how much memory it had, in bytes, to
 // descriptor 3. Linux counts for a new process what its parent ever had, until it
 // executes its program: the process of the tests may have had more than the bound.
@@ -546,7 +515,7 @@ func TestGiants(t *testing.T) {
 	skipUnderRace(t)
 	scale := 100_000
 	line := int64(128 << 20)
-	if hostile() {
+	if clitest.Hostile() {
 		scale, line = 10_000_000, 1<<30
 	}
 	if testing.Short() {
@@ -587,7 +556,7 @@ func TestGiants(t *testing.T) {
 		require.Equal(t, want, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
 		require.Contains(t, errs.String(), message)
 		t.Logf("%.2f s, %d MiB, exit %d: %s", time.Since(began).Seconds(), peak>>20, want, strings.Join(args[:len(args)-1], " "))
-		if !underRace {
+		if !clitest.UnderRace {
 			require.Less(t, peak, int64(memory), args)
 		}
 	}

@@ -16,59 +16,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/exit"
-	"ailee-recovery/snapshot"
 )
 
-// numbered is a valid snapshot of a few kilobytes that its time tells from all
-// others.
-func numbered(number int) string {
-	st := snapshot.State{TimestampMs: uint64(number)}
-	for i := range 40 {
-		st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer-%04d-%d", i, number), Balance: uint64(i)})
-	}
-	st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
-	var b bytes.Buffer
-	if err := snapshot.Encode(&b, &st); err != nil {
-		panic(err)
-	}
-	return b.String()
-}
-
-// times reads the file's snapshots, all of which must be valid, with nothing
-// between them, and returns their times.
-func times(t *testing.T, path string) []uint64 {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	require.NoError(t, err)
-	var all []uint64
-	end := int64(0)
-	size := int64(len(data))
-	for r, err := range snapshot.NewChecker(nil).CheckRange(t.Context(), bytes.NewReader(data), 0, size, size) {
-		require.NoError(t, err)
-		require.Equal(t, snapshot.Valid, r.Verdict())
-		require.Equal(t, end, r.Offset, "bytes between snapshots")
-		end = r.End()
-		all = append(all, r.TimestampMs)
-	}
-	require.EqualValues(t, len(data), end)
-	return all
-}
+var (
+	numbered      = clitest.Numbered
+	times         = clitest.Times
+	history       = clitest.History
+	names         = clitest.Names
+	fileSize      = clitest.FileSize
+	waitFor       = clitest.WaitFor
+	skipUnderRace = clitest.SkipUnderRace
+)
 
 func runPrune(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = cli.Execute(context.Background(), prunesnapshots.Tool(), append([]string{prunesnapshots.Name}, args...), cli.Streams{Out: &out, Err: &errs})
 	return code, out.String(), errs.String()
-}
-
-// history writes a file with the given number of snapshots.
-func history(t *testing.T, count int) string {
-	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
-	for i := 1; i <= count; i++ {
-		require.NoError(t, appendOne(path, i))
-	}
-	return path
 }
 
 // requireLast asserts that the file holds the last count snapshots up to last,
@@ -83,13 +49,6 @@ func requireLast(t *testing.T, path string, count, last int) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "something is left behind: %v", entries)
-}
-
-func fileSize(t *testing.T, path string) int64 {
-	t.Helper()
-	info, err := os.Stat(path)
-	require.NoError(t, err)
-	return info.Size()
 }
 
 // TestInPlaceBesideAnAppender prunes over and over while another process appends

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
@@ -33,7 +34,7 @@ func underLoad() bool { return os.Getenv("AILEE_LOAD") != "" }
 // TestLoadResyncBesideAReader fills a database while another process reads it over and
 // over: what it sees is always the start of the chain without a gap.
 func TestLoadResyncBesideAReader(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	heights := int64(60_000)
 	if underLoad() {
 		heights = 900_000
@@ -44,7 +45,7 @@ func TestLoadResyncBesideAReader(t *testing.T) {
 	t.Setenv("BITCOIN_RPC_USER", "u")
 	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
 	db := filepath.Join(t.TempDir(), "db")
-	runTool(t, exit.OK, initreorgdb.Tool(), "--path", db)
+	clitest.RunTool(t, exit.OK, initreorgdb.Tool(), "--path", db)
 	filling := exec.Command(resyncblocks.Name, "--db-path", db, "--bitcoin-rpc", server.URL)
 	began := time.Now()
 	require.NoError(t, filling.Start())
@@ -84,7 +85,7 @@ func outcomeOf(name string, args ...string) (code int, stdout, stderr string) {
 // a pause. After each run the snapshots follow from one another, and from those of the
 // run before: none is lost, doubled or out of order.
 func TestLoadPruning(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	swaps := 8
 	switch {
 	case underLoad():
@@ -114,7 +115,7 @@ func TestLoadPruning(t *testing.T) {
 	_ = appending.Process.Kill()
 	_ = appending.Wait()
 	require.Positive(t, appended)
-	runTool(t, exit.OK, prunesnapshots.Tool(), "--file", path, "--keep", "100", "--in-place")
+	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--file", path, "--keep", "100", "--in-place")
 	require.Len(t, times(t, path), 100)
 	t.Logf("%d runs in %.1f s beside %d appended snapshots", swaps, took.Seconds(), appended)
 }
@@ -142,7 +143,7 @@ func timesIn(t *testing.T, data []byte) (first, next uint64) {
 // TestLoadTenAtOnce runs ten tools at once on one data directory, again and again,
 // beside a process that appends: each is done or says who is in its way.
 func TestLoadTenAtOnce(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	rounds := 2
 	if underLoad() {
 		rounds = 50
@@ -182,7 +183,7 @@ func TestLoadTenAtOnce(t *testing.T) {
 		all.Wait()
 		require.NoError(t, appending.Wait())
 	}
-	runTool(t, exit.OK, prunesnapshots.Tool(), "--file", f, "--keep", "all", "--in-place")
+	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--file", f, "--keep", "all", "--in-place")
 	all := times(t, f)
 	require.Len(t, all, next-1)
 	for i, ms := range all {
@@ -195,7 +196,7 @@ func TestLoadTenAtOnce(t *testing.T) {
 // TestLoadDay is a day of cron in minutes: a backup each hour and a look at the node
 // each day, beside a node that goes on.
 func TestLoadDay(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	hours := 3
 	if underLoad() {
 		hours = 24

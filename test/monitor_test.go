@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
@@ -48,7 +49,7 @@ func putAnchors(t *testing.T, dir string, n int, since time.Time) {
 func watched(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ailee")
-	runTool(t, exit.OK, initnode.Tool(), "--data-dir", dir)
+	clitest.RunTool(t, exit.OK, initnode.Tool(), "--data-dir", dir)
 	appendAt(t, dir, start)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	quiet(t, start, "ailee-monitor", "--data-dir", dir)
@@ -69,7 +70,7 @@ func grow(t *testing.T, dir string, n int64) {
 
 // TestMonitorThresholds: each limit, on both sides.
 func TestMonitorThresholds(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	const hour = 3600
 	for i, c := range []struct {
 		name  string
@@ -80,10 +81,10 @@ func TestMonitorThresholds(t *testing.T) {
 		says  []string // one pattern for each warning or error
 	}{
 		{"file of just 1 MB", func(t *testing.T, dir string) {
-			grow(t, dir, 1<<20-fileSize(t, filepath.Join(dir, "l2_snapshots.dat")))
+			grow(t, dir, 1<<20-clitest.FileSize(t, filepath.Join(dir, "l2_snapshots.dat")))
 		}, 0, "--max-snapshot-size 1", 0, nil},
 		{"file of 1 MB and a byte", func(t *testing.T, dir string) {
-			grow(t, dir, 1<<20-fileSize(t, filepath.Join(dir, "l2_snapshots.dat"))+1)
+			grow(t, dir, 1<<20-clitest.FileSize(t, filepath.Join(dir, "l2_snapshots.dat"))+1)
 		}, 0, "--max-snapshot-size 1", 2, []string{`l2_snapshots.dat is 2 MB, more than 1 MB: consider pruning`}},
 		{"the guide's limit of the file", func(t *testing.T, dir string) { grow(t, dir, 5000<<20) },
 			0, "", 2, []string{`l2_snapshots.dat is 5001 MB, more than 5000 MB: consider pruning`}},
@@ -189,7 +190,7 @@ func TestMonitorMetrics(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(stdout), &doc))
 	require.EqualValues(t, start+60, *doc.Metrics["snapshot_timestamp_seconds"])
 	require.EqualValues(t, start, *doc.Metrics["snapshot_backup_timestamp_seconds"])
-	require.EqualValues(t, fileSize(t, filepath.Join(dir, "l2_snapshots.dat")), *doc.Metrics["snapshot_file_bytes"])
+	require.EqualValues(t, clitest.FileSize(t, filepath.Join(dir, "l2_snapshots.dat")), *doc.Metrics["snapshot_file_bytes"])
 	require.Positive(t, *doc.Metrics["snapshot_file_growth_bytes"])
 	require.EqualValues(t, 2, *doc.Metrics["anchors_pending"])
 	require.EqualValues(t, 1, *doc.Metrics["reorg_db_verified"])
@@ -207,7 +208,7 @@ func TestMonitorMetrics(t *testing.T) {
 	info, err := os.Stat(prom)
 	require.NoError(t, err)
 	require.EqualValues(t, 0o644, info.Mode().Perm(), "node_exporter is another user")
-	require.Equal(t, []string{"ailee.prom"}, names(t, folder))
+	require.Equal(t, []string{"ailee.prom"}, clitest.Names(t, folder))
 
 	require.NoError(t, errors.Join(os.Remove(filepath.Join(dir, "l2_snapshots.dat")), os.RemoveAll(filepath.Join(dir, "reorg_db"))))
 	code, _, _ = runScript(t, start+120, "ailee-monitor", "--data-dir", dir, "--prometheus", prom)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/drillchain"
 	"ailee-recovery/internal/command/extractsnapshots"
@@ -74,13 +75,13 @@ func allTools() []cli.Tool {
 // TestHostileNames: whatever files are called, and whatever is in them, nothing is
 // printed that a terminal acts on.
 func TestHostileNames(t *testing.T) {
-	skipUnderRace(t)
-	inMemory(t)
+	clitest.SkipUnderRace(t)
+	clitest.InMemory(t)
 	contents := map[string]string{
-		"sound":   numbered(1) + numbered(2),
-		"wrong":   numbered(1) + strings.Replace(numbered(2), "peer-0003", "peer-\x1b[2J", 1),
-		"torn":    numbered(1) + numbered(2)[:900],
-		"hidden":  numbered(1)[:900] + numbered(2),
+		"sound":   clitest.Numbered(1) + clitest.Numbered(2),
+		"wrong":   clitest.Numbered(1) + strings.Replace(clitest.Numbered(2), "peer-0003", "peer-\x1b[2J", 1),
+		"torn":    clitest.Numbered(1) + clitest.Numbered(2)[:900],
+		"hidden":  clitest.Numbered(1)[:900] + clitest.Numbered(2),
 		"empty":   "",
 		"missing": "",
 		"folder":  "",
@@ -108,7 +109,7 @@ func TestHostileNames(t *testing.T) {
 						}
 					}
 					args := append(more, everyPath(f, db, out, dir)[command.Name][i]...)
-					_, stdout, stderr := run(command, args...)
+					_, stdout, stderr := clitest.Run(command, args...)
 					what := fmt.Sprintf("%s %s %q", kind, command.Name, args)
 					requirePrintable(t, what, stdout)
 					requirePrintable(t, what, stderr)
@@ -122,7 +123,7 @@ func TestHostileNames(t *testing.T) {
 
 // TestHostileNamesOfScripts: the same for the scripts.
 func TestHostileNamesOfScripts(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	dir := nodeDir(t, 2)
 	hostile := filepath.Join(filepath.Dir(dir), hostileName)
 	require.NoError(t, os.Rename(dir, hostile))

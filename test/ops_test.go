@@ -18,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/reorgverify"
@@ -37,19 +39,6 @@ func command(now int64, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// underRace says that the race detector is on. A tool then takes most of a second to
-// start, of which the scripts start hundreds, and it sees nothing of them.
-var underRace bool
-
-// skipUnderRace leaves out what starts scripts, and what starts or kills so many
-// processes that the race detector costs minutes: it could say nothing there that it
-// does not say of the same code in the other tests.
-func skipUnderRace(t *testing.T) {
-	if underRace {
-		t.Skip("not tested with the race detector")
-	}
-}
-
 func runScript(t *testing.T, now int64, name string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	return runCommand(t, command(now, name, args...))
@@ -65,7 +54,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	if err != nil && !errors.As(err, &ended) {
 		require.NoError(t, err)
 	}
-	require.NoError(t, record(filepath.Base(cmd.Args[0]), cmd.Args, out.String()))
+	require.NoError(t, clitest.Record(filepath.Base(cmd.Args[0]), cmd.Args, out.String()))
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
@@ -83,17 +72,6 @@ const start = 1739577600 // 2025-02-15 00:00:00 UTC
 
 func stampOf(now int64) string { return time.Unix(now, 0).UTC().Format("20060102_150405") }
 
-// inMemory lets the test's folders be in memory: what is tested is not the disk.
-func inMemory(t *testing.T) { t.Setenv("TMPDIR", memory()) }
-
-// memory is a folder in memory where the machine has one.
-func memory() string {
-	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
-		return "/dev/shm"
-	}
-	return os.TempDir()
-}
-
 // nodeDir is a node's data directory with the given number of snapshots and a
 // database.
 func nodeDir(t *testing.T, count int) string {
@@ -102,7 +80,7 @@ func nodeDir(t *testing.T, count int) string {
 	dir := filepath.Join(t.TempDir(), "ailee")
 	require.NoError(t, os.Mkdir(dir, 0o750))
 	for i := 1; i <= count; i++ {
-		require.NoError(t, appendOne(filepath.Join(dir, "l2_snapshots.dat"), i))
+		require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), i))
 	}
 	require.NoError(t, golden.Unpack("node-rocksdb-6.11.4", dir))
 	require.NoError(t, os.Rename(filepath.Join(dir, "node-rocksdb-6.11.4"), filepath.Join(dir, "reorg_db")))
@@ -137,9 +115,9 @@ func requireRestorable(t *testing.T, backups string) (count int) {
 		code, stdout, stderr := runScript(t, 0, "ailee-restore", "--data-dir", dir, flag, filepath.Join(backups, name))
 		require.Zero(t, code, "%s: %s%s", name, stdout, stderr)
 		if flag == "--db-backup" {
-			runTool(t, exit.OK, reorgverify.Tool(), "--db-path", filepath.Join(dir, "reorg_db"))
+			clitest.RunTool(t, exit.OK, reorgverify.Tool(), "--db-path", filepath.Join(dir, "reorg_db"))
 		} else {
-			runTool(t, exit.OK, l2verify.Tool(), "--accept-earlier-anchors", "--strict", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
+			clitest.RunTool(t, exit.OK, l2verify.Tool(), "--accept-earlier-anchors", "--strict", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
 		}
 		count++
 	}
@@ -153,9 +131,9 @@ func TestBackupBesideANode(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	inMemory(t)
+	clitest.InMemory(t)
 	dir := nodeDir(t, 3)
-	stop, err := startNode(filepath.Join(dir, "reorg_db"))
+	stop, err := reorgtest.StartNode(filepath.Join(dir, "reorg_db"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, stop()) }()
 	file := filepath.Join(dir, "l2_snapshots.dat")
@@ -257,7 +235,7 @@ func TestBackupOfPegOuts(t *testing.T) {
 	written, err := os.ReadFile(filepath.Join(golden.Dir(), "write", "node-written.dat"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), written, 0o644))
-	runTool(t, exit.Wrong, l2verify.Tool(), "--accept-earlier-anchors", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
+	clitest.RunTool(t, exit.Wrong, l2verify.Tool(), "--accept-earlier-anchors", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	copied, err := os.ReadFile(filepath.Join(dir, "backups", "l2_snapshots_latest.dat.bak"))
 	require.NoError(t, err)
@@ -267,7 +245,7 @@ func TestBackupOfPegOuts(t *testing.T) {
 // TestBackupDiskFull: wherever the disk is full, the run ends with status 1, and
 // the backups that were there are all there.
 func TestBackupDiskFull(t *testing.T) {
-	if !canMount(t) {
+	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
 	}
 	dir := nodeDir(t, 60)
@@ -357,16 +335,16 @@ func TestBackupTwice(t *testing.T) {
 // TestBackupKilled: whatever has its name is whole, and the next run removes what a
 // killed one left.
 func TestBackupKilled(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	dir := nodeDir(t, 20)
 	backups := filepath.Join(dir, "backups")
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	rng := rand.New(rand.NewSource(3))
 	killed, now := 0, int64(start)
-	for range kills(60) + 2 {
+	for range clitest.Kills(60) + 2 {
 		now++
 		cmd := command(now, "ailee-backup", "--data-dir", dir, "--keep", "3")
-		cmd.Env = append(cmd.Env, unrecorded)
+		cmd.Env = append(cmd.Env, clitest.Unrecorded)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		require.NoError(t, cmd.Start())
 		// This is the moment of the crash, not a way to wait for something.
@@ -394,7 +372,7 @@ func TestBackupKilled(t *testing.T) {
 // TestBackupOverAYear runs hour by hour around the days of a year at which names or
 // clocks turn, with a source that is damaged for some hours of each.
 func TestBackupOverAYear(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	days, hours := []string{"2024-02-28", "2024-03-31", "2024-10-27", "2024-12-31"}, 33
 	switch {
 	case underLoad():
@@ -413,7 +391,7 @@ func TestBackupOverAYear(t *testing.T) {
 		for hour := range hours {
 			now := first.Unix() + int64(hour)*3600
 			number++
-			require.NoError(t, appendOne(file, number))
+			require.NoError(t, clitest.AppendOne(file, number))
 			if hour%12 == 5 {
 				require.NoError(t, os.Rename(file, file+".kept"))
 				require.NoError(t, os.WriteFile(file, []byte("SNAPSHOT v1\nEND_SNAPSHOT\n"), 0o644))
@@ -468,7 +446,7 @@ func TestBackupCompressed(t *testing.T) {
 func TestRestoreRefusesARunningNode(t *testing.T) {
 	dir := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	stop, err := startNode(filepath.Join(dir, "reorg_db"))
+	stop, err := reorgtest.StartNode(filepath.Join(dir, "reorg_db"))
 	require.NoError(t, err)
 	code, _, stderr := runScript(t, 0, "ailee-restore", "--data-dir", dir, "--snapshot-only")
 	looked, _, stderrLooked := runScript(t, 0, "ailee-restore", "--data-dir", dir, "--dry-run")
@@ -536,7 +514,7 @@ func TestRestoreReplacesBothOrNone(t *testing.T) {
 func TestScriptsWithoutOutput(t *testing.T) {
 	dir := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	want := records(t, filepath.Join(dir, "reorg_db"))
+	want := reorgtest.Records(t, filepath.Join(dir, "reorg_db"))
 	for i, listener := range []string{">/dev/full", ">&-", "| true", ">/dev/full 2>&1", "--json >/dev/full", ">&- 2>&-"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), []byte("lost"), 0o600))
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "reorg_db")))
@@ -551,7 +529,7 @@ func TestScriptsWithoutOutput(t *testing.T) {
 				"ailee-restore: hint: what this run had to do is done, but for the errors above: look before you run it again\n", stderr.String())
 		}
 		require.Equal(t, []uint64{1, 2, 3}, times(t, filepath.Join(dir, "l2_snapshots.dat")), listener)
-		require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")), listener)
+		require.Equal(t, want, reorgtest.Records(t, filepath.Join(dir, "reorg_db")), listener)
 	}
 }
 
@@ -630,7 +608,7 @@ func TestRestore(t *testing.T) {
 	dir := nodeDir(t, 3)
 	file, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "backups")
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	want := records(t, filepath.Join(dir, "reorg_db"))
+	want := reorgtest.Records(t, filepath.Join(dir, "reorg_db"))
 	// Newer ones: somebody's own, damaged, and one that ends in half a snapshot.
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "reorg_db_20290101_000000.tar.gz"), []byte("no archive"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20290101_000000.dat.bak"), []byte("nothing"), 0o644))
@@ -658,7 +636,7 @@ func TestRestore(t *testing.T) {
 	require.Contains(t, stderr, "reorg_db_20280101_000000.tar.gz does not verify: ")
 	require.Contains(t, stdout, "Restored "+file+" from "+backups+"/l2_snapshots_20280101_000000.dat.bak\n")
 	require.Equal(t, []uint64{8, 9}, times(t, file))
-	require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")))
+	require.Equal(t, want, reorgtest.Records(t, filepath.Join(dir, "reorg_db")))
 	kept := "l2_snapshots.dat.replaced_" + stampOf(start+5)
 	require.Equal(t, "damaged", contents(t, dir)[kept])
 	require.Equal(t, []string{"backups", "l2_snapshots.dat", kept, "reorg_db", "reorg_db.replaced_" + stampOf(start+5)}, names(t, dir))
@@ -694,16 +672,16 @@ func TestRestore(t *testing.T) {
 // TestRestoreKilled: the live file is there at any instant, the old one or the new
 // one, and a second run completes.
 func TestRestoreKilled(t *testing.T) {
-	inMemory(t)
+	clitest.InMemory(t)
 	dir := nodeDir(t, 3)
 	file := filepath.Join(dir, "l2_snapshots.dat")
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	want := records(t, filepath.Join(dir, "reorg_db"))
+	want := reorgtest.Records(t, filepath.Join(dir, "reorg_db"))
 	rng := rand.New(rand.NewSource(4))
-	for i := range kills(40) + 2 {
+	for i := range clitest.Kills(40) + 2 {
 		require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o600))
 		cmd := command(int64(start+1+i), "ailee-restore", "--data-dir", dir)
-		cmd.Env = append(cmd.Env, unrecorded)
+		cmd.Env = append(cmd.Env, clitest.Unrecorded)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		require.NoError(t, cmd.Start())
 		// This is the moment of the crash, not a way to wait for something.
@@ -717,7 +695,7 @@ func TestRestoreKilled(t *testing.T) {
 	code, _, stderr := runScript(t, start+1000, "ailee-restore", "--data-dir", dir)
 	require.Zero(t, code, stderr)
 	require.Equal(t, []uint64{1, 2, 3}, times(t, file))
-	require.Equal(t, want, records(t, filepath.Join(dir, "reorg_db")))
+	require.Equal(t, want, reorgtest.Records(t, filepath.Join(dir, "reorg_db")))
 	require.NotContains(t, names(t, dir), ".ailee-restore.tmp")
 }
 
@@ -728,7 +706,7 @@ func TestBackupFolderThatSomebodyPlants(t *testing.T) {
 		t.Skip("only root can give a folder away")
 	}
 	dir := nodeDir(t, 1)
-	require.NoError(t, os.Chown(dir, nobody, nobody))
+	require.NoError(t, os.Chown(dir, clitest.Nobody, clitest.Nobody))
 	victim := t.TempDir()
 	require.NoError(t, os.Chmod(victim, 0o711))
 	before := tree(t, victim)
@@ -739,7 +717,7 @@ func TestBackupFolderThatSomebodyPlants(t *testing.T) {
 	info, err := os.Lstat(filepath.Join(dir, "backups"))
 	require.NoError(t, err)
 	require.Equal(t, os.ModeDir|0o750, info.Mode())
-	require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid)
+	require.EqualValues(t, clitest.Nobody, info.Sys().(*syscall.Stat_t).Uid)
 }
 
 // TestBackupDiskThatIsNotMounted: no folder on another disk takes its place.
@@ -871,7 +849,7 @@ func TestRestoreDatabaseThroughALink(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = os.RemoveAll(disk) })
 		db, moved := filepath.Join(dir, "reorg_db"), filepath.Join(disk, "moved")
-		want := records(t, db)
+		want := reorgtest.Records(t, db)
 		quiet(t, start, "ailee-backup", "--data-dir", dir)
 		require.NoError(t, os.RemoveAll(db))
 		require.NoError(t, os.Symlink(moved, db))
@@ -885,7 +863,7 @@ func TestRestoreDatabaseThroughALink(t *testing.T) {
 			code, stdout, stderr := runScript(t, start, "ailee-restore", "--data-dir", dir, "--db-only")
 			require.Zero(t, code, stderr)
 			require.Contains(t, stdout, "Restored "+moved+" from ")
-			require.Equal(t, want, records(t, db))
+			require.Equal(t, want, reorgtest.Records(t, db))
 			require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
 		}
 		require.Equal(t, []string{"moved", kept}, names(t, disk))
@@ -935,7 +913,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	require.NoFileExists(t, left)
 	code, stderr = monitor()
 	require.Zero(t, code, stderr)
-	runTool(t, exit.OK, prunesnapshots.Tool(), "--in-place", "--keep", "all", "--file", file)
+	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--in-place", "--keep", "all", "--file", file)
 	require.Equal(t, before, contents(t, dir)["l2_snapshots.dat"])
 }
 

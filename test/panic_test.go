@@ -14,6 +14,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
@@ -71,7 +72,7 @@ func TestPanics(t *testing.T) {
 		require.Equal(t, 1, state.ExitCode(), stderr)
 		require.Empty(t, stdout)
 		require.Regexp(t, `^panicking: error: internal error: runtime error: index out of range \[1\] with length 0 in test\.\S+ \(panic_test\.go:\d+\)\n`+hint, stderr)
-		require.Empty(t, names(t, dir))
+		require.Empty(t, clitest.Names(t, dir))
 
 		_, stdout, _ = start("", "--json", where)
 		require.Contains(t, stdout, `"exit_code": 1`)
@@ -91,7 +92,7 @@ func TestPanics(t *testing.T) {
 		state, _, stderr := start("", where)
 		require.Equal(t, syscall.SIGABRT, state.Sys().(syscall.WaitStatus).Signal(), stderr)
 		require.False(t, state.Sys().(syscall.WaitStatus).CoreDump())
-		require.Equal(t, []string{".result.ailee-tmp"}, names(t, dir), "the next run takes it over")
+		require.Equal(t, []string{".result.ailee-tmp"}, clitest.Names(t, dir), "the next run takes it over")
 	}
 }
 

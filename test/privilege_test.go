@@ -2,7 +2,6 @@ package test
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
@@ -31,59 +31,19 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-const nobody = 65534
-
-// asNobody runs a command as a user without any rights, with the umask of a careful
-// one.
-func asNobody(t *testing.T, umask int, args ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	self, err := exec.LookPath(args[0])
-	require.NoError(t, err)
-	// The test's own binary is in a folder of root's.
-	binary := filepath.Join(os.Getenv("NOBODY"), args[0])
-	if _, err := os.Stat(binary); err != nil {
-		data, err := os.ReadFile(self)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(binary, data, 0o755))
-	}
-	var out, errs bytes.Buffer
-	cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf(`umask %03o; exec "$@"`, umask), "sh", binary}, args[1:]...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	cmd.Env = append(os.Environ(), "HOME=/nonexistent")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", &out, &errs
-	_ = cmd.Run()
-	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
-}
-
-// forNobody makes a folder that nobody can reach, and those above it.
-func forNobody(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can become somebody else")
-	}
-	top := t.TempDir()
-	for dir := top; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
-		require.NoError(t, os.Chmod(dir, 0o755))
-	}
-	bin := filepath.Join(top, "bin")
-	require.NoError(t, os.Mkdir(bin, 0o755))
-	t.Setenv("NOBODY", bin)
-	return top
-}
-
 // TestReadingNeedsNoRights: the tools that only read do so on a file system that is
 // mounted read-only, as a user who may write nowhere there, and change nothing; what
 // they make belongs to that user.
 func TestReadingNeedsNoRights(t *testing.T) {
-	skipUnderRace(t)
-	top := forNobody(t)
+	clitest.SkipUnderRace(t)
+	top := clitest.ForNobody(t)
 	data, out := filepath.Join(top, "data"), filepath.Join(top, "out")
 	require.NoError(t, os.Mkdir(data, 0o755))
 	require.NoError(t, os.Mkdir(out, 0o755))
-	require.NoError(t, os.Chown(out, nobody, nobody))
+	require.NoError(t, os.Chown(out, clitest.Nobody, clitest.Nobody))
 	t.Setenv("TMPDIR", out)
 	f, db := filepath.Join(data, "l2_snapshots.dat"), filepath.Join(data, "reorg_db")
-	_, err := appendAnchored(f, 1, "btc_height=840000")
+	_, err := clitest.AppendAnchored(f, 1, "btc_height=840000")
 	require.NoError(t, err)
 	require.NoError(t, golden.Unpack("node-rocksdb-6.11.4", data))
 	require.NoError(t, os.Rename(filepath.Join(data, "node-rocksdb-6.11.4"), db))
@@ -93,7 +53,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 		}
 		return os.Chmod(path, 0o444)
 	}))
-	if canMount(t) {
+	if clitest.CanMount(t) {
 		require.NoError(t, unix.Mount(data, data, "", unix.MS_BIND, ""))
 		defer func() { require.NoError(t, unix.Unmount(data, unix.MNT_DETACH)) }()
 		require.NoError(t, unix.Mount("", data, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
@@ -117,10 +77,10 @@ func TestReadingNeedsNoRights(t *testing.T) {
 		{prunesnapshots.Name, "--file", filepath.Join(out, "node", "l2_snapshots.dat"), "--keep", "1", "--in-place"},
 		{resyncblocks.Name, "--db-path", filepath.Join(out, "node", "reorg_db"), "--bitcoin-rpc", server.URL, "--start-height", "849990"},
 	} {
-		code, stdout, stderr := asNobody(t, 0o022, args...)
+		code, stdout, stderr := clitest.AsNobody(t, 0o022, args...)
 		require.Zero(t, code, "%q: %s%s", args, stdout, stderr)
 	}
-	code, _, stderr := asNobody(t, 0o022, prunesnapshots.Name, "--file", f, "--keep", "1", "--output", filepath.Join(out, "pruned.dat"))
+	code, _, stderr := clitest.AsNobody(t, 0o022, prunesnapshots.Name, "--file", f, "--keep", "1", "--output", filepath.Join(out, "pruned.dat"))
 	require.Zero(t, code, stderr)
 	require.Contains(t, stderr, "warning: "+filepath.Join(out, "pruned.dat")+" does not get the owner of "+f)
 	bin := os.Getenv("NOBODY")
@@ -130,17 +90,17 @@ func TestReadingNeedsNoRights(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), script, 0o755))
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	t.Setenv(documentsDir, "") // nobody may not write there
+	t.Setenv(clitest.DocumentsDir, "") // nobody may not write there
 	backups := filepath.Join(out, "backups")
 	for _, args := range [][]string{
 		{"ailee-backup", "--data-dir", data, "--backup-dir", backups},
 		{"ailee-monitor", "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000", "--state-file", ""},
 	} {
-		code, stdout, stderr := asNobody(t, 0o022, args...)
+		code, stdout, stderr := clitest.AsNobody(t, 0o022, args...)
 		require.Zero(t, code, "%q: %s", args, stderr)
 		require.Empty(t, stdout+stderr)
 	}
-	code, _, stderr = asNobody(t, 0o022, "ailee-monitor", "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000")
+	code, _, stderr = clitest.AsNobody(t, 0o022, "ailee-monitor", "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stderr, ".ailee-monitor cannot be written: ")
 	require.Equal(t, 1, strings.Count(stderr, "\n"))
@@ -156,10 +116,10 @@ func TestReadingNeedsNoRights(t *testing.T) {
 		info, err := os.Stat(filepath.Join(out, path))
 		require.NoError(t, err)
 		require.Equal(t, mode, info.Mode().Perm(), path)
-		require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid, path)
+		require.EqualValues(t, clitest.Nobody, info.Sys().(*syscall.Stat_t).Uid, path)
 	}
 	// Only --owner needs more.
-	code, _, stderr = asNobody(t, 0o022, initnode.Name, "--data-dir", filepath.Join(out, "other"), "--owner", "0:0")
+	code, _, stderr = clitest.AsNobody(t, 0o022, initnode.Name, "--data-dir", filepath.Join(out, "other"), "--owner", "0:0")
 	require.Equal(t, exit.Failed, code)
 	require.Contains(t, stderr, "hint: run it as the owner of the directory, or as root")
 	require.NoDirExists(t, filepath.Join(out, "other"))
@@ -170,10 +130,12 @@ func TestNoCredentialShows(t *testing.T) {
 	const password = "hunter2-s3cret"
 	dir := t.TempDir()
 	db := filepath.Join(dir, "db")
-	runTool(t, exit.OK, initreorgdb.Tool(), "--path", db)
+	clitest.RunTool(t, exit.OK, initreorgdb.Tool(), "--path", db)
 	file := filepath.Join(dir, "password")
 	require.NoError(t, os.WriteFile(file, []byte(password+"\n"), 0o600))
-	node := startBitcoin(t)
+	node := bitcointest.StartNode(t, false)
+	t.Setenv("BITCOIN_RPC_USER", bitcointest.User)
+	t.Setenv("BITCOIN_RPC_PASSWORD", bitcointest.Password)
 	address := strings.TrimPrefix(node.URL, "http://")
 	address = address[strings.LastIndex(address, "@")+1:]
 	for _, c := range []struct {

@@ -71,6 +71,13 @@ func StartNode(tb testing.TB, useTLS bool, options ...string) *Node {
 	return nil
 }
 
+// LoginURL is the URL of a node without TLS, with the login in it.
+func (n *Node) LoginURL() string { return withLogin(n.URL) }
+
+func withLogin(url string) string {
+	return strings.Replace(url, "http://", "http://"+User+":"+Password+"@", 1)
+}
+
 func freeAddress(tb testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(tb, err)

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -76,9 +75,7 @@ func NewWallet(tb testing.TB, n *Node, name string) *Wallet {
 }
 
 // LoginURL is the URL with the login in it.
-func (w *Wallet) LoginURL() string {
-	return strings.Replace(w.URL, "http://", "http://"+User+":"+Password+"@", 1)
-}
+func (w *Wallet) LoginURL() string { return withLogin(w.URL) }
 
 // On sets what happens before and after a call is carried out; nil for nothing. A
 // *btcjson.RPCError is answered in place of the result, [ErrCut] cuts the

@@ -1,0 +1,144 @@
+package clitest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
+)
+
+// DocumentsDir is the variable that names the folder which takes a copy of every
+// JSON document that the tools and scripts print while the tests run.
+const DocumentsDir = "AILEE_TEST_DOCUMENTS"
+
+// Unrecorded is for the environment of what will be killed, and may print half a
+// document.
+const Unrecorded = DocumentsDir + "="
+
+// validated are the tests, which fail when a document that was printed meanwhile is
+// not what its schema says.
+type validated struct {
+	*testing.M
+	whole []string // the tools and scripts whose documents are to have every field
+}
+
+func (v validated) Run() int {
+	dir, err := os.MkdirTemp("", "ailee-documents-")
+	if err == nil {
+		err = os.Setenv(DocumentsDir, dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	code := v.M.Run()
+	var whole []string
+	if code == 0 && !testing.Short() && !UnderRace && !narrowed() {
+		whole = v.whole
+	}
+	if err := checkDocuments(dir, whole); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
+}
+
+// narrowed tells whether only some of the tests were asked for.
+func narrowed() bool {
+	return slices.ContainsFunc(os.Args, func(arg string) bool {
+		return strings.HasPrefix(arg, "-test.run=") || strings.HasPrefix(arg, "-test.skip=") || strings.HasPrefix(arg, "-test.list=")
+	})
+}
+
+// recorded is the tool with a copy kept of every document that it prints. It is for
+// a process of its own, which closes the copy when it ends.
+func recorded(t cli.Tool) cli.Tool {
+	run := t.Run
+	t.Run = func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
+		if out.JSON() && os.Getenv(DocumentsDir) != "" {
+			f, err := newDocument(t.Name)
+			if err != nil {
+				return err
+			}
+			out.Out = io.MultiWriter(out.Out, f)
+		}
+		return run(ctx, c, out)
+	}
+	return t
+}
+
+// Record keeps a copy of what a tool or script printed, if that is a document.
+func Record(name string, args []string, stdout string) error {
+	if !slices.Contains(args, "--json") {
+		return nil
+	}
+	f, err := newDocument(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(stdout)
+	return errors.Join(err, f.Close())
+}
+
+// newDocument makes the file for the copy of a document, NAME.NUMBER.
+func newDocument(name string) (*os.File, error) {
+	return os.CreateTemp(os.Getenv(DocumentsDir), name+".*")
+}
+
+// checkDocuments validates every document in the folder. It is an error as well that no
+// document of one named in whole has a field which its schema describes.
+func checkDocuments(dir string, whole []string) error {
+	schemas, seen := map[string]*jsonschema.Schema{}, fields{}
+	for _, name := range whole {
+		s, err := Schema(name)
+		if err != nil {
+			return err
+		}
+		schemas[name] = s
+		seen.declare(s)
+	}
+	documents, err := os.ReadDir(dir)
+	problems := []error{err}
+	for _, d := range documents {
+		name := strings.TrimSuffix(d.Name(), filepath.Ext(d.Name()))
+		if schemas[name] == nil {
+			if schemas[name], err = Schema(name); err != nil {
+				return fmt.Errorf("%s --json has no schema: %w", name, err)
+			}
+		}
+		text, err := os.ReadFile(filepath.Join(dir, d.Name()))
+		if err != nil {
+			return err
+		}
+		doc, err := validate(schemas[name], text)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s --json does not print what its schema says: %w\n%.4000s", name, err, text))
+			continue
+		}
+		seen.mark(schemas[name], doc)
+	}
+	for _, field := range slices.Sorted(maps.Keys(seen)) {
+		if !seen[field] {
+			problems = append(problems, fmt.Errorf("no test prints the field %s", field))
+		}
+	}
+	if n := len(problems) - maxProblems; n > 0 {
+		problems = append(problems[:maxProblems], fmt.Errorf("%d more", n))
+	}
+	return errors.Join(problems...)
+}
+
+// maxProblems bounds how many problems are printed.
+const maxProblems = 20

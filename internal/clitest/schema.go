@@ -1,0 +1,92 @@
+package clitest
+
+import (
+	"bytes"
+	"path/filepath"
+	"slices"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"ailee-recovery/internal/golden"
+)
+
+// SchemaSuffix is what the name of a schema has after that of the tool or script.
+const SchemaSuffix = ".v1.json"
+
+// SchemaDir is the folder of the schemas.
+func SchemaDir() string { return filepath.Join(golden.Dir(), "..", "..", "docs", "schema") }
+
+// Schema reads the schema of a tool or script.
+func Schema(name string) (*jsonschema.Schema, error) {
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	return c.Compile(filepath.Join(SchemaDir(), name+SchemaSuffix))
+}
+
+func validate(s *jsonschema.Schema, text []byte) (doc any, err error) {
+	if doc, err = jsonschema.UnmarshalJSON(bytes.NewReader(text)); err == nil {
+		err = s.Validate(doc)
+	}
+	return doc, err
+}
+
+// fields are the properties of schemas, by their places, and whether a document had
+// them.
+type fields map[string]bool
+
+// declare adds the properties of a schema.
+func (f fields) declare(s *jsonschema.Schema) {
+	for name, property := range s.Properties {
+		at := s.Location + "/properties/" + name
+		if _, known := f[at]; known || property.Bool != nil {
+			continue
+		}
+		f[at] = false
+		f.declare(property)
+	}
+	for _, part := range slices.Concat(Parts(s), Items(s)) {
+		f.declare(part)
+	}
+}
+
+// mark notes the properties that a document has.
+func (f fields) mark(s *jsonschema.Schema, value any) {
+	for _, part := range Parts(s) {
+		if part.Validate(value) == nil {
+			f.mark(part, value)
+		}
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		for name, property := range s.Properties {
+			if v, has := value[name]; has && property.Bool == nil {
+				f[s.Location+"/properties/"+name] = true
+				f.mark(property, v)
+			}
+		}
+	case []any:
+		for _, part := range Items(s) {
+			for _, v := range value {
+				f.mark(part, v)
+			}
+		}
+	}
+}
+
+// Parts are the schemas that apply to the same value. Conditions say nothing of
+// fields that the rest does not.
+func Parts(s *jsonschema.Schema) []*jsonschema.Schema {
+	all := slices.Concat(s.AllOf, s.OneOf)
+	if s.Ref != nil {
+		all = append(all, s.Ref)
+	}
+	return all
+}
+
+// Items are the schemas of the values in an array, if it has one.
+func Items(s *jsonschema.Schema) []*jsonschema.Schema {
+	if s.Items2020 == nil {
+		return nil
+	}
+	return []*jsonschema.Schema{s.Items2020}
+}

@@ -1,0 +1,21 @@
+package clitest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/exit"
+)
+
+// UsageErrors asserts that usage errors are documents with --json, also where the flags
+// cannot be read.
+func UsageErrors(t *testing.T, command cli.Tool) {
+	for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}, {"--json", "a", "b", "c"}} {
+		code, stdout, stderr := Run(command, args...)
+		require.Equal(t, exit.Failed, code)
+		require.Contains(t, stdout, `"exit_code": 1`)
+		require.Contains(t, stderr, command.Name+": error: ")
+	}
+}

@@ -1,0 +1,840 @@
+package createanchor_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/btcjson"
+	"github.com/btcsuite/btcd/wire/v2"
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/clitest/reorgtest"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// payer is a Bitcoin node with a wallet that has coins.
+type payer struct {
+	node   *bitcointest.Node
+	wallet *bitcointest.Wallet
+}
+
+func newPayer(t *testing.T, name string) *payer {
+	t.Helper()
+	n := bitcointest.StartNode(t, false)
+	n.Generate(110)
+	return &payer{n, bitcointest.NewWallet(t, n, name)}
+}
+
+// place is a node's data directory with a database and one snapshot, and the state
+// that is to be anchored.
+type place struct {
+	*payer
+	dir, state string
+}
+
+const placeState = 2_000_000
+
+func (p *payer) place(t *testing.T) *place {
+	t.Helper()
+	dir := filepath.Dir(clitest.History(t, 1))
+	db, err := reorgdb.Create(filepath.Join(dir, "reorg_db"))
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	return &place{p, dir, clitest.StateFile(t, placeState, 5)}
+}
+
+// args are those of a broadcast of the state.
+func (p *place) args(more ...string) []string {
+	return append(p.with("--broadcast", "--yes", "--fee-rate", "10", "--l2-state-file", p.state), more...)
+}
+
+func (p *place) with(more ...string) []string {
+	args := []string{"--data-dir", p.dir, "--bitcoin-rpc", p.url(), "--rpc-wait", "0s"}
+	if p.wallet.Name != "" {
+		args = append(args, "--wallet", p.wallet.Name)
+	}
+	return append(args, more...)
+}
+
+// url has the login: tests in parallel share the environment.
+func (p *place) url() string { return p.wallet.LoginURL() }
+
+// run runs the tool.
+func (p *place) run(t *testing.T, want int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	return clitest.RunProcess(t, want, createanchor.Name, args...)
+}
+
+func (p *place) anchors(t *testing.T) (all []reorgdb.Anchor) {
+	t.Helper()
+	db, err := reorgdb.OpenReadOnly(filepath.Join(p.dir, "reorg_db"))
+	require.NoError(t, err)
+	for a, err := range db.Anchors(t.Context()) {
+		require.NoError(t, err)
+		all = append(all, a.Anchor)
+	}
+	require.NoError(t, db.Close())
+	return all
+}
+
+// update changes the database in the place of something else.
+func (p *place) update(t *testing.T, change func(u *reorgdb.Update, a reorgdb.Anchor)) {
+	t.Helper()
+	record := p.anchors(t)[0]
+	db, err := reorgdb.Open(filepath.Join(p.dir, "reorg_db"))
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		change(u, record)
+		return nil
+	}))
+	require.NoError(t, db.Close())
+}
+
+// appended returns the anchor of the one snapshot that was appended.
+func (p *place) appended(t *testing.T) *snapshot.Anchor {
+	t.Helper()
+	path := filepath.Join(p.dir, "l2_snapshots.dat")
+	require.Equal(t, []uint64{1, placeState}, clitest.Times(t, path))
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	l, err := snapshot.Latest(bytes.NewReader(data), int64(len(data)))
+	require.NoError(t, err)
+	report, err := snapshot.NewChecker(nil).Check(context.Background(), bytes.NewReader(data), l)
+	require.NoError(t, err)
+	require.Equal(t, snapshot.Valid, report.Verdict())
+	return report.Anchor
+}
+
+// unchanged asserts that there is nothing of a broadcast anywhere.
+func (p *place) unchanged(t *testing.T) {
+	t.Helper()
+	require.Empty(t, p.anchors(t))
+	require.Equal(t, []uint64{1}, clitest.Times(t, filepath.Join(p.dir, "l2_snapshots.dat")))
+	require.Empty(t, p.node.Mempool())
+	require.Equal(t, []string{"l2_snapshots.dat", "reorg_db"}, clitest.Names(t, p.dir))
+}
+
+// complete asserts that there is one transaction, one record and one snapshot, and
+// nothing else, and returns the transaction's id.
+func (p *place) complete(t *testing.T, sent map[string]*wire.MsgTx) string {
+	t.Helper()
+	anchor := p.appended(t)
+	records := p.anchors(t)
+	require.Len(t, records, 1)
+	r := records[0]
+	require.Equal(t, reorgdb.Anchor{Hash: anchor.Hash, BitcoinTxID: r.BitcoinTxID, BroadcastTime: r.BroadcastTime,
+		Status: reorgdb.Pending, L2StateRoot: anchor.L2StateRoot}, r)
+	require.Less(t, time.Since(time.UnixMilli(int64(r.BroadcastTime))).Abs(), time.Hour)
+	require.Len(t, sent, 1)
+	tx := sent[r.BitcoinTxID]
+	require.NotNil(t, tx)
+	carrying, change := 0, 0
+	for _, out := range tx.TxOut {
+		if out.Value == 0 {
+			carrying++
+			require.Equal(t, snapshot.OpReturnScript(snapshot.Commitment(anchor.Payload)), out.PkScript)
+		} else {
+			change++
+		}
+	}
+	require.Equal(t, [2]int{1, 1}, [2]int{carrying, change})
+	require.EqualValues(t, wire.MaxTxInSequenceNum-2, tx.TxIn[0].Sequence)
+	require.Equal(t, []string{"l2_snapshots.dat", "reorg_db"}, clitest.Names(t, p.dir))
+	return r.BitcoinTxID
+}
+
+// mined mines what waits and returns it.
+func (p *payer) mined() map[string]*wire.MsgTx {
+	all := map[string]*wire.MsgTx{}
+	for _, tx := range p.node.Transactions(p.node.Generate(1)[0]) {
+		all[tx.TxID()] = tx
+	}
+	return all
+}
+
+// TestBroadcast goes all the way, with a wallet that answers as an old Bitcoin Core
+// does and one that answers as a new one does.
+func TestBroadcast(t *testing.T) {
+	t.Parallel()
+	for _, old := range []bool{true, false} {
+		t.Run(fmt.Sprintf("old %v", old), func(t *testing.T) {
+			t.Parallel()
+			payer := newPayer(t, map[bool]string{true: "", false: "anchors, of the node"}[old])
+			payer.wallet.Old = old
+			p := payer.place(t)
+			const uid, gid = 12345, 12346
+			if os.Geteuid() == 0 {
+				require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%d", uid, gid), p.dir).Run())
+			}
+			tip := fmt.Sprintf("btc_height=110,btc_hash=%s", p.node.Hash(110))
+			stdout, stderr := p.run(t, exit.OK, p.args("--json", "--recovery-metadata", "why=test", "--timestamp-ms", "1739577600000")...)
+			require.Empty(t, stderr)
+			var doc struct {
+				AnchorHash  string `json:"anchor_hash"`
+				Metadata    string `json:"metadata"`
+				Transaction struct {
+					TxID  string `json:"txid"`
+					Fee   int64  `json:"fee_sat"`
+					VSize int64  `json:"vsize"`
+				} `json:"transaction"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(stdout), &doc))
+			require.Equal(t, "why=test,"+tip, doc.Metadata)
+			require.Equal(t, snapshot.AnchorHash(p.appended(t).Payload), doc.AnchorHash)
+			require.InDelta(t, 10*doc.Transaction.VSize, doc.Transaction.Fee, 40)
+			txid := p.complete(t, p.node.Mempool())
+			require.Equal(t, txid, doc.Transaction.TxID)
+			clitest.RunProcess(t, exit.OK, l2verify.Name, "--snapshot", filepath.Join(p.dir, "l2_snapshots.dat"))
+			if os.Geteuid() == 0 {
+				foreign, err := exec.Command("find", p.dir, "!", "-uid", fmt.Sprint(uid), "-o", "!", "-gid", fmt.Sprint(gid)).Output()
+				require.NoError(t, err)
+				require.Empty(t, string(foreign), "the node could not use it")
+			}
+
+			// The same again pays for nothing, whatever the tip is by now.
+			for _, more := range [][]string{nil, {"--timestamp-ms", "1739577600000"}} {
+				stdout, stderr = p.run(t, exit.OK, p.args(more...)...)
+				require.Empty(t, stderr)
+				require.Contains(t, stdout, txid+", of an earlier run")
+				require.Contains(t, stdout, "Written already")
+				p.complete(t, p.node.Mempool())
+			}
+			require.Contains(t, p.mined(), txid)
+			p.run(t, exit.OK, p.args()...)
+			require.Empty(t, p.node.Mempool())
+			// Another time is another anchor.
+			p.run(t, exit.OK, p.args("--timestamp-ms", "7")...)
+			require.Len(t, p.node.Mempool(), 1)
+			require.Len(t, p.anchors(t), 2)
+		})
+	}
+}
+
+func rpcError(code btcjson.RPCErrorCode, text string) func(string) error {
+	return func(string) error { return btcjson.NewRPCError(code, text) }
+}
+
+// TestBroadcastRefused: whatever the node refuses is told in its words, with what to
+// do next, and leaves nothing behind.
+func TestBroadcastRefused(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	for _, c := range []struct {
+		at, hint string
+		refuse   func(string) error
+	}{
+		{"fundrawtransaction", "send coins", rpcError(-4, "Insufficient funds")},
+		{"fundrawtransaction", "send coins", rpcError(-6, "not enough")},
+		{"fundrawtransaction", "--fee-rate", rpcError(-4, "Fee estimation failed. Fallbackfee is disabled.")},
+		{"fundrawtransaction", "keypoolrefill", rpcError(-4, "Transaction needs a change address, but we can't generate it.")},
+		{"fundrawtransaction", "loadwallet", rpcError(-18, "No wallet is loaded. Load a wallet using loadwallet or create a new one with createwallet.")},
+		{"fundrawtransaction", "--wallet NAME", rpcError(-19, "Wallet file not specified (must request wallet RPC through /wallet/<filename> uri-path).")},
+		{"fundrawtransaction", "has no wallet", rpcError(-32601, "Method not found")},
+		{"signrawtransactionwithwallet", "walletpassphrase", rpcError(-13, "Error: Please enter the wallet passphrase with walletpassphrase first.")},
+		{"testmempoolaccept", "--fee-rate", rpcError(-26, "min relay fee not met")},
+		{"sendrawtransaction", "--fee-rate", rpcError(-26, "min relay fee not met, 100 < 141")},
+		{"sendrawtransaction", "policy", rpcError(-25, "bad-txns-inputs-missingorspent")},
+	} {
+		p.wallet.On(func(method string) error {
+			if method == c.at {
+				return c.refuse(method)
+			}
+			return nil
+		}, nil)
+		_, stderr := p.run(t, exit.Failed, p.args()...)
+		var rpc *btcjson.RPCError
+		require.ErrorAs(t, c.refuse(""), &rpc)
+		require.Contains(t, stderr, rpc.Message)
+		require.Regexp(t, "hint: .*"+c.hint, stderr)
+		p.unchanged(t)
+	}
+	p.wallet.On(nil, nil)
+
+	_, stderr := p.run(t, exit.Failed, p.args("--max-fee", "100")...)
+	require.Regexp(t, `the fee of \d+ sat is above the 100 sat of --max-fee`, stderr)
+	_, stderr = p.run(t, exit.Failed, p.args("--fee-rate", "20000", "--max-fee", "100000000")...)
+	require.Contains(t, stderr, "the node would refuse the transaction: max-fee-exceeded")
+	require.Contains(t, stderr, "--fee-rate")
+	_, stderr = p.run(t, exit.Failed, p.args("--wallet", "other")...)
+	require.Contains(t, stderr, "loadwallet")
+	// No estimate on this network, and no terminal to ask on.
+	estimate := p.with("--broadcast", "--yes", "--l2-state-file", p.state)
+	_, stderr = p.run(t, exit.Failed, estimate...)
+	require.Contains(t, stderr, "hint: give the fee rate: --fee-rate SAT_VB")
+	_, stderr = p.run(t, exit.Failed, p.with("--broadcast", "--fee-rate", "10", "--l2-state-file", p.state)...)
+	require.Contains(t, stderr, "--yes")
+	p.unchanged(t)
+
+	stdout, _ := p.run(t, exit.OK, p.args("--dry-run")...)
+	require.Contains(t, stdout, "not sent")
+	require.Contains(t, stdout, "Would write")
+	p.unchanged(t)
+}
+
+// TestBroadcastTrustsNoWallet: what the wallet made is sent only if it is what was
+// asked for.
+func TestBroadcastTrustsNoWallet(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	const fund, sign = "fundrawtransaction", "signrawtransactionwithwallet"
+	for _, c := range []struct {
+		at, words string
+		spoil     func(tx *wire.MsgTx)
+	}{
+		{fund, "output 2 was not asked for", func(tx *wire.MsgTx) { tx.AddTxOut(wire.NewTxOut(1000, []byte{0x51})) }},
+		{fund, "2 outputs with the commitment", func(tx *wire.MsgTx) { tx.AddTxOut(tx.TxOut[0]) }},
+		{fund, "output 0 was not asked for", func(tx *wire.MsgTx) { tx.TxOut[0].Value = 1 }},
+		{fund, "output 0 was not asked for", func(tx *wire.MsgTx) { tx.TxOut[0].PkScript = []byte{0x6a, 1, 1} }},
+		{fund, "cannot be replaced", func(tx *wire.MsgTx) { tx.TxIn[0].Sequence = wire.MaxTxInSequenceNum }},
+		{fund, "a fee of", func(tx *wire.MsgTx) { tx.TxOut[1].Value -= 1000 }},
+		{sign, "cannot sign", func(tx *wire.MsgTx) { tx.TxIn[0].SignatureScript = nil }},
+		{sign, "another transaction", func(tx *wire.MsgTx) { tx.TxOut[1].PkScript = []byte{0x51} }},
+		{sign, "would refuse the transaction", func(tx *wire.MsgTx) { tx.TxIn[0].SignatureScript[10] ^= 1 }},
+	} {
+		p.wallet.Spoil(func(method string, tx *wire.MsgTx) {
+			if method == c.at {
+				c.spoil(tx)
+			}
+		})
+		_, stderr := p.run(t, exit.Failed, p.args()...)
+		require.Contains(t, stderr, c.words)
+		p.unchanged(t)
+	}
+	require.NotContains(t, p.wallet.Methods(), "sendrawtransaction")
+}
+
+// TestBroadcastLocked: a running node is found before the Bitcoin node is asked for
+// anything.
+func TestBroadcastLocked(t *testing.T) {
+	t.Parallel()
+	payer := &payer{bitcointest.StartNode(t, false), nil}
+	payer.wallet = bitcointest.NewWallet(t, payer.node, "")
+	p := payer.place(t)
+	stop, err := reorgtest.StartNode(filepath.Join(p.dir, "reorg_db"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stop()) }()
+	for _, args := range [][]string{p.args(), p.args("--dry-run"), p.with("--yes", "--bump", strings.Repeat("ab", 32))} {
+		_, stderr := p.run(t, exit.Failed, args...)
+		require.Contains(t, stderr, "is in use by")
+		require.Contains(t, stderr, "systemctl stop ailee-node")
+	}
+	require.Empty(t, p.wallet.Methods())
+}
+
+// killer kills the tool when the node gets or has carried out a call.
+type killer struct {
+	mu  sync.Mutex
+	cmd *exec.Cmd
+}
+
+func (k *killer) start(t *testing.T, args ...string) {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.cmd = exec.Command(createanchor.Name, args...)
+	require.NoError(t, k.cmd.Start())
+}
+
+func (k *killer) at(at string) func(string) error {
+	return func(method string) error {
+		if method != at {
+			return nil
+		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		_ = k.cmd.Process.Kill()
+		return bitcointest.ErrCut
+	}
+}
+
+// TestBroadcastKilledAtEveryCall kills the run before and after each call that it
+// makes. A second run ends with one transaction, one record and one snapshot.
+func TestBroadcastKilledAtEveryCall(t *testing.T) {
+	clitest.SkipUnderRace(t)
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.run(t, exit.OK, p.args()...)
+	p.mined()
+	methods := map[string]bool{}
+	for _, method := range p.wallet.Methods() {
+		methods[method] = true
+	}
+	require.Contains(t, methods, "sendrawtransaction")
+	for method := range methods {
+		for _, after := range []bool{false, true} {
+			// Behind the send, also with the transaction mined in between.
+			for _, mine := range []bool{false, true} {
+				if mine && !(after && method == "sendrawtransaction") {
+					continue
+				}
+				p := payer.place(t)
+				var k killer
+				if after {
+					p.wallet.On(nil, k.at(method))
+				} else {
+					p.wallet.On(k.at(method), nil)
+				}
+				k.start(t, p.args()...)
+				_ = k.cmd.Wait()
+				p.wallet.On(nil, nil)
+				sent := map[string]*wire.MsgTx{}
+				if mine {
+					sent = p.mined()
+				}
+				p.run(t, exit.OK, p.args()...)
+				for txid, tx := range p.node.Mempool() {
+					sent[txid] = tx
+				}
+				p.complete(t, sent)
+				p.mined()
+			}
+		}
+	}
+}
+
+// TestBroadcastKilledTwice kills the second run as well.
+func TestBroadcastKilledTwice(t *testing.T) {
+	clitest.SkipUnderRace(t)
+	t.Parallel()
+	payer := newPayer(t, "")
+	for _, method := range []string{"gettransaction", "getrawtransaction", "sendrawtransaction"} {
+		for _, after := range []bool{false, true} {
+			p := payer.place(t)
+			var k killer
+			p.wallet.On(k.at("sendrawtransaction"), nil)
+			k.start(t, p.args()...)
+			_ = k.cmd.Wait()
+			if after {
+				p.wallet.On(nil, k.at(method))
+			} else {
+				p.wallet.On(k.at(method), nil)
+			}
+			p.wallet.Methods()
+			k.start(t, p.args()...)
+			_ = k.cmd.Wait()
+			require.Contains(t, p.wallet.Methods(), method)
+			p.wallet.On(nil, nil)
+			p.run(t, exit.OK, p.args()...)
+			p.complete(t, p.node.Mempool())
+			p.mined()
+		}
+	}
+}
+
+// TestBroadcastKilled kills the run at random moments between the last call that
+// changes nothing and its end.
+func TestBroadcastKilled(t *testing.T) {
+	clitest.SkipUnderRace(t)
+	t.Parallel()
+	payer := newPayer(t, "")
+	rng := rand.New(rand.NewSource(3))
+	took := time.Hour
+	stages := map[string]int{}
+	for i := range clitest.Kills(60) + 2 {
+		p := payer.place(t)
+		funded := make(chan time.Time, 1)
+		p.wallet.On(nil, func(method string) error {
+			if method == "testmempoolaccept" {
+				funded <- time.Now()
+			}
+			return nil
+		})
+		cmd := exec.Command(createanchor.Name, p.args()...)
+		require.NoError(t, cmd.Start())
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		var start time.Time
+		select {
+		case start = <-funded:
+		case err := <-ended:
+			t.Fatal("it ended early: ", err)
+		}
+		if i > 0 {
+			// This is the moment of the crash, not a way to wait for something.
+			time.Sleep(time.Duration(rng.Int63n(int64(took))))
+			_ = cmd.Process.Kill()
+		}
+		if <-ended == nil {
+			took = min(took, time.Since(start))
+		}
+		p.wallet.On(nil, nil)
+		stages[fmt.Sprintf("sent %d, %d record(s), files %v", len(p.node.Mempool()), len(p.anchors(t)), clitest.Names(t, p.dir))]++
+		p.run(t, exit.OK, p.args()...)
+		p.complete(t, p.node.Mempool())
+		p.mined()
+	}
+	for stage, times := range stages {
+		t.Logf("%s: %d times", stage, times)
+	}
+}
+
+// TestBroadcastLeftAtEveryStep rebuilds what a crash leaves between any two steps
+// that change something.
+func TestBroadcastLeftAtEveryStep(t *testing.T) {
+	clitest.SkipUnderRace(t)
+	t.Parallel()
+	payer := newPayer(t, "")
+	for step, leave := range map[string]func(p *place, pending string, text []byte){
+		"pending file written": func(p *place, _ string, _ []byte) {
+			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) { u.DeleteAnchor(a.Hash) })
+		},
+		"record written": func(*place, string, []byte) {},
+		"record written, and called orphaned by a node since": func(p *place, _ string, _ []byte) {
+			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+				a.Status, a.BroadcastTime = reorgdb.FailedOrphaned, 1
+				require.NoError(t, u.Anchor(a))
+			})
+		},
+		"half of the snapshot appended": func(p *place, pending string, text []byte) {
+			p.run(t, exit.OK, p.args()...)
+			path := filepath.Join(p.dir, "l2_snapshots.dat")
+			require.NoError(t, os.Truncate(path, clitest.FileSize(t, path)-100))
+			require.NoError(t, os.WriteFile(pending, text, 0o600))
+		},
+		"snapshot appended": func(p *place, pending string, text []byte) {
+			p.run(t, exit.OK, p.args()...)
+			require.NoError(t, os.WriteFile(pending, text, 0o600))
+		},
+	} {
+		p := payer.place(t)
+		p.cutSend(false)
+		p.run(t, exit.Failed, p.args()...)
+		p.wallet.On(nil, nil)
+		pending := filepath.Join(p.dir, ".reorg_db.anchor-pending")
+		text, err := os.ReadFile(pending)
+		require.NoError(t, err)
+		leave(p, pending, text)
+		p.run(t, exit.OK, p.args()...)
+		data, err := os.ReadFile(filepath.Join(p.dir, "l2_snapshots.dat"))
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(string(data), p.anchors(t)[0].Hash+"\"\nEND_SNAPSHOT"), step)
+		if !strings.HasPrefix(step, "half") {
+			p.complete(t, p.node.Mempool())
+		}
+		require.Len(t, p.mined(), 1, step)
+	}
+}
+
+// TestBroadcastPendingFileDamaged: nothing is paid while it is not known what an
+// earlier run has begun.
+func TestBroadcastPendingFileDamaged(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.cutSend(false)
+	p.run(t, exit.Failed, p.args()...)
+	p.wallet.On(nil, nil)
+	pending := filepath.Join(p.dir, ".reorg_db.anchor-pending")
+	text, err := os.ReadFile(pending)
+	require.NoError(t, err)
+	for _, damaged := range []string{"", "{}", string(text[:50]), strings.Replace(string(text), `btc_height=1`, `btc_height=2`, 1), strings.Replace(string(text), `"raw_transaction":"0`, `"raw_transaction":"`, 1)} {
+		require.NoError(t, os.WriteFile(pending, []byte(damaged), 0o600))
+		_, stderr := p.run(t, exit.Failed, p.args()...)
+		require.Contains(t, stderr, ".reorg_db.anchor-pending")
+		require.Contains(t, stderr, "hint: find out")
+	}
+	require.Empty(t, p.node.Mempool())
+	require.NoError(t, os.WriteFile(pending, text, 0o600))
+	_, stderr := p.run(t, exit.Failed, p.with("--yes", "--bump", p.anchors(t)[0].Hash)...)
+	require.Contains(t, stderr, "is not finished")
+	p.run(t, exit.OK, p.args()...)
+	p.complete(t, p.node.Mempool())
+}
+
+func (p *place) cutSend(after bool) {
+	cut := func(method string) error {
+		if method == "sendrawtransaction" {
+			return bitcointest.ErrCut
+		}
+		return nil
+	}
+	if after {
+		p.wallet.On(nil, cut)
+	} else {
+		p.wallet.On(cut, nil)
+	}
+}
+
+// TestBroadcastOutcomeUnknown: when the answer to the send is lost, the record
+// stays, and the next run finds out.
+func TestBroadcastOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	for _, arrived := range []bool{true, false} {
+		p := payer.place(t)
+		p.cutSend(arrived)
+		_, stderr := p.run(t, exit.Failed, p.args()...)
+		require.Contains(t, stderr, "is unknown")
+		require.Contains(t, stderr, "hint: run the same command again")
+		records := p.anchors(t)
+		require.Len(t, records, 1)
+		require.Equal(t, reorgdb.Pending, records[0].Status)
+		require.Equal(t, []uint64{1}, clitest.Times(t, filepath.Join(p.dir, "l2_snapshots.dat")))
+		if !arrived {
+			require.Empty(t, p.node.Mempool())
+			// Still away.
+			p.run(t, exit.Failed, p.args()...)
+			require.Equal(t, records, p.anchors(t))
+		}
+		p.wallet.On(nil, nil)
+		// The anchor is that of the first run, also when the chain has grown.
+		p.run(t, exit.OK, p.args("--dry-run")...)
+		p.run(t, exit.OK, p.args()...)
+		require.Equal(t, records[0].BitcoinTxID, p.complete(t, p.node.Mempool()))
+		p.mined()
+	}
+}
+
+// TestBroadcastOfAnotherState: a run for another state first settles what an earlier
+// one left.
+func TestBroadcastOfAnotherState(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.cutSend(true)
+	p.run(t, exit.Failed, p.args()...)
+	p.wallet.On(nil, nil)
+	first := p.anchors(t)
+	require.Len(t, first, 1)
+	p.mined()
+	p.state = clitest.StateFile(t, 3_000_000, 7)
+	_, stderr := p.run(t, exit.OK, p.args()...)
+	require.Contains(t, stderr, first[0].Hash)
+	require.Len(t, p.anchors(t), 2)
+	require.Len(t, p.node.Mempool(), 1)
+	require.Equal(t, []uint64{1, 3_000_000}, clitest.Times(t, filepath.Join(p.dir, "l2_snapshots.dat")))
+}
+
+// TestBroadcastSpentElsewhere: a transaction that never arrived and can never be
+// mined any more is given up, and only then.
+func TestBroadcastSpentElsewhere(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p, other := payer.place(t), payer.place(t)
+	p.cutSend(false)
+	p.run(t, exit.Failed, p.args()...)
+	p.wallet.On(nil, nil)
+	other.run(t, exit.OK, other.args()...) // spends the same coin
+	_, stderr := p.run(t, exit.Failed, p.args("--fee-rate", "20")...)
+	require.Contains(t, stderr, "it may still be mined")
+	require.Len(t, p.anchors(t), 1)
+	p.mined()
+	_, stderr = p.run(t, exit.Failed, p.args()...)
+	require.Contains(t, stderr, "can never be mined")
+	p.unchanged(t)
+	p.run(t, exit.OK, p.args()...)
+	p.complete(t, p.node.Mempool())
+}
+
+// TestBroadcastAppendFails: what is left to do after the send is done by the next
+// run.
+func TestBroadcastAppendFails(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	path := filepath.Join(p.dir, "l2_snapshots.dat")
+	aside := path + ".aside"
+	p.wallet.On(nil, func(method string) error {
+		if method == "sendrawtransaction" {
+			require.NoError(t, os.Rename(path, aside))
+			require.NoError(t, os.Mkdir(path, 0o700))
+		}
+		return nil
+	})
+	_, stderr := p.run(t, exit.Failed, p.args()...)
+	require.Contains(t, stderr, "without paying again")
+	p.wallet.On(nil, nil)
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Rename(aside, path))
+	p.run(t, exit.OK, p.args()...)
+	p.complete(t, p.node.Mempool())
+}
+
+// TestBroadcastToFile writes the snapshot to a file of its own.
+func TestBroadcastToFile(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	out := filepath.Join(t.TempDir(), "anchored.dat")
+	p.cutSend(true)
+	p.run(t, exit.Failed, p.args("--output", out)...)
+	require.NoFileExists(t, out)
+	p.wallet.On(nil, nil)
+	for range 2 {
+		p.run(t, exit.OK, p.args("--output", out)...)
+		require.Equal(t, []uint64{placeState}, clitest.Times(t, out))
+		require.Len(t, p.node.Mempool(), 1)
+	}
+	require.Equal(t, []uint64{1}, clitest.Times(t, filepath.Join(p.dir, "l2_snapshots.dat")))
+}
+
+// TestBump replaces a stuck transaction, once for each time it is asked to.
+func TestBump(t *testing.T) {
+	t.Parallel()
+	for _, noPSBT := range []bool{false, true} {
+		t.Run(fmt.Sprintf("without psbtbumpfee %v", noPSBT), func(t *testing.T) {
+			t.Parallel()
+			payer := newPayer(t, "")
+			payer.wallet.NoPSBT = noPSBT
+			p := payer.place(t)
+			p.run(t, exit.OK, p.args()...)
+			first := p.anchors(t)[0]
+			hash := first.Hash
+			same := func() {
+				t.Helper()
+				require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+				require.Contains(t, p.node.Mempool(), first.BitcoinTxID)
+			}
+			bump := func(more ...string) []string { return p.with(append([]string{"--yes", "--bump", hash}, more...)...) }
+
+			_, stderr := p.run(t, exit.Failed, bump("--max-fee", "2000")...)
+			require.Contains(t, stderr, "--max-fee")
+			same()
+			_, stderr = p.run(t, exit.Failed, bump("--fee-rate", "10.5")...)
+			require.Contains(t, stderr, "Insufficient total fee")
+			same()
+			_, stderr = p.run(t, exit.Failed, p.with("--bump", hash)...)
+			require.Contains(t, stderr, "--yes")
+			stdout, _ := p.run(t, exit.OK, bump("--dry-run")...)
+			require.Contains(t, stdout, "Would record")
+			same()
+			_, stderr = p.run(t, exit.Failed, p.with("--yes", "--bump", strings.Repeat("ab", 32))...)
+			require.Contains(t, stderr, "has no anchor")
+
+			bumped := func(retries uint32) {
+				t.Helper()
+				r := p.anchors(t)[0]
+				require.Len(t, p.node.Mempool(), 1)
+				require.Contains(t, p.node.Mempool(), r.BitcoinTxID)
+				require.NotEqual(t, first.BitcoinTxID, r.BitcoinTxID)
+				require.GreaterOrEqual(t, r.BroadcastTime, first.BroadcastTime)
+				want := first
+				want.BitcoinTxID, want.RetryCount, want.BroadcastTime = r.BitcoinTxID, retries, r.BroadcastTime
+				require.Equal(t, want, r)
+				first = r
+			}
+			p.run(t, exit.OK, bump()...)
+			bumped(1)
+			stdout, _ = p.run(t, exit.OK, bump("--fee-rate", "40", "--json")...)
+			require.Contains(t, stdout, `"retry_count": 2`)
+			bumped(2)
+
+			// The answer is lost, on the way there and on the way back.
+			cut := func(method string) error {
+				if method == "bumpfee" {
+					return bitcointest.ErrCut
+				}
+				return nil
+			}
+			p.wallet.On(cut, nil)
+			_, stderr = p.run(t, exit.Failed, bump()...)
+			require.Contains(t, stderr, "is unknown")
+			same()
+			p.wallet.On(nil, cut)
+			_, stderr = p.run(t, exit.Failed, bump()...)
+			require.Contains(t, stderr, "is unknown")
+			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+			p.wallet.On(nil, nil)
+			p.wallet.Methods()
+			_, stderr = p.run(t, exit.OK, bump()...)
+			require.Contains(t, stderr, "was replaced already")
+			bumped(3)
+			require.NotContains(t, p.wallet.Methods(), "bumpfee")
+
+			// Killed before and behind it.
+			for i, after := range []bool{false, true} {
+				var k killer
+				if after {
+					p.wallet.On(nil, k.at("bumpfee"))
+				} else {
+					p.wallet.On(k.at("bumpfee"), nil)
+				}
+				k.start(t, bump()...)
+				_ = k.cmd.Wait()
+				p.wallet.On(nil, nil)
+				p.run(t, exit.OK, bump()...)
+				bumped(4 + uint32(i))
+			}
+
+			require.Contains(t, p.mined(), first.BitcoinTxID)
+			_, stderr = p.run(t, exit.Failed, bump()...)
+			require.Contains(t, stderr, "is in the chain")
+			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+				a.Confirmations, a.Status = reorgdb.ConfirmedAt, reorgdb.Confirmed
+				require.NoError(t, u.Anchor(a))
+			})
+			p.wallet.Methods()
+			_, stderr = p.run(t, exit.Failed, bump()...)
+			require.Contains(t, stderr, "is confirmed already")
+			require.Empty(t, p.wallet.Methods())
+		})
+	}
+}
+
+// TestBroadcastAsks plays an operator on a terminal.
+func TestBroadcastAsks(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	args := p.with("--broadcast", "--fee-rate", "10", "--l2-state-file", p.state)
+	for _, answer := range []string{"n\n", "\n", "y\n"} {
+		terminal, tty := clitest.OpenTerminal(t)
+		cmd := exec.Command(createanchor.Name, args...)
+		var out bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, &out, tty
+		require.NoError(t, cmd.Start())
+		require.NoError(t, tty.Close())
+		shown := clitest.ReadUntil(t, terminal, "[y/N] ")
+		require.Regexp(t, regexp.MustCompile(`Transaction: [0-9a-f]{64}\r\nAmount: 0 sat .*change\r\nFee: \d+ sat .*\r\nSend it\? \[y/N\] $`), shown)
+		require.Empty(t, p.anchors(t))
+		_, err := terminal.WriteString(answer)
+		require.NoError(t, err)
+		if answer == "y\n" {
+			require.NoError(t, cmd.Wait())
+			require.Contains(t, shown, p.complete(t, p.node.Mempool()))
+			continue
+		}
+		require.EqualError(t, cmd.Wait(), "exit status 1")
+		p.unchanged(t)
+	}
+}
+
+// TestAnchorNamesTheTip without a broadcast: it needs no wallet and no database.
+func TestAnchorNamesTheTip(t *testing.T) {
+	t.Parallel()
+	chain := bitcointest.NewChain(840_000)
+	url := chain.Serve(t)
+	state := clitest.StateFile(t, 1, 1)
+	for given, want := range map[string]string{
+		"":        "btc_height=840000,btc_hash=" + chain.Hash(840_000),
+		"why=\"a": "why=\"a,btc_height=840000,btc_hash=" + chain.Hash(840_000),
+	} {
+		stdout, _ := clitest.RunProcess(t, exit.OK, createanchor.Name, "--json", "--dry-run", "--l2-state-file", state, "--recovery-metadata", given, "--bitcoin-rpc", url, "--data-dir", t.TempDir())
+		var doc struct {
+			Metadata string `json:"metadata"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(stdout), &doc))
+		require.Equal(t, want, doc.Metadata)
+	}
+}

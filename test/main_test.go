@@ -1,0 +1,19 @@
+// Package test is about the whole product: the scripts of an operator, the recovery
+// guide, what every tool has in common, and what somebody may do to any of them.
+package test
+
+import (
+	"testing"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/clitest/reorgtest"
+)
+
+func TestMain(m *testing.M) {
+	clitest.MainFor(m, []string{"ailee-backup", "ailee-monitor", "ailee-restore", "test_recovery.sh"}, clitest.Programs{
+		reorgtest.NodeName: reorgtest.Programs[reorgtest.NodeName],
+		sandboxed:          sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI, "peak": peak,
+		panicking().Name: func() { cli.Main(panicking()) },
+	}, allTools()...)
+}

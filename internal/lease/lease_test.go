@@ -1,0 +1,161 @@
+package lease_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/lease"
+)
+
+// long is far more than anything here takes.
+const long = time.Minute
+
+func open(t *testing.T, path string, flags int) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, flags, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+func sample(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "f")
+	require.NoError(t, os.WriteFile(path, []byte("x"), 0o644))
+	return path
+}
+
+// holder is another process that has a file open, for writing with ">>" and for
+// reading with "<", until it is ended.
+func holder(t *testing.T, how, path string) (pid int, end func()) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", `eval "exec 3`+how+`\"\$1\""; echo open; read line`, "sh", path)
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "open\n", line)
+	end = func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	}
+	t.Cleanup(end)
+	return cmd.Process.Pid, end
+}
+
+// TestHeld: who keeps the file open is named, by name and process.
+func TestHeld(t *testing.T) {
+	path := sample(t)
+	f := open(t, path, os.O_RDONLY)
+	pid, end := holder(t, ">>", path)
+	for _, await := range []func(context.Context, *os.File, time.Duration) error{lease.AwaitNoWriter, lease.AwaitAlone} {
+		err := await(t.Context(), f, 0)
+		require.ErrorIs(t, err, lease.ErrHeld)
+		require.EqualError(t, err, fmt.Sprintf("%s is kept open by sh (pid %d)", path, pid))
+	}
+	end()
+	require.NoError(t, lease.AwaitNoWriter(t.Context(), f, long))
+
+	// A reader is in the way of being alone only.
+	pid, _ = holder(t, "<", path)
+	require.NoError(t, lease.AwaitNoWriter(t.Context(), f, 0))
+	err := lease.AwaitAlone(t.Context(), f, 0)
+	require.EqualError(t, err, fmt.Sprintf("%s is kept open by sh (pid %d)", path, pid))
+
+	// One of this process is not named.
+	path = sample(t)
+	f = open(t, path, os.O_RDONLY)
+	open(t, path, os.O_RDWR)
+	require.EqualError(t, lease.AwaitNoWriter(t.Context(), f, 0), path+" is kept open")
+}
+
+// TestAwait: the wait ends when the writer does, or with the context.
+func TestAwait(t *testing.T) {
+	path := sample(t)
+	f := open(t, path, os.O_RDONLY)
+	writer := open(t, path, os.O_WRONLY)
+	done := make(chan error)
+	go func() { done <- lease.AwaitNoWriter(t.Context(), f, long) }()
+	select {
+	case err := <-done:
+		t.Fatal("it did not wait: ", err)
+	case <-time.After(20 * time.Millisecond): // it may only make the test see less
+	}
+	require.NoError(t, writer.Close())
+	require.NoError(t, <-done)
+	require.NoError(t, lease.Release(f))
+
+	open(t, path, os.O_WRONLY)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { done <- lease.AwaitAlone(ctx, f, long) }()
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+}
+
+// TestLease holds off whoever wants to open the file, and tells that somebody does,
+// until it is released.
+func TestLease(t *testing.T) {
+	for name, c := range map[string]struct {
+		await func(context.Context, *os.File, time.Duration) error
+		flags int // of those who are held off
+	}{
+		"no writer":          {lease.AwaitNoWriter, os.O_WRONLY},
+		"alone, a writer":    {lease.AwaitAlone, os.O_WRONLY},
+		"alone, to truncate": {lease.AwaitAlone, os.O_WRONLY | os.O_TRUNC},
+		"alone, a reader":    {lease.AwaitAlone, os.O_RDONLY},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := sample(t)
+			f := open(t, path, os.O_RDONLY)
+			require.NoError(t, c.await(t.Context(), f, long))
+			wanted, err := lease.Wanted(f)
+			require.NoError(t, err)
+			require.False(t, wanted)
+			_, err = os.OpenFile(path, c.flags|unix.O_NONBLOCK, 0)
+			require.ErrorIs(t, err, unix.EWOULDBLOCK)
+			opened := make(chan error)
+			go func() {
+				other, err := os.OpenFile(path, c.flags, 0)
+				if err == nil {
+					err = other.Close()
+				}
+				opened <- err
+			}()
+			// A reader only takes the lease down to one that lets readers in.
+			require.Eventually(t, func() bool {
+				wanted, err := lease.Wanted(f)
+				return c.flags == os.O_RDONLY || err == nil && wanted
+			}, long, time.Millisecond)
+			require.NoError(t, lease.Release(f))
+			require.NoError(t, <-opened)
+		})
+	}
+	// A reader does not want a lease that keeps writers off.
+	path := sample(t)
+	f := open(t, path, os.O_RDONLY)
+	require.NoError(t, lease.AwaitNoWriter(t.Context(), f, long))
+	open(t, path, os.O_RDONLY)
+	wanted, err := lease.Wanted(f)
+	require.NoError(t, err)
+	require.False(t, wanted)
+}
+
+// TestUnsupported: what can have no lease is told at once, however long the wait.
+func TestUnsupported(t *testing.T) {
+	for _, path := range []string{os.DevNull, t.TempDir()} {
+		f := open(t, path, os.O_RDONLY)
+		require.ErrorIs(t, lease.AwaitNoWriter(t.Context(), f, long), lease.ErrUnsupported, path)
+	}
+}

@@ -1,0 +1,293 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/exit"
+)
+
+// tool has a flag of each kind and two arguments.
+func tool(run func(ctx context.Context, c *urfave.Context, out *cli.IO) error) cli.Tool {
+	return cli.Tool{
+		Name: "ailee_tool", Summary: "does something", Arguments: "FROM TO", Positional: 2,
+		Description: "What it does.",
+		Environment: []cli.Entry{{Name: "AILEE_LONG_NAME", Text: "a variable"}},
+		Files:       []cli.Entry{{Name: "~/.file", Text: "a file"}},
+		Examples:    "# says what it is for\nailee_tool a b",
+		SeeAlso:     []string{"ailee_other", "ailee_another"},
+		Flags: []urfave.Flag{
+			cli.JSONFlag, cli.QuietFlag,
+			&urfave.StringFlag{Name: "file", Usage: "read `FILE`", EnvVars: []string{"AILEE_FILE"}},
+			&urfave.IntFlag{Name: "keep", Aliases: []string{"k"}, Usage: "keep `N`"},
+			&urfave.BoolFlag{Name: "force", Usage: "replace"},
+		},
+		Run: run,
+	}
+}
+
+func execute(t cli.Tool, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = cli.Execute(context.Background(), t, append([]string{t.Name}, args...), cli.Streams{Out: &out, Err: &errs})
+	return code, out.String(), errs.String()
+}
+
+// TestArguments: what is not meant as it was typed is refused, and nothing is run.
+func TestArguments(t *testing.T) {
+	for line, want := range map[string]string{
+		// What runs, with its arguments and flags.
+		"a b":                           "a b, , 0, false",
+		"--file f --keep 5 --force a b": "a b, f, 5, true",
+		"-k 5 a b":                      "a b, , 5, false",
+		"--keep=5 a b":                  "a b, , 5, false",
+		"-- --force b":                  "--force b, , 0, false",
+		"-- a --force":                  "a --force, , 0, false",
+		"--keep 5 -- -x -y":             "-x -y, , 5, false",
+		"- b":                           "- b, , 0, false",
+		"a -":                           "a -, , 0, false",
+		// What does not.
+		"":                   "error: missing argument: expected FROM TO",
+		"a":                  "error: missing argument: expected FROM TO",
+		"a b c":              "error: too many arguments: c",
+		"a b c d":            "error: too many arguments: c d",
+		"--no-such a b":      "error: flag provided but not defined: -no-such",
+		"--keep x a b":       `error: invalid value "x" for flag -keep`,
+		"a b --force":        "error: the flag --force stands behind an argument\nailee_tool: hint: flags come first: ailee_tool --force a b\n",
+		"a --force b":        "error: the flag --force stands behind an argument\nailee_tool: hint: flags come first: ailee_tool --force a b\n",
+		"a --keep 5 b":       "error: the flag --keep stands behind an argument\nailee_tool: hint: flags come first: ailee_tool --keep 5 a b\n",
+		"a -k 5 b":           "error: the flag -k stands behind an argument\nailee_tool: hint: flags come first: ailee_tool -k 5 a b\n",
+		"a --keep=5 b":       "hint: flags come first: ailee_tool --keep=5 a b\n",
+		"--force a --file":   "hint: flags come first: ailee_tool --force --file a\n",
+		"a --force -- b":     "hint: flags come first: ailee_tool --force a -- b\n",
+		"a b --keep 5 $HOME": "hint: flags come first: ailee_tool --keep 5 a b '$HOME'\n",
+	} {
+		ran := ""
+		command := tool(func(_ context.Context, c *urfave.Context, _ *cli.IO) error {
+			ran = fmt.Sprintf("%s, %s, %d, %v", strings.Join(c.Args().Slice(), " "), c.String("file"), c.Int("keep"), c.Bool("force"))
+			return nil
+		})
+		code, stdout, stderr := execute(command, strings.Fields(line)...)
+		require.Empty(t, stdout)
+		if !strings.Contains(want, "error: ") && !strings.Contains(want, "hint: ") {
+			require.Equal(t, exit.OK, code, "%q: %s", line, stderr)
+			require.Equal(t, want, ran, line)
+			continue
+		}
+		require.Equal(t, exit.Failed, code, line)
+		require.Contains(t, stderr, want, line)
+		require.Empty(t, ran, line)
+		require.Equal(t, 2, strings.Count(stderr, "\n"), stderr)
+	}
+}
+
+// TestRequired: a flag that must be given, which its environment variable gives, too.
+func TestRequired(t *testing.T) {
+	ran := 0
+	command := tool(func(context.Context, *urfave.Context, *cli.IO) error { ran++; return nil })
+	command.Required = []string{"file"}
+	code, _, stderr := execute(command, "a", "b")
+	require.Equal(t, exit.Failed, code)
+	require.Equal(t, "ailee_tool: error: the flag --file is missing\nailee_tool: hint: ailee_tool --help shows the usage\n", stderr)
+	require.Zero(t, ran)
+	code, _, stderr = execute(command, "--file", "f", "a", "b")
+	require.Equal(t, exit.OK, code, stderr)
+	t.Setenv("AILEE_FILE", "f")
+	code, _, stderr = execute(command, "a", "b")
+	require.Equal(t, exit.OK, code, stderr)
+	require.Equal(t, 2, ran)
+}
+
+// TestHelp has all that a manual page is made of, in its order.
+func TestHelp(t *testing.T) {
+	command := tool(func(context.Context, *urfave.Context, *cli.IO) error { return errors.New("it ran") })
+	command.Required = []string{"file"}
+	const exitStatus = "EXIT STATUS:\n   0  done, or verified\n   1  could not do the job (usage, input, I/O); %s\n   2  the check was made and the data is wrong\n"
+	for _, arg := range []string{"--help", "-h"} {
+		code, stdout, stderr := execute(command, arg)
+		require.Equal(t, exit.OK, code)
+		require.Empty(t, stderr)
+		rest := stdout
+		for _, part := range []string{
+			"ailee_tool - does something\n\nUSAGE:\n   ailee_tool --file FILE [flags] FROM TO\n\n   What it does.\n\nFLAGS:\n",
+			"   --json", "   --quiet, -q", "   --file FILE", "read FILE", "   --keep N, -k N", "   --force",
+			"\n\nENVIRONMENT:\n   AILEE_FILE       the default of --file\n   AILEE_LONG_NAME  a variable\n   AILEE_TRACE      ",
+			"\n\nFILES:\n   ~/.file  a file\n\nEXAMPLES:\n   # says what it is for\n   ailee_tool a b\n\n",
+			fmt.Sprintf(exitStatus, "nothing that existed is changed"), "\nSEE ALSO:\n   ailee_other, ailee_another\n",
+		} {
+			_, later, found := strings.Cut(rest, part)
+			require.True(t, found, "%q is not there, or not in its place:\n%s", part, stdout)
+			rest = later
+		}
+		require.Empty(t, rest)
+	}
+	command.Leaves = "what it wrote stays"
+	_, stdout, _ := execute(command, "--help")
+	require.Contains(t, stdout, fmt.Sprintf(exitStatus, "what it wrote stays"))
+
+	bare := cli.Tool{Name: "bare", Summary: "s", Run: command.Run}
+	_, stdout, _ = execute(bare, "--help")
+	require.Contains(t, stdout, "USAGE:\n   bare [flags]\n")
+	for _, section := range []string{"FILES", "EXAMPLES", "SEE ALSO"} {
+		require.NotContains(t, stdout, section)
+	}
+	code, stdout, _ := execute(bare, "--version")
+	require.Equal(t, exit.OK, code)
+	require.Regexp(t, `^bare \S+ \(commit \S+, go\S+\)\n$`, stdout)
+}
+
+// TestErrors: one line for the error and one for the hint, also as a document, and the
+// exit code of each kind.
+func TestErrors(t *testing.T) {
+	lines := func(text string) string { return strings.ReplaceAll(text, "> ", "ailee_tool: ") }
+	for _, c := range []struct {
+		err    error
+		code   int
+		stderr string
+		stdout string // with --json
+	}{
+		{nil, exit.OK, "", ""},
+		{errors.New("broken"), exit.Failed, "> error: broken\n", `{"error": {"message": "broken"}, "exit_code": 1}`},
+		{exit.Failf("try again", "broken"), exit.Failed, "> error: broken\n> hint: try again\n", `{"error": {"hint": "try again", "message": "broken"}, "exit_code": 1}`},
+		{exit.WrongData("restore it", errors.New("wrong")), exit.Wrong, "> error: wrong\n> hint: restore it\n", `{"error": {"hint": "restore it", "message": "wrong"}, "exit_code": 2}`},
+		{exit.WrongData("restore it", nil), exit.Wrong, "> hint: restore it\n", `{"error": {"hint": "restore it", "message": "the data is wrong"}, "exit_code": 2}`},
+		{errors.Join(errors.New("a"), errors.New("b")), exit.Failed, "> error: a; b\n", `{"error": {"message": "a; b"}, "exit_code": 1}`},
+		{fmt.Errorf("f: %w", errors.Join(errors.New("a"), errors.Join(errors.New("b"), errors.New("c")))), exit.Failed, "> error: f: a; b; c\n", ""},
+		{errors.New("x\x1b[2J\ny"), exit.Failed, "> error: x\\x1b[2J\\x0ay\n", `{"error": {"message": "x\\x1b[2J\\x0ay"}, "exit_code": 1}`},
+	} {
+		command := tool(func(context.Context, *urfave.Context, *cli.IO) error { return c.err })
+		code, stdout, stderr := execute(command, "a", "b")
+		require.Equal(t, c.code, code)
+		require.Empty(t, stdout)
+		require.Equal(t, lines(c.stderr), stderr)
+		code, stdout, stderr = execute(command, "--json", "--quiet", "a", "b")
+		require.Equal(t, c.code, code)
+		require.Equal(t, lines(c.stderr), stderr, "errors are not to be silenced")
+		if c.stdout != "" {
+			require.JSONEq(t, c.stdout, stdout)
+		}
+	}
+}
+
+// TestSpeaking: what is printed where, with which flags.
+func TestSpeaking(t *testing.T) {
+	command := tool(func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
+		out.Printf("result %d\n", 1)
+		out.Warn("%s: %v", "w\n", errors.Join(errors.New("a"), errors.New("b")))
+		out.Hint("do %s", "this")
+		out.Error("one of several")
+		if out.JSON() {
+			out.Document(map[string]int{"n": 1})
+		}
+		return exit.WrongData("", nil)
+	})
+	const warned, failed = "ailee_tool: warning: w\\x0a: a; b\nailee_tool: hint: do this\n", "ailee_tool: error: one of several\n"
+	for args, want := range map[string][2]string{
+		"":               {"result 1\n", warned + failed},
+		"--quiet":        {"", failed},
+		"-q":             {"", failed},
+		"--json":         {"{\n  \"n\": 1\n}\n", warned + failed},
+		"--json --quiet": {"{\n  \"n\": 1\n}\n", failed},
+	} {
+		code, stdout, stderr := execute(command, append(strings.Fields(args), "a", "b")...)
+		require.Equal(t, exit.Wrong, code)
+		require.Equal(t, want, [2]string{stdout, stderr}, args)
+	}
+}
+
+// TestRows: an array that is printed row by row is one document, also when it is empty.
+func TestRows(t *testing.T) {
+	for n := range 4 {
+		command := tool(func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
+			rows := out.Rows(map[string]string{"file": "f"}, "rows")
+			for i := range n {
+				require.NoError(t, rows.Add(map[string]int{"i": i}))
+			}
+			return rows.End(map[string]int{"exit_code": 0})
+		})
+		code, stdout, stderr := execute(command, "--json", "a", "b")
+		require.Equal(t, exit.OK, code, stderr)
+		var doc struct {
+			File string
+			Rows []struct{ I int }
+			Code *int `json:"exit_code"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(stdout), &doc), stdout)
+		require.Equal(t, "f", doc.File)
+		require.NotNil(t, doc.Rows)
+		require.Len(t, doc.Rows, n)
+		require.NotNil(t, doc.Code)
+		for i, row := range doc.Rows {
+			require.Equal(t, i, row.I)
+		}
+	}
+}
+
+// TestOutputThatFails: what cannot be printed is an error, also after the work is done,
+// but for a verdict that is worse.
+func TestOutputThatFails(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer full.Close()
+	for _, c := range []struct {
+		err  error
+		args []string
+		code int
+		says string
+	}{
+		{nil, nil, exit.Failed, "error: cannot write to standard output: "},
+		{nil, []string{"--json"}, exit.Failed, "hint: what this run had to do is done"},
+		{exit.WrongData("", errors.New("wrong")), nil, exit.Wrong, "error: wrong\n"},
+	} {
+		command := tool(func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
+			out.Printf("result\n")
+			if out.JSON() {
+				out.Document(1)
+			}
+			return c.err
+		})
+		var errs bytes.Buffer
+		code := cli.Execute(context.Background(), command, append(append([]string{command.Name}, c.args...), "a", "b"), cli.Streams{Out: full, Err: &errs})
+		require.Equal(t, c.code, code)
+		require.Contains(t, errs.String(), c.says)
+	}
+	var errs bytes.Buffer
+	require.Equal(t, exit.Failed, cli.Execute(context.Background(), tool(nil), []string{"ailee_tool", "--help"}, cli.Streams{Out: full, Err: &errs}))
+}
+
+// TestInterrupted: the hint says what the run leaves.
+func TestInterrupted(t *testing.T) {
+	for leaves, hint := range map[string]string{"": "nothing that existed was changed", "run it again": "run it again"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		command := tool(func(ctx context.Context, _ *urfave.Context, _ *cli.IO) error {
+			cancel()
+			return fmt.Errorf("reading: %w", ctx.Err())
+		})
+		command.Leaves = leaves
+		var errs bytes.Buffer
+		require.Equal(t, exit.Failed, cli.Execute(ctx, command, []string{command.Name, "a", "b"}, cli.Streams{Err: &errs}))
+		require.Equal(t, "ailee_tool: error: interrupted\nailee_tool: hint: "+hint+"\n", errs.String())
+	}
+}
+
+// TestNow is the clock of whoever runs it.
+func TestNow(t *testing.T) {
+	noon := time.Unix(1739577600, 0)
+	for _, clock := range []func() time.Time{nil, func() time.Time { return noon }} {
+		var now time.Time
+		command := tool(func(_ context.Context, _ *urfave.Context, out *cli.IO) error { now = out.Now(); return nil })
+		require.Zero(t, cli.Execute(t.Context(), command, []string{command.Name, "a", "b"}, cli.Streams{Now: clock}))
+		require.Equal(t, clock != nil, now.Equal(noon))
+		require.False(t, now.IsZero())
+	}
+}

@@ -52,6 +52,21 @@ func (r *run) add(e Entry) {
 	}
 }
 
+// unnumbered tells whether no item has a sequence number.
+func (r *run) unnumbered() bool {
+	numbered := func(i item) bool { return i.seq() > 0 }
+	return !slices.ContainsFunc(r.items, numbered) && !slices.ContainsFunc(r.ranges, numbered)
+}
+
+// number gives all items their sequence number.
+func (r *run) number(seq uint64) {
+	for _, items := range [][]item{r.items, r.ranges} {
+		for i := range items {
+			items[i].packed = seq<<8 | uint64(items[i].kind())
+		}
+	}
+}
+
 func (r *run) sort() { slices.SortFunc(r.items, item.order) }
 
 // Records are the live records of a column family, in memory.

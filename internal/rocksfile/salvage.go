@@ -217,16 +217,12 @@ func (s *salvage) place(r *tableResult, report TableReport, listed *Table, probl
 			problem(Problem{Kind: DamagedIndex, Why: "its column family is not known", Lost: true})
 		}
 	}
-	if p != nil && p.Ingested {
-		seq := p.GlobalSeq
-		if listed != nil {
-			seq = listed.LargestSeq
-		}
-		for _, items := range [][]item{r.run.items, r.run.ranges} {
-			for i := range items {
-				items[i].packed = seq<<8 | uint64(items[i].kind())
-			}
-		}
+	switch {
+	case listed == nil && p != nil && p.Ingested:
+		r.run.number(p.GlobalSeq)
+	// Where the properties are damaged, the MANIFEST shows it.
+	case listed != nil && (p != nil && p.Ingested || p == nil && listed.SmallestSeq > 0 && r.run.unnumbered()):
+		r.run.number(listed.LargestSeq)
 	}
 	r.dropped = r.family != unknownFamily && !s.family(r.family)
 }

@@ -2,10 +2,12 @@ package rocksfile_test
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,4 +116,59 @@ func TestSalvageReadsWhatRocksDBReads(t *testing.T) {
 			require.Equal(t, s.Format, c.Format)
 		})
 	}
+}
+
+// TestIngestedTables: their entries have no sequence numbers of their own, and are told
+// from older and newer ones of the same keys by that of the table: in the MANIFEST, also
+// where the properties are damaged, and in the properties, where RocksDB wrote it there.
+func TestIngestedTables(t *testing.T) {
+	whole := unpack(t, "testdata/ingested.tar.gz")
+	for _, db := range databases(t) {
+		if db.name == whole.name {
+			whole = db
+		}
+	}
+	ingested := map[string]rocksfile.Properties{}
+	for name, data := range whole.files {
+		if filepath.Ext(name) != ".sst" {
+			continue
+		}
+		_, report, err := points(data)
+		require.NoError(t, err)
+		if report.Properties.Ingested {
+			ingested[name] = *report.Properties
+		}
+	}
+	require.Len(t, ingested, 3)
+	numbered := 0
+	for name, p := range ingested {
+		if p.GlobalSeq > 0 {
+			numbered++
+		}
+		db := database{files: maps.Clone(whole.files)}
+		db.files[name] = bytes.Clone(db.files[name])
+		at := bytes.Index(db.files[name], []byte("entries"))
+		require.Positive(t, at)
+		db.files[name][at] ^= 1
+		s, got := salvage(t, db.write(t))
+		require.Len(t, s.Problems, 1)
+		require.Equal(t, rocksfile.DamagedIndex, s.Problems[0].Kind)
+		require.Equal(t, whole.truth, got)
+	}
+	require.Equal(t, 2, numbered)
+
+	db := database{files: maps.Clone(whole.files)}
+	maps.DeleteFunc(db.files, func(name string, _ []byte) bool { return strings.HasPrefix(name, "MANIFEST") || name == "CURRENT" })
+	s, got := salvage(t, db.write(t))
+	require.True(t, s.Stale())
+	// Their properties name no column family.
+	const unknown = "#2147483647"
+	maps.DeleteFunc(got, func(key, _ string) bool { return !strings.HasPrefix(key, unknown) })
+	want := map[string]string{}
+	for from, round := range []int{0: 2, 60: 3, 65: 4} {
+		for i := from; round > 0 && i < from+10; i++ {
+			want[fmt.Sprintf("%s %X", unknown, fmt.Appendf(nil, "block:%020d", i))] = fmt.Sprintf("%X", fmt.Appendf(nil, "%064x", i*7+round))
+		}
+	}
+	require.Equal(t, want, got)
 }

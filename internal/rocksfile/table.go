@@ -1,6 +1,7 @@
 package rocksfile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -222,14 +223,11 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 	if _, err := r.block(foot.index); err == nil {
 		limit = min(limit, int(foot.index.off))
 	}
-	b, err := r.block(*props)
-	if err == nil {
-		r.report.Properties, err = decodeProperties(b)
-	}
+	p, err := r.properties(*props)
 	if err != nil {
 		return nil, limit, errors.Join(r.metadata(*props, "properties", err), r.rangeBlock(ranges))
 	}
-	p := r.report.Properties
+	r.report.Properties = p
 	if p.DataSize > 0 && p.DataSize < uint64(limit) {
 		limit = int(p.DataSize)
 	}
@@ -391,6 +389,33 @@ func (r *tableReader) entries(block []byte, ranges bool) error {
 	return nil
 }
 
+// globalSeq is the property with the sequence number of an ingested table, in eight
+// bytes.
+const globalSeq = "rocksdb.external_sst_file.global_seqno"
+
+// properties reads the block of the properties. RocksDB writes the sequence number of
+// an ingested table over the 0 that is there, and leaves the checksum as it was.
+func (r *tableReader) properties(h handle) (*Properties, error) {
+	b, err := r.block(h)
+	if err == nil {
+		return decodeProperties(b)
+	}
+	if !h.within(len(r.data)) || !r.checksum.known() || r.data[h.end()-blockTrailer] != compressNone {
+		return nil, err
+	}
+	made := bytes.Clone(r.data[h.off:h.end()])
+	_ = eachEntry(made[:h.size], false, func(key, value []byte) error {
+		if string(key) == globalSeq {
+			clear(value)
+		}
+		return nil
+	})
+	if !r.checksum.holds(made) {
+		return nil, err
+	}
+	return decodeProperties(r.data[h.off : h.off+h.size])
+}
+
 func decodeProperties(block []byte) (*Properties, error) {
 	p := &Properties{}
 	var seen int
@@ -418,7 +443,7 @@ func decodeProperties(block []byte) (*Properties, error) {
 		case "rocksdb.external_sst_file.version":
 			p.Ingested = true
 			return nil
-		case "rocksdb.external_sst_file.global_seqno":
+		case globalSeq:
 			if len(value) == 8 {
 				p.GlobalSeq = binary.LittleEndian.Uint64(value)
 			}

@@ -16,6 +16,7 @@ import (
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/snapshot"
 )
 
@@ -72,6 +73,30 @@ func TestAnchorWaitsForAWriter(t *testing.T) {
 	require.NoError(t, f.Close())
 	require.NoError(t, anchoring.Wait())
 	require.Equal(t, []uint64{1, 2, 3}, clitest.Times(t, path))
+}
+
+// TestAnchorOfAReplacedFile: a file that is replaced while the run waits for its turn
+// gets nothing, nor does the one that has its name now.
+func TestAnchorOfAReplacedFile(t *testing.T) {
+	path := clitest.History(t, 1)
+	writer, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	defer writer.Close()
+	require.NoError(t, os.Link(path, path+".old"))
+	var errs bytes.Buffer
+	anchoring := exec.Command(createanchor.Name, "--l2-state-file", clitest.StateFile(t, 3, 1), "--data-dir", filepath.Dir(path))
+	anchoring.Stderr = &errs
+	require.NoError(t, anchoring.Start())
+	clitest.WaitFor(t, anchoring, func() bool { return clitest.Opened(anchoring.Process.Pid, path) })
+	require.NoError(t, os.WriteFile(path+".new", []byte(clitest.Numbered(2)), 0o644))
+	require.NoError(t, os.Rename(path+".new", path))
+	require.NoError(t, writer.Close())
+	_ = anchoring.Wait()
+	require.Equal(t, exit.Failed, anchoring.ProcessState.ExitCode(), errs.String())
+	require.Contains(t, errs.String(), "a newer snapshot may have been appended meanwhile\n")
+	require.Contains(t, errs.String(), "hint: run the command again\n")
+	require.Equal(t, clitest.Numbered(2), clitest.Read(t, path))
+	require.Equal(t, clitest.Numbered(1), clitest.Read(t, path+".old"))
 }
 
 // TestAnchorKilled kills the run at random moments, and runs it again each time.

@@ -46,9 +46,7 @@ func requireLast(t *testing.T, path string, count, last int) {
 	for i, ms := range all {
 		require.EqualValues(t, last-count+1+i, ms, "a snapshot is missing or out of order")
 	}
-	entries, err := os.ReadDir(filepath.Dir(path))
-	require.NoError(t, err)
-	require.Len(t, entries, 1, "something is left behind: %v", entries)
+	require.Len(t, names(t, filepath.Dir(path)), 1, "something is left behind")
 }
 
 // TestInPlaceBesideAnAppender prunes over and over while another process appends

@@ -57,6 +57,19 @@ func TestPendingDir(t *testing.T) {
 	require.Equal(t, content, read(t, filepath.Join(place, "f")))
 }
 
+// TestPendingDirAborted removes only its own folder.
+func TestPendingDirAborted(t *testing.T) {
+	dir := t.TempDir()
+	d, err := durable.CreateDir(filepath.Join(dir, "d"))
+	require.NoError(t, err)
+	require.NoError(t, os.Rename(d.Path, filepath.Join(dir, "moved")))
+	require.NoError(t, os.Mkdir(d.Path, 0o755))
+	write(t, filepath.Join(d.Path, "f"), "another's")
+	d.Abort()
+	require.Equal(t, []string{".d.ailee-tmp", "moved"}, names(t, dir))
+	require.Equal(t, "another's", read(t, filepath.Join(d.Path, "f")))
+}
+
 // TestPendingDirTooLate: what came to the place meanwhile stays.
 func TestPendingDirTooLate(t *testing.T) {
 	for kind, come := range map[string]func(place string) error{

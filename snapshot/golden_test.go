@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -210,7 +211,27 @@ func TestAppendEndsTornLines(t *testing.T) {
 		_, err = snapshot.Append(f, text, func(snapshot.Located) error { return io.ErrNoProgress })
 		require.ErrorIs(t, err, io.ErrNoProgress)
 		require.Equal(t, want, string(read(t, path)))
+
+		// Unless somebody else has appended since: nothing of theirs is lost.
+		_, err = snapshot.Append(f, text, func(snapshot.Located) error {
+			_, err := openForAppend(t, path).WriteString(one.String())
+			return errors.Join(err, io.ErrNoProgress)
+		})
+		require.ErrorIs(t, err, io.ErrNoProgress)
+		require.Equal(t, want+one.String()+one.String(), string(read(t, path)))
 	}
+}
+
+// TestAnchorSetIsBounded by the memory limit, of which each anchor takes 160 bytes.
+func TestAnchorSetIsBounded(t *testing.T) {
+	checker, set := snapshot.NewChecker(snapshot.NewMemory(1600)), snapshot.AnchorSet{}
+	for i := range 10 {
+		require.NoError(t, checker.Add(set, fmt.Sprint(i)))
+	}
+	var tooMany *snapshot.TooManyAnchorsError
+	require.ErrorAs(t, checker.Add(set, "10"), &tooMany)
+	require.EqualValues(t, 1600, tooMany.Limit)
+	require.Len(t, set, 10)
 }
 
 func TestAppendToAFullDisk(t *testing.T) {

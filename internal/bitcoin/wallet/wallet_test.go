@@ -359,6 +359,7 @@ func TestBuild(t *testing.T) {
 		changes    methods
 	}{
 		"output 2 was not asked for":                           {fund: func(tx *wire.MsgTx) { tx.AddTxOut(wire.NewTxOut(1, []byte{0x51})) }},
+		"output 1 was not asked for":                           {fund: func(tx *wire.MsgTx) { tx.TxOut[1].Value = 0 }},
 		"output 0 was not asked for":                           {fund: func(tx *wire.MsgTx) { tx.TxOut[0].PkScript = []byte{0x6a, 1, 8} }},
 		"2 outputs with the commitment":                        {fund: func(tx *wire.MsgTx) { tx.AddTxOut(tx.TxOut[0]) }},
 		"0 outputs with the commitment":                        {fund: func(tx *wire.MsgTx) { tx.TxOut[0] = tx.TxOut[1]; tx.TxOut = tx.TxOut[:1] }, changes: methods{}},

@@ -30,9 +30,10 @@ PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_dril
 LINKED := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
 # What takes longest begins first, and the others are tested beside it.
-ALL := ./test/... ./...
-# The packages with tests that have a long form.
-LONG := $(sort $(dir $(shell grep -rl --include='*_test.go' 'testing\.Short()' ./test ./docs ./internal ./reorgdb ./snapshot)))
+ALL := ./test/... ./internal/command/... ./...
+# The packages with tests that have a long form. Those that use clitest.Main see in it
+# that all fields of a schema were printed.
+LONG := $(sort $(dir $(shell grep -rl --include='*_test.go' 'testing\.Short()\|clitest\.Main' ./test ./docs ./internal ./reorgdb ./snapshot)))
 LONG := $(filter ./test%,$(LONG)) $(filter-out ./test%,$(LONG))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

@@ -30,8 +30,12 @@ func Check(ctx context.Context, dir string) (*Checked, error) {
 		problem := func(p Problem) { c.Problems = append(c.Problems, p) }
 		before := f.state(problem)
 		c.formats(f, before, problem)
-		if err := liveLogs(f, before, problem).read(ctx, func(uint64, Entry) {}); err != nil {
+		entries := 0
+		if err := liveLogs(f, before, problem).read(ctx, func(uint64, Entry) { entries++ }); err != nil {
 			return nil, err
+		}
+		if entries == 0 && before.untouched() && f.options == 0 {
+			problem(Problem{Kind: BeingMade, Why: "nothing was ever written to it; a node goes on with it when it starts"})
 		}
 		if f.unchanged(before) {
 			return c, nil

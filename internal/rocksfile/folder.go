@@ -36,6 +36,7 @@ const (
 	Unsupported     ProblemKind = "unsupported"
 	TooNew          ProblemKind = "written by a newer RocksDB"
 	Changing        ProblemKind = "folder kept changing"
+	BeingMade       ProblemKind = "unfinished database" // sound, and empty
 )
 
 // Problem is one thing that is wrong.
@@ -76,6 +77,7 @@ func (p Problem) String() string {
 // folder is what a database folder holds, by number. Tables and logs are sorted.
 type folder struct {
 	dir       string
+	names     []string // of all that is there
 	tables    []uint64
 	logs      []uint64
 	manifests []uint64 // the newest first
@@ -85,7 +87,9 @@ type folder struct {
 
 func tableName(number uint64) string    { return fmt.Sprintf("%06d.sst", number) }
 func logName(number uint64) string      { return fmt.Sprintf("%06d.log", number) }
-func manifestName(number uint64) string { return fmt.Sprintf("MANIFEST-%06d", number) }
+func manifestName(number uint64) string { return fmt.Sprintf("%s%06d", manifestPrefix, number) }
+
+const manifestPrefix = "MANIFEST-"
 
 func openFolder(dir string) (*folder, error) {
 	entries, err := os.ReadDir(dir)
@@ -95,7 +99,8 @@ func openFolder(dir string) (*folder, error) {
 	f := &folder{dir: dir}
 	for _, entry := range entries {
 		name := entry.Name()
-		number, ok := strings.CutPrefix(name, "MANIFEST-")
+		f.names = append(f.names, name)
+		number, ok := strings.CutPrefix(name, manifestPrefix)
 		if n, err := strconv.ParseUint(number, 10, 64); ok && err == nil {
 			f.manifests = append(f.manifests, n)
 		}
@@ -181,9 +186,11 @@ type state struct {
 func (f *folder) state(problem func(Problem)) state {
 	current, err := f.read("CURRENT")
 	name, newline := strings.CutSuffix(string(current), "\n")
-	number, prefix := strings.CutPrefix(name, "MANIFEST-")
+	number, prefix := strings.CutPrefix(name, manifestPrefix)
 	n, parseErr := strconv.ParseUint(number, 10, 64)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && f.unfinished():
+		return state{Manifest: newManifest(), sound: true}
 	case errors.Is(err, fs.ErrNotExist):
 		problem(Problem{Kind: MissingCurrent, File: "CURRENT"})
 	case err != nil:

@@ -14,6 +14,7 @@ type logSet struct {
 	problem func(Problem)
 	lastSeq uint64 // the last one that a sound MANIFEST knows
 	known   bool
+	all     bool // all that was ever written is in them
 }
 
 func liveLogs(f *folder, s state, problem func(Problem)) logSet {
@@ -21,12 +22,12 @@ func liveLogs(f *folder, s state, problem func(Problem)) logSet {
 	var oldest uint64
 	if s.Manifest != nil {
 		oldest = s.MinLog()
-		l.lastSeq, l.known = s.LastSeq, s.sound
+		l.lastSeq, l.known, l.all = s.LastSeq, s.sound, s.untouched()
 		for len(l.numbers) > 0 && l.numbers[0] < oldest {
 			l.numbers = l.numbers[1:]
 		}
 	}
-	if len(l.numbers) == 0 {
+	if len(l.numbers) == 0 && !f.neverHadALog(s) && !f.replayed(s) {
 		// Every open starts a log, and it stays until the next one exists.
 		problem(Problem{Kind: MissingLog, Why: fmt.Sprintf("no log with number %d or above", oldest), Lost: true, Stale: true})
 	}
@@ -37,7 +38,7 @@ func liveLogs(f *folder, s state, problem func(Problem)) logSet {
 // and gaps. The entries stay valid.
 func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) error {
 	next, known := l.lastSeq+1, l.known
-	first := true
+	first, written := true, false
 	for _, number := range l.numbers {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -75,7 +76,7 @@ func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) er
 				if first || !known || end > next {
 					next = end
 				}
-				first, known = false, true
+				first, known, written = false, true, written || len(entries) > 0
 				for _, e := range entries {
 					entry(number, e)
 				}
@@ -90,6 +91,9 @@ func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) er
 			},
 		}
 		reader.Read(data, number)
+	}
+	if l.all && !written && len(l.numbers) > 0 && len(l.tables) > 0 {
+		l.problem(Problem{Kind: DamagedManifest, Why: "it is that of a new database, and no log has what is in the tables", Lost: true, Stale: true})
 	}
 	return nil
 }

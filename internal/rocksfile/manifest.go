@@ -62,8 +62,28 @@ type Manifest struct {
 	NextFile  uint64
 	LastSeq   uint64
 	MaxFamily uint32
-	// Complete is set when all is there that a node demands.
+	// Complete is set when all is there that a node demands. RocksDB demands no
+	// comparator: the first edit of a new database has none.
 	Complete bool
+}
+
+func newManifest() *Manifest {
+	return &Manifest{
+		Families: map[uint32]*Family{0: {Name: defaultFamily}},
+		Tables:   map[uint64]Table{},
+		Deleted:  map[uint64]bool{},
+	}
+}
+
+// untouched tells whether this is still the state that a new database begins with.
+// RocksDB before 7 keeps it, and all records in the logs, until the first flush or
+// until the database is opened again.
+func (m *Manifest) untouched() bool {
+	if m == nil {
+		return false
+	}
+	f := m.Families[0]
+	return f != nil && f.Comparator == "" && f.LogNumber == 0 && m.LastSeq == 0 && len(m.Tables)+len(m.Deleted) == 0
 }
 
 // edit is one record of a MANIFEST.
@@ -82,14 +102,10 @@ type edit struct {
 // DecodeManifest reads a MANIFEST. Damage that is not torn means that edits are
 // missing: the state is then only a hint.
 func DecodeManifest(data []byte) (*Manifest, []Damage) {
-	m := &Manifest{
-		Families: map[uint32]*Family{0: {Name: defaultFamily}},
-		Tables:   map[uint64]Table{},
-		Deleted:  map[uint64]bool{},
-	}
+	m := newManifest()
 	var damage []Damage
 	var group []edit
-	var seen struct{ comparator, log, next, last bool }
+	var seen struct{ log, next, last bool }
 	reader := LogReader{
 		Record: func(off int64, record []byte) {
 			e, err := decodeEdit(record)
@@ -103,7 +119,6 @@ func DecodeManifest(data []byte) (*Manifest, []Damage) {
 				return
 			}
 			for _, e := range group {
-				seen.comparator = seen.comparator || e.comparator != nil
 				seen.log = seen.log || e.logNumber != nil
 				seen.next = seen.next || e.nextFile != nil
 				seen.last = seen.last || e.lastSeq != nil
@@ -117,7 +132,7 @@ func DecodeManifest(data []byte) (*Manifest, []Damage) {
 	if len(group) > 0 {
 		damage = append(damage, Damage{Offset: int64(len(data)), Why: "a group of edits without its end", Torn: true})
 	}
-	m.Complete = seen.comparator && seen.log && seen.next && seen.last
+	m.Complete = seen.log && seen.next && seen.last
 	return m, damage
 }
 

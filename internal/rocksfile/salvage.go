@@ -197,7 +197,7 @@ func (s *salvage) readTable(number uint64) (r tableResult) {
 		problem(Problem{Kind: DamagedTable, Why: "all its damaged blocks together", Entries: report.Lost, Lost: true, Stale: true})
 	}
 	for _, d := range report.Metadata {
-		problem(Problem{Kind: DamagedIndex, Offset: d.Offset, Length: d.Length, Why: d.Why, Stale: report.RangesUnknown})
+		problem(Problem{Kind: DamagedIndex, Offset: d.Offset, Length: d.Length, Why: d.Why, Stale: report.RangesUnknown && !unfinished})
 	}
 	return r
 }

@@ -29,18 +29,20 @@ type database struct {
 	truth map[string]string
 }
 
-// databases returns those that nodes wrote, and those of testdata/generate.cc.
+// databases returns those that nodes wrote, with what RocksDB reads from them beside
+// them, and those of testdata/generate.cc.
 func databases(t testing.TB) []database {
 	var all []database
-	for _, pattern := range []string{golden + "/*.tar.gz", "testdata/*.tar.gz"} {
+	for _, pattern := range []string{golden + "/*.records.txt", "testdata/*.tar.gz"} {
 		names, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, names, pattern)
 		for _, name := range names {
-			db := unpack(t, name)
+			name, beside := strings.CutSuffix(name, ".records.txt")
+			db := unpack(t, strings.TrimSuffix(name, ".tar.gz")+".tar.gz")
 			records := db.files["truth.txt"]
-			if records == nil {
-				records, err = os.ReadFile(strings.TrimSuffix(name, ".tar.gz") + ".records.txt")
+			if beside {
+				records, err = os.ReadFile(name + ".records.txt")
 				require.NoError(t, err)
 			}
 			delete(db.files, "truth.txt")

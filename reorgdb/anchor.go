@@ -39,7 +39,13 @@ type Anchor struct {
 	RetryCount    uint32
 	Status        AnchorStatus
 	L2StateRoot   string
+
+	afterRoot string // see AfterRoot
 }
+
+// AfterRoot returns what a stored record has after its state root, the newline there
+// included. Nodes pass over it; it is kept when the record is written again.
+func (a *Anchor) AfterRoot() string { return a.afterRoot }
 
 // orphanedAfter is how long an anchor may wait for its first confirmation, in
 // milliseconds.
@@ -58,8 +64,8 @@ var ErrUnreadable = errors.New("a node cannot read it")
 //
 //	anchorHash|bitcoinTxId|bitcoinHeight|confirmations|broadcastTime|retryCount|status|l2StateRoot
 //
-// just as leniently as a node does; for one that a node cannot read the error
-// wraps [ErrUnreadable].
+// just as leniently as a node does, for which the state root ends at a newline; for one
+// that a node cannot read the error wraps [ErrUnreadable].
 func ParseAnchor(value []byte) (Anchor, error) {
 	r := istream.Reader{Text: value}
 	var a Anchor
@@ -73,13 +79,14 @@ func ParseAnchor(value []byte) (Anchor, error) {
 	r.Char()
 	status := istream.Reader{Text: r.Until('|')}
 	a.Status = AnchorStatus(status.I32())
-	a.L2StateRoot = string(r.Text[r.Pos:])
+	root, _, _ := strings.Cut(string(r.Text[r.Pos:]), "\n")
+	a.L2StateRoot, a.afterRoot = root, string(r.Text[r.Pos+len(root):])
 	switch {
 	case r.Failed:
 		return Anchor{}, fmt.Errorf("%w: fields are missing or no numbers", ErrUnreadable)
 	case status.Failed:
 		return Anchor{}, fmt.Errorf("%w: the status is no number", ErrUnreadable)
-	case a.L2StateRoot == "":
+	case a.L2StateRoot+a.afterRoot == "":
 		return Anchor{}, fmt.Errorf("%w: no state root", ErrUnreadable)
 	}
 	return a, nil
@@ -92,13 +99,13 @@ func (a *Anchor) Validate() error {
 		return errors.New("an anchor record without an anchor hash")
 	case strings.ContainsAny(a.Hash+a.BitcoinTxID, "|\n"), strings.Contains(a.L2StateRoot, "\n"):
 		return fmt.Errorf("anchor %s: a field holds a separator", a.Hash)
-	case a.L2StateRoot == "":
+	case a.L2StateRoot+a.afterRoot == "":
 		return fmt.Errorf("anchor %s: no state root", a.Hash)
 	}
 	return nil
 }
 
 func (a *Anchor) value() []byte {
-	return fmt.Appendf(nil, "%s|%s|%d|%d|%d|%d|%d|%s", a.Hash, a.BitcoinTxID, a.BitcoinHeight, a.Confirmations,
-		a.BroadcastTime, a.RetryCount, a.Status, a.L2StateRoot)
+	return fmt.Appendf(nil, "%s|%s|%d|%d|%d|%d|%d|%s%s", a.Hash, a.BitcoinTxID, a.BitcoinHeight, a.Confirmations,
+		a.BroadcastTime, a.RetryCount, a.Status, a.L2StateRoot, a.afterRoot)
 }

@@ -1,6 +1,7 @@
 package reorgdb
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -16,16 +17,29 @@ type ReorgEvent struct {
 	DetectedAt   uint64 // Unix seconds
 	// InvalidatedAnchors are the hashes of the anchors that it invalidated.
 	InvalidatedAnchors []string
-	// Missing is how many more of them the record announces.
+	// Missing is how many more of them the record announces. A node reads the event
+	// all the same where that is one: for the node its hash is empty.
 	Missing uint64
 }
+
+// ErrEndsNode says that a reorg event ends the process of a node that reads it. Nodes
+// read all events with each block that they make.
+var ErrEndsNode = errors.New("it ends a node's process")
+
+// What a node sets aside for the anchors that an event announces, before it reads them.
+const (
+	stringSize = 32      // bytes for each
+	anySize    = 1 << 30 // bytes that every node can have
+	noSize     = 1 << 47 // bytes that no process can have
+)
 
 // ParseEvent reads a reorg event's value
 //
 //	reorgHeight|oldBlockHash|newBlockHash|detectedAtTime|count
 //
 // followed by count times |anchorHash. For one that a node cannot read the error
-// wraps [ErrUnreadable]. The anchors are read as they are stored; a node's own
+// wraps [ErrUnreadable], and [ErrEndsNode] where the node has not the memory for as
+// many anchors as are announced. The anchors are read as they are stored; a node's own
 // reader drops the first character of all but the first.
 func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 	r := istream.Reader{Text: value}
@@ -40,6 +54,7 @@ func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 	if r.Failed {
 		return ReorgEvent{}, fmt.Errorf("%w: fields are missing or no numbers", ErrUnreadable)
 	}
+	readable := nodeReads(r, count)
 	if count > 0 && r.Pos < len(r.Text) {
 		r.Char()
 		for uint64(len(e.InvalidatedAnchors)) < count && r.Pos < len(r.Text) {
@@ -47,7 +62,32 @@ func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 		}
 	}
 	e.Missing = count - uint64(len(e.InvalidatedAnchors))
-	return e, nil
+	named := len(e.InvalidatedAnchors)
+	switch {
+	case count > noSize/stringSize:
+		return ReorgEvent{}, fmt.Errorf("%w: %w: it announces %d anchors, more than any process can hold, and names %d", ErrUnreadable, ErrEndsNode, count, named)
+	case readable:
+		return e, nil
+	case count > anySize/stringSize:
+		return ReorgEvent{}, fmt.Errorf("%w: %w, if that has less memory than the %d GiB for the %d anchors that it announces; it names %d",
+			ErrUnreadable, ErrEndsNode, count*stringSize>>30, count, named)
+	}
+	return ReorgEvent{}, fmt.Errorf("%w: it announces %d anchors and names %d", ErrUnreadable, count, named)
+}
+
+// nodeReads tells whether a node gets through the anchors of an event, of which r has
+// just read the number. It takes one character for the separator, which from the second
+// anchor on is the anchor's own first one, and what follows up to the next separator.
+// Only the last anchor may be missing.
+func nodeReads(r istream.Reader, count uint64) bool {
+	for i := range count {
+		r.Char()
+		r.Until('|')
+		if r.Failed {
+			return i == count-1
+		}
+	}
+	return true
 }
 
 func (e *ReorgEvent) value() []byte {

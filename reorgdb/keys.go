@@ -5,11 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"strconv"
+
+	"ailee-recovery/internal/istream"
 )
 
-// The keys of the default column family. Heights and event ids are 20 decimal
-// digits, zero-padded, so that the order of the keys is theirs.
+// The keys of the default column family. Heights and event ids are written as 20
+// decimal digits, zero-padded, so that the order of the keys is theirs.
 const (
 	blockPrefix  = "block:"
 	anchorPrefix = "anchor:"
@@ -32,7 +33,7 @@ const (
 	AnchorKind  Kind = "anchor"  // anchor commitment record by anchor hash
 	EventKind   Kind = "reorg"   // reorg event by id
 	CounterKind Kind = "counter" // the next event id
-	OddKind     Kind = "odd"     // begins like one of the above, but no node asks for it
+	OddKind     Kind = "odd"     // begins like one of the above, but no node reads it
 	OtherKind   Kind = "other"   // not known here: newer nodes keep more
 )
 
@@ -48,18 +49,32 @@ func blockKey(height uint64) []byte { return numberedKey(blockPrefix, height) }
 // AnchorKey returns the key of an anchor record.
 func AnchorKey(hash string) []byte { return []byte(anchorPrefix + hash) }
 
-func eventKey(id uint64) []byte { return numberedKey(eventPrefix, id) }
+// EventKey returns the key that nodes write a reorg event with.
+func EventKey(id uint64) []byte { return numberedKey(eventPrefix, id) }
+
+// IsEventKey tells whether a node takes the record for a reorg event. It reads the
+// value before the id in the key, which may turn out to be none.
+func IsEventKey(key []byte) bool { return bytes.HasPrefix(key, []byte(eventPrefix)) }
 
 // KeyKind tells what the key of a record in the default column family stands
-// for, and the height or event id in it.
+// for, and the height or event id in it. A node asks for a block by its whole key. It
+// goes through all reorg events, and reads their ids leniently: "reorg:7", "reorg: +7x"
+// and [EventKey] of 7 are all event 7, and "reorg:-1" is 18446744073709551615.
 func KeyKind(key []byte) (kind Kind, number uint64) {
 	switch {
 	case bytes.HasPrefix(key, []byte(blockPrefix)):
 		return numbered(BlockKind, key[len(blockPrefix):])
 	case bytes.HasPrefix(key, []byte(anchorPrefix)):
 		return AnchorKind, 0
-	case bytes.HasPrefix(key, []byte(eventPrefix)):
-		return numbered(EventKind, key[len(eventPrefix):])
+	case IsEventKey(key):
+		digits := key[len(eventPrefix):]
+		if kind, id := numbered(EventKind, digits); kind == EventKind {
+			return kind, id
+		}
+		if id, ok := stoull(digits); ok {
+			return EventKind, id
+		}
+		return OddKind, 0
 	case string(key) == CounterKey:
 		return CounterKind, 0
 	}
@@ -94,12 +109,22 @@ func eightDigits(text [8]byte) (n uint64, ok bool) {
 	return word >> 32, true
 }
 
-// ParseCounter reads the next event id. Where it cannot, a node takes it for 0,
-// which is then returned with an error that wraps [ErrUnreadable].
+// ParseCounter reads the next event id, as leniently as a node does: white space in
+// front, a sign, and whatever follows the digits do not matter. Where a node cannot
+// read it, it takes it for 0, which is then returned with an error that wraps
+// [ErrUnreadable].
 func ParseCounter(value []byte) (uint64, error) {
-	n, err := strconv.ParseUint(string(value), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%w: the counter is no number", ErrUnreadable)
+	n, ok := stoull(value)
+	if !ok {
+		return 0, fmt.Errorf("%w: the counter is no number of 64 bits", ErrUnreadable)
 	}
 	return n, nil
+}
+
+// stoull is std::stoull, which reads a number just as an input stream does. A minus
+// negates modulo 2^64.
+func stoull(text []byte) (n uint64, ok bool) {
+	r := istream.Reader{Text: text}
+	n = r.U64()
+	return n, !r.Failed
 }

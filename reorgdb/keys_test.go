@@ -26,7 +26,7 @@ func TestNumberedKeys(t *testing.T) {
 		kind, _ := reorgdb.KeyKind([]byte(key))
 		require.Equal(t, reorgdb.OddKind, kind, key)
 	}
-	good := []byte("reorg:00000000000000000007")
+	good := []byte("block:00000000000000000007")
 	for i := 6; i < len(good); i++ {
 		for c := range 256 {
 			key := append([]byte{}, good...)
@@ -35,7 +35,7 @@ func TestNumberedKeys(t *testing.T) {
 			digit := '0' <= c && c <= '9'
 			// The two leading digits may make it too large.
 			if digit && i > 7 {
-				require.Equal(t, reorgdb.EventKind, kind, "%q", key)
+				require.Equal(t, reorgdb.BlockKind, kind, "%q", key)
 			} else if !digit {
 				require.Equal(t, reorgdb.OddKind, kind, "%q", key)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"runtime"
 	"slices"
 
@@ -237,8 +238,8 @@ func (db *DB) Anchors(ctx context.Context) iter.Seq2[StoredAnchor, error] {
 	}
 }
 
-// Events yields every reorg event that a node can read, in the order of the ids. The
-// iteration ends after an error.
+// Events yields every reorg event that a node can read, in the order of the keys: that
+// of the ids, but for keys that no node writes. The iteration ends after an error.
 func (db *DB) Events(ctx context.Context) iter.Seq2[ReorgEvent, error] {
 	return func(yield func(ReorgEvent, error) bool) {
 		for r, err := range db.prefixed(ctx, eventPrefix, []byte(eventPrefix)) {
@@ -256,20 +257,30 @@ func (db *DB) Events(ctx context.Context) iter.Seq2[ReorgEvent, error] {
 }
 
 // nextEventID returns the id for the next reorg event. That is the counter, as a
-// node has it, unless the counter is behind the events: no event is overwritten.
+// node has it, unless the counter is not behind all events: no event is overwritten,
+// and none gets an id that is taken. Nothing is behind the highest id there is, which
+// an event has whose key says -1: that one alone is left out.
 func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
 	value, err := db.get([]byte(CounterKey))
 	if err != nil {
 		return 0, err
 	}
 	next, _ := ParseCounter(value)
-	for r, err := range db.prefixed(ctx, eventPrefix, eventKey(next)) {
+	last := false
+	for r, err := range db.prefixed(ctx, eventPrefix, []byte(eventPrefix)) {
 		if err != nil {
 			return 0, err
 		}
-		if kind, id := KeyKind(r.Key); kind == EventKind {
+		switch kind, id := KeyKind(r.Key); {
+		case kind != EventKind:
+		case id == math.MaxUint64:
+			last = true
+		case id >= next:
 			next = id + 1
 		}
+	}
+	if last && next == math.MaxUint64 {
+		return 0, fmt.Errorf("%s: no id is left for a reorg event", db.path)
 	}
 	return next, nil
 }

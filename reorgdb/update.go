@@ -193,7 +193,7 @@ func (u *Update) reorg(ctx context.Context, e *ReorgEvent) error {
 	}
 	e.ID = u.nextEvent
 	u.nextEvent++
-	u.put(eventKey(e.ID), e.value())
+	u.put(EventKey(e.ID), e.value())
 	u.put([]byte(CounterKey), fmt.Append(nil, u.nextEvent))
 	return nil
 }

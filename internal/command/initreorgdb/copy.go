@@ -17,8 +17,8 @@ import (
 // checkInterval is after how many records a salvage looks whether it is to end.
 const checkInterval = 4096
 
-// maxGap is how many heights in a row may have been lost. Beyond, one end of the
-// gap is a stray record.
+// maxGap is how many heights, or ids, in a row may have been lost. Beyond, one end of
+// the gap is a stray record.
 const maxGap = 1_000_000
 
 // copying is a database that is being filled, and what is known of the old one.
@@ -30,7 +30,7 @@ type copying struct {
 
 	highest    uint64 // block height
 	gaps       uint64 // heights below it without a block hash
-	nextEvent  uint64 // behind the last id
+	events     reorgtool.EventIDs
 	counter    uint64
 	counterSet bool // it was lost and set anew
 }
@@ -117,7 +117,7 @@ func (c *copying) salvage(ctx context.Context, old, path string) error {
 // keepCounterAhead sets a counter that was lost: without it, the node's next reorg
 // would overwrite the first event.
 func (c *copying) keepCounterAhead(to *reorgdb.DB) error {
-	if !c.lossy() || c.counter >= c.nextEvent {
+	if !c.lossy() || c.counter >= c.events.Next() {
 		return nil
 	}
 	c.counterSet = true
@@ -125,7 +125,7 @@ func (c *copying) keepCounterAhead(to *reorgdb.DB) error {
 		c.kinds[reorgdb.CounterKind] = 1
 	}
 	return to.Update(func(u *reorgdb.Update) error {
-		return u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), fmt.Append(nil, c.nextEvent))
+		return u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), fmt.Append(nil, c.events.Next()))
 	})
 }
 
@@ -191,7 +191,7 @@ func (c *copying) count(family string, key, value []byte) {
 		}
 		c.highest = number
 	case reorgdb.EventKind:
-		c.nextEvent = number + 1
+		c.events.Add(number)
 	case reorgdb.CounterKind:
 		c.counter, _ = reorgdb.ParseCounter(value)
 	}

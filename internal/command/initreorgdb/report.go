@@ -48,7 +48,11 @@ func (c *copying) lost() map[string]uint64 {
 	}
 	lost := map[string]uint64{
 		string(reorgdb.BlockKind): c.gaps,
-		string(reorgdb.EventKind): max(c.nextEvent, c.counter) - c.kinds[reorgdb.EventKind],
+	}
+	for first, last := range c.events.Missing(c.counter) {
+		if last-first < maxGap {
+			lost[string(reorgdb.EventKind)] += last - first + 1
+		}
 	}
 	if c.counterSet {
 		lost[string(reorgdb.CounterKind)] = 1
@@ -146,7 +150,7 @@ func (c *copying) print(o Options, out *cli.IO) {
 		out.Warn("%s", p)
 	}
 	if c.counterSet {
-		out.Warn("reorg_counter was lost or behind: it is %d now", c.nextEvent)
+		out.Warn("reorg_counter was lost or behind: it is %d now", c.events.Next())
 	}
 	if !c.lossy() {
 		return

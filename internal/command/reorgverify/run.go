@@ -50,6 +50,9 @@ func (s *survey) hint(o Options) string {
 	switch {
 	case s.counts[damage] > 0:
 		return reorgtool.CopyHint(o.DBPath)
+	case s.counts[endsNode] > 0:
+		return "leave the node stopped: it ends at each block that it makes, when it reads its reorg events; restore a backup from before that event: " +
+			"ailee-restore --db-backup FILE"
 	case s.counts[missingAnchor]+s.counts[invalidated] > 0:
 		return "anchor the state anew: " + exit.Command("ailee_create_anchor", "--l2-state-file", o.Snapshot)
 	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared:

@@ -1,12 +1,18 @@
 package reorgverify
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/reorgdb"
 )
 
@@ -21,7 +27,9 @@ type finding struct {
 // The kinds of findings.
 const (
 	unreadable    = "unreadable-record" // no node can read it
-	oddKey        = "odd-key"           // begins like a record's, but no node asks for it
+	oddKey        = "odd-key"           // begins like a record's, but no node reads it
+	oddRecord     = "odd-record"        // nodes read it, though none writes it so
+	endsNode      = "ends-node"         // a node that reads it ends
 	keyMismatch   = "key-mismatch"      // an anchor's key and record name different anchors
 	shortEvent    = "short-event"       // fewer anchors than it announces
 	counterBehind = "counter-behind"    // the next event would overwrite an existing one
@@ -61,9 +69,10 @@ type survey struct {
 	lowest, highest uint64 // heights
 	gaps            uint64 // heights without a hash between them
 
-	recent    []reorgdb.ReorgEvent // the newest last
-	nextEvent uint64               // behind the last id
-	counter   uint64               // 0 where there is no counter record
+	recent  []reorgdb.ReorgEvent // by id, the newest last
+	events  reorgtool.EventIDs
+	counter uint64 // 0 where there is no counter record
+	written uint64 // after the last id whose key is as nodes write it
 
 	chain *onChain // nil unless a Bitcoin node was asked
 
@@ -121,15 +130,17 @@ func (s *survey) record(key, value []byte) {
 	case reorgdb.AnchorKind:
 		s.anchor(key, value)
 	case reorgdb.EventKind:
-		s.event(number, value)
+		s.event(key, number, value)
 	case reorgdb.CounterKind:
-		n, err := reorgdb.ParseCounter(value)
-		if err != nil {
-			s.add(badCounter, true, "reorg_counter is %q: a node takes it for 0 and would overwrite the first events", value)
-		}
-		s.counter = n
+		s.readCounter(value)
 	case reorgdb.OddKind:
 		s.add(oddKey, true, "no node asks for the key %q", key)
+		if reorgdb.IsEventKey(key) {
+			// It reads the value first.
+			if _, err := reorgdb.ParseEvent(0, value); errors.Is(err, reorgdb.ErrEndsNode) {
+				s.add(endsNode, true, "record %q: %v", key, err)
+			}
+		}
 	}
 }
 
@@ -178,6 +189,9 @@ func (s *survey) anchor(key, value []byte) {
 	if name := string(reorgdb.AnchorKey(a.Hash)); name != string(key) {
 		s.add(keyMismatch, true, "record %q is of anchor %q", key, a.Hash)
 	}
+	if a.AfterRoot() != "" {
+		s.add(oddRecord, false, "record %q: its state root ends at a newline, and is %q to a node", key, a.L2StateRoot)
+	}
 	if a.Status < reorgdb.Pending || a.Status > reorgdb.FailedOrphaned {
 		s.add(strangeStatus, false, "anchor %s has status %d, which no node writes", a.Hash, a.Status)
 	}
@@ -187,36 +201,60 @@ func (s *survey) anchor(key, value []byte) {
 	}
 }
 
-func (s *survey) event(id uint64, value []byte) {
-	// Events come in the order of their ids.
-	if id > s.nextEvent {
-		s.add(missingEvents, true, "no reorg event from id %d to %d", s.nextEvent, id-1)
+func (s *survey) readCounter(value []byte) {
+	n, err := reorgdb.ParseCounter(value)
+	s.counter = n
+	switch {
+	case err != nil:
+		s.add(badCounter, true, "reorg_counter is %q: a node takes it for 0 and would overwrite the first events", value)
+	case string(value) != strconv.FormatUint(n, 10):
+		s.add(oddRecord, false, "reorg_counter is %q, which a node reads as %d", value, n)
 	}
-	s.nextEvent = id + 1
+}
+
+func (s *survey) event(key []byte, id uint64, value []byte) {
+	s.events.Add(id)
+	if bytes.Equal(key, reorgdb.EventKey(id)) {
+		s.written = id + 1
+	} else {
+		s.add(oddRecord, false, "record %q is reorg event %d to a node, though no node writes that key", key, id)
+	}
 	e, err := reorgdb.ParseEvent(id, value)
-	if err != nil {
+	switch {
+	case errors.Is(err, reorgdb.ErrEndsNode):
+		s.add(endsNode, true, "reorg event %d: %v", id, err)
+		return
+	case err != nil:
 		s.add(unreadable, true, "reorg event %d: %v", id, err)
 		return
-	}
-	if e.Missing > 0 {
+	case e.Missing > 0:
 		s.add(shortEvent, true, "reorg event %d announces %d more anchors than it names", id, e.Missing)
 	}
-	if s.recentWanted == 0 {
-		return
-	}
-	if len(s.recent) == s.recentWanted {
+	s.keepRecent(e)
+}
+
+// keepRecent keeps the events with the highest ids. Of equal ones, a node lists the one
+// first that it meets first.
+func (s *survey) keepRecent(e reorgdb.ReorgEvent) {
+	at, _ := slices.BinarySearchFunc(s.recent, e.ID, func(e reorgdb.ReorgEvent, id uint64) int { return cmp.Compare(e.ID, id) })
+	s.recent = slices.Insert(s.recent, at, e)
+	if len(s.recent) > s.recentWanted {
 		s.recent = s.recent[1:]
 	}
-	s.recent = append(s.recent, e)
 }
 
 // conclude compares the counter with the ids.
 func (s *survey) conclude() {
 	s.kinds[reorgdb.BlockKind] = s.blocks
-	switch {
-	case s.counter < s.nextEvent:
-		s.add(counterBehind, true, "reorg_counter is %d, but there is an event with id %d: a node would overwrite it", s.counter, s.nextEvent-1)
-	case s.counter > s.nextEvent:
-		s.add(missingEvents, true, "no reorg event from id %d to %d, though reorg_counter is %d", s.nextEvent, s.counter-1, s.counter)
+	for first, last := range s.events.Missing(0) {
+		s.add(missingEvents, true, "no reorg event from id %d to %d", first, last)
+	}
+	switch next := s.events.Next(); {
+	case s.counter > next:
+		s.add(missingEvents, true, "no reorg event from id %d to %d, though reorg_counter is %d", next, s.counter-1, s.counter)
+	case s.counter < s.written:
+		s.add(counterBehind, true, "reorg_counter is %d, but there is an event with id %d: a node would overwrite it", s.counter, s.written-1)
+	case s.counter < next:
+		s.add(counterBehind, true, "reorg_counter is %d, but there is an event with id %d: a node would give that id to another one", s.counter, next-1)
 	}
 }

@@ -128,7 +128,7 @@ func newReader(t *testing.T, db *reorgdb.DB) string {
 // TestNewerGoldenDatabasesAreTheNodes: also those of nodes that were killed, which are
 // whole.
 func TestNewerGoldenDatabasesAreTheNodes(t *testing.T) {
-	for _, name := range []string{"lenient-keys", "listener-heights"} {
+	for _, name := range []string{"lenient-keys", "listener-heights", "killed-at-start-6.11.4", "killed-while-creating-7.8.3"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(golden.Dir(), "reorg_db", name+".reader.txt"))
 			require.NoError(t, err)

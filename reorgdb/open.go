@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/linxGnu/grocksdb"
+
+	"ailee-recovery/internal/rocksfile"
 )
 
 // DB is an open reorg database. Its methods are safe for concurrent use, but for
@@ -56,7 +58,8 @@ func Create(path string, families ...string) (*DB, error) {
 	return openFamilies(path, opts, names, readWrite)
 }
 
-// Open opens a database for reading and writing and takes its lock. The error
+// Open opens a database for reading and writing and takes its lock. One that a
+// process was killed in the middle of making is made now. The error
 // wraps [fs.ErrNotExist], [syscall.ENOTDIR], [fs.ErrPermission],
 // [ErrNoDatabase], [ErrCorrupt], or is a *[LockedError] or *[TooNewError].
 func Open(path string) (*DB, error) {
@@ -70,8 +73,9 @@ func Open(path string) (*DB, error) {
 }
 
 // OpenReadOnly opens a database for reading, also beside a node that writes, and
-// leaves the folder as it is. What it shows is the database at one moment. The
-// errors are those of [Open] without the lock's.
+// leaves the folder as it is. What it shows is the database at one moment; one that
+// is still to be made has no records. The errors are those of [Open] without the
+// lock's.
 //
 // RocksDB calls a read-only open beside a writer undefined: a file that is
 // compacted away in mid-open looks like damage. A database that is in use is
@@ -119,7 +123,7 @@ func CheckFolder(path string) error {
 		current = current || name.Name() == "CURRENT"
 		files = files || named(name, "MANIFEST-*", "*.sst", "*.log")
 	}
-	if current {
+	if current || rocksfile.Unfinished(path) {
 		return nil
 	}
 	if files {
@@ -165,12 +169,28 @@ func open(path string, how mode) (*DB, error) {
 		// Files that the writer removes stay readable while they are open.
 		opts.rocks.SetMaxOpenFiles(-1)
 	}
+	if rocksfile.Unfinished(path) {
+		return openUnfinished(path, opts, how)
+	}
 	// RocksDB opens a database only when all its column families are named.
 	names, err := grocksdb.ListColumnFamilies(opts.rocks, path)
 	if err != nil {
 		return nil, errors.Join(explain(path, err), opts.close())
 	}
 	return openFamilies(path, opts, names, how)
+}
+
+// openUnfinished makes the database, or for a reader an empty one elsewhere.
+func openUnfinished(path string, opts *options, how mode) (*DB, error) {
+	opts.rocks.SetCreateIfMissing(true)
+	if how == readWrite {
+		return openFamilies(path, opts, []string{DefaultFamily}, readWrite)
+	}
+	db, err := openFamilies(filepath.Join(opts.scratch.Path, "empty"), opts, []string{DefaultFamily}, readWrite)
+	if err == nil {
+		db.path = path
+	}
+	return db, err
 }
 
 // openFamilies opens the database and takes the options over.

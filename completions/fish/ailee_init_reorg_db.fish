@@ -1,7 +1,7 @@
 # Completion of ailee_init_reorg_db for fish, made by make generate.
 
 complete -c ailee_init_reorg_db -f
-complete -c ailee_init_reorg_db -l path -x -a '(__fish_complete_directories)' -d 'make the database in DIR, which must be missing or empty'
+complete -c ailee_init_reorg_db -l path -x -a '(__fish_complete_directories)' -d 'make the database in DIR, which must be missing, empty, or hold an unfinished one'
 complete -c ailee_init_reorg_db -l if-missing -d 'keep a sound database that is already there'
 complete -c ailee_init_reorg_db -l copy-from -x -a '(__fish_complete_directories)' -d 'copy what can be read of the database in OLD'
 complete -c ailee_init_reorg_db -l json -d 'print the result as one JSON document, also on failure'

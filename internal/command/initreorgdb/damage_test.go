@@ -63,7 +63,7 @@ func TestDamage(t *testing.T) {
 	// their time.
 	clitest.InMemory(t)
 	cases := 0
-	for _, name := range golden.Databases {
+	for _, name := range append([]string{"killed-at-start-6.11.4", "killed-while-creating-7.8.3"}, golden.Databases...) {
 		whole := golden.Database(t, name)
 		want := reorgtest.Records(t, whole)
 		verdict, _, _ := clitest.Run(reorgverify.Tool(), "--db-path", whole)

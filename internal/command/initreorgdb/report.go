@@ -122,7 +122,7 @@ func movedAway(path string) string {
 			continue
 		}
 		backup := filepath.Join(filepath.Dir(path), entry.Name())
-		if err := reorgdb.CheckFolder(backup); err == nil || errors.Is(err, reorgdb.ErrCorrupt) {
+		if err := reorgdb.CheckFolder(backup); err == nil && !rocksfile.Unfinished(backup) || errors.Is(err, reorgdb.ErrCorrupt) {
 			return backup
 		}
 	}

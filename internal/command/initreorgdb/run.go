@@ -13,12 +13,16 @@ import (
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
 )
 
 // Run makes the database. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
 	pending, err := durable.CreateDir(o.Path)
+	if errors.Is(err, fs.ErrExist) && o.CopyFrom == "" && rocksfile.Unfinished(o.Path) {
+		return complete(ctx, o, out)
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return existing(ctx, o, out)
 	}
@@ -62,6 +66,22 @@ func create(path string) error {
 	return db.Close()
 }
 
+// complete makes the database that a process was killed in the middle of making, in the
+// folder that is there.
+func complete(ctx context.Context, o Options, out *cli.IO) error {
+	db, err := reorgtool.Open(ctx, o.Path, out.Warn)
+	if err == nil {
+		err = reorgtool.Close(db)
+	}
+	if err == nil {
+		err = newCopying().check(ctx, o.Path)
+	}
+	if err != nil {
+		return reorgtool.Explain(o.Path, err)
+	}
+	return newCopying().report(o, out)
+}
+
 // owner is who the database is for: whoever has the old one, or the folder that it
 // is in.
 func owner(o Options) (durable.Owner, error) {
@@ -73,7 +93,7 @@ func owner(o Options) (durable.Owner, error) {
 
 // existing is the outcome when there is something at the path.
 func existing(ctx context.Context, o Options, out *cli.IO) error {
-	if !o.IfMissing {
+	if !o.IfMissing || rocksfile.Unfinished(o.Path) {
 		if err := reorgdb.Holder(o.Path); err != nil {
 			return reorgtool.Explain(o.Path, err) // moving it away would not be safe
 		}

@@ -30,7 +30,9 @@ func Tool() cli.Tool {
    with, and checks it before it gets its name: DIR is never half a database. With
    --copy-from it is seeded with every record that can still be read of an old
    one, which may be damaged or in use by a running node, and is only read; when
-   something is lost, all the rest is copied and the exit status is 2.`,
+   something is lost, all the rest is copied and the exit status is 2. Without
+   --copy-from, a database that a node was killed in the middle of making, before
+   its file CURRENT was there, is completed in its place.`,
 		Files: []cli.Entry{
 			{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"},
 			{Name: ".reorg_db.ailee-tmp/", Text: "a new database beside its place until it is whole"},
@@ -46,7 +48,7 @@ ailee_init_reorg_db --path /tmp/reorg_db`,
 		SeeAlso:  []string{"ailee_reorg_verify", "ailee_resync_blocks", "ailee_init_node"},
 		Required: []string{"path"},
 		Flags: []urfave.Flag{
-			&urfave.StringFlag{Name: "path", Usage: "make the database in `DIR`, which must be missing or empty"},
+			&urfave.StringFlag{Name: "path", Usage: "make the database in `DIR`, which must be missing, empty, or hold an unfinished one"},
 			&urfave.BoolFlag{Name: "if-missing", Usage: "keep a sound database that is already there"},
 			&urfave.StringFlag{Name: "copy-from", Usage: "copy what can be read of the database in `OLD`"},
 			cli.JSONFlag,

@@ -13,6 +13,7 @@ import (
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 )
@@ -83,6 +84,10 @@ func examine(ctx context.Context, o Options, node *bitcoin.Client) (s *survey, e
 	defer func() { err = errors.Join(err, db.Close()) }()
 	s = newSurvey(o.Recent, uint64(time.Now().UnixMilli()))
 	for _, p := range problems {
+		if p.Kind == rocksfile.BeingMade {
+			s.add(beingMade, false, "%s: %s", o.DBPath, p)
+			continue
+		}
 		s.add(damage, p.Lost || p.Stale, "%s: %s", o.DBPath, p)
 	}
 	if err := s.read(ctx, db); err != nil {

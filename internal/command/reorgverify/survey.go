@@ -42,6 +42,7 @@ const (
 	invalidated   = "invalidated-anchor"
 	missingAnchor = "missing-anchor"
 	damage        = "damage"
+	beingMade     = "being-made" // a process was killed while it made the database
 	noSnapshot    = "snapshot"
 
 	// What a Bitcoin node says.

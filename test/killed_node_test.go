@@ -1,0 +1,45 @@
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/golden"
+)
+
+// TestScriptsAfterAKilledNode: the database that it left is backed up, watched and
+// replaced like any other.
+func TestScriptsAfterAKilledNode(t *testing.T) {
+	for name, remove := range map[string]string{"killed-at-start-6.11.4": "", "killed-while-creating-7.8.3": "", "unfinished": "CURRENT"} {
+		t.Run(name, func(t *testing.T) {
+			dir := nodeDir(t, 3)
+			db, from := filepath.Join(dir, "reorg_db"), name
+			require.NoError(t, os.RemoveAll(db))
+			if remove != "" {
+				from = "killed-while-creating-7.8.3"
+			}
+			require.NoError(t, os.Rename(golden.Database(t, from), db))
+			if remove != "" {
+				require.NoError(t, os.Remove(filepath.Join(db, remove)))
+			}
+			left, want := names(t, db), records(t, db)
+			quiet(t, start, "ailee-backup", "--data-dir", dir)
+			code, _, stderr := runScript(t, start, "ailee-monitor", "--data-dir", dir)
+			require.Equal(t, 2, code, "the snapshots are old: %s", stderr)
+			require.NotContains(t, stderr, "reorg_db")
+			require.Equal(t, left, names(t, db))
+			// It is replaced as it is.
+			code, _, stderr = runScript(t, start+60, "ailee-restore", "--data-dir", dir, "--db-only")
+			require.Zero(t, code, stderr)
+			require.Equal(t, want, records(t, db))
+			require.FileExists(t, filepath.Join(db, "CURRENT"))
+			replaced, err := filepath.Glob(db + ".replaced_*")
+			require.NoError(t, err)
+			require.Len(t, replaced, 1)
+			require.Equal(t, left, names(t, replaced[0]))
+		})
+	}
+}

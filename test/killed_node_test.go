@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/golden"
 )
 
@@ -25,21 +27,21 @@ func TestScriptsAfterAKilledNode(t *testing.T) {
 			if remove != "" {
 				require.NoError(t, os.Remove(filepath.Join(db, remove)))
 			}
-			left, want := names(t, db), records(t, db)
+			left, want := clitest.Names(t, db), reorgtest.Records(t, db)
 			quiet(t, start, "ailee-backup", "--data-dir", dir)
 			code, _, stderr := runScript(t, start, "ailee-monitor", "--data-dir", dir)
 			require.Equal(t, 2, code, "the snapshots are old: %s", stderr)
 			require.NotContains(t, stderr, "reorg_db")
-			require.Equal(t, left, names(t, db))
+			require.Equal(t, left, clitest.Names(t, db))
 			// It is replaced as it is.
 			code, _, stderr = runScript(t, start+60, "ailee-restore", "--data-dir", dir, "--db-only")
 			require.Zero(t, code, stderr)
-			require.Equal(t, want, records(t, db))
+			require.Equal(t, want, reorgtest.Records(t, db))
 			require.FileExists(t, filepath.Join(db, "CURRENT"))
 			replaced, err := filepath.Glob(db + ".replaced_*")
 			require.NoError(t, err)
 			require.Len(t, replaced, 1)
-			require.Equal(t, left, names(t, replaced[0]))
+			require.Equal(t, left, clitest.Names(t, replaced[0]))
 		})
 	}
 }

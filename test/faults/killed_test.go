@@ -166,28 +166,15 @@ func theTools(path string, wrote func(key, value string)) error {
 	if err != nil {
 		return err
 	}
-	update := func(change func(*reorgdb.Update) error) error {
-		u, err := db.NewUpdate()
+	for height := range uint64(10) {
+		err := db.Update(func(u *reorgdb.Update) error {
+			_, _, err := u.Block(context.Background(), reorgdb.Block{Height: height, Hash: chain.Hash(int64(height))}, 1)
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		defer u.Close()
-		return change(u)
-	}
-	err = update(func(u *reorgdb.Update) error {
-		for height := range uint64(10) {
-			if _, _, err := u.Block(context.Background(), reorgdb.Block{Height: height, Hash: chain.Hash(int64(height))}, 1); err != nil {
-				return err
-			}
-			if err := u.Commit(); err != nil {
-				return err
-			}
-			wrote(fmt.Sprintf("block:%020d", height), chain.Hash(int64(height)))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+		wrote(fmt.Sprintf("block:%020d", height), chain.Hash(int64(height)))
 	}
 	if err := db.Close(); err != nil {
 		return err
@@ -195,21 +182,18 @@ func theTools(path string, wrote func(key, value string)) error {
 	if db, err = reorgdb.Open(path); err != nil {
 		return err
 	}
-	err = update(func(u *reorgdb.Update) error {
-		const first = 10
-		var hashes []byte
-		for height := int64(first); height < 20; height++ {
-			hashes = append(hashes, chain.Hash(height)...)
-		}
-		if err := u.AppendBlocks(first, hashes); err != nil {
-			return err
-		}
-		for height := int64(first); height < 20; height++ {
-			wrote(fmt.Sprintf("block:%020d", height), chain.Hash(height))
-		}
-		return nil
-	})
-	return errors.Join(err, db.Sync(), db.Close())
+	const first = 10
+	var hashes []byte
+	for height := int64(first); height < 20; height++ {
+		hashes = append(hashes, chain.Hash(height)...)
+	}
+	if err := db.AppendBlocks(first, hashes); err != nil {
+		return err
+	}
+	for height := int64(first); height < 20; height++ {
+		wrote(fmt.Sprintf("block:%020d", height), chain.Hash(height))
+	}
+	return errors.Join(db.Sync(), db.Close())
 }
 
 // TestKilledWritersDamageNothing kills whatever makes and writes a database at every

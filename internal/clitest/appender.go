@@ -8,7 +8,7 @@ import (
 )
 
 // appender is a stand-in for a node's way of writing, run as a process of its
-// own: appender FILE FIRST COUNT [PAUSE] appends COUNT snapshots, numbered from FIRST
+// own: appender FILE FIRST COUNT, and then PAUSE or nothing, appends COUNT snapshots, numbered from FIRST
 // by their time. For each it opens the file for appending, writes in several pieces
 // as a C++ stream does, and closes it.
 func appender() {

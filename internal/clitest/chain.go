@@ -22,7 +22,7 @@ func number(ts *testscript.TestScript, text string) int64 {
 	return n
 }
 
-// chain TIP [syncing] starts a Bitcoin node in memory, and sets CHAIN to its URL.
+// chain TIP syncing starts a Bitcoin node in memory, without the last word one that has all blocks, and sets CHAIN to its URL.
 func chain(ts *testscript.TestScript, _ bool, args []string) {
 	c := bitcointest.NewChain(number(ts, args[0]))
 	c.Syncing = len(args) > 1

@@ -96,7 +96,7 @@ func concat(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), all, 0o644))
 }
 
-// bytes OUT TEXT [TIMES] appends TEXT, in which \n is a newline, so many times.
+// bytes OUT TEXT TIMES appends TEXT, in which \n is a newline, so many times, or once.
 func writeBytes(ts *testscript.TestScript, _ bool, args []string) {
 	text, times := strings.ReplaceAll(args[1], `\n`, "\n"), 1
 	if len(args) > 2 {

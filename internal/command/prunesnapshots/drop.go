@@ -13,8 +13,9 @@ import (
 // drop is what a plan does not keep.
 type drop struct {
 	bytes     int64
+	counted   bool  // snapshots is known
 	snapshots int64 // complete ones that a node sees, all older than those that are kept
-	// The times of the oldest and newest of them, in Unix milliseconds.
+	// The times of the oldest and newest of them, in Unix milliseconds; 0: not known.
 	firstTimestampMs, lastTimestampMs uint64
 
 	hidden      int64 // complete ones that no node sees, after the newest of those
@@ -22,11 +23,11 @@ type drop struct {
 }
 
 // findDrop looks through all that is not kept: the snapshots at the front, which are
-// dropped because they are old, are counted, and so are those that a torn line hides
-// after them.
-func (p *plan) findDrop(ctx context.Context, r io.ReaderAt, checker *snapshot.Checker) error {
+// dropped because they are old, are counted, however many where all is set, and so are
+// those that a torn line hides after them.
+func (p *plan) findDrop(ctx context.Context, r io.ReaderAt, checker *snapshot.Checker, all bool) error {
 	p.drop.bytes = p.size - p.bytes
-	at, err := p.countFront(ctx, r, p.kept[0].offset, checker)
+	at, err := p.findFront(ctx, r, p.kept[0].offset, checker, all)
 	if err != nil {
 		return err
 	}
@@ -39,12 +40,49 @@ func (p *plan) findDrop(ctx context.Context, r io.ReaderAt, checker *snapshot.Ch
 	return p.findHidden(ctx, r, at, p.size)
 }
 
-// countFront counts the snapshots before the offset front, and returns where they end.
-func (p *plan) countFront(ctx context.Context, r io.ReaderAt, front int64, checker *snapshot.Checker) (end int64, err error) {
+// countLimit is how many bytes of dropped snapshots are looked through to count them, in
+// bytes: to read all of a file of many gigabytes would take longer than to prune it.
+const countLimit = 256 << 20
+
+// findFront looks for the snapshots before the offset front, counts them where that takes
+// no longer than the rest or all is to be said, and returns where the last one ends.
+func (p *plan) findFront(ctx context.Context, r io.ReaderAt, front int64, checker *snapshot.Checker, all bool) (end int64, err error) {
 	var newest, oldest snapshot.Located
+	if p.drop.counted = all || front <= countLimit; p.drop.counted {
+		newest, oldest, err = p.countFront(ctx, r, front)
+	} else {
+		newest, oldest, err = endsOfFront(r, front)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if newest.Size == 0 && p.drop.counted {
+		return 0, nil
+	}
+	for _, found := range []struct {
+		l  snapshot.Located
+		at *uint64
+	}{{oldest, &p.drop.firstTimestampMs}, {newest, &p.drop.lastTimestampMs}} {
+		if found.l.Size == 0 {
+			continue
+		}
+		report, err := checker.Check(ctx, r, found.l)
+		if err != nil {
+			return 0, err
+		}
+		*found.at = report.TimestampMs
+	}
+	if newest.Size == 0 {
+		return front, nil
+	}
+	return newest.End(), nil
+}
+
+// countFront counts the snapshots before front. One of size 0 is none.
+func (p *plan) countFront(ctx context.Context, r io.ReaderAt, front int64) (newest, oldest snapshot.Located, err error) {
 	for l, err := range snapshot.Backward(r, front) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
-			return 0, err
+			return newest, oldest, err
 		}
 		if p.drop.snapshots == 0 {
 			newest = l
@@ -52,21 +90,28 @@ func (p *plan) countFront(ctx context.Context, r io.ReaderAt, front int64, check
 		oldest = l
 		p.drop.snapshots++
 	}
-	if p.drop.snapshots == 0 {
-		return 0, nil
-	}
-	first, err := checker.Check(ctx, r, oldest)
-	if err != nil {
-		return 0, err
-	}
-	last := first
-	if newest != oldest {
-		if last, err = checker.Check(ctx, r, newest); err != nil {
-			return 0, err
+	return newest, oldest, nil
+}
+
+// endsOfFront finds the oldest and the newest snapshot before front, as far as that takes
+// no more than reading countLimit bytes for each. One of size 0 is none.
+func endsOfFront(r io.ReaderAt, front int64) (newest, oldest snapshot.Located, err error) {
+	for l, err := range snapshot.Forward(r, countLimit) {
+		if err != nil {
+			return newest, oldest, err
 		}
+		oldest = l
+		break
 	}
-	p.drop.firstTimestampMs, p.drop.lastTimestampMs = first.TimestampMs, last.TimestampMs
-	return newest.End(), nil
+	from := front - countLimit
+	for l, err := range snapshot.Backward(io.NewSectionReader(r, from, countLimit), countLimit) {
+		if err != nil {
+			return newest, oldest, err
+		}
+		newest = snapshot.Located{Offset: from + l.Offset, Size: l.Size, BodyEnd: from + l.BodyEnd}
+		break
+	}
+	return newest, oldest, nil
 }
 
 // findHidden looks for hidden snapshots in a gap between complete ones.

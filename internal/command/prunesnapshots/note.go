@@ -22,9 +22,9 @@ type note struct {
 	// FirstKept is the SHA-256 of the first snapshot kept, its last newline included, in
 	// hex: the note explains a file that begins with it, and no other.
 	FirstKept    string `json:"first_kept_sha256"`
-	Dropped      int64  `json:"dropped"` // snapshots
+	Dropped      *int64 `json:"dropped,omitempty"` // snapshots; missing where there are too many bytes to count them in
 	DroppedBytes int64  `json:"dropped_bytes"`
-	// The times of the oldest and newest snapshot dropped; missing where none was, or
+	// The times of the oldest and newest snapshot dropped; missing where none was found, or
 	// where no calendar has them.
 	DroppedFrom string `json:"dropped_from,omitempty"`
 	DroppedTo   string `json:"dropped_to,omitempty"`
@@ -37,7 +37,10 @@ func notePath(file string) string {
 
 // newNote makes the note of a plan for the file r.
 func newNote(p *plan, r io.ReaderAt, now time.Time) (note, error) {
-	n := note{Time: now.UTC().Format(time.RFC3339), Dropped: p.drop.snapshots, DroppedBytes: p.drop.bytes}
+	n := note{Time: now.UTC().Format(time.RFC3339), DroppedBytes: p.drop.bytes}
+	if p.drop.counted {
+		n.Dropped = &p.drop.snapshots
+	}
 	hash := sha256.New()
 	if _, err := io.Copy(hash, io.NewSectionReader(r, p.kept[0].offset, p.first)); err != nil {
 		return n, err
@@ -46,8 +49,10 @@ func newNote(p *plan, r io.ReaderAt, now time.Time) (note, error) {
 		hash.Write([]byte{'\n'})
 	}
 	n.FirstKept = hex.EncodeToString(hash.Sum(nil))
-	if p.drop.snapshots > 0 {
+	if p.drop.firstTimestampMs > 0 {
 		n.DroppedFrom, _ = snapshottool.UTC(p.drop.firstTimestampMs)
+	}
+	if p.drop.lastTimestampMs > 0 {
 		n.DroppedTo, _ = snapshottool.UTC(p.drop.lastTimestampMs)
 	}
 	return n, nil

@@ -38,9 +38,10 @@ func (p *plan) output() int64 {
 	return p.bytes
 }
 
-// newPlan plans to keep the last keep snapshots. The error wraps
+// newPlan plans to keep the last keep snapshots, and with countAll counts those that are
+// dropped, however large the file. The error wraps
 // [snapshot.ErrNoSnapshot] when there is none.
-func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapshot.Judge) (*plan, error) {
+func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapshot.Judge, countAll bool) (*plan, error) {
 	p := &plan{size: size, discard: -1}
 	for l, err := range snapshot.Backward(r, size) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
@@ -66,7 +67,7 @@ func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapsho
 		return nil, snapshot.ErrNoSnapshot
 	}
 	slices.Reverse(p.kept)
-	if err := p.findDrop(ctx, r, judge.Checker); err != nil {
+	if err := p.findDrop(ctx, r, judge.Checker, countAll); err != nil {
 		return nil, err
 	}
 	return p, p.findValid(ctx, r, judge)

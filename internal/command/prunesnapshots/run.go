@@ -60,7 +60,7 @@ func (p *pruning) run(ctx context.Context) (err error) {
 			return errors.Join(err, durable.ErrBusy)
 		}
 	}
-	if p.plan, err = newPlan(ctx, p.in.Section(), p.in.Size, p.Keep, p.judge); err != nil {
+	if p.plan, err = newPlan(ctx, p.in.Section(), p.in.Size, p.Keep, p.judge, p.DryRun); err != nil {
 		return err
 	}
 	if p.plan.discard >= 0 && !p.DiscardNewestValid {
@@ -216,7 +216,7 @@ type document struct {
 	DryRun       bool   `json:"dry_run"`
 	Kept         int64  `json:"kept"`
 	KeptBytes    int64  `json:"kept_bytes"`
-	Dropped      int64  `json:"dropped"` // snapshots
+	Dropped      *int64 `json:"dropped,omitempty"` // snapshots, where they were counted
 	DroppedBytes int64  `json:"dropped_bytes"`
 	Hidden       int64  `json:"hidden_dropped"` // complete ones that no node sees
 	TailBytes    int64  `json:"tail_bytes"`     // of them behind the latest snapshot
@@ -232,12 +232,14 @@ func (p *pruning) document() document {
 		DryRun:       p.DryRun,
 		Kept:         p.plan.snapshots,
 		KeptBytes:    p.plan.bytes,
-		Dropped:      p.plan.drop.snapshots,
 		DroppedBytes: p.plan.drop.bytes,
 		Hidden:       p.plan.drop.hidden,
 		TailBytes:    p.plan.size - p.plan.end,
 		CarriedOver:  p.carried,
 		ValidKept:    p.plan.valid,
+	}
+	if p.plan.drop.counted {
+		d.Dropped = &p.plan.drop.snapshots
 	}
 	return d
 }
@@ -275,7 +277,11 @@ func (p *pruning) report() error {
 
 // dropped says what is not kept.
 func (p *pruning) dropped() string {
-	return fmt.Sprintf("%d snapshot(s), %s", p.plan.drop.snapshots, terminal.Size(p.plan.drop.bytes))
+	bytes := terminal.Size(p.plan.drop.bytes)
+	if !p.plan.drop.counted {
+		return bytes
+	}
+	return fmt.Sprintf("%d snapshot(s), %s", p.plan.drop.snapshots, bytes)
 }
 
 func (p *pruning) warn() {

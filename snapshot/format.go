@@ -54,21 +54,10 @@ type layout struct {
 	start string
 	// text is how the record's canonical text begins: tag, colon.
 	text string
-
-	// The same for appendPlain: the first eight bytes of start as a
-	// little-endian number, the mask for a shorter one, and text with padding.
-	startWord, startMask uint64
-	textBytes            [16]byte
 }
 
 func newLayout(tag, countTag string, fields ...fieldKind) layout {
-	l := layout{tag: tag, countTag: countTag, fields: fields, start: tag + ` "`, text: tag + ":"}
-	for i := range min(8, len(l.start)) {
-		l.startWord |= uint64(l.start[i]) << (8 * i)
-		l.startMask |= 0xff << (8 * i)
-	}
-	copy(l.textBytes[:], l.text)
-	return l
+	return layout{tag: tag, countTag: countTag, fields: fields, start: tag + ` "`, text: tag + ":"}
 }
 
 var layouts = [sectionCount]layout{

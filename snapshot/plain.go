@@ -10,11 +10,9 @@ import (
 // its text it may write: short fields are copied in one piece of fixed size.
 const plainSlack = 32
 
-// startsPlain tells whether the line begins as a node writes the section's
-// records. It has at least eight bytes.
-func (l *layout) startsPlain(line []byte) bool {
-	return binary.LittleEndian.Uint64(line)&l.startMask == l.startWord && line[len(l.start)-1] == '"'
-}
+// startsPlain tells whether the line, which is long enough, begins as a node writes the
+// section's records.
+func (l *layout) startsPlain(line []byte) bool { return string(line[:len(l.start)]) == l.start }
 
 // appendPlain appends the canonical text of the record line lines[:n], if it is
 // written just as a node writes it: one space between fields, every string
@@ -30,8 +28,7 @@ func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, 
 	line := lines[:n]
 	text = dst[:cap(dst)]
 	j := len(dst)
-	*(*[16]byte)(text[j:]) = l.textBytes
-	j += len(l.text)
+	j += copy(text[j:], l.text)
 	i := len(l.start) - 1 // at the first quote
 	for k, kind := range l.fields {
 		if k > 0 {

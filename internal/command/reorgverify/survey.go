@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/reorgtool"
@@ -158,27 +158,26 @@ func (s *survey) block(height uint64, hash []byte) {
 	}
 }
 
-// isHash tells whether it is a hash of 32 bytes in lower-case hex.
+// isHash tells whether it is a hash of 32 bytes in lower-case hex. It looks at every
+// byte without a branch, which on digits and letters at random would be the half of
+// reading a database.
 func isHash(text []byte) bool {
-	if len(text) != hex.EncodedLen(32) {
-		return false
+	var other byte
+	for _, c := range text {
+		other |= notHex[c]
 	}
-	var wrong uint64
-	for i := 0; i < len(text); i += 8 {
-		wrong |= notHex(binary.LittleEndian.Uint64(text[i:]))
-	}
-	return wrong == 0
+	return other == 0 && len(text) == hex.EncodedLen(32)
 }
 
-// notHex is 0 when all eight bytes of a word are lower-case hex digits. Adding to a
-// byte below 128 sets its high bit when it is at or above a bound.
-func notHex(word uint64) uint64 {
-	const every, high = 0x0101010101010101, 0x8080808080808080
-	low := word &^ high
-	digit := (low + every*(0x80-'0')) &^ (low + every*(0x80-'9'-1))
-	letter := (low + every*(0x80-'a')) &^ (low + every*(0x80-'f'-1))
-	return (^(digit | letter) | word) & high
-}
+// notHex is 1 for every byte that is not a lower-case hex digit.
+var notHex = func() (table [256]byte) {
+	for c := range table {
+		if !strings.ContainsRune("0123456789abcdef", rune(c)) {
+			table[c] = 1
+		}
+	}
+	return table
+}()
 
 func (s *survey) anchor(key, value []byte) {
 	a, err := reorgdb.ParseAnchor(value)

@@ -319,6 +319,26 @@ func TestMedianTimeLags(t *testing.T) {
 	}
 }
 
+// The clock of whoever mined the block is two hours behind that of the sender, as far as
+// nodes allow.
+func TestClockOfAMiner(t *testing.T) {
+	t.Parallel()
+	tx := wire.NewMsgTx(wire.TxVersion)
+	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{}, []byte{1}, nil))
+	tx.AddTxOut(wire.NewTxOut(0, nil))
+	txid := tx.TxHash().String()
+	node := bitcointest.NewChain(250)
+	block := node.Hash(201)
+	node.Methods = core{wallet: noWallet, index: answer{}, alone: noIndex,
+		inBlock: answer{block: answer{"hex": bitcointest.Hex(tx)}}, blocks: answer{block: answer{"hash": block, "tx": []string{txid}}}}.methods(txid)
+	c := client(t, node)
+	header, err := c.BlockHeader(ctx, block)
+	require.NoError(t, err)
+	found := find(t, c, anchortx.Wanted{TxID: txid, Since: header.Time + 2*60*60}, 100)
+	require.Equal(t, anchortx.Mined, found.State, found.Why)
+	require.EqualValues(t, 201, found.Height)
+}
+
 func client(t *testing.T, node *bitcointest.Chain) *bitcoin.Client {
 	c, err := bitcoin.Open(bitcoin.Options{URL: node.Serve(t)}, t.Logf)
 	require.NoError(t, err)

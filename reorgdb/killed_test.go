@@ -96,6 +96,7 @@ func TestAnUnfinishedDatabaseIsMade(t *testing.T) {
 	require.Empty(t, all(t, db))
 	require.Equal(t, []string{"default"}, db.Families())
 	require.NoError(t, db.Check(ctx))
+	require.Error(t, db.Update(func(*reorgdb.Update) error { return nil }), "it is open for reading")
 	require.Equal(t, before, files(t, path))
 
 	db, err := reorgdb.Open(path)

@@ -188,7 +188,7 @@ func openUnfinished(path string, opts *options, how mode) (*DB, error) {
 	}
 	db, err := openFamilies(filepath.Join(opts.scratch.Path, "empty"), opts, []string{DefaultFamily}, readWrite)
 	if err == nil {
-		db.path = path
+		db.path, db.mode = path, how
 	}
 	return db, err
 }

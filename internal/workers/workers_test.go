@@ -45,7 +45,7 @@ func TestNoOtherGoroutines(t *testing.T) {
 				return err
 			}
 			switch filepath.Base(filepath.Dir(path)) {
-			case "workers", "bitcointest":
+			case "workers", "bitcointest", "clitest", "reorgtest":
 				return nil
 			}
 			checked++

@@ -38,6 +38,10 @@ func Open(ctx context.Context, name string, stdin *os.File) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
+	return opened(ctx, name, f)
+}
+
+func opened(ctx context.Context, name string, f *os.File) (*Input, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
+
+	"ailee-recovery/internal/durable"
 )
 
 // ErrNotSeekable says that an input is no regular file.
@@ -12,16 +15,15 @@ var ErrNotSeekable = errors.New("not a regular file, and it has to be read more 
 
 // OpenRegular opens a regular file.
 func OpenRegular(ctx context.Context, name string) (*Input, error) {
-	// A pipe nobody writes to must not keep the caller waiting.
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+	f, err := durable.OpenRegular(name, os.O_RDONLY)
+	if errors.Is(err, durable.ErrNotRegular) {
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			return nil, &os.PathError{Op: "read", Path: name, Err: syscall.EISDIR}
+		}
 		return nil, fmt.Errorf("%s: %w", name, ErrNotSeekable)
 	}
-	in, err := Open(ctx, name, nil)
 	if err != nil {
 		return nil, err
 	}
-	if !in.Seekable {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, ErrNotSeekable), in.Close())
-	}
-	return in, nil
+	return opened(ctx, name, f)
 }

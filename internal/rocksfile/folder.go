@@ -13,7 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"ailee-recovery/internal/durable"
 )
 
 // What is wrong in a folder.
@@ -136,22 +137,18 @@ func (f *folder) readVersion() string {
 	return string(bytes.TrimSpace(line))
 }
 
-var errNotRegular = errors.New("not a regular file")
-
 // open opens a file, and returns its size. A pipe is refused: opening it would
 // wait for a writer.
 func (f *folder) open(name string) (*os.File, int64, error) {
-	path := filepath.Join(f.dir, name)
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: errNotRegular}
-	}
+	file, err := durable.OpenRegular(filepath.Join(f.dir, name), os.O_RDONLY)
 	if err != nil {
 		return nil, 0, err
 	}
-	// It may have become one meanwhile.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	return file, info.Size(), err
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, info.Size(), nil
 }
 
 // read reads a whole file, as long as it was when it was opened: a log that is

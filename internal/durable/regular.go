@@ -1,0 +1,40 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotRegular says that there is something else at a name than a regular file.
+var ErrNotRegular = errors.New("not a regular file")
+
+// OpenRegular opens a regular file, and nothing else, whatever is put there meanwhile: no
+// pipe keeps it waiting, and no device is touched. Otherwise the error wraps
+// [ErrNotRegular]. Links are followed.
+func OpenRegular(path string, flags int) (*os.File, error) {
+	// Such a descriptor can be looked at, but stands for no opened file yet.
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	opened, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), flags|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) { // no /proc
+		opened, err = unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(opened), path), nil
+}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/durable"
 )
 
 // LockedError says that another process has the database open for writing.
@@ -36,8 +38,7 @@ func (e *LockedError) Error() string {
 // It must not be called while this process has the database open for writing:
 // closing any descriptor of LOCK gives the process's own lock up.
 func Holder(path string) error {
-	// A pipe in its place is not to be waited for.
-	f, err := os.OpenFile(filepath.Join(path, "LOCK"), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := durable.OpenRegular(filepath.Join(path, "LOCK"), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return removedLock(path)
 	}
@@ -65,29 +66,76 @@ func lockedBy(path string, pid int) *LockedError {
 
 // removedLock is [Holder] for a LOCK that was removed, and perhaps made again since.
 // Whoever has the database open still has the file that was removed, which no other
-// process can lock or ask for: without this, there would be two writers.
+// process can lock or ask for: without this, there would be two writers. By what path
+// it has the database open is not known: what it has open is compared by device and
+// inode.
 func removedLock(path string) error {
-	real, err := filepath.Abs(path)
-	if err == nil {
-		real, err = filepath.EvalSymlinks(real)
-	}
+	folder, err := os.Stat(path)
 	if err != nil {
 		return nil
 	}
-	removed := filepath.Join(real, "LOCK") + " (deleted)"
+	written := writtenFiles(path)
 	for _, process := range namesIn("/proc") {
 		pid, err := strconv.Atoi(process)
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		open := filepath.Join("/proc", process, "fd")
-		for _, fd := range namesIn(open) {
-			if target, err := os.Readlink(filepath.Join(open, fd)); err == nil && target == removed {
+		p := filepath.Join("/proc", process)
+		for _, fd := range namesIn(filepath.Join(p, "fd")) {
+			if removedIn(p, fd, folder) || writes(p, fd, written) {
 				return lockedBy(path, pid)
 			}
 		}
 	}
 	return nil
+}
+
+// removedIn tells whether a descriptor of a process is of a LOCK that was removed from a
+// folder. The path of its name is the process's own: it may see other mounts.
+func removedIn(process, fd string, folder fs.FileInfo) bool {
+	target, err := os.Readlink(filepath.Join(process, "fd", fd))
+	if err != nil {
+		return false
+	}
+	dir, ok := strings.CutSuffix(target, "/LOCK (deleted)")
+	if !ok {
+		return false
+	}
+	info, err := os.Stat(filepath.Join(process, "root", dir))
+	return err == nil && os.SameFile(info, folder)
+}
+
+// file is what is the same by whatever path it is opened.
+type file struct{ dev, ino uint64 }
+
+// writtenFiles are the files of a database that a writer has open for writing.
+func writtenFiles(path string) map[file]bool {
+	written := map[file]bool{}
+	for _, name := range namesIn(path) {
+		log, _ := filepath.Match("*.log", name)
+		manifest, _ := filepath.Match("MANIFEST-*", name)
+		var stat unix.Stat_t
+		if (log || manifest) && unix.Stat(filepath.Join(path, name), &stat) == nil {
+			written[file{uint64(stat.Dev), stat.Ino}] = true
+		}
+	}
+	return written
+}
+
+// writes tells whether a descriptor of a process is of one of the files, for writing.
+func writes(process, fd string, files map[file]bool) bool {
+	var stat unix.Stat_t
+	if unix.Stat(filepath.Join(process, "fd", fd), &stat) != nil || !files[file{uint64(stat.Dev), stat.Ino}] {
+		return false
+	}
+	text, err := os.ReadFile(filepath.Join(process, "fdinfo", fd))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(text), "flags:")
+	line, _, _ := strings.Cut(rest, "\n")
+	flags, err := strconv.ParseUint(strings.TrimSpace(line), 8, 64)
+	return err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY && flags&unix.O_PATH == 0
 }
 
 // namesIn is what is in a folder, as far as it can be read.

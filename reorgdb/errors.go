@@ -3,9 +3,9 @@ package reorgdb
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // ErrCorrupt says that the database is damaged.
@@ -46,8 +46,12 @@ func explain(path string, err error) error {
 			return locked
 		}
 		return &LockedError{Path: path}
-	case strings.Contains(text, "Permission denied"):
-		return fmt.Errorf("%s: %w (%s)", path, fs.ErrPermission, text)
+	}
+	for _, errno := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
+		if strings.HasSuffix(strings.ToLower(text), ": "+errno.Error()) {
+			return &systemError{path: path, text: relative(path, text), errno: errno}
+		}
 	}
 	if tooNew := newerTables(path); tooNew != nil {
 		return tooNew
@@ -58,6 +62,17 @@ func explain(path string, err error) error {
 	}
 	return fmt.Errorf("%s: %s", path, text)
 }
+
+// systemError is an error of the system, in RocksDB's words, that no database is to
+// blame for.
+type systemError struct {
+	path, text string
+	errno      syscall.Errno
+}
+
+func (e *systemError) Error() string { return e.path + ": " + e.text }
+
+func (e *systemError) Unwrap() error { return e.errno }
 
 // relative shortens the paths in RocksDB's text.
 func relative(path, text string) string {

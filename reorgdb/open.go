@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/linxGnu/grocksdb"
+	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/rocksfile"
 )
@@ -172,6 +173,9 @@ func open(path string, how mode) (*DB, error) {
 	if rocksfile.Unfinished(path) {
 		return openUnfinished(path, opts, how)
 	}
+	if n, fewer := fewerTables(path); fewer && how != secondary {
+		opts.rocks.SetMaxOpenFiles(n)
+	}
 	// RocksDB opens a database only when all its column families are named.
 	names, err := grocksdb.ListColumnFamilies(opts.rocks, path)
 	if err != nil {
@@ -191,6 +195,26 @@ func openUnfinished(path string, opts *options, how mode) (*DB, error) {
 		db.path, db.mode = path, how
 	}
 	return db, err
+}
+
+// otherFiles is how many files are open beside tables, generously.
+const otherFiles = 48
+
+// fewerTables tells whether a database has more tables than this process may have open at
+// a time, and how many it may. Otherwise all stay open, which is faster.
+func fewerTables(path string) (n int, fewer bool) {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0, false
+	}
+	tables := 0
+	for _, name := range namesIn(path) {
+		tables += boolInt(strings.HasSuffix(name, ".sst"))
+	}
+	if uint64(tables+otherFiles) <= limit.Cur {
+		return 0, false
+	}
+	return max(0, int(limit.Cur)-otherFiles), true
 }
 
 // openFamilies opens the database and takes the options over.

@@ -17,7 +17,7 @@ import (
 
 // credentials are where the user and password of a request come from.
 type credentials struct {
-	login  login
+	login  login  // of a cookie file: as it was first read
 	cookie string // a file that the node writes anew whenever it starts, "" for none
 	source string // for hints
 }
@@ -38,7 +38,8 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 		return credentials{login: login{u.User.Username(), password}, source: "in the URL"}, nil
 	case o.CookieFile != "":
 		c := credentials{cookie: o.CookieFile, source: "in " + o.CookieFile}
-		if _, err := c.current(); err != nil {
+		var err error
+		if c.login, err = c.current(); err != nil {
 			return c, exit.Fail("the node writes the file when it starts: check the path, and that the node runs", err)
 		}
 		return c, nil
@@ -54,7 +55,7 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 	case isLoopback(u.Hostname()):
 		c := credentials{cookie: defaultCookie(u.Port())}
 		if found, err := c.current(); err == nil && found != (login{}) {
-			c.source = "in " + c.cookie
+			c.login, c.source = found, "in "+c.cookie
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return c, exit.Fail("run it as the node's user, or "+howToLogIn, err)
 		}
@@ -81,6 +82,9 @@ func (c credentials) current() (login, error) {
 		return c.login, nil
 	}
 	text, err := readSmall(c.cookie)
+	if errors.Is(err, fs.ErrPermission) && c.login != (login{}) {
+		return c.login, nil // root has read it, and is another user now
+	}
 	if err != nil {
 		return login{}, err
 	}

@@ -2,69 +2,227 @@ package durable
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// ErrOwner says that an owner cannot be kept.
-var ErrOwner = errors.New("cannot keep the owner")
+var (
+	// ErrOwner says that an owner cannot be kept.
+	ErrOwner = errors.New("cannot keep the owner")
+	// ErrAttributes says that a mode, an access list or another attribute cannot be kept.
+	ErrAttributes = errors.New("cannot keep the attributes")
+)
 
-// KeepAttributes gives dst the owner, mode and extended attributes of src.
-// Attributes that only a privileged user may set are left out; where this user may not
-// give the owner, the error wraps [ErrOwner], and the rest is kept.
+// accessList is the attribute that an access list (acl(5)) is in. With one, the group
+// bits of the mode are not the group's: they are the most that the list gives to
+// anybody but the owner.
+const accessList = "system.posix_acl_access"
+
+// KeepAttributes gives dst the owner, mode, access list and extended attributes of src;
+// what it has of them already is not touched. Nobody can do more with dst than with src,
+// at no time: what cannot be kept leaves less. The error wraps [ErrOwner] or
+// [ErrAttributes], or both, where all else is kept. Attributes that only a privileged
+// user may set are left out in silence.
 func KeepAttributes(dst, src *os.File) error {
-	from, err := src.Stat()
+	var from unix.Stat_t
+	if err := unix.Fstat(int(src.Fd()), &from); err != nil {
+		return &os.PathError{Op: "stat", Path: src.Name(), Err: err}
+	}
+	list, err := getXattr(src, accessList)
 	if err != nil {
 		return err
 	}
-	to, err := dst.Stat()
+	sameGroup, lost := keepOwner(dst, &from)
+	if lost != nil && !errors.Is(lost, ErrOwner) {
+		return lost
+	}
+	dropped, err := copyXattrs(dst, src)
 	if err != nil {
 		return err
 	}
-	want, have := from.Sys().(*syscall.Stat_t), to.Sys().(*syscall.Stat_t)
-	var ownerErr error
-	if want.Uid != have.Uid || want.Gid != have.Gid {
-		err := dst.Chown(int(want.Uid), int(want.Gid))
-		switch {
-		case errors.Is(err, unix.EPERM):
-			ownerErr = fmt.Errorf("%w (user %d, group %d): %w", ErrOwner, want.Uid, want.Gid, err)
-		case err != nil:
+	if len(dropped) > 0 {
+		lost = errors.Join(lost, fmt.Errorf("%w %s", ErrAttributes, strings.Join(dropped, ", ")))
+	}
+	mode := from.Mode & 0o7777
+	if lost != nil && errors.Is(lost, ErrOwner) {
+		mode &= 0o1777 // what runs as its owner or group would run as another
+	}
+	if !sameGroup {
+		list, mode = nil, mode&^0o077|leastRights(mode, list)
+	}
+	kept, err := keepList(dst, list)
+	switch {
+	case err != nil:
+		return err
+	case !kept:
+		lost = errors.Join(lost, fmt.Errorf("%w: no access list", ErrAttributes))
+		mode = mode&^0o070 | groupRights(mode, list)<<3
+	}
+	// Last: chown clears the set-id bits.
+	if err := chmod(dst, mode); err != nil {
+		if !errors.Is(err, ErrAttributes) {
 			return err
 		}
+		lost = errors.Join(lost, err)
 	}
-	if err := copyXattrs(dst, src); err != nil {
-		return err
-	}
-	// Last: chown clears the set-id bits, and an ACL the group bits.
-	return errors.Join(ownerErr, dst.Chmod(from.Mode()))
+	return lost
 }
 
-func copyXattrs(dst, src *os.File) error {
-	names, err := xattr(func(buf []byte) (int, error) { return unix.Flistxattr(int(src.Fd()), buf) })
-	if errors.Is(err, unix.ENOTSUP) {
+// keepOwner gives dst an owner. sameGroup tells whether it has the group at least.
+func keepOwner(dst *os.File, want *unix.Stat_t) (sameGroup bool, err error) {
+	fd := int(dst.Fd())
+	var have unix.Stat_t
+	if err := unix.Fstat(fd, &have); err != nil {
+		return false, &os.PathError{Op: "stat", Path: dst.Name(), Err: err}
+	}
+	if have.Uid == want.Uid && have.Gid == want.Gid {
+		return true, nil
+	}
+	// What it may have been open to is not for the new group.
+	if have.Mode&0o6077 != 0 {
+		if err := unix.Fchmod(fd, have.Mode&0o700); err != nil && !notGiven(err) {
+			return false, &os.PathError{Op: "chmod", Path: dst.Name(), Err: err}
+		}
+	}
+	err = unix.Fchown(fd, int(want.Uid), int(want.Gid))
+	if err == nil {
+		return true, nil
+	}
+	if !notGiven(err) {
+		return false, &os.PathError{Op: "chown", Path: dst.Name(), Err: err}
+	}
+	sameGroup = have.Gid == want.Gid || unix.Fchown(fd, -1, int(want.Gid)) == nil
+	return sameGroup, fmt.Errorf("%w (user %d, group %d): %w", ErrOwner, want.Uid, want.Gid, err)
+}
+
+// chmod gives a file its mode. The error wraps [ErrAttributes] where it cannot be given
+// and is another one.
+func chmod(f *os.File, mode uint32) error {
+	fd := int(f.Fd())
+	var have unix.Stat_t
+	if err := unix.Fstat(fd, &have); err != nil {
+		return &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	if have.Mode&0o7777 == mode {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("list the extended attributes of %s: %w", src.Name(), err)
+	err := unix.Fchmod(fd, mode)
+	if notGiven(err) {
+		return fmt.Errorf("%w: mode %04o in place of %04o: %w", ErrAttributes, have.Mode&0o7777, mode, err)
 	}
-	for name := range bytes.SplitSeq(bytes.TrimSuffix(names, []byte{0}), []byte{0}) {
-		if len(name) == 0 {
-			continue
-		}
-		value, err := xattr(func(buf []byte) (int, error) { return unix.Fgetxattr(int(src.Fd()), string(name), buf) })
-		if err == nil {
-			err = unix.Fsetxattr(int(dst.Fd()), string(name), value, 0)
-		}
-		if err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) &&
-			!errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENODATA) {
-			return fmt.Errorf("keep the extended attribute %s: %w", name, err)
-		}
+	if err != nil {
+		return &os.PathError{Op: "chmod", Path: f.Name(), Err: err}
 	}
 	return nil
+}
+
+// keepList gives dst an access list, or none; kept is false where it has less for it.
+func keepList(dst *os.File, list []byte) (kept bool, err error) {
+	have, err := getXattr(dst, accessList)
+	if err != nil || bytes.Equal(have, list) {
+		return true, err
+	}
+	if list == nil {
+		// One that the folder gives to all that is made in it.
+		err = unix.Fremovexattr(int(dst.Fd()), accessList)
+		if errors.Is(err, unix.ENODATA) {
+			err = nil
+		}
+	} else if err = unix.Fsetxattr(int(dst.Fd()), accessList, list, 0); notGiven(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("keep the access list of %s: %w", dst.Name(), err)
+	}
+	return true, nil
+}
+
+// Tags of the entries of an access list.
+const (
+	ownerEntry = 0x01
+	groupEntry = 0x04
+	maskEntry  = 0x10
+)
+
+// listEntries passes on the entries of an access list: 4 bytes of version, and for each
+// entry 2 of tag, 2 of rights, 4 of user or group, in little-endian order.
+func listEntries(list []byte, entry func(tag uint16, rights uint32)) {
+	for at := 4; at+8 <= len(list); at += 8 {
+		entry(binary.LittleEndian.Uint16(list[at:]), uint32(binary.LittleEndian.Uint16(list[at+2:]))&7)
+	}
+}
+
+// groupRights are the rights of the group of a file, from 0 to 7.
+func groupRights(mode uint32, list []byte) uint32 {
+	rights := mode >> 3 & 7
+	listEntries(list, func(tag uint16, r uint32) {
+		if tag == groupEntry || tag == maskEntry {
+			rights &= r
+		}
+	})
+	return rights
+}
+
+// leastRights are the bits for group and others that give nobody more than before, whatever
+// groups they are in.
+func leastRights(mode uint32, list []byte) uint32 {
+	rights := groupRights(mode, list) & mode & 7
+	listEntries(list, func(tag uint16, r uint32) {
+		if tag != ownerEntry {
+			rights &= r
+		}
+	})
+	return rights<<3 | rights
+}
+
+// copyXattrs copies all extended attributes but the access list, and names those that
+// are missed when they are not kept.
+func copyXattrs(dst, src *os.File) (dropped []string, err error) {
+	names, err := xattr(func(buf []byte) (int, error) { return unix.Flistxattr(int(src.Fd()), buf) })
+	if unsupported(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the extended attributes of %s: %w", src.Name(), err)
+	}
+	for text := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+		if text == "" || text == accessList {
+			continue
+		}
+		value, err := getXattr(src, text)
+		if err != nil || value == nil {
+			continue // it may not be read, or is gone
+		}
+		if have, err := getXattr(dst, text); err == nil && have != nil && bytes.Equal(have, value) {
+			continue
+		}
+		err = unix.Fsetxattr(int(dst.Fd()), text, value, 0)
+		switch {
+		case err == nil:
+		case !notGiven(err) && !isOneOf(err, unix.ENOSPC, unix.E2BIG, unix.ERANGE):
+			return nil, fmt.Errorf("keep the extended attribute %s: %w", text, err)
+		case strings.HasPrefix(text, "user."), strings.HasPrefix(text, "system."):
+			dropped = append(dropped, fmt.Sprintf("%q", text))
+		}
+	}
+	return dropped, nil
+}
+
+// getXattr returns an attribute, nil where there is none.
+func getXattr(f *os.File, name string) ([]byte, error) {
+	value, err := xattr(func(buf []byte) (int, error) { return unix.Fgetxattr(int(f.Fd()), name, buf) })
+	if errors.Is(err, unix.ENODATA) || unsupported(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the extended attribute %s of %s: %w", name, f.Name(), err)
+	}
+	return append([]byte{}, value...), nil
 }
 
 // xattr calls get with a buffer that is large enough.

@@ -18,15 +18,21 @@ type PendingDir struct {
 	Path  string // of the folder while it is built
 	place string
 	lock  *os.File
+	// ownerLost says that Give could not give an owner, and has said so.
+	ownerLost bool
 }
 
 // CreateDir starts a folder that is to be at path, which must be missing or an
-// empty folder. The error wraps [ErrBusy] when another run is at it, and
-// [fs.ErrExist] when there is anything at path.
+// empty folder. The error wraps [ErrBusy] when another run is at it,
+// [fs.ErrExist] when there is anything at path, and [ErrMountPoint] when something
+// is mounted there.
 func CreateDir(path string) (*PendingDir, error) {
 	path = filepath.Clean(path)
 	if err := emptyOrMissing(path); err != nil {
 		return nil, err
+	}
+	if isMountPoint(path) {
+		return nil, &fs.PathError{Op: "replace", Path: path, Err: ErrMountPoint}
 	}
 	tmp := temporary(path)
 	lock, _, err := claimFolder(tmp)
@@ -117,8 +123,13 @@ func emptyFolder(folder *os.File) error {
 func (d *PendingDir) Empty() error { return emptyFolder(d.lock) }
 
 // Give gives the folder with all that is in it its owner and the modes: 0750 for
-// folders, 0640 for files.
-func (d *PendingDir) Give(owner Owner) error { return owner.giveAll(d.lock) }
+// folders, 0640 for files. The error wraps [ErrOwner] where only the owner cannot be
+// given.
+func (d *PendingDir) Give(owner Owner) error {
+	err := owner.giveAll(d.lock)
+	d.ownerLost = errors.Is(err, ErrOwner)
+	return err
+}
 
 // Commit syncs the folder with all files in it and puts it in its place, with
 // mode and owner of the empty folder that it replaces, if there is one. Anything
@@ -128,27 +139,30 @@ func (d *PendingDir) Commit() error {
 		return err
 	}
 	if before, err := os.Lstat(d.place); err == nil && before.IsDir() {
-		if err := keepFolder(d.lock, before); err != nil {
+		if err := keepFolder(d.lock, before); err != nil && !(d.ownerLost && errors.Is(err, ErrOwner)) {
 			return err
 		}
 		// Replaces an empty folder, and no other. os.Rename refuses every folder.
-		if err := unix.Rename(d.Path, d.place); errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
-			return &fs.PathError{Op: "create", Path: d.place, Err: fs.ErrExist}
-		} else if err != nil {
-			return &os.LinkError{Op: "rename", Old: d.Path, New: d.place, Err: err}
+		if err := unix.Rename(d.Path, d.place); err != nil {
+			return renameError(d.Path, d.place, err)
 		}
 	} else if err := RenameNew(d.Path, d.place); err != nil {
 		return err
 	}
-	return errors.Join(SyncDir(filepath.Dir(d.place)), d.lock.Close())
+	return errors.Join(syncDir(filepath.Dir(d.place), d.lock), d.lock.Close())
 }
 
+// keepFolder gives a folder mode and owner of another.
 func keepFolder(dst *os.File, src fs.FileInfo) error {
 	stat := src.Sys().(*syscall.Stat_t)
-	if err := dst.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
+	_, err := keepOwner(dst, &unix.Stat_t{Uid: stat.Uid, Gid: stat.Gid})
+	if err != nil && !errors.Is(err, ErrOwner) {
 		return err
 	}
-	return dst.Chmod(src.Mode())
+	if err := chmod(dst, stat.Mode&0o7777); err != nil && !errors.Is(err, ErrAttributes) {
+		return err
+	}
+	return err
 }
 
 // Abort removes the folder. It does nothing after Commit.

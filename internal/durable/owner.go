@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -64,48 +65,69 @@ func OwnerOf(path string) (Owner, error) {
 	}
 }
 
-// give gives a file its owner and mode 0640.
-func (o Owner) give(file *os.File) error {
-	if o.Set {
-		if err := file.Chown(o.UID, o.GID); err != nil {
-			return err
-		}
-	}
-	return file.Chmod(0o640)
-}
-
 // giveAll gives a folder with all that is in it its owner and the modes: 0750 for
 // folders, 0640 for files. It follows no link that leads out of the folder, whoever
-// puts it there meanwhile.
+// puts it there meanwhile. The folder comes last: from then on it is its owner's. The
+// error wraps [ErrOwner] where only owners cannot be given.
 func (o Owner) giveAll(folder *os.File) error {
 	root, err := rootOf(folder)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	var entries []string
+	folders := map[string]bool{}
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil {
+			entries = append(entries, name)
+			folders[name] = entry.IsDir()
 		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var lost error
+	for _, name := range slices.Backward(entries) {
 		mode := fs.FileMode(0o640)
-		if entry.IsDir() {
+		if folders[name] {
 			mode = 0o750
 		}
-		if o.Set {
-			if err := root.Lchown(name, o.UID, o.GID); err != nil {
-				return err
-			}
+		if err := o.giveOne(root, name, mode); errors.Is(err, ErrOwner) {
+			lost = err
+		} else if err != nil {
+			return err
 		}
-		return root.Chmod(name, mode)
-	})
+	}
+	return lost
+}
+
+func (o Owner) giveOne(root *os.Root, name string, mode fs.FileMode) error {
+	// What only root may change is changed before it is another's.
+	if err := root.Chmod(name, mode); err != nil && !notGiven(err) {
+		return err
+	}
+	if !o.Set {
+		return nil
+	}
+	return o.lost(root.Lchown(name, o.UID, o.GID))
+}
+
+// lost makes an error of giving the owner one that wraps [ErrOwner].
+func (o Owner) lost(err error) error {
+	if notGiven(err) {
+		return fmt.Errorf("%w (user %d, group %d): %w", ErrOwner, o.UID, o.GID, err)
+	}
+	return err
 }
 
 // GiveFolder gives a folder, without what is in it, its owner and mode 0750.
 func (o Owner) GiveFolder(folder *os.File) error {
-	if o.Set {
-		if err := folder.Chown(o.UID, o.GID); err != nil {
-			return err
-		}
+	if err := chmod(folder, 0o750); err != nil && !errors.Is(err, ErrAttributes) {
+		return err
 	}
-	return folder.Chmod(0o750)
+	if !o.Set {
+		return nil
+	}
+	return o.lost(folder.Chown(o.UID, o.GID))
 }

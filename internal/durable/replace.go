@@ -34,7 +34,11 @@ func Create(path string, perm os.FileMode) (*Pending, error) {
 		return nil, err
 	}
 	p := &Pending{File: f, place: path}
-	if err := errors.Join(f.Truncate(0), f.Chmod(perm)); err != nil {
+	err = chmod(f, uint32(perm.Perm()))
+	if errors.Is(err, ErrAttributes) {
+		err = nil // the file system has one mode for all files
+	}
+	if err = errors.Join(err, f.Truncate(0)); err != nil {
 		p.Abort()
 		return nil, err
 	}
@@ -158,23 +162,20 @@ func newFileOwner(folder *os.File) (uid uint32, err error) {
 	return stat.Uid, err
 }
 
-// Give gives the file its owner and mode 0640.
-func (p *Pending) Give(owner Owner) error { return owner.give(p.File) }
-
 // Commit syncs the file and puts it in its place. Without replace an existing
 // file there is an error that wraps [fs.ErrExist].
 func (p *Pending) Commit(replace bool) error {
 	if err := p.Sync(); err != nil {
 		return err
 	}
-	rename := RenameNew
 	if replace {
-		rename = os.Rename
-	}
-	if err := rename(p.Name(), p.place); err != nil {
+		if err := os.Rename(p.Name(), p.place); err != nil {
+			return renameError(p.Name(), p.place, errors.Unwrap(err))
+		}
+	} else if err := RenameNew(p.Name(), p.place); err != nil {
 		return err
 	}
-	return errors.Join(p.Close(), SyncDir(filepath.Dir(p.place)))
+	return errors.Join(syncDir(filepath.Dir(p.place), p.File), p.Close())
 }
 
 // Abort removes the file. It does nothing after Commit.
@@ -187,37 +188,136 @@ func (p *Pending) Abort() {
 	}
 }
 
-// RenameNew renames a file to a name that must not exist yet; otherwise the
-// error wraps [fs.ErrExist].
+// RenameNew renames a file or folder to a name that must not exist yet; otherwise the
+// error wraps [fs.ErrExist]. On a file system that cannot see to it, a file gets a second
+// name first, and a folder takes the place of one that is made for it: a plain rename
+// takes that of an empty folder only.
 func RenameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		// The file system cannot: a link fails just as well where the name exists.
-		if err = os.Link(from, to); err == nil {
-			return os.Remove(from)
-		}
-		return err
+	if unsupported(err) {
+		return renameToFree(from, to)
 	}
 	if err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+		return renameError(from, to, err)
 	}
 	return nil
 }
 
-// SyncDir syncs a folder, which makes renames in it durable.
-func SyncDir(dir string) error {
-	f, err := os.Open(dir)
+func renameToFree(from, to string) error {
+	info, err := os.Lstat(from)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if !info.IsDir() {
+		err := os.Link(from, to)
+		if err == nil {
+			return os.Remove(from)
+		}
+		if !noLinks(err) {
+			return err
+		}
+	}
+	if err := markPlace(to, info.IsDir()); err != nil {
+		return err
+	}
+	if err := unix.Rename(from, to); err != nil {
+		if markPlace(to, info.IsDir()) == nil {
+			_ = os.Remove(to)
+		}
+		return renameError(from, to, err)
+	}
+	return nil
 }
 
-// SyncFS syncs everything written to the file system that f is on: cheaper than
-// one sync for each of many files.
-func SyncFS(f *os.File) error {
+// markPlace takes a name for a file or folder that is to be renamed to it. What stands
+// there until then is empty, and nobody may use it. One of a killed run will do.
+func markPlace(path string, folder bool) error {
+	var err error
+	if folder {
+		err = os.Mkdir(path, 0)
+	} else {
+		var f *os.File
+		if f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0); err == nil {
+			return f.Close()
+		}
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	var stat unix.Stat_t
+	if unix.Lstat(path, &stat) != nil || stat.Mode&0o7777 != 0 || int(stat.Uid) != os.Geteuid() {
+		return err
+	}
+	if kind := stat.Mode & unix.S_IFMT; folder && kind == unix.S_IFDIR || !folder && kind == unix.S_IFREG && stat.Size == 0 {
+		return nil
+	}
+	return err
+}
+
+// SyncDir syncs a folder, which makes renames in it durable, as far as its file system
+// has such a thing.
+func SyncDir(dir string) error { return syncDir(dir, nil) }
+
+// syncDir is [SyncDir] for the folder that a file was put into. A folder that this user
+// may write to and not read is synced through the file, with all of the file system.
+func syncDir(dir string, file *os.File) error {
+	f, err := os.Open(dir)
+	if errors.Is(err, fs.ErrPermission) && file != nil {
+		return syncWhole(file)
+	}
+	if err != nil {
+		return err
+	}
+	if err = f.Sync(); unsupported(err) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}
+
+// SyncFS syncs everything in a folder: where syncfs reaches the disk, all that was written
+// to the file system, which is cheaper than one sync for each of many files.
+func SyncFS(folder *os.File) error {
+	err := syncWhole(folder)
+	if err != nil || reachesDisk(folder) {
+		return err
+	}
+	root, err := rootOf(folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() && !entry.IsDir() {
+			return err
+		}
+		f, err := root.Open(name)
+		if err != nil {
+			return err
+		}
+		if err = f.Sync(); entry.IsDir() && unsupported(err) {
+			err = nil
+		}
+		return errors.Join(err, f.Close())
+	})
+}
+
+func syncWhole(f *os.File) error {
 	if err := unix.Syncfs(int(f.Fd())); err != nil {
 		return fmt.Errorf("sync the file system of %s: %w", f.Name(), err)
 	}
 	return nil
+}
+
+// reachesDisk tells whether syncfs does all that fsync does. On FUSE and 9p it does not:
+// what is behind them is told of fsync only.
+func reachesDisk(f *os.File) bool {
+	var stat unix.Statfs_t
+	if unix.Fstatfs(int(f.Fd()), &stat) != nil {
+		return false
+	}
+	switch int64(stat.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
+		return true
+	}
+	return false
 }

@@ -3,8 +3,10 @@ package reorgtool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
 )
@@ -24,7 +26,8 @@ func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 }
 
 // Problems leaves out what is none: the end of a log that a running node writes to
-// may be half a record. A database that is too new is a *[reorgdb.TooNewError].
+// may be half a record. A database that is too new is a *[reorgdb.TooNewError], and a
+// file that this process may not look at an error of the system.
 func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile.Problem, error) {
 	if tooNew := rocksfile.FindTooNew(all); tooNew != nil {
 		return nil, &reorgdb.TooNewError{File: filepath.Join(path, tooNew.File), Format: int(tooNew.Format), Version: version}
@@ -32,6 +35,9 @@ func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile
 	inUse := reorgdb.Holder(path) != nil
 	var problems []rocksfile.Problem
 	for _, p := range all {
+		if durable.CannotLook(p.Err) {
+			return nil, fmt.Errorf("%s: %w", path, p.Err)
+		}
 		if p.Kind != rocksfile.TornLog || !inUse {
 			problems = append(problems, p)
 		}

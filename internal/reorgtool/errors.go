@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
@@ -32,10 +33,10 @@ func Explain(path string, err error) error {
 		return exit.Fail("name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db", err)
 	case errors.Is(err, reorgdb.ErrBusy), errors.Is(err, rocksfile.ErrChanging):
 		return exit.Fail("run the command again, or stop the node first", err)
+	case durable.Hint(err) != "":
+		return exit.Fail(durable.Hint(err), err)
 	case errors.Is(err, fs.ErrNotExist):
 		return exit.Fail("check the path, or make a new database: "+exit.Command("ailee_init_reorg_db", "--path", path), err)
-	case errors.Is(err, fs.ErrPermission):
-		return exit.Fail("run it as the database's owner, or as root", err)
 	}
 	return exit.Fail("", fmt.Errorf("%s: %w", path, err))
 }

@@ -4,20 +4,27 @@ import (
 	"context"
 	"fmt"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
 )
 
-// Open opens the database at path for reading and writing and takes its lock.
+// Open opens the database at path for reading and writing and takes its lock. Before
+// that it becomes the user to whom the folder belongs, where it is root's: see
+// [durable.BecomeUserOf].
 // RocksDB would drop, for good, what stands behind damage in a log: such a database
 // is refused, with an error that wraps [reorgdb.ErrCorrupt]. Of a torn record at the
 // end of a log, which no writer was told is there, warn is told. The other errors are
 // those of [reorgdb.Open].
 func Open(ctx context.Context, path string, warn func(format string, args ...any)) (*reorgdb.DB, error) {
-	if err := reorgdb.CheckFolder(path); err != nil {
+	// Root sees processes that the user of the folder does not.
+	if err := reorgdb.Holder(path); err != nil {
 		return nil, err
 	}
-	if err := reorgdb.Holder(path); err != nil {
+	if err := durable.BecomeUserOf(path); err != nil {
+		return nil, err
+	}
+	if err := reorgdb.CheckFolder(path); err != nil {
 		return nil, err
 	}
 	problems, err := Damage(ctx, path)

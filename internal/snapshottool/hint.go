@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/snapshot"
 )
 
@@ -18,10 +19,9 @@ func ReadHint(err error) string {
 		return "raise the limit with --max-memory, for example --max-memory 1GiB"
 	case errors.Is(err, snapshot.ErrShrunk), errors.Is(err, snapshot.ErrChanged):
 		return "someone replaced or cut the file meanwhile: run the command again"
-	case errors.Is(err, fs.ErrNotExist):
-		return "check the path, or restore the file from a backup"
-	case errors.Is(err, fs.ErrPermission):
-		return "run it as the file's owner, or as root"
 	}
-	return ""
+	if hint := durable.Hint(err); hint != "" || !errors.Is(err, fs.ErrNotExist) {
+		return hint
+	}
+	return "check the path, or restore the file from a backup"
 }

@@ -8,11 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/bitcoin/wallet"
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/reorgdb"
@@ -48,11 +52,10 @@ func openDatabase(ctx context.Context, o Options, out *cli.IO) (db *reorgdb.DB, 
 // closeDatabase adds to the error of a run, with a hint. All is done and synced by then,
 // but a database that is not closed well may be one that the node cannot open.
 func closeDatabase(o Options, db *reorgdb.DB, out *cli.IO, hint string, err *error) {
-	shut := reorgtool.Close
 	if o.DryRun {
-		shut, hint = (*reorgdb.DB).Close, "nothing was changed"
+		hint = "nothing was changed"
 	}
-	failed := shut(db)
+	failed := db.Close()
 	if failed == nil {
 		return
 	}
@@ -77,7 +80,7 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 	defer func() {
 		closeDatabase(a.Options, a.db, a.out, "run the same command again: what is done is not done twice, and nothing is paid again", &err)
 	}()
-	if a.node, err = bitcoin.Open(a.Bitcoin, a.out.Warn); err != nil {
+	if a.node, err = a.openNode(); err != nil {
 		return err
 	}
 	p, err := readPending(pendingFile(a.DBPath))
@@ -121,6 +124,9 @@ func (a *anchoring) pay(ctx context.Context) error {
 			return a.explain(&os.PathError{Op: "create", Path: a.target(), Err: fs.ErrExist})
 		}
 	}
+	if err := a.writable(); err != nil {
+		return a.explain(err)
+	}
 	w := wallet.Open(a.node, a.Wallet)
 	tx, err := w.Build(ctx, snapshot.OpReturnScript(snapshot.Commitment(a.anchor.Payload)), a.Fees)
 	if err != nil {
@@ -153,6 +159,19 @@ func (a *anchoring) pay(ctx context.Context) error {
 		return err
 	}
 	return a.finish(ctx, p)
+}
+
+// writable tells whether the snapshot can be written: nothing is to be paid for one that
+// cannot.
+func (a *anchoring) writable() error {
+	path := a.target()
+	if _, err := os.Stat(path); a.Output != "" || errors.Is(err, fs.ErrNotExist) {
+		path = filepath.Dir(path)
+	}
+	if err := unix.Access(path, unix.W_OK); err != nil {
+		return &os.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
 }
 
 // ask shows what is to be sent and waits for a yes, unless that was given.
@@ -333,7 +352,7 @@ func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
 // newest first, and notes where it is.
 func (a *anchoring) find(ctx context.Context, hash string) (bool, error) {
 	a.file = a.target()
-	f, err := os.Open(a.file)
+	f, err := durable.OpenRegular(a.file, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -368,7 +387,7 @@ func (a *anchoring) find(ctx context.Context, hash string) (bool, error) {
 
 // anchorAt reads a snapshot's anchor.
 func (a *anchoring) anchorAt(ctx context.Context, l snapshot.Located) (*snapshot.Anchor, error) {
-	f, err := os.Open(a.file)
+	f, err := durable.OpenRegular(a.file, os.O_RDONLY)
 	if err != nil {
 		return nil, a.explain(err)
 	}

@@ -41,6 +41,8 @@ type bumping struct {
 }
 
 func (b *bumping) run(ctx context.Context) (err error) {
+	openNode := nodeOf(b.Options, b.out)
+	_, _ = openNode() // perhaps root alone can read what logs in; the error is that of the next call, too
 	if b.db, err = openDatabase(ctx, b.Options, b.out); err != nil {
 		return err
 	}
@@ -63,7 +65,7 @@ func (b *bumping) run(ctx context.Context) (err error) {
 	case record.Status == reorgdb.Confirmed:
 		return exit.Failf("there is nothing to replace", "the anchor %s is confirmed already, in transaction %s", b.Bump, record.BitcoinTxID)
 	}
-	node, err := bitcoin.Open(b.Bitcoin, b.out.Warn)
+	node, err := openNode()
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,12 +41,17 @@ func pendingFile(db string) string {
 
 // readPending returns the pending broadcast, nil for none.
 func readPending(path string) (*pending, error) {
-	text, err := os.ReadFile(path)
+	f, err := durable.OpenRegular(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	var text []byte
+	if err == nil {
+		defer f.Close()
+		text, err = io.ReadAll(f)
+	}
 	if err != nil {
-		return nil, exit.Fail("run it as the database's owner, or as root", err)
+		return nil, exit.Fail(durable.Hint(err), err)
 	}
 	p := &pending{path: path, resumed: true}
 	if err = json.Unmarshal(text, p); err == nil {
@@ -67,19 +73,12 @@ func (p *pending) write() error {
 	if err != nil {
 		return err
 	}
-	owner, err := durable.OwnerOf(filepath.Dir(p.path))
-	if err != nil {
-		return err
-	}
 	f, err := durable.Create(p.path, 0o640)
 	if err != nil {
 		return err
 	}
 	defer f.Abort()
 	if _, err := f.Write(append(text, '\n')); err != nil {
-		return err
-	}
-	if err := f.Give(owner); err != nil {
 		return err
 	}
 	return f.Commit(false)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"ailee-recovery/internal/bitcoin"
@@ -28,7 +29,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	if o.Bump != "" {
 		return bump(ctx, o, out)
 	}
-	a := &anchoring{Options: o, out: out}
+	a := &anchoring{Options: o, out: out, openNode: nodeOf(o, out)}
 	err := a.load(ctx)
 	if a.source.in != nil {
 		defer a.source.in.Close()
@@ -39,6 +40,9 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	if err := a.warn(ctx); err != nil {
 		return a.explainInput(err)
 	}
+	if err := a.becomeUser(); err != nil {
+		return err
+	}
 	if a.Broadcast {
 		err = a.broadcast(ctx)
 	} else if err = a.newAnchor(ctx); err == nil {
@@ -48,6 +52,30 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 		return err
 	}
 	a.report()
+	return nil
+}
+
+// nodeOf returns what opens the Bitcoin node, once.
+func nodeOf(o Options, out *cli.IO) func() (*bitcoin.Client, error) {
+	return sync.OnceValues(func() (*bitcoin.Client, error) { return bitcoin.Open(o.Bitcoin, out.Warn) })
+}
+
+// becomeUser becomes the user in whose folder it is to write, where it is root's. The
+// state was opened before, and what logs in at the Bitcoin node is read now.
+func (a *anchoring) becomeUser() error {
+	if a.DryRun {
+		return nil
+	}
+	if a.AskNode {
+		_, _ = a.openNode() // the error is that of the next call, too
+	}
+	if a.Broadcast {
+		return nil // see [reorgtool.Open]
+	}
+	a.file = a.target()
+	if err := durable.BecomeUserOf(filepath.Dir(a.file)); err != nil {
+		return a.explain(err)
+	}
 	return nil
 }
 
@@ -66,12 +94,9 @@ func (a *anchoring) newAnchor(ctx context.Context) error {
 }
 
 func (a *anchoring) tip(ctx context.Context) (string, error) {
-	node := a.node
-	if node == nil {
-		var err error
-		if node, err = bitcoin.Open(a.Bitcoin, a.out.Warn); err != nil {
-			return "", err
-		}
+	node, err := a.openNode()
+	if err != nil {
+		return "", err
 	}
 	info, err := node.ChainInfo(ctx)
 	if err != nil {
@@ -96,10 +121,11 @@ type anchoring struct {
 	written  snapshot.Located
 
 	// Of a broadcast:
-	db      *reorgdb.DB
-	node    *bitcoin.Client
-	payment *payment
-	done    bool // an earlier run has written the snapshot
+	db       *reorgdb.DB
+	openNode func() (*bitcoin.Client, error)
+	node     *bitcoin.Client
+	payment  *payment
+	done     bool // an earlier run has written the snapshot
 }
 
 // maxPegOutsListed bounds a document; the rest is counted.
@@ -192,10 +218,6 @@ func (a *anchoring) create(ctx context.Context) error {
 	if _, err := os.Lstat(a.file); err == nil {
 		return &os.PathError{Op: "create", Path: a.file, Err: fs.ErrExist}
 	}
-	owner, err := durable.OwnerOf(filepath.Dir(a.file))
-	if err != nil {
-		return err
-	}
 	f, err := durable.Create(a.file, 0o640)
 	if err != nil {
 		return err
@@ -213,9 +235,6 @@ func (a *anchoring) create(ctx context.Context) error {
 	if err := a.verify(ctx, f.File, text, a.written); err != nil {
 		return err
 	}
-	if err := f.Give(owner); err != nil {
-		return err
-	}
 	return f.Commit(false)
 }
 
@@ -225,7 +244,7 @@ const writerWait = 10 * time.Second
 // append appends to the file of a node, which may be running: nobody else has it
 // open meanwhile, and whoever wants to waits for the moment that it takes.
 func (a *anchoring) append(ctx context.Context) (err error) {
-	f, err := os.OpenFile(a.file, os.O_RDWR|os.O_APPEND, 0)
+	f, err := durable.OpenRegular(a.file, os.O_RDWR|os.O_APPEND)
 	if err != nil {
 		return err
 	}
@@ -315,14 +334,12 @@ func (a *anchoring) explain(err error) error {
 		return err
 	case errors.Is(err, fs.ErrExist):
 		return exit.Failf("name another output", "%s already exists", a.file)
-	case errors.Is(err, durable.ErrBusy):
-		return exit.Fail("wait until it is done", err)
 	case errors.Is(err, lease.ErrHeld):
 		return exit.Fail("run it again when they are done, or stop them", err)
 	case errors.Is(err, errGrew):
 		return exit.Fail("run the command again", fmt.Errorf("%s: %w", a.file, err))
-	case errors.Is(err, fs.ErrPermission):
-		return exit.Fail("run it as the owner of the data directory, or as root", err)
+	case durable.Hint(err) != "":
+		return exit.Fail(durable.Hint(err), err)
 	case errors.Is(err, fs.ErrNotExist):
 		return exit.Fail("make the folder first", err)
 	}

@@ -160,12 +160,12 @@ func (e *extraction) account(i item) {
 
 // write writes the files, all of them or none.
 func (e *extraction) write(ctx context.Context) error {
-	staging, err := durable.Stage(e.Dir, ".ailee_extract-staging")
-	if errors.Is(err, durable.ErrBusy) {
-		return exit.Fail("wait until it is done", err)
+	if err := durable.BecomeUserOf(e.Dir); err != nil {
+		return exit.Fail(durable.Hint(err), err)
 	}
+	staging, err := durable.Stage(e.Dir, ".ailee_extract-staging")
 	if err != nil {
-		return exit.Fail("", err)
+		return exit.Fail(durable.Hint(err), err)
 	}
 	defer staging.Abort()
 	if err := e.refuseExisting(staging); err != nil {
@@ -177,7 +177,7 @@ func (e *extraction) write(ctx context.Context) error {
 		return err
 	}
 	if err := staging.Sync(); err != nil {
-		return exit.Fail("", err)
+		return exit.Fail(durable.Hint(err), err)
 	}
 	bar.Done()
 	for i, err := range e.items() {
@@ -189,7 +189,7 @@ func (e *extraction) write(ctx context.Context) error {
 		}
 	}
 	if err := staging.Commit(); err != nil {
-		return exit.Fail("", err)
+		return exit.Fail(durable.Hint(err), err)
 	}
 	if e.out.JSON() {
 		e.files, e.bytes = 0, 0
@@ -212,7 +212,7 @@ func (e *extraction) writeItems(ctx context.Context, staging *durable.Staging, b
 			for i := range work {
 				f, err := staging.Create(i.name(), info.Mode().Perm())
 				if err != nil {
-					return exit.Fail("", err)
+					return exit.Fail(durable.Hint(err), err)
 				}
 				if err := errors.Join(e.writeItem(ctx, checker, f, i, bar), f.Close()); err != nil {
 					return err

@@ -39,10 +39,8 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	var known *exit.Error
 	switch {
 	case err == nil || errors.As(err, &known):
-	case errors.Is(err, durable.ErrBusy):
-		return exit.Fail("wait until it is done", err)
-	case errors.Is(err, fs.ErrPermission):
-		return exit.Fail("run it as the owner of the directory, or as root", err)
+	default:
+		return exit.Fail(durable.Hint(err), err)
 	}
 	return err
 }
@@ -66,7 +64,14 @@ func (n *initialization) run(ctx context.Context) error {
 	if err != nil {
 		return exit.Fail(Name+" --help shows the usage", fmt.Errorf("--owner: %w", err))
 	}
+	if err := durable.BecomeUserOf(n.DataDir); err != nil {
+		return err
+	}
 	folders, err := durable.MakeAll(n.DataDir, owner.GiveFolder)
+	if err == nil {
+		// It was root's to make; from here on it may be another user's.
+		err = durable.BecomeUserOf(n.DataDir)
+	}
 	if err == nil {
 		err = n.fill(ctx, owner)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"ailee-recovery/internal/cli"
@@ -19,12 +18,17 @@ import (
 
 // Run makes the database. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
+	// Root sees processes that the user of the folder does not.
+	inUse := reorgdb.Holder(o.Path)
+	if err := durable.BecomeUserOf(filepath.Dir(o.Path)); err != nil {
+		return explain(o, err)
+	}
 	pending, err := durable.CreateDir(o.Path)
 	if errors.Is(err, fs.ErrExist) && o.CopyFrom == "" && rocksfile.Unfinished(o.Path) {
 		return complete(ctx, o, out)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return existing(ctx, o, out)
+		return existing(ctx, o, inUse, out)
 	}
 	if err != nil {
 		return explain(o, err)
@@ -42,17 +46,13 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	if err := c.check(ctx, pending.Path); err != nil {
 		return explain(o, err)
 	}
-	owner, err := owner(o)
-	if err == nil {
-		err = pending.Give(owner)
+	if err := give(o, pending, out); err != nil {
+		return explain(o, err)
 	}
-	if err == nil {
-		err = ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return explain(o, err)
 	}
-	if err == nil {
-		err = pending.Commit()
-	}
-	if err != nil {
+	if err := pending.Commit(); err != nil {
 		return explain(o, err)
 	}
 	return c.report(o, out)
@@ -71,7 +71,7 @@ func create(path string) error {
 func complete(ctx context.Context, o Options, out *cli.IO) error {
 	db, err := reorgtool.Open(ctx, o.Path, out.Warn)
 	if err == nil {
-		err = reorgtool.Close(db)
+		err = db.Close()
 	}
 	if err == nil {
 		err = newCopying().check(ctx, o.Path)
@@ -82,20 +82,30 @@ func complete(ctx context.Context, o Options, out *cli.IO) error {
 	return newCopying().report(o, out)
 }
 
-// owner is who the database is for: whoever has the old one, or the folder that it
-// is in.
-func owner(o Options) (durable.Owner, error) {
+// give gives the database to whom it is for, where root makes it: whoever has the old
+// one, or the folder that it replaces or is in.
+func give(o Options, pending *durable.PendingDir, out *cli.IO) error {
+	likeness := o.Path
 	if o.CopyFrom != "" {
-		return durable.OwnerOf(o.CopyFrom)
+		likeness = o.CopyFrom
 	}
-	return durable.OwnerOf(filepath.Dir(filepath.Clean(o.Path)))
+	owner, err := durable.OwnerOf(likeness)
+	if err != nil {
+		return err
+	}
+	err = pending.Give(owner)
+	if errors.Is(err, durable.ErrOwner) {
+		out.Warn("%s does not get the owner of %s: %s", o.Path, likeness, err)
+		return nil
+	}
+	return err
 }
 
 // existing is the outcome when there is something at the path.
-func existing(ctx context.Context, o Options, out *cli.IO) error {
+func existing(ctx context.Context, o Options, inUse error, out *cli.IO) error {
 	if !o.IfMissing || rocksfile.Unfinished(o.Path) {
-		if err := reorgdb.Holder(o.Path); err != nil {
-			return reorgtool.Explain(o.Path, err) // moving it away would not be safe
+		if inUse != nil {
+			return reorgtool.Explain(o.Path, inUse) // moving it away would not be safe
 		}
 		return exit.Failf("name another folder, or move it away first", "%s is not empty", o.Path)
 	}
@@ -119,12 +129,8 @@ func explain(o Options, err error) error {
 	switch {
 	case errors.As(err, &known):
 		return err
-	case errors.Is(err, durable.ErrBusy):
-		return exit.Fail("wait until it is done", err)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, os.ErrPermission):
-		return exit.Fail("run it as the folder's owner, or as root", err)
 	case errors.Is(err, fs.ErrExist):
 		return exit.Failf("name another folder, or move it away first", "%s is not empty", o.Path)
 	}
-	return exit.Fail("", fmt.Errorf("%s: %w", o.Path, err))
+	return exit.Fail(durable.Hint(err), fmt.Errorf("%s: %w", o.Path, err))
 }

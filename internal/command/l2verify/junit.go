@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -55,9 +56,12 @@ func openJUnit(o Options, out *cli.IO) (*junit, error) {
 	if err := checkReplaceable(o.JUnit); err != nil {
 		return nil, err
 	}
+	if err := durable.BecomeUserOf(filepath.Dir(o.JUnit)); err != nil {
+		return nil, notWritten(o.JUnit, err)
+	}
 	f, err := durable.Create(o.JUnit, 0o644)
 	if errors.Is(err, durable.ErrBusy) {
-		return nil, exit.Fail("wait until it is done", err)
+		return nil, exit.Fail(durable.Hint(err), err)
 	}
 	if err != nil {
 		return nil, notWritten(o.JUnit, err)
@@ -98,7 +102,11 @@ func checkReplaceable(path string) error {
 }
 
 func notWritten(path string, err error) error {
-	return exit.Fail("name a file in a folder that can be written to, on a disk that is not full", fmt.Errorf("no report in %s: %w", path, err))
+	hint := durable.Hint(err)
+	if hint == "" {
+		hint = "name a file in a folder that can be written to, on a disk that is not full"
+	}
+	return exit.Fail(hint, fmt.Errorf("no report in %s: %w", path, err))
 }
 
 // opening is the start of the report.
@@ -330,8 +338,8 @@ func (j *junit) keepAttributes() error {
 	}
 	defer old.Close()
 	err = durable.KeepAttributes(j.file.File, old)
-	if errors.Is(err, durable.ErrOwner) {
-		j.out.Warn("%s does not get the owner of the report before it, which only root can give it", j.JUnit)
+	if errors.Is(err, durable.ErrOwner) || errors.Is(err, durable.ErrAttributes) {
+		j.out.Warn("%s is not like the report before it: %s", j.JUnit, err)
 		return nil
 	}
 	return err

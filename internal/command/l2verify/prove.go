@@ -74,7 +74,7 @@ func (v *verifier) prove(ctx context.Context, judged snapshot.Judgement) (*proof
 		p.problem = "the anchor's payload is not made of its state root, time and metadata: a transaction that carries it proves nothing of this state"
 		return p, nil
 	}
-	node, err := bitcoin.Open(v.Proof.Bitcoin, v.out.Warn)
+	node, err := v.node()
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"syscall"
 
+	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
@@ -18,16 +20,26 @@ import (
 
 // Run verifies. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
+	// Opening the report may make root another user, who cannot open these.
+	in, inErr := input.Open(ctx, o.Snapshot, out.In)
+	if inErr == nil {
+		defer in.Close()
+	}
+	node := sync.OnceValues(func() (*bitcoin.Client, error) { return bitcoin.Open(o.Proof.Bitcoin, out.Warn) })
+	if o.AnchorTx != "" && o.JUnit != "" {
+		_, _ = node() // asked again when there is something to prove
+	}
 	report, err := openJUnit(o, out)
 	if err != nil {
 		return err
 	}
 	defer report.abort()
-	return report.finish(ctx, run(ctx, o, out, report))
+	v := &verifier{Options: o, out: out, in: in, memory: o.Memory(), report: report, node: node}
+	return report.finish(ctx, v.run(ctx, inErr))
 }
 
-func run(ctx context.Context, o Options, out *cli.IO, report *junit) error {
-	in, err := input.Open(ctx, o.Snapshot, out.In)
+func (v *verifier) run(ctx context.Context, err error) error {
+	in, o, out := v.in, v.Options, v.out
 	switch {
 	case errors.Is(err, syscall.EISDIR):
 		return notLoaded(o, out, "No snapshots found in file", "name the snapshot file in it", err)
@@ -36,8 +48,6 @@ func run(ctx context.Context, o Options, out *cli.IO, report *junit) error {
 	case err != nil:
 		return err
 	}
-	defer in.Close()
-	v := &verifier{Options: o, out: out, in: in, memory: o.Memory(), report: report}
 	v.judge = snapshot.Judge{Checker: snapshot.NewChecker(v.memory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
 	if o.AcceptEarlierAnchors && !in.Seekable {
 		return exit.Failf("write the input to a file and verify that",
@@ -58,6 +68,7 @@ type verifier struct {
 	memory *snapshot.Memory
 	judge  snapshot.Judge
 	report *junit // nil for none
+	node   func() (*bitcoin.Client, error)
 }
 
 // explain adds the file and a hint to an error of reading it.

@@ -37,6 +37,11 @@ type pruning struct {
 }
 
 func (p *pruning) run(ctx context.Context) (err error) {
+	if p.InPlace && !p.DryRun {
+		if err := durable.BecomeUserOf(filepath.Dir(p.File)); err != nil {
+			return err
+		}
+	}
 	if p.InPlace {
 		// A link to the file stays a link.
 		if p.File, err = filepath.EvalSymlinks(p.File); err != nil {
@@ -114,6 +119,9 @@ func (p *pruning) refuse() error {
 
 // toOutput writes the result to a file of its own.
 func (p *pruning) toOutput(ctx context.Context) error {
+	if err := durable.BecomeUserOf(filepath.Dir(p.Output)); err != nil {
+		return err
+	}
 	if info, err := os.Stat(p.Output); err == nil {
 		mine, err := p.in.Stat()
 		if err != nil {
@@ -128,7 +136,7 @@ func (p *pruning) toOutput(ctx context.Context) error {
 	}
 	f, err := durable.Create(p.Output, 0o600)
 	if err != nil {
-		return exit.Fail("", err)
+		return exit.Fail(durable.Hint(err), err)
 	}
 	defer f.Abort()
 	if err := p.write(ctx, f); err != nil {
@@ -140,7 +148,7 @@ func (p *pruning) toOutput(ctx context.Context) error {
 	if err := f.Commit(p.Force); errors.Is(err, fs.ErrExist) {
 		return exists(p.Output)
 	} else if err != nil {
-		return exit.Fail("", err)
+		return exit.Fail(durable.Hint(err), err)
 	}
 	info, err := p.in.Stat()
 	if err == nil && info.Size() != p.in.Size {
@@ -169,8 +177,8 @@ func (p *pruning) write(ctx context.Context, f *durable.Pending) error {
 		}
 	}
 	err := durable.KeepAttributes(f.File, p.in.File)
-	if errors.Is(err, durable.ErrOwner) && !p.InPlace {
-		p.out.Warn("%s does not get the owner of %s, which only root can give it", p.Output, p.File)
+	if (errors.Is(err, durable.ErrOwner) || errors.Is(err, durable.ErrAttributes)) && !p.InPlace {
+		p.out.Warn("%s is not like %s: %s", p.Output, p.File, err)
 		return nil
 	}
 	return err

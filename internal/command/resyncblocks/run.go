@@ -76,12 +76,17 @@ func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitco
 // fillAndSettle reports what was done once the database is closed: one that cannot be
 // closed well may be one that the node cannot open.
 func fillAndSettle(ctx context.Context, o Options, out *cli.IO) error {
+	// What logs in is perhaps for root alone to read.
+	client, clientErr := bitcoin.Open(o.Bitcoin, out.Warn)
 	db, err := reorgtool.Open(ctx, o.DBPath, out.Warn)
 	if err != nil {
 		return err
 	}
-	report, err := fillOpen(ctx, o, db, out)
-	if err = errors.Join(err, reorgtool.Close(db)); err != nil {
+	if clientErr != nil {
+		return errors.Join(clientErr, db.Close())
+	}
+	report, err := fillOpen(ctx, o, db, client, out)
+	if err = errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	report()
@@ -89,11 +94,7 @@ func fillAndSettle(ctx context.Context, o Options, out *cli.IO) error {
 }
 
 // fillOpen fills the open database.
-func fillOpen(ctx context.Context, o Options, db *reorgdb.DB, out *cli.IO) (report func(), err error) {
-	client, err := bitcoin.Open(o.Bitcoin, out.Warn)
-	if err != nil {
-		return nil, err
-	}
+func fillOpen(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) (report func(), err error) {
 	start := time.Now()
 	p, err := newPlan(ctx, o, db, client, out)
 	if err != nil {

@@ -165,20 +165,54 @@ make_scratch() {
 }
 
 # quietly COMMAND... runs a command and sets message to what it says, without the
-# name of a tool in front. Nothing is written: the disk may be full. Killed, a command
+# name of a tool in front, and advice to its hint. Nothing is written: the disk may be full. Killed, a command
 # has said nothing: it could not do its job. Nor could a tool that exits with 2 and
 # says no error: so do programs in Go that the system gives no memory or thread.
 quietly() {
     local code=0
+    advice=
     message=$("$@" 2>&1) || code=$?
     if ((code > 2)); then
         message=${message:-$1 ended with status $code}
         code=1
     fi
+    [[ ! $message =~ ': hint: '([^$'\n']*) ]] || advice=${BASH_REMATCH[1]}
     [[ ! $message =~ [^[:space:]][^$'\n']* ]] || message=${BASH_REMATCH[0]}
     ((code != 2)) || [[ $1 != ailee_* || $message == "$1: error: "* ]] || code=1
     message=${message#*: error: }
     return "$code"
+}
+
+# sync_folder DIR makes renames in it durable, as far as its file system has such a thing.
+sync_folder() {
+    local said
+    said=$(sync "$1" 2>&1) || [[ $said == *": Invalid argument" || $said == *": Operation not supported" ]] || {
+        echo "$said"
+        return 1
+    }
+}
+
+# rights FILE SOURCE gives a file the owner, mode and access list of another. What cannot
+# be given leaves it to whoever made it.
+rights() {
+    if ((EUID == 0)) && ! chown --reference="$2" "$1" 2>/dev/null; then
+        [[ $(stat -c %u:%g "$1") == "$(stat -L -c %u:%g "$2")" ]] || { chmod go= "$1" && return; }
+    fi
+    cp --attributes-only --preserve=mode "$2" "$1" 2>/dev/null || chmod go= "$1"
+}
+
+# what_next FOLDER sets advice to what helps against what message says, where nothing did.
+what_next() {
+    [[ -z $advice ]] || return 0
+    case $message in
+    *"No space left"* | *"quota exceeded"*) advice="see how much space is left: df $1" ;;
+    *"Not found in archive"*) advice="it must hold the folder reorg_db at its top, as ailee-backup packs it" ;;
+    *"ownership of"* | *"Operation not permitted"*) advice="run it as root, on a file system that keeps owners, modes and access lists" ;;
+    *"Permission denied"*) advice="run it as the owner of the directory, or as root" ;;
+    *"Read-only file system"*) advice="the file system is mounted read-only: see why, with findmnt and dmesg" ;;
+    *"Device or resource busy"*) advice="it is a mount point: mount the folder above it instead" ;;
+    *) advice="run it again, and look for a failing disk" ;;
+    esac
 }
 
 # field NAME prints the first value of that name in the JSON of a tool. Their strings
@@ -230,15 +264,17 @@ trim() {
 
 # check_database DIR [FLAG...] verifies a database. True when nothing is damaged:
 # records that no node can read are the node's own. It sets message (what is wrong),
-# document, check_code, checked.
+# document, check_code, checked, and advice where it could not be verified.
 check_database() {
-    check_code=0 checked=true
+    check_code=0 checked=true advice=
     document=$(ailee_reorg_verify --json --recent 0 --db-path "$@" 2>/dev/null) || check_code=$?
     message=$(field message <<<"$document")
     case $check_code,$(field exit_code <<<"$document"),$(field damage <<<"$document") in
     0,0, | 2,2,) [[ $document != *'"error": {'* ]] && return 0 ;;
     esac
     not_checked ailee_reorg_verify "$document"
+    [[ $message != *"not a RocksDB database"* ]] || check_code=2
+    ((check_code == 2)) || advice=$(field hint <<<"$document")
     return 1
 }
 

@@ -211,7 +211,7 @@ func TestPlantedFolder(t *testing.T) {
 		node, planted := filepath.Join(dir, name), filepath.Join(dir, "."+name+".ailee-tmp")
 		require.NoError(t, os.MkdirAll(filepath.Join(planted, "reorg_db"), 0o777))
 		require.NoError(t, os.Chown(planted, owner, owner))
-		clitest.RunTool(t, exit.OK, initnode.Tool(), "--data-dir", node)
+		require.NoError(t, exec.Command(initnode.Name, "--data-dir", node).Run())
 		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, node))
 		info, err := os.Stat(node)
 		require.NoError(t, err)

@@ -46,10 +46,10 @@ func KeepAttributes(dst, src *os.File) error {
 		return err
 	}
 	if len(dropped) > 0 {
-		lost = errors.Join(lost, fmt.Errorf("%w %s", ErrAttributes, strings.Join(dropped, ", ")))
+		lost = also(lost, fmt.Errorf("%w %s", ErrAttributes, strings.Join(dropped, ", ")))
 	}
 	mode := from.Mode & 0o7777
-	if lost != nil && errors.Is(lost, ErrOwner) {
+	if errors.Is(lost, ErrOwner) {
 		mode &= 0o1777 // what runs as its owner or group would run as another
 	}
 	if !sameGroup {
@@ -60,7 +60,7 @@ func KeepAttributes(dst, src *os.File) error {
 	case err != nil:
 		return err
 	case !kept:
-		lost = errors.Join(lost, fmt.Errorf("%w: no access list", ErrAttributes))
+		lost = also(lost, fmt.Errorf("%w: no access list", ErrAttributes))
 		mode = mode&^0o070 | groupRights(mode, list)<<3
 	}
 	// Last: chown clears the set-id bits.
@@ -68,9 +68,17 @@ func KeepAttributes(dst, src *os.File) error {
 		if !errors.Is(err, ErrAttributes) {
 			return err
 		}
-		lost = errors.Join(lost, err)
+		lost = also(lost, err)
 	}
 	return lost
+}
+
+// also joins two errors in one line.
+func also(a, b error) error {
+	if a == nil {
+		return b
+	}
+	return fmt.Errorf("%w; %w", a, b)
 }
 
 // keepOwner gives dst an owner. sameGroup tells whether it has the group at least.

@@ -95,7 +95,7 @@ func give(o Options, pending *durable.PendingDir, out *cli.IO) error {
 	}
 	err = pending.Give(owner)
 	if errors.Is(err, durable.ErrOwner) {
-		out.Warn("%s does not get the owner of %s: %s", o.Path, likeness, err)
+		out.Warn("%s: %s", o.Path, err)
 		return nil
 	}
 	return err

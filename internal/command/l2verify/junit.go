@@ -339,7 +339,7 @@ func (j *junit) keepAttributes() error {
 	defer old.Close()
 	err = durable.KeepAttributes(j.file.File, old)
 	if errors.Is(err, durable.ErrOwner) || errors.Is(err, durable.ErrAttributes) {
-		j.out.Warn("%s is not like the report before it: %s", j.JUnit, err)
+		j.out.Warn("%s: %s", j.JUnit, err)
 		return nil
 	}
 	return err

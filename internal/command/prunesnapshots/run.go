@@ -178,7 +178,7 @@ func (p *pruning) write(ctx context.Context, f *durable.Pending) error {
 	}
 	err := durable.KeepAttributes(f.File, p.in.File)
 	if (errors.Is(err, durable.ErrOwner) || errors.Is(err, durable.ErrAttributes)) && !p.InPlace {
-		p.out.Warn("%s is not like %s: %s", p.Output, p.File, err)
+		p.out.Warn("%s: %s", p.Output, err)
 		return nil
 	}
 	return err

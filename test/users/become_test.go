@@ -1,0 +1,94 @@
+package users
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/initreorgdb"
+)
+
+// run runs a tool with the system's folder for temporary files, or another.
+func run(t *testing.T, tmpdir string, args ...string) (ok bool, said string) {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	if tmpdir != "" {
+		cmd.Env = append(os.Environ(), "TMPDIR="+tmpdir)
+	}
+	text, err := cmd.CombinedOutput()
+	return err == nil, string(text)
+}
+
+// TestWhoRootBecomes: what it makes belongs to the user of the folder, in a group that
+// this user is in.
+func TestWhoRootBecomes(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root becomes somebody else")
+	}
+	top, err := os.MkdirTemp("", "somebody-")
+	require.NoError(t, err)
+	defer os.RemoveAll(top)
+	require.NoError(t, os.Chmod(top, 0o755))
+	private := filepath.Join(top, "private")
+	require.NoError(t, os.Mkdir(private, 0o700))
+	state := filepath.Join(private, "state.dat")
+	require.NoError(t, os.WriteFile(state, snapshots(t), 0o600))
+	folder := func(name string, uid, gid int) string {
+		path := filepath.Join(top, name)
+		require.NoError(t, os.MkdirAll(path, 0o755))
+		require.NoError(t, os.Chown(path, uid, gid))
+		return path
+	}
+	belongs := func(path string, uid, gid int) {
+		t.Helper()
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		stat := info.Sys().(*syscall.Stat_t)
+		require.EqualValues(t, []int{uid, gid}, []int{int(stat.Uid), int(stat.Gid)}, path)
+	}
+	made := func(ok bool, said string) { t.Helper(); require.True(t, ok, said) }
+
+	// What only root can read was opened before; a folder for temporary files that only
+	// root has is not needed.
+	data := folder("data", somebody, somebody)
+	made(run(t, private, createanchor.Name, "--l2-state-file", state, "--data-dir", data))
+	belongs(filepath.Join(data, "l2_snapshots.dat"), somebody, somebody)
+	made(run(t, private, initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")))
+	belongs(filepath.Join(data, "reorg_db", "CURRENT"), somebody, somebody)
+
+	// The group root is for nobody else.
+	data = folder("of-group-root", somebody, 0)
+	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")))
+	belongs(filepath.Join(data, "reorg_db", "CURRENT"), somebody, 65534)
+
+	// In root's own folder it stays root, also where it makes one for somebody.
+	data = folder("of-root", 0, 0)
+	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")))
+	belongs(filepath.Join(data, "reorg_db", "CURRENT"), 0, 0)
+	made(run(t, "", initnode.Name, "--data-dir", filepath.Join(data, "node"), "--owner", "12345:12345"))
+	belongs(filepath.Join(data, "node", "reorg_db", "CURRENT"), somebody, somebody)
+	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(data, "copy"), "--copy-from", filepath.Join(data, "node", "reorg_db")))
+	belongs(filepath.Join(data, "copy", "CURRENT"), somebody, somebody)
+
+	// Who decides where a path leads is whoever the first folder belongs to, or the link.
+	inside := filepath.Join(folder("theirs", somebody, somebody), "of-root")
+	require.NoError(t, os.Mkdir(inside, 0o755))
+	link := filepath.Join(top, "theirs", "link")
+	require.NoError(t, os.Symlink(data, link))
+	for _, path := range []string{inside, link, filepath.Join(link, "..", "of-root")} {
+		ok, said := run(t, "", initreorgdb.Name, "--path", path+"/reorg_db2")
+		require.False(t, ok)
+		require.Contains(t, said, "permission denied\n")
+		require.Contains(t, said, "hint: run as root it works as the user 12345, to whom "+filepath.Join(top, "theirs")+" belongs: ")
+	}
+	own := filepath.Join(top, "link")
+	require.NoError(t, os.Symlink(filepath.Join(top, "of-root"), own))
+	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(own, "by-link")))
+	belongs(filepath.Join(data, "by-link", "CURRENT"), 0, 0)
+}

@@ -1,0 +1,285 @@
+// Package users tries the tools as root in a folder of another user's, who does all that
+// a user can do there.
+package users
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/extractsnapshots"
+	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/snapshot"
+)
+
+// somebody is the user to whom the data directory belongs.
+const somebody = 12345
+
+const flipperName = "flipper"
+
+func TestMain(m *testing.M) {
+	commands := map[string]func(){flipperName: flipper}
+	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(), prunesnapshots.Tool(), resyncblocks.Tool()} {
+		commands[tool.Name] = func() { cli.Main(tool) }
+	}
+	testscript.Main(m, commands)
+}
+
+// names are those that a tool writes in the data directory, or makes on its way.
+var names = []string{
+	"l2_snapshots.dat", ".l2_snapshots.dat.ailee-tmp", ".l2_snapshots.dat.ailee-old-1-1", ".l2_snapshots.dat.ailee-pruned",
+	"reorg_db", ".reorg_db.ailee-tmp", "old", "node", ".node.ailee-tmp", ".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp",
+	"out", ".out.ailee-tmp", "parts", "parts/.ailee_extract-staging", ".ailee_extract-staging", "snapshot_1.dat",
+	"reorg_db/000000.dbtmp", "reorg_db/CURRENT", "reorg_db/000100.sst", "reorg_db/LOCK", "reorg_db/MANIFEST-000099", "backups",
+	"node/reorg_db", ".ailee_init_node-ready/reorg_db", ".ailee_init_node-ready/backups",
+}
+
+// flipper DIR OUTSIDE FAVOURITE SEED is what somebody does in the folder, as fast as it
+// can, until it is killed: most of it to the favourite name.
+func flipper() {
+	dir, outside, favourite := os.Args[1], os.Args[2], os.Args[3]
+	seed, _ := strconv.ParseInt(os.Args[4], 10, 64)
+	rng := rand.New(rand.NewSource(seed))
+	_ = os.Chdir(dir)
+	files, _ := filepath.Glob(filepath.Join(outside, "*"))
+	targets := append(files, outside, filepath.Join(outside, "new"))
+	aside := 0
+	// These are moments to begin and to go on at, not ways to wait for something: a tool
+	// that meets all of it at once gives up before it has done much.
+	time.Sleep(time.Duration(rng.Intn(150)) * time.Millisecond)
+	for {
+		if rng.Intn(20) == 0 {
+			time.Sleep(time.Duration(rng.Intn(20)) * time.Millisecond)
+		}
+		name := favourite
+		if rng.Intn(3) == 0 {
+			name = names[rng.Intn(len(names))]
+		}
+		target := targets[rng.Intn(len(targets))]
+		const link = ".flip"
+		switch rng.Intn(12) {
+		case 0:
+			aside++
+			_ = os.Rename(name, fmt.Sprintf(".aside-%d", aside))
+			_ = os.Symlink(target, name)
+		case 1:
+			_ = os.Symlink(target, name)
+		case 2:
+			_ = os.Link(target, name)
+		case 3:
+			_ = os.Remove(name)
+		case 4:
+			_ = os.Mkdir(name, 0o777)
+		case 5:
+			_ = os.WriteFile(name, []byte("of somebody's"), 0o666)
+		default:
+			// There and back: the moment between two looks of the tool.
+			if os.Symlink(target, link) == nil {
+				_ = unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, name, unix.RENAME_EXCHANGE)
+				for range rng.Intn(2000) {
+				}
+				_ = unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, name, unix.RENAME_EXCHANGE)
+				_ = os.RemoveAll(link)
+			}
+		}
+	}
+}
+
+// snapshots are a snapshot file's content.
+func snapshots(t *testing.T) []byte {
+	t.Helper()
+	var text bytes.Buffer
+	for i := range 40 {
+		st := snapshot.State{TimestampMs: uint64(1000 + i)}
+		for j := range 50 {
+			st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer-%04d", j), Balance: uint64(i)})
+		}
+		st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
+		require.NoError(t, snapshot.Encode(&text, &st))
+	}
+	return text.Bytes()
+}
+
+// all is what there is below a folder, with owners, modes and contents.
+func all(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var stat unix.Stat_t
+		if err := unix.Lstat(path, &stat); err != nil {
+			return err
+		}
+		text := fmt.Sprintf("%o %d:%d %d ", stat.Mode, stat.Uid, stat.Gid, stat.Nlink)
+		if entry.Type().IsRegular() {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text += string(data)
+		}
+		found[strings.TrimPrefix(path, dir)] = text
+		return nil
+	}))
+	return found
+}
+
+func chownAll(t *testing.T, dir string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = os.Lchown(path, somebody, somebody)
+		}
+		return err
+	}))
+}
+
+// TestSomebodyElsesFolder: nothing outside of the folder is written, made or given away,
+// whatever its user does meanwhile.
+func TestSomebodyElsesFolder(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root works in folders of others")
+	}
+	tries := 1000
+	if testing.Short() {
+		tries = 60
+	}
+	rpc := bitcointest.NewChain(3000).Serve(t)
+	writes := []struct{ favourite, args string }{
+		{"reorg_db", resyncblocks.Name + " --quiet --start-height 0 --end-height HEIGHT --db-path DIR/reorg_db --bitcoin-rpc " + rpc},
+		{".reorg_db.ailee-tmp", initreorgdb.Name + " --quiet --path DIR/reorg_db"},
+		{".node.ailee-tmp", initreorgdb.Name + " --quiet --path DIR/node --copy-from DIR/old"},
+		{".ailee_init_node-ready", initnode.Name + " --quiet --if-missing --data-dir DIR"},
+		{".node.ailee-tmp", initnode.Name + " --quiet --data-dir DIR/node"},
+		{"l2_snapshots.dat", createanchor.Name + " --quiet --l2-state-file TOP/state.dat --data-dir DIR"},
+		{".out.ailee-tmp", createanchor.Name + " --quiet --l2-state-file TOP/state.dat --output DIR/out"},
+		{"l2_snapshots.dat", prunesnapshots.Name + " --quiet --in-place --keep 3 --file DIR/l2_snapshots.dat"},
+		{".out.ailee-tmp", prunesnapshots.Name + " --quiet --force --keep 3 --file TOP/state.dat --output DIR/out"},
+		{"parts", extractsnapshots.Name + " --quiet --force TOP/state.dat DIR/parts"},
+		{"out", l2verify.Name + " --quiet --snapshot TOP/state.dat --junit DIR/out"},
+	}
+	t.Setenv("BITCOIN_RPC_USER", "u")
+	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
+	for _, w := range writes {
+		name, _, _ := strings.Cut(w.args, " ")
+		t.Run(name+" "+w.favourite, func(t *testing.T) {
+			codes := map[int]int{}
+			for try := range max(1, tries/len(writes)) {
+				codes[oneTry(t, w.favourite, w.args, try)]++
+			}
+			t.Logf("exit status: %v", codes)
+		})
+	}
+}
+
+func oneTry(t *testing.T, favourite, args string, try int) (code int) {
+	t.Helper()
+	top, err := os.MkdirTemp("", "somebody-")
+	require.NoError(t, err)
+	defer os.RemoveAll(top)
+	require.NoError(t, os.Chmod(top, 0o755))
+	data, outside := filepath.Join(top, "data"), filepath.Join(top, "outside")
+	text := snapshots(t)
+	require.NoError(t, os.Mkdir(outside, 0o755))
+	for i := range 4 {
+		require.NoError(t, os.WriteFile(filepath.Join(outside, fmt.Sprint("secret", i)), []byte("of root's"), 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(outside, "snapshots"), text, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(top, "state.dat"), text, 0o600))
+	require.NoError(t, os.Mkdir(data, 0o755))
+	require.NoError(t, golden.Unpack("node-rocksdb-7.8.3-reopened", data))
+	unpacked := filepath.Join(data, "node-rocksdb-7.8.3-reopened")
+	if strings.Contains(args, "--copy-from") {
+		require.NoError(t, os.Rename(unpacked, filepath.Join(data, "old")))
+	} else if strings.HasPrefix(args, resyncblocks.Name) {
+		require.NoError(t, os.RemoveAll(unpacked))
+		require.NoError(t, exec.Command(initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")).Run())
+	} else {
+		require.NoError(t, os.RemoveAll(unpacked))
+	}
+	if !strings.HasPrefix(args, initnode.Name) {
+		require.NoError(t, os.WriteFile(filepath.Join(data, "l2_snapshots.dat"), text, 0o640))
+	}
+	chownAll(t, data)
+	before := all(t, outside)
+
+	somebodyElse := exec.Command(flipperName, data, outside, favourite, fmt.Sprint(try))
+	somebodyElse.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: somebody, Gid: somebody}, Pdeathsig: syscall.SIGKILL}
+	somebodyElse.Dir = "/"
+	binary, err := exec.LookPath(flipperName)
+	require.NoError(t, err)
+	somebodyElse.Path = reachable(t, binary)
+	require.NoError(t, somebodyElse.Start())
+	fields := strings.Fields(strings.NewReplacer("DIR", data, "TOP", top, "HEIGHT", fmt.Sprint(100+try)).Replace(args))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	tool := exec.CommandContext(ctx, fields[0], fields[1:]...)
+	said, _ := tool.CombinedOutput()
+	require.NoError(t, ctx.Err(), "it is held up: %s", said)
+	require.NoError(t, somebodyElse.Process.Kill())
+	_ = somebodyElse.Wait()
+
+	code = tool.ProcessState.ExitCode()
+	require.Contains(t, []int{0, 1, 2}, code, "%s", said)
+	require.Equal(t, before, all(t, outside), "try %d: %s\n%s", try, fields, said)
+	made, err := os.ReadDir(top)
+	require.NoError(t, err)
+	require.Len(t, made, 3)
+	requireSomebodys(t, data)
+	return code
+}
+
+// requireSomebodys asserts that all in the folder belongs to the user.
+func requireSomebodys(t *testing.T, data string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(data, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var stat unix.Stat_t
+		require.NoError(t, unix.Lstat(path, &stat))
+		require.EqualValues(t, somebody, stat.Uid, path)
+		return nil
+	}))
+}
+
+var reached string
+
+// reachable is a copy of a program that every user can run.
+func reachable(t *testing.T, binary string) string {
+	t.Helper()
+	if reached == "" {
+		dir, err := os.MkdirTemp("", "flipper-")
+		require.NoError(t, err)
+		require.NoError(t, os.Chmod(dir, 0o755))
+		text, err := os.ReadFile(binary)
+		require.NoError(t, err)
+		reached = filepath.Join(dir, flipperName)
+		require.NoError(t, os.WriteFile(reached, text, 0o755))
+	}
+	return reached
+}

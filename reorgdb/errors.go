@@ -48,7 +48,7 @@ func explain(path string, err error) error {
 		return &LockedError{Path: path}
 	}
 	for _, errno := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
-		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EINVAL, syscall.ENOTSUP} {
 		if strings.HasSuffix(strings.ToLower(text), ": "+errno.Error()) {
 			return &systemError{path: path, text: relative(path, text), errno: errno}
 		}

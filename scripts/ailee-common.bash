@@ -207,7 +207,7 @@ what_next() {
     case $message in
     *"No space left"* | *"quota exceeded"*) advice="see how much space is left: df $1" ;;
     *"Not found in archive"*) advice="it must hold the folder reorg_db at its top, as ailee-backup packs it" ;;
-    *"ownership of"* | *"Operation not permitted"*) advice="run it as root, on a file system that keeps owners, modes and access lists" ;;
+    *"ownership of"* | *"Operation not permitted"* | *"Operation not supported"*) advice="run it as root, on a file system that keeps owners, modes and access lists" ;;
     *"Permission denied"*) advice="run it as the owner of the directory, or as root" ;;
     *"Read-only file system"*) advice="the file system is mounted read-only: see why, with findmnt and dmesg" ;;
     *"Device or resource busy"*) advice="it is a mount point: mount the folder above it instead" ;;

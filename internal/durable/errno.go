@@ -98,6 +98,8 @@ func Hint(err error) string {
 		return "look for a failing disk, with dmesg"
 	case errors.Is(err, fs.ErrPermission):
 		return mayNot()
+	case unsupported(err):
+		return "the file system lacks what this takes: use another, such as ext4 or XFS"
 	}
 	return ""
 }

@@ -107,10 +107,17 @@ func (o Owner) giveOne(root *os.Root, name string, mode fs.FileMode) error {
 	if err := root.Chmod(name, mode); err != nil && !notGiven(err) {
 		return err
 	}
-	if !o.Set {
-		return nil
+	info, err := root.Lstat(name)
+	if err != nil || o.has(info) {
+		return err
 	}
 	return o.lost(root.Lchown(name, o.UID, o.GID))
+}
+
+// has tells whether nothing is to be given.
+func (o Owner) has(info fs.FileInfo) bool {
+	stat := info.Sys().(*syscall.Stat_t)
+	return !o.Set || int(stat.Uid) == o.UID && int(stat.Gid) == o.GID
 }
 
 // lost makes an error of giving the owner one that wraps [ErrOwner].
@@ -126,8 +133,9 @@ func (o Owner) GiveFolder(folder *os.File) error {
 	if err := chmod(folder, 0o750); err != nil && !errors.Is(err, ErrAttributes) {
 		return err
 	}
-	if !o.Set {
-		return nil
+	info, err := folder.Stat()
+	if err != nil || o.has(info) {
+		return err
 	}
 	return o.lost(folder.Chown(o.UID, o.GID))
 }

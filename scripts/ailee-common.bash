@@ -26,6 +26,7 @@ exit_code=0
 output_failed=false
 errors=() # JSON objects
 scratch=  # a folder that goes with the script
+elsewhere= # another
 
 now=${AILEE_NOW:-}
 [[ $now =~ ^[0-9]+$ ]] || printf -v now '%(%s)T' -1
@@ -159,7 +160,7 @@ lock_folder() {
 # make_scratch DIR makes the folder anew: a killed run may have left it.
 make_scratch() {
     scratch=$1
-    trap 'rm -rf "$scratch" || warn "cannot remove $scratch: the next run does"' EXIT
+    trap 'rm -rf "$scratch" ${elsewhere:+"$elsewhere"} || warn "cannot remove $scratch: the next run does"' EXIT
     trap 'exit 1' HUP INT TERM
     { rm -rf "$scratch" && mkdir "$scratch"; } || fail 1 "cannot write to ${scratch%/*}" "run it as the owner of the directory, or as root"
 }

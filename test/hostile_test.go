@@ -204,9 +204,9 @@ func TestPlantedFolder(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root makes folders for somebody else")
 	}
-	dir := t.TempDir()
-	require.NoError(t, os.Chown(dir, clitest.Nobody, clitest.Nobody))
+	dir := clitest.ForNobody(t)
 	for _, owner := range []int{0, clitest.Nobody} {
+		require.NoError(t, os.Chown(dir, owner, owner))
 		name := fmt.Sprint("node", owner)
 		node, planted := filepath.Join(dir, name), filepath.Join(dir, "."+name+".ailee-tmp")
 		require.NoError(t, os.MkdirAll(filepath.Join(planted, "reorg_db"), 0o777))
@@ -216,7 +216,7 @@ func TestPlantedFolder(t *testing.T) {
 		info, err := os.Stat(node)
 		require.NoError(t, err)
 		require.Equal(t, os.ModeDir|0o750, info.Mode())
-		require.EqualValues(t, clitest.Nobody, info.Sys().(*syscall.Stat_t).Uid)
+		require.EqualValues(t, owner, info.Sys().(*syscall.Stat_t).Uid)
 	}
 }
 

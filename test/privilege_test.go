@@ -82,7 +82,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	}
 	code, _, stderr := clitest.AsNobody(t, 0o022, prunesnapshots.Name, "--file", f, "--keep", "1", "--output", filepath.Join(out, "pruned.dat"))
 	require.Zero(t, code, stderr)
-	require.Contains(t, stderr, "warning: "+filepath.Join(out, "pruned.dat")+" does not get the owner of "+f)
+	require.Contains(t, stderr, "warning: "+filepath.Join(out, "pruned.dat")+": cannot keep the owner ")
 	bin := os.Getenv("NOBODY")
 	for _, name := range []string{"ailee-backup", "ailee-monitor", "ailee-common.bash"} {
 		script, err := os.ReadFile(filepath.Join("..", "scripts", name))

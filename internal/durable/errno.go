@@ -78,6 +78,8 @@ func Hint(err error) string {
 		return "wait until it is done"
 	case errors.Is(err, ErrMountPoint):
 		return "work beside the mount point and copy the result into it, or mount the folder above it"
+	case errors.Is(err, ErrNotRegular):
+		return "find out who put it there, and move it away"
 	case errors.Is(err, ErrUser):
 		return "run it as that user"
 	case errors.Is(err, ErrOwner), errors.Is(err, ErrAttributes):

@@ -37,25 +37,49 @@ const nobody = 65534
 // from / that is not root's decides: from there on, its user says where the path leads.
 // Folders of root's that others may write to count as root's.
 //
-// The error wraps [ErrUser] where that user cannot be become.
-func BecomeUserOf(path string) error {
+// A folder that its user cannot reach by name, as the volume of a container, becomes the
+// working directory; path, and those of the other paths that lead into it, then begin
+// there. The error wraps [ErrUser] where the user cannot be become.
+func BecomeUserOf(path *string, others ...*string) error {
+	return Owner{}.BecomeUserOf(path, others...)
+}
+
+// BecomeUserOf is the function of that name; the user, where it is this owner, gets the
+// owner's group.
+func (o Owner) BecomeUserOf(path *string, others ...*string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	folder, uid, gid, err := firstNotOfRoot(path)
-	if err != nil || uid == 0 {
-		return err
+	folder, err := firstNotOfRoot(*path)
+	if err != nil || folder.uid == 0 || !isMapped(folder.uid) {
+		return err // not mapped: in a user namespace, whose root is another one's user
 	}
-	if !isMapped(uid) {
-		return nil // in a user namespace: this root is another one's user
+	inside := map[*string]string{path: folder.rest}
+	for _, other := range others {
+		if f, err := firstNotOfRoot(*other); *other != "" && err == nil && f.path == folder.path {
+			inside[other] = f.rest
+		}
 	}
-	gid, groups := groupsOf(uid, gid)
-	if err := become(uid, gid, groups); err != nil {
-		return fmt.Errorf("%w with id %d, to whom %s belongs: %w", ErrUser, uid, folder, err)
+	fd, err := unix.Open(folder.path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: folder.path, Err: err}
 	}
-	became.user, became.folder = strconv.Itoa(uid), folder
+	defer unix.Close(fd)
+	gid, groups := groupsOf(folder.uid, folder.gid)
+	if o.Set && o.UID == folder.uid {
+		gid = o.GID
+	}
+	if err := become(folder.uid, gid, groups); err != nil {
+		return fmt.Errorf("%w with id %d, to whom %s belongs: %w", ErrUser, folder.uid, folder.path, err)
+	}
+	became.user, became.folder = strconv.Itoa(folder.uid), folder.path
 	if u, err := user.LookupId(became.user); err == nil {
 		became.user = u.Username
+	}
+	if unix.Access(folder.path, unix.X_OK) != nil && unix.Fchdir(fd) == nil {
+		for path, rest := range inside {
+			*path = "./" + rest
+		}
 	}
 	// Root may have one that is for root alone.
 	if unix.Access(os.TempDir(), unix.W_OK|unix.X_OK) != nil {
@@ -80,51 +104,54 @@ func become(uid, gid int, groups []int) error {
 	return nil
 }
 
-// firstNotOfRoot returns the first folder or link on the way to path that does not belong
-// to root, with its owner; uid is 0 where all do, or where the path ends before. What is
-// looked at is in a folder of root's: nobody else changes it meanwhile.
-func firstNotOfRoot(path string) (at string, uid, gid int, err error) {
+// foreign is the first folder or link on the way of a path that does not belong to root.
+type foreign struct {
+	path, rest string // of itself, and from there on
+	uid, gid   int    // 0 where all belong to root, or where the path ends before
+}
+
+// firstNotOfRoot looks at folders of root's only, in which nobody else changes anything
+// meanwhile.
+func firstNotOfRoot(path string) (foreign, error) {
 	if !filepath.IsAbs(path) {
 		here, err := os.Getwd()
 		if err != nil {
-			return "", 0, 0, err
+			return foreign{}, err
 		}
 		path = here + "/" + path // not cleaned: what .. is depends on links
 	}
-	at = "/"
-	rest := strings.Split(path, "/")
+	at, rest := "/", strings.Split(path, "/")
 	for links := 0; len(rest) > 0; {
-		name := rest[0]
+		next := filepath.Join(at, rest[0])
 		rest = rest[1:]
-		next := filepath.Join(at, name)
 		info, err := os.Lstat(next)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-			return "", 0, 0, nil // whoever is to open it says so
+			return foreign{}, nil // whoever is to open it says so
 		}
 		if err != nil {
-			return "", 0, 0, err
+			return foreign{}, err
 		}
 		isLink := info.Mode()&fs.ModeSymlink != 0
 		if stat := info.Sys().(*syscall.Stat_t); (isLink || info.IsDir()) && stat.Uid != 0 {
-			return next, int(stat.Uid), int(stat.Gid), nil
+			return foreign{next, strings.Join(rest, "/"), int(stat.Uid), int(stat.Gid)}, nil
 		}
 		if !isLink {
 			at = next
 			continue
 		}
 		if links++; links > 40 {
-			return "", 0, 0, &fs.PathError{Op: "open", Path: path, Err: unix.ELOOP}
+			return foreign{}, &fs.PathError{Op: "open", Path: path, Err: unix.ELOOP}
 		}
 		target, err := os.Readlink(next)
 		if err != nil {
-			return "", 0, 0, err
+			return foreign{}, err
 		}
 		if filepath.IsAbs(target) {
 			at = "/"
 		}
 		rest = slices.Concat(strings.Split(target, "/"), rest)
 	}
-	return "", 0, 0, nil
+	return foreign{}, nil
 }
 
 // groupsOf returns the groups that a user has, and the one of them for new files: that of

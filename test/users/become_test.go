@@ -10,8 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/prunesnapshots"
 )
 
 // run runs a tool with the system's folder for temporary files, or another.
@@ -61,6 +64,20 @@ func TestWhoRootBecomes(t *testing.T) {
 	belongs(filepath.Join(data, "l2_snapshots.dat"), somebody, somebody)
 	made(run(t, private, initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")))
 	belongs(filepath.Join(data, "reorg_db", "CURRENT"), somebody, somebody)
+
+	// A folder that its user cannot reach by name, as the volume of a container.
+	data = filepath.Join(private, "data")
+	require.NoError(t, os.Mkdir(data, 0o755))
+	require.NoError(t, os.Chown(data, somebody, somebody))
+	made(run(t, "", initnode.Name, "--data-dir", data))
+	made(run(t, "", createanchor.Name, "--l2-state-file", state, "--data-dir", data))
+	made(run(t, "", createanchor.Name, "--l2-state-file", state, "--output", filepath.Join(data, "anchored.dat")))
+	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(data, "copy"), "--copy-from", filepath.Join(data, "reorg_db")))
+	made(run(t, "", prunesnapshots.Name, "--in-place", "--keep", "1", "--file", filepath.Join(data, "l2_snapshots.dat")))
+	made(run(t, "", prunesnapshots.Name, "--keep", "1", "--file", state, "--output", filepath.Join(data, "pruned.dat")))
+	made(run(t, "", extractsnapshots.Name, state, filepath.Join(data, "parts")))
+	made(run(t, "", l2verify.Name, "--snapshot", state, "--junit", filepath.Join(data, "report.xml")))
+	requireSomebodys(t, data)
 
 	// The group root is for nobody else.
 	data = folder("of-group-root", somebody, 0)

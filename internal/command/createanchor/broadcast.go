@@ -40,9 +40,9 @@ import (
 // disk all the same would tell of a transaction that nobody has.
 
 // openDatabase takes the database; for a dry run it only sees that it could.
-func openDatabase(ctx context.Context, o Options, out *cli.IO) (db *reorgdb.DB, err error) {
+func openDatabase(ctx context.Context, o *Options, out *cli.IO) (db *reorgdb.DB, err error) {
 	if !o.DryRun {
-		db, err = reorgtool.Open(ctx, o.DBPath, out.Warn)
+		db, err = reorgtool.Open(ctx, &o.DBPath, out.Warn, &o.DataDir, &o.Output)
 	} else if err = reorgdb.Holder(o.DBPath); err == nil {
 		db, err = reorgdb.OpenReadOnly(o.DBPath)
 	}
@@ -74,7 +74,7 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if a.db, err = openDatabase(ctx, a.Options, a.out); err != nil {
+	if a.db, err = openDatabase(ctx, &a.Options, a.out); err != nil {
 		return err
 	}
 	defer func() {

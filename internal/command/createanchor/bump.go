@@ -43,7 +43,7 @@ type bumping struct {
 func (b *bumping) run(ctx context.Context) (err error) {
 	openNode := nodeOf(b.Options, b.out)
 	_, _ = openNode() // perhaps root alone can read what logs in; the error is that of the next call, too
-	if b.db, err = openDatabase(ctx, b.Options, b.out); err != nil {
+	if b.db, err = openDatabase(ctx, &b.Options, b.out); err != nil {
 		return err
 	}
 	defer func() {

@@ -72,8 +72,11 @@ func (a *anchoring) becomeUser() error {
 	if a.Broadcast {
 		return nil // see [reorgtool.Open]
 	}
-	a.file = a.target()
-	if err := durable.BecomeUserOf(filepath.Dir(a.file)); err != nil {
+	place := &a.DataDir
+	if a.Output != "" {
+		place = &a.Output
+	}
+	if err := durable.BecomeUserOf(place); err != nil {
 		return a.explain(err)
 	}
 	return nil

@@ -160,7 +160,7 @@ func (e *extraction) account(i item) {
 
 // write writes the files, all of them or none.
 func (e *extraction) write(ctx context.Context) error {
-	if err := durable.BecomeUserOf(e.Dir); err != nil {
+	if err := durable.BecomeUserOf(&e.Dir); err != nil {
 		return exit.Fail(durable.Hint(err), err)
 	}
 	staging, err := durable.Stage(e.Dir, ".ailee_extract-staging")

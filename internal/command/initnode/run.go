@@ -60,17 +60,25 @@ type document struct {
 }
 
 func (n *initialization) run(ctx context.Context) error {
-	owner, err := n.owner()
-	if err != nil {
-		return exit.Fail(Name+" --help shows the usage", fmt.Errorf("--owner: %w", err))
+	var owner durable.Owner
+	var err error
+	if n.Owner != "" {
+		if owner, err = durable.ParseOwner(n.Owner); err != nil {
+			return exit.Fail(Name+" --help shows the usage", fmt.Errorf("--owner: %w", err))
+		}
 	}
-	if err := durable.BecomeUserOf(n.DataDir); err != nil {
+	if err := owner.BecomeUserOf(&n.DataDir); err != nil {
 		return err
+	}
+	if n.Owner == "" {
+		if owner, err = durable.OwnerOf(n.DataDir); err != nil {
+			return err
+		}
 	}
 	folders, err := durable.MakeAll(n.DataDir, owner.GiveFolder)
 	if err == nil {
-		// It was root's to make; from here on it may be another user's.
-		err = durable.BecomeUserOf(n.DataDir)
+		// It was root's to make; from here on it is the owner's.
+		err = owner.BecomeUserOf(&n.DataDir)
 	}
 	if err == nil {
 		err = n.fill(ctx, owner)
@@ -92,13 +100,6 @@ func (n *initialization) run(ctx context.Context) error {
 		n.out.Printf("Made %s in %s\n", strings.Join(n.made, ", "), terminal.Text(n.DataDir))
 	}
 	return nil
-}
-
-func (n *initialization) owner() (durable.Owner, error) {
-	if n.Owner != "" {
-		return durable.ParseOwner(n.Owner)
-	}
-	return durable.OwnerOf(n.DataDir)
 }
 
 // fill makes the missing parts in a directory that exists.

@@ -20,9 +20,11 @@ import (
 func Run(ctx context.Context, o Options, out *cli.IO) error {
 	// Root sees processes that the user of the folder does not.
 	inUse := reorgdb.Holder(o.Path)
-	if err := durable.BecomeUserOf(filepath.Dir(o.Path)); err != nil {
+	folder := filepath.Dir(o.Path)
+	if err := durable.BecomeUserOf(&folder, &o.CopyFrom); err != nil {
 		return explain(o, err)
 	}
+	o.Path = filepath.Join(folder, filepath.Base(o.Path))
 	pending, err := durable.CreateDir(o.Path)
 	if errors.Is(err, fs.ErrExist) && o.CopyFrom == "" && rocksfile.Unfinished(o.Path) {
 		return complete(ctx, o, out)

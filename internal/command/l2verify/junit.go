@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -56,7 +55,7 @@ func openJUnit(o Options, out *cli.IO) (*junit, error) {
 	if err := checkReplaceable(o.JUnit); err != nil {
 		return nil, err
 	}
-	if err := durable.BecomeUserOf(filepath.Dir(o.JUnit)); err != nil {
+	if err := durable.BecomeUserOf(&o.JUnit); err != nil {
 		return nil, notWritten(o.JUnit, err)
 	}
 	f, err := durable.Create(o.JUnit, 0o644)

@@ -109,6 +109,11 @@ func (p panics) Done() <-chan struct{} {
 	return p.Context.Done()
 }
 
+func (p panics) Err() error {
+	_ = p.Done()
+	return nil
+}
+
 // TestJUnitAfterAPanic: nothing is left behind.
 func TestJUnitAfterAPanic(t *testing.T) {
 	dir := t.TempDir()

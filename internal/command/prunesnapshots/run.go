@@ -38,7 +38,7 @@ type pruning struct {
 
 func (p *pruning) run(ctx context.Context) (err error) {
 	if p.InPlace && !p.DryRun {
-		if err := durable.BecomeUserOf(filepath.Dir(p.File)); err != nil {
+		if err := durable.BecomeUserOf(&p.File); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func (p *pruning) refuse() error {
 
 // toOutput writes the result to a file of its own.
 func (p *pruning) toOutput(ctx context.Context) error {
-	if err := durable.BecomeUserOf(filepath.Dir(p.Output)); err != nil {
+	if err := durable.BecomeUserOf(&p.Output); err != nil {
 		return err
 	}
 	if info, err := os.Stat(p.Output); err == nil {

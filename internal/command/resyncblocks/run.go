@@ -78,7 +78,7 @@ func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitco
 func fillAndSettle(ctx context.Context, o Options, out *cli.IO) error {
 	// What logs in is perhaps for root alone to read.
 	client, clientErr := bitcoin.Open(o.Bitcoin, out.Warn)
-	db, err := reorgtool.Open(ctx, o.DBPath, out.Warn)
+	db, err := reorgtool.Open(ctx, &o.DBPath, out.Warn)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,8 @@ func Tool() cli.Tool {
    and recorded in the reorg database as PENDING: stop the AILEE node first. It asks
    before it sends. When a run breaks off, the same command again goes on with the
    same transaction; nothing is paid twice. --bump replaces the transaction of an
-   anchor that is stuck by one with a higher fee.`,
+   anchor that is stuck by one with a higher fee. Run as root, it writes as the user
+   to whom the folder belongs.`,
 		Environment: flags.BitcoinEnvironment(),
 		Files: slices.Concat([]cli.Entry{
 			{Name: "DIR/l2_snapshots.dat", Text: "the snapshot file of the node, which is appended to"},

@@ -48,7 +48,7 @@ func Tool() cli.Tool {
    missing last newline is added) and verifies as it does in FILE. FILE is only
    read, and may be appended to meanwhile. Existing files in DIR are refused, and
    links in it are not followed. All files are on disk before the first gets its
-   name.`,
+   name. Run as root, it writes as the user to whom DIR belongs.`,
 		Files: []cli.Entry{
 			{Name: "DIR/snapshot_<n>.dat", Text: "the n-th complete snapshot of FILE, with --format json snapshot_<n>.json"},
 			{Name: "DIR/salvaged_<k>.dat", Text: "the k-th snapshot that a torn line hides, with --salvage"},

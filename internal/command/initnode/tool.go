@@ -30,7 +30,8 @@ func Tool() cli.Tool {
    Makes l2_snapshots.dat with a genesis snapshot (an empty state with an anchor
    that holds), an empty reorg_db/ and backups/ in DIR, all of them or none. What
    is already there is never touched: backups/ is kept, the rest refused, or with
-   --if-missing checked and kept. Run as root, it gives them to the owner of DIR.`,
+   --if-missing checked and kept. Run as root, it works as
+   the user to whom DIR belongs, or as --owner in a DIR that it makes.`,
 		Files: []cli.Entry{
 			{Name: "DIR/l2_snapshots.dat", Text: "the genesis snapshot"},
 			{Name: "DIR/reorg_db/", Text: "an empty reorg database"},

@@ -32,7 +32,9 @@ func Tool() cli.Tool {
    one, which may be damaged or in use by a running node, and is only read; when
    something is lost, all the rest is copied and the exit status is 2. Without
    --copy-from, a database that a node was killed in the middle of making, before
-   its file CURRENT was there, is completed in its place.`,
+   its file CURRENT was there, is completed in its place. Run as root, it works as the
+   user to whom the folder belongs that DIR is in; where that is root, the copy gets
+   the owner of OLD.`,
 		Files: []cli.Entry{
 			{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"},
 			{Name: ".reorg_db.ailee-tmp/", Text: "a new database beside its place until it is whole"},

@@ -46,7 +46,8 @@ func Tool() cli.Tool {
    result replaces FILE while a node keeps appending: FILE is at every instant
    either the old file or the new one, whole, and whatever is appended meanwhile
    is carried over. Owner, mode and extended attributes stay. The newest valid
-   snapshot is never pruned away, nor a complete one that a torn line hides from nodes.`,
+   snapshot is never pruned away, nor a complete one that a torn line hides from nodes.
+   Run as root, it writes as the user to whom the folder belongs.`,
 		Files: []cli.Entry{
 			{Name: ".FILE.ailee-tmp", Text: "the result until it is whole"},
 			{Name: ".FILE.ailee-pruned", Text: "a line of JSON for each prune that dropped something: when, and what"},

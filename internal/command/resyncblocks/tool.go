@@ -50,7 +50,8 @@ func Tool() cli.Tool {
    ends it earlier, it says how many blocks were written, always all up to some
    height, and goes on from there when it is run again. With --anchors each anchor
    record is then brought in line with what became of its transaction. The AILEE node
-   must be stopped, but for --check and --dry-run.`,
+   must be stopped, but for --check and --dry-run. Run as root, it writes as the user
+   to whom DIR belongs.`,
 		Environment: flags.BitcoinEnvironment(),
 		Files:       slices.Concat([]cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}}, flags.BitcoinFiles()),
 		Examples: `

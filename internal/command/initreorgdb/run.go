@@ -71,7 +71,7 @@ func create(path string) error {
 // complete makes the database that a process was killed in the middle of making, in the
 // folder that is there.
 func complete(ctx context.Context, o Options, out *cli.IO) error {
-	db, err := reorgtool.Open(ctx, o.Path, out.Warn)
+	db, err := reorgtool.Open(ctx, &o.Path, out.Warn)
 	if err == nil {
 		err = db.Close()
 	}

@@ -148,3 +148,25 @@ func TestCompareLongChain(t *testing.T) {
 	require.Contains(t, stdout, "120001 block hash(es) compared, 11 differ")
 	require.Equal(t, 11, strings.Count(stderr, "error: the block hash at height 1"))
 }
+
+// TestSnapshotNamesADeadAnchor: one that a reorg invalidated, or that was given up, is
+// nothing that a snapshot may rest on.
+func TestSnapshotNamesADeadAnchor(t *testing.T) {
+	made := clitest.MakeAnchor(t, "m")
+	for status, want := range map[reorgdb.AnchorStatus]int{
+		reorgdb.Pending: exit.OK, reorgdb.Confirmed: exit.OK, reorgdb.InvalidatedReorg: exit.Wrong, reorgdb.FailedOrphaned: exit.Wrong,
+	} {
+		path := filepath.Join(t.TempDir(), "reorg_db")
+		db, err := reorgdb.Create(path)
+		require.NoError(t, err)
+		require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+			return u.Anchor(reorgdb.Anchor{Hash: made.Hash, BitcoinTxID: noTransaction, BroadcastTime: uint64(time.Now().UnixMilli()), Status: status, L2StateRoot: made.Root})
+		}))
+		require.NoError(t, db.Close())
+		code, stdout, stderr := clitest.Run(reorgverify.Tool(), "--db-path", path, "--snapshot", made.File)
+		require.Equal(t, want, code, "%s: %s%s", status, stdout, stderr)
+		if want != exit.OK {
+			require.Contains(t, stderr, fmt.Sprintf("error: the latest snapshot's anchor is %s: %s\n", status, made.Hash))
+		}
+	}
+}

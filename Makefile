@@ -38,7 +38,7 @@ LONG := $(filter ./test%,$(LONG)) $(filter-out ./test%,$(LONG))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build static static-pure install uninstall demo test check rest ready long race leaks matrix lint fuzz hostile \
-	load faults bench generate deps deps-test clean deb dist package reproducible licenses help
+	load faults model bench generate deps deps-test clean deb dist package reproducible licenses help
 # What a target needs is made in the order in which it stands there.
 .NOTPARALLEL:
 
@@ -106,7 +106,7 @@ lint:
 	go run $(STATICCHECK) ./...
 	cd packaging && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff && go mod verify
 	go mod verify
-	shellcheck scripts/* .ci/run completions/bash/* test/guide/bin/* $(shell grep -rl "^#!/bin/sh" packaging --exclude=*.go)
+	shellcheck scripts/* model/check .ci/run completions/bash/* test/guide/bin/* $(shell grep -rl "^#!/bin/sh" packaging --exclude=*.go)
 
 ## fuzz       each fuzz target for ten minutes; FUZZTIME=1h
 fuzz:
@@ -127,6 +127,10 @@ load:
 ## faults     every tool broken at every system call, the power cut at each: half an hour
 faults:
 	go test -count 1 -timeout 3h -v ./test/faults -all
+
+## model      the swap by which a file is pruned in place, explored completely: minutes
+model: deps-test
+	model/check
 
 ## bench      the table of the README, measured here
 bench: deps-test build

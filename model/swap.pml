@@ -431,7 +431,7 @@ PLACE:	atomic { STEP
 		fi }
 CARRY:	atomic { STEP
 		content[d] = JOIN(content[d], length[d], s); length[d] = length[d] + ns; assert(length[d] <= 7);
-#ifndef NO_PLACE
+#if !defined(NO_PLACE) && !defined(NO_INSERT)
 		goto PLACE;
 #endif
 		skip }

@@ -31,9 +31,13 @@ var (
 	skipUnderRace = clitest.SkipUnderRace
 )
 
+// shortWatch lets a prune in place watch for late writers for a moment only: those here
+// take no longer to open a file.
+const shortWatch = "--watch=20ms"
+
 func runPrune(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = cli.Execute(context.Background(), prunesnapshots.Tool(), append([]string{prunesnapshots.Name}, args...), cli.Streams{Out: &out, Err: &errs})
+	code = cli.Execute(context.Background(), prunesnapshots.Tool(), append([]string{prunesnapshots.Name, shortWatch}, args...), cli.Streams{Out: &out, Err: &errs})
 	return code, out.String(), errs.String()
 }
 
@@ -119,7 +123,7 @@ func TestInPlaceKilled(t *testing.T) {
 		appending := exec.Command("appender", path, fmt.Sprint(next), "10")
 		next += 10
 		require.NoError(t, appending.Start())
-		pruning := exec.Command(prunesnapshots.Name, "--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+		pruning := exec.Command(prunesnapshots.Name, shortWatch, "--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 		require.NoError(t, pruning.Start())
 		// This is the moment of the crash, not a way to wait for something.
 		time.Sleep(time.Duration(rng.Intn(100_000)) * time.Microsecond)
@@ -285,7 +289,7 @@ func TestInPlaceWaitsForAWriter(t *testing.T) {
 	third := numbered(3)
 	_, err = f.WriteString(third[:100])
 	require.NoError(t, err)
-	pruning := exec.Command(prunesnapshots.Name, "--file", path, "--keep", "1", "--in-place")
+	pruning := exec.Command(prunesnapshots.Name, shortWatch, "--file", path, "--keep", "1", "--in-place")
 	require.NoError(t, pruning.Start())
 	// The temporary file shows that it has started; it cannot end before f is closed.
 	waitFor(t, pruning, func() bool {

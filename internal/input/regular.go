@@ -27,3 +27,9 @@ func OpenRegular(ctx context.Context, name string) (*Input, error) {
 	}
 	return opened(ctx, name, f)
 }
+
+// Regular is an opened regular file, of which the first size bytes are the input. It is
+// not closed here.
+func Regular(ctx context.Context, f *os.File, size int64) *Input {
+	return &Input{File: f, Name: f.Name(), Seekable: true, Size: size, ctx: ctx, release: func() bool { return true }}
+}

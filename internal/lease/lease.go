@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,49 +28,107 @@ var ErrUnsupported = errors.New("no file lease to be had")
 var ErrHeld = errors.New("kept open")
 
 // poll is how often a file is looked at that somebody has open.
-const poll = 2 * time.Millisecond
+const poll = time.Millisecond
 
-// AwaitNoWriter waits until nobody has f open for writing, and takes a lease
-// that blocks whoever wants to open it so, until Release. f itself must be
-// open for reading only. After the wait is over the error wraps [ErrHeld] and
-// names the processes.
-func AwaitNoWriter(ctx context.Context, f *os.File, wait time.Duration) error {
-	return await(ctx, f, unix.F_RDLCK, wait)
+// Lease is a lease that this process has on a file, or wants. It is not safe for
+// concurrent use.
+type Lease struct {
+	file *os.File
+	kind int
+	// unwanted is when nobody waited for it, as far as it was looked: zero while it is
+	// not held. The kernel takes it back no earlier than lease-break-time after that.
+	unwanted time.Time
 }
 
-// AwaitAlone waits until nobody else has f open at all, and takes a lease that
-// blocks everyone who wants to open it, until Release. After the wait is over the
-// error wraps [ErrHeld] and names the processes.
-func AwaitAlone(ctx context.Context, f *os.File, wait time.Duration) error {
-	return await(ctx, f, unix.F_WRLCK, wait)
+// Reading is the lease that holds off whoever wants to open f for writing. f itself must
+// be open for reading only.
+func Reading(f *os.File) *Lease { return &Lease{file: f, kind: unix.F_RDLCK} }
+
+// Alone is the lease that holds off whoever wants to open f at all.
+func Alone(f *os.File) *Lease { return &Lease{file: f, kind: unix.F_WRLCK} }
+
+// Try takes the lease. It reports false, and leaves a lease that is held as it is, when
+// others have the file open: for writing, or at all with [Alone]. Somebody who waits in
+// open(2) counts, whether the lease is what he waits for or a permission event.
+func (l *Lease) Try() (bool, error) {
+	now := time.Now()
+	err := set(l.file, l.kind)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return false, nil
+	case err == nil:
+		l.unwanted = now
+	}
+	return err == nil, err
 }
 
-func await(ctx context.Context, f *os.File, kind int, wait time.Duration) error {
+// Take takes the lease as soon as nobody else has the file open, and gives one back that
+// is held, so that those who wait come to their end. each is called between two looks.
+// After the wait is over the error wraps [ErrHeld] and names the processes.
+func (l *Lease) Take(ctx context.Context, wait time.Duration, each func() error) error {
 	deadline := time.Now().Add(wait)
 	for {
-		err := set(f, kind)
-		if !errors.Is(err, unix.EAGAIN) {
+		if taken, err := l.Try(); taken || err != nil {
+			return err
+		}
+		if err := l.GiveBack(); err != nil {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s is %w%s", f.Name(), ErrHeld, holders(f))
+			return fmt.Errorf("%s is %w%s", l.file.Name(), ErrHeld, holders(l.file))
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(poll):
 		}
+		if err := each(); err != nil {
+			return err
+		}
 	}
+}
+
+// Held tells whether the lease is certainly held, since it was taken, up to this call. It
+// is false as well when somebody has waited for half of the time after which the kernel
+// takes it back: it is to be given back then.
+func (l *Lease) Held() (bool, error) {
+	now := time.Now()
+	kind, err := unix.FcntlInt(l.file.Fd(), unix.F_GETLEASE, 0)
+	if err != nil || l.unwanted.IsZero() {
+		return false, err
+	}
+	if kind == l.kind {
+		l.unwanted = now
+		return true, nil
+	}
+	return time.Since(l.unwanted) < breakTime()/2, nil
+}
+
+// GiveBack gives the lease back.
+func (l *Lease) GiveBack() error {
+	l.unwanted = time.Time{}
+	return Release(l.file)
+}
+
+// breakTime is how long the kernel lets somebody wait for a lease.
+var breakTime = sync.OnceValue(func() time.Duration {
+	text, _ := os.ReadFile("/proc/sys/fs/lease-break-time")
+	seconds, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || seconds <= 0 { // 0: for ever
+		seconds = 45
+	}
+	return time.Duration(seconds) * time.Second
+})
+
+// AwaitAlone waits until nobody else has f open at all, and takes a lease that
+// blocks everyone who wants to open it, until Release. After the wait is over the
+// error wraps [ErrHeld] and names the processes.
+func AwaitAlone(ctx context.Context, f *os.File, wait time.Duration) error {
+	return Alone(f).Take(ctx, wait, func() error { return nil })
 }
 
 // Release gives a lease back.
 func Release(f *os.File) error { return set(f, unix.F_UNLCK) }
-
-// Wanted tells whether somebody waits for the lease on f to be given back.
-func Wanted(f *os.File) (bool, error) {
-	kind, err := unix.FcntlInt(f.Fd(), unix.F_GETLEASE, 0)
-	return kind == unix.F_UNLCK, err
-}
 
 // The kernel says with SIGIO that somebody waits for a lease. Nothing here needs it,
 // and on a thread of a C library it would end the process.
@@ -82,6 +141,8 @@ func set(f *os.File, kind int) error {
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
+		case errors.Is(err, unix.EAGAIN) && kind == unix.F_UNLCK:
+			return nil // there is none
 		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.EOPNOTSUPP):
 			return fmt.Errorf("%s: %w (%w)", f.Name(), ErrUnsupported, err)
 		}
@@ -104,11 +165,37 @@ func holders(f *os.File) string {
 			continue
 		}
 		seen[pid] = true
-		name, _ := os.ReadFile("/proc/" + pid + "/comm")
-		names = append(names, fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid))
+		names = append(names, process(pid))
 	}
 	if len(names) == 0 {
 		return ""
 	}
 	return " by " + strings.Join(names, ", ")
+}
+
+// process names a process.
+func process(pid string) string {
+	name, _ := os.ReadFile("/proc/" + pid + "/comm")
+	return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
+}
+
+// Locker names the process that has the lock on f (flock), as far as /proc shows it: with
+// ": " before, or "".
+func Locker(f *os.File) string {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return ""
+	}
+	locks, _ := os.ReadFile("/proc/locks")
+	for line := range strings.Lines(string(locks)) {
+		// 1: FLOCK  ADVISORY  WRITE 812 08:01:1234 0 EOF
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "FLOCK" {
+			continue
+		}
+		if place := strings.Split(fields[5], ":"); len(place) == 3 && place[2] == strconv.FormatUint(st.Ino, 10) && fields[4] != "0" {
+			return ": " + process(fields[4])
+		}
+	}
+	return ""
 }

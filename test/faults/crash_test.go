@@ -180,6 +180,7 @@ var ignorable = []struct{ calls, path, before, why string }{
 	{"fallocate", "*", "*", "only sets space aside"},
 	{"unlink*", "*", "*", "what stays is not used, and removed by a later run"},
 	{"fcntl", "*", "*", "a lease that can't be given back ends with the descriptor"},
+	{"*", ".*" + notes, "*", "a note of a prune that is done: it warns"},
 	{"mkdir", "*reorg_db*", "*", "RocksDB makes a folder that is there"},
 	{"mkdir", "data", "*", "mkdir -p makes a folder that is there"},
 	{"linkat", "latest", "*", "copied then"},

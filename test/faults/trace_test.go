@@ -96,6 +96,7 @@ type fault struct {
 // of each thread for itself, so that its when=k is another call in each run, and can
 // make no write short that is done.
 type tracing struct {
+	calls   map[uint64]call
 	below   string
 	at      func(call) fault
 	returns map[int]syscall.Errno // by thread: what its call is to return
@@ -107,6 +108,11 @@ type tracing struct {
 // below a folder, and returns how the command ended, when all its processes have.
 // While at decides, the thread that makes the call waits and the others go on.
 func trace(ctx context.Context, args, env []string, out, errOut *os.File, folder string, at func(call) fault) (status syscall.WaitStatus, err error) {
+	return traceCalls(ctx, calls, args, env, out, errOut, folder, at)
+}
+
+// traceCalls is trace for a choice of system calls, by their numbers.
+func traceCalls(ctx context.Context, calls map[uint64]call, args, env []string, out, errOut *os.File, folder string, at func(call) fault) (status syscall.WaitStatus, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -114,7 +120,7 @@ func trace(ctx context.Context, args, env []string, out, errOut *os.File, folder
 		// goroutine: what was started on it before, to end with the tests, would too.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		t := &tracing{below: folder, at: at, returns: map[int]syscall.Errno{}, known: map[int]bool{}}
+		t := &tracing{calls: calls, below: folder, at: at, returns: map[int]syscall.Errno{}, known: map[int]bool{}}
 		var root int
 		root, err = syscall.ForkExec(args[0], args, &syscall.ProcAttr{
 			Env:   env,
@@ -232,7 +238,7 @@ func (t *tracing) stopped(tid int) error {
 
 // changes tells whether a call changes something below the folder.
 func (t *tracing) changes(tid int, info syscallInfo) (call, bool) {
-	c, ok := calls[info.nr]
+	c, ok := t.calls[info.nr]
 	if !ok {
 		return c, false
 	}

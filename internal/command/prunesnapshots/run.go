@@ -47,7 +47,10 @@ func (p *pruning) run(ctx context.Context) (err error) {
 		if p.File, err = filepath.EvalSymlinks(p.File); err != nil {
 			return err
 		}
-		if err := p.lookForEarlierRun(ctx); err != nil {
+		if !p.DryRun {
+			return p.inPlace(ctx)
+		}
+		if err := p.warnOfEarlierRuns(); err != nil {
 			return err
 		}
 	}
@@ -55,42 +58,33 @@ func (p *pruning) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer p.in.Close()
-	if p.InPlace && !p.DryRun {
-		// Whoever prunes in place holds this lock, on the old file and the new.
-		if err := durable.Lock(p.in.File); err != nil {
-			return err
-		}
-		// A run that ended just before may have been killed.
-		if names, err := p.oldNames(); err != nil || len(names) > 0 {
-			return errors.Join(err, durable.ErrBusy)
-		}
-	}
-	if p.plan, err = newPlan(ctx, p.in.Section(), p.in.Size, p.Keep, p.judge, p.DryRun); err != nil {
-		return err
-	}
-	if p.plan.discard >= 0 && !p.DiscardNewestValid {
-		return p.refuse()
-	}
-	if p.plan.drop.hidden > 0 && !p.DiscardHidden {
-		return p.refuseHidden(p.plan.drop.firstHidden)
-	}
-	noted, err := newNote(p.plan, p.in.Section(), p.out.Now())
+	noted, err := p.makePlan(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case p.DryRun:
+	if p.DryRun {
 		return p.show()
-	case p.InPlace:
-		err = p.inPlace(ctx)
-	default:
-		err = p.toOutput(ctx)
 	}
-	if err != nil {
+	if err := p.toOutput(ctx); err != nil {
 		return err
 	}
 	p.writeNote(noted)
 	return p.report()
+}
+
+// makePlan plans, makes the note of the plan, and refuses one that would lose what is
+// not to be lost.
+func (p *pruning) makePlan(ctx context.Context) (noted note, err error) {
+	if p.plan, err = newPlan(ctx, p.in.Section(), p.in.Size, p.Keep, p.judge, p.DryRun); err != nil {
+		return note{}, err
+	}
+	if p.plan.discard >= 0 && !p.DiscardNewestValid {
+		return note{}, p.refuse()
+	}
+	if p.plan.drop.hidden > 0 && !p.DiscardHidden {
+		return note{}, p.refuseHidden(p.plan.drop.firstHidden)
+	}
+	return newNote(p.plan, p.in.Section(), p.out.Now())
 }
 
 // explain adds the file, exit code and hint to an error.
@@ -139,7 +133,13 @@ func (p *pruning) toOutput(ctx context.Context) error {
 		return exit.Fail(durable.Hint(err), err)
 	}
 	defer f.Abort()
-	if err := p.write(ctx, f); err != nil {
+	if err := p.write(ctx, f.File); err != nil {
+		return err
+	}
+	err = durable.KeepAttributes(f.File, p.in.File)
+	if errors.Is(err, durable.ErrOwner) || errors.Is(err, durable.ErrAttributes) {
+		p.out.Warn("%s: %s", p.Output, err)
+	} else if err != nil {
 		return err
 	}
 	if err := p.check(ctx, f.File); err != nil {
@@ -162,12 +162,12 @@ func exists(path string) error {
 	return exit.Failf("name another output, or replace it with --force", "%s already exists", path)
 }
 
-// write copies what is kept, and the attributes.
-func (p *pruning) write(ctx context.Context, f *durable.Pending) error {
+// write copies what is kept.
+func (p *pruning) write(ctx context.Context, f *os.File) error {
 	bar := terminal.BytesBar(p.out.Err, !p.out.Quiet(), "pruning", p.plan.bytes)
 	defer bar.Done()
 	for _, s := range p.plan.kept {
-		if err := durable.CopyRange(ctx, f.File, p.in.File, s.offset, s.size, bar.Add); err != nil {
+		if err := durable.CopyRange(ctx, f, p.in.File, s.offset, s.size, bar.Add); err != nil {
 			return err
 		}
 	}
@@ -176,12 +176,7 @@ func (p *pruning) write(ctx context.Context, f *durable.Pending) error {
 			return err
 		}
 	}
-	err := durable.KeepAttributes(f.File, p.in.File)
-	if (errors.Is(err, durable.ErrOwner) || errors.Is(err, durable.ErrAttributes)) && !p.InPlace {
-		p.out.Warn("%s: %s", p.Output, err)
-		return nil
-	}
-	return err
+	return nil
 }
 
 // errCopy says that the written file is not what it was to be.

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/swap"
 )
 
 // Name is the command's name.
@@ -32,6 +34,7 @@ type Options struct {
 	DiscardHidden      bool // go on when complete snapshots are dropped that torn lines hide
 	Force              bool // replace an existing Output
 	DryRun             bool
+	Watch              time.Duration // how long InPlace looks for late writers
 	flags.Checking
 }
 
@@ -72,6 +75,7 @@ ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.
 			&urfave.BoolFlag{Name: "discard-newest-valid", Usage: "go on when an older snapshot is valid and none of the kept ones is"},
 			&urfave.BoolFlag{Name: "discard-hidden", Usage: "drop complete snapshots that torn lines hide from nodes"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace OUT if it exists"},
+			&urfave.DurationFlag{Name: "watch", Hidden: true, Value: swap.DefaultWatch},
 			&urfave.BoolFlag{Name: "dry-run", Usage: "show what would be kept and dropped, write nothing"},
 			flags.AcceptEarlierAnchors(),
 			flags.MaxMemory(),
@@ -98,6 +102,7 @@ func options(c *urfave.Context) (Options, error) {
 		DiscardHidden:      c.Bool("discard-hidden"),
 		Force:              c.Bool("force"),
 		DryRun:             c.Bool("dry-run"),
+		Watch:              c.Duration("watch"),
 	}
 	var err error
 	if o.Checking, err = flags.ParseChecking(c); err != nil {

@@ -1,0 +1,532 @@
+package swap
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/snapshot"
+)
+
+// drain is DRAIN to REMOVE of the file that a second name leads to. It returns when the
+// name is gone, or another one has come that is to be completed first.
+func (r *Run) drain(ctx context.Context, n *second) error {
+	src, err := r.openSource(n)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := r.holdNew(n); err != nil {
+			return err
+		}
+		// LET-THROUGH
+		if err := src.Take(ctx, writerWait, r.patience); err != nil {
+			return err
+		}
+		seen, err := look(src.File)
+		if err != nil {
+			return err
+		}
+		same, err := sameBefore(src.File, n.from, n.gs)
+		if err != nil {
+			return err
+		}
+		if !same {
+			return r.putBack(ctx, n) // somebody had looked it up before, to copy over it
+		}
+		if seen.Size == n.from {
+			removed, err := r.watchAndRemove(n, src, seen)
+			if removed || err != nil {
+				return err
+			}
+			continue
+		}
+		done, err := r.bring(ctx, n, src, seen.Size)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// bring brings what the source has, up to its size, to FILE. done is set when that took
+// another exchange.
+func (r *Run) bring(ctx context.Context, n *second, src *file, size int64) (done bool, err error) {
+	current, err := r.current()
+	if err != nil {
+		return false, err
+	}
+	defer r.closeUnlessKept(current)
+	same, err := sameBefore(current.File, n.at, n.gd)
+	if err != nil {
+		return false, err
+	}
+	if !same {
+		return false, r.elsewhere(n)
+	}
+	in, err := newInsertion(src.File, n.from, size, current.File, n.at)
+	if err != nil {
+		return false, err
+	}
+	there, err := in.stands(current.File, n.at)
+	if err != nil {
+		return false, err
+	}
+	if !there {
+		carried, err := r.carry(n, src, current, in)
+		if err != nil {
+			return false, err
+		}
+		if !carried {
+			return r.insert(ctx, n, src, current, in)
+		}
+		if there, err = in.stands(current.File, n.at); err != nil || !there {
+			return false, err // somebody was faster: it is looked at again
+		}
+		r.Carried += in.length()
+	}
+	// STILL-HELD, of the source: what stands there is all of it.
+	if held, err := src.Held(); err != nil || !held {
+		return false, err
+	}
+	return false, r.record(n, src, current, in)
+}
+
+// current opens FILE, or returns it as it is open.
+func (r *Run) current() (*file, error) {
+	now, err := r.leadsTo(r.base)
+	if err != nil {
+		return nil, err
+	}
+	if f := r.open[now]; f != nil {
+		return f, nil
+	}
+	return r.openFile(r.base, unix.O_RDONLY)
+}
+
+// holdNew takes a lease on the new file, if it is FILE and that succeeds at once.
+func (r *Run) holdNew(n *second) error {
+	if r.open[n.dst] != nil {
+		return r.patience()
+	}
+	now, err := r.leadsTo(r.base)
+	if err != nil || now != n.dst {
+		return err
+	}
+	f, err := r.openFile(r.base, unix.O_RDWR|unix.O_APPEND)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, fs.ErrPermission) {
+		return nil // another has a lease on it
+	}
+	if err != nil {
+		return err
+	}
+	r.open[f.inode] = f
+	taken, err := f.Try()
+	if err == nil && !taken {
+		err = r.release(f)
+	}
+	return err
+}
+
+// carryStep is how much is appended with one call: it is there whole, or not at all,
+// whoever else appends.
+const carryStep = 16 << 20
+
+// carry is CARRY: what is to be inserted is appended to the new file, if that is FILE,
+// leased, and just as long as the place says. It reads, asks, and then appends.
+func (r *Run) carry(n *second, src, current *file, in *insertion) (carried bool, err error) {
+	if current.inode != n.dst || !current.alone || r.open[current.inode] != current {
+		return false, nil
+	}
+	size, err := sizeOf(current.File)
+	if err != nil || size != n.at {
+		return false, err
+	}
+	part := make([]byte, min(in.length(), carryStep))
+	for all := in.reader(); ; {
+		k, err := io.ReadFull(all, part)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return false, err
+		}
+		// STILL-HELD
+		for _, f := range []*file{src, current} {
+			if held, err := f.Held(); err != nil || !held {
+				return false, err
+			}
+		}
+		if _, err := current.Write(part[:k]); err != nil {
+			return false, exit.Fail(completeHint, err)
+		}
+	}
+	if err := current.Sync(); err != nil {
+		return false, exit.Fail(completeHint, err)
+	}
+	return true, nil
+}
+
+// record is RECORD: the second name says that what is to be inserted stands at its place.
+func (r *Run) record(n *second, src, current *file, in *insertion) error {
+	next := *n
+	next.from += in.size
+	next.at += in.length()
+	next.dst = current.inode
+	var err error
+	if next.gs, err = digest(src.File, next.from); err != nil {
+		return err
+	}
+	if next.gd, err = digest(current.File, next.at); err != nil {
+		return err
+	}
+	if err := r.rename(n.name(r.base), next.name(r.base), unix.RENAME_NOREPLACE); err != nil {
+		return err
+	}
+	*n = next
+	return nil
+}
+
+// state tells whether a file was written since: size and times.
+type state struct {
+	Size         int64
+	Mtim, Ctimes unix.Timespec
+}
+
+func look(f *os.File) (state, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return state{}, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	return state{st.Size, st.Mtim, st.Ctim}, nil
+}
+
+// watchAndRemove is RELEASE-NEW, WATCH and REMOVE. It reports false when a writer came
+// late.
+func (r *Run) watchAndRemove(n *second, src *file, seen state) (removed bool, err error) {
+	// RELEASE-NEW
+	if err := errors.Join(r.releaseAll(src.inode), r.syncFolder()); err != nil {
+		return false, err
+	}
+	// WATCH
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		over := time.Since(began) >= r.watch
+		alone, err := src.Try()
+		if err != nil || !alone {
+			return false, err
+		}
+		if now, err := look(src.File); err != nil || now != seen {
+			return false, err
+		}
+		if over {
+			break
+		}
+	}
+	// REMOVE
+	return true, errors.Join(r.remove(n.name(r.base)), r.release(src), r.syncFolder())
+}
+
+// insertion is what a source has that belongs in FILE at a place, with the newlines that
+// are missing before it and at its end: a writer that died left none.
+type insertion struct {
+	src           *os.File
+	from, size    int64 // in the source
+	before, after string
+}
+
+func newInsertion(src *os.File, from, end int64, current *os.File, at int64) (*insertion, error) {
+	in := &insertion{src: src, from: from, size: end - from}
+	var err error
+	if in.before, err = missingNewline(current, at); err == nil {
+		in.after, err = missingNewline(src, end)
+	}
+	return in, err
+}
+
+// missingNewline is a newline, if there is none before a place.
+func missingNewline(f *os.File, place int64) (string, error) {
+	if place == 0 {
+		return "", nil
+	}
+	last := make([]byte, 1)
+	if _, err := f.ReadAt(last, place-1); err != nil {
+		return "", err
+	}
+	if last[0] == '\n' {
+		return "", nil
+	}
+	return "\n", nil
+}
+
+func (in *insertion) length() int64 {
+	return int64(len(in.before)) + in.size + int64(len(in.after))
+}
+
+func (in *insertion) reader() io.Reader {
+	return io.MultiReader(bytes.NewReader([]byte(in.before)), io.NewSectionReader(in.src, in.from, in.size), bytes.NewReader([]byte(in.after)))
+}
+
+// stands tells whether all of it stands at a place of f.
+func (in *insertion) stands(f *os.File, at int64) (bool, error) {
+	size, err := sizeOf(f)
+	if err != nil || size < at+in.length() {
+		return false, err
+	}
+	return durable.SameBytes(io.NewSectionReader(f, at, in.length()), in.reader())
+}
+
+// putBack is BACK: what the second name leads to is to be FILE.
+func (r *Run) putBack(ctx context.Context, n *second) error {
+	var displaced *file
+	next := *n
+	for {
+		// LEASE-DISPLACED
+		var err error
+		if displaced == nil {
+			if displaced = r.open[n.leads]; displaced == nil {
+				if displaced, err = r.openFile(n.name(r.base), unix.O_RDONLY); err != nil {
+					return err
+				}
+				r.open[displaced.inode] = displaced
+			}
+		}
+		if err := displaced.Take(ctx, writerWait, r.patience); err != nil {
+			return err
+		}
+		if next.at, err = sizeOf(displaced.File); err != nil {
+			return err
+		}
+		if next.gd, err = digest(displaced.File, next.at); err != nil {
+			return err
+		}
+		held, err := displaced.Held()
+		if err != nil {
+			return err
+		}
+		if held {
+			break
+		}
+	}
+	// RECORD-BACK
+	if n.kind == oldKind || n.leads == n.src {
+		current, err := r.current()
+		if err != nil {
+			return err
+		}
+		same, err := sameBefore(current.File, n.at, n.gd)
+		r.closeUnlessKept(current)
+		if err != nil {
+			return err
+		}
+		if !same {
+			return r.elsewhere(n)
+		}
+		next.kind, next.src, next.from, next.gs, next.dst = backKind, current.inode, n.at, n.gd, displaced.inode
+	}
+	if next != *n {
+		if err := r.rename(n.name(r.base), next.name(r.base), unix.RENAME_NOREPLACE); err != nil {
+			return err
+		}
+	}
+	// EXCHANGE-BACK
+	if now, err := r.leadsTo(r.base); err != nil {
+		return err
+	} else if now != next.src {
+		return r.elsewhere(&next)
+	}
+	if err := r.rename(next.name(r.base), r.base, unix.RENAME_EXCHANGE); err != nil {
+		return err
+	}
+	r.back = true
+	r.warn("%s was replaced or rewritten meanwhile: that stays", r.path)
+	return errors.Join(r.releaseAll(0), r.syncFolder())
+}
+
+// insert is INSERT: FILE up to the place, what the source has, and the rest of FILE
+// without that, brought in as FILE. The source keeps its second name and is looked at
+// again.
+func (r *Run) insert(ctx context.Context, n *second, src, current *file, in *insertion) (done bool, err error) {
+	// One's own descriptor for writing is a writer.
+	if r.open[current.inode] == current {
+		if err := r.release(current); err != nil {
+			return false, err
+		}
+	}
+	old, err := r.openFile(r.base, unix.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	defer r.closeUnlessKept(old)
+	c := &inserted{n: n, src: src, in: in}
+	if wanted, err := c.Plan(ctx, old.File); err != nil || !wanted {
+		return false, err
+	}
+	err = r.copyAndBringIn(ctx, c, old)
+	if errors.Is(err, ErrChanged) {
+		return true, nil // all is looked at again
+	}
+	if err == nil {
+		r.Carried += in.length()
+		err = r.release(src)
+	}
+	return err == nil, err
+}
+
+// inserted is the content of a file with an insertion.
+type inserted struct {
+	n      *second
+	src    *file
+	in     *insertion
+	pieces []Piece
+	end    int64 // of what was copied so far of the old file
+	size   int64 // of the new one
+}
+
+// Plan implements [Content].
+func (c *inserted) Plan(_ context.Context, old *os.File) (bool, error) {
+	same, err := sameBefore(old, c.n.at, c.n.gd)
+	if err != nil || !same {
+		return false, err
+	}
+	if c.end, err = sizeOf(old); err != nil {
+		return false, err
+	}
+	rest, err := c.in.without(old, c.n.at, c.end)
+	if err != nil {
+		return false, err
+	}
+	c.pieces = append([]Piece{{Size: c.n.at}}, rest...)
+	return true, nil
+}
+
+// Copy implements [Content].
+func (c *inserted) Copy(ctx context.Context, to, old *os.File) error {
+	for i := range c.pieces {
+		if i == 1 {
+			if _, err := io.Copy(to, c.in.reader()); err != nil {
+				return err
+			}
+			c.size += c.in.length()
+		}
+		p := &c.pieces[i]
+		p.At = c.size
+		if err := durable.CopyRange(ctx, to, old, p.Offset, p.Size, func(int64) {}); err != nil {
+			return err
+		}
+		c.size += p.Size
+	}
+	// STILL-HELD: what was read of the source.
+	held, err := c.src.Held()
+	if err == nil && !held {
+		err = fmt.Errorf("%s: %w", c.src.Name(), ErrChanged)
+	}
+	return err
+}
+
+// Tail implements [Content].
+func (c *inserted) Tail(ctx context.Context, to, old *os.File, size int64) (int64, error) {
+	n := size - c.end
+	if n < 0 {
+		return 0, fmt.Errorf("%s: %w", old.Name(), ErrChanged)
+	}
+	if n > 0 {
+		if err := durable.CopyRange(ctx, to, old, c.end, n, func(int64) {}); err != nil {
+			return 0, err
+		}
+		c.pieces = append(c.pieces, Piece{c.end, n, c.size})
+		c.end, c.size = size, c.size+n
+	}
+	return n, nil
+}
+
+// Check implements [Content].
+func (c *inserted) Check(_ context.Context, to, _ *os.File) error {
+	size, err := sizeOf(to)
+	if err == nil && size != c.size {
+		err = fmt.Errorf("%s has %d bytes instead of %d: do not trust this disk", to.Name(), size, c.size)
+	}
+	return err
+}
+
+// Pieces implements [Content].
+func (c *inserted) Pieces() []Piece { return c.pieces }
+
+// without returns what f has from the place to the end that is not in the insertion: a
+// run that was killed may have carried over a part of it, or all, after what others
+// appended as well. The first of the pieces is there, if only empty.
+func (in *insertion) without(f *os.File, at, end int64) ([]Piece, error) {
+	next := io.NewSectionReader(f, at, end-at)
+	same, err := durable.SamePrefix(next, in.reader())
+	if err != nil {
+		return nil, err
+	}
+	skip := same
+	if same < in.length() && same < end-at {
+		// Snapshots begin alike: what a writer appended begins with the last header that is
+		// not after the first byte that differs.
+		header, err := snapshot.LastHeader(next, same, end-at)
+		if err != nil {
+			return nil, err
+		}
+		if header >= 0 {
+			skip = header
+		}
+	}
+	pieces := []Piece{{Offset: at + skip}}
+	last := &pieces[0]
+	own, err := in.snapshots()
+	if err != nil {
+		return nil, err
+	}
+	rest := io.NewSectionReader(f, at+skip, end-at-skip)
+	for l, err := range snapshot.Forward(rest, rest.Size()) {
+		if err != nil {
+			return nil, err
+		}
+		sum, err := sumOf(rest, l)
+		if err != nil {
+			return nil, err
+		}
+		if own[sum] {
+			last.Size = at + skip + l.Offset - last.Offset
+			pieces = append(pieces, Piece{Offset: at + skip + l.End()})
+			last = &pieces[len(pieces)-1]
+		}
+	}
+	last.Size = end - last.Offset
+	return pieces, nil
+}
+
+// snapshots returns the digests of the snapshots in it.
+func (in *insertion) snapshots() (map[[sha256.Size]byte]bool, error) {
+	own := map[[sha256.Size]byte]bool{}
+	section := io.NewSectionReader(in.src, in.from, in.size)
+	for l, err := range snapshot.Forward(section, section.Size()) {
+		if err != nil {
+			return nil, err
+		}
+		sum, err := sumOf(section, l)
+		if err != nil {
+			return nil, err
+		}
+		own[sum] = true
+	}
+	return own, nil
+}
+
+// sumOf is the digest of a snapshot up to its end line.
+func sumOf(r io.ReaderAt, l snapshot.Located) (sum [sha256.Size]byte, err error) {
+	hash := sha256.New()
+	_, err = io.Copy(hash, io.NewSectionReader(r, l.Offset, l.BodyEnd-l.Offset))
+	copy(sum[:], hash.Sum(nil))
+	return sum, err
+}

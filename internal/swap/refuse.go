@@ -1,0 +1,102 @@
+package swap
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/exit"
+)
+
+// outputHint is for files that cannot be replaced beside a node.
+const outputHint = "stop the node, and prune with --output"
+
+// remote are file systems that others can write to without this kernel's knowledge: a
+// lease there says nothing of them.
+var remote = map[uint32]string{
+	0x65735546: "FUSE", // virtiofs as well
+	0x6969:     "NFS",
+	0xff534d42: "CIFS",
+	0xfe534d42: "SMB",
+	0x517b:     "SMB",
+	0x01021997: "9p",
+	0x00c36400: "Ceph",
+	0x5346414f: "AFS",
+	0x73757245: "Coda",
+	0x01161970: "GFS2",
+	0x7461636f: "OCFS2",
+	0x0bd00bd0: "Lustre",
+	0x19830326: "BeeGFS",
+}
+
+// refuse says why FILE cannot be replaced without a loss, as far as that is known before.
+func (r *Run) refuse(f *os.File) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
+		return fmt.Errorf("%s: %w", r.path, err)
+	}
+	if name := remote[uint32(fs.Type)]; name != "" {
+		return exit.Failf(outputHint, "%s is on a %s file system, where nobody can tell whether a node has it open", r.path, name)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fmt.Errorf("%s: %w", r.path, err)
+	}
+	if st.Nlink > 1 {
+		return exit.Failf("find the others, and remove them: "+exit.Command("find", filepath.Dir(r.path), "-xdev", "-samefile", r.path),
+			"%s has %d hard links: whoever writes by another one would go on in the old file", r.path, st.Nlink)
+	}
+	return r.refuseMounted(f)
+}
+
+// refuseMounted refuses a file that is mounted by itself, here or for another process, such
+// as one in a container: the mount goes on to show the old file.
+func (r *Run) refuseMounted(f *os.File) error {
+	mine, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	tables, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
+	seen := map[string]bool{}
+	for _, table := range append([]string{"/proc/self/mountinfo"}, tables...) {
+		process := filepath.Dir(table)
+		namespace, err := os.Readlink(process + "/ns/mnt")
+		if err != nil || seen[namespace] {
+			continue
+		}
+		seen[namespace] = true
+		mounts, _ := os.ReadFile(table)
+		for line := range strings.Lines(string(mounts)) {
+			// 36 35 98:0 /root /mount/point rw …
+			fields := strings.Fields(line)
+			if len(fields) < 5 {
+				continue
+			}
+			root, point := unescape(fields[3]), unescape(fields[4])
+			if filepath.Base(strings.TrimSuffix(root, "//deleted")) != r.base {
+				continue
+			}
+			if there, err := os.Stat(process + "/root" + point); err == nil && os.SameFile(there, mine) {
+				return exit.Failf("stop whoever uses that, or mount the folder instead", "%s is also mounted by itself, at %s for %s: whoever writes there would go on in the old file",
+					r.path, point, named(process))
+			}
+		}
+	}
+	return nil
+}
+
+// named names the process that has a folder in /proc.
+func named(folder string) string {
+	pid := filepath.Base(folder)
+	if resolved, err := os.Readlink(folder); err == nil {
+		pid = resolved
+	}
+	name, _ := os.ReadFile(folder + "/comm")
+	return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
+}
+
+// unescape reads a path of a mount table.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace

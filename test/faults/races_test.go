@@ -1,0 +1,287 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/snapshot"
+)
+
+// somebody is another who works on the file while it is pruned.
+type somebody struct {
+	name string
+	// does it, when a call is about to be made. What may have to wait for the prune goes
+	// on in the background, and is over when the group is.
+	does func(t *testing.T, file string, waits *sync.WaitGroup)
+	// The times of the snapshots that the file ends with: it must have the last of them,
+	// each once, without a gap, from one of the numbers up to oldest on, and no others.
+	oldest, last int
+}
+
+// others are all who work on a file of snapshots 1 to 5, of which 3 are kept.
+func others(t *testing.T) []somebody {
+	six, seven, restored, longer := encoded(t, 6, 6), encoded(t, 7, 7), encoded(t, 101, 105), encoded(t, 201, 230)
+	prune := func(file, keep string) {
+		// It may be refused: one at a time.
+		_ = exec.Command(bin(prunesnapshots.Name), "--file", file, "--in-place", "--keep", keep, noWatch).Run()
+	}
+	return []somebody{
+		{"appends", func(t *testing.T, file string, waits *sync.WaitGroup) {
+			writes(t, file, unix.O_APPEND, six, waits)
+		}, 4, 6},
+		{"renames a file over it", func(t *testing.T, file string, _ *sync.WaitGroup) {
+			fresh := file + ".restored"
+			require.NoError(t, os.WriteFile(fresh, []byte(restored), 0o640))
+			require.NoError(t, os.Rename(fresh, file))
+		}, 103, 105},
+		{"copies a longer file over it", func(t *testing.T, file string, waits *sync.WaitGroup) {
+			writes(t, file, unix.O_TRUNC, longer, waits)
+		}, 228, 230},
+		{"prunes, and a node appends", func(t *testing.T, file string, waits *sync.WaitGroup) {
+			prune(file, "4")
+			writes(t, file, unix.O_APPEND, six+seven, waits)
+		}, 5, 7},
+		{"appends, and renames a file over it", func(t *testing.T, file string, waits *sync.WaitGroup) {
+			writes(t, file, unix.O_APPEND, six, waits)
+			fresh := file + ".restored"
+			require.NoError(t, os.WriteFile(fresh, []byte(restored), 0o640))
+			require.NoError(t, os.Rename(fresh, file))
+		}, 103, 105},
+	}
+}
+
+// writes opens the file and writes in pieces, at once if nobody has a lease on it, and
+// else in the background as soon as it is let through.
+func writes(t *testing.T, file string, flags int, text string, waits *sync.WaitGroup) {
+	t.Helper()
+	write := func(f *os.File) {
+		for piece := range slices.Chunk([]byte(text), 1000) {
+			if _, err := f.Write(piece); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|flags, 0)
+	if err == nil {
+		write(os.NewFile(uintptr(fd), file))
+		return
+	}
+	require.ErrorIs(t, err, unix.EAGAIN)
+	opening := make(chan struct{})
+	waits.Go(func() {
+		close(opening)
+		f, err := os.OpenFile(file, os.O_WRONLY|flags, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		write(f)
+	})
+	<-opening
+}
+
+// watched are the calls at which somebody comes: those that others see, and those with
+// which a prune looks.
+var watched = func() map[uint64]call {
+	all := maps.Clone(calls)
+	all[unix.SYS_FLOCK] = call{name: "flock", place: file(0)}
+	all[unix.SYS_FLISTXATTR] = call{name: "flistxattr", place: file(0)}
+	all[unix.SYS_PREAD64] = call{name: "pread64", place: file(0)}
+	return all
+}()
+
+// timesOf returns the times of all snapshots of a file, in which nothing else must be.
+func timesOf(t *testing.T, path string) (all []int) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	end := int64(0)
+	err = snapshot.NewChecker(nil).CheckRange(t.Context(), bytes.NewReader(text), 0, int64(len(text)), int64(len(text)),
+		func(r *snapshot.Report) error {
+			require.Equal(t, snapshot.Valid, r.Verdict())
+			require.Equal(t, end, r.Offset, "bytes between snapshots")
+			end = r.End()
+			all = append(all, int(r.TimestampMs))
+			return nil
+		})
+	require.NoError(t, err)
+	require.EqualValues(t, len(text), end)
+	return all
+}
+
+// prunedBeside prunes the file, lets somebody come at the k-th call, kills the prune some
+// calls later if kill is not negative, and returns how many calls there were.
+func prunedBeside(t *testing.T, path string, k, kill int, who somebody) (n int, said string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	out, err := os.CreateTemp(t.TempDir(), "")
+	require.NoError(t, err)
+	defer out.Close()
+	var waits sync.WaitGroup
+	status, err := traceCalls(ctx, watched, []string{bin(prunesnapshots.Name), "--file", path, "--in-place", "--keep", "3", noWatch},
+		os.Environ(), out, out, filepath.Dir(path), func(call) fault {
+			n++
+			if n == k {
+				who.does(t, path, &waits)
+			}
+			return fault{kill: kill >= 0 && n == k+kill}
+		})
+	require.NoError(t, err)
+	waits.Wait()
+	_, err = out.Seek(0, io.SeekStart)
+	require.NoError(t, err)
+	text, err := io.ReadAll(out)
+	require.NoError(t, err)
+	return n, fmt.Sprintf("exit %d: %s", status.ExitStatus(), text)
+}
+
+// TestSomebodyAtEveryCall lets somebody come at each call of a prune in place, and kills
+// it at some of them afterwards. When another run has completed it, nothing is lost, mixed
+// or out of order.
+func TestSomebodyAtEveryCall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute, and the race detector sees nothing of it")
+	}
+	inMemory(t)
+	kills := []int{-1, 0, 1, 2, 3, 5, 8, 12}
+	step := 1
+	if !*all {
+		kills, step = []int{-1, 2}, 2
+	}
+	for _, who := range others(t) {
+		t.Run(who.name, func(t *testing.T) {
+			t.Parallel()
+			for _, kill := range kills {
+				for k, n := 1, 1; k <= n; k += step {
+					path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
+					snapshots(t, path, 5)
+					var said string
+					n, said = prunedBeside(t, path, k, kill, who)
+					if n < k {
+						break
+					}
+					completed, err := exec.Command(bin(prunesnapshots.Name), "--file", path, "--in-place", "--keep", "all", noWatch).CombinedOutput()
+					at := fmt.Sprintf("call %d, kill %d: %scompleted: %s", k, kill, said, completed)
+					require.NoError(t, err, at)
+					who.expect(t, path, at)
+				}
+			}
+		})
+	}
+}
+
+func (who somebody) expect(t *testing.T, path, at string) {
+	t.Helper()
+	all := timesOf(t, path)
+	require.NotEmpty(t, all, at)
+	require.LessOrEqual(t, all[0], who.oldest, at)
+	for i, ms := range all {
+		require.Equal(t, who.last-len(all)+1+i, ms, "%v\n%s", all, at)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	for _, entry := range entries {
+		if name := entry.Name(); name != filepath.Base(path) && !strings.HasSuffix(name, notes) {
+			t.Errorf("left behind: %s\n%s", name, at)
+		}
+	}
+}
+
+// TestLeaseTakenBack stops a prune in place at its calls for longer than the kernel lets
+// it have a lease that a node waits for: the node goes on, and nothing is lost.
+func TestLeaseTakenBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute, and the race detector sees nothing of it")
+	}
+	const setting = "/proc/sys/fs/lease-break-time"
+	before, err := os.ReadFile(setting)
+	if err != nil || os.WriteFile(setting, []byte("1"), 0) != nil {
+		t.Skip("only root can make the kernel take leases back sooner")
+	}
+	t.Cleanup(func() { require.NoError(t, os.WriteFile(setting, before, 0)) })
+	inMemory(t)
+	who := somebody{"appends", func(t *testing.T, file string, _ *sync.WaitGroup) {
+		var through sync.WaitGroup
+		writes(t, file, unix.O_APPEND, encoded(t, 6, 6), &through)
+		through.Wait() // the prune goes on only then
+	}, 4, 6}
+	taken := 0
+	for k, n := 1, 1; k <= n; k++ {
+		path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
+		snapshots(t, path, 5)
+		began := time.Now()
+		var said string
+		n, said = prunedBeside(t, path, k, -1, who)
+		if time.Since(began) > time.Second {
+			taken++
+		}
+		if n >= k {
+			require.True(t, strings.HasPrefix(said, "exit 0"), "call %d: %s", k, said)
+			who.expect(t, path, "call "+strconv.Itoa(k)+": "+said)
+		}
+	}
+	require.Positive(t, taken, "no lease was taken back")
+}
+
+// TestPruneOfAFileMountedAlone: whoever has the file by its own mount would go on in the
+// old one.
+func TestPruneOfAFileMountedAlone(t *testing.T) {
+	requireMounts(t)
+	path, elsewhere := filepath.Join(t.TempDir(), "l2_snapshots.dat"), filepath.Join(t.TempDir(), "l2_snapshots.dat")
+	snapshots(t, path, 5)
+	require.NoError(t, os.WriteFile(elsewhere, nil, 0o600))
+	require.NoError(t, unix.Mount(path, elsewhere, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(elsewhere, unix.MNT_DETACH)) })
+	for _, file := range []string{path, elsewhere} {
+		out, err := exec.Command(bin(prunesnapshots.Name), "--file", file, "--in-place", "--keep", "3", noWatch).CombinedOutput()
+		require.Error(t, err, string(out))
+		require.Contains(t, string(out), "is also mounted by itself, at "+elsewhere)
+		require.Contains(t, string(out), "hint: stop whoever uses that")
+		require.Len(t, timesOf(t, path), 5)
+		require.Equal(t, []string{"l2_snapshots.dat"}, namesIn(t, filepath.Dir(file)))
+	}
+}
+
+// TestPruneOfAHardLink: the other name would keep the old file.
+func TestPruneOfAHardLink(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the tools are not built")
+	}
+	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
+	snapshots(t, path, 5)
+	require.NoError(t, os.Link(path, path+".other"))
+	out, err := exec.Command(bin(prunesnapshots.Name), "--file", path, "--in-place", "--keep", "3", noWatch).CombinedOutput()
+	require.Error(t, err, string(out))
+	require.Regexp(t, `has 2 hard links.*\n.*hint: find the others, and remove them: find `, string(out))
+	require.Len(t, timesOf(t, path), 5)
+}
+
+func namesIn(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}

@@ -1,6 +1,6 @@
 /* The swap: how ailee_prune_snapshots --in-place replaces FILE while others append to it,
  * rename over it or copy over it. The labels are the steps of the code, which opens with
- * what they do: internal/command/prunesnapshots/swap.
+ * what they do: internal/swap.
  *
  * What is modelled: open(2) in its three steps, file leases, a kernel that takes leases
  * back, a kill between any two steps, numbers of inodes that are used again, and a last

@@ -255,6 +255,7 @@ func (r *Run) copyAndBringIn(ctx context.Context, c Content, old *file) error {
 		return err
 	}
 	kept = true
+	_ = durable.Lock(old.File) // the monitor looks for it
 	r.open[old.inode], r.open[fresh.inode] = old, fresh
 	return r.exchange(n, old)
 }

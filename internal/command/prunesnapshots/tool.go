@@ -50,11 +50,21 @@ func Tool() cli.Tool {
    either the old file or the new one, whole, and whatever is appended meanwhile
    is carried over. Owner, mode and extended attributes stay. The newest valid
    snapshot is never pruned away, nor a complete one that a torn line hides from nodes.
-   Run as root, it writes as the user to whom the folder belongs.`,
+   Run as root, it writes as the user to whom the folder belongs.
+
+   With --in-place a node that appends waits for the time that it takes to copy and
+   sync what was appended last, however large FILE is, and never for longer than the
+   kernel's lease-break-time (45 s); one that appends all the time may wait for up to
+   five seconds. A file that somebody renames or copies over FILE meanwhile stays, and is
+   pruned instead. In place is refused where a node could go on in the old file unseen:
+   on FUSE and network file systems, with several hard links, and when FILE is mounted by
+   itself. One thing cannot be closed: a process that the system stops for more than two
+   seconds in the middle of opening FILE can lose the snapshot it appends.`,
 		Files: []cli.Entry{
 			{Name: ".FILE.ailee-tmp", Text: "the result until it is whole"},
 			{Name: ".FILE.ailee-pruned", Text: "a line of JSON for each prune that dropped something: when, and what"},
-			{Name: ".FILE.ailee-old-N-M", Text: "with --in-place, the replaced file until all that was appended to it is carried over; after a crash the next run completes it"},
+			{Name: ".FILE.ailee-old-*", Text: "with --in-place, the replaced file until all that was appended to it is carried over; after a crash the next run completes it"},
+			{Name: ".FILE.ailee-back-*", Text: "with --in-place, what was in the place of a file that somebody had just put there; completed likewise"},
 		},
 		Examples: `
 # What would go?

@@ -241,17 +241,5 @@ func (s *stressed) check(t *testing.T) {
 		}
 	}
 	require.Empty(t, lost, "lost of %d", len(s.appended))
-	requireNothingLeft(t, s.path)
-}
-
-// requireNothingLeft asserts that nothing is beside the file but notes of prunes.
-func requireNothingLeft(t *testing.T, path string) {
-	t.Helper()
-	entries, err := os.ReadDir(filepath.Dir(path))
-	require.NoError(t, err)
-	for _, entry := range entries {
-		if name := entry.Name(); name != filepath.Base(path) && name != "."+filepath.Base(path)+".ailee-pruned" {
-			t.Errorf("left behind: %s", name)
-		}
-	}
+	require.Len(t, names(t, filepath.Dir(s.path)), 1, "something is left behind")
 }

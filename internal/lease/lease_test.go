@@ -21,6 +21,10 @@ import (
 // long is more than the tests may take.
 const long = 24 * time.Hour
 
+func awaitNoWriter(ctx context.Context, f *os.File, wait time.Duration) error {
+	return lease.Reading(f).Take(ctx, wait, func() error { return nil })
+}
+
 func open(t *testing.T, path string, flags int) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(path, flags, 0)
@@ -62,17 +66,17 @@ func TestHeld(t *testing.T) {
 	path := sample(t)
 	f := open(t, path, os.O_RDONLY)
 	pid, end := holder(t, ">>", path)
-	for _, await := range []func(context.Context, *os.File, time.Duration) error{lease.AwaitNoWriter, lease.AwaitAlone} {
+	for _, await := range []func(context.Context, *os.File, time.Duration) error{awaitNoWriter, lease.AwaitAlone} {
 		err := await(t.Context(), f, 0)
 		require.ErrorIs(t, err, lease.ErrHeld)
 		require.EqualError(t, err, fmt.Sprintf("%s is kept open by sh (pid %d)", path, pid))
 	}
 	end()
-	require.NoError(t, lease.AwaitNoWriter(t.Context(), f, long))
+	require.NoError(t, awaitNoWriter(t.Context(), f, long))
 
 	// A reader is in the way of being alone only.
 	pid, _ = holder(t, "<", path)
-	require.NoError(t, lease.AwaitNoWriter(t.Context(), f, 0))
+	require.NoError(t, awaitNoWriter(t.Context(), f, 0))
 	err := lease.AwaitAlone(t.Context(), f, 0)
 	require.EqualError(t, err, fmt.Sprintf("%s is kept open by sh (pid %d)", path, pid))
 
@@ -80,7 +84,7 @@ func TestHeld(t *testing.T) {
 	path = sample(t)
 	f = open(t, path, os.O_RDONLY)
 	open(t, path, os.O_RDWR)
-	require.EqualError(t, lease.AwaitNoWriter(t.Context(), f, 0), path+" is kept open")
+	require.EqualError(t, awaitNoWriter(t.Context(), f, 0), path+" is kept open")
 }
 
 // TestAwait: the wait ends when the writer does, or with the context.
@@ -91,7 +95,7 @@ func TestAwait(t *testing.T) {
 	var closing atomic.Bool
 	done := make(chan error)
 	go func() {
-		err := lease.AwaitNoWriter(t.Context(), f, long)
+		err := awaitNoWriter(t.Context(), f, long)
 		if err == nil && !closing.Load() {
 			err = errors.New("it did not wait")
 		}
@@ -110,25 +114,25 @@ func TestAwait(t *testing.T) {
 }
 
 // TestLease holds off whoever wants to open the file, and tells that somebody does,
-// until it is released.
+// until it is given back.
 func TestLease(t *testing.T) {
 	for name, c := range map[string]struct {
-		await func(context.Context, *os.File, time.Duration) error
+		lease func(*os.File) *lease.Lease
 		flags int // of those who are held off
 	}{
-		"no writer":          {lease.AwaitNoWriter, os.O_WRONLY},
-		"alone, a writer":    {lease.AwaitAlone, os.O_WRONLY},
-		"alone, to truncate": {lease.AwaitAlone, os.O_WRONLY | os.O_TRUNC},
-		"alone, a reader":    {lease.AwaitAlone, os.O_RDONLY},
+		"no writer":          {lease.Reading, os.O_WRONLY},
+		"alone, a writer":    {lease.Alone, os.O_WRONLY},
+		"alone, to truncate": {lease.Alone, os.O_WRONLY | os.O_TRUNC},
+		"alone, a reader":    {lease.Alone, os.O_RDONLY},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := sample(t)
 			f := open(t, path, os.O_RDONLY)
-			require.NoError(t, c.await(t.Context(), f, long))
-			wanted, err := lease.Wanted(f)
-			require.NoError(t, err)
-			require.False(t, wanted)
-			_, err = os.OpenFile(path, c.flags|unix.O_NONBLOCK, 0)
+			l := c.lease(f)
+			requireHeld(t, l, false)
+			requireAlone(t, l)
+			requireHeld(t, l, true)
+			_, err := os.OpenFile(path, c.flags|unix.O_NONBLOCK, 0)
 			require.ErrorIs(t, err, unix.EWOULDBLOCK)
 			opened := make(chan error)
 			go func() {
@@ -138,29 +142,43 @@ func TestLease(t *testing.T) {
 				}
 				opened <- err
 			}()
-			// A reader only takes the lease down to one that lets readers in.
-			for wanted := c.flags == os.O_RDONLY; !wanted; {
-				wanted, err = lease.Wanted(f)
+			for alone := true; alone; {
+				alone, err = l.Try()
 				require.NoError(t, err)
 			}
-			require.NoError(t, lease.Release(f))
+			// The kernel does not take it back for a while.
+			requireHeld(t, l, true)
+			require.NoError(t, l.GiveBack())
+			requireHeld(t, l, false)
 			require.NoError(t, <-opened)
 		})
 	}
 	// A reader does not want a lease that keeps writers off.
 	path := sample(t)
-	f := open(t, path, os.O_RDONLY)
-	require.NoError(t, lease.AwaitNoWriter(t.Context(), f, long))
+	l := lease.Reading(open(t, path, os.O_RDONLY))
+	requireAlone(t, l)
 	open(t, path, os.O_RDONLY)
-	wanted, err := lease.Wanted(f)
+	requireAlone(t, l)
+}
+
+func requireAlone(t *testing.T, l *lease.Lease) {
+	t.Helper()
+	alone, err := l.Try()
 	require.NoError(t, err)
-	require.False(t, wanted)
+	require.True(t, alone)
+}
+
+func requireHeld(t *testing.T, l *lease.Lease, want bool) {
+	t.Helper()
+	held, err := l.Held()
+	require.NoError(t, err)
+	require.Equal(t, want, held)
 }
 
 // TestUnsupported: what can have no lease is told at once, however long the wait.
 func TestUnsupported(t *testing.T) {
 	for _, path := range []string{os.DevNull, t.TempDir()} {
 		f := open(t, path, os.O_RDONLY)
-		require.ErrorIs(t, lease.AwaitNoWriter(t.Context(), f, long), lease.ErrUnsupported, path)
+		require.ErrorIs(t, awaitNoWriter(t.Context(), f, long), lease.ErrUnsupported, path)
 	}
 }

@@ -198,8 +198,8 @@ func (r *Run) record(n *second, src, current *file, in *insertion) error {
 
 // state tells whether a file was written since: size and times.
 type state struct {
-	Size         int64
-	Mtim, Ctimes unix.Timespec
+	Size       int64
+	Mtim, Ctim unix.Timespec
 }
 
 func look(f *os.File) (state, error) {

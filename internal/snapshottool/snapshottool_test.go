@@ -141,7 +141,7 @@ func TestReadHint(t *testing.T) {
 		"--max-memory 1GiB":     &snapshot.LineTooLongError{},
 		"run the command again": snapshot.ErrShrunk,
 		"check the path":        fs.ErrNotExist,
-		"file's owner":          fs.ErrPermission,
+		"root":                  fs.ErrPermission,
 	} {
 		require.Contains(t, snapshottool.ReadHint(fmt.Errorf("read: %w", err)), hint)
 	}

@@ -10,20 +10,19 @@ import (
 )
 
 // Latest is the snapshot that a node would load of a file or pipe: the last complete
-// one. Not safe for concurrent use.
+// one. What a pipe was spooled to, in files without a name, is gone with it. Not safe for
+// concurrent use.
 type Latest struct {
 	snapshot.Located
-	// Reader has the bytes of the snapshot, at the offsets of Located, until Close.
+	// Reader has the bytes of the snapshot, at the offsets of Located.
 	Reader io.ReaderAt
 
-	stream  *snapshot.Stream // nil for a file
 	outside func() ([]snapshot.Finding, error)
 }
 
 // FindLatest finds the latest snapshot of in. Of a file only the end is read; a pipe is
 // read through content, which is in or a buffer over it, to its end. The error is
-// [snapshot.ErrNoSnapshot] or one of reading; Outside and Close may be called all the
-// same.
+// [snapshot.ErrNoSnapshot] or one of reading; Outside may be called all the same.
 func FindLatest(in *input.Input, content io.Reader) (*Latest, error) {
 	if !in.Seekable {
 		return latestOfStream(snapshot.NewStream(content))
@@ -36,7 +35,7 @@ func FindLatest(in *input.Input, content io.Reader) (*Latest, error) {
 }
 
 func latestOfStream(s *snapshot.Stream) (*Latest, error) {
-	latest := &Latest{stream: s}
+	latest := &Latest{}
 	var stray Stray
 	latest.outside = func() ([]snapshot.Finding, error) {
 		return slices.Concat(s.HiddenFindings(), stray.Findings(), s.TailFindings()), nil
@@ -59,11 +58,3 @@ func latestOfStream(s *snapshot.Stream) (*Latest, error) {
 // Outside reports on the bytes that belong to no complete snapshot: those after the
 // latest one, and for a pipe, which was read whole, those before it as well.
 func (l *Latest) Outside() ([]snapshot.Finding, error) { return l.outside() }
-
-// Close frees what a pipe was spooled to.
-func (l *Latest) Close() error {
-	if l.stream == nil {
-		return nil
-	}
-	return l.stream.Close()
-}

@@ -71,8 +71,7 @@ func (a *anchoring) check(ctx context.Context, r io.ReaderAt, l snapshot.Located
 	return err
 }
 
-// loadSnapshot takes the snapshot that a node would load. What a pipe was spooled to is
-// needed until the process ends.
+// loadSnapshot takes the snapshot that a node would load.
 func (a *anchoring) loadSnapshot(ctx context.Context, content io.Reader) error {
 	a.source.checker = snapshot.NewChecker(a.Memory())
 	latest, err := snapshottool.FindLatest(a.source.in, content)

@@ -61,7 +61,6 @@ func latest(ctx context.Context, o Options, out *cli.IO) (*snapshot.Report, erro
 	}
 	defer in.Close()
 	found, err := snapshottool.FindLatest(in, in)
-	defer found.Close()
 	var report *snapshot.Report
 	if err == nil {
 		report, err = snapshot.NewChecker(o.Memory()).Check(ctx, found.Reader, found.Located)

@@ -99,7 +99,6 @@ func nodeLine(out *cli.IO, w io.Writer, line string) {
 // latest verifies the snapshot that a node would load.
 func (v *verifier) latest(ctx context.Context) error {
 	latest, outside, err := v.findLatest(ctx)
-	defer latest.Close()
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
 		return v.nothingFound(outside)
 	}

@@ -34,10 +34,7 @@ func serveFailing(lower, mountPoint, call string, errno syscall.Errno) error {
 		return err
 	}
 	root := &fs.LoopbackRoot{Path: lower, Dev: uint64(stat.Dev)}
-	root.NewNode = func(root *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &node{LoopbackNode: fs.LoopbackNode{RootData: root}, call: call, errno: errno}
-	}
-	top := root.NewNode(root, nil, "", &stat)
+	top := &node{LoopbackNode: &fs.LoopbackNode{RootData: root}, call: call, errno: errno}
 	root.RootNode = top
 	server, err := fs.Mount(mountPoint, top, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, AllowOther: true, FsName: "failing", Name: "failing"}})
 	if err != nil {
@@ -52,9 +49,13 @@ func serveFailing(lower, mountPoint, call string, errno syscall.Errno) error {
 
 // node is a file or folder of it.
 type node struct {
-	fs.LoopbackNode
+	*fs.LoopbackNode
 	call  string
 	errno syscall.Errno
+}
+
+func (n *node) WrapChild(_ context.Context, child fs.InodeEmbedder) fs.InodeEmbedder {
+	return &node{LoopbackNode: child.(*fs.LoopbackNode), call: n.call, errno: n.errno}
 }
 
 func (n *node) fails(call string) bool { return n.call == call }

@@ -49,16 +49,30 @@ func (r *Run) refuse(f *os.File) error {
 		return exit.Failf("find the others, and remove them: "+exit.Command("find", filepath.Dir(r.path), "-xdev", "-samefile", r.path),
 			"%s has %d hard links: whoever writes by another one would go on in the old file", r.path, st.Nlink)
 	}
-	return r.refuseMounted(f)
-}
-
-// refuseMounted refuses a file that is mounted by itself, here or for another process, such
-// as one in a container: the mount goes on to show the old file.
-func (r *Run) refuseMounted(f *os.File) error {
 	mine, err := f.Stat()
 	if err != nil {
 		return err
 	}
+	return refuseMounted(r.path, mine)
+}
+
+// RefuseMounted refuses a file that is mounted by itself, here or for another process,
+// such as one in a container: the mount goes on to show the old file. Only root sees all
+// mounts: [Run.Replace] looks again, as whoever it runs. A file that cannot be looked at
+// is for it to report.
+func RefuseMounted(path string) error {
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil
+	}
+	mine, err := os.Lstat(resolved)
+	if err != nil {
+		return nil
+	}
+	return refuseMounted(resolved, mine)
+}
+
+func refuseMounted(path string, mine os.FileInfo) error {
 	tables, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
 	seen := map[string]bool{}
 	for _, table := range append([]string{"/proc/self/mountinfo"}, tables...) {
@@ -76,12 +90,12 @@ func (r *Run) refuseMounted(f *os.File) error {
 				continue
 			}
 			root, point := unescape(fields[3]), unescape(fields[4])
-			if filepath.Base(strings.TrimSuffix(root, "//deleted")) != r.base {
+			if filepath.Base(strings.TrimSuffix(root, "//deleted")) != filepath.Base(path) {
 				continue
 			}
 			if there, err := os.Stat(process + "/root" + point); err == nil && os.SameFile(there, mine) {
 				return exit.Failf("stop whoever uses that, or mount the folder instead", "%s is also mounted by itself, at %s for %s: whoever writes there would go on in the old file",
-					r.path, point, named(process))
+					path, point, named(process))
 			}
 		}
 	}

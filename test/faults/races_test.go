@@ -260,6 +260,33 @@ func TestPruneOfAFileMountedAlone(t *testing.T) {
 	}
 }
 
+// TestPruneOfAFileInAContainer: another process has the file mounted by itself, where only
+// root sees it, and the folder belongs to the node's user.
+func TestPruneOfAFileInAContainer(t *testing.T) {
+	requireMounts(t)
+	dir := t.TempDir()
+	path, elsewhere := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "inside")
+	snapshots(t, path, 5)
+	require.NoError(t, os.WriteFile(elsewhere, nil, 0o600))
+	for _, name := range []string{dir, path} {
+		require.NoError(t, os.Chown(name, uid, gid))
+	}
+	container := exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$1" "$2" && echo ready; read line`, "sh", path, elsewhere)
+	in, err := container.StdinPipe()
+	require.NoError(t, err)
+	out, err := container.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, container.Start())
+	t.Cleanup(func() { _ = in.Close(); _ = container.Wait() })
+	ready := make([]byte, 5)
+	_, err = io.ReadFull(out, ready)
+	require.NoError(t, err)
+	said, err := exec.Command(bin(prunesnapshots.Name), "--file", path, "--in-place", "--keep", "3", noWatch).CombinedOutput()
+	require.Error(t, err, string(said))
+	require.Contains(t, string(said), "is also mounted by itself, at "+elsewhere+" for sh (pid ")
+	require.Len(t, timesOf(t, path), 5)
+}
+
 // TestPruneOfAHardLink: the other name would keep the old file.
 func TestPruneOfAHardLink(t *testing.T) {
 	if testing.Short() {

@@ -14,6 +14,7 @@ import (
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
 	"ailee-recovery/internal/snapshottool"
+	"ailee-recovery/internal/swap"
 	"ailee-recovery/snapshot"
 )
 
@@ -38,6 +39,9 @@ type pruning struct {
 
 func (p *pruning) run(ctx context.Context) (err error) {
 	if p.InPlace && !p.DryRun {
+		if err := swap.RefuseMounted(p.File); err != nil {
+			return err
+		}
 		if err := durable.BecomeUserOf(&p.File); err != nil {
 			return err
 		}

@@ -111,10 +111,10 @@ func TestPlanted(t *testing.T) {
 				top := t.TempDir()
 				dir, outside := filepath.Join(top, "dir"), filepath.Join(top, "outside")
 				require.NoError(t, os.MkdirAll(filepath.Join(outside, "empty"), 0o700))
-				require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte(numbered(76)+numbered(77)), 0o600))
+				require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte(clitest.Numbered(76)+clitest.Numbered(77)), 0o600))
 				require.NoError(t, os.Mkdir(dir, 0o755))
 				for _, name := range []string{filepath.Join(top, "f"), filepath.Join(dir, "f")} {
-					require.NoError(t, os.WriteFile(name, []byte(numbered(1)+numbered(2)+numbered(3)), 0o644))
+					require.NoError(t, os.WriteFile(name, []byte(clitest.Numbered(1)+clitest.Numbered(2)+clitest.Numbered(3)), 0o644))
 				}
 				if os.Geteuid() == 0 {
 					require.NoError(t, os.Chown(filepath.Join(dir, "f"), 65534, 65534))
@@ -182,7 +182,7 @@ func plantedForScript(t *testing.T, memory, node, args, kind, at string, plant f
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "backups")))
 	}
 	require.NoError(t, os.MkdirAll(filepath.Join(outside, "empty"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte(numbered(76)+numbered(77)), 0o640))
+	require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte(clitest.Numbered(76)+clitest.Numbered(77)), 0o640))
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, at)))
 	require.NoError(t, plant(filepath.Join(dir, at), outside))
 	before := tree(t, outside)
@@ -212,7 +212,7 @@ func TestPlantedFolder(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Join(planted, "reorg_db"), 0o777))
 		require.NoError(t, os.Chown(planted, owner, owner))
 		require.NoError(t, exec.Command(initnode.Name, "--data-dir", node).Run())
-		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, node))
+		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, clitest.Names(t, node))
 		info, err := os.Stat(node)
 		require.NoError(t, err)
 		require.Equal(t, os.ModeDir|0o750, info.Mode())
@@ -273,12 +273,12 @@ func TestNewFilesOfSomebodyElse(t *testing.T) {
 func TestOutputFolderThatIsALink(t *testing.T) {
 	top := t.TempDir()
 	f, dir, link := filepath.Join(top, "f"), filepath.Join(top, "dir"), filepath.Join(top, "link")
-	require.NoError(t, os.WriteFile(f, []byte(numbered(1)), 0o644))
+	require.NoError(t, os.WriteFile(f, []byte(clitest.Numbered(1)), 0o644))
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, os.Symlink(dir, link))
 	clitest.RunTool(t, exit.OK, extractsnapshots.Tool(), f, link)
 	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--file", f, "--keep", "1", "--output", filepath.Join(link, "out"))
-	require.Equal(t, []string{"out", "snapshot_1.dat"}, names(t, dir))
+	require.Equal(t, []string{"out", "snapshot_1.dat"}, clitest.Names(t, dir))
 }
 
 // TestNoRegularFile: what has to be read twice is refused, and at once; the rest is
@@ -296,7 +296,7 @@ func TestNoRegularFile(t *testing.T) {
 			require.Contains(t, stderr, "not a regular file", args)
 		}
 	}
-	require.Equal(t, []string{"pipe"}, names(t, dir))
+	require.Equal(t, []string{"pipe"}, clitest.Names(t, dir))
 	// RocksDB would wait for ever, and a login is needed before anything can be asked.
 	for _, name := range []string{"CURRENT", "LOCK", "IDENTITY", "MANIFEST-000099", "OPTIONS-000099", "000099.log", "000099.sst"} {
 		db := golden.Database(t, "node-rocksdb-6.11.4")
@@ -363,7 +363,7 @@ func interrupted(t *testing.T, file string, args ...string) {
 	cmd := frugal(args...)
 	cmd.Stderr = &errs
 	require.NoError(t, cmd.Start())
-	waitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, file) })
+	clitest.WaitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, file) })
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	_ = cmd.Wait()
 	require.Equal(t, exit.Failed, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
@@ -392,7 +392,7 @@ func sparse(t *testing.T, size int64, start, end string) string {
 // interrupted.
 func TestTerabyte(t *testing.T) {
 	const size = 1 << 40
-	path := sparse(t, size, numbered(1), "\n"+numbered(2))
+	path := sparse(t, size, clitest.Numbered(1), "\n"+clitest.Numbered(2))
 	out := filepath.Join(t.TempDir(), "out")
 	for _, args := range [][]string{
 		{l2verify.Name, "--snapshot", path}, {prunesnapshots.Name, "--file", path, "--keep", "1", "--output", out}, {createanchor.Name, "--dry-run", "--l2-state-file", path},
@@ -400,8 +400,8 @@ func TestTerabyte(t *testing.T) {
 		said, err := frugal(args...).CombinedOutput()
 		require.NoError(t, err, "%q: %s", args, said)
 	}
-	require.Equal(t, []uint64{2}, times(t, out))
-	hole := sparse(t, size, numbered(1), "")
+	require.Equal(t, []uint64{2}, clitest.Times(t, out))
+	hole := sparse(t, size, clitest.Numbered(1), "")
 	for _, args := range [][]string{
 		{l2verify.Name, "--snapshot", hole}, {l2verify.Name, "--all", "--snapshot", path}, {l2verify.Name, "--strict", "--snapshot", path},
 		{extractsnapshots.Name, hole, out + ".d"}, {extractsnapshots.Name, "--newest-valid", path, out + ".d"}, {prunesnapshots.Name, "--keep", "2", "--output", out + ".p", "--file", path},
@@ -413,13 +413,13 @@ func TestTerabyte(t *testing.T) {
 		}
 		interrupted(t, file, args...)
 	}
-	require.Equal(t, []string{"out"}, names(t, filepath.Dir(out)))
+	require.Equal(t, []string{"out"}, clitest.Names(t, filepath.Dir(out)))
 }
 
 // TestShrinksWhileItIsRead: the error says so; no signal, no verdict. One that is
 // replaced is read to its end.
 func TestShrinksWhileItIsRead(t *testing.T) {
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	clitest.InMemory(t)
 	rounds := 1
 	if clitest.Hostile() {
@@ -431,7 +431,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 		fmt.Fprintf(&big, "balance \"peer-%07d\" 5\n", i)
 	}
 	big.WriteString("END_SNAPSHOT\n")
-	content := []byte(big.String() + numbered(1) + big.String())
+	content := []byte(big.String() + clitest.Numbered(1) + big.String())
 	commands := [][]string{
 		{l2verify.Name, "--snapshot", "f"}, {l2verify.Name, "--all", "--snapshot", "f"}, {extractsnapshots.Name, "f", "d"}, {extractsnapshots.Name, "--format", "json", "f", "d"},
 		{prunesnapshots.Name, "--file", "f", "--keep", "2", "--output", "o"}, {createanchor.Name, "--l2-state-file", "f", "--output", "o", "--timestamp-ms", "5"}, {getsnapshotblock.Name, "f"},
@@ -467,7 +467,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 				cmd := exec.Command(args[0], args[1:]...)
 				cmd.Dir, cmd.Stdout, cmd.Stderr = dir, new(bytes.Buffer), &errs
 				require.NoError(t, cmd.Start())
-				waitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, path) || clitest.Exited(cmd.Process.Pid) })
+				clitest.WaitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, path) || clitest.Exited(cmd.Process.Pid) })
 				// This is the moment of the change, not a way to wait for something.
 				time.Sleep(time.Duration(rng.Intn(30_000)) * time.Microsecond)
 				if replace {
@@ -490,7 +490,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 					require.Equal(t, exit.Failed, code, what)
 					said++
 				}
-				for _, name := range names(t, dir) {
+				for _, name := range clitest.Names(t, dir) {
 					require.False(t, strings.HasSuffix(name, ".ailee-tmp") || strings.HasPrefix(name, ".ailee"), what)
 				}
 				require.NoError(t, os.RemoveAll(dir))
@@ -514,7 +514,7 @@ func peak() {
 // TestGiants is about memory: what takes more than the bound, in bytes, fails. The
 // sizes are a hundredth of those of make hostile, which sets AILEE_HOSTILE.
 func TestGiants(t *testing.T) {
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	scale := 100_000
 	line := int64(128 << 20)
 	if clitest.Hostile() {

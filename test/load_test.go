@@ -28,15 +28,12 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// load tells whether the large forms of these tests are to run: make load.
-func underLoad() bool { return os.Getenv("AILEE_LOAD") != "" }
-
 // TestLoadResyncBesideAReader fills a database while another process reads it over and
 // over: what it sees is always the start of the chain without a gap.
 func TestLoadResyncBesideAReader(t *testing.T) {
 	clitest.InMemory(t)
 	heights := int64(60_000)
-	if underLoad() {
+	if clitest.UnderLoad() {
 		heights = 900_000
 	}
 	chain := bitcointest.NewChain(heights - 1)
@@ -88,20 +85,20 @@ func TestLoadPruning(t *testing.T) {
 	clitest.InMemory(t)
 	swaps := 8
 	switch {
-	case underLoad():
+	case clitest.UnderLoad():
 		swaps = 1000
 	case testing.Short():
 		swaps = 2
 	}
 	const keep = 20_000 // mostly more than is appended during one run
-	path := history(t, keep)
+	path := clitest.History(t, keep)
 	appending := exec.Command("appender", path, fmt.Sprint(keep+1), "1000000000")
 	require.NoError(t, appending.Start())
 	t.Cleanup(func() { _ = appending.Process.Kill(); _ = appending.Wait() })
 	last, appended := uint64(keep), 0
 	began := time.Now()
 	for range swaps {
-		code, stdout, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+		code, stdout, stderr := clitest.Run(prunesnapshots.Tool(), "--watch=20ms", "--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		data, err := os.ReadFile(path)
 		require.NoError(t, err)
@@ -116,7 +113,7 @@ func TestLoadPruning(t *testing.T) {
 	_ = appending.Wait()
 	require.Positive(t, appended)
 	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--file", path, "--keep", "100", "--in-place")
-	require.Len(t, times(t, path), 100)
+	require.Len(t, clitest.Times(t, path), 100)
 	t.Logf("%d runs in %.1f s beside %d appended snapshots", swaps, took.Seconds(), appended)
 }
 
@@ -145,7 +142,7 @@ func timesIn(t *testing.T, data []byte) (first, next uint64) {
 func TestLoadTenAtOnce(t *testing.T) {
 	clitest.InMemory(t)
 	rounds := 2
-	if underLoad() {
+	if clitest.UnderLoad() {
 		rounds = 50
 	}
 	dir := nodeDir(t, 50)
@@ -184,12 +181,12 @@ func TestLoadTenAtOnce(t *testing.T) {
 		require.NoError(t, appending.Wait())
 	}
 	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--file", f, "--keep", "all", "--in-place")
-	all := times(t, f)
+	all := clitest.Times(t, f)
 	require.Len(t, all, next-1)
 	for i, ms := range all {
 		require.EqualValues(t, i+1, ms)
 	}
-	require.Equal(t, []string{"l2_snapshots.dat", "reorg_db"}, names(t, dir))
+	require.Equal(t, []string{"l2_snapshots.dat", "reorg_db"}, clitest.Names(t, dir))
 	t.Logf("%v", outcomes)
 }
 
@@ -198,7 +195,7 @@ func TestLoadTenAtOnce(t *testing.T) {
 func TestLoadDay(t *testing.T) {
 	clitest.InMemory(t)
 	hours := 3
-	if underLoad() {
+	if clitest.UnderLoad() {
 		hours = 24
 	}
 	dir := nodeDir(t, 3)

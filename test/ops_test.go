@@ -46,7 +46,7 @@ func runScript(t *testing.T, now int64, name string, args ...string) (code int, 
 
 func runCommand(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	t.Helper()
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -76,7 +76,7 @@ func stampOf(now int64) string { return time.Unix(now, 0).UTC().Format("20060102
 // database.
 func nodeDir(t *testing.T, count int) string {
 	t.Helper()
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	dir := filepath.Join(t.TempDir(), "ailee")
 	require.NoError(t, os.Mkdir(dir, 0o750))
 	for i := 1; i <= count; i++ {
@@ -106,7 +106,7 @@ func contents(t *testing.T, dir string) map[string]string {
 // and verifies what is there then.
 func requireRestorable(t *testing.T, backups string) (count int) {
 	t.Helper()
-	for _, name := range names(t, backups) {
+	for _, name := range clitest.Names(t, backups) {
 		dir := t.TempDir()
 		flag := "--snapshot-backup"
 		if strings.HasPrefix(name, "reorg_db_") {
@@ -137,17 +137,17 @@ func TestBackupBesideANode(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, stop()) }()
 	file := filepath.Join(dir, "l2_snapshots.dat")
-	before := fileSize(t, file)
+	before := clitest.FileSize(t, file)
 	appending := exec.Command("appender", file, "4", "1000000", "1ms")
 	require.NoError(t, appending.Start())
 	defer func() { _ = appending.Process.Kill(); _ = appending.Wait() }()
-	waitFor(t, appending, func() bool { return fileSize(t, file) > before })
+	clitest.WaitFor(t, appending, func() bool { return clitest.FileSize(t, file) > before })
 	last := 0
 	for i := range rounds {
 		now := int64(start + 3600*i)
 		quiet(t, now, "ailee-backup", "--data-dir", dir)
 		copied := filepath.Join(dir, "backups", "l2_snapshots_"+stampOf(now)+".dat.bak")
-		all := times(t, copied)
+		all := clitest.Times(t, copied)
 		require.Greater(t, len(all), last, "the node appended")
 		last = len(all)
 		for k, ms := range all {
@@ -263,7 +263,7 @@ func TestBackupDiskFull(t *testing.T) {
 			quietly, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir, "--snapshot-only")
 			if quietly != 0 {
 				require.Equal(t, 1, quietly)
-				require.Empty(t, names(t, backups))
+				require.Empty(t, clitest.Names(t, backups))
 				require.Contains(t, stderr, "No space left on device")
 				return
 			}
@@ -284,7 +284,7 @@ func TestBackupDiskFull(t *testing.T) {
 				}
 				require.Equal(t, data, after[name])
 			}
-			require.NotContains(t, strings.Join(names(t, backups), " "), ".tmp")
+			require.NotContains(t, strings.Join(clitest.Names(t, backups), " "), ".tmp")
 			require.Greater(t, requireRestorable(t, backups), 1)
 		}()
 	}
@@ -364,7 +364,7 @@ func TestBackupKilled(t *testing.T) {
 		quiet(t, now, "ailee-backup", "--data-dir", dir, "--keep", "3")
 	}
 	require.Equal(t, 7, requireRestorable(t, backups))
-	require.Len(t, names(t, backups), 7)
+	require.Len(t, clitest.Names(t, backups), 7)
 	t.Logf("%d runs were killed", killed)
 	require.Positive(t, killed)
 }
@@ -375,7 +375,7 @@ func TestBackupOverAYear(t *testing.T) {
 	clitest.InMemory(t)
 	days, hours := []string{"2024-02-28", "2024-03-31", "2024-10-27", "2024-12-31"}, 33
 	switch {
-	case underLoad():
+	case clitest.UnderLoad():
 		days, hours = []string{"2024-01-01"}, 366*24
 	case testing.Short():
 		days = days[2:3]
@@ -402,11 +402,11 @@ func TestBackupOverAYear(t *testing.T) {
 				quiet(t, now, "ailee-backup", "--snapshot-only", "--data-dir", dir)
 				made = append(made, "l2_snapshots_"+stampOf(now)+".dat.bak")
 			}
-			require.Equal(t, append(append([]string{}, made[max(0, len(made)-24):]...), "l2_snapshots_latest.dat.bak"), names(t, backups))
+			require.Equal(t, append(append([]string{}, made[max(0, len(made)-24):]...), "l2_snapshots_latest.dat.bak"), clitest.Names(t, backups))
 		}
 	}
 	require.Equal(t, 25, requireRestorable(t, backups))
-	latest := times(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak"))
+	latest := clitest.Times(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak"))
 	require.EqualValues(t, number, latest[len(latest)-1])
 	require.EqualValues(t, 1, latest[0])
 }
@@ -419,7 +419,7 @@ func TestBackupAfterTheClockWasWrong(t *testing.T) {
 	code, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir, "--keep", "1")
 	require.Zero(t, code)
 	require.Contains(t, stderr, "is from a time to come")
-	require.Len(t, names(t, filepath.Join(dir, "backups")), 5)
+	require.Len(t, clitest.Names(t, filepath.Join(dir, "backups")), 5)
 }
 
 // TestBackupCompressed also has the file that Procedure 1 of the recovery guide
@@ -428,7 +428,7 @@ func TestBackupCompressed(t *testing.T) {
 	dir := nodeDir(t, 5)
 	torn, err := os.OpenFile(filepath.Join(dir, "l2_snapshots.dat"), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
-	_, err = torn.WriteString(numbered(6)[:300])
+	_, err = torn.WriteString(clitest.Numbered(6)[:300])
 	require.NoError(t, errors.Join(err, torn.Close()))
 	for i := range 3 {
 		quiet(t, int64(start+i), "ailee-backup", "--data-dir", dir, "--compress", "--keep=2")
@@ -437,8 +437,8 @@ func TestBackupCompressed(t *testing.T) {
 	require.Equal(t, []string{
 		"l2_snapshots_" + stampOf(start+1) + ".dat.bak.gz", "l2_snapshots_" + stampOf(start+2) + ".dat.bak.gz",
 		"l2_snapshots_latest.dat.bak",
-		"reorg_db_" + stampOf(start+1) + ".tar.gz", "reorg_db_" + stampOf(start+2) + ".tar.gz"}, names(t, backups))
-	require.Len(t, times(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak")), 5)
+		"reorg_db_" + stampOf(start+1) + ".tar.gz", "reorg_db_" + stampOf(start+2) + ".tar.gz"}, clitest.Names(t, backups))
+	require.Len(t, clitest.Times(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak")), 5)
 	require.Equal(t, 5, requireRestorable(t, backups))
 }
 
@@ -528,7 +528,7 @@ func TestScriptsWithoutOutput(t *testing.T) {
 			require.Equal(t, "ailee-restore: error: cannot write to standard output\n"+
 				"ailee-restore: hint: what this run had to do is done, but for the errors above: look before you run it again\n", stderr.String())
 		}
-		require.Equal(t, []uint64{1, 2, 3}, times(t, filepath.Join(dir, "l2_snapshots.dat")), listener)
+		require.Equal(t, []uint64{1, 2, 3}, clitest.Times(t, filepath.Join(dir, "l2_snapshots.dat")), listener)
 		require.Equal(t, want, reorgtest.Records(t, filepath.Join(dir, "reorg_db")), listener)
 	}
 }
@@ -612,7 +612,7 @@ func TestRestore(t *testing.T) {
 	// Newer ones: somebody's own, damaged, and one that ends in half a snapshot.
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "reorg_db_20290101_000000.tar.gz"), []byte("no archive"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20290101_000000.dat.bak"), []byte("nothing"), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20280101_000000.dat.bak"), []byte(numbered(8)+numbered(9)+numbered(10)[:300]), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20280101_000000.dat.bak"), []byte(clitest.Numbered(8)+clitest.Numbered(9)+clitest.Numbered(10)[:300]), 0o644))
 	require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o644))
 	require.NoError(t, os.Chmod(file, 0o604))
 	require.NoError(t, os.Remove(filepath.Join(dir, "reorg_db", "CURRENT")))
@@ -635,11 +635,11 @@ func TestRestore(t *testing.T) {
 	require.Contains(t, stderr, "reorg_db_20290101_000000.tar.gz does not verify: ")
 	require.Contains(t, stderr, "reorg_db_20280101_000000.tar.gz does not verify: ")
 	require.Contains(t, stdout, "Restored "+file+" from "+backups+"/l2_snapshots_20280101_000000.dat.bak\n")
-	require.Equal(t, []uint64{8, 9}, times(t, file))
+	require.Equal(t, []uint64{8, 9}, clitest.Times(t, file))
 	require.Equal(t, want, reorgtest.Records(t, filepath.Join(dir, "reorg_db")))
 	kept := "l2_snapshots.dat.replaced_" + stampOf(start+5)
 	require.Equal(t, "damaged", contents(t, dir)[kept])
-	require.Equal(t, []string{"backups", "l2_snapshots.dat", kept, "reorg_db", "reorg_db.replaced_" + stampOf(start+5)}, names(t, dir))
+	require.Equal(t, []string{"backups", "l2_snapshots.dat", kept, "reorg_db", "reorg_db.replaced_" + stampOf(start+5)}, clitest.Names(t, dir))
 	info, err := os.Stat(file)
 	require.NoError(t, err)
 	require.EqualValues(t, 0o604, info.Mode().Perm())
@@ -656,7 +656,7 @@ func TestRestore(t *testing.T) {
 	code, _, stderr = runScript(t, start+5, "ailee-restore", "--data-dir", dir, "--snapshot-only")
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, kept+" already exists")
-	for _, name := range names(t, backups) {
+	for _, name := range clitest.Names(t, backups) {
 		require.NoError(t, os.WriteFile(filepath.Join(backups, name), []byte("rotten"), 0o644))
 	}
 	before = contents(t, dir)
@@ -690,13 +690,13 @@ func TestRestoreKilled(t *testing.T) {
 		_ = cmd.Wait()
 		data, err := os.ReadFile(file)
 		require.NoError(t, err)
-		require.True(t, string(data) == "damaged" || string(data) == numbered(1)+numbered(2)+numbered(3))
+		require.True(t, string(data) == "damaged" || string(data) == clitest.Numbered(1)+clitest.Numbered(2)+clitest.Numbered(3))
 	}
 	code, _, stderr := runScript(t, start+1000, "ailee-restore", "--data-dir", dir)
 	require.Zero(t, code, stderr)
-	require.Equal(t, []uint64{1, 2, 3}, times(t, file))
+	require.Equal(t, []uint64{1, 2, 3}, clitest.Times(t, file))
 	require.Equal(t, want, reorgtest.Records(t, filepath.Join(dir, "reorg_db")))
-	require.NotContains(t, names(t, dir), ".ailee-restore.tmp")
+	require.NotContains(t, clitest.Names(t, dir), ".ailee-restore.tmp")
 }
 
 // TestBackupFolderThatSomebodyPlants: the owner of the data directory gets no folder
@@ -713,7 +713,7 @@ func TestBackupFolderThatSomebodyPlants(t *testing.T) {
 	require.NoError(t, os.Symlink(victim, filepath.Join(dir, "backups.ailee-tmp")))
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	require.Equal(t, before, tree(t, victim))
-	require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
+	require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, clitest.Names(t, dir))
 	info, err := os.Lstat(filepath.Join(dir, "backups"))
 	require.NoError(t, err)
 	require.Equal(t, os.ModeDir|0o750, info.Mode())
@@ -733,7 +733,7 @@ func TestBackupDiskThatIsNotMounted(t *testing.T) {
 			require.Contains(t, stderr, "error: cannot make "+backups+": the folder that it is to be in is missing\nailee-backup: hint: mount its disk")
 		}
 	}
-	require.Equal(t, []string{"link"}, names(t, top))
+	require.Equal(t, []string{"link"}, clitest.Names(t, top))
 	quiet(t, start, "ailee-backup", "--data-dir", dir, "--backup-dir", filepath.Join(top, "ailee")+"/")
 }
 
@@ -799,7 +799,7 @@ func TestRestoreOfWhatCannotBeRead(t *testing.T) {
 	}
 	require.Contains(t, stderr, "not in gzip format")
 	// One of them is good.
-	require.NoError(t, os.WriteFile(name(0), []byte(numbered(1)), 0o600))
+	require.NoError(t, os.WriteFile(name(0), []byte(clitest.Numbered(1)), 0o600))
 	code, stderr = restore("--snapshot-only")
 	require.Zero(t, code, stderr)
 }
@@ -826,11 +826,11 @@ func TestRestoreThroughALink(t *testing.T) {
 		target, err := os.Readlink(file)
 		require.NoError(t, err)
 		require.Equal(t, moved, target)
-		require.Equal(t, map[string]string{"moved.dat": numbered(1) + numbered(2), "moved.dat.replaced_" + stampOf(start): "damaged"}, contents(t, disk))
+		require.Equal(t, map[string]string{"moved.dat": clitest.Numbered(1) + clitest.Numbered(2), "moved.dat.replaced_" + stampOf(start): "damaged"}, contents(t, disk))
 		info, err := os.Stat(moved)
 		require.NoError(t, err)
 		require.EqualValues(t, 0o604, info.Mode().Perm())
-		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
+		require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, clitest.Names(t, dir))
 		require.NoError(t, os.RemoveAll(disk))
 		code, _, stderr = runScript(t, start, "ailee-restore", "--data-dir", dir, "--snapshot-only")
 		require.Equal(t, 1, code)
@@ -864,9 +864,9 @@ func TestRestoreDatabaseThroughALink(t *testing.T) {
 			require.Zero(t, code, stderr)
 			require.Contains(t, stdout, "Restored "+moved+" from ")
 			require.Equal(t, want, reorgtest.Records(t, db))
-			require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, names(t, dir))
+			require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, clitest.Names(t, dir))
 		}
-		require.Equal(t, []string{"moved", kept}, names(t, disk))
+		require.Equal(t, []string{"moved", kept}, clitest.Names(t, disk))
 		target, err := os.Readlink(db)
 		require.NoError(t, err)
 		require.Equal(t, moved, target)
@@ -878,10 +878,10 @@ func TestRestoreDatabaseThroughALink(t *testing.T) {
 func TestLeftoverOfAPrune(t *testing.T) {
 	dir := watched(t)
 	file := filepath.Join(dir, "l2_snapshots.dat")
-	size := fileSize(t, file)
+	size := clitest.FileSize(t, file)
 	left := filepath.Join(dir, fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", size, size))
 	before := contents(t, dir)["l2_snapshots.dat"]
-	require.NoError(t, os.WriteFile(left, []byte(before+numbered(5)), 0o640))
+	require.NoError(t, os.WriteFile(left, []byte(before+clitest.Numbered(5)), 0o640))
 	monitor := func() (int, string) {
 		t.Helper()
 		code, _, stderr := runScript(t, start, "ailee-monitor", "--data-dir", dir)
@@ -908,7 +908,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	kept := file + ".unfinished_" + stampOf(start)
 	require.Contains(t, stderr, "warning: an earlier prune of "+file+" was killed: what it left is set aside as "+kept+"\n")
 	after := contents(t, dir)
-	require.Equal(t, before+numbered(5), after[filepath.Base(kept)])
+	require.Equal(t, before+clitest.Numbered(5), after[filepath.Base(kept)])
 	require.Equal(t, "another", after[filepath.Base(kept)+"_"])
 	require.NoFileExists(t, left)
 	code, stderr = monitor()

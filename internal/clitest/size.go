@@ -18,7 +18,11 @@ func SkipUnderRace(t *testing.T) {
 	}
 }
 
-// Hostile tells whether the large forms of the tests are to run.
+// UnderLoad tells whether the large forms of the tests under load are to run: make load.
+func UnderLoad() bool { return os.Getenv("AILEE_LOAD") != "" }
+
+// Hostile tells whether the large forms of the tests of hostile and damaged files are to
+// run: make hostile.
 func Hostile() bool { return os.Getenv("AILEE_HOSTILE") != "" }
 
 // Kills is how many processes to kill where the whole test kills n.

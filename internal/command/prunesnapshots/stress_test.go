@@ -1,4 +1,4 @@
-package test
+package prunesnapshots_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/snapshot"
 )
@@ -179,10 +180,10 @@ func (s *stressed) ended(t *testing.T, code int, said string) {
 // nodes, one of which keeps the file open, and somebody who replaces it, each snapshot is
 // there that was appended to what has the name, once, in its node's order.
 func TestLoadPruningStress(t *testing.T) {
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	length, open := 30*time.Second, time.Second
 	switch {
-	case underLoad():
+	case clitest.UnderLoad():
 		length, open = 10*time.Minute, 5*time.Second
 	case testing.Short():
 		length, open = 10*time.Second, time.Second/2
@@ -222,7 +223,7 @@ func (s *stressed) complete(t *testing.T) {
 func (s *stressed) check(t *testing.T) {
 	found := map[uint64]int{}
 	latest := map[uint64]uint64{}
-	for i, number := range times(t, s.path) {
+	for i, number := range clitest.Times(t, s.path) {
 		found[number]++
 		if i == 0 {
 			require.Equal(t, s.first, number, "the file is not what replaced it")
@@ -241,5 +242,5 @@ func (s *stressed) check(t *testing.T) {
 		}
 	}
 	require.Empty(t, lost, "lost of %d", len(s.appended))
-	require.Len(t, names(t, filepath.Dir(s.path)), 1, "something is left behind")
+	require.Len(t, clitest.Names(t, filepath.Dir(s.path)), 1, "something is left behind")
 }

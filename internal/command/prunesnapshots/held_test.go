@@ -1,4 +1,4 @@
-package test
+package prunesnapshots_test
 
 import (
 	"os"
@@ -8,23 +8,25 @@ import (
 	"testing"
 	"time"
 
+	"ailee-recovery/internal/clitest"
+
 	"github.com/stretchr/testify/require"
 )
 
 // TestLoadHeldByAPrune: how long a node waits to open the file that is pruned in place does
 // not grow with what is kept of it.
 func TestLoadHeldByAPrune(t *testing.T) {
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	large, pause := 128, 500*time.Millisecond
 	switch {
-	case underLoad():
+	case clitest.UnderLoad():
 		large, pause = 1024, 3*time.Second // longer than comparing takes
 	case testing.Short():
 		large = 32
 	}
 	for _, megabytes := range []int{10, large} {
 		path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
-		some := strings.Repeat(numbered(1), 1+1<<20/len(numbered(1)))
+		some := strings.Repeat(clitest.Numbered(1), 1+1<<20/len(clitest.Numbered(1)))
 		f, err := os.Create(path)
 		require.NoError(t, err)
 		_, err = f.WriteString("torn\n")
@@ -56,7 +58,7 @@ func besideAPrune(t *testing.T, path string, pause time.Duration) (opened int, h
 				return
 			}
 			opened, held = opened+1, max(held, time.Since(began))
-			if _, err := f.WriteString(numbered(number)); err != nil {
+			if _, err := f.WriteString(clitest.Numbered(number)); err != nil {
 				t.Error(err)
 			}
 			if err := f.Close(); err != nil {

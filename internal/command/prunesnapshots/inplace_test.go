@@ -1,4 +1,4 @@
-package test
+package prunesnapshots_test
 
 import (
 	"bytes"
@@ -21,16 +21,6 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-var (
-	numbered      = clitest.Numbered
-	times         = clitest.Times
-	history       = clitest.History
-	names         = clitest.Names
-	fileSize      = clitest.FileSize
-	waitFor       = clitest.WaitFor
-	skipUnderRace = clitest.SkipUnderRace
-)
-
 // shortWatch lets a prune in place watch for late writers for a moment only: those here
 // take no longer to open a file.
 const shortWatch = "--watch=20ms"
@@ -45,12 +35,12 @@ func runPrune(args ...string) (code int, stdout, stderr string) {
 // in order, each once.
 func requireLast(t *testing.T, path string, count, last int) {
 	t.Helper()
-	all := times(t, path)
+	all := clitest.Times(t, path)
 	require.Len(t, all, count)
 	for i, ms := range all {
 		require.EqualValues(t, last-count+1+i, ms, "a snapshot is missing or out of order")
 	}
-	require.Len(t, names(t, filepath.Dir(path)), 1, "something is left behind")
+	require.Len(t, clitest.Names(t, filepath.Dir(path)), 1, "something is left behind")
 }
 
 // TestInPlaceBesideAnAppender prunes over and over while another process appends
@@ -62,17 +52,17 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 		swaps = 20
 	}
 	keep := swaps * 20
-	path := history(t, keep)
+	path := clitest.History(t, keep)
 	next, carried := keep+1, 0
 	// On a busy machine an appender may be done before it is pruned beside.
 	for i := 0; i < swaps || carried == 0; i++ {
 		// A pause between appends spreads them over the whole of the run.
 		appending := exec.Command("appender", path, fmt.Sprint(next), "20", "1ms")
 		next += 20
-		before := fileSize(t, path)
+		before := clitest.FileSize(t, path)
 		require.NoError(t, appending.Start())
 		// A process takes longer to start than pruning does.
-		waitFor(t, appending, func() bool { return fileSize(t, path) > before })
+		clitest.WaitFor(t, appending, func() bool { return clitest.FileSize(t, path) > before })
 		code, stdout, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		if strings.Contains(stdout, "Carried over") {
@@ -89,12 +79,12 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 // TestOutputBesideAnAppender: what a node appends meanwhile is not in the output, and
 // that is said.
 func TestOutputBesideAnAppender(t *testing.T) {
-	path := history(t, 20)
-	before := fileSize(t, path)
+	path := clitest.History(t, 20)
+	before := clitest.FileSize(t, path)
 	appending := exec.Command("appender", path, "21", "1000000", "1ms")
 	require.NoError(t, appending.Start())
 	defer func() { _ = appending.Process.Kill(); _ = appending.Wait() }()
-	waitFor(t, appending, func() bool { return fileSize(t, path) > before })
+	clitest.WaitFor(t, appending, func() bool { return clitest.FileSize(t, path) > before })
 	said := ""
 	for said == "" {
 		code, _, stderr := runPrune("--file", path, "--keep", "all", "--force", "--output", path+".pruned")
@@ -104,20 +94,20 @@ func TestOutputBesideAnAppender(t *testing.T) {
 		}
 	}
 	require.Regexp(t, `warning: \S+ grew by [0-9]+ bytes meanwhile, which \S+ does not have\n.*hint: while a node is running, prune with --in-place, which carries them over`, said)
-	require.NotEmpty(t, times(t, path+".pruned"))
+	require.NotEmpty(t, clitest.Times(t, path+".pruned"))
 }
 
 // TestInPlaceKilled kills the pruning process at random moments beside an
 // appender, and runs it again each time. Nothing is lost, doubled or reordered.
 func TestInPlaceKilled(t *testing.T) {
-	skipUnderRace(t)
+	clitest.SkipUnderRace(t)
 	kills := 200
 	if testing.Short() {
 		kills = 20
 	}
 	keep := kills * 10
 	rng := rand.New(rand.NewSource(1))
-	path := history(t, keep)
+	path := clitest.History(t, keep)
 	next := keep + 1
 	for range kills {
 		appending := exec.Command("appender", path, fmt.Sprint(next), "10")
@@ -142,9 +132,9 @@ func TestInPlaceKilled(t *testing.T) {
 func killedInPlace(t *testing.T, pending, later string) (path, old string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "l2_snapshots.dat")
-	all, kept := "", numbered(4)+numbered(5)
+	all, kept := "", clitest.Numbered(4)+clitest.Numbered(5)
 	for i := 1; i <= 5; i++ {
-		all += numbered(i)
+		all += clitest.Numbered(i)
 	}
 	require.NoError(t, os.WriteFile(path, []byte(kept+later), 0o644))
 	old = filepath.Join(filepath.Dir(path), fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", len(all), len(kept)))
@@ -157,14 +147,14 @@ func killedInPlace(t *testing.T, pending, later string) (path, old string) {
 func TestInPlaceCompletedInOrder(t *testing.T) {
 	for name, carried := range map[string]string{
 		"nothing":  "",
-		"a part":   numbered(6)[:1000],
-		"one":      numbered(6),
-		"and more": numbered(6) + numbered(7)[:1000],
-		"all":      numbered(6) + numbered(7),
+		"a part":   clitest.Numbered(6)[:1000],
+		"one":      clitest.Numbered(6),
+		"and more": clitest.Numbered(6) + clitest.Numbered(7)[:1000],
+		"all":      clitest.Numbered(6) + clitest.Numbered(7),
 	} {
-		for last, appended := range map[int]string{7: "", 8: numbered(8), 9: numbered(8) + numbered(9)} {
+		for last, appended := range map[int]string{7: "", 8: clitest.Numbered(8), 9: clitest.Numbered(8) + clitest.Numbered(9)} {
 			t.Run(fmt.Sprintf("%s carried over, then up to %d", name, last), func(t *testing.T) {
-				path, _ := killedInPlace(t, numbered(6)+numbered(7), carried+appended)
+				path, _ := killedInPlace(t, clitest.Numbered(6)+clitest.Numbered(7), carried+appended)
 				code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
 				require.Zero(t, code, stderr)
 				require.Contains(t, stderr, "an earlier run was killed")
@@ -180,13 +170,13 @@ func TestInPlaceCompletedTorn(t *testing.T) {
 		pending, behind string
 		last            int
 	}{
-		"to the old file":                        {numbered(6)[:1000], numbered(7), 7},
-		"to the old file, carried over":          {numbered(6)[:1000], numbered(6)[:1000] + "\n" + numbered(7), 7},
-		"to the new file":                        {numbered(6) + numbered(7), numbered(8)[:500], 7},
-		"to the new file, a part carried over":   {numbered(6) + numbered(7), numbered(6) + numbered(7)[:700] + numbered(8)[:500], 7},
-		"to the new file at once":                {numbered(6) + numbered(7), numbered(6) + numbered(7)[:700] + "SNAP", 7},
-		"to both":                                {numbered(6)[:1000], numbered(7)[:500], 5},
-		"to the old file, two behind in the new": {numbered(6) + numbered(7)[:900], numbered(6) + numbered(8) + numbered(9), 9},
+		"to the old file":                        {clitest.Numbered(6)[:1000], clitest.Numbered(7), 7},
+		"to the old file, carried over":          {clitest.Numbered(6)[:1000], clitest.Numbered(6)[:1000] + "\n" + clitest.Numbered(7), 7},
+		"to the new file":                        {clitest.Numbered(6) + clitest.Numbered(7), clitest.Numbered(8)[:500], 7},
+		"to the new file, a part carried over":   {clitest.Numbered(6) + clitest.Numbered(7), clitest.Numbered(6) + clitest.Numbered(7)[:700] + clitest.Numbered(8)[:500], 7},
+		"to the new file at once":                {clitest.Numbered(6) + clitest.Numbered(7), clitest.Numbered(6) + clitest.Numbered(7)[:700] + "SNAP", 7},
+		"to both":                                {clitest.Numbered(6)[:1000], clitest.Numbered(7)[:500], 5},
+		"to the old file, two behind in the new": {clitest.Numbered(6) + clitest.Numbered(7)[:900], clitest.Numbered(6) + clitest.Numbered(8) + clitest.Numbered(9), 9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path, _ := killedInPlace(t, c.pending, c.behind)
@@ -196,13 +186,13 @@ func TestInPlaceCompletedTorn(t *testing.T) {
 			}
 			want := []uint64{4, 5}
 			for i := uint64(6); i <= 9; i++ {
-				if strings.Contains(c.pending, numbered(int(i))) || strings.Contains(c.behind, numbered(int(i))) {
+				if strings.Contains(c.pending, clitest.Numbered(int(i))) || strings.Contains(c.behind, clitest.Numbered(int(i))) {
 					want = append(want, i)
 				}
 			}
-			require.Equal(t, want, times(t, path))
+			require.Equal(t, want, clitest.Times(t, path))
 			require.EqualValues(t, c.last, want[len(want)-1])
-			require.Equal(t, []string{"l2_snapshots.dat"}, names(t, filepath.Dir(path)))
+			require.Equal(t, []string{"l2_snapshots.dat"}, clitest.Names(t, filepath.Dir(path)))
 		})
 	}
 }
@@ -211,13 +201,13 @@ func TestInPlaceCompletedTorn(t *testing.T) {
 // somebody has put in the place since.
 func TestInPlaceCompletedElsewhere(t *testing.T) {
 	for name, other := range map[string]string{
-		"a backup":           numbered(1) + numbered(2) + numbered(3) + numbered(4) + numbered(5),
-		"a shorter one":      numbered(3),
-		"of the same length": numbered(3) + numbered(4),
+		"a backup":           clitest.Numbered(1) + clitest.Numbered(2) + clitest.Numbered(3) + clitest.Numbered(4) + clitest.Numbered(5),
+		"a shorter one":      clitest.Numbered(3),
+		"of the same length": clitest.Numbered(3) + clitest.Numbered(4),
 		"without snapshots":  strings.Repeat("x", 100_000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			path, old := killedInPlace(t, numbered(6), "")
+			path, old := killedInPlace(t, clitest.Numbered(6), "")
 			require.NoError(t, os.WriteFile(path, []byte(other), 0o644))
 			before, err := os.ReadFile(old)
 			require.NoError(t, err)
@@ -234,7 +224,7 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 	}
 	// Nothing is pending: nothing is lost with it.
 	path, _ := killedInPlace(t, "", "")
-	require.NoError(t, os.WriteFile(path, []byte(numbered(3)), 0o644))
+	require.NoError(t, os.WriteFile(path, []byte(clitest.Numbered(3)), 0o644))
 	code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
 	require.Zero(t, code, stderr)
 	requireLast(t, path, 1, 3)
@@ -243,8 +233,8 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 // TestInPlaceKilledAtTheSecondSwap: names of files that were not replaced after all
 // come first, or they would be in the way for ever.
 func TestInPlaceKilledAtTheSecondSwap(t *testing.T) {
-	path, _ := killedInPlace(t, numbered(6), numbered(7))
-	for _, numbers := range []string{"1-1", fmt.Sprintf("%d-%d", fileSize(t, path), fileSize(t, path)+int64(len(numbered(6))))} {
+	path, _ := killedInPlace(t, clitest.Numbered(6), clitest.Numbered(7))
+	for _, numbers := range []string{"1-1", fmt.Sprintf("%d-%d", clitest.FileSize(t, path), clitest.FileSize(t, path)+int64(len(clitest.Numbered(6))))} {
 		require.NoError(t, os.Link(path, filepath.Join(filepath.Dir(path), ".l2_snapshots.dat.ailee-old-"+numbers)))
 	}
 	code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
@@ -255,7 +245,7 @@ func TestInPlaceKilledAtTheSecondSwap(t *testing.T) {
 // TestInPlaceKeepsAttributes: owner, mode and extended attributes.
 func TestInPlaceKeepsAttributes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
-	require.NoError(t, os.WriteFile(path, []byte(numbered(1)+numbered(2)), 0o640))
+	require.NoError(t, os.WriteFile(path, []byte(clitest.Numbered(1)+clitest.Numbered(2)), 0o640))
 	require.NoError(t, os.Chmod(path, 0o604))
 	uid, gid := os.Getuid(), os.Getgid()
 	if uid == 0 {
@@ -276,23 +266,23 @@ func TestInPlaceKeepsAttributes(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "node-7", string(value[:n]))
 	}
-	require.Equal(t, []uint64{2}, times(t, path))
+	require.Equal(t, []uint64{2}, clitest.Times(t, path))
 }
 
 // TestInPlaceWaitsForAWriter: a snapshot that is being written when the run
 // starts is not torn apart.
 func TestInPlaceWaitsForAWriter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
-	require.NoError(t, os.WriteFile(path, []byte(numbered(1)+numbered(2)), 0o640))
+	require.NoError(t, os.WriteFile(path, []byte(clitest.Numbered(1)+clitest.Numbered(2)), 0o640))
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	require.NoError(t, err)
-	third := numbered(3)
+	third := clitest.Numbered(3)
 	_, err = f.WriteString(third[:100])
 	require.NoError(t, err)
 	pruning := exec.Command(prunesnapshots.Name, shortWatch, "--file", path, "--keep", "1", "--in-place")
 	require.NoError(t, pruning.Start())
 	// The temporary file shows that it has started; it cannot end before f is closed.
-	waitFor(t, pruning, func() bool {
+	clitest.WaitFor(t, pruning, func() bool {
 		info, err := os.Stat(filepath.Join(filepath.Dir(path), ".l2_snapshots.dat.ailee-tmp"))
 		return err == nil && info.Size() > 0
 	})
@@ -300,5 +290,5 @@ func TestInPlaceWaitsForAWriter(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 	require.NoError(t, pruning.Wait())
-	require.Equal(t, []uint64{2, 3}, times(t, path))
+	require.Equal(t, []uint64{2, 3}, clitest.Times(t, path))
 }

@@ -172,6 +172,9 @@ func checkHash[T string | []byte](hash T) error {
 	return nil
 }
 
+// IsHash tells whether text is the hash of a block as nodes print it.
+func IsHash(text string) bool { return checkHash(text) == nil }
+
 // BlockHeader asks for the header of a block.
 func (c *Client) BlockHeader(ctx context.Context, hash string) (Header, error) {
 	headers, err := c.blockHeaders(ctx, []string{hash})
@@ -179,6 +182,46 @@ func (c *Client) BlockHeader(ctx context.Context, hash string) (Header, error) {
 		return Header{}, err
 	}
 	return headers[0], nil
+}
+
+// FindBlocks asks where blocks are: for each hash its header, whose Confirmations are
+// below 1 where the block is not in the active chain, and nil where the node knows no
+// such block. btcd says of none that is not in the active chain what it knows.
+func (c *Client) FindBlocks(ctx context.Context, hashes []string) ([]*Header, error) {
+	const method = "getblockheader"
+	found := make([]*Header, len(hashes))
+	for first := 0; first < len(hashes); first += batchSize {
+		part := hashes[first:min(first+batchSize, len(hashes))]
+		var answers []answer
+		err := c.batch(ctx, method, len(part), func(b []byte, i int) []byte { return strconv.AppendQuote(b, part[i]) },
+			func(text []byte, id uint64) (err error) {
+				answers, err = decodeBatch(text, id, len(part))
+				return err
+			})
+		if err != nil {
+			return nil, err
+		}
+		for i := range answers {
+			h, err := answers[i].header(part[i])
+			if err == nil {
+				found[first+i] = &h
+			} else if !notInChain(err) {
+				return nil, c.explain(method, fmt.Errorf("block %s: %w", part[i], err))
+			}
+		}
+	}
+	return found, nil
+}
+
+// notInChain tells whether a node says that it knows no such block or, btcd, that it is
+// not in the active chain.
+func notInChain(err error) bool {
+	var rpc *btcjson.RPCError
+	if !errors.As(err, &rpc) {
+		return false
+	}
+	return rpc.Code == btcjson.ErrRPCBlockNotFound ||
+		rpc.Code == btcjson.ErrRPCInternal.Code && strings.Contains(rpc.Message, "not in the main chain")
 }
 
 // BlockHeaders visits the headers at the heights from to to, both included, like

@@ -343,6 +343,45 @@ func TestHeaders(t *testing.T) {
 
 // A call ends with the context: while it waits for the answer, and while
 // it waits to be made again.
+// TestFindBlocks: one in the chain, one that has left it, which btcd does not tell the
+// header of, one that nobody knows.
+func TestFindBlocks(t *testing.T) {
+	chain := bitcointest.NewChain(3000)
+	left := chain.Hash(2500)
+	chain.Reorganise(2500, 3000)
+	hashes := []string{left, strings.Repeat("ab", 32)}
+	for height := range int64(2400) { // in several batches
+		hashes = append(hashes, chain.Hash(height))
+	}
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, nil)
+	require.NoError(t, err)
+	headers, err := c.FindBlocks(t.Context(), hashes)
+	require.NoError(t, err)
+	require.Len(t, headers, len(hashes))
+	require.EqualValues(t, -1, headers[0].Confirmations)
+	require.Nil(t, headers[1])
+	for height, h := range headers[2:] {
+		require.EqualValues(t, height, h.Height)
+		require.Positive(t, h.Confirmations)
+	}
+	none, err := c.FindBlocks(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, none)
+
+	code := btcjson.RPCErrorCode(0)
+	message := ""
+	chain.Methods = map[string]func([]json.RawMessage) (any, error){"getblockheader": func([]json.RawMessage) (any, error) {
+		return nil, btcjson.NewRPCError(code, message)
+	}}
+	code, message = btcjson.ErrRPCInternal.Code, "block "+left+" is not in the main chain"
+	headers, err = c.FindBlocks(t.Context(), hashes[:1])
+	require.NoError(t, err)
+	require.Equal(t, []*bitcoin.Header{nil}, headers)
+	message = "out of memory"
+	_, err = c.FindBlocks(t.Context(), hashes[:1])
+	require.ErrorContains(t, err, "out of memory")
+}
+
 func TestInterrupt(t *testing.T) {
 	for _, busy := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -162,6 +162,12 @@ func (u *Update) Block(ctx context.Context, b Block, detectedAt uint64) (Seen, *
 	return seen, event, nil
 }
 
+// SetBlock writes the hash of a height, whatever is stored there: it is no reorg.
+func (u *Update) SetBlock(b Block) { u.putBlock(b) }
+
+// DeleteBlock removes the hash of a height.
+func (u *Update) DeleteBlock(height uint64) { u.delete(blockKey(height)) }
+
 // stored is [DB.BlockHash] without a look where there can be nothing.
 func (u *Update) stored(height uint64) (string, bool, error) {
 	if !u.anyBlock || height > u.highest {

@@ -5,11 +5,9 @@ import (
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/bitcoin/anchortx"
+	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/reorgdb"
 )
-
-// compareRun bounds how many stored hashes are held to be compared.
-const compareRun = 50_000
 
 // onChain is what comparing with a Bitcoin node shows.
 type onChain struct {
@@ -38,42 +36,23 @@ func (s *survey) compareChain(ctx context.Context, o Options, c *bitcoin.Client,
 	return s.proveAnchors(ctx, o, c, db)
 }
 
-// compareBlocks asks for the hashes of heights that follow on each other together.
+// compareBlocks compares the stored hashes.
 func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB) error {
-	var run []reorgdb.Block
-	compare := func() error {
-		if len(run) == 0 {
-			return nil
+	err := reorgtool.CompareBlocks(ctx, c, db, s.chain.tip, func(n int, different []reorgtool.Different, counted []reorgtool.Counted) error {
+		s.chain.compared += uint64(n)
+		if len(different) > 0 && s.counts[wrongHash] == 0 {
+			s.chain.lowestDifferent = int64(different[0].Height)
 		}
-		first := int64(run[0].Height)
-		err := c.BlockHashes(ctx, first, first+int64(len(run))-1, func(height int64, hash string) error {
-			s.chain.compared++
-			if stored := run[height-first].Hash; stored != hash {
-				if s.chain.different++; s.chain.different == 1 {
-					s.chain.lowestDifferent = height
-				}
-				s.add(wrongHash, true, "the block hash at height %d is %q, in the active chain it is %s", height, stored, hash)
-			}
-			return nil
-		})
-		run = run[:0]
-		return err
-	}
-	for b, err := range db.Blocks(ctx, 0) {
-		if err != nil {
-			return err
+		s.chain.different += uint64(len(different) + len(counted))
+		for _, d := range different {
+			s.add(wrongHash, true, "the block hash at height %d is %q, in the active chain it is %s", d.Height, d.Hash, d.Chain)
 		}
-		if b.Height > uint64(s.chain.tip) {
-			break // counted below
+		for _, r := range reorgtool.CountedRanges(counted) {
+			s.add(countedHeights, true, "%s: %s", r, reorgtool.CountedWhy)
 		}
-		if n := len(run); n == compareRun || n > 0 && b.Height != run[n-1].Height+1 {
-			if err := compare(); err != nil {
-				return err
-			}
-		}
-		run = append(run, b)
-	}
-	if err := compare(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if above := s.blocks - s.chain.compared; above > 0 {

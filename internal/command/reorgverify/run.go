@@ -54,6 +54,8 @@ func (s *survey) hint(o Options) string {
 	case s.counts[endsNode] > 0:
 		return "leave the node stopped: it ends at each block that it makes, when it reads its reorg events; restore a backup from before that event: " +
 			"ailee-restore --db-backup FILE"
+	case s.counts[countedHeights] > 0:
+		return reorgtool.RepairHint(o.DBPath)
 	case s.counts[missingAnchor]+s.counts[invalidated] > 0:
 		return "anchor the state anew: " + exit.Command("ailee_create_anchor", "--l2-state-file", o.Snapshot)
 	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared:

@@ -46,11 +46,12 @@ const (
 	noSnapshot    = "snapshot"
 
 	// What a Bitcoin node says.
-	wrongHash    = "wrong-block-hash"    // not that of the active chain
-	notAnchored  = "anchor-not-in-chain" // confirmed, but its transaction is not in the active chain
-	notCommitted = "commitment-missing"  // its transaction carries something else
-	wrongHeight  = "wrong-anchor-height" // its transaction is in another block
-	noAnswer     = "not-compared"        // the node could not tell
+	wrongHash      = "wrong-block-hash"    // not that of the active chain
+	countedHeights = "counted-heights"     // the number of blocks that the node had seen, taken for the height
+	notAnchored    = "anchor-not-in-chain" // confirmed, but its transaction is not in the active chain
+	notCommitted   = "commitment-missing"  // its transaction carries something else
+	wrongHeight    = "wrong-anchor-height" // its transaction is in another block
+	noAnswer       = "not-compared"        // the node could not tell
 )
 
 // maxListed bounds how many findings of one kind are listed; the rest is counted.

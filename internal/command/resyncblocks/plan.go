@@ -1,14 +1,17 @@
 package resyncblocks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/reorgdb"
 )
 
@@ -48,6 +51,10 @@ type comparison struct {
 	outsideCount     int64
 	lowestDifferent  int64 // of all, -1 when none
 	anyEqual         bool  // of all
+	// counted are those of all that differ whose heights are counts; they count for
+	// nothing else.
+	counted       []reorgtool.Counted
+	countedInside int64 // within the asked range
 }
 
 // heights is a range, both ends included.
@@ -64,7 +71,7 @@ type difference struct {
 }
 
 // missing is how many heights of the range have no hash.
-func (p *plan) missing() int64 { return p.end - p.start + 1 - p.equal - p.differing }
+func (p *plan) missing() int64 { return p.end - p.start + 1 - p.equal - p.differing - p.countedInside }
 
 // depth is how many stored blocks a reorg at the height replaces.
 func (p *plan) depth(height int64) int64 { return p.stored.top - height + 1 }
@@ -76,8 +83,8 @@ func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 	if p.tip, err = client.ChainInfo(ctx); err != nil {
 		return nil, err
 	}
-	if p.tip.InitialBlockDownload || p.tip.Headers > p.tip.Blocks {
-		return nil, exit.Failf("wait until it has all blocks", "the Bitcoin node is still syncing: %d of %d blocks", p.tip.Blocks, max(p.tip.Blocks, p.tip.Headers))
+	if err := synced(p.tip); err != nil {
+		return nil, err
 	}
 	if p.stored, err = storedUpTo(ctx, db, p.tip.Blocks); err != nil {
 		return nil, err
@@ -101,6 +108,14 @@ func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 		out.Warn("no block hash from height %d to %d: begin at --start-height %d to fill them in too", above, p.start-1, above)
 	}
 	return p, p.refuse(ctx, o, db, client, out)
+}
+
+// synced refuses a node that does not have all blocks.
+func synced(tip bitcoin.ChainInfo) error {
+	if tip.InitialBlockDownload || tip.Headers > tip.Blocks {
+		return exit.Failf("wait until it has all blocks", "the Bitcoin node is still syncing: %d of %d blocks", tip.Blocks, max(tip.Blocks, tip.Headers))
+	}
+	return nil
 }
 
 // compareStored compares what of the stored heights was asked for.
@@ -184,10 +199,13 @@ func (p *plan) compare(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clie
 		if err != nil {
 			return err
 		}
+		if blocks, err = p.takeCounted(ctx, client, c, blocks); err != nil {
+			return err
+		}
 		for i := range c.len() {
 			height := c.first + int64(i)
 			if len(blocks) == 0 || blocks[0].Height != uint64(height) {
-				if p.start <= height && height <= p.end {
+				if p.start <= height && height <= p.end && !p.isCounted(height) {
 					p.miss(heights{height, height})
 				}
 				continue
@@ -198,6 +216,37 @@ func (p *plan) compare(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clie
 		bar.Add(int64(c.len()))
 	}
 	return nil
+}
+
+// takeCounted takes the blocks of a chunk whose heights are counts, and returns the
+// others.
+func (p *plan) takeCounted(ctx context.Context, client *bitcoin.Client, c chunk, blocks []reorgdb.Block) ([]reorgdb.Block, error) {
+	differs := func(b reorgdb.Block) bool { return b.Hash != string(c.hash(int(int64(b.Height)-c.first))) }
+	var different []reorgdb.Block
+	for _, b := range blocks {
+		if differs(b) {
+			different = append(different, b)
+		}
+	}
+	if len(different) == 0 {
+		return blocks, nil
+	}
+	counted, err := reorgtool.FindCounted(ctx, client, different)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range counted {
+		if height := int64(b.Height); p.start <= height && height <= p.end {
+			p.countedInside++
+		}
+	}
+	p.counted = append(p.counted, counted...)
+	return slices.DeleteFunc(blocks, func(b reorgdb.Block) bool { return p.isCounted(int64(b.Height)) }), nil
+}
+
+func (p *plan) isCounted(height int64) bool {
+	_, found := slices.BinarySearchFunc(p.counted, uint64(height), func(b reorgtool.Counted, height uint64) int { return cmp.Compare(b.Height, height) })
+	return found
 }
 
 // storedIn returns the stored blocks at the heights of a chunk.
@@ -255,6 +304,13 @@ func (p *plan) take(height int64, stored string, chain []byte) {
 
 // refuse says why the differences must not be written, and warns of what is odd.
 func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) error {
+	if ranges := reorgtool.CountedRanges(p.counted); len(ranges) > 0 {
+		more := ""
+		if len(ranges) > 1 {
+			more = fmt.Sprintf(", and %d more range(s) like it", len(ranges)-1)
+		}
+		return exit.WrongData(reorgtool.RepairHint(o.DBPath), fmt.Errorf("%s: %s%s: %s", o.DBPath, ranges[0], more, reorgtool.CountedWhy))
+	}
 	if p.lowestDifferent < 0 {
 		return nil
 	}

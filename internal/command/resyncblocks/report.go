@@ -9,6 +9,7 @@ import (
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/command/resyncblocks/followanchors"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/reorgtool"
 )
 
 // maxListed bounds how many heights are printed; the JSON document has maxKept.
@@ -39,6 +40,9 @@ type checkDocument struct {
 	Differences []difference `json:"differences"` // the first 1,000
 	Missing     int64        `json:"missing"`
 	Gaps        []heights    `json:"gaps"` // the first 1,000 ranges without a hash
+	// Counted are the heights that are none, but the number of blocks that the node had
+	// seen.
+	Counted []reorgtool.CountedRange `json:"counted_heights"`
 }
 
 type tipDocument struct {
@@ -84,17 +88,24 @@ func (p *plan) report(o Options, above aboveTip, anchors *followanchors.Summary,
 
 func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 	d := p.document(o, p.tip, above)
-	d.checkDocument = &checkDocument{Differing: p.differing, Differences: []difference{}, Missing: p.missing(), Gaps: append([]heights{}, p.gaps...)}
+	d.checkDocument = &checkDocument{Differing: p.differing, Differences: []difference{}, Missing: p.missing(), Gaps: append([]heights{}, p.gaps...),
+		Counted: reorgtool.CountedRanges(p.counted)}
 	for _, x := range p.differences {
 		d.Differences = append(d.Differences, difference{x.Height, terminal.Text(x.Stored), x.Chain})
 	}
-	if p.differing > 0 {
+	wrong := p.differing > 0 || len(p.counted) > 0
+	if wrong {
 		d.ExitCode = exit.Wrong
 	}
 	if out.JSON() {
 		out.Document(d)
 	} else {
-		out.Printf("Heights %d to %d of %s: %d equal, %d different, %d missing\n", p.start, p.end, d.Chain, p.equal, p.differing, d.Missing)
+		out.Printf("Heights %d to %d of %s: %d equal, %d different, %d missing", p.start, p.end, d.Chain, p.equal, p.differing, d.Missing)
+		if p.countedInside > 0 {
+			out.Printf(", %d of other heights", p.countedInside)
+		}
+		out.Printf("\n")
+		printCounted(out.Error, d.Counted)
 		for i, x := range p.differences[:min(len(p.differences), maxListed)] {
 			out.Error("height %d: stored %s, in the chain %s", x.Height, d.Differences[i].Stored, x.Chain)
 		}
@@ -109,14 +120,27 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 		}
 		above.warn(out, p.tip.Blocks)
 	}
-	if p.differing == 0 {
+	if !wrong {
 		if !out.JSON() {
 			out.Printf("Verification OK.\n")
 		}
 		return nil
 	}
+	if len(p.counted) > 0 {
+		return exit.WrongData(reorgtool.RepairHint(o.DBPath), nil)
+	}
 	return exit.WrongData("stop the node and replace what differs: "+
 		exit.Command(Name, "--start-height", fmt.Sprint(p.lowestDifferent), "--db-path", o.DBPath), nil)
+}
+
+// printCounted says which heights are counts, and where their blocks are.
+func printCounted(say func(format string, args ...any), ranges []reorgtool.CountedRange) {
+	for _, r := range ranges[:min(len(ranges), maxListed)] {
+		say("%s: %s", r, reorgtool.CountedWhy)
+	}
+	if n := len(ranges) - maxListed; n > 0 {
+		say("%d more ranges of heights like these", n)
+	}
 }
 
 // report says what was written.

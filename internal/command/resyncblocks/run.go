@@ -14,18 +14,23 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Run fills the database, or compares it. The error carries the exit code. The
-// database is taken before anything is asked of the Bitcoin node.
+// Run fills the database, compares it, or moves what is stored at counts. The error
+// carries the exit code. The database is taken before anything is asked of the Bitcoin
+// node.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
-	if o.Check || o.DryRun {
-		err := compareOnly(ctx, o, out)
-		if errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
-			// Beside a running node damage is believed only when it is seen twice.
-			err = compareOnly(ctx, o, out)
-		}
-		return explain(ctx, o, err)
+	run := fillAndSettle
+	switch {
+	case o.RepairHeights:
+		run = repairHeights
+	case o.Check || o.DryRun:
+		run = compareOnly
 	}
-	return explain(ctx, o, fillAndSettle(ctx, o, out))
+	err := run(ctx, o, out)
+	if (o.Check || o.DryRun) && errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
+		// Beside a running node damage is believed only when it is seen twice.
+		err = run(ctx, o, out)
+	}
+	return explain(ctx, o, err)
 }
 
 // explain leaves alone what says that the context has ended.

@@ -29,6 +29,7 @@ type Options struct {
 	MaxReorgDepth int64 // in blocks
 	Check         bool  // compare what is stored, write nothing
 	DryRun        bool  // say what would be written
+	RepairHeights bool  // move blocks whose heights are counts, and do nothing else
 	Anchors       bool  // bring the anchor records in line with Bitcoin, too
 	Confirmations uint64
 	ScanBlocks    int64
@@ -51,7 +52,13 @@ func Tool() cli.Tool {
    height, and goes on from there when it is run again. With --anchors each anchor
    record is then brought in line with what became of its transaction. The AILEE node
    must be stopped, but for --check and --dry-run. Run as root, it writes as the user
-   to whom DIR belongs.`,
+   to whom DIR belongs.
+
+   Some nodes store the number of blocks that they have seen as the height, from 1 on
+   after each start: a row of low heights, the hashes of which are at other heights of
+   the chain. They are named, with both heights, and nothing is written on top of them.
+   --repair-heights moves the hashes to their heights, all at once, and leaves anchors
+   and reorg events as they are.`,
 		Environment: flags.BitcoinEnvironment(),
 		Files:       slices.Concat([]cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}}, flags.BitcoinFiles()),
 		Examples: `
@@ -59,6 +66,8 @@ func Tool() cli.Tool {
 ailee_resync_blocks --start-height 840000 --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
 # Is the database on the right chain? The AILEE node may be running
 ailee_resync_blocks --check --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
+# Move what a node stored at counts in place of heights; first, what would be done
+ailee_resync_blocks --repair-heights --dry-run --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332
 # Catch up, after a reorg as well
 ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://localhost:8332`,
 		SeeAlso:  []string{"ailee_reorg_verify", "ailee_init_reorg_db", "ailee_get_snapshot_block"},
@@ -71,6 +80,7 @@ ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://local
 			&urfave.Int64Flag{Name: "max-reorg-depth", Usage: "refuse to replace blocks more than `N` deep", Value: 100},
 			&urfave.BoolFlag{Name: "check", Usage: "compare what is stored with the chain and write nothing; exit status 2 when they differ"},
 			&urfave.BoolFlag{Name: "dry-run", Usage: "say what would be done and write nothing"},
+			&urfave.BoolFlag{Name: "repair-heights", Usage: "move hashes stored at block counts to their heights, and do nothing else"},
 			&urfave.BoolFlag{Name: "anchors", Usage: "bring the anchor records in line with Bitcoin, too"},
 			&urfave.Uint64Flag{Name: "confirmations", Usage: "with --anchors, take an anchor for confirmed from `N` confirmations on", Value: reorgdb.ConfirmedAt},
 			flags.ScanBlocks(),
@@ -94,7 +104,7 @@ func parse(c *urfave.Context) (Options, error) {
 		return Options{}, err
 	}
 	o := Options{DBPath: flags.ParseDBPath(c), Start: -1, End: -1, MaxReorgDepth: c.Int64("max-reorg-depth"),
-		Check: c.Bool("check"), DryRun: c.Bool("dry-run"), Anchors: c.Bool("anchors"), Confirmations: c.Uint64("confirmations"), Bitcoin: rpc}
+		Check: c.Bool("check"), DryRun: c.Bool("dry-run"), Anchors: c.Bool("anchors"), RepairHeights: c.Bool("repair-heights"), Confirmations: c.Uint64("confirmations"), Bitcoin: rpc}
 	if o.ScanBlocks, err = flags.ParseScanBlocks(c); err != nil {
 		return Options{}, err
 	}
@@ -118,6 +128,8 @@ func parse(c *urfave.Context) (Options, error) {
 		return Options{}, fmt.Errorf("--check and --dry-run exclude each other")
 	case o.Check && o.Anchors:
 		return Options{}, fmt.Errorf("--check does not look at anchors: ailee_reorg_verify --bitcoin-rpc does")
+	case o.RepairHeights && (o.Check || o.Anchors || o.Start >= 0 || o.End >= 0):
+		return Options{}, fmt.Errorf("--repair-heights goes with none of --check, --anchors, --start-height and --end-height")
 	case o.Confirmations == 0:
 		return Options{}, fmt.Errorf("--confirmations 0 would confirm what is not in the chain")
 	}

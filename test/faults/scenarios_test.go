@@ -94,7 +94,7 @@ var times = regexp.MustCompile(`_\d{8}_\d{6}`)
 func withoutTime(path string) string { return times.ReplaceAllString(path, "") }
 
 // resyncing is a run against a chain, which fill brings a database to.
-func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointest.Chain, u *reorgdb.Update)) *scenario {
+func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointest.Chain, u *reorgdb.Update), flags ...string) *scenario {
 	url := ""
 	return &scenario{
 		name: name,
@@ -110,7 +110,7 @@ func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointes
 			url = chain.Serve(t)
 		},
 		command: func(root string, run int) []string {
-			return []string{bin(resyncblocks.Name), "--db-path", in(root, "reorg_db"), "--bitcoin-rpc", url}
+			return append([]string{bin(resyncblocks.Name), "--db-path", in(root, "reorg_db"), "--bitcoin-rpc", url}, flags...)
 		},
 		leftover: temporary,
 	}
@@ -272,6 +272,11 @@ func scenarios() []*scenario {
 			chain.Reorganise(97, 120)
 		}),
 		resyncing("resync of a new database", 12_000, func(*testing.T, *bitcointest.Chain, *reorgdb.Update) {}),
+		resyncing("repair heights", 1000, func(_ *testing.T, chain *bitcointest.Chain, u *reorgdb.Update) {
+			for count := range int64(100) {
+				u.SetBlock(reorgdb.Block{Height: uint64(count + 1), Hash: chain.Hash(800 + count)})
+			}
+		}, "--repair-heights"),
 		{
 			name: "backup", long: true,
 			prepare: func(t *testing.T, root string) {

@@ -292,3 +292,15 @@ func TestInPlaceWaitsForAWriter(t *testing.T) {
 	require.NoError(t, pruning.Wait())
 	require.Equal(t, []uint64{2, 3}, clitest.Times(t, path))
 }
+
+// TestInPlaceWatches: for as long as it says, and no less, the replaced file keeps its
+// second name for a writer that is late.
+func TestInPlaceWatches(t *testing.T) {
+	path := clitest.History(t, 3)
+	const watch = 500 * time.Millisecond
+	began := time.Now()
+	code, _, stderr := clitest.Run(prunesnapshots.Tool(), "--in-place", "--watch", watch.String(), "--keep", "2", "--file", path)
+	require.Equal(t, exit.OK, code, stderr)
+	require.GreaterOrEqual(t, time.Since(began), watch)
+	requireLast(t, path, 2, 3)
+}

@@ -39,6 +39,9 @@ func TestFolderWithoutCurrentAndManifest(t *testing.T) {
 			s, got = salvage(t, dir)
 			require.Equal(t, []rocksfile.ProblemKind{rocksfile.MissingCurrent, rocksfile.MissingManifest}, kinds(s.Problems))
 			require.True(t, stale(s))
+			if db.name == "ingested" {
+				return // see TestIngestedTables
+			}
 			require.Equal(t, db.truth, got)
 		})
 	}

@@ -28,6 +28,10 @@ type Salvaged struct {
 // unknownFamily is for tables that nothing says the column family of.
 const unknownFamily = 1<<32 - 1
 
+// ingestedFamily is what a table says of its column family that was made to be ingested,
+// RocksDB's kUnknownColumnFamily.
+const ingestedFamily = 1<<31 - 1
+
 // attempts is how often a folder is read that changes while it is read.
 const attempts = 100
 
@@ -211,6 +215,11 @@ func (s *salvage) place(r *tableResult, report TableReport, listed *Table, probl
 		r.family = listed.Family
 	case p != nil:
 		r.family, r.name = p.Family, p.FamilyName
+		if r.family == ingestedFamily {
+			// Only the MANIFEST says where it was ingested: nodes and tools have their
+			// records in the default one.
+			r.family, r.name = 0, defaultFamily
+		}
 	default:
 		r.family = unknownFamily
 		if len(r.run.items) > 0 {

@@ -63,6 +63,8 @@ const (
 	planTries = 3
 	// giveWays is how often a writer that waits goes first.
 	giveWays = 10
+	// catchUpRounds is how often what was appended is copied before writers have to wait.
+	catchUpRounds = 10
 	// compareRounds is how often SAME-BYTES gives way to writers and starts again. Then
 	// they wait, but for no longer than compareWait.
 	compareRounds = 3
@@ -261,9 +263,9 @@ func (r *Run) copyAndBringIn(ctx context.Context, c Content, old *file) error {
 }
 
 // catchUp appends what has come since, and syncs, until little is missing: nobody waits
-// for that.
+// for that. Writers that are faster wait for what is missing after so many rounds.
 func (r *Run) catchUp(ctx context.Context, c Content, to, old *os.File) error {
-	for {
+	for range catchUpRounds {
 		size, err := sizeOf(old)
 		if err != nil {
 			return err
@@ -279,6 +281,7 @@ func (r *Run) catchUp(ctx context.Context, c Content, to, old *os.File) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 // bringIn goes from LEASE-OLD to LEASE-NEW, until all of the old file is in the new one

@@ -159,6 +159,18 @@ func (c *content) Tail(ctx context.Context, to, old *os.File, size int64) (int64
 		return 0, fmt.Errorf("%s: %w", c.File, swap.ErrChanged)
 	}
 	tail := io.NewSectionReader(old, from, size-from)
+	// Snapshots that follow each other are copied at once: a node that appends small ones
+	// all the time would be faster than a call for each.
+	var run span
+	flush := func() error {
+		if run.size == 0 {
+			return nil
+		}
+		err := durable.CopyRange(ctx, to, old, run.offset, run.size, func(int64) {})
+		c.add(run)
+		run = span{}
+		return err
+	}
 	for l, err := range snapshot.Scan(tail, tail.Size()) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return 0, err
@@ -171,21 +183,30 @@ func (c *content) Tail(ctx context.Context, to, old *os.File, size int64) (int64
 		}
 		l.Offset += from
 		l.BodyEnd += from
-		if err := durable.CopyRange(ctx, to, old, l.Offset, l.Size, func(int64) {}); err != nil {
-			return 0, err
+		if l.Offset != run.offset+run.size {
+			if err := flush(); err != nil {
+				return 0, err
+			}
+			run.offset = l.Offset
 		}
-		c.add(span{l.Offset, l.Size})
+		run.size += l.Size
 		c.plan.latest, c.plan.newline = l, !l.Newline()
 		c.plan.end = l.End()
 		c.plan.bytes += l.Size
 		c.plan.snapshots++
 		c.carried += l.Size
 		if c.plan.newline {
+			if err := flush(); err != nil {
+				return 0, err
+			}
 			if _, err := to.WriteString("\n"); err != nil {
 				return 0, exit.Fail("", err)
 			}
 			c.written++
 		}
+	}
+	if err := flush(); err != nil {
+		return 0, err
 	}
 	c.plan.size = size
 	c.plan.drop.bytes = size - c.plan.bytes

@@ -22,7 +22,19 @@ import (
 var ErrUser = errors.New("cannot become the user")
 
 // became is the user that this process became, and why.
-var became struct{ user, folder string }
+var became struct {
+	user, folder string
+	within       bool // folder is the working directory
+}
+
+// Shown is what a path is called in messages, after BecomeUserOf: one that leads into the
+// folder that became the working directory has the name that it was given by.
+func Shown(path string) string {
+	if !became.within || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(became.folder, path)
+}
 
 // nobody is a user, and a group, without any rights.
 const nobody = 65534
@@ -77,6 +89,7 @@ func (o Owner) BecomeUserOf(path *string, others ...*string) error {
 		became.user = u.Username
 	}
 	if unix.Access(folder.path, unix.X_OK) != nil && unix.Fchdir(fd) == nil {
+		became.within = true
 		for path, rest := range inside {
 			*path = "./" + rest
 		}

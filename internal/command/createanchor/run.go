@@ -397,7 +397,7 @@ func (a *anchoring) report() {
 			PegOutsBareMore:     a.bareMore,
 			DryRun:              a.DryRun,
 			Transaction:         a.payment,
-			File:                terminal.Text(a.file),
+			File:                terminal.Text(durable.Shown(a.file)),
 			Size:                a.written.Size,
 		}
 		for i, n := range a.source.report.Counts {
@@ -420,12 +420,12 @@ func (a *anchoring) report() {
 	size := terminal.Size(a.written.Size)
 	switch {
 	case a.done:
-		a.out.Printf("Written already: %s in %s, at byte %d\n", size, terminal.Text(a.file), a.written.Offset)
+		a.out.Printf("Written already: %s in %s, at byte %d\n", size, terminal.Text(durable.Shown(a.file)), a.written.Offset)
 	case a.DryRun:
-		a.out.Printf("Would write %s to %s\n", size, terminal.Text(a.file))
+		a.out.Printf("Would write %s to %s\n", size, terminal.Text(durable.Shown(a.file)))
 	case a.Output != "":
-		a.out.Printf("Wrote %s to %s\n", size, terminal.Text(a.file))
+		a.out.Printf("Wrote %s to %s\n", size, terminal.Text(durable.Shown(a.file)))
 	default:
-		a.out.Printf("Appended %s to %s, at byte %d\n", size, terminal.Text(a.file), a.written.Offset)
+		a.out.Printf("Appended %s to %s, at byte %d\n", size, terminal.Text(durable.Shown(a.file)), a.written.Offset)
 	}
 }

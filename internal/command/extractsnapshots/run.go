@@ -138,7 +138,7 @@ func (e *extraction) list() error {
 }
 
 func (e *extraction) rows() *cli.Rows {
-	return e.out.Rows(document{File: terminal.Text(e.File), Dir: terminal.Text(e.Dir), DryRun: e.DryRun}, "files")
+	return e.out.Rows(document{File: terminal.Text(e.File), Dir: terminal.Text(durable.Shown(e.Dir)), DryRun: e.DryRun}, "files")
 }
 
 func describe(i item) fileDocument {
@@ -288,7 +288,7 @@ func (e *extraction) finish() error {
 	if e.files > 1 {
 		names += " to " + e.last
 	}
-	e.out.Printf("%s %d snapshot(s), %s, to %s: %s\n", verb, e.files, humanize.IBytes(uint64(e.bytes)), terminal.Text(e.Dir), names)
+	e.out.Printf("%s %d snapshot(s), %s, to %s: %s\n", verb, e.files, humanize.IBytes(uint64(e.bytes)), terminal.Text(durable.Shown(e.Dir)), names)
 	switch left := e.hidden - int64(len(e.salvaged)); {
 	case e.Salvage && left > 0:
 		e.out.Warn("%s: %d snapshot(s) hidden by a torn line are not sound and were left out", e.File, left)

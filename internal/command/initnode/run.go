@@ -90,14 +90,14 @@ func (n *initialization) run(ctx context.Context) error {
 		return err
 	}
 	if n.out.JSON() {
-		n.out.Document(document{DataDir: terminal.Text(n.DataDir), Made: append([]string{}, n.made...), Kept: append([]string{}, n.kept...)})
+		n.out.Document(document{DataDir: terminal.Text(durable.Shown(n.DataDir)), Made: append([]string{}, n.made...), Kept: append([]string{}, n.kept...)})
 		return nil
 	}
 	if len(n.kept) > 0 {
 		n.out.Printf("Kept %s\n", strings.Join(n.kept, ", "))
 	}
 	if len(n.made) > 0 {
-		n.out.Printf("Made %s in %s\n", strings.Join(n.made, ", "), terminal.Text(n.DataDir))
+		n.out.Printf("Made %s in %s\n", strings.Join(n.made, ", "), terminal.Text(durable.Shown(n.DataDir)))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
@@ -79,7 +80,7 @@ func (c *copying) report(o Options, out *cli.IO) error {
 		code = exit.Wrong
 	}
 	if out.JSON() {
-		d := document{Path: terminal.Text(o.Path), CopiedFrom: terminal.Text(o.CopyFrom), Lost: c.lost(), Complete: code == exit.OK, ExitCode: code}
+		d := document{Path: terminal.Text(durable.Shown(o.Path)), CopiedFrom: terminal.Text(o.CopyFrom), Lost: c.lost(), Complete: code == exit.OK, ExitCode: code}
 		if o.CopyFrom != "" {
 			d.Copied, d.Families = map[string]uint64{}, c.families
 			for kind, n := range c.kinds {
@@ -92,7 +93,7 @@ func (c *copying) report(o Options, out *cli.IO) error {
 		}
 		out.Document(d)
 	} else if o.CopyFrom == "" {
-		out.Printf("Made an empty reorg database in %s\n", terminal.Text(o.Path))
+		out.Printf("Made an empty reorg database in %s\n", terminal.Text(durable.Shown(o.Path)))
 		if old := movedAway(o.Path); old != "" {
 			out.Warn("%s is a reorg database, too: its anchors and reorg events are not in the new one", old)
 			out.Hint("carry over what can be read: %s && %s", exit.Command("mv", o.Path, o.Path+".empty"),
@@ -133,7 +134,7 @@ func movedAway(path string) string {
 const maxListed = 100
 
 func (c *copying) print(o Options, out *cli.IO) {
-	out.Printf("Copied %s to %s\n", terminal.Text(o.CopyFrom), terminal.Text(o.Path))
+	out.Printf("Copied %s to %s\n", terminal.Text(o.CopyFrom), terminal.Text(durable.Shown(o.Path)))
 	for _, kind := range reorgdb.Kinds {
 		if n := c.kinds[kind]; n > 0 {
 			out.Printf("%s: %d\n", kindNames[kind], n)

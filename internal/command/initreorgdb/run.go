@@ -119,10 +119,10 @@ func existing(ctx context.Context, o Options, inUse error, out *cli.IO) error {
 		return reorgtool.Explain(o.Path, err)
 	}
 	if out.JSON() {
-		out.Document(document{Path: terminal.Text(o.Path), Existing: true})
+		out.Document(document{Path: terminal.Text(durable.Shown(o.Path)), Existing: true})
 		return nil
 	}
-	out.Printf("Kept the database in %s\n", terminal.Text(o.Path))
+	out.Printf("Kept the database in %s\n", terminal.Text(durable.Shown(o.Path)))
 	return nil
 }
 

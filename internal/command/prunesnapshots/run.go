@@ -234,8 +234,8 @@ type document struct {
 
 func (p *pruning) document() document {
 	d := document{
-		File:         terminal.Text(p.File),
-		Output:       terminal.Text(p.Output),
+		File:         terminal.Text(durable.Shown(p.File)),
+		Output:       terminal.Text(durable.Shown(p.Output)),
 		DryRun:       p.DryRun,
 		Kept:         p.plan.snapshots,
 		KeptBytes:    p.plan.bytes,
@@ -273,7 +273,7 @@ func (p *pruning) report() error {
 	if p.InPlace {
 		to = p.File
 	}
-	p.out.Printf("Kept %d snapshot(s), %s, in %s\n", p.plan.snapshots, terminal.Size(p.plan.bytes), terminal.Text(to))
+	p.out.Printf("Kept %d snapshot(s), %s, in %s\n", p.plan.snapshots, terminal.Size(p.plan.bytes), terminal.Text(durable.Shown(to)))
 	p.out.Printf("Dropped %s\n", p.dropped())
 	if p.carried > 0 {
 		p.out.Printf("Carried over %s that were appended meanwhile\n", terminal.Size(p.carried))

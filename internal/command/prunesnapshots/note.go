@@ -95,14 +95,15 @@ func addLine(f *os.File, pruned os.FileInfo, line []byte) error {
 		return err
 	}
 	owner, wanted := info.Sys().(*syscall.Stat_t), pruned.Sys().(*syscall.Stat_t)
-	if owner.Uid != wanted.Uid && info.Size() == 0 && owner.Nlink == 1 {
+	fresh := info.Size() == 0
+	// Looked at before anything is changed: nothing but a file is given away.
+	if !info.Mode().IsRegular() || owner.Nlink != 1 || owner.Uid != wanted.Uid && !fresh {
+		return fmt.Errorf("%s is not a file of the owner of the snapshots", f.Name())
+	}
+	if owner.Uid != wanted.Uid {
 		if err := f.Chown(int(wanted.Uid), int(wanted.Gid)); err != nil {
 			return err
 		}
-		owner.Uid = wanted.Uid
-	}
-	if !info.Mode().IsRegular() || owner.Nlink != 1 || owner.Uid != wanted.Uid {
-		return fmt.Errorf("%s is not a file of the owner of the snapshots", f.Name())
 	}
 	// A line that a crash cut off stays one of its own.
 	if size := info.Size(); size > 0 {

@@ -17,12 +17,13 @@ export GOFLAGS += -modfile=$(CURDIR)/packaging/rocksdb/$(ROCKSDB).mod
 lint matrix deb dist package reproducible licenses: export GOFLAGS :=
 endif
 
-# Where make install puts things, and where it takes the binaries from.
-export DESTDIR ?=
-export PREFIX ?= /usr/local
-export SYSCONFDIR ?= /etc
-export ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
-export BIN ?= bin
+# Where make install puts things, and where it takes the binaries from. Others do not
+# inherit it: the tests of the packages install elsewhere.
+install uninstall: export DESTDIR ?=
+install uninstall: export PREFIX ?= /usr/local
+install uninstall: export SYSCONFDIR ?= /etc
+install uninstall: export ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+install uninstall: export BIN ?= bin
 STATIC ?= bin/static
 
 # These use no RocksDB, and are built without cgo.

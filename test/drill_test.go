@@ -27,34 +27,38 @@ var drills = map[string][]string{
 // TestDrills: each mode passes and leaves nothing behind, whatever the environment
 // says of the node on this machine.
 func TestDrills(t *testing.T) {
-	clitest.InMemory(t)
-	node := nodeDir(t, 1)
-	before := contents(t, node)
-	t.Setenv("AILEE_DATA_DIR", node)
-	for _, name := range []string{"URL", "USER", "PASSWORD", "TIMEOUT"} {
-		t.Setenv("BITCOIN_RPC_"+name, "none")
-	}
-	t.Setenv("TMPDIR", t.TempDir())
 	for mode, args := range drills {
-		code, stdout, stderr := runScript(t, 0, "test_recovery.sh", args...)
-		require.Zero(t, code, "%s%s", stdout, stderr)
-		require.Empty(t, stderr)
-		require.Regexp(t, `Drill passed: `+mode+`, [0-9]+ steps\n$`, stdout)
-		require.Contains(t, stdout, "no bitcoind or btcd on PATH")
-		require.NotContains(t, stdout, "FAILED")
-		require.Empty(t, clitest.Names(t, os.Getenv("TMPDIR")))
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			node, temporary := nodeDir(t, 1), t.TempDir()
+			before := contents(t, node)
+			cmd := command(0, "test_recovery.sh", args...)
+			cmd.Env = append(cmd.Env, "AILEE_DATA_DIR="+node, "TMPDIR="+temporary)
+			for _, name := range []string{"URL", "USER", "PASSWORD", "TIMEOUT"} {
+				cmd.Env = append(cmd.Env, "BITCOIN_RPC_"+name+"=none")
+			}
+			code, stdout, stderr := runCommand(t, cmd)
+			require.Zero(t, code, "%s%s", stdout, stderr)
+			require.Empty(t, stderr)
+			require.Regexp(t, `Drill passed: `+mode+`, [0-9]+ steps\n$`, stdout)
+			require.Contains(t, stdout, "no bitcoind or btcd on PATH")
+			require.NotContains(t, stdout, "FAILED")
+			require.Empty(t, clitest.Names(t, temporary))
+			require.Equal(t, before, contents(t, node))
+		})
 	}
-	require.Equal(t, before, contents(t, node))
 }
 
 // TestDrillWithBtcd reorganises a real chain.
 func TestDrillWithBtcd(t *testing.T) {
+	t.Parallel()
 	bin := t.TempDir()
 	require.NoError(t, os.Symlink(bitcointest.Binary(t), filepath.Join(bin, "btcd")))
-	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	stage := filepath.Join(t.TempDir(), "ailee_test")
 	for _, depth := range []string{"1", "100"} {
-		code, stdout, stderr := runScript(t, 0, "test_recovery.sh", "--mode", "reorg", "--reorg-depth="+depth, "--data-dir", stage)
+		cmd := command(0, "test_recovery.sh", "--mode", "reorg", "--reorg-depth="+depth, "--data-dir", stage)
+		cmd.Env = append(cmd.Env, "PATH="+bin+":"+os.Getenv("PATH"))
+		code, stdout, stderr := runCommand(t, cmd)
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		require.Contains(t, stdout, "btcd in regression test mode")
 		require.Contains(t, stdout, "it has every block and "+depth+" reorg events")
@@ -63,6 +67,7 @@ func TestDrillWithBtcd(t *testing.T) {
 
 // TestDrillRefusesWhatItDidNotMake.
 func TestDrillRefusesWhatItDidNotMake(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 1)
 	before := contents(t, dir)
 	link := filepath.Join(t.TempDir(), "link")

@@ -15,6 +15,7 @@ import (
 // TestScriptsAfterAKilledNode: the database that it left is backed up, watched and
 // replaced like any other.
 func TestScriptsAfterAKilledNode(t *testing.T) {
+	t.Parallel()
 	for name, remove := range map[string]string{"killed-at-start-6.11.4": "", "killed-while-creating-7.8.3": "", "unfinished": "CURRENT"} {
 		t.Run(name, func(t *testing.T) {
 			dir := nodeDir(t, 3)

@@ -163,6 +163,7 @@ func TestMonitorThresholds(t *testing.T) {
 
 // TestMonitorBesideANode: what a node is just writing is no torn tail.
 func TestMonitorBesideANode(t *testing.T) {
+	t.Parallel()
 	dir := watched(t)
 	appending := exec.Command("appender", filepath.Join(dir, "l2_snapshots.dat"), "1", "1000000")
 	require.NoError(t, appending.Start())
@@ -175,6 +176,7 @@ func TestMonitorBesideANode(t *testing.T) {
 // TestMonitorMetrics: the same numbers for Prometheus and as JSON, and a file that is
 // never half written.
 func TestMonitorMetrics(t *testing.T) {
+	t.Parallel()
 	dir := watched(t)
 	putAnchors(t, dir, 2, time.Now())
 	appendAt(t, dir, start+60)

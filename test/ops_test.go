@@ -160,6 +160,7 @@ func TestBackupBesideANode(t *testing.T) {
 // TestBackupOfADamagedSource: no backup is made of what is damaged, and nothing is
 // deleted. The other part is backed up.
 func TestBackupOfADamagedSource(t *testing.T) {
+	t.Parallel()
 	table := func(dir string) string {
 		found, _ := filepath.Glob(filepath.Join(dir, "reorg_db", "*.sst"))
 		return found[0]
@@ -231,6 +232,7 @@ func TestBackupOfADamagedSource(t *testing.T) {
 // TestBackupOfPegOuts: what the nodes' own verifier rejects of every snapshot with
 // peg-outs is no damage.
 func TestBackupOfPegOuts(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 0)
 	written, err := os.ReadFile(filepath.Join(golden.Dir(), "write", "node-written.dat"))
 	require.NoError(t, err)
@@ -293,6 +295,7 @@ func TestBackupDiskFull(t *testing.T) {
 
 // TestBackupTwice: a second run beside the first ends at once and changes nothing.
 func TestBackupTwice(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 3)
 	backups := filepath.Join(dir, "backups")
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
@@ -414,6 +417,7 @@ func TestBackupOverAYear(t *testing.T) {
 // TestBackupAfterTheClockWasWrong: a backup from a time to come is not taken for a
 // reason to delete newer ones.
 func TestBackupAfterTheClockWasWrong(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 1)
 	quiet(t, start+1_000_000, "ailee-backup", "--data-dir", dir)
 	code, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir, "--keep", "1")
@@ -425,6 +429,7 @@ func TestBackupAfterTheClockWasWrong(t *testing.T) {
 // TestBackupCompressed also has the file that Procedure 1 of the recovery guide
 // restores, as it is.
 func TestBackupCompressed(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 5)
 	torn, err := os.OpenFile(filepath.Join(dir, "l2_snapshots.dat"), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
@@ -444,6 +449,7 @@ func TestBackupCompressed(t *testing.T) {
 
 // TestRestoreRefusesARunningNode, whichever of its files it has open.
 func TestRestoreRefusesARunningNode(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	stop, err := reorgtest.StartNode(filepath.Join(dir, "reorg_db"))
@@ -512,6 +518,7 @@ func TestRestoreReplacesBothOrNone(t *testing.T) {
 
 // TestScriptsWithoutOutput: what a script has to do does not depend on who listens.
 func TestScriptsWithoutOutput(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	want := reorgtest.Records(t, filepath.Join(dir, "reorg_db"))
@@ -536,6 +543,7 @@ func TestScriptsWithoutOutput(t *testing.T) {
 // TestNoVerdictOfADeadTool: a program in Go that the system gives no memory or thread
 // exits with 2, as one that found data to be wrong. It found nothing.
 func TestNoVerdictOfADeadTool(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	before := contents(t, dir)
@@ -567,6 +575,7 @@ func TestNoVerdictOfADeadTool(t *testing.T) {
 
 // TestBackupDryRun says what the run would do, of what is damaged as well.
 func TestBackupDryRun(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 3)
 	file, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "backups")
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
@@ -605,6 +614,7 @@ func TestBackupDryRun(t *testing.T) {
 
 // TestRestore takes the newest backups that verify, and keeps what it replaces.
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 3)
 	file, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "backups")
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
@@ -722,6 +732,7 @@ func TestBackupFolderThatSomebodyPlants(t *testing.T) {
 
 // TestBackupDiskThatIsNotMounted: no folder on another disk takes its place.
 func TestBackupDiskThatIsNotMounted(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 1)
 	top := t.TempDir()
 	link := filepath.Join(top, "link")
@@ -740,6 +751,7 @@ func TestBackupDiskThatIsNotMounted(t *testing.T) {
 // TestRestoreTwice: a second run for the same directory ends at once, also when it
 // takes other backups, and changes nothing.
 func TestRestoreTwice(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 1)
 	backups := filepath.Join(t.TempDir(), "b")
 	quiet(t, start, "ailee-backup", "--data-dir", dir, "--backup-dir", backups)
@@ -764,6 +776,7 @@ func TestRestoreTwice(t *testing.T) {
 
 // TestRestoreOfWhatCannotBeRead: only what was read can be found to be wrong.
 func TestRestoreOfWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	dir := nodeDir(t, 1)
 	backups := filepath.Join(dir, "backups")
 	name := func(number int) string {
@@ -807,6 +820,7 @@ func TestRestoreOfWhatCannotBeRead(t *testing.T) {
 // TestRestoreThroughALink: the link stays, and the file that it leads to is replaced,
 // on whatever disk it is.
 func TestRestoreThroughALink(t *testing.T) {
+	t.Parallel()
 	for _, other := range []string{os.TempDir(), "/dev/shm"} {
 		if _, err := os.Stat(other); err != nil {
 			continue
@@ -840,6 +854,7 @@ func TestRestoreThroughALink(t *testing.T) {
 
 // TestRestoreDatabaseThroughALink: the same for the folder of the database.
 func TestRestoreDatabaseThroughALink(t *testing.T) {
+	t.Parallel()
 	for _, other := range []string{os.TempDir(), "/dev/shm"} {
 		if _, err := os.Stat(other); err != nil {
 			continue
@@ -876,6 +891,7 @@ func TestRestoreDatabaseThroughALink(t *testing.T) {
 // TestLeftoverOfAPrune: what a prune left that was killed is reported until it is
 // complete, and is no part of the file that a restore puts in the place of its own.
 func TestLeftoverOfAPrune(t *testing.T) {
+	t.Parallel()
 	dir := watched(t)
 	file := filepath.Join(dir, "l2_snapshots.dat")
 	size := clitest.FileSize(t, file)
@@ -919,6 +935,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 
 // TestScriptVersions: a script says that of the tools that it is installed with.
 func TestScriptVersions(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"ailee-backup", "ailee-restore", "ailee-monitor", "test_recovery.sh"} {
 		code, stdout, stderr := runScript(t, 0, name, "--version")
 		require.Zero(t, code, stderr)

@@ -113,7 +113,7 @@ func (n *Node) start() bool {
 	n.URL = scheme + "://" + n.host
 	n.cmd = exec.Command(path, slices.Concat(security, n.options, []string{"--regtest", "--nolisten", "--nodnsseed",
 		"--configfile=" + os.DevNull, "--datadir=" + filepath.Join(n.dir, "data"), "--logdir=" + filepath.Join(n.dir, "logs"),
-		"--rpclisten=" + n.host, "--rpcuser=" + User, "--rpcpass=" + Password, "--miningaddr=" + miningAddress})...)
+		"--rpclisten=" + n.host, "--rpcuser=" + User, "--rpcpass=" + Password, "--miningaddr=" + miningAddress().EncodeAddress()})...)
 	n.cmd.Env = append(os.Environ(), "HOME="+n.dir)
 	n.cmd.Stdout, n.cmd.Stderr = output, output
 	// It must not outlive a test that is killed.

@@ -3,6 +3,7 @@ package bitcointest
 import (
 	"bytes"
 	"encoding/hex"
+	"sync"
 
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -18,18 +19,22 @@ const Maturity = 100
 // fee of a transaction, in satoshi.
 const fee = 10_000
 
-// miner has the coins of every block.
-var miner, _ = btcec.PrivKeyFromBytes(bytes.Repeat([]byte{1}, 32))
+// miner has the coins of every block. What follows from the key is computed once it is
+// asked for: that takes 30 ms, and a test binary starts as each tool that it runs.
+var miner = sync.OnceValue(func() *btcec.PrivateKey {
+	key, _ := btcec.PrivKeyFromBytes(bytes.Repeat([]byte{1}, 32))
+	return key
+})
 
-// miningAddress is where they go.
-var miningAddress = func() string {
-	hash := address.Hash160(miner.PubKey().SerializeCompressed())
+// miningAddress is where the coins go.
+var miningAddress = sync.OnceValue(func() address.Address {
+	hash := address.Hash160(miner().PubKey().SerializeCompressed())
 	a, err := address.NewAddressPubKeyHash(hash, &chaincfg.RegressionNetParams)
 	if err != nil {
 		panic(err)
 	}
-	return a.EncodeAddress()
-}()
+	return a
+})
 
 // Transaction spends the coins of the block at a height. It has an output without
 // value with the script, and one with the rest.
@@ -44,7 +49,7 @@ func (n *Node) Transaction(height int64, script []byte) *wire.MsgTx {
 	tx.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&id, 0), nil, nil))
 	tx.AddTxOut(wire.NewTxOut(0, script))
 	tx.AddTxOut(wire.NewTxOut(coins.Value-fee, coins.PkScript))
-	tx.TxIn[0].SignatureScript, err = txscript.SignatureScript(tx, 0, coins.PkScript, txscript.SigHashAll, miner, true)
+	tx.TxIn[0].SignatureScript, err = txscript.SignatureScript(tx, 0, coins.PkScript, txscript.SigHashAll, miner(), true)
 	require.NoError(n.tb, err)
 	return tx
 }

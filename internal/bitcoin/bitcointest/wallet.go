@@ -14,9 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcjson"
-	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -24,17 +22,13 @@ import (
 )
 
 // walletScript is what the coins of every block are locked with.
-var walletScript = func() []byte {
-	to, err := address.DecodeAddress(miningAddress, &chaincfg.RegressionNetParams)
-	if err != nil {
-		panic(err)
-	}
-	script, err := txscript.PayToAddrScript(to)
+var walletScript = sync.OnceValue(func() []byte {
+	script, err := txscript.PayToAddrScript(miningAddress())
 	if err != nil {
 		panic(err)
 	}
 	return script
-}()
+})
 
 // signatureSize is what signing adds to an input, in bytes.
 const signatureSize = 108
@@ -312,7 +306,7 @@ func (w *Wallet) coins() (free []coin, spentBy map[wire.OutPoint]chainhash.Hash)
 			}
 			for n, out := range tx.TxOut {
 				at := wire.OutPoint{Hash: tx.TxHash(), Index: uint32(n)}
-				if _, spent := spentBy[at]; bytes.Equal(out.PkScript, walletScript) && !spent && !used[at] {
+				if _, spent := spentBy[at]; bytes.Equal(out.PkScript, walletScript()) && !spent && !used[at] {
 					free = append(free, coin{at, out.Value})
 				}
 			}
@@ -373,7 +367,7 @@ func (w *Wallet) fund(params []json.RawMessage) (any, error) {
 		in.Sequence = wire.MaxTxInSequenceNum - 2
 	}
 	tx.AddTxIn(in)
-	tx.AddTxOut(wire.NewTxOut(0, walletScript))
+	tx.AddTxOut(wire.NewTxOut(0, walletScript()))
 	fee := int64(math.Ceil(rate * float64(tx.SerializeSize()+signatureSize)))
 	change := len(tx.TxOut) - 1
 	tx.TxOut[change].Value = free[0].value - fee
@@ -409,7 +403,7 @@ func (w *Wallet) spoil(method string, tx *wire.MsgTx) {
 
 func sign(tx *wire.MsgTx) {
 	for i := range tx.TxIn {
-		script, err := txscript.SignatureScript(tx, i, walletScript, txscript.SigHashAll, miner, true)
+		script, err := txscript.SignatureScript(tx, i, walletScript(), txscript.SigHashAll, miner(), true)
 		if err != nil {
 			panic(err)
 		}
@@ -529,7 +523,7 @@ func (w *Wallet) bump(params []json.RawMessage, send bool) (any, error) {
 		return nil, btcjson.NewRPCError(btcjson.ErrRPCInvalidParameter, fmt.Sprintf("Insufficient total fee %s, must be at least %s (oldFee %s + incrementalFee)", btc(fee), btc(before+int64(tx.SerializeSize())), btc(before)))
 	}
 	for _, out := range tx.TxOut {
-		if bytes.Equal(out.PkScript, walletScript) {
+		if bytes.Equal(out.PkScript, walletScript()) {
 			out.Value -= fee - before
 		}
 	}

@@ -27,6 +27,7 @@ var drills = map[string][]string{
 // TestDrills: each mode passes and leaves nothing behind, whatever the environment
 // says of the node on this machine.
 func TestDrills(t *testing.T) {
+	t.Parallel()
 	for mode, args := range drills {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -136,6 +137,7 @@ exec "$REAL/ailee_init_reorg_db" "$@"`
 // TestDrillsFailWhenSabotaged: a drill that passes with a tool that does nothing, or
 // says yes to everything, would prove nothing.
 func TestDrillsFailWhenSabotaged(t *testing.T) {
+	t.Parallel()
 	memory := clitest.Memory()
 	real, err := exec.LookPath("ailee_init_reorg_db")
 	require.NoError(t, err)

@@ -255,6 +255,7 @@ var plays = []play{
 
 // TestGuide plays the recovery guide.
 func TestGuide(t *testing.T) {
+	t.Parallel()
 	clitest.SkipUnderRace(t)
 	healthy := healthyNode(t)
 	run := (*sandbox).inNamespaces
@@ -264,9 +265,7 @@ func TestGuide(t *testing.T) {
 	}
 	for _, p := range plays {
 		t.Run(p.scripts+" on "+p.on, func(t *testing.T) {
-			if testing.Short() && (strings.Contains(p.scripts, "*26") || p.scripts == "test-recovery") {
-				t.Skip("too long for short mode")
-			}
+			p.skipLong(t)
 			t.Parallel()
 			s := newGuideSandbox(t, healthy, p.on)
 			p.check(t, s, run(s, t, p.env(), p.expanded()))
@@ -276,6 +275,7 @@ func TestGuide(t *testing.T) {
 
 // TestGuideRewritten plays some of it as where there are no namespaces.
 func TestGuideRewritten(t *testing.T) {
+	t.Parallel()
 	clitest.SkipUnderRace(t)
 	healthy := healthyNode(t)
 	for _, scripts := range []string{
@@ -286,6 +286,7 @@ func TestGuideRewritten(t *testing.T) {
 		require.NotEmpty(t, played, scripts)
 		for _, p := range played {
 			t.Run(p.scripts+" on "+p.on, func(t *testing.T) {
+				p.skipLong(t)
 				t.Parallel()
 				s := newGuideSandbox(t, healthy, p.on)
 				p.check(t, s, s.rewritten(t, p.env(), p.expanded()))
@@ -312,6 +313,13 @@ func TestGuideIsPlayedWhole(t *testing.T) {
 		}
 	}
 	require.Equal(t, there, played)
+}
+
+// skipLong skips a day of hourly runs, and the drills, which have tests of their own.
+func (p play) skipLong(t *testing.T) {
+	if testing.Short() && (strings.Contains(p.scripts, "*26") || p.scripts == "test-recovery") {
+		t.Skip("too long for short mode")
+	}
 }
 
 // expanded is the names of the scripts; NAME*N is N times NAME.

@@ -32,9 +32,8 @@ LINKED := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
 # What takes longest begins first, and the others are tested beside it.
 ALL := ./test/... ./internal/command/... ./...
-# The packages with tests that have a long form. Those that use clitest.Main see in it
-# that all fields of a schema were printed.
-LONG := $(sort $(dir $(shell grep -rl --include='*_test.go' 'testing\.Short()\|clitest\.Main' ./test ./docs ./internal ./reorgdb ./snapshot)))
+# The packages with tests that have a long form.
+LONG := $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=long 'testing\.Short()' ./test ./docs ./internal ./reorgdb ./snapshot)))
 LONG := $(filter ./test%,$(LONG)) $(filter-out ./test%,$(LONG))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -81,9 +80,9 @@ ready:
 		echo "make: hint: run it as root, or its parts: make lint matrix long race leaks" >&2; exit 1; }
 	@scripts/deps --missing check
 
-# All tests of the packages that have long ones.
+# The tests that have a long form, in that.
 long:
-	go test -timeout 60m $(LONG)
+	go test -timeout 60m -run "$$(go run ./test/long $(LONG))" $(LONG)
 
 # What a sync of the disk takes says nothing about races: the folders are in memory. By
 # default a process that ends sleeps a second, for its other threads to go on into a

@@ -45,7 +45,7 @@ func (v validated) Run() int {
 	defer os.RemoveAll(dir)
 	code := v.M.Run()
 	var whole []string
-	if code == 0 && !testing.Short() && !UnderRace && !narrowed() {
+	if code == 0 && !UnderRace && !narrowed() {
 		whole = v.whole
 	}
 	if err := checkDocuments(dir, whole); err != nil {

@@ -65,9 +65,10 @@ demo: deps build
 	@scripts/demo
 
 ## test       all tests, the long ones in their short form: minutes, and no root
+# make lint vets the source, once for all of these.
 test:
 	@scripts/deps --missing test
-	@go test -short -timeout 60m -json $(ALL) | go run ./test/summary
+	@go test -vet=off -short -timeout 60m -json $(ALL) | go run ./test/summary
 	@echo "left out, in make check: the long forms of $(LONG:./%/=%); races, leaks, other releases of RocksDB, packages, lint"
 
 ## check      everything: make test, and make rest, which is what that leaves out; as root
@@ -82,7 +83,7 @@ ready:
 
 # The tests that have a long form, in that.
 long:
-	go test -timeout 60m -run "$$(go run ./test/long $(LONG))" $(LONG)
+	go test -vet=off -timeout 60m -run "$$(go run ./test/long $(LONG))" $(LONG)
 
 # What a sync of the disk takes says nothing about races: the folders are in memory. By
 # default a process that ends sleeps a second, for its other threads to go on into a
@@ -90,11 +91,11 @@ long:
 race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
 race: export GORACE := atexit_sleep_ms=0
 race:
-	go test -timeout 60m -race -short $(ALL)
+	go test -vet=off -timeout 60m -race -short $(ALL)
 
 # The address sanitizer over the code that calls C: what it does not free fails.
 leaks:
-	go test -timeout 60m -asan ./reorgdb
+	go test -vet=off -timeout 60m -asan ./reorgdb
 
 # The code with every RocksDB that is supported, as far as their headers tell.
 matrix:

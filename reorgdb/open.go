@@ -28,6 +28,7 @@ type DB struct {
 	names    []string // of the column families, the default one first
 	families []*grocksdb.ColumnFamilyHandle
 	writing  sync.Mutex
+	reorgs   reorgs // for the holder of writing
 }
 
 // mode is how a database is opened.

@@ -16,11 +16,24 @@ type Update struct {
 	db    *DB
 	batch *grocksdb.WriteBatch
 	// highest is the greatest height stored; above it nothing needs to be read.
-	highest   uint64
-	anyBlock  bool
-	above     uint64            // the next block's height is at least this
-	anchors   map[string]Anchor // by key; nil until a reorg needs them
-	nextEvent uint64            // known once anchors is
+	highest  uint64
+	anyBlock bool
+	above    uint64 // the next block's height is at least this
+	reorgs   reorgs
+	// anchors are those that were written since the last reorg, by key, nil for one
+	// that was deleted. Heights ascend: what a reorg leaves, none of this update takes.
+	anchors map[string]*Anchor
+	raw     bool  // something was written as it is, perhaps an anchor or an event
+	failed  error // of a reorg, of which the batch has only a part
+}
+
+// reorgs is what all reorgs of a database taken so far leave known for the next one, so
+// that not each has to look at all anchors and all events.
+type reorgs struct {
+	known bool
+	// from is a height: no stored anchor at or above it is left to invalidate.
+	from      uint64
+	nextEvent uint64
 }
 
 // Update calls change with an empty update. When it returns nil, what it gathered is
@@ -38,12 +51,23 @@ func (db *DB) Update(change func(*Update) error) error {
 	if err != nil {
 		return err
 	}
-	u := &Update{db: db, batch: grocksdb.NewWriteBatch(), highest: highest.Height, anyBlock: any}
+	u := &Update{db: db, batch: grocksdb.NewWriteBatch(), highest: highest.Height, anyBlock: any, reorgs: db.reorgs, anchors: map[string]*Anchor{}}
 	defer u.batch.Destroy()
 	if err := change(u); err != nil {
 		return err
 	}
-	return db.write(u.batch, true)
+	if u.failed != nil {
+		return u.failed
+	}
+	if err := db.write(u.batch, true); err != nil {
+		db.reorgs = reorgs{}
+		return err
+	}
+	if u.raw || len(u.anchors) > 0 {
+		u.reorgs = reorgs{}
+	}
+	db.reorgs = u.reorgs
+	return nil
 }
 
 // beginWriting waits until nothing else writes. The caller must call end.
@@ -92,6 +116,7 @@ func (db *DB) BulkLoad(family string, records iter.Seq2[Record, error]) error {
 		return err
 	}
 	defer end()
+	db.reorgs = reorgs{}
 	batch := grocksdb.NewWriteBatch()
 	defer batch.Destroy()
 	for r, err := range records {
@@ -109,11 +134,13 @@ func (db *DB) BulkLoad(family string, records iter.Seq2[Record, error]) error {
 	return db.write(batch, false)
 }
 
-// Put writes a record as it is. The error wraps [ErrNoFamily].
+// Put writes a record as it is. The reorgs of the same update do not see it. The error
+// wraps [ErrNoFamily].
 func (u *Update) Put(family string, key, value []byte) error {
 	handle, err := u.db.family(family)
 	if err == nil {
 		u.batch.PutCF(handle, key, value)
+		u.raw = true
 	}
 	return err
 }
@@ -136,8 +163,12 @@ const (
 // written, and one with the same hash left alone. Another hash is a reorg: the
 // anchors at or above the height are invalidated, the event is recorded with the
 // given time in Unix seconds, and the hash is overwritten. The heights of an update must
-// ascend.
+// ascend. Stored anchors are looked at for the lowest height of all reorgs alone. It ends
+// with the context's error.
 func (u *Update) Block(ctx context.Context, b Block, detectedAt uint64) (Seen, *ReorgEvent, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, nil, err
+	}
 	if b.Height < u.above {
 		return 0, nil, fmt.Errorf("block %d comes after block %d", b.Height, u.above-1)
 	}
@@ -155,6 +186,7 @@ func (u *Update) Block(ctx context.Context, b Block, detectedAt uint64) (Seen, *
 		seen = Replaced
 		event = &ReorgEvent{Height: b.Height, OldBlockHash: before, NewBlockHash: b.Hash, DetectedAt: detectedAt}
 		if err := u.reorg(ctx, event); err != nil {
+			u.failed = err
 			return 0, nil, err
 		}
 	}
@@ -183,53 +215,55 @@ func (u *Update) putBlock(b Block) {
 	}
 }
 
-// reorg records the event and invalidates the anchors that it concerns.
-func (u *Update) reorg(ctx context.Context, e *ReorgEvent) error {
-	if err := u.load(ctx); err != nil {
-		return err
-	}
-	for _, key := range slices.Sorted(maps.Keys(u.anchors)) {
-		a := u.anchors[key]
-		if a.BitcoinHeight < e.Height || a.Status == InvalidatedReorg {
-			continue
-		}
-		a.Status, a.Confirmations = InvalidatedReorg, 0
-		u.putAnchor(key, a)
-		e.InvalidatedAnchors = append(e.InvalidatedAnchors, a.Hash)
-	}
-	e.ID = u.nextEvent
-	u.nextEvent++
-	u.put(EventKey(e.ID), e.value())
-	u.put([]byte(CounterKey), fmt.Append(nil, u.nextEvent))
-	return nil
-}
-
-// load reads what a reorg or a change of an anchor needs, once.
-func (u *Update) load(ctx context.Context) (err error) {
-	if u.anchors != nil {
-		return nil
-	}
-	if u.nextEvent, err = u.db.nextEventID(ctx); err != nil {
-		return err
-	}
-	anchors := map[string]Anchor{}
-	for a, err := range u.db.Anchors(ctx) {
-		if err != nil {
+// reorg records the event and invalidates the anchors that it concerns, in the order of
+// their keys.
+func (u *Update) reorg(ctx context.Context, e *ReorgEvent) (err error) {
+	if !u.reorgs.known {
+		if u.reorgs.nextEvent, err = u.db.nextEventID(ctx); err != nil {
 			return err
 		}
-		anchors[a.Key] = a.Anchor
 	}
-	u.anchors = anchors
+	changed := slices.Sorted(maps.Keys(u.anchors))
+	scan := !u.reorgs.known || e.Height < u.reorgs.from
+	if scan || len(changed) > 0 {
+		u.reorgs.known, u.reorgs.from = true, e.Height
+	}
+	if scan {
+		for a, err := range u.db.Anchors(ctx) {
+			if err != nil {
+				return err
+			}
+			for len(changed) > 0 && changed[0] < a.Key {
+				u.invalidate(e, changed[0], u.anchors[changed[0]])
+				changed = changed[1:]
+			}
+			if len(changed) == 0 || changed[0] != a.Key {
+				u.invalidate(e, a.Key, &a.Anchor)
+			}
+		}
+	}
+	for _, key := range changed {
+		u.invalidate(e, key, u.anchors[key])
+	}
+	clear(u.anchors)
+	e.ID = u.reorgs.nextEvent
+	u.reorgs.nextEvent++
+	u.reorgs.known = u.reorgs.nextEvent > 0 // or the ids have run out
+	u.put(EventKey(e.ID), e.value())
+	u.put([]byte(CounterKey), fmt.Append(nil, u.reorgs.nextEvent))
 	return nil
 }
 
-// putAnchor writes a record under its key, which is its hash but in records that
-// something else damaged.
-func (u *Update) putAnchor(key string, a Anchor) {
-	u.put(AnchorKey(key), a.value())
-	if u.anchors != nil {
-		u.anchors[key] = a
+// invalidate invalidates the anchor that is stored under a key, nil for none, if the
+// reorg concerns it. The key is the anchor's hash but in records that something else
+// damaged.
+func (u *Update) invalidate(e *ReorgEvent, key string, a *Anchor) {
+	if a == nil || a.BitcoinHeight < e.Height || a.Status == InvalidatedReorg {
+		return
 	}
+	a.Status, a.Confirmations = InvalidatedReorg, 0
+	u.put(AnchorKey(key), a.value())
+	e.InvalidatedAnchors = append(e.InvalidatedAnchors, a.Hash)
 }
 
 // Anchor writes an anchor record. The error says why no node could read it back
@@ -238,14 +272,15 @@ func (u *Update) Anchor(a Anchor) error {
 	if err := a.Validate(); err != nil {
 		return err
 	}
-	u.putAnchor(a.Hash, a)
+	u.put(AnchorKey(a.Hash), a.value())
+	u.anchors[a.Hash] = &a
 	return nil
 }
 
 // DeleteAnchor takes an anchor record back.
 func (u *Update) DeleteAnchor(hash string) {
 	u.delete(AnchorKey(hash))
-	delete(u.anchors, hash)
+	u.anchors[hash] = nil
 }
 
 // ConfirmedAt is how many confirmations make a pending anchor a confirmed one.

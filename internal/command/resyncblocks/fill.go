@@ -72,8 +72,8 @@ func (f *filling) write(ctx context.Context, c chunk) error {
 // anything to write.
 func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) {
 	now := uint64(f.out.Now().Unix())
-	var written int64
-	var events []reorgdb.ReorgEvent
+	var written, replaced int64
+	var events []reorgdb.ReorgEvent // the first of them
 	err = f.db.Update(func(u *reorgdb.Update) error {
 		for i := range c.len() {
 			height := c.first + int64(i)
@@ -91,7 +91,10 @@ func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) 
 				} else if !f.warned {
 					f.warned = warnOfHalt(f.out, depth)
 				}
-				events = append(events, *event)
+				replaced++
+				if len(f.events)+len(events) < maxKept {
+					events = append(events, *event)
+				}
 			}
 		}
 		return ctx.Err()
@@ -100,10 +103,10 @@ func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) 
 		return false, err
 	}
 	f.written += written
-	f.replaced += int64(len(events))
-	f.events = append(f.events, events[:min(len(events), maxKept-len(f.events))]...)
+	f.replaced += replaced
+	f.events = append(f.events, events...)
 	if n := c.len(); n > 0 {
 		f.top = max(f.top, c.first+int64(n)-1)
 	}
-	return written+int64(len(events)) > 0, nil
+	return written+replaced > 0, nil
 }

@@ -1,0 +1,205 @@
+package reorgdb_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/reorgdb"
+)
+
+// slowNode is the records of a database, to which blocks come one by one as a node's
+// loop takes them: with each reorg it looks at every anchor.
+type slowNode map[string]string
+
+func (n slowNode) sees(t *testing.T, b reorgdb.Block, at uint64) {
+	t.Helper()
+	key := blockKey(int(b.Height))
+	before, known := n[key]
+	if known && before != b.Hash {
+		event := reorgdb.ReorgEvent{Height: b.Height, OldBlockHash: before, NewBlockHash: b.Hash, DetectedAt: at}
+		for _, key := range slices.Sorted(maps.Keys(n)) {
+			if !strings.HasPrefix(key, "anchor:") {
+				continue
+			}
+			a, err := reorgdb.ParseAnchor([]byte(n[key]))
+			if err != nil || a.BitcoinHeight < b.Height || a.Status == reorgdb.InvalidatedReorg {
+				continue
+			}
+			a.Status, a.Confirmations = reorgdb.InvalidatedReorg, 0
+			n[key] = string(reorgdb.AnchorValue(a))
+			event.InvalidatedAnchors = append(event.InvalidatedAnchors, a.Hash)
+		}
+		counter, _ := reorgdb.ParseCounter([]byte(n["reorg_counter"]))
+		n[fmt.Sprintf("reorg:%020d", counter)] = string(reorgdb.EventValue(event))
+		n["reorg_counter"] = fmt.Sprint(counter + 1)
+	}
+	n[key] = b.Hash
+}
+
+// randomAnchor is what a node writes, and what it reads that something else has
+// written.
+func randomAnchor(rng *rand.Rand) (key, value string) {
+	key = fmt.Sprintf("%02x", rng.Intn(256))
+	height := fmt.Sprint(rng.Intn(40))
+	value = fmt.Sprintf("%s|tx|%s|%d|5|1|%d|root", key, height, rng.Intn(9), rng.Intn(4))
+	switch rng.Intn(12) {
+	case 0:
+		value = strings.Replace(value, key, "other", 1)
+	case 1:
+		value = strings.TrimSuffix(value, "root") // no node reads it
+	case 2:
+		value += "\nafter"
+	case 3:
+		value = strings.Replace(value, "|tx|", "|tx| -", 1) // a height of nearly 2^64
+	case 4:
+		value = strings.Replace(value, "|5|1|", "|5x 1y", 1)
+	case 5:
+		value = strings.Replace(value, "root", "ro|ot", 1)
+	}
+	return key, value
+}
+
+// TestReorgsAreWhatASlowNodeWrites: every byte, whatever comes in one update and what in
+// several.
+func TestReorgsAreWhatASlowNodeWrites(t *testing.T) {
+	rounds := 150
+	if testing.Short() {
+		rounds = 40
+	}
+	for seed := range int64(rounds) {
+		rng := rand.New(rand.NewSource(seed))
+		path := filepath.Join(t.TempDir(), "reorg_db")
+		db, err := reorgdb.Create(path)
+		require.NoError(t, err)
+		want := slowNode{}
+		reorgs := 0
+		for range 12 {
+			switch rng.Intn(5) {
+			case 0: // somebody else writes
+				update(t, db, func(u *reorgdb.Update) {
+					for range rng.Intn(20) {
+						key, value := randomAnchor(rng)
+						require.NoError(t, u.Put(reorgdb.DefaultFamily, reorgdb.AnchorKey(key), []byte(value)))
+						want["anchor:"+key] = value
+					}
+				})
+			case 1:
+				require.NoError(t, db.Close())
+				db, err = reorgdb.Open(path)
+				require.NoError(t, err)
+			default:
+				update(t, db, func(u *reorgdb.Update) {
+					for height := rng.Intn(30); height < 35; height += 1 + rng.Intn(3) {
+						switch rng.Intn(6) {
+						case 0:
+							key := fmt.Sprintf("%02x", rng.Intn(256))
+							a := reorgdb.Anchor{Hash: key, BitcoinHeight: uint64(rng.Intn(40)), Confirmations: 3, Status: reorgdb.AnchorStatus(rng.Intn(3)), L2StateRoot: "r"}
+							require.NoError(t, u.Anchor(a))
+							want["anchor:"+key] = string(reorgdb.AnchorValue(a))
+						case 1:
+							key := fmt.Sprintf("%02x", rng.Intn(256))
+							u.DeleteAnchor(key)
+							delete(want, "anchor:"+key)
+						}
+						b := reorgdb.Block{Height: uint64(height), Hash: hash(rng.Intn(2))}
+						seen, _, err := u.Block(ctx, b, uint64(seed))
+						require.NoError(t, err)
+						want.sees(t, b, uint64(seed))
+						if seen == reorgdb.Replaced {
+							reorgs++
+						}
+					}
+				})
+			}
+			require.Equal(t, map[string]string(want), all(t, db), "seed %d", seed)
+		}
+		require.NoError(t, db.Close())
+		if seed == 0 {
+			require.NotZero(t, reorgs)
+		}
+	}
+}
+
+// TestFailedUpdateLeavesNothingKnown: an update after one of which nothing was written
+// takes its reorgs as if that had not been.
+func TestFailedUpdateLeavesNothingKnown(t *testing.T) {
+	db := create(t)
+	update(t, db, func(u *reorgdb.Update) {
+		see(t, u, 5, hash(5), reorgdb.Written)
+		require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: "a", BitcoinHeight: 5, L2StateRoot: "r"}))
+	})
+	require.ErrorIs(t, db.Update(func(u *reorgdb.Update) error {
+		require.Equal(t, []string{"a"}, see(t, u, 5, hash(6), reorgdb.Replaced).InvalidatedAnchors)
+		return context.Canceled
+	}), context.Canceled)
+	update(t, db, func(u *reorgdb.Update) {
+		e := see(t, u, 5, hash(6), reorgdb.Replaced)
+		require.Equal(t, []string{"a"}, e.InvalidatedAnchors)
+		require.Zero(t, e.ID)
+	})
+}
+
+// endsAfter is a context that is canceled once it was asked often enough.
+type endsAfter struct {
+	context.Context
+	left *atomic.Int64
+}
+
+func (c endsAfter) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestDeepReorgObeysItsContext: it asks with each block, and while it looks at the
+// anchors, and wherever it ends, nothing of it is written, also when the error is passed
+// over.
+func TestDeepReorgObeysItsContext(t *testing.T) {
+	db := create(t)
+	const anchors, depth = 20_000, 500
+	update(t, db, func(u *reorgdb.Update) {
+		for height := range depth {
+			see(t, u, uint64(height), hash(height), reorgdb.Written)
+		}
+		for i := range anchors {
+			require.NoError(t, u.Anchor(reorgdb.Anchor{Hash: hash(i), BitcoinTxID: hash(i), BitcoinHeight: uint64(i % depth), L2StateRoot: hash(i)}))
+		}
+	})
+	before := all(t, db)
+	reorg := func(left int64) (asked int64, err error) {
+		ended := endsAfter{ctx, &atomic.Int64{}}
+		ended.left.Store(left)
+		err = db.Update(func(u *reorgdb.Update) error {
+			for height := range depth {
+				_, _, err := u.Block(ended, reorgdb.Block{Height: uint64(height), Hash: hash(height + depth)}, 7)
+				if err != nil && height == 0 {
+					return nil // passed over
+				} else if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return left - ended.left.Load(), err
+	}
+	for _, left := range []int64{1, 2, 20, 150, 400} {
+		asked, err := reorg(left)
+		require.ErrorIs(t, err, context.Canceled)
+		require.LessOrEqual(t, asked, left+3)
+		require.Equal(t, before, all(t, db))
+	}
+	// Once for each block, and for each 16 KiB of anchors, which are looked at once.
+	asked, err := reorg(1 << 40)
+	require.NoError(t, err)
+	require.Less(t, asked, int64(depth+anchors*300/(16<<10)+100))
+}

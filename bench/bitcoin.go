@@ -26,6 +26,8 @@ const (
 	nodeHeights = 500
 	// maxResyncMemory is what resyncing may take at its peak, in bytes.
 	maxResyncMemory = 128 * mib
+	// maxDeepMemory is the same where all anchors are invalidated in one atomic batch.
+	maxDeepMemory = 192 * mib
 	// perRequest is how many calls one request carries.
 	perRequest = 1000
 )
@@ -36,13 +38,20 @@ func bitcoinRows(dir, bin, self string) (rows []work, stop func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	node, stopNode, err := startPart(self, "node")
+	fork, stopFork, err := startPart(self, "fork")
 	if err != nil {
 		stopChain()
 		return nil, nil, err
 	}
+	node, stopNode, err := startPart(self, "node")
+	if err != nil {
+		stopChain()
+		stopFork()
+		return nil, nil, err
+	}
 	stop = func() {
 		stopChain()
+		stopFork()
 		stopNode()
 	}
 	btcctl := filepath.Join(dir, "btcctl")
@@ -56,10 +65,13 @@ func bitcoinRows(dir, bin, self string) (rows []work, stop func(), err error) {
 	resync := bin + "/ailee_resync_blocks -q --start-height 0 --db-path $OUT --bitcoin-rpc "
 	loop := fmt.Sprintf("seq 0 %d | xargs -n 1 %s -C /dev/null --notls --regtest --rpcserver=%s --rpcuser=%s --rpcpass=%s getblockhash",
 		nodeHeights, btcctl, strings.TrimPrefix(node, "http://"), bitcointest.User, bitcointest.Password)
+	deep := fmt.Sprintf("%s/ailee_resync_blocks -q --max-reorg-depth %d --start-height 0 --db-path $OUT --bitcoin-rpc %s", bin, deepBlocks, fork)
 	return []work{
 		{"resync 900,000 heights from memory, against fetching and dropping them", resync + chain, self + " -part fetch " + chain, 1.3, true, maxResyncMemory, empty},
 		{"resync 900,000 heights from memory, against a bare `net/http` loop", resync + chain, self + " -part bare " + chain, 1.6, true, maxResyncMemory, empty},
 		{"resync 501 heights from btcd, against one `btcctl getblockhash` for each", resync + node, loop, 0.02, true, maxResyncMemory, empty},
+		{"resync a reorg 10,000 blocks deep with 100,000 anchors, against the same blocks without anchors", deep, deep, 3, true, maxDeepMemory,
+			"cp -r " + filepath.Join(dir, "deep.$SIDE") + " $OUT"},
 	}, stop, nil
 }
 
@@ -85,15 +97,22 @@ func startPart(self, part string) (url string, stop func(), err error) {
 	}, err
 }
 
+// deepFork is the chain of the databases for a deep reorg after it.
+func deepFork() *bitcointest.Chain {
+	chain := bitcointest.NewChain(2*deepBlocks - 1)
+	chain.Reorganise(deepBlocks, 2*deepBlocks-1)
+	return chain
+}
+
 // serveChain serves a chain from memory and prints the URL. It ends with standard
 // input.
-func serveChain() error {
+func serveChain(chain *bitcointest.Chain) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	fmt.Printf("http://%s\n", l.Addr())
-	go func() { _ = http.Serve(l, bitcointest.NewChain(chainHeights-1)) }()
+	go func() { _ = http.Serve(l, chain) }()
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }

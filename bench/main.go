@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/reorgdb"
 )
 
@@ -35,7 +36,9 @@ type work struct {
 	ratio     float64 // at most this many times the reference
 	writes    bool    // let the disk settle before each run
 	memory    int64   // at most, in bytes
-	before    string  // run before ours, and not measured; "" for nothing
+	// before is run before ours, and not measured; "" for nothing. Where $SIDE is in
+	// it, "ours" or "reference", it is run before both.
+	before string
 }
 
 func main() {
@@ -46,18 +49,20 @@ func main() {
 	data := flag.Bool("data", false, "make the data and nothing else")
 	write := flag.String("write", "", "write a reorg database to this folder and nothing else")
 	bare := flag.String("write-bare", "", "the same with the library and nothing around it")
-	part := flag.String("part", "", "run only one part of a row, in a process of its own: chain, node, fetch or bare")
+	part := flag.String("part", "", "run only one part of a row, in a process of its own: chain, fork, node, fetch or bare")
 	flag.Parse()
 	var err error
 	switch {
 	case *data:
 		err = makeData(*dir)
 	case *write != "":
-		err = writeBlocks(*write, func(*reorgdb.Update) error { return nil })
+		err = writeBlocks(*write, dbBlocks, blockHash, func(*reorgdb.Update) error { return nil })
 	case *bare != "":
 		err = writeBare(*bare)
 	case *part == "chain":
-		err = serveChain()
+		err = serveChain(bitcointest.NewChain(chainHeights - 1))
+	case *part == "fork":
+		err = serveChain(deepFork())
 	case *part == "node":
 		err = serveNode()
 	case *part == "fetch":
@@ -89,7 +94,10 @@ func makeData(dir string) error {
 	if err := writeState(filepath.Join(dir, "state.json"), 1_000_000); err != nil {
 		return err
 	}
-	return makeDatabase(filepath.Join(dir, "reorg_db"))
+	if err := makeDeep(dir); err != nil {
+		return err
+	}
+	return makeDatabase(filepath.Join(dir, "reorg_db"), dbBlocks, 0, dbAnchors, blockHash)
 }
 
 func run(dir, bin string, repeat int, only string) error {
@@ -174,6 +182,9 @@ func run(dir, bin string, repeat int, only string) error {
 	return nil
 }
 
+// sides are the two commands of a row.
+var sides = [2]string{"ours", "reference"}
+
 type measurement struct {
 	ours, reference time.Duration
 	memory          int64 // bytes, the most that ours took
@@ -196,7 +207,7 @@ func measure(w work, out string, repeat int) (measurement, error) {
 		// Who comes second finds the memory that the first has just given back.
 		for _, k := range []int{i % 2, 1 - i%2} {
 			var err error
-			if runs[k], err = once(w, []string{w.ours, w.reference}[k], fmt.Sprintf("%s-%d", path, k)); err != nil {
+			if runs[k], err = once(w, sides[k], fmt.Sprintf("%s-%d", path, k)); err != nil {
 				return measurement{}, err
 			}
 		}
@@ -222,13 +233,17 @@ type result struct {
 
 // once runs a command. A single command is not run by a shell, so that only itself
 // is measured.
-func once(w work, command, out string) (result, error) {
+func once(w work, side, out string) (result, error) {
+	command := w.ours
+	if side != sides[0] {
+		command = w.reference
+	}
 	if w.writes {
 		syscall.Sync()
 	}
-	if w.before != "" && command == w.ours {
-		if output, err := commandLine(w.before, out).CombinedOutput(); err != nil {
-			return result{}, fmt.Errorf("%s: %w: %s", w.before, err, output)
+	if before := strings.ReplaceAll(w.before, "$SIDE", side); before != "" && (side == sides[0] || before != w.before) {
+		if output, err := commandLine(before, out).CombinedOutput(); err != nil {
+			return result{}, fmt.Errorf("%s: %w: %s", before, err, output)
 		}
 	}
 	cmd := commandLine(command, out)

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/linxGnu/grocksdb"
 
+	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/reorgdb"
 )
 
@@ -17,20 +19,25 @@ const (
 	dbBlocks  = 1_000_000
 	dbAnchors = 10_000
 	dbBatch   = 10_000 // records
+
+	// A deep reorg replaces the upper deepBlocks of twice as many, and with them all
+	// anchors.
+	deepBlocks  = 10_000
+	deepAnchors = 100_000
 )
 
-// makeDatabase makes a reorg database with so many blocks and anchors. An existing
-// one is taken as it is.
-func makeDatabase(path string) error {
+// makeDatabase makes a reorg database with so many blocks and anchors, the latter at
+// evenly spread heights from lowest on. An existing one is taken as it is.
+func makeDatabase(path string, blocks, lowest, anchors uint64, hash func(uint64) string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
 	if err := os.RemoveAll(path + ".tmp"); err != nil {
 		return err
 	}
-	if err := writeBlocks(path+".tmp", func(u *reorgdb.Update) error {
-		for i := range uint64(dbAnchors) {
-			a := reorgdb.Anchor{Hash: digest("anchor", i), BitcoinTxID: digest("transaction", i), BitcoinHeight: i * 100, Confirmations: 6,
+	if err := writeBlocks(path+".tmp", blocks, hash, func(u *reorgdb.Update) error {
+		for i := range anchors {
+			a := reorgdb.Anchor{Hash: digest("anchor", i), BitcoinTxID: digest("transaction", i), BitcoinHeight: lowest + i*(blocks-lowest)/anchors, Confirmations: 6,
 				BroadcastTime: 1739577600000 + i, Status: reorgdb.Confirmed, L2StateRoot: digest("root", i)}
 			if err := u.Anchor(a); err != nil {
 				return err
@@ -43,6 +50,16 @@ func makeDatabase(path string) error {
 	return os.Rename(path+".tmp", path)
 }
 
+// makeDeep makes the databases for a deep reorg, with anchors and without.
+func makeDeep(dir string) error {
+	chain := bitcointest.NewChain(2*deepBlocks - 1)
+	hash := func(height uint64) string { return chain.Hash(int64(height)) }
+	if err := makeDatabase(filepath.Join(dir, "deep."+sides[0]), 2*deepBlocks, deepBlocks, deepAnchors, hash); err != nil {
+		return err
+	}
+	return makeDatabase(filepath.Join(dir, "deep."+sides[1]), 2*deepBlocks, 0, 0, hash)
+}
+
 func digest(kind string, i uint64) string {
 	sum := sha256.Sum256(fmt.Append(nil, kind, i))
 	return hex.EncodeToString(sum[:])
@@ -52,16 +69,16 @@ func digest(kind string, i uint64) string {
 func blockHash(height uint64) string { return "0000000000000000000" + digest("block", height)[19:] }
 
 // writeBlocks writes the blocks as a resync does, in synced batches.
-func writeBlocks(path string, then func(*reorgdb.Update) error) (err error) {
+func writeBlocks(path string, blocks uint64, hash func(uint64) string, then func(*reorgdb.Update) error) (err error) {
 	db, err := reorgdb.Create(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	for first := uint64(0); first < dbBlocks; first += dbBatch {
+	for first := uint64(0); first < blocks; first += dbBatch {
 		if err := db.Update(func(u *reorgdb.Update) error {
 			for height := first; height < first+dbBatch; height++ {
-				if _, _, err := u.Block(context.Background(), reorgdb.Block{Height: height, Hash: blockHash(height)}, 0); err != nil {
+				if _, _, err := u.Block(context.Background(), reorgdb.Block{Height: height, Hash: hash(height)}, 0); err != nil {
 					return err
 				}
 			}

@@ -38,14 +38,18 @@ func (s *survey) compareChain(ctx context.Context, o Options, c *bitcoin.Client,
 
 // compareBlocks compares the stored hashes.
 func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB) error {
+	var wrong wrongRange
 	err := reorgtool.CompareBlocks(ctx, c, db, s.chain.tip, func(n int, different []reorgtool.Different, counted []reorgtool.Counted) error {
 		s.chain.compared += uint64(n)
-		if len(different) > 0 && s.counts[wrongHash] == 0 {
+		if len(different) > 0 && !wrong.any {
 			s.chain.lowestDifferent = int64(different[0].Height)
 		}
 		s.chain.different += uint64(len(different) + len(counted))
 		for _, d := range different {
-			s.add(wrongHash, true, "the block hash at height %d is %q, in the active chain it is %s", d.Height, d.Hash, d.Chain)
+			if !wrong.extend(d.Height) {
+				wrong.report(s)
+				wrong = wrongRange{first: d, to: d.Height, any: true}
+			}
 		}
 		for _, r := range reorgtool.CountedRanges(counted) {
 			s.add(countedHeights, true, "%s: %s", r, reorgtool.CountedWhy)
@@ -55,10 +59,40 @@ func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorg
 	if err != nil {
 		return err
 	}
+	wrong.report(s)
 	if above := s.blocks - s.chain.compared; above > 0 {
 		s.add(noAnswer, false, "%d block hash(es) up to height %d are above the Bitcoin node's tip at %d", above, s.highest, s.chain.tip)
 	}
 	return nil
+}
+
+// wrongRange is consecutive heights whose hashes are not the chain's; the zero value is
+// none.
+type wrongRange struct {
+	first reorgtool.Different
+	to    uint64
+	any   bool
+}
+
+// extend takes the next height that differs, if it is the next one.
+func (w *wrongRange) extend(height uint64) bool {
+	if !w.any || height != w.to+1 {
+		return false
+	}
+	w.to = height
+	return true
+}
+
+// report makes the range one finding.
+func (w *wrongRange) report(s *survey) {
+	switch {
+	case !w.any:
+	case w.to == w.first.Height:
+		s.add(wrongHash, true, "the block hash at height %d is %q, in the active chain it is %s", w.to, w.first.Hash, w.first.Chain)
+	default:
+		s.add(wrongHash, true, "the block hashes at heights %d to %d are not those of the active chain: the first is %q, in the active chain it is %s",
+			w.first.Height, w.to, w.first.Hash, w.first.Chain)
+	}
 }
 
 // proveAnchors looks for the transaction of every confirmed anchor.

@@ -16,9 +16,11 @@ type document struct {
 	Records  map[reorgdb.Kind]uint64 `json:"records"`
 	Families map[string]uint64       `json:"column_families"`
 	Chain    *chainDocument          `json:"chain,omitempty"` // what a Bitcoin node says
-	Findings []finding               `json:"findings"`
-	Counts   map[string]int          `json:"finding_counts"`
-	ExitCode int                     `json:"exit_code"`
+	// Snapshots is there where a snapshot file was compared.
+	Snapshots *snapshotsDocument `json:"snapshot_anchors,omitempty"`
+	Findings  []finding          `json:"findings"`
+	Counts    map[string]int     `json:"finding_counts"`
+	ExitCode  int                `json:"exit_code"`
 }
 
 type anchorsDocument struct {
@@ -42,6 +44,30 @@ type chainDocument struct {
 	BlocksDifferent  uint64 `json:"blocks_different"`
 	AnchorsConfirmed int    `json:"anchors_confirmed"` // as recorded
 	AnchorsProven    int    `json:"anchors_proven"`
+}
+
+type snapshotsDocument struct {
+	Total       uint64 `json:"total"`
+	Missing     uint64 `json:"missing"`
+	Invalidated uint64 `json:"invalidated"`
+	OtherRoot   uint64 `json:"other_root"`
+	// First and Last are those without a record.
+	First *snapshotAnchorDocument `json:"first_missing,omitempty"`
+	Last  *snapshotAnchorDocument `json:"last_missing,omitempty"`
+}
+
+type snapshotAnchorDocument struct {
+	Snapshot int64  `json:"snapshot"` // its number, 1 for the oldest
+	Hash     string `json:"hash"`
+}
+
+func (c *snapshotAnchors) document() *snapshotsDocument {
+	d := &snapshotsDocument{Total: c.total, Missing: c.missing, Invalidated: c.invalid, OtherRoot: c.other}
+	if c.missing > 0 {
+		d.First = &snapshotAnchorDocument{c.first.Index, terminal.Text(c.first.Anchor.Hash)}
+		d.Last = &snapshotAnchorDocument{c.last.Index, terminal.Text(c.last.Anchor.Hash)}
+	}
+	return d
 }
 
 type reorgDocument struct {
@@ -88,6 +114,9 @@ func (s *survey) document(o Options) document {
 	}
 	if c := s.chain; c != nil {
 		d.Chain = &chainDocument{c.tip, c.compared, c.different, c.confirmed, c.proven}
+	}
+	if s.snapshots != nil {
+		d.Snapshots = s.snapshots.document()
 	}
 	if s.problems > 0 {
 		d.ExitCode = exit.Wrong

@@ -27,10 +27,10 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 			return err
 		}
 	}
-	s, err := examine(ctx, o, node)
+	s, err := examine(ctx, o, node, out)
 	if errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
 		// Beside a running node damage is believed only when it is seen twice.
-		s, err = examine(ctx, o, node)
+		s, err = examine(ctx, o, node, out)
 	}
 	if err != nil {
 		return reorgtool.Explain(o.DBPath, err)
@@ -74,7 +74,7 @@ func (s *survey) hint(o Options) string {
 
 // examine reads everything, from one opened database, and compares it with the
 // chain if there is a node to ask.
-func examine(ctx context.Context, o Options, node *bitcoin.Client) (s *survey, err error) {
+func examine(ctx context.Context, o Options, node *bitcoin.Client, out *cli.IO) (s *survey, err error) {
 	problems, err := reorgtool.Damage(ctx, o.DBPath)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,8 @@ func examine(ctx context.Context, o Options, node *bitcoin.Client) (s *survey, e
 	if o.Snapshot == "" {
 		return s, nil
 	}
-	if err := s.crossCheck(ctx, o, db); err != nil && !errors.Is(err, reorgdb.ErrCorrupt) {
+	bar := func(size int64) terminal.Bar { return terminal.BytesBar(out.Err, !out.Quiet(), "comparing", size) }
+	if err := s.crossCheck(ctx, o, db, bar); err != nil && !errors.Is(err, reorgdb.ErrCorrupt) {
 		return nil, exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", o.Snapshot, err))
 	} else if err != nil {
 		return nil, err
@@ -151,6 +152,9 @@ func (s *survey) print(out *cli.IO, dbPath string) {
 		out.Printf("Chain: tip at height %d, %d block hash(es) compared, %d differ\n", c.tip, c.compared, c.different)
 		out.Printf("Confirmed anchors proven on chain: %d of %d\n", c.proven, c.confirmed)
 	}
+	if c := s.snapshots; c != nil {
+		out.Printf("Anchors of the snapshot file: %d, %d with a record\n", c.total, c.total-c.missing)
+	}
 	for _, f := range s.found {
 		if f.Wrong {
 			out.Error("%s", f.Message)
@@ -165,6 +169,9 @@ func (s *survey) print(out *cli.IO, dbPath string) {
 	}
 	if s.counts[gap] > 0 {
 		out.Hint("fill the gaps: %s", exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.lowest), "--db-path", dbPath))
+	}
+	if s.counts[notRecorded] > 0 {
+		out.Hint("an anchor that was never broadcast has no record; if the database was made anew, the old one or a backup of it has the others")
 	}
 	if s.problems == 0 {
 		out.Printf("Verification OK.\n")

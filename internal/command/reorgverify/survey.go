@@ -44,6 +44,8 @@ const (
 	damage        = "damage"
 	beingMade     = "being-made" // a process was killed while it made the database
 	noSnapshot    = "snapshot"
+	notRecorded   = "anchors-not-recorded" // of snapshots of the file, the latest among them or not
+	otherRoot     = "other-state-root"     // an anchor's record and its snapshot disagree
 
 	// What a Bitcoin node says.
 	wrongHash      = "wrong-block-hash"    // not that of the active chain
@@ -76,7 +78,8 @@ type survey struct {
 	counter uint64 // 0 where there is no counter record
 	written uint64 // after the last id whose key is as nodes write it
 
-	chain *onChain // nil unless a Bitcoin node was asked
+	chain     *onChain         // nil unless a Bitcoin node was asked
+	snapshots *snapshotAnchors // nil unless a snapshot file was compared
 
 	found    []finding
 	counts   map[string]int

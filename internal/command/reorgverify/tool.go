@@ -22,7 +22,7 @@ const Name = "ailee_reorg_verify"
 type Options struct {
 	DBPath   string
 	Recent   int    // how many reorgs to print
-	Snapshot string // cross-check with the latest snapshot of this file; "" for none
+	Snapshot string // cross-check with this snapshot file; "" for none
 	flags.Checking
 
 	Bitcoin    *bitcoin.Options // the node to compare with; nil for none
@@ -40,7 +40,9 @@ func Tool() cli.Tool {
    node could read, keys that disagree with their records, the event counter,
    damage in tables and in the write-ahead log. With --snapshot also that the
    latest snapshot's anchor and those that its peg-outs name are recorded and not
-   invalidated. The database is only read, and a node may be running.
+   invalidated; how many of all anchors of the file have no record is a warning, since
+   what was never broadcast has none. The database is only read, and a node may be
+   running.
 
    Where a Bitcoin node is named, with --bitcoin-rpc or BITCOIN_RPC_URL, also that
    every block hash is that of the active chain, and that the transaction of every
@@ -59,7 +61,7 @@ ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --bitcoin-rpc ht
 		Flags: append([]urfave.Flag{
 			flags.DBPath("check the database in `DIR`"),
 			&urfave.IntFlag{Name: "recent", Usage: "print the last `N` reorgs", Value: 10},
-			&urfave.StringFlag{Name: "snapshot", Usage: "check that the latest snapshot of `FILE` agrees with the database"},
+			&urfave.StringFlag{Name: "snapshot", Usage: "check that `FILE` agrees with the database"},
 			flags.MaxMemory(),
 			flags.ScanBlocks(),
 			cli.JSONFlag,

@@ -45,6 +45,7 @@ type stored struct {
 type comparison struct {
 	equal, differing int64
 	differences      []difference // the first of them
+	ranges           []differing  // the first ranges of them
 	gaps             []heights    // the first of those without a hash
 	first            int64        // the lowest that is missing or differs
 	outside          heights      // from the lowest to the highest one that differs out of the range
@@ -68,6 +69,19 @@ type difference struct {
 	Height int64  `json:"height"`
 	Stored string `json:"stored"`
 	Chain  string `json:"chain"`
+}
+
+// differing is a range of heights whose stored hashes are not the chain's.
+type differing struct {
+	difference // at the first height
+	to         int64
+}
+
+func (d differing) String() string {
+	if d.to == d.Height {
+		return fmt.Sprintf("height %d: stored %s, in the chain %s", d.Height, d.Stored, d.Chain)
+	}
+	return fmt.Sprintf("heights %d to %d: the first has %s stored, in the chain %s", d.Height, d.to, d.Stored, d.Chain)
 }
 
 // missing is how many heights of the range have no hash.
@@ -297,8 +311,14 @@ func (p *plan) take(height int64, stored string, chain []byte) {
 	}
 	p.first = min(p.first, height)
 	p.differing++
+	d := difference{height, stored, string(chain)}
 	if len(p.differences) < maxKept {
-		p.differences = append(p.differences, difference{height, stored, string(chain)})
+		p.differences = append(p.differences, d)
+	}
+	if last := len(p.ranges) - 1; last >= 0 && p.ranges[last].to+1 == height {
+		p.ranges[last].to = height
+	} else if len(p.ranges) < maxKept {
+		p.ranges = append(p.ranges, differing{d, height})
 	}
 }
 

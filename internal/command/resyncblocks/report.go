@@ -106,11 +106,13 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 		}
 		out.Printf("\n")
 		printCounted(out.Error, d.Counted)
-		for i, x := range p.differences[:min(len(p.differences), maxListed)] {
-			out.Error("height %d: stored %s, in the chain %s", x.Height, d.Differences[i].Stored, x.Chain)
+		more := p.differing
+		for _, r := range p.ranges[:min(len(p.ranges), maxListed)] {
+			out.Error("%s", r)
+			more -= r.to - r.Height + 1
 		}
-		if n := p.differing - maxListed; n > 0 {
-			out.Error("%d more stored hashes differ", n)
+		if more > 0 {
+			out.Error("%d more stored hashes differ", more)
 		}
 		for _, gap := range p.gaps[:min(len(p.gaps), maxListed)] {
 			out.Warn("no block hash from height %d to %d", gap.From, gap.To)

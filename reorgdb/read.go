@@ -214,6 +214,14 @@ func (db *DB) Anchor(hash string) (anchor Anchor, ok bool, err error) {
 	return anchor, err == nil, err
 }
 
+// RecordsOf yields every record of the default column family whose key begins as those
+// of a kind do, in the order of the keys: [BlockKind], [AnchorKind] or [EventKind]. Keys
+// that no node asks for are among them, see [KeyKind]. The iteration ends after an error.
+func (db *DB) RecordsOf(ctx context.Context, kind Kind) iter.Seq2[Record, error] {
+	prefix := string(kind) + ":"
+	return db.prefixed(ctx, prefix, []byte(prefix))
+}
+
 // StoredAnchor is an anchor record with the anchor hash in its key, which is that of
 // the record unless something damaged one of them.
 type StoredAnchor struct {

@@ -22,7 +22,7 @@ import (
 func TestSchemas(t *testing.T) {
 	var speaking []string
 	for _, command := range allTools() {
-		if slices.Contains(command.Flags, urfave.Flag(cli.JSONFlag)) {
+		if slices.Contains(command.Flags, urfave.Flag(cli.JSONFlag)) || slices.Contains(command.Flags, urfave.Flag(cli.JSONLinesFlag)) {
 			speaking = append(speaking, command.Name)
 			// Its tests hold what it prints to the schema.
 			folder := strings.ReplaceAll(strings.TrimPrefix(command.Name, "ailee_"), "_", "")

@@ -155,6 +155,9 @@ var plays = []play{
 	{on: "corrupt", scripts: "runbook/how-far-is-the-state-behind-bitcoin", codes: "1", says: "no source knows the block of the latest snapshot",
 		end: ends(backups, corruptFile, "reorg_db: does not open", down)},
 
+	{on: "healthy", scripts: "runbook/records-of-anchors-are-missing", says: lines("ANCHOR HASH", "CONFIRMED", "/var/lib/ailee/reorg_db"),
+		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+
 	// The node won't start.
 	{on: "healthy", scripts: "node-wont-start", says: lines("/var/lib/ailee/l2_snapshots.dat", verifies), end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "torn", scripts: "node-wont-start", says: lines(verifies, tornTail), end: ends(backups, tornFile, "reorg_db: "+tornRecords, down)},

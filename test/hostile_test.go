@@ -29,6 +29,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/durable"
@@ -303,7 +304,7 @@ func TestNoRegularFile(t *testing.T) {
 		_ = os.Remove(filepath.Join(db, name))
 		require.NoError(t, unix.Mkfifo(filepath.Join(db, name), 0o600))
 		for _, args := range [][]string{
-			{reorgverify.Name, "--db-path", db}, {resyncblocks.Name, "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1"},
+			{reorgverify.Name, "--db-path", db}, {reorgshow.Name, "--db-path", db, "anchors"}, {resyncblocks.Name, "--db-path", db, "--bitcoin-rpc", "http://127.0.0.1:1"},
 			{initreorgdb.Name, "--path", db, "--if-missing"}, {initreorgdb.Name, "--path", filepath.Join(t.TempDir(), "copy"), "--copy-from", db},
 		} {
 			code, _, stderr := clitest.Run(toolNamed(t, args[0]), args[1:]...)

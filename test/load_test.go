@@ -23,6 +23,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/exit"
@@ -161,7 +162,7 @@ func TestLoadTenAtOnce(t *testing.T) {
 			{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--snapshot", f}, {extractsnapshots.Name, f, filepath.Join(out, "a")},
 			{extractsnapshots.Name, f, filepath.Join(out, "a")}, {prunesnapshots.Name, "--file", f, "--keep", "100000", "--in-place"},
 			{prunesnapshots.Name, "--file", f, "--keep", "5", "--output", filepath.Join(out, "p")}, {createanchor.Name, "--l2-state-file", f, "--output", filepath.Join(out, "s")},
-			{reorgverify.Name, "--db-path", db}, {initreorgdb.Name, "--path", filepath.Join(out, "db"), "--copy-from", db}, {getsnapshotblock.Name, f},
+			{reorgverify.Name, "--db-path", db}, {reorgshow.Name, "--db-path", db, "anchors"}, {initreorgdb.Name, "--path", filepath.Join(out, "db"), "--copy-from", db}, {getsnapshotblock.Name, f},
 		} {
 			all.Add(1)
 			go func() {

@@ -21,6 +21,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
@@ -58,6 +59,9 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 		initreorgdb.Name: {{"--path", db}, {"--path", db, "--if-missing"}, {"--path", filepath.Join(dir, "new"+hostileName), "--copy-from", db}, {"--path", f}},
 		reorgverify.Name: {{"--db-path", db}, {"--db-path", db, "--snapshot", f}, {"--db-path", f}, {"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"},
 			{"--db-path", db, "--bitcoin-rpc", out, "--rpc-wait", "0"}, {"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-ca-cert", out}},
+		reorgshow.Name: {{"--db-path", db, "anchors"}, {"--db-path", db, "anchor", "status9"}, {"--db-path", db, "anchor", out}, {"--db-path", db, "events", "--last", "3"},
+			{"--db-path", db, "blocks", "0-18446744073709551615"}, {"--db-path", db, "families"}, {"--db-path", f, "anchors"}, {"--db-path", db, out}, {"--db-path", db, "blocks", out},
+			{"--db-path", db, "anchors", "--status", out}},
 		initnode.Name: {{"--data-dir", dir}, {"--data-dir", dir, "--if-missing"}, {"--data-dir", filepath.Join(dir, "node"+hostileName)}, {"--data-dir", f},
 			{"--data-dir", out, "--owner", out}},
 		getsnapshotblock.Name: {{f}, {"--db-path", db, f}, {"--bitcoin-rpc", nobody, "--rpc-wait", "0", f}},
@@ -68,7 +72,7 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 }
 
 func allTools() []cli.Tool {
-	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(),
+	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(),
 		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drillchain.Tool()}
 }
 

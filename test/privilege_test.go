@@ -25,6 +25,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/exit"
@@ -68,6 +69,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 		{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--strict", "--snapshot", f},
 		{getsnapshotblock.Name, f}, {getsnapshotblock.Name, "--db-path", db, f},
 		{reorgverify.Name, "--db-path", db},
+		{reorgshow.Name, "--db-path", db, "anchors"}, {reorgshow.Name, "--db-path", db, "events"}, {reorgshow.Name, "--db-path", db, "families"},
 		{extractsnapshots.Name, f, filepath.Join(out, "parts")}, {extractsnapshots.Name, "--dry-run", f, filepath.Join(data, "parts")},
 		{prunesnapshots.Name, "--file", f, "--keep", "1", "--dry-run"},
 		{initreorgdb.Name, "--path", filepath.Join(out, "reorg_db"), "--copy-from", db},

@@ -202,6 +202,8 @@ complete_words "$@"`
 	require.Equal(t, []string{"go.mod"}, complete("ailee_extract_snapshots", "go.m"))
 	require.Equal(t, []string{"dat", "json"}, complete("ailee_extract_snapshots", "--format", ""))
 	require.Equal(t, []string{"reorg"}, complete("test_recovery.sh", "--mode", "r"))
+	require.Equal(t, []string{"anchors", "anchor"}, complete("ailee_reorg_show", "anc"))
+	require.Equal(t, []string{"pending"}, complete("ailee_reorg_show", "anchors", "--status", "p"))
 }
 
 func TestZshCompletions(t *testing.T) {
@@ -226,6 +228,7 @@ done`
 	require.Equal(t, "ailee_l2_verify --anchor-tx go.mo", complete("ailee_l2_verify --anchor-tx go.mo"))
 	require.Equal(t, "ailee_extract_snapshots --format json", complete("ailee_extract_snapshots --format j"))
 	require.Equal(t, "test_recovery.sh --mode reorg", complete("test_recovery.sh --mode r"))
+	require.Equal(t, "ailee_reorg_show families", complete("ailee_reorg_show fam"))
 
 	const load = `
 fpath=($PWD/completions/zsh $fpath)
@@ -241,12 +244,13 @@ func TestFishCompletions(t *testing.T) {
 		return strings.Split(strings.TrimSuffix(output(t, "fish", "--no-config", "-c", script, line), "\n"), "\n")
 	}
 	for _, name := range names() {
-		require.Contains(t, complete(name+" --js"), "--json\tprint the result as one JSON document, also on failure")
+		require.Regexp(t, "^--json\tprint .*JSON document.*, also on failure$", complete(name + " --js")[0])
 	}
 	require.Equal(t, []string{"--all\tverify every complete snapshot and name the newest valid one"}, complete("ailee_l2_verify --al"))
 	require.Equal(t, []string{"go.mod"}, complete("ailee_l2_verify --snapshot go.mo"))
 	require.Equal(t, []string{""}, complete("ailee_l2_verify --anchor-tx go.mo"))
 	require.Equal(t, []string{""}, complete("ailee_l2_verify go.mo"))
 	require.Equal(t, []string{"go.mod"}, complete("ailee_extract_snapshots go.mo"))
+	require.Equal(t, []string{"families"}, complete("ailee_reorg_show fam"))
 	require.Equal(t, []string{"json\twrite FORMAT: dat, or json for the state file of ailee_create_anchor"}, complete("ailee_extract_snapshots --format j"))
 }

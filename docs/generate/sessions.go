@@ -51,11 +51,7 @@ var sessions = map[string]session{
 		return nil
 	}}},
 	"ailee_init_reorg_db": {before: func(w *world) error {
-		const name = "node-rocksdb-7.8.3-reopened"
-		if err := golden.Unpack(name, w.path("/var/lib/ailee")); err != nil {
-			return err
-		}
-		if err := os.Rename(w.path("/var/lib/ailee/"+name), w.path(database)); err != nil {
+		if err := w.unpack("node-rocksdb-7.8.3-reopened"); err != nil {
 			return err
 		}
 		tables, err := filepath.Glob(w.path(database + "/*.sst"))
@@ -71,6 +67,7 @@ var sessions = map[string]session{
 		w.chain.Reorganise(tip-1, tip+1)
 		return w.runs("ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc " + nodeURL)
 	}},
+	"ailee_reorg_show": {before: func(w *world) error { return w.unpack("node-rocksdb-6.11.4") }},
 	"ailee_resync_blocks": {
 		before: func(w *world) error { return w.runs("ailee_init_reorg_db --path /var/lib/ailee/reorg_db") },
 		change: map[int]func(*world) error{1: func(w *world) error {
@@ -98,6 +95,14 @@ var sessions = map[string]session{
 	}, change: map[int]func(*world) error{1: func(w *world) error {
 		return w.runs("ailee_prune_snapshots --in-place --keep all --file " + snapshotFile)
 	}}},
+}
+
+// unpack makes a database that a node wrote the one of the examples.
+func (w *world) unpack(name string) error {
+	if err := golden.Unpack(name, w.path("/var/lib/ailee")); err != nil {
+		return err
+	}
+	return os.Rename(w.path("/var/lib/ailee/"+name), w.path(database))
 }
 
 // anchoredNode makes the data of a node whose latest snapshot is anchored in Bitcoin,

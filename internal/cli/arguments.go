@@ -28,8 +28,8 @@ func checkArguments(t Tool, all []string, c *urfave.Context) error {
 		}
 	}
 	switch {
-	case len(args) > t.Positional:
-		return usage(t, fmt.Errorf("too many arguments: %s", exit.Command(args[t.Positional:]...)))
+	case len(args) > t.Positional+t.Optional:
+		return usage(t, fmt.Errorf("too many arguments: %s", exit.Command(args[t.Positional+t.Optional:]...)))
 	case len(args) < t.Positional:
 		return usage(t, fmt.Errorf("missing argument: expected %s", t.Arguments))
 	}
@@ -38,13 +38,7 @@ func checkArguments(t Tool, all []string, c *urfave.Context) error {
 
 // splitFlags takes the flags, with their values, from among the arguments.
 func splitFlags(t Tool, args []string) (flags, rest []string) {
-	takesValue := map[string]bool{}
-	for _, f := range t.Flags {
-		_, isBool := f.(*urfave.BoolFlag)
-		for _, name := range f.Names() {
-			takesValue[name] = !isBool
-		}
-	}
+	takesValue := valued(t)
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		// The first argument ended the flags: a - in front is its own.
@@ -62,4 +56,41 @@ func splitFlags(t Tool, args []string) (flags, rest []string) {
 		}
 	}
 	return flags, rest
+}
+
+// valued are the names of flags, and whether they take a value.
+func valued(t Tool) map[string]bool {
+	takesValue := map[string]bool{}
+	for _, f := range t.Flags {
+		_, isBool := f.(*urfave.BoolFlag)
+		for _, name := range f.Names() {
+			takesValue[name] = !isBool
+		}
+	}
+	return takesValue
+}
+
+// flagsFirst moves the flags, with their values, in front of the arguments, for a tool
+// that takes them anywhere. What stands behind a -- stays an argument.
+func flagsFirst(t Tool, args []string) []string {
+	if !t.FlagsAnywhere || len(args) == 0 {
+		return args
+	}
+	takesValue := valued(t)
+	moved, rest := []string{args[0]}, []string(nil)
+	for i := 1; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case arg == "--":
+			return slices.Concat(moved, []string{arg}, rest, args[i+1:])
+		case len(arg) < 2 || arg[0] != '-':
+			rest = append(rest, arg)
+		case takesValue[strings.TrimLeft(arg, "-")] && i+1 < len(args):
+			i++
+			moved = append(moved, arg, args[i])
+		default:
+			moved = append(moved, arg)
+		}
+	}
+	return append(moved, rest...)
 }

@@ -32,6 +32,7 @@ type IO struct {
 	Streams
 	tool        string
 	json, quiet bool
+	lines       bool  // JSON documents are a line each
 	printed     bool  // a JSON document was printed
 	outErr      error // the first error of writing to Out
 }
@@ -61,11 +62,25 @@ func (out *IO) Printf(format string, args ...any) {
 func (out *IO) Document(doc any) {
 	out.printed = true
 	text, err := json.MarshalIndent(doc, "", "  ")
+	if out.lines {
+		text, err = json.Marshal(doc)
+	}
 	if err != nil {
 		out.outErr = err
 		return
 	}
 	out.Raw(string(text) + "\n")
+}
+
+// Line prints one JSON document of a stream of them, the last of which is for
+// [IO.Document]. It returns the first error of writing to standard output.
+func (out *IO) Line(doc any) error {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	out.write(string(text) + "\n")
+	return out.outErr
 }
 
 // Raw writes to standard output as it is and counts as the JSON document.

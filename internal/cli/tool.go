@@ -13,13 +13,16 @@ type Entry struct{ Name, Text string }
 
 // Tool describes one command.
 type Tool struct {
-	Name        string
-	Summary     string // one line
-	Arguments   string // the positional arguments as help shows them, "" for none
-	Positional  int    // how many there are
-	Description string
-	Environment []Entry // variables, beside those that are defaults of flags
-	Files       []Entry
+	Name       string
+	Summary    string // one line
+	Arguments  string // the positional arguments as help shows them, "" for none
+	Positional int    // how many there are at least
+	Optional   int    // how many more there may be
+	// FlagsAnywhere takes flags also behind an argument that says what to do.
+	FlagsAnywhere bool
+	Description   string
+	Environment   []Entry // variables, beside those that are defaults of flags
+	Files         []Entry
 	// Examples has a command a line; a line that starts with # says what the commands
 	// below it are for. The manual shows what they print, see docs/generate.
 	Examples string
@@ -35,6 +38,8 @@ type Tool struct {
 
 // Common flags, the same on every tool that has them.
 var (
-	JSONFlag  = &urfave.BoolFlag{Name: "json", Usage: "print the result as one JSON document, also on failure"}
-	QuietFlag = &urfave.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors only"}
+	JSONFlag = &urfave.BoolFlag{Name: "json", Usage: "print the result as one JSON document, also on failure"}
+	// JSONLinesFlag is in place of JSONFlag where what is printed is a stream.
+	JSONLinesFlag = &urfave.BoolFlag{Name: "json", Usage: "print JSON documents, one a line, also on failure"}
+	QuietFlag     = &urfave.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors only"}
 )

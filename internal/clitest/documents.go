@@ -1,6 +1,7 @@
 package clitest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,12 +123,14 @@ func checkDocuments(dir string, whole []string) error {
 		if err != nil {
 			return err
 		}
-		doc, err := validate(schemas[name], text)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s --json does not print what its schema says: %w\n%.4000s", name, err, text))
-			continue
+		for _, text := range documentsIn(name, text) {
+			doc, err := validate(schemas[name], text)
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%s --json does not print what its schema says: %w\n%.4000s", name, err, text))
+				continue
+			}
+			seen.mark(schemas[name], doc)
 		}
-		seen.mark(schemas[name], doc)
 	}
 	for _, field := range slices.Sorted(maps.Keys(seen)) {
 		if !seen[field] {
@@ -138,6 +141,17 @@ func checkDocuments(dir string, whole []string) error {
 		problems = append(problems[:maxProblems], fmt.Errorf("%d more", n))
 	}
 	return errors.Join(problems...)
+}
+
+// streams are the tools that print a document on each line.
+var streams = map[string]bool{"ailee_reorg_show": true}
+
+// documentsIn are the documents that a tool printed.
+func documentsIn(name string, text []byte) [][]byte {
+	if !streams[name] {
+		return [][]byte{text}
+	}
+	return bytes.SplitAfter(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
 }
 
 // maxProblems bounds how many problems are printed.

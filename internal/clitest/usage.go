@@ -15,7 +15,7 @@ func UsageErrors(t *testing.T, command cli.Tool) {
 	for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}, {"--json", "a", "b", "c"}} {
 		code, stdout, stderr := Run(command, args...)
 		require.Equal(t, exit.Failed, code)
-		require.Contains(t, stdout, `"exit_code": 1`)
+		require.Regexp(t, `"exit_code": ?1`, stdout)
 		require.Contains(t, stderr, command.Name+": error: ")
 	}
 }

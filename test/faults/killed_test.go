@@ -19,6 +19,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/reorgdb"
@@ -287,6 +288,8 @@ func killedIsSound(t *testing.T, root string, want map[string]string, url string
 	before := namesIn(path)
 	for _, args := range [][]string{
 		{bin(reorgverify.Name), "--db-path", path},
+		{bin(reorgshow.Name), "--db-path", path, "events"},
+		{bin(reorgshow.Name), "--db-path", path, "families"},
 		{bin(initreorgdb.Name), "--path", copied, "--copy-from", path},
 		{bin(resyncblocks.Name), "--check", "--db-path", path, "--bitcoin-rpc", url},
 		{bin(resyncblocks.Name), "--dry-run", "--start-height", "0", "--db-path", path, "--bitcoin-rpc", url},

@@ -11,6 +11,8 @@ import (
 var words = map[string][]string{
 	"FORMAT": {"dat", "json"},
 	"MODE":   {"crash", "reorg", "corruption"},
+	"STATUS": {"pending", "confirmed", "invalidated", "failed"},
+	"WHAT":   {"anchors", "anchor", "events", "blocks", "families"},
 }
 
 func isFile(value string) bool   { return value == "FILE" || value == "OUT" }
@@ -58,8 +60,11 @@ func (c Command) Bash() string {
 		}
 	}
 	rest := "COMPREPLY=()"
-	if len(c.arguments()) > 0 {
+	if arguments := c.arguments(); len(arguments) > 0 {
 		rest = bashFiles
+		if words[arguments[0]] != nil {
+			rest = bashAction(arguments[0])
+		}
 	}
 	fmt.Fprintf(&b, `    *)
         case $cur in
@@ -108,7 +113,13 @@ func (c Command) Zsh() string {
 		b.WriteString("'")
 	}
 	for i, argument := range c.arguments() {
-		fmt.Fprintf(&b, " \\\n    '%d:%s:%s'", i+1, argument, zshAction(argument))
+		// One in brackets may be left out.
+		name, optional := strings.CutPrefix(argument, "[")
+		colon := ":"
+		if optional {
+			name, colon = strings.TrimSuffix(name, "]"), "::"
+		}
+		fmt.Fprintf(&b, " \\\n    '%d%s%s:%s'", i+1, colon, name, zshAction(name))
 	}
 	return b.String() + "\n"
 }
@@ -132,6 +143,9 @@ func (c Command) Fish() string {
 	fmt.Fprintf(&b, "# Completion of %s for fish, made by make generate.\n\n", c.Name)
 	if !slices.ContainsFunc(c.arguments(), func(a string) bool { return isFile(a) || isFolder(a) }) {
 		fmt.Fprintf(&b, "complete -c %s -f\n", c.Name)
+	}
+	if arguments := c.arguments(); len(arguments) > 0 && words[arguments[0]] != nil {
+		fmt.Fprintf(&b, "complete -c %s -a '%s'\n", c.Name, strings.Join(words[arguments[0]], " "))
 	}
 	for _, f := range c.Flags {
 		fmt.Fprintf(&b, "complete -c %s -l %s", c.Name, strings.TrimPrefix(f.Name, "--"))

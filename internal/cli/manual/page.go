@@ -192,7 +192,10 @@ func (p *page) sentence(text string) string {
 // for a value as such.
 func (p *page) mark(text string) string {
 	if p.marked == nil {
-		values := p.arguments()
+		var values []string
+		for _, argument := range p.arguments() {
+			values = append(values, regexp.QuoteMeta(strings.Trim(argument, "[]")))
+		}
 		for _, f := range p.Flags {
 			if f.Value != "" {
 				values = append(values, regexp.QuoteMeta(f.Value))

@@ -83,7 +83,7 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 	if a.node, err = a.openNode(); err != nil {
 		return err
 	}
-	p, err := readPending(pendingFile(a.DBPath))
+	p, err := readPending(a.DBPath)
 	switch {
 	case err != nil:
 		return err

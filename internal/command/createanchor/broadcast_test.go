@@ -551,7 +551,7 @@ func TestBroadcastPendingFileDamaged(t *testing.T) {
 		require.NoError(t, os.WriteFile(pending, []byte(damaged), 0o600))
 		_, stderr := p.run(t, exit.Failed, p.args()...)
 		require.Contains(t, stderr, ".reorg_db.anchor-pending")
-		require.Contains(t, stderr, "hint: find out")
+		require.Contains(t, stderr, "ailee_reorg_show --db-path "+filepath.Join(p.dir, "reorg_db")+" anchors --status pending\n")
 	}
 	require.Empty(t, p.node.Mempool())
 	require.NoError(t, os.WriteFile(pending, text, 0o600))
@@ -720,6 +720,7 @@ func TestBump(t *testing.T) {
 			same()
 			_, stderr = p.run(t, exit.Failed, p.with("--yes", "--bump", strings.Repeat("ab", 32))...)
 			require.Contains(t, stderr, "has no anchor")
+			require.Contains(t, stderr, "hint: list the anchors: ailee_reorg_show --db-path "+filepath.Join(p.dir, "reorg_db")+" anchors\n")
 
 			bumped := func(retries uint32) {
 				t.Helper()

@@ -49,7 +49,7 @@ func (b *bumping) run(ctx context.Context) (err error) {
 	defer func() {
 		closeDatabase(b.Options, b.db, b.out, "the replacement is recorded: see that all files there belong to the user of the node, and do not bump it again for this", &err)
 	}()
-	p, err := readPending(pendingFile(b.DBPath))
+	p, err := readPending(b.DBPath)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (b *bumping) run(ctx context.Context) (err error) {
 	case err != nil:
 		return reorgtool.Explain(b.DBPath, err)
 	case !ok:
-		return exit.Failf("ailee_reorg_verify lists the anchors", "%s has no anchor %s", b.DBPath, b.Bump)
+		return exit.Failf("list the anchors: "+exit.Command("ailee_reorg_show", "--db-path", b.DBPath, "anchors"), "%s has no anchor %s", b.DBPath, b.Bump)
 	case record.Status == reorgdb.Confirmed:
 		return exit.Failf("there is nothing to replace", "the anchor %s is confirmed already, in transaction %s", b.Bump, record.BitcoinTxID)
 	}

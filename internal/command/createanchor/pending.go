@@ -39,8 +39,9 @@ func pendingFile(db string) string {
 	return filepath.Join(filepath.Dir(db), "."+filepath.Base(db)+".anchor-pending")
 }
 
-// readPending returns the pending broadcast, nil for none.
-func readPending(path string) (*pending, error) {
+// readPending returns the pending broadcast of a database, nil for none.
+func readPending(dbPath string) (*pending, error) {
+	path := pendingFile(dbPath)
 	f, err := durable.OpenRegular(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -61,7 +62,8 @@ func readPending(path string) (*pending, error) {
 		err = errors.New("no anchor that is bound to its payload")
 	}
 	if err != nil {
-		return nil, exit.Fail("find out which PENDING record it belongs to before you move the file away: ailee_reorg_verify lists them",
+		return nil, exit.Fail("find out which PENDING record it belongs to before you move the file away: "+
+			exit.Command("ailee_reorg_show", "--db-path", dbPath, "anchors", "--status", "pending"),
 			fmt.Errorf("%s: %w", path, err))
 	}
 	return p, nil

@@ -1,0 +1,156 @@
+// Package reorgshow is the command ailee_reorg_show: what is in the reorg database,
+// record by record, also beside a running node.
+package reorgshow
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/reorgdb"
+)
+
+// Name is the command's name.
+const Name = "ailee_reorg_show"
+
+// Options are the command's options.
+type Options struct {
+	DBPath string
+	What   string // one of the constants below
+	Hash   string // of the anchor to show
+	// Status is that of the anchors to list, nil for any.
+	Status   *reorgdb.AnchorStatus
+	Last     int    // events to list, the last ones; -1 for all
+	From, To uint64 // heights to list, both included
+}
+
+// What there is to show.
+const (
+	Anchors  = "anchors"
+	Anchor   = "anchor"
+	Events   = "events"
+	Blocks   = "blocks"
+	Families = "families"
+)
+
+// statuses are those of --status.
+var statuses = map[string]reorgdb.AnchorStatus{
+	"pending":     reorgdb.Pending,
+	"confirmed":   reorgdb.Confirmed,
+	"invalidated": reorgdb.InvalidatedReorg,
+	"failed":      reorgdb.FailedOrphaned,
+}
+
+// Tool describes the command.
+func Tool() cli.Tool {
+	return cli.Tool{
+		Name:          Name,
+		Summary:       "show what is in an AILEE node's reorg database",
+		Arguments:     "WHAT [WHICH]",
+		Positional:    1,
+		Optional:      1,
+		FlagsAnywhere: true,
+		Description: `
+   Prints records as a node reads them, one a line, in the order of their keys. WHAT
+   is one of:
+
+    anchors         the anchor records
+    anchor HASH     the anchor record with this hash, one field a line
+    events          the reorg events
+    blocks FROM-TO  the block hashes at these heights, both included
+    families        the column families, with the number of their records
+
+   A record that no node can read is named on standard error, and makes the exit
+   status 2. Nothing to show where one record was asked for, or a range of heights, is
+   exit status 1. What nodes read though none writes it so is shown as they read it;
+   ailee_reorg_verify names it. The database is only read, and a node may be running.
+
+   With --json each record is a document of its own, one a line, and the last line has
+   their number and the exit status.`,
+		Files: []cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}},
+		Examples: `
+# Which anchors has a reorg invalidated?
+ailee_reorg_show --db-path /var/lib/ailee/reorg_db anchors --status invalidated
+# The last reorgs
+ailee_reorg_show --db-path /var/lib/ailee/reorg_db events --last 2
+# The hashes of some heights, for a script
+ailee_reorg_show --db-path /var/lib/ailee/reorg_db --json blocks 839999-840000
+# What else is in it?
+ailee_reorg_show --db-path /var/lib/ailee/reorg_db families`,
+		SeeAlso:  []string{"ailee_reorg_verify", "ailee_resync_blocks"},
+		Required: []string{"db-path"},
+		Flags: []urfave.Flag{
+			flags.DBPath("show the database in `DIR`"),
+			&urfave.StringFlag{Name: "status", Usage: "of the anchors, only those that are `STATUS`: pending, confirmed, invalidated or failed"},
+			&urfave.IntFlag{Name: "last", Usage: "of the events, only the last `N`", DefaultText: "all of them"},
+			cli.JSONLinesFlag,
+			cli.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
+			o, err := parse(c)
+			if err != nil {
+				return exit.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, out)
+		},
+	}
+}
+
+func parse(c *urfave.Context) (Options, error) {
+	o := Options{DBPath: flags.ParseDBPath(c), What: c.Args().Get(0), Last: -1}
+	which, given := c.Args().Get(1), c.Args().Len() > 1
+	switch o.What {
+	case Anchor:
+		if o.Hash = which; which == "" {
+			return o, fmt.Errorf("missing argument: anchor needs the hash of one")
+		}
+	case Blocks:
+		var ok bool
+		if o.From, o.To, ok = parseHeights(which); !ok {
+			return o, fmt.Errorf("%q is neither a height nor a range of heights such as 840000-840010", which)
+		}
+	case Anchors, Events, Families:
+		if given {
+			return o, fmt.Errorf("too many arguments: %s takes none: %q", o.What, which)
+		}
+	default:
+		return o, fmt.Errorf("%q is nothing to show: anchors, anchor HASH, events, blocks FROM-TO or families", o.What)
+	}
+	if c.IsSet("status") {
+		status, ok := statuses[c.String("status")]
+		switch {
+		case o.What != Anchors:
+			return o, fmt.Errorf("--status goes with anchors alone")
+		case !ok:
+			return o, fmt.Errorf("--status %q is none of pending, confirmed, invalidated and failed", c.String("status"))
+		}
+		o.Status = &status
+	}
+	if c.IsSet("last") {
+		switch o.Last = c.Int("last"); {
+		case o.What != Events:
+			return o, fmt.Errorf("--last goes with events alone")
+		case o.Last < 0 || o.Last > math.MaxInt32:
+			return o, fmt.Errorf("--last %d is not a number of events", o.Last)
+		}
+	}
+	return o, nil
+}
+
+// parseHeights reads H or FROM-TO.
+func parseHeights(text string) (from, to uint64, ok bool) {
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	from, errFrom := strconv.ParseUint(first, 10, 64)
+	to, errTo := strconv.ParseUint(last, 10, 64)
+	return from, to, errFrom == nil && errTo == nil && from <= to
+}

@@ -35,7 +35,16 @@ type IO struct {
 	lines       bool  // JSON documents are a line each
 	printed     bool  // a JSON document was printed
 	outErr      error // the first error of writing to Out
+	buffered    bool
+	buffer      []byte // what is still to be written to Out
 }
+
+// bufferSize is how much is gathered before it is written, in bytes.
+const bufferSize = 64 << 10
+
+// Buffer gathers what is printed on standard output, for many short rows. It is written
+// before anything on standard error, and at the end.
+func (out *IO) Buffer() { out.buffered = true }
 
 // JSON tells whether the result is to be JSON.
 func (out *IO) JSON() bool { return out.json }
@@ -90,9 +99,18 @@ func (out *IO) Raw(s string) {
 }
 
 func (out *IO) write(s string) {
-	if out.outErr == nil {
-		_, out.outErr = fmt.Fprint(out.Out, s)
+	out.buffer = append(out.buffer, s...)
+	if !out.buffered || len(out.buffer) >= bufferSize {
+		out.flush()
 	}
+}
+
+// flush writes what was gathered.
+func (out *IO) flush() {
+	if out.outErr == nil && len(out.buffer) > 0 {
+		_, out.outErr = out.Out.Write(out.buffer)
+	}
+	out.buffer = out.buffer[:0]
 }
 
 // OutErr returns the first error of writing to standard output.
@@ -142,6 +160,7 @@ func (out *IO) Ask(ctx context.Context, question string) (bool, error) {
 // line prints one line of the tool's own. Whatever came from a file is made
 // printable, also where standard error is no terminal: logs end up on one.
 func (out *IO) line(kind, text string) {
+	out.flush()
 	fmt.Fprintf(out.Err, "%s: %s: %s\n", out.tool, kind, terminal.Text(text))
 }
 

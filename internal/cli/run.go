@@ -56,6 +56,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		},
 	}
 	err := runGuarded(ctx, app, args)
+	out.flush()
 	if out.outErr != nil && (err == nil || errors.Is(err, out.outErr)) {
 		hint := "" // it ended early: there was nothing to do but to print
 		if err == nil {
@@ -72,6 +73,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	}
 	err = explainPanic(err)
 	out.report(err)
+	out.flush()
 	return exit.Code(err)
 }
 

@@ -9,7 +9,9 @@ import (
 	"ailee-recovery/internal/command/reorgverify"
 )
 
-func TestMain(m *testing.M) { clitest.Main(m, reorgtest.Programs, reorgshow.Tool(), reorgverify.Tool()) }
+func TestMain(m *testing.M) {
+	clitest.Main(m, reorgtest.Programs, reorgshow.Tool(), reorgverify.Tool())
+}
 
 func TestScripts(t *testing.T) { reorgtest.Scripts(t) }
 

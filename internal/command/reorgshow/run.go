@@ -14,6 +14,7 @@ import (
 
 // Run prints what was asked for. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
+	out.Buffer()
 	l := &listing{Options: o, out: out}
 	err := l.look(ctx)
 	if errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {

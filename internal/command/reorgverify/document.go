@@ -64,8 +64,8 @@ type snapshotAnchorDocument struct {
 func (c *snapshotAnchors) document() *snapshotsDocument {
 	d := &snapshotsDocument{Total: c.total, Missing: c.missing, Invalidated: c.invalid, OtherRoot: c.other}
 	if c.missing > 0 {
-		d.First = &snapshotAnchorDocument{c.first.Index, terminal.Text(c.first.Anchor.Hash)}
-		d.Last = &snapshotAnchorDocument{c.last.Index, terminal.Text(c.last.Anchor.Hash)}
+		d.First = &snapshotAnchorDocument{c.first.snapshot, terminal.Text(c.first.hash)}
+		d.Last = &snapshotAnchorDocument{c.last.snapshot, terminal.Text(c.last.hash)}
 	}
 	return d
 }

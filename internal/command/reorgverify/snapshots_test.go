@@ -3,6 +3,7 @@ package reorgverify_test
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +70,40 @@ func TestAllAnchorsOfASnapshotFile(t *testing.T) {
     },`)
 	require.Contains(t, stdout, `"anchors-not-recorded": 1`)
 
+	// However many are held at a time, and whether they are looked up or all records read.
+	held, _ := verify(exit.OK, "--json")
+	for n := 1; n < 16; n += 3 {
+		restore := reorgverify.HoldAnchors(n)
+		again, _ := verify(exit.OK, "--json")
+		restore()
+		require.Equal(t, held, again)
+	}
+	db, err = reorgdb.Open(path)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		for i := range 1000 {
+			require.NoError(t, u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "anchor:%x", i), []byte("1|t|1|1|1|1|1|r")))
+		}
+		return nil
+	}))
+	require.NoError(t, db.Close())
+	lookedUp, _ := verify(exit.Wrong, "--json") // what was written is odd
+	_, held, _ = strings.Cut(held, "snapshot_anchors")
+	_, lookedUp, _ = strings.Cut(lookedUp, "snapshot_anchors")
+	held, _, _ = strings.Cut(held, "findings")
+	lookedUp, _, _ = strings.Cut(lookedUp, "findings")
+	require.NotEmpty(t, held)
+	require.Equal(t, held, lookedUp)
+	db, err = reorgdb.Open(path)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		for i := range 1000 {
+			u.DeleteAnchor(fmt.Sprintf("%x", i))
+		}
+		return nil
+	}))
+	require.NoError(t, db.Close())
+
 	for i := range 13 {
 		if i != 4 {
 			record(i, reorgdb.Confirmed, anchors[i].L2StateRoot)
@@ -77,7 +112,7 @@ func TestAllAnchorsOfASnapshotFile(t *testing.T) {
 	record(9, reorgdb.Confirmed, "another root")
 	_, stderr = verify(exit.OK)
 	require.Contains(t, stderr, fmt.Sprintf("warning: 1 of 14 anchors of the snapshot file has no record: %s, of snapshot 5\n", anchors[4].Hash))
-	require.Contains(t, stderr, fmt.Sprintf("warning: the record of the anchor %s has the state root %q, snapshot 10 has %q\n", anchors[9].Hash, "another root", anchors[9].L2StateRoot))
+	require.Contains(t, stderr, fmt.Sprintf("warning: the record of the anchor %s has the state root %q, which is not that of snapshot 10\n", anchors[9].Hash, "another root"))
 	record(4, reorgdb.Pending, anchors[4].L2StateRoot)
 	record(9, reorgdb.Confirmed, anchors[9].L2StateRoot)
 	stdout, stderr = verify(exit.OK)

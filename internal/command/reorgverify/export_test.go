@@ -1,0 +1,8 @@
+package reorgverify
+
+// HoldAnchors sets how many anchors of a snapshot file are held.
+func HoldAnchors(n int) (restore func()) {
+	before := maxAnchors
+	maxAnchors = n
+	return func() { maxAnchors = before }
+}

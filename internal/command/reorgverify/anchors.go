@@ -39,6 +39,8 @@ const (
 	lookUpTo = 32
 )
 
+var errNoRecord = errors.New("no record")
+
 var rootSeed = maphash.MakeSeed()
 
 // compareAnchors compares the anchors of all snapshots of the file with the records.
@@ -97,12 +99,18 @@ func (s *survey) compareHeld(ctx context.Context, db *reorgdb.DB, held []snapsho
 	slices.SortFunc(held, func(a, b snapshotAnchor) int {
 		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.snapshot, b.snapshot))
 	})
-	for record, err := range db.Anchors(ctx) {
+	before := len(reorgdb.AnchorKey(""))
+	for r, err := range db.RecordsOf(ctx, reorgdb.AnchorKind) {
 		if err != nil {
 			return err
 		}
-		for ; len(held) > 0 && held[0].hash <= record.Key; held = held[1:] {
-			s.compareAnchor(held[0], record.Anchor, held[0].hash == record.Key)
+		for ; len(held) > 0 && held[0].hash <= string(r.Key[before:]); held = held[1:] {
+			var record reorgdb.Anchor
+			err := errNoRecord
+			if held[0].hash == string(r.Key[before:]) {
+				record, err = reorgdb.ParseAnchor(r.Value)
+			}
+			s.compareAnchor(held[0], record, err == nil)
 		}
 		if len(held) == 0 {
 			return nil

@@ -132,7 +132,7 @@ func TestMonitorThresholds(t *testing.T) {
 		}, 0, "", 2, []string{`reorg_db does not verify: `}},
 		{"pending", func(t *testing.T, dir string) { putAnchors(t, dir, 3, time.Now()) }, 0, "--max-pending 3", 0, nil},
 		{"many pending", func(t *testing.T, dir string) { putAnchors(t, dir, 3, time.Now()) }, 0, "--max-pending 2", 2,
-			[]string{`3 anchors are pending, more than 2`}},
+			[]string{`3 anchors are pending, more than 2\n.*hint: .*: ailee_reorg_show --db-path [^ ]*reorg_db anchors --status pending\n`}},
 		{"orphaned", func(t *testing.T, dir string) { putAnchors(t, dir, 2, time.Now().Add(-2*time.Hour)) }, 0, "", 2,
 			[]string{`2 pending anchors are orphaned, more than 0`}},
 		{"orphaned within the limit", func(t *testing.T, dir string) { putAnchors(t, dir, 2, time.Now().Add(-2*time.Hour)) }, 0, "--max-orphaned 2", 0, nil},

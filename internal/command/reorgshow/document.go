@@ -85,11 +85,17 @@ func newEventDocument(key string, e reorgdb.ReorgEvent) eventDocument {
 	return d
 }
 
+// maxNamed bounds how many anchors a cell names: a deep reorg invalidates thousands.
+const maxNamed = 3
+
 // anchors is the invalidated anchors in one cell, their number first.
 func (d eventDocument) anchors() string {
 	cell := number(uint64(len(d.Invalidated)))
 	if len(d.Invalidated) > 0 {
-		cell += ": " + strings.Join(d.Invalidated, " ")
+		cell += ": " + strings.Join(d.Invalidated[:min(len(d.Invalidated), maxNamed)], " ")
+	}
+	if more := len(d.Invalidated) - maxNamed; more > 0 {
+		cell += fmt.Sprintf(" and %d more", more)
 	}
 	if d.Missing > 0 {
 		cell += fmt.Sprintf(", %d more announced", d.Missing)

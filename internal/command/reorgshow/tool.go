@@ -73,7 +73,8 @@ func Tool() cli.Tool {
    ailee_reorg_verify names it. The database is only read, and a node may be running.
 
    With --json each record is a document of its own, one a line, and the last line has
-   their number and the exit status.`,
+   their number and the exit status. Of the anchors that a reorg invalidated it has
+   all, a table the first three.`,
 		Files: []cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}},
 		Examples: `
 # Which anchors has a reorg invalidated?

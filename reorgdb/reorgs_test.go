@@ -203,3 +203,19 @@ func TestDeepReorgObeysItsContext(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, asked, int64(depth+anchors*300/(16<<10)+100))
 }
+
+// TestKnownEventsAreThoseStored: an event that was written as it is after a reorg keeps
+// its id.
+func TestKnownEventsAreThoseStored(t *testing.T) {
+	db := create(t)
+	update(t, db, func(u *reorgdb.Update) { see(t, u, 5, hash(5), reorgdb.Written) })
+	update(t, db, func(u *reorgdb.Update) { require.Zero(t, see(t, u, 5, hash(6), reorgdb.Replaced).ID) })
+	update(t, db, func(u *reorgdb.Update) {
+		require.NoError(t, u.Put(reorgdb.DefaultFamily, reorgdb.EventKey(7), []byte("1|o|n|5|0")))
+	})
+	update(t, db, func(u *reorgdb.Update) { require.EqualValues(t, 8, see(t, u, 5, hash(7), reorgdb.Replaced).ID) })
+	require.NoError(t, db.BulkLoad(reorgdb.DefaultFamily, func(yield func(reorgdb.Record, error) bool) {
+		yield(reorgdb.Record{Key: reorgdb.EventKey(20), Value: []byte("1|o|n|5|0")}, nil)
+	}))
+	update(t, db, func(u *reorgdb.Update) { require.EqualValues(t, 21, see(t, u, 5, hash(8), reorgdb.Replaced).ID) })
+}

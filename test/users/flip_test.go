@@ -5,6 +5,7 @@ package users
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math/rand"
@@ -53,6 +54,7 @@ var names = []string{
 	"reorg_db", ".reorg_db.ailee-tmp", "old", "node", ".node.ailee-tmp", ".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp",
 	"out", ".out.ailee-tmp", "parts", "parts/.ailee_extract-staging", ".ailee_extract-staging", "snapshot_1.dat",
 	"reorg_db/000000.dbtmp", "reorg_db/CURRENT", "reorg_db/000100.sst", "reorg_db/LOCK", "reorg_db/MANIFEST-000099", "backups",
+	".reorg_db.anchor-pending", "..reorg_db.anchor-pending.ailee-tmp",
 	"node/reorg_db", ".ailee_init_node-ready/reorg_db", ".ailee_init_node-ready/backups",
 }
 
@@ -169,18 +171,24 @@ func TestSomebodyElsesFolder(t *testing.T) {
 		tries = 60
 	}
 	rpc := bitcointest.NewChain(3000).Serve(t)
-	writes := []struct{ favourite, args string }{
-		{"reorg_db", resyncblocks.Name + " --quiet --start-height 0 --end-height HEIGHT --db-path DIR/reorg_db --bitcoin-rpc " + rpc},
-		{".reorg_db.ailee-tmp", initreorgdb.Name + " --quiet --path DIR/reorg_db"},
-		{".node.ailee-tmp", initreorgdb.Name + " --quiet --path DIR/node --copy-from DIR/old"},
-		{".ailee_init_node-ready", initnode.Name + " --quiet --if-missing --data-dir DIR"},
-		{".node.ailee-tmp", initnode.Name + " --quiet --data-dir DIR/node"},
-		{"l2_snapshots.dat", createanchor.Name + " --quiet --l2-state-file TOP/state.dat --data-dir DIR"},
-		{".out.ailee-tmp", createanchor.Name + " --quiet --l2-state-file TOP/state.dat --output DIR/out"},
-		{"l2_snapshots.dat", prunesnapshots.Name + " --quiet --in-place --keep 3 --file DIR/l2_snapshots.dat"},
-		{".out.ailee-tmp", prunesnapshots.Name + " --quiet --force --keep 3 --file TOP/state.dat --output DIR/out"},
-		{"parts", extractsnapshots.Name + " --quiet --force TOP/state.dat DIR/parts"},
-		{"out", l2verify.Name + " --quiet --snapshot TOP/state.dat --junit DIR/out"},
+	node := bitcointest.StartNode(t, false)
+	node.Generate(110)
+	pay := " --quiet --yes --fee-rate 10 --rpc-wait 0s --data-dir DIR --bitcoin-rpc " + bitcointest.NewWallet(t, node, "").LoginURL()
+	broadcast := createanchor.Name + pay + " --broadcast --l2-state-file TOP/state.dat"
+	writes := []write{
+		{favourite: ".reorg_db.anchor-pending", args: broadcast},
+		{favourite: ".reorg_db.anchor-pending", args: createanchor.Name + pay + " --fee-rate 20 --bump ANCHOR", first: broadcast},
+		{favourite: "reorg_db", args: resyncblocks.Name + " --quiet --start-height 0 --end-height HEIGHT --db-path DIR/reorg_db --bitcoin-rpc " + rpc},
+		{favourite: ".reorg_db.ailee-tmp", args: initreorgdb.Name + " --quiet --path DIR/reorg_db"},
+		{favourite: ".node.ailee-tmp", args: initreorgdb.Name + " --quiet --path DIR/node --copy-from DIR/old"},
+		{favourite: ".ailee_init_node-ready", args: initnode.Name + " --quiet --if-missing --data-dir DIR"},
+		{favourite: ".node.ailee-tmp", args: initnode.Name + " --quiet --data-dir DIR/node"},
+		{favourite: "l2_snapshots.dat", args: createanchor.Name + " --quiet --l2-state-file TOP/state.dat --data-dir DIR"},
+		{favourite: ".out.ailee-tmp", args: createanchor.Name + " --quiet --l2-state-file TOP/state.dat --output DIR/out"},
+		{favourite: "l2_snapshots.dat", args: prunesnapshots.Name + " --quiet --in-place --watch 200ms --keep 3 --file DIR/l2_snapshots.dat"},
+		{favourite: ".out.ailee-tmp", args: prunesnapshots.Name + " --quiet --force --keep 3 --file TOP/state.dat --output DIR/out"},
+		{favourite: "parts", args: extractsnapshots.Name + " --quiet --force TOP/state.dat DIR/parts"},
+		{favourite: "out", args: l2verify.Name + " --quiet --snapshot TOP/state.dat --junit DIR/out"},
 	}
 	t.Setenv("BITCOIN_RPC_USER", "u")
 	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
@@ -189,15 +197,21 @@ func TestSomebodyElsesFolder(t *testing.T) {
 		t.Run(name+" "+w.favourite, func(t *testing.T) {
 			codes := map[int]int{}
 			for try := range max(1, tries/len(writes)) {
-				codes[oneTry(t, w.favourite, w.args, try)]++
+				node.Generate(1) // or too many payments would wait for one another
+				codes[w.try(t, try)]++
 			}
 			t.Logf("exit status: %v", codes)
 		})
 	}
 }
 
-func oneTry(t *testing.T, favourite, args string, try int) (code int) {
+// write is a command line that writes in the folder. Favourite is the name that somebody
+// flips most; first is a command that is run before, undisturbed.
+type write struct{ favourite, args, first string }
+
+func (w write) try(t *testing.T, try int) (code int) {
 	t.Helper()
+	args := w.args
 	top, err := os.MkdirTemp("", "somebody-")
 	require.NoError(t, err)
 	defer os.RemoveAll(top)
@@ -215,7 +229,7 @@ func oneTry(t *testing.T, favourite, args string, try int) (code int) {
 	unpacked := filepath.Join(data, "node-rocksdb-7.8.3-reopened")
 	if strings.Contains(args, "--copy-from") {
 		require.NoError(t, os.Rename(unpacked, filepath.Join(data, "old")))
-	} else if strings.HasPrefix(args, resyncblocks.Name) {
+	} else if strings.HasPrefix(args, resyncblocks.Name) || strings.Contains(args, "--fee-rate") {
 		require.NoError(t, os.RemoveAll(unpacked))
 		require.NoError(t, exec.Command(initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")).Run())
 	} else {
@@ -224,17 +238,28 @@ func oneTry(t *testing.T, favourite, args string, try int) (code int) {
 	if !strings.HasPrefix(args, initnode.Name) {
 		require.NoError(t, os.WriteFile(filepath.Join(data, "l2_snapshots.dat"), text, 0o640))
 	}
+	replace := []string{"DIR", data, "TOP", top, "HEIGHT", fmt.Sprint(100 + try)}
+	if w.first != "" {
+		fields := strings.Fields(strings.NewReplacer(replace...).Replace(w.first))
+		said, err := exec.Command(fields[0], append(fields[1:], "--json")...).Output()
+		require.NoError(t, err, "%s", said)
+		var done struct {
+			AnchorHash string `json:"anchor_hash"`
+		}
+		require.NoError(t, json.Unmarshal(said, &done))
+		replace = append(replace, "ANCHOR", done.AnchorHash)
+	}
 	chownAll(t, data)
 	before := all(t, outside)
 
-	somebodyElse := exec.Command(flipperName, data, outside, favourite, fmt.Sprint(try))
+	somebodyElse := exec.Command(flipperName, data, outside, w.favourite, fmt.Sprint(try))
 	somebodyElse.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: somebody, Gid: somebody}, Pdeathsig: syscall.SIGKILL}
 	somebodyElse.Dir = "/"
 	binary, err := exec.LookPath(flipperName)
 	require.NoError(t, err)
 	somebodyElse.Path = reachable(t, binary)
 	require.NoError(t, somebodyElse.Start())
-	fields := strings.Fields(strings.NewReplacer("DIR", data, "TOP", top, "HEIGHT", fmt.Sprint(100+try)).Replace(args))
+	fields := strings.Fields(strings.NewReplacer(replace...).Replace(args))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tool := exec.CommandContext(ctx, fields[0], fields[1:]...)

@@ -34,6 +34,7 @@ const (
 	TornLog         ProblemKind = "torn log tail"
 	LogGap          ProblemKind = "gap in the log"
 	Unreadable      ProblemKind = "unreadable file"
+	DoubtfulRange   ProblemKind = "range deletion in doubt"
 	Unsupported     ProblemKind = "unsupported"
 	TooNew          ProblemKind = "written by a newer RocksDB"
 	Changing        ProblemKind = "folder kept changing"

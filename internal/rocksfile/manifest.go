@@ -1,6 +1,7 @@
 package rocksfile
 
 import (
+	"bytes"
 	"fmt"
 )
 
@@ -44,6 +45,9 @@ type Table struct {
 	Size        int64
 	SmallestSeq uint64
 	LargestSeq  uint64
+	// Smallest and Largest are the internal keys that the table reaches from and to,
+	// nil where they are none. A range deletion that it holds counts between them only.
+	Smallest, Largest []byte
 }
 
 // Family is a column family of a MANIFEST.
@@ -241,6 +245,14 @@ func decodeEdit(data []byte) (e edit, err error) {
 	return e, nil
 }
 
+// internalKey copies an internal key, nil for what is none.
+func internalKey(key []byte) []byte {
+	if _, _, _, ok := splitKey(key); !ok {
+		return nil
+	}
+	return bytes.Clone(key)
+}
+
 func decodeNewFile(p *parser, tag uint32) (Table, error) {
 	level := p.uint32()
 	if level > maxTableLevels {
@@ -255,8 +267,7 @@ func decodeNewFile(p *parser, tag uint32) (Table, error) {
 		p.bad = true
 	}
 	t.Size = int64(size)
-	p.slice() // the smallest key
-	p.slice() // the largest one
+	t.Smallest, t.Largest = internalKey(p.slice()), internalKey(p.slice())
 	if tag != editNewFile {
 		t.SmallestSeq, t.LargestSeq = p.uint64(), p.uint64()
 	}

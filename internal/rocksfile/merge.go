@@ -33,6 +33,32 @@ type run struct {
 	items  []item
 	ranges []item
 	slab   []byte
+
+	reach             reach
+	smallest, largest bound // with inBounds
+}
+
+// reach is how far the range deletions of a run count.
+type reach int
+
+const (
+	everywhere reach = iota // those of a log
+	inBounds                // of its table, which the MANIFEST has
+	unknown                 // the bounds of its table are lost
+)
+
+// setBounds gives a run the bounds of its table, internal keys, nil where they are lost.
+func (r *run) setBounds(smallest, largest []byte) {
+	if smallest == nil || largest == nil {
+		r.reach = unknown
+		return
+	}
+	r.reach, r.smallest, r.largest = inBounds, asBound(smallest), asBound(largest)
+}
+
+func asBound(key []byte) bound {
+	user, seq, kind, _ := splitKey(key)
+	return bound{user, seq<<8 | uint64(kind)}
 }
 
 const slabSize = 1 << 20
@@ -91,23 +117,32 @@ func (r *Records) All() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// merge returns the live items of sorted runs: the newest of each key, unless it
-// is a deletion or a range deletion is newer. unresolved counts keys whose newest
-// entry cannot be turned into a value.
-func merge(runs []*run) (live []item, unresolved int64) {
+// merged is what the runs of a column family come to.
+type merged struct {
+	live []item
+	// unresolved counts keys whose newest entry cannot be turned into a value.
+	unresolved int64
+	// doubtful are those of live that a range deletion covers which may not reach them.
+	doubtful []item
+}
+
+// merge puts sorted runs together: of each key the newest entry counts, unless it is a
+// deletion or a range deletion is newer.
+func merge(runs []*run) (m merged) {
 	var h runHeap
 	total := 0
-	var ranges []item
+	var sure, possible []rangeDeletion
 	for _, r := range runs {
-		ranges = append(ranges, r.ranges...)
+		s, p := r.rangeDeletions()
+		sure, possible = append(sure, s...), append(possible, p...)
 		total += len(r.items)
 		if len(r.items) > 0 {
 			h = append(h, r.items)
 		}
 	}
 	heap.Init(&h)
-	hidden := newHidden(ranges)
-	live = make([]item, 0, total)
+	deleted, perhaps := newHidden(sure), newHidden(possible)
+	m.live = make([]item, 0, total)
 	var last []byte
 	for len(h) > 0 {
 		i := h[0][0]
@@ -120,15 +155,21 @@ func merge(runs []*run) (live []item, unresolved int64) {
 			continue
 		}
 		last = i.key()
+		// What still has its sequence number was there when the range was deleted. Only
+		// that of an entry with 0 is lost: a compaction took it away.
+		inDoubt := perhaps.at(i) > i.seq()
 		switch {
-		case i.kind().deletes() || hidden.at(i.key()) > i.seq():
-		case i.kind() == KindPut:
-			live = append(live, i)
+		case i.kind().deletes() || deleted.at(i) > i.seq() || inDoubt && i.seq() > 0:
+		case i.kind() != KindPut:
+			m.unresolved++
 		default:
-			unresolved++
+			m.live = append(m.live, i)
+			if inDoubt {
+				m.doubtful = append(m.doubtful, i)
+			}
 		}
 	}
-	return live, unresolved
+	return m
 }
 
 // runHeap has the run with the next item on top.
@@ -145,39 +186,101 @@ func (h *runHeap) Pop() any {
 	return x
 }
 
-// hidden tells which range deletions cover a key, for keys that ascend.
+// bound is a place in the order of internal keys.
+type bound struct {
+	key    []byte
+	packed uint64
+}
+
+// beforeKey packs with a key to the place in front of all its entries.
+const beforeKey = maxSeq<<8 | uint64(KindRangeDelete)
+
+func (b bound) order(other bound) int {
+	if c := bytes.Compare(b.key, other.key); c != 0 {
+		return c
+	}
+	return cmp.Compare(other.packed, b.packed)
+}
+
+func (i item) place() bound { return bound{i.key(), i.packed} }
+
+// rangeDeletion deletes what is older, from one place, inclusive, to another, exclusive.
+type rangeDeletion struct {
+	from, to bound
+	seq      uint64
+}
+
+// between cuts it at the bounds of its table, as RocksDB does.
+func (d rangeDeletion) between(smallest, largest bound) rangeDeletion {
+	switch seq := largest.packed >> 8; {
+	case largest.packed == beforeKey: // where another table begins: exclusive
+	case seq == 0: // no range deletion reaches it
+	default:
+		largest.packed -= 1 << 8 // inclusive
+	}
+	if d.from.order(smallest) < 0 {
+		d.from = smallest
+	}
+	if d.to.order(largest) > 0 {
+		d.to = largest
+	}
+	return d
+}
+
+// rangeDeletions are those of a run, as far as they are sure to reach, and as far as they
+// possibly do where nothing says the bounds of their table: it reaches at least from its
+// first entry to its last.
+func (r *run) rangeDeletions() (sure, possible []rangeDeletion) {
+	for _, i := range r.ranges {
+		d := rangeDeletion{bound{i.key(), beforeKey}, bound{i.value(), beforeKey}, i.seq()}
+		switch {
+		case r.reach == everywhere:
+			sure = append(sure, d)
+		case r.reach == inBounds:
+			sure = append(sure, d.between(r.smallest, r.largest))
+		default:
+			possible = append(possible, d)
+			if n := len(r.items); n > 0 {
+				sure = append(sure, d.between(r.items[0].place(), r.items[n-1].place()))
+			}
+		}
+	}
+	return sure, possible
+}
+
+// hidden tells which range deletions cover an item, for items that ascend.
 type hidden struct {
-	waiting []item // by their start
+	waiting []rangeDeletion // by their start
 	active  rangeHeap
 }
 
-func newHidden(ranges []item) *hidden {
-	slices.SortFunc(ranges, item.order)
+func newHidden(ranges []rangeDeletion) *hidden {
+	slices.SortFunc(ranges, func(a, b rangeDeletion) int { return a.from.order(b.from) })
 	return &hidden{waiting: ranges}
 }
 
-// at returns the highest sequence number of those that cover key, 0 for none.
-func (h *hidden) at(key []byte) uint64 {
-	for len(h.waiting) > 0 && bytes.Compare(h.waiting[0].key(), key) <= 0 {
+// at returns the highest sequence number of those that cover i, 0 for none.
+func (h *hidden) at(i item) uint64 {
+	for len(h.waiting) > 0 && h.waiting[0].from.order(i.place()) <= 0 {
 		heap.Push(&h.active, h.waiting[0])
 		h.waiting = h.waiting[1:]
 	}
-	for len(h.active) > 0 && bytes.Compare(h.active[0].value(), key) <= 0 {
+	for len(h.active) > 0 && h.active[0].to.order(i.place()) <= 0 {
 		heap.Pop(&h.active)
 	}
 	if len(h.active) == 0 {
 		return 0
 	}
-	return h.active[0].seq()
+	return h.active[0].seq
 }
 
 // rangeHeap has the newest range deletion on top.
-type rangeHeap []item
+type rangeHeap []rangeDeletion
 
 func (h rangeHeap) Len() int           { return len(h) }
-func (h rangeHeap) Less(i, j int) bool { return h[i].packed > h[j].packed }
+func (h rangeHeap) Less(i, j int) bool { return h[i].seq > h[j].seq }
 func (h rangeHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *rangeHeap) Push(x any)        { *h = append(*h, x.(item)) }
+func (h *rangeHeap) Push(x any)        { *h = append(*h, x.(rangeDeletion)) }
 func (h *rangeHeap) Pop() any {
 	last := len(*h) - 1
 	x := (*h)[last]

@@ -206,8 +206,8 @@ func (s *salvage) readTable(number uint64) (r tableResult) {
 	return r
 }
 
-// place finds the column family of a table, and gives the entries of an ingested
-// one their sequence number.
+// place finds the column family and the bounds of a table, and gives the entries of an
+// ingested one their sequence number.
 func (s *salvage) place(r *tableResult, report TableReport, listed *Table, problem func(Problem)) {
 	p := report.Properties
 	switch {
@@ -225,6 +225,11 @@ func (s *salvage) place(r *tableResult, report TableReport, listed *Table, probl
 		if len(r.run.items) > 0 {
 			problem(Problem{Kind: DamagedIndex, Why: "its column family is not known", Lost: true})
 		}
+	}
+	if listed != nil {
+		r.run.setBounds(listed.Smallest, listed.Largest)
+	} else {
+		r.run.setBounds(nil, nil)
 	}
 	switch {
 	case listed == nil && p != nil && p.Ingested:
@@ -281,15 +286,19 @@ func (s *salvage) merge() {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(names)) {
-		live, unresolved := merge(s.runs[id])
+		m := merge(s.runs[id])
 		delete(s.runs, id)
 		name := cmp.Or(names[id], fmt.Sprintf("#%d", id))
 		if id == unknownFamily {
 			name = "#unknown"
 		}
-		if unresolved > 0 {
-			s.problem(Problem{Kind: Unsupported, Why: fmt.Sprintf("merge operands, blobs or entities in column family %q", name), Lost: true, Entries: unresolved})
+		if n := len(m.doubtful); n > 0 {
+			s.problem(Problem{Kind: DoubtfulRange, Stale: true, Why: fmt.Sprintf("nothing says how far it counts; %d records of column family %q are kept that it may have deleted, from %q to %q",
+				n, name, m.doubtful[0].key(), m.doubtful[n-1].key())})
 		}
-		s.out.Families = append(s.out.Families, Records{ID: id, Name: name, items: live})
+		if m.unresolved > 0 {
+			s.problem(Problem{Kind: Unsupported, Why: fmt.Sprintf("merge operands, blobs or entities in column family %q", name), Lost: true, Entries: m.unresolved})
+		}
+		s.out.Families = append(s.out.Families, Records{ID: id, Name: name, items: m.live})
 	}
 }

@@ -10,6 +10,17 @@ import (
 // package cannot read.
 var ErrUnsupported = errors.New("not supported")
 
+// unsupportedError names what it is.
+type unsupportedError struct{ what string }
+
+func unsupported(format string, args ...any) error {
+	return &unsupportedError{fmt.Sprintf(format, args...)}
+}
+
+func (e *unsupportedError) Error() string { return e.what }
+
+func (e *unsupportedError) Is(target error) bool { return target == ErrUnsupported }
+
 // Tags of a write batch, beside the kinds of entries in the default family.
 const (
 	batchLogData            = 0x03
@@ -62,7 +73,7 @@ func DecodeBatch(data []byte) (seq uint64, entries []Entry, err error) {
 			continue
 		default:
 			if !e.Kind.tableKind() && e.Kind != KindRangeDelete {
-				return 0, nil, fmt.Errorf("%w: tag %d in a batch", ErrUnsupported, tag)
+				return 0, nil, unsupported("tag %d in a batch", tag)
 			}
 		}
 		if byte(e.Kind) != tag {

@@ -2,15 +2,8 @@ package rocksfile
 
 import (
 	"bytes"
-	"compress/flate"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
-
-	"github.com/klauspost/compress/snappy"
-	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
 )
 
 // handle is where a block lies, without its trailer.
@@ -23,81 +16,20 @@ func (h handle) within(limit int) bool {
 	return h.off <= uint64(limit) && h.size <= uint64(limit) && h.end() <= uint64(limit)
 }
 
-// Compression types of a block.
-const (
-	compressNone   = 0
-	compressSnappy = 1
-	compressZlib   = 2
-	compressLZ4    = 4
-	compressLZ4HC  = 5
-	compressZSTD   = 7
-)
-
-// maxInflation bounds what a block may decompress to, as a multiple of its size
-// and beside a constant: a length in a file must not allocate at will.
-const maxInflation, freeInflation = 256, 1 << 20
-
-var zstdDecoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
-
-// unpack decompresses a block that is given with its trailer, and whose checksum
-// holds. scratch is used where it is large enough. But for Snappy, the length that
-// it decompresses to is expected in front, as format versions from 2 on have it.
-func unpack(block, scratch []byte) ([]byte, error) {
-	packed, how := block[:len(block)-blockTrailer], block[len(block)-blockTrailer]
-	if how == compressNone {
-		return packed, nil
-	}
-	bound := uint64(len(packed))*maxInflation + freeInflation
-	var size uint64
-	switch how {
-	case compressSnappy:
-		n, err := snappy.DecodedLen(packed)
-		if err != nil {
-			return nil, err
-		}
-		size = uint64(n)
-	case compressZlib, compressLZ4, compressLZ4HC, compressZSTD:
-		p := parser{rest: packed}
-		size = p.uint64()
-		packed = p.rest
-	default:
-		return nil, fmt.Errorf("%w: compression type %d", ErrUnsupported, how)
-	}
-	if size > bound {
-		return nil, fmt.Errorf("a block of %d bytes that says it has %d", len(packed), size)
-	}
-	if uint64(cap(scratch)) < size {
-		scratch = make([]byte, size)
-	}
-	out := scratch[:size]
-	var n int
-	var err error
-	switch how {
-	case compressSnappy:
-		return snappy.Decode(out, packed)
-	case compressZlib:
-		n, err = io.ReadFull(flate.NewReader(bytes.NewReader(packed)), out)
-	case compressLZ4, compressLZ4HC:
-		n, err = lz4.UncompressBlock(packed, out)
-	case compressZSTD:
-		var got []byte
-		got, err = zstdDecoder.DecodeAll(packed, out[:0])
-		out, n = got, len(got)
-	}
-	if err == nil && uint64(n) != size {
-		err = io.ErrUnexpectedEOF
-	}
-	return out, err
-}
-
 var errBlock = errors.New("a block that does not decode")
 
 // eachEntry calls f for the entries of a block, with keys that f must copy. A
 // block of entries: shared, non-shared and value length (varints), the rest of
 // the key, the value; then the offsets of the restart points (4 bytes each) and
-// their number. delta blocks, those of an index, have no value lengths: the
-// value is what handleValue takes.
-func eachEntry(block []byte, delta bool, f func(key, value []byte) error) error {
+// their number.
+func eachEntry(block []byte, f func(key, value []byte) error) error {
+	return eachDelta(block, nil, f)
+}
+
+// eachDelta is eachEntry for blocks whose values have no lengths: those of an index from
+// format version 4 on, where delta takes a value off p. first says that nothing of the key
+// is shared with the one before.
+func eachDelta(block []byte, delta func(p *parser, first bool) []byte, f func(key, value []byte) error) error {
 	if len(block) < 4 {
 		return errBlock
 	}
@@ -115,11 +47,10 @@ func eachEntry(block []byte, delta bool, f func(key, value []byte) error) error 
 	}
 	end -= 4 * int(restarts)
 	var key []byte
-	var prev handle
 	for p := (parser{rest: block[:end]}); len(p.rest) > 0; {
 		shared, fresh := p.uint64(), p.uint64()
 		var size uint64
-		if !delta {
+		if delta == nil {
 			size = p.uint64()
 		}
 		if p.bad || shared > uint64(len(key)) || fresh > uint64(len(p.rest)) {
@@ -127,18 +58,10 @@ func eachEntry(block []byte, delta bool, f func(key, value []byte) error) error 
 		}
 		key = append(key[:shared], p.take(fresh)...)
 		var value []byte
-		if !delta {
+		if delta == nil {
 			value = p.take(size)
 		} else {
-			if shared == 0 {
-				prev = handle{p.uint64(), p.uint64()}
-			} else {
-				more, n := binary.Varint(p.rest)
-				p.take(uint64(max(n, 0)))
-				p.bad = p.bad || n <= 0
-				prev = handle{prev.end(), prev.size + uint64(more)}
-			}
-			value = binary.AppendUvarint(binary.AppendUvarint(nil, prev.off), prev.size)
+			value = delta(&p, shared == 0)
 		}
 		if p.bad {
 			return errBlock
@@ -150,16 +73,45 @@ func eachEntry(block []byte, delta bool, f func(key, value []byte) error) error 
 	return nil
 }
 
+// indexForm is how the values of an index are written.
+type indexForm struct {
+	delta    bool // each by what differs from the one before
+	firstKey bool // behind each the first key of its block
+}
+
 // handles decodes an index block, whose keys do not matter for reading all.
-func handles(block []byte, delta bool) ([]handle, error) {
+func handles(block []byte, form indexForm) ([]handle, error) {
 	var hs []handle
-	err := eachEntry(block, delta, func(_, value []byte) error {
+	add := func(p *parser, h handle) {
+		if form.firstKey {
+			p.slice()
+		}
+		p.bad = p.bad || len(hs) > 0 && h.off < hs[len(hs)-1].end()
+		hs = append(hs, h)
+	}
+	if form.delta {
+		err := eachDelta(block, func(p *parser, first bool) []byte {
+			if first {
+				add(p, handle{p.uint64(), p.uint64()})
+				return nil
+			}
+			more, n := binary.Varint(p.rest)
+			p.take(uint64(max(n, 0)))
+			p.bad = p.bad || n <= 0 || len(hs) == 0
+			if !p.bad {
+				prev := hs[len(hs)-1]
+				add(p, handle{prev.end(), prev.size + uint64(more)})
+			}
+			return nil
+		}, func(_, _ []byte) error { return nil })
+		return hs, err
+	}
+	err := eachEntry(block, func(_, value []byte) error {
 		p := parser{rest: value}
-		h := handle{p.uint64(), p.uint64()}
-		if p.bad || len(p.rest) > 0 || len(hs) > 0 && h.off < hs[len(hs)-1].end() {
+		add(&p, handle{p.uint64(), p.uint64()})
+		if p.bad || len(p.rest) > 0 {
 			return errBlock
 		}
-		hs = append(hs, h)
 		return nil
 	})
 	return hs, err

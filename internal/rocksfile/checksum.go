@@ -22,21 +22,28 @@ func unmask(stored uint32) uint32 {
 type checksumType uint8
 
 const (
-	checksumCRC32C  checksumType = 1
-	checksumXXH64   checksumType = 3
-	checksumXXH3    checksumType = 4
-	blockTrailer                 = 5 // compression type, checksum
-	xxh3LastByte                 = 0x6b9083d9
-	knownChecksums               = "CRC32c, XXH64 and XXH3"
-	maxCompressType              = 7
+	checksumNone   checksumType = 0 // four zeros in its place
+	checksumCRC32C checksumType = 1
+	checksumXXH32  checksumType = 2
+	checksumXXH64  checksumType = 3
+	checksumXXH3   checksumType = 4
+	blockTrailer                = 5 // compression type, checksum
+	xxh3LastByte                = 0x6b9083d9
+	knownChecksums              = "none, CRC32c, XXH32, XXH64 and XXH3"
 )
 
-var checksumTypes = [...]checksumType{checksumCRC32C, checksumXXH3, checksumXXH64}
+// checksumTypes are those that are tried where the footer is damaged. None is not: it
+// holds for any zeros.
+var checksumTypes = [...]checksumType{checksumCRC32C, checksumXXH3, checksumXXH64, checksumXXH32}
 
 func (t checksumType) String() string {
 	switch t {
+	case checksumNone:
+		return "no checksum"
 	case checksumCRC32C:
 		return "CRC32c"
+	case checksumXXH32:
+		return "XXH32"
 	case checksumXXH64:
 		return "XXH64"
 	case checksumXXH3:
@@ -45,17 +52,19 @@ func (t checksumType) String() string {
 	return fmt.Sprintf("checksum type %d", uint8(t))
 }
 
-func (t checksumType) known() bool {
-	return t == checksumCRC32C || t == checksumXXH64 || t == checksumXXH3
-}
+func (t checksumType) known() bool { return t <= checksumXXH3 }
 
 // holds tells whether a block, given with its trailer, is as it was written.
 func (t checksumType) holds(block []byte) bool {
 	n := len(block) - blockTrailer
 	stored := binary.LittleEndian.Uint32(block[n+1:])
 	switch t {
+	case checksumNone:
+		return stored == 0
 	case checksumCRC32C:
 		return crc32.Checksum(block[:n+1], castagnoli) == unmask(stored)
+	case checksumXXH32:
+		return xxh32(block[:n+1]) == stored
 	case checksumXXH64:
 		return uint32(xxhash.Sum64(block[:n+1])) == stored
 	case checksumXXH3:
@@ -66,21 +75,40 @@ func (t checksumType) holds(block []byte) bool {
 
 // blockEnd finds the shortest block at the start of data whose checksum holds,
 // and returns its length with the trailer, or 0. Checksums are computed along
-// the way: one pass, whatever the length.
-func (t checksumType) blockEnd(data []byte) int {
+// the way: one pass, whatever the length. Where there are none, it is the shortest that
+// accepted takes.
+func (t checksumType) blockEnd(data []byte, accepted func(block []byte) bool) int {
 	switch t {
+	case checksumNone:
+		for i, c := range data[:max(len(data)-4, 0)] {
+			if compressed(c) && binary.LittleEndian.Uint32(data[i+1:]) == 0 && accepted(data[:i+blockTrailer]) {
+				return i + blockTrailer
+			}
+		}
+	case checksumXXH32:
+		h, done := newXXH32(), 0
+		for i, c := range data[:max(len(data)-4, 0)] {
+			if !compressed(c) {
+				continue
+			}
+			h.write(data[done : i+1])
+			done = i + 1
+			if h.sum() == binary.LittleEndian.Uint32(data[i+1:]) {
+				return i + blockTrailer
+			}
+		}
 	case checksumCRC32C:
 		crc := ^uint32(0)
 		for i, c := range data[:max(len(data)-4, 0)] {
 			crc = castagnoli[byte(crc)^c] ^ crc>>8
-			if c <= maxCompressType && ^crc == unmask(binary.LittleEndian.Uint32(data[i+1:])) {
+			if compressed(c) && ^crc == unmask(binary.LittleEndian.Uint32(data[i+1:])) {
 				return i + blockTrailer
 			}
 		}
 	case checksumXXH64:
 		h, done := xxhash.New(), 0
 		for i, c := range data[:max(len(data)-4, 0)] {
-			if c > maxCompressType {
+			if !compressed(c) {
 				continue
 			}
 			h.Write(data[done : i+1])
@@ -92,7 +120,7 @@ func (t checksumType) blockEnd(data []byte) int {
 	case checksumXXH3:
 		h, done := xxh3.New(), 0
 		for i, c := range data[:max(len(data)-4, 0)] {
-			if c > maxCompressType {
+			if !compressed(c) {
 				continue
 			}
 			h.Write(data[done:i])

@@ -1,5 +1,7 @@
 package rocksfile
 
+import "fmt"
+
 // Kind is what an entry does to its key. The numbers are those of the files.
 type Kind uint8
 
@@ -11,7 +13,28 @@ const (
 	KindRangeDelete  Kind = 0x0F // from Key, inclusive, to Value, exclusive
 	KindBlobIndex    Kind = 0x11 // the value lies in a blob file, which is not read
 	KindEntity       Kind = 0x16 // a value with several columns, which is not decoded
+
+	kindTimestampDelete Kind = 0x14 // of a key with a timestamp of the user's
+	kindPreferredSeq    Kind = 0x18 // a value that says when it was written, of RocksDB 8
 )
+
+func (k Kind) String() string {
+	switch k {
+	case KindMerge:
+		return "merge operands, which need the operator that they were made for"
+	case KindBlobIndex:
+		return "values in blob files"
+	case KindEntity:
+		return "wide-column entities"
+	case kindTimestampDelete:
+		return "keys with timestamps"
+	}
+	return fmt.Sprintf("entries of kind %d", uint8(k))
+}
+
+// foreign tells whether sound tables of other programs have entries of kind k, which this
+// package does not read.
+func (k Kind) foreign() bool { return k == kindTimestampDelete || k == kindPreferredSeq }
 
 // tableKind tells whether a data block can hold entries of kind k.
 func (k Kind) tableKind() bool {

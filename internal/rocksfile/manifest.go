@@ -234,7 +234,7 @@ func decodeEdit(data []byte) (e edit, err error) {
 			e.inGroup, e.groupRest = true, p.uint32()
 		default:
 			if tag&editIgnoreMask == 0 {
-				return edit{}, fmt.Errorf("%w: tag %d in a version edit", ErrUnsupported, tag)
+				return edit{}, unsupported("tag %d in a version edit", tag)
 			}
 			p.slice()
 		}
@@ -260,7 +260,7 @@ func decodeNewFile(p *parser, tag uint32) (Table, error) {
 	}
 	t := Table{Level: int(level), Number: p.uint64(), LargestSeq: maxSeq}
 	if tag == editNewFile3 && p.uint32() != 0 {
-		return t, fmt.Errorf("%w: table %06d lies in another folder", ErrUnsupported, t.Number)
+		return t, unsupported("table %06d lies in another folder", t.Number)
 	}
 	size := p.uint64()
 	if size > 1<<62 {
@@ -279,9 +279,9 @@ func decodeNewFile(p *parser, tag uint32) (Table, error) {
 		value := p.slice()
 		switch {
 		case field == filePath && (len(value) != 1 || value[0] != 0):
-			return t, fmt.Errorf("%w: table %06d lies in another folder", ErrUnsupported, t.Number)
+			return t, unsupported("table %06d lies in another folder", t.Number)
 		case field != filePath && field&fileMustKnow != 0:
-			return t, fmt.Errorf("%w: field %d of a new table in a version edit", ErrUnsupported, field)
+			return t, unsupported("field %d of a new table in a version edit", field)
 		}
 	}
 	return t, nil

@@ -18,6 +18,9 @@ const (
 // scan reads the data blocks without index, below limit. Data blocks come first
 // and lie back to back; known says that limit is where they end.
 func (r *tableReader) scan(limit int, known bool) {
+	if !r.sure && r.checksum == checksumNone {
+		r.checksum = checksumCRC32C // zeros in the footer say nothing
+	}
 	for window := typeWindow; !r.sure; window *= 4 {
 		most := 0
 		best := r.checksum
@@ -28,7 +31,52 @@ func (r *tableReader) scan(limit int, known bool) {
 		}
 		r.checksum, r.sure = best, most > 0 || window >= limit
 	}
-	r.sorted(r.find(limit), limit, known)
+	blocks := r.find(limit)
+	r.findPacking(blocks)
+	r.sorted(blocks, limit, known)
+}
+
+// findPacking finds how the blocks are compressed where one cannot be read: as before
+// format version 2, or with a dictionary, which is among them.
+func (r *tableReader) findPacking(blocks []handle) {
+	packed := func(h handle) bool { return r.data[h.off+h.size] != compressNone }
+	needs := slices.IndexFunc(blocks, func(h handle) bool { return packed(h) && !r.dataBlock(h) })
+	if needs < 0 {
+		return
+	}
+	format, dict := r.format, r.dict
+	if r.format = 1; r.dataBlock(blocks[needs]) {
+		return
+	}
+	r.format = format
+	for _, h := range blocks[needs+1:] {
+		if packed(h) {
+			continue
+		}
+		if found, err := newDictionary(r.data[h.off : h.off+h.size]); err == nil {
+			if r.dict = found; r.dataBlock(blocks[needs]) {
+				return
+			}
+		}
+	}
+	r.dict = dict
+}
+
+// dataBlock tells whether the block at h has entries as those of a data block are.
+func (r *tableReader) dataBlock(h handle) bool {
+	b, err := r.block(h)
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = eachEntry(b, func(key, _ []byte) error {
+		if _, _, kind, ok := splitKey(key); !ok || !kind.tableKind() {
+			return errBlock
+		}
+		n++
+		return nil
+	})
+	return err == nil && n > 0
 }
 
 // find returns the blocks whose checksum holds.
@@ -38,15 +86,19 @@ func (r *tableReader) find(limit int) []handle {
 	}
 	var blocks []handle
 	largest, adjoins := 0, true
-	for pos := 0; pos+blockTrailer < limit; {
+	var pos int
+	accepted := func(block []byte) bool {
+		return r.dataBlock(handle{uint64(pos), uint64(len(block) - blockTrailer)})
+	}
+	for pos+blockTrailer < limit {
 		b := r.data[pos:limit]
 		n := 0
 		if end := snappyEnd(b); end > 0 && end+blockTrailer <= len(b) && b[end] == compressSnappy && r.checksum.holds(b[:end+blockTrailer]) {
 			n = end + blockTrailer
 		} else if adjoins {
-			n = r.checksum.blockEnd(b[:min(len(b), max(nextBlock, largerThan*largest))])
+			n = r.checksum.blockEnd(b[:min(len(b), max(nextBlock, largerThan*largest))], accepted)
 		} else if plausible(b) {
-			n = r.checksum.blockEnd(b[:min(len(b), max(stepBlock, largerThan*largest))])
+			n = r.checksum.blockEnd(b[:min(len(b), max(stepBlock, largerThan*largest))], accepted)
 		}
 		if adjoins = n > 0; !adjoins {
 			pos++
@@ -186,8 +238,8 @@ func (r *tableReader) other(b []byte) {
 // isIndex tells whether block, at h, is one of an index: its values are handles
 // of blocks in front of it.
 func isIndex(block []byte, at handle, blocks []handle) bool {
-	for _, delta := range []bool{true, false} {
-		hs, err := handles(block, delta)
+	for _, form := range []indexForm{{delta: true}, {}, {delta: true, firstKey: true}, {firstKey: true}} {
+		hs, err := handles(block, form)
 		if err != nil || len(hs) == 0 || hs[len(hs)-1].end() > at.off {
 			continue
 		}

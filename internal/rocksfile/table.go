@@ -35,7 +35,10 @@ const maxFormat = 5
 const (
 	magicTable    = 0x88e241b785f4cff7
 	magicTableOld = 0xdb4775248b80fb57 // format version 0, CRC32c
-	footerSize    = 53                 // checksum type, two handles, zeros up to 40 bytes, version (4), magic (8)
+	magicPlain    = 0x8242229663bf9564
+	magicPlainOld = 0x4f3418eb7a8f13b8
+	magicCuckoo   = 0x926789d0c5f17873
+	footerSize    = 53 // checksum type, two handles, zeros up to 40 bytes, version (4), magic (8)
 	footerSizeOld = 48
 	// newFooter follows the checksum type from format version 6 on, where the
 	// older ones have the first handle.
@@ -51,6 +54,7 @@ type Properties struct {
 	DataSize       uint64 // where the data blocks end
 	GlobalSeq      uint64 // of a table that was ingested, and
 	Ingested       bool   // whose entries have no sequence numbers of their own
+	Comparator     string // "" where the table does not say
 	indexType      uint32
 	deltaIndex     bool
 }
@@ -68,6 +72,9 @@ type TableReport struct {
 	Lost int64
 	// RangesUnknown is set when range deletions may be missing.
 	RangesUnknown bool
+	// Unsupported is what sound blocks hold that cannot be read, nil for nothing. They
+	// are among the damaged ones.
+	Unsupported error
 }
 
 // footer is the end of a table.
@@ -80,7 +87,7 @@ type footer struct {
 
 // Format returns the format version of the table that ends in tail, of which
 // the last 53 bytes are enough. The error is a [TooNewError] without its file
-// for versions that cannot be read.
+// for versions that cannot be read, and [ErrUnsupported] for tables of another make.
 func Format(tail []byte) (uint32, error) {
 	f, err := decodeFooter(tail)
 	return f.format, err
@@ -106,6 +113,10 @@ func decodeFooter(data []byte) (footer, error) {
 			return footer{}, fmt.Errorf("an impossible format version, %d", f.format)
 		}
 		p.rest = b[1:]
+	case magic == magicPlain, magic == magicPlainOld:
+		return footer{}, unsupported("a plain table")
+	case magic == magicCuckoo:
+		return footer{}, unsupported("a cuckoo table")
 	default:
 		return footer{}, errors.New("no footer: cut short, damaged, or no block-based table")
 	}
@@ -122,6 +133,8 @@ type tableReader struct {
 	data     []byte
 	checksum checksumType
 	yield    func(Entry)
+	dict     *dictionary
+	format   uint32 // the highest where it is not known
 	report   TableReport
 	scratch  []byte
 	buffer   []Entry
@@ -137,15 +150,19 @@ type tableReader struct {
 // ReadTable reads every entry of every block whose checksum holds, in order, and
 // range deletions behind them. Key and value are lent to yield until it returns.
 // Where index or properties are damaged, data blocks are looked for one behind
-// the other, from the start. The error is a [TooNewError] without its file.
+// the other, from the start. The error is a [TooNewError] without its file, or
+// [ErrUnsupported].
 //
 // Blocks are never guessed: what does not pass its checksum, or is not a row of
 // entries in order, is in the report.
 func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
-	r := &tableReader{data: data, yield: yield}
+	r := &tableReader{data: data, yield: yield, dict: noDictionary, format: maxFormat}
 	foot, err := decodeFooter(data)
 	if tooNew := (*TooNewError)(nil); errors.As(err, &tooNew) {
 		return TableReport{Format: tooNew.Format, Lost: -1}, err
+	}
+	if errors.Is(err, ErrUnsupported) {
+		return TableReport{Lost: -1}, err
 	}
 	if err != nil {
 		off := max(len(data)-footerSize, 0)
@@ -153,7 +170,7 @@ func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
 		r.scan(len(data), false)
 		return r.report, nil
 	}
-	r.report.Format, r.checksum = foot.format, foot.checksum
+	r.report.Format, r.format, r.checksum = foot.format, foot.format, foot.checksum
 	blocks, limit, err := r.layout(foot)
 	if err != nil {
 		r.scan(limit, r.dataEnd)
@@ -175,7 +192,7 @@ func (r *tableReader) block(h handle) ([]byte, error) {
 	if !r.checksum.holds(raw) {
 		return nil, errors.New("checksum mismatch")
 	}
-	out, err := unpack(raw, r.scratch)
+	out, err := r.dict.unpack(raw, r.scratch, r.format)
 	if err == nil && cap(out) > cap(r.scratch) && raw[h.size] != compressNone {
 		r.scratch = out
 	}
@@ -196,8 +213,8 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 		r.report.RangesUnknown = true
 		return nil, len(r.data), r.metadata(foot.meta, "metaindex", err)
 	}
-	var props, ranges *handle
-	err = eachEntry(meta, false, func(key, value []byte) error {
+	var props, ranges, dict *handle
+	err = eachEntry(meta, func(key, value []byte) error {
 		p := parser{rest: value}
 		h := handle{p.uint64(), p.uint64()}
 		if p.bad || !h.within(len(r.data)) {
@@ -209,6 +226,8 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 			props = &h
 		case "rocksdb.range_del", "rocksdb.range_del2":
 			ranges = &h
+		case "rocksdb.compression_dict":
+			dict = &h
 		}
 		return nil
 	})
@@ -220,6 +239,9 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 		return nil, len(r.data), r.metadata(foot.meta, "metaindex", err)
 	}
 	r.dataEnd = true
+	if dict != nil {
+		r.dictionary(*dict)
+	}
 	if _, err := r.block(foot.index); err == nil {
 		limit = min(limit, int(foot.index.off))
 	}
@@ -263,21 +285,32 @@ func (r *tableReader) metaindex(foot footer) ([]byte, error) {
 	return meta, err
 }
 
-// Index types.
+// dictionary reads what the data blocks were compressed with. Without it they are lost.
+func (r *tableReader) dictionary(at handle) {
+	content, err := r.block(at)
+	if err == nil {
+		var dict *dictionary
+		if dict, err = newDictionary(bytes.Clone(content)); err == nil {
+			r.dict = dict
+		}
+	}
+	if err != nil {
+		_ = r.metadata(at, "compression dictionary", err)
+	}
+}
+
+// Index types. That of a hash index is like the first, binary search.
 const (
 	indexTwoLevel = 2
 	indexFirstKey = 3
 )
 
 func (r *tableReader) index(at handle, kind uint32, limit int) ([]handle, error) {
-	if kind == indexFirstKey {
-		return nil, fmt.Errorf("%w: an index with first keys", ErrUnsupported)
-	}
 	b, err := r.block(at)
 	if err != nil {
 		return nil, err
 	}
-	top, err := handles(b, r.report.Properties.deltaIndex)
+	top, err := handles(b, indexForm{delta: r.report.Properties.deltaIndex, firstKey: kind == indexFirstKey})
 	if err != nil || kind != indexTwoLevel {
 		return top, errors.Join(err, inside(top, limit))
 	}
@@ -327,6 +360,9 @@ func (r *tableReader) indexed(blocks []handle) {
 			err = r.entries(b, false)
 		}
 		if err != nil {
+			if errors.Is(err, ErrUnsupported) && r.report.Unsupported == nil {
+				r.report.Unsupported = err
+			}
 			r.report.Damaged = append(r.report.Damaged, Damage{Offset: int64(h.off), Length: int64(h.size + blockTrailer), Why: err.Error()})
 		}
 	}
@@ -353,8 +389,11 @@ func (r *tableReader) countLost() {
 func (r *tableReader) entries(block []byte, ranges bool) error {
 	r.buffer, r.keys, r.ends = r.buffer[:0], r.keys[:0], r.ends[:0]
 	last := r.last
-	err := eachEntry(block, false, func(key, value []byte) error {
+	err := eachEntry(block, func(key, value []byte) error {
 		_, seq, kind, ok := splitKey(key)
+		if ok && kind.foreign() && r.checksum != checksumNone {
+			return unsupported("%s", kind)
+		}
 		if !ok || (kind == KindRangeDelete) != ranges || !ranges && !kind.tableKind() {
 			return errors.New("a block with a key that is none")
 		}
@@ -404,7 +443,7 @@ func (r *tableReader) properties(h handle) (*Properties, error) {
 		return nil, err
 	}
 	made := bytes.Clone(r.data[h.off:h.end()])
-	_ = eachEntry(made[:h.size], false, func(key, value []byte) error {
+	_ = eachEntry(made[:h.size], func(key, value []byte) error {
 		if string(key) == globalSeq {
 			clear(value)
 		}
@@ -419,11 +458,14 @@ func (r *tableReader) properties(h handle) (*Properties, error) {
 func decodeProperties(block []byte) (*Properties, error) {
 	p := &Properties{}
 	var seen int
-	err := eachEntry(block, false, func(key, value []byte) error {
+	err := eachEntry(block, func(key, value []byte) error {
 		v := parser{rest: value}
 		switch string(key) {
 		case "rocksdb.column.family.id":
 			p.Family = uint32(v.uint64())
+		case "rocksdb.comparator":
+			p.Comparator = string(value)
+			return nil
 		case "rocksdb.column.family.name":
 			p.FamilyName = string(value)
 			return nil

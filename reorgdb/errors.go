@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"ailee-recovery/internal/rocksfile"
 )
 
 // ErrCorrupt says that the database is damaged.
@@ -19,6 +21,10 @@ var ErrNoFamily = errors.New("no column family")
 
 // ErrReadOnly says that a database is to be changed that was opened for reading.
 var ErrReadOnly = errors.New("the database was opened for reading only")
+
+// ErrUnsupported says that a database holds what no node writes and this package does not
+// read, such as marks of a two-phase transaction. It is not damaged.
+var ErrUnsupported = errors.New("not supported")
 
 // TooNewError says that a database was written by a RocksDB that the one linked
 // here cannot read. It is not damaged.
@@ -55,6 +61,12 @@ func explain(path string, err error) error {
 	}
 	if tooNew := newerTables(path); tooNew != nil {
 		return tooNew
+	}
+	switch {
+	case strings.Contains(text, "merge_operator"):
+		return fmt.Errorf("%s: %w: %s", path, ErrUnsupported, rocksfile.KindMerge)
+	case strings.HasPrefix(text, "Not implemented"), strings.Contains(text, "existing comparator"):
+		return fmt.Errorf("%s: %w: %s", path, ErrUnsupported, relative(path, text))
 	}
 	missing := strings.HasPrefix(text, "IO error: No such file or directory")
 	if missing || strings.HasPrefix(text, "Corruption") {

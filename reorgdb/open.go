@@ -63,7 +63,7 @@ func Create(path string, families ...string) (*DB, error) {
 // Open opens a database for reading and writing and takes its lock. One that a
 // process was killed in the middle of making is made now. The error
 // wraps [fs.ErrNotExist], [syscall.ENOTDIR], [fs.ErrPermission],
-// [ErrNoDatabase], [ErrCorrupt], or is a *[LockedError] or *[TooNewError].
+// [ErrNoDatabase], [ErrCorrupt], [ErrUnsupported], or is a *[LockedError] or *[TooNewError].
 func Open(path string) (*DB, error) {
 	if err := CheckFolder(path); err != nil {
 		return nil, err
@@ -176,6 +176,13 @@ func open(path string, how mode) (*DB, error) {
 	}
 	if n, fewer := fewerTables(path); fewer && how != secondary {
 		opts.rocks.SetMaxOpenFiles(n)
+	}
+	if err := rocksfile.Unfit(path); err != nil {
+		cause := ErrCorrupt
+		if errors.Is(err, rocksfile.ErrUnsupported) {
+			cause = ErrUnsupported
+		}
+		return nil, errors.Join(fmt.Errorf("%s: %w: %s", path, cause, err), opts.close())
 	}
 	// RocksDB opens a database only when all its column families are named.
 	names, err := grocksdb.ListColumnFamilies(opts.rocks, path)

@@ -27,6 +27,8 @@ func Explain(path string, err error) error {
 		return exit.Fail("stop the node first: systemctl stop ailee-node; never delete the LOCK file, it is not the lock", err)
 	case errors.As(err, &tooNew):
 		return exit.Fail("nothing is damaged: use the build for your distribution's RocksDB", err)
+	case errors.Is(err, reorgdb.ErrUnsupported):
+		return exit.Fail("nothing says that it is damaged, and a copy would lack it: no AILEE node writes this; open the database with the program that did", err)
 	case errors.Is(err, reorgdb.ErrCorrupt):
 		return exit.WrongData(CopyHint(path), err)
 	case errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, syscall.ENOTDIR):

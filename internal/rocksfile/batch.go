@@ -10,11 +10,19 @@ import (
 // package cannot read.
 var ErrUnsupported = errors.New("not supported")
 
+var errTwoPhase = unsupported("marks of a two-phase transaction")
+
 // unsupportedError names what it is.
 type unsupportedError struct{ what string }
 
 func unsupported(format string, args ...any) error {
 	return &unsupportedError{fmt.Sprintf(format, args...)}
+}
+
+func unsupportedKind(k Kind) error { return unsupported("%s", k) }
+
+func unsupportedOrder(comparator string) error {
+	return unsupported("keys in the order of %q", comparator)
 }
 
 func (e *unsupportedError) Error() string { return e.what }
@@ -32,6 +40,13 @@ const (
 	batchFamilyRangeDelete  = 0x0E
 	batchFamilyBlobIndex    = 0x10
 	batchFamilyEntity       = 0x17
+	batchBeginPrepare       = 0x09
+	batchEndPrepare         = 0x0A
+	batchCommit             = 0x0B
+	batchRollback           = 0x0C
+	batchBeginPersisted     = 0x12
+	batchBeginUnprepare     = 0x13
+	batchCommitTimestamp    = 0x15
 	batchHeader             = 12 // sequence number (8), count (4)
 )
 
@@ -71,6 +86,8 @@ func DecodeBatch(data []byte) (seq uint64, entries []Entry, err error) {
 			continue
 		case batchNoop:
 			continue
+		case batchBeginPrepare, batchEndPrepare, batchCommit, batchRollback, batchBeginPersisted, batchBeginUnprepare, batchCommitTimestamp:
+			return 0, nil, errTwoPhase
 		default:
 			if !e.Kind.tableKind() && e.Kind != KindRangeDelete {
 				return 0, nil, unsupported("tag %d in a batch", tag)

@@ -46,14 +46,19 @@ func eachDelta(block []byte, delta func(p *parser, first bool) []byte, f func(ke
 		return errBlock
 	}
 	end -= 4 * int(restarts)
+	points := block[end : end+4*int(restarts)]
 	var key []byte
 	for p := (parser{rest: block[:end]}); len(p.rest) > 0; {
+		restart := len(points) > 0 && int64(binary.LittleEndian.Uint32(points)) == int64(end-len(p.rest))
 		shared, fresh := p.uint64(), p.uint64()
 		var size uint64
 		if delta == nil {
 			size = p.uint64()
 		}
-		if p.bad || shared > uint64(len(key)) || fresh > uint64(len(p.rest)) {
+		if restart {
+			points = points[4:]
+		}
+		if p.bad || restart && shared > 0 || shared > uint64(len(key)) || fresh > uint64(len(p.rest)) {
 			return errBlock
 		}
 		key = append(key[:shared], p.take(fresh)...)
@@ -69,6 +74,9 @@ func eachDelta(block []byte, delta func(p *parser, first bool) []byte, f func(ke
 		if err := f(key, value); err != nil {
 			return err
 		}
+	}
+	if len(points) > 0 && end > 0 { // one that no entry begins at
+		return errBlock
 	}
 	return nil
 }

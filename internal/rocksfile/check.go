@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // Checked is what RocksDB does not say about a database that it opens.
@@ -67,6 +68,90 @@ func (c *Checked) formats(f *folder, s state, problem func(Problem)) {
 		if tooNew := (*TooNewError)(nil); errors.As(err, &tooNew) {
 			tooNew.File = name
 			problem(Problem{Kind: TooNew, File: name, Err: tooNew, Why: fmt.Sprintf("table format version %d", format), Lost: true})
+		} else if errors.Is(err, ErrUnsupported) {
+			problem(Problem{Kind: Unsupported, File: name, Err: err, Why: err.Error(), Lost: true})
 		}
 	}
+}
+
+// Unfit returns an error for a database that RocksDB must not be given: it would end the
+// process, or pass over records in silence. The error is [ErrUnsupported] where there is
+// something that no node writes, and damage in a table without checksums otherwise. Of other
+// tables it reads the properties.
+func Unfit(dir string) error {
+	f, err := openFolder(dir)
+	if err != nil {
+		return nil // the open says so
+	}
+	c := &Checked{}
+	problem := func(p Problem) { c.Problems = append(c.Problems, p) }
+	s := f.state(problem)
+	c.formats(f, s, problem)
+	_ = liveLogs(f, s, problem).read(context.Background(), func(uint64, Entry) {})
+	if what := FindUnsupported(c.Problems); what != "" {
+		return unsupported("%s", what)
+	}
+	for _, number := range f.tables {
+		if s.Manifest != nil && s.Deleted[number] {
+			continue
+		}
+		if err := f.unfitTable(tableName(number)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *folder) unfitTable(name string) error {
+	file, size, err := f.open(name)
+	if err != nil {
+		return nil // the open says so
+	}
+	defer file.Close()
+	foot, err := readFooter(file, size)
+	if err != nil {
+		return nil
+	}
+	if foot.checksum == checksumNone {
+		return f.checkUnchecked(name)
+	}
+	switch p := fileReader(file, size, foot, smallWindow).onlyProperties(foot); {
+	case p == nil:
+		return nil
+	case p.MergeOperands > 0:
+		return unsupported("%s (%s)", KindMerge, name)
+	case p.Comparator != "" && p.Comparator != bytewiseOrder:
+		return unsupported("%s (%s)", unsupportedOrder(p.Comparator), name)
+	}
+	return nil
+}
+
+func readFooter(file io.ReaderAt, size int64) (footer, error) {
+	tail := make([]byte, min(size, footerSize))
+	if _, err := file.ReadAt(tail, size-int64(len(tail))); err != nil {
+		return footer{}, err
+	}
+	return decodeFooter(tail)
+}
+
+// checkUnchecked reads a table without checksums: RocksDB does not see damage in it until it
+// has left the block.
+func (f *folder) checkUnchecked(name string) error {
+	data, err := f.read(name)
+	if err != nil {
+		return nil
+	}
+	var strange error
+	report, err := ReadTable(data, func(e Entry) {
+		if !e.Kind.plain() {
+			strange = unsupported("%s (%s)", e.Kind, name)
+		}
+	})
+	if err != nil || strange != nil {
+		return strange
+	}
+	for _, d := range append(report.Damaged, report.Metadata...) {
+		return errors.New(Problem{Kind: DamagedTable, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why}.String())
+	}
+	return nil
 }

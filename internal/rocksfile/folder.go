@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -48,7 +49,7 @@ type Problem struct {
 	Offset int64
 	Length int64 // 0: not known, or the whole file
 	Why    string
-	Err    error // where there is one: of the file system, or a [TooNewError]
+	Err    error // where there is one: of the file system, a [TooNewError], or [ErrUnsupported]
 	// Lost says that records are lost or could be.
 	Lost bool
 	// Stale says that records may have come back that were deleted, or in an
@@ -76,6 +77,25 @@ func (p Problem) String() string {
 	return b.String()
 }
 
+// FindUnsupported names the first of the problems that is no damage, but something that no
+// node writes, and where it is. It is "" without one.
+func FindUnsupported(problems []Problem) string {
+	for _, p := range problems {
+		if !errors.Is(p.Err, ErrUnsupported) {
+			continue
+		}
+		what := p.Err.Error()
+		switch {
+		case p.File != "" && p.Offset > 0:
+			what += fmt.Sprintf(" (%s, byte %d)", p.File, p.Offset)
+		case p.File != "":
+			what += fmt.Sprintf(" (%s)", p.File)
+		}
+		return what
+	}
+	return ""
+}
+
 // folder is what a database folder holds, by number. Tables and logs are sorted.
 type folder struct {
 	dir       string
@@ -85,6 +105,7 @@ type folder struct {
 	manifests []uint64 // the newest first
 	options   uint64   // the newest, 0: none
 	version   string
+	logDir    string // of logs, as the newest OPTIONS file says
 }
 
 func tableName(number uint64) string    { return fmt.Sprintf("%06d.sst", number) }
@@ -123,19 +144,23 @@ func openFolder(dir string) (*folder, error) {
 	slices.Sort(f.tables)
 	slices.Sort(f.logs)
 	slices.SortFunc(f.manifests, func(a, b uint64) int { return cmp.Compare(b, a) })
-	f.version = f.readVersion()
+	f.readOptions()
 	return f, nil
 }
 
-// readVersion returns the version of the RocksDB that opened the database last.
-func (f *folder) readVersion() string {
+// readOptions reads the version of the RocksDB that opened the database last, and where it
+// had its logs.
+func (f *folder) readOptions() {
 	data, err := f.read(fmt.Sprintf("OPTIONS-%06d", f.options))
 	if err != nil {
-		return ""
+		return
 	}
-	_, rest, _ := bytes.Cut(data, []byte("rocksdb_version="))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return string(bytes.TrimSpace(line))
+	value := func(name string) string {
+		_, rest, _ := bytes.Cut(data, []byte(name+"="))
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		return string(bytes.TrimSpace(line))
+	}
+	f.version, f.logDir = value("rocksdb_version"), value("wal_dir")
 }
 
 // open opens a file, and returns its size. A pipe is refused: opening it would
@@ -247,10 +272,20 @@ func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
 	for _, d := range damage {
 		// An edit that is torn never took effect, unless the file was cut.
 		s.sound = s.sound && d.Torn
+		if errors.Is(d.Err, ErrUnsupported) {
+			problem(Problem{Kind: Unsupported, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Err: d.Err, Lost: true, Stale: true})
+			continue
+		}
 		problem(Problem{Kind: DamagedManifest, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Lost: true, Stale: !d.Torn})
 	}
 	if len(damage) == 0 && !m.Complete {
 		problem(Problem{Kind: DamagedManifest, File: name, Why: "it ends before its first state is complete", Lost: true, Stale: true})
+	}
+	for _, family := range slices.Sorted(maps.Keys(m.Families)) {
+		if c := m.Families[family].Comparator; c != "" && c != bytewiseOrder {
+			err := unsupportedOrder(c)
+			problem(Problem{Kind: Unsupported, File: name, Why: err.Error(), Err: err, Lost: true})
+		}
 	}
 	return s, m.Complete || len(m.Tables) > 0
 }

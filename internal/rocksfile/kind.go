@@ -32,6 +32,11 @@ func (k Kind) String() string {
 	return fmt.Sprintf("entries of kind %d", uint8(k))
 }
 
+// plain tells whether RocksDB reads entries of kind k as they were written, whoever wrote
+// them. Of entities it shows one column. At a merge operand without its operator it ends the
+// reading of a log, an iterator, or on its way back the process.
+func (k Kind) plain() bool { return k != KindMerge && k != KindBlobIndex && k != KindEntity }
+
 // foreign tells whether sound tables of other programs have entries of kind k, which this
 // package does not read.
 func (k Kind) foreign() bool { return k == kindTimestampDelete || k == kindPreferredSeq }
@@ -65,6 +70,7 @@ type Damage struct {
 	Offset int64
 	Length int64 // 0: not known
 	Why    string
+	Err    error // [ErrUnsupported] for what is no damage
 	// Torn is set on a record that ends with its file: what a crash leaves
 	// behind, or a write that is under way.
 	Torn bool

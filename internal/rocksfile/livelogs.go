@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 )
 
 // logSet are the logs that an open would replay.
@@ -24,14 +25,53 @@ func liveLogs(f *folder, s state, problem func(Problem)) logSet {
 		oldest = s.MinLog()
 		l.lastSeq, l.known, l.all = s.LastSeq, s.sound, s.untouched()
 		for len(l.numbers) > 0 && l.numbers[0] < oldest {
+			if kept := s.Manifest.KeptLog; kept > 0 && kept <= l.numbers[0] {
+				l.kept(l.numbers[0])
+			}
 			l.numbers = l.numbers[1:]
 		}
 	}
 	if len(l.numbers) == 0 && !f.neverHadALog(s) && !f.replayed(s) {
 		// Every open starts a log, and it stays until the next one exists.
-		problem(Problem{Kind: MissingLog, Why: fmt.Sprintf("no log with number %d or above", oldest), Lost: true, Stale: true})
+		problem(f.missingLog(oldest))
 	}
 	return l
+}
+
+// missingLog is the problem that no log is there, or that they are elsewhere, where the
+// OPTIONS say.
+func (f *folder) missingLog(oldest uint64) Problem {
+	p := Problem{Kind: MissingLog, Why: fmt.Sprintf("no log with number %d or above", oldest), Lost: true, Stale: true}
+	if f.logDir == "" || filepath.Base(f.logDir) == filepath.Base(f.dir) {
+		return p
+	}
+	if elsewhere, err := openFolder(f.logDir); err == nil && len(elsewhere.logs) > 0 && elsewhere.logs[len(elsewhere.logs)-1] >= oldest {
+		p.Kind, p.Err = Unsupported, unsupported("logs in another folder, %q", f.logDir)
+		p.Why = p.Err.Error()
+		return p
+	}
+	p.Why += fmt.Sprintf("; the last to open the database had its logs in %q", f.logDir)
+	return p
+}
+
+// kept looks into a log whose entries are in tables: it is there for the transactions that
+// it has prepared, and gone when RocksDB opens the database to write.
+func (l logSet) kept(number uint64) {
+	name := logName(number)
+	data, err := l.folder.read(name)
+	if err != nil {
+		return
+	}
+	said := false
+	LogReader{
+		Record: func(off int64, record []byte) {
+			if _, _, err := DecodeBatch(record); errors.Is(err, errTwoPhase) && !said {
+				said = true
+				l.problem(Problem{Kind: Unsupported, File: name, Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err, Lost: true})
+			}
+		},
+		Damage: func(Damage) {},
+	}.Read(data, number)
 }
 
 // read passes on the entries of all logs, oldest log first, and reports damage
@@ -62,7 +102,7 @@ func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) er
 					if errors.Is(err, ErrUnsupported) {
 						kind = Unsupported
 					}
-					l.problem(Problem{Kind: kind, File: name, Offset: off, Length: int64(len(record)), Why: err.Error(), Lost: true, Stale: true})
+					l.problem(Problem{Kind: kind, File: name, Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err, Lost: true, Stale: true})
 					known = false
 					return
 				}
@@ -78,15 +118,22 @@ func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) er
 				}
 				first, known, written = false, true, written || len(entries) > 0
 				for _, e := range entries {
+					if !e.Kind.plain() {
+						err := unsupportedKind(e.Kind)
+						l.problem(Problem{Kind: Unsupported, File: name, Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err, Lost: true})
+					}
 					entry(number, e)
 				}
 			},
 			Damage: func(d Damage) {
 				kind := DamagedLog
-				if d.Torn {
+				switch {
+				case d.Torn:
 					kind = TornLog
+				case errors.Is(d.Err, ErrUnsupported):
+					kind = Unsupported
 				}
-				l.problem(Problem{Kind: kind, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Lost: true, Stale: true})
+				l.problem(Problem{Kind: kind, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Err: d.Err, Lost: true, Stale: true})
 				known = false
 			},
 		}

@@ -2,7 +2,6 @@ package rocksfile
 
 import (
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 )
 
@@ -44,7 +43,7 @@ type LogReader struct {
 	// Record gets each whole record, with the offset where it starts. The bytes
 	// are part of the file, or the caller's to keep.
 	Record func(off int64, data []byte)
-	// Damage gets each range that cannot be read. Zeros up to the end of the
+	// Damage gets each range that cannot be read, or that is not supported. Zeros up to the end of the
 	// file are none: space that was reserved.
 	Damage func(Damage)
 }
@@ -74,6 +73,10 @@ func (r LogReader) Read(data []byte, number uint64) {
 			r.Damage(Damage{Offset: int64(bad), Length: int64(off - bad), Why: why})
 			bad = -1
 		}
+	}
+	unknown := func(from, to int, format string, args ...any) {
+		err := unsupported(format, args...)
+		r.Damage(Damage{Offset: int64(from), Length: int64(to - from), Why: err.Error(), Err: err})
 	}
 
 	pos := 0
@@ -118,11 +121,13 @@ scan:
 				record, first = nil, -1
 			}
 		case logCompress:
-			damaged(f.off, "a compressed log, which is not supported", false)
+			whole(f.off)
+			unknown(f.off, len(data), "a compressed log")
 			pos = len(data)
 		default:
 			if kind&logIgnoreMask == 0 {
-				damaged(f.off, fmt.Sprintf("record type %d, which is not supported", kind), false)
+				whole(f.off)
+				unknown(f.off, f.end, "records of type %d", kind)
 			}
 		}
 	}

@@ -142,7 +142,7 @@ func TestBatch(t *testing.T) {
 func TestManifestNamesWhatItDoesNotKnow(t *testing.T) {
 	for edit, want := range map[string]string{
 		"\xe8\x07":     "tag 1000",
-		"\x90\x03\x01": "tag 400",
+		"\x90\x03\x01": "blob files",
 		"\x67\x00\x04\x0a\x00\x00\x00\x00\x7f\x00\x01":     "field 127",
 		"\x67\x00\x04\x0a\x00\x00\x00\x00\x41\x01\x01\x01": "another folder",
 		"\x67\x00\x04": "ends inside",

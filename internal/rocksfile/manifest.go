@@ -24,6 +24,8 @@ const (
 	editFamilyDrop    = 202
 	editMaxFamily     = 203
 	editAtomicGroup   = 300
+	editBlobFile      = 400
+	editBlobGarbage   = 401
 	editIgnoreMask    = 1 << 13
 )
 
@@ -66,6 +68,7 @@ type Manifest struct {
 	NextFile  uint64
 	LastSeq   uint64
 	MaxFamily uint32
+	KeptLog   uint64 // the oldest log that is kept for two-phase transactions, 0: not said
 	// Complete is set when all is there that a node demands. RocksDB demands no
 	// comparator: the first edit of a new database has none.
 	Complete bool
@@ -97,6 +100,7 @@ type edit struct {
 	drop                         bool
 	logNumber, nextFile, lastSeq *uint64
 	maxFamily                    uint32
+	keptLog                      uint64
 	inGroup                      bool
 	groupRest                    uint32
 	deleted                      []uint64
@@ -114,7 +118,7 @@ func DecodeManifest(data []byte) (*Manifest, []Damage) {
 		Record: func(off int64, record []byte) {
 			e, err := decodeEdit(record)
 			if err != nil {
-				damage = append(damage, Damage{Offset: off, Length: int64(len(record)), Why: err.Error()})
+				damage = append(damage, Damage{Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err})
 				return
 			}
 			// A group of edits holds all or not at all.
@@ -147,7 +151,7 @@ func (m *Manifest) apply(e edit) {
 	if e.lastSeq != nil {
 		m.LastSeq = *e.lastSeq
 	}
-	m.MaxFamily = max(m.MaxFamily, e.maxFamily)
+	m.MaxFamily, m.KeptLog = max(m.MaxFamily, e.maxFamily), max(m.KeptLog, e.keptLog)
 	f := m.Families[e.family]
 	switch {
 	case e.drop:
@@ -220,8 +224,10 @@ func decodeEdit(data []byte) (e edit, err error) {
 				return edit{}, err
 			}
 			e.added = append(e.added, t)
-		case editPrevLog, editMinLog:
+		case editPrevLog:
 			p.uint64()
+		case editMinLog:
+			e.keptLog = p.uint64()
 		case editFamily:
 			e.family = p.uint32()
 		case editFamilyAdd:
@@ -232,6 +238,8 @@ func decodeEdit(data []byte) (e edit, err error) {
 			e.maxFamily = p.uint32()
 		case editAtomicGroup:
 			e.inGroup, e.groupRest = true, p.uint32()
+		case editBlobFile, editBlobGarbage:
+			return edit{}, unsupported("blob files")
 		default:
 			if tag&editIgnoreMask == 0 {
 				return edit{}, unsupported("tag %d in a version edit", tag)
@@ -260,7 +268,7 @@ func decodeNewFile(p *parser, tag uint32) (Table, error) {
 	}
 	t := Table{Level: int(level), Number: p.uint64(), LargestSeq: maxSeq}
 	if tag == editNewFile3 && p.uint32() != 0 {
-		return t, unsupported("table %06d lies in another folder", t.Number)
+		return t, unsupported("tables in another folder")
 	}
 	size := p.uint64()
 	if size > 1<<62 {
@@ -279,7 +287,7 @@ func decodeNewFile(p *parser, tag uint32) (Table, error) {
 		value := p.slice()
 		switch {
 		case field == filePath && (len(value) != 1 || value[0] != 0):
-			return t, unsupported("table %06d lies in another folder", t.Number)
+			return t, unsupported("tables in another folder")
 		case field != filePath && field&fileMustKnow != 0:
 			return t, unsupported("field %d of a new table in a version edit", field)
 		}

@@ -120,8 +120,8 @@ func (r *Records) All() iter.Seq2[[]byte, []byte] {
 // merged is what the runs of a column family come to.
 type merged struct {
 	live []item
-	// unresolved counts keys whose newest entry cannot be turned into a value.
-	unresolved int64
+	// unresolved counts keys whose newest entry cannot be turned into a value, by its kind.
+	unresolved map[Kind]int64
 	// doubtful are those of live that a range deletion covers which may not reach them.
 	doubtful []item
 }
@@ -142,7 +142,7 @@ func merge(runs []*run) (m merged) {
 	}
 	heap.Init(&h)
 	deleted, perhaps := newHidden(sure), newHidden(possible)
-	m.live = make([]item, 0, total)
+	m.live, m.unresolved = make([]item, 0, total), map[Kind]int64{}
 	var last []byte
 	for len(h) > 0 {
 		i := h[0][0]
@@ -161,7 +161,7 @@ func merge(runs []*run) (m merged) {
 		switch {
 		case i.kind().deletes() || deleted.at(i) > i.seq() || inDoubt && i.seq() > 0:
 		case i.kind() != KindPut:
-			m.unresolved++
+			m.unresolved[i.kind()]++
 		default:
 			m.live = append(m.live, i)
 			if inDoubt {

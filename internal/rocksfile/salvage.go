@@ -189,6 +189,16 @@ func (s *salvage) readTable(number uint64) (r tableResult) {
 		problem(Problem{Kind: TooNew, Err: tooNew, Why: fmt.Sprintf("table format version %d", tooNew.Format), Lost: true})
 		return r
 	}
+	if err == nil {
+		err = report.Unsupported
+	}
+	if c := report.comparator(); err == nil && c != "" && c != bytewiseOrder {
+		err = unsupportedOrder(c)
+	}
+	if err != nil {
+		problem(Problem{Kind: Unsupported, Err: err, Why: err.Error(), Lost: true})
+		return r
+	}
 	s.place(&r, report, listed, problem)
 	for _, d := range report.Damaged {
 		p := Problem{Kind: DamagedTable, Offset: d.Offset, Length: d.Length, Why: d.Why, Lost: !unfinished, Stale: !unfinished}
@@ -275,9 +285,6 @@ func (s *salvage) merge() {
 	if m := s.state.Manifest; m != nil {
 		for id, f := range m.Families {
 			names[id] = f.Name
-			if f.Comparator != "" && f.Comparator != bytewiseOrder {
-				s.problem(Problem{Kind: Unsupported, File: s.state.name, Why: fmt.Sprintf("comparator %q of column family %q", f.Comparator, f.Name), Lost: true})
-			}
 		}
 	}
 	for id := range s.runs {
@@ -296,8 +303,9 @@ func (s *salvage) merge() {
 			s.problem(Problem{Kind: DoubtfulRange, Stale: true, Why: fmt.Sprintf("nothing says how far it counts; %d records of column family %q are kept that it may have deleted, from %q to %q",
 				n, name, m.doubtful[0].key(), m.doubtful[n-1].key())})
 		}
-		if m.unresolved > 0 {
-			s.problem(Problem{Kind: Unsupported, Why: fmt.Sprintf("merge operands, blobs or entities in column family %q", name), Lost: true, Entries: m.unresolved})
+		for _, kind := range slices.Sorted(maps.Keys(m.unresolved)) {
+			err := unsupportedKind(kind)
+			s.problem(Problem{Kind: Unsupported, Why: fmt.Sprintf("%s, in column family %q", err, name), Err: err, Lost: true, Entries: m.unresolved[kind]})
 		}
 		s.out.Families = append(s.out.Families, Records{ID: id, Name: name, items: m.live})
 	}

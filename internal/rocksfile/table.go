@@ -52,6 +52,7 @@ type Properties struct {
 	Entries        uint64 // range deletions included
 	RangeDeletions uint64
 	DataSize       uint64 // where the data blocks end
+	MergeOperands  uint64
 	GlobalSeq      uint64 // of a table that was ingested, and
 	Ingested       bool   // whose entries have no sequence numbers of their own
 	Comparator     string // "" where the table does not say
@@ -75,6 +76,14 @@ type TableReport struct {
 	// Unsupported is what sound blocks hold that cannot be read, nil for nothing. They
 	// are among the damaged ones.
 	Unsupported error
+}
+
+// comparator returns the name of the order of the keys, "" where it is not known.
+func (r TableReport) comparator() string {
+	if r.Properties == nil {
+		return ""
+	}
+	return r.Properties.Comparator
 }
 
 // footer is the end of a table.
@@ -128,9 +137,11 @@ func decodeFooter(data []byte) (footer, error) {
 	return f, nil
 }
 
-// tableReader reads one table that is in memory.
+// tableReader reads one table.
 type tableReader struct {
-	data     []byte
+	data     []byte // nil where read gets the blocks from a file
+	size     int
+	read     func(h handle) ([]byte, error) // the block at h with its trailer
 	checksum checksumType
 	yield    func(Entry)
 	dict     *dictionary
@@ -141,6 +152,7 @@ type tableReader struct {
 	keys     []byte
 	ends     []int
 	last     []byte // the last internal key that was yielded
+	trusting bool   // checksums are left to whoever reads the table next
 	sure     bool   // checksum is known to be the right type
 	dataEnd  bool   // the data blocks are known to end at a limit
 	got      uint64
@@ -156,7 +168,8 @@ type tableReader struct {
 // Blocks are never guessed: what does not pass its checksum, or is not a row of
 // entries in order, is in the report.
 func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
-	r := &tableReader{data: data, yield: yield, dict: noDictionary, format: maxFormat}
+	r := &tableReader{data: data, size: len(data), yield: yield, dict: noDictionary, format: maxFormat}
+	r.read = func(h handle) ([]byte, error) { return data[h.off:h.end()], nil }
 	foot, err := decodeFooter(data)
 	if tooNew := (*TooNewError)(nil); errors.As(err, &tooNew) {
 		return TableReport{Format: tooNew.Format, Lost: -1}, err
@@ -182,14 +195,17 @@ func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
 
 // block reads and unpacks the block at h.
 func (r *tableReader) block(h handle) ([]byte, error) {
-	if !h.within(len(r.data)) {
+	if !h.within(r.size) {
 		return nil, errors.New("a block beyond the end of the file")
 	}
-	raw := r.data[h.off:h.end()]
+	raw, err := r.read(h)
+	if err != nil {
+		return nil, err
+	}
 	if !r.checksum.known() {
 		return nil, fmt.Errorf("%v; known are %s", r.checksum, knownChecksums)
 	}
-	if !r.checksum.holds(raw) {
+	if !r.trusting && !r.checksum.holds(raw) {
 		return nil, errors.New("checksum mismatch")
 	}
 	out, err := r.dict.unpack(raw, r.scratch, r.format)
@@ -207,17 +223,17 @@ func (r *tableReader) metadata(h handle, what string, err error) error {
 // layout reads all that is not data. With an error, data blocks end at limit or
 // before.
 func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error) {
-	limit = len(r.data)
+	limit = r.size
 	meta, err := r.metaindex(foot)
 	if err != nil {
 		r.report.RangesUnknown = true
-		return nil, len(r.data), r.metadata(foot.meta, "metaindex", err)
+		return nil, r.size, r.metadata(foot.meta, "metaindex", err)
 	}
 	var props, ranges, dict *handle
 	err = eachEntry(meta, func(key, value []byte) error {
 		p := parser{rest: value}
 		h := handle{p.uint64(), p.uint64()}
-		if p.bad || !h.within(len(r.data)) {
+		if p.bad || !h.within(r.size) {
 			return errBlock
 		}
 		limit = min(limit, int(h.off))
@@ -236,7 +252,7 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 	}
 	if err != nil {
 		r.report.RangesUnknown = true
-		return nil, len(r.data), r.metadata(foot.meta, "metaindex", err)
+		return nil, r.size, r.metadata(foot.meta, "metaindex", err)
 	}
 	r.dataEnd = true
 	if dict != nil {
@@ -263,6 +279,30 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 	return blocks, limit, nil
 }
 
+// onlyProperties reads the properties and nothing else, nil where they cannot be read.
+func (r *tableReader) onlyProperties(foot footer) *Properties {
+	meta, err := r.metaindex(foot)
+	if err != nil {
+		return nil
+	}
+	var at handle
+	err = eachEntry(meta, func(key, value []byte) error {
+		if string(key) == "rocksdb.properties" {
+			p := parser{rest: value}
+			at = handle{p.uint64(), p.uint64()}
+		}
+		return nil
+	})
+	if err != nil || at.size == 0 {
+		return nil
+	}
+	p, err := r.properties(at)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
 // metaindex reads the block that says where all others are, and learns the
 // checksum type from it should the footer have the wrong one.
 func (r *tableReader) metaindex(foot footer) ([]byte, error) {
@@ -280,7 +320,7 @@ func (r *tableReader) metaindex(foot footer) ([]byte, error) {
 	if err != nil {
 		r.checksum = foot.checksum
 	} else if r.checksum != foot.checksum {
-		_ = r.metadata(handle{uint64(len(r.data) - footerSize), footerSize}, "footer", fmt.Errorf("%v, but the blocks have %v", foot.checksum, r.checksum))
+		_ = r.metadata(handle{uint64(r.size - footerSize), footerSize}, "footer", fmt.Errorf("%v, but the blocks have %v", foot.checksum, r.checksum))
 	}
 	return meta, err
 }
@@ -392,7 +432,7 @@ func (r *tableReader) entries(block []byte, ranges bool) error {
 	err := eachEntry(block, func(key, value []byte) error {
 		_, seq, kind, ok := splitKey(key)
 		if ok && kind.foreign() && r.checksum != checksumNone {
-			return unsupported("%s", kind)
+			return unsupportedKind(kind)
 		}
 		if !ok || (kind == KindRangeDelete) != ranges || !ranges && !kind.tableKind() {
 			return errors.New("a block with a key that is none")
@@ -439,10 +479,14 @@ func (r *tableReader) properties(h handle) (*Properties, error) {
 	if err == nil {
 		return decodeProperties(b)
 	}
-	if !h.within(len(r.data)) || !r.checksum.known() || r.data[h.end()-blockTrailer] != compressNone {
+	if !h.within(r.size) || !r.checksum.known() {
 		return nil, err
 	}
-	made := bytes.Clone(r.data[h.off:h.end()])
+	raw, readErr := r.read(h)
+	if readErr != nil || raw[h.size] != compressNone {
+		return nil, err
+	}
+	made := bytes.Clone(raw)
 	_ = eachEntry(made[:h.size], func(key, value []byte) error {
 		if string(key) == globalSeq {
 			clear(value)
@@ -452,7 +496,7 @@ func (r *tableReader) properties(h handle) (*Properties, error) {
 	if !r.checksum.holds(made) {
 		return nil, err
 	}
-	return decodeProperties(r.data[h.off : h.off+h.size])
+	return decodeProperties(raw[:h.size])
 }
 
 func decodeProperties(block []byte) (*Properties, error) {
@@ -473,6 +517,9 @@ func decodeProperties(block []byte) (*Properties, error) {
 			p.Entries = v.uint64()
 		case "rocksdb.num.range-deletions":
 			p.RangeDeletions = v.uint64()
+		case "rocksdb.merge.operands":
+			p.MergeOperands = v.uint64()
+			return nil
 		case "rocksdb.data.size":
 			p.DataSize = v.uint64()
 		case "rocksdb.index.value.is.delta.encoded":

@@ -42,12 +42,15 @@ func newCopying() *copying {
 // copyFrom fills a new database with what can be read of the old one.
 func (c *copying) copyFrom(ctx context.Context, old string, to *durable.PendingDir, out *cli.IO) error {
 	var err error
-	if c.problems, err = reorgtool.Damage(ctx, old); err != nil {
+	if c.problems, err = reorgtool.DamageWithTables(ctx, old); err != nil {
 		return reorgtool.Explain(old, err)
 	}
 	if !c.lossy() {
 		err := c.copyOpen(ctx, old, to.Path)
-		if !errors.Is(err, reorgdb.ErrCorrupt) {
+		switch {
+		case errors.Is(err, reorgdb.ErrUnsupported):
+			return reorgtool.Explain(old, err)
+		case !errors.Is(err, reorgdb.ErrCorrupt):
 			return err
 		}
 		out.Warn("%s", err)
@@ -94,7 +97,7 @@ func (c *copying) salvage(ctx context.Context, old, path string) error {
 	for _, family := range s.Families {
 		if strings.HasPrefix(family.Name, "#") {
 			if n := family.Len(); n > 0 {
-				c.problems = append(c.problems, rocksfile.Problem{Kind: rocksfile.Unsupported, Lost: true, Entries: int64(n),
+				c.problems = append(c.problems, rocksfile.Problem{Kind: rocksfile.DamagedManifest, Lost: true, Entries: int64(n),
 					Why: fmt.Sprintf("nothing says the name of the column family %s", family.Name)})
 			}
 			continue

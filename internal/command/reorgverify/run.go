@@ -75,7 +75,7 @@ func (s *survey) hint(o Options) string {
 // examine reads everything, from one opened database, and compares it with the
 // chain if there is a node to ask.
 func examine(ctx context.Context, o Options, node *bitcoin.Client, out *cli.IO) (s *survey, err error) {
-	problems, err := reorgtool.Damage(ctx, o.DBPath)
+	problems, err := reorgtool.DamageWithTables(ctx, o.DBPath)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,166 @@
+package rocksfile
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+
+	"ailee-recovery/internal/workers"
+)
+
+// CheckTables looks into the tables that the MANIFEST lists for entries that RocksDB shows
+// otherwise than they were written, such as wide-column entities. All else in tables is left
+// to RocksDB, checksums as well. It needs a few megabytes of memory for each core. Errors are those of reading the folder, and of ctx; a table that is gone, or cannot
+// be read, is none.
+func CheckTables(ctx context.Context, dir string) ([]Problem, error) {
+	f, err := openFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := f.state(func(Problem) {})
+	var problems []Problem
+	for _, number := range f.tables {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if s.Manifest == nil {
+			break
+		}
+		if _, listed := s.Tables[number]; listed {
+			problems = append(problems, f.checkTable(ctx, tableName(number))...)
+		}
+	}
+	return problems, ctx.Err()
+}
+
+func (f *folder) checkTable(ctx context.Context, name string) []Problem {
+	file, size, err := f.open(name)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	foot, err := readFooter(file, size)
+	if err != nil {
+		return nil // the look at the folder says so, or RocksDB
+	}
+	newReader := func() *tableReader { return fileReader(file, size, foot, windowSize) }
+	r := newReader()
+	blocks, _, err := r.layout(foot)
+	if err != nil {
+		return nil
+	}
+	unsupported := func(err error) []Problem {
+		return []Problem{{Kind: Unsupported, File: name, Err: err, Why: err.Error(), Lost: true}}
+	}
+	if c := r.report.comparator(); c != "" && c != bytewiseOrder {
+		return unsupported(unsupportedOrder(c))
+	}
+	g := workers.NewGroup()
+	var mutex sync.Mutex
+	var found Kind
+	for part := range slices.Chunk(blocks, max(minPart, (len(blocks)-1)/runtime.GOMAXPROCS(0)+1)) {
+		g.Go(func() error {
+			each := newReader()
+			each.dict, each.trusting, each.checksum = r.dict, true, r.checksum
+			kind, ok := each.strange(ctx, part)
+			if ok {
+				mutex.Lock()
+				defer mutex.Unlock()
+				found = max(found, kind)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil || found == 0 {
+		return nil
+	}
+	return unsupported(unsupportedKind(found))
+}
+
+// fileReader reads a table from its file, in pieces.
+func fileReader(file io.ReaderAt, size int64, foot footer, piece int64) *tableReader {
+	r := &tableReader{size: int(size), yield: func(Entry) {}, dict: noDictionary, format: foot.format, checksum: foot.checksum}
+	r.read = (&window{file: file, size: size, piece: piece}).block
+	return r
+}
+
+// minPart is how many blocks a core takes at least.
+const minPart = 256
+
+// strange looks for entries that RocksDB shows otherwise than they are.
+func (r *tableReader) strange(ctx context.Context, blocks []handle) (Kind, bool) {
+	for _, h := range blocks {
+		if ctx.Err() != nil {
+			return 0, false
+		}
+		b, err := r.block(h)
+		if err != nil {
+			return 0, false
+		}
+		if kind, ok := strangeEntry(b); ok {
+			return kind, true
+		}
+	}
+	return 0, false
+}
+
+// strangeEntry is eachEntry for the kinds alone: a key that shares its end with the one
+// before has the same kind.
+func strangeEntry(block []byte) (Kind, bool) {
+	if len(block) < 4 {
+		return 0, false
+	}
+	end := len(block) - 4
+	restarts := binary.LittleEndian.Uint32(block[end:])
+	if restarts>>31 == 1 && end >= 2 {
+		end -= 2 + int(binary.LittleEndian.Uint16(block[end-2:]))
+		restarts &= 1<<31 - 1
+	}
+	if int64(end) < 4*int64(restarts) {
+		return 0, false
+	}
+	for p := (parser{rest: block[:end-4*int(restarts)]}); len(p.rest) > 0; {
+		p.uint64()
+		fresh, size := p.uint64(), p.uint64()
+		key := p.take(fresh)
+		p.take(size)
+		if p.bad {
+			return 0, false
+		}
+		if len(key) >= 8 && !Kind(key[len(key)-8]).plain() {
+			return Kind(key[len(key)-8]), true
+		}
+	}
+	return 0, false
+}
+
+// window reads a file from front to back in pieces.
+type window struct {
+	file  io.ReaderAt
+	size  int64
+	piece int64 // how much is read at a time, at least
+	at    int64
+	data  []byte
+}
+
+const windowSize, smallWindow = 1 << 20, 16 << 10
+
+// block returns the block at h with its trailer, until the next call.
+func (w *window) block(h handle) ([]byte, error) {
+	from, to := int64(h.off), int64(h.end())
+	if from < w.at || to > w.at+int64(len(w.data)) {
+		n := max(to-from, min(w.piece, w.size-from))
+		if int64(cap(w.data)) < n {
+			w.data = make([]byte, n)
+		}
+		w.at, w.data = from, w.data[:n]
+		if _, err := w.file.ReadAt(w.data, from); err != nil {
+			w.data = w.data[:0]
+			return nil, err
+		}
+	}
+	return w.data[from-w.at : to-w.at], nil
+}

@@ -13,8 +13,8 @@ import (
 // that it becomes the user to whom the folder belongs, where it is root's: see
 // [durable.BecomeUserOf], also for path and others.
 // RocksDB would drop, for good, what stands behind damage in a log: such a database
-// is refused, with an error that wraps [reorgdb.ErrCorrupt]. Of a torn record at the
-// end of a log, which no writer was told is there, warn is told. The other errors are
+// is refused, with an error that wraps [reorgdb.ErrCorrupt]. Of a torn record or zeros at
+// the end of a log, which RocksDB goes on from, warn is told. The other errors are
 // those of [reorgdb.Open].
 func Open(ctx context.Context, path *string, warn func(format string, args ...any), others ...*string) (*reorgdb.DB, error) {
 	// Root sees processes that the user of the folder does not.
@@ -37,7 +37,7 @@ func open(ctx context.Context, path string, warn func(format string, args ...any
 	}
 	for _, p := range problems {
 		switch {
-		case p.Kind == rocksfile.TornLog:
+		case p.Kind == rocksfile.TornLog, p.Kind == rocksfile.ZeroedLog:
 			warn("%s: %s", path, p)
 		case p.Lost:
 			return nil, fmt.Errorf("%s: %w: %s", path, reorgdb.ErrCorrupt, p)

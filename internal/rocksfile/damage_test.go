@@ -75,8 +75,7 @@ func harms(db database, file string) []harm {
 		wiped := bytes.Clone(data)
 		clear(wiped[r[0]:min(r[0]+r[1], len(data))])
 		wiped = append(wiped, "!"...)[:len(data)]
-		h = append(h, harm{name: fmt.Sprintf("zeros at %d", r[0]), file: file, data: wiped,
-			unseen: strings.HasSuffix(file, ".log") && slices.Contains(append(ends, 0), len(bytes.TrimRight(wiped, "\x00")))})
+		h = append(h, harm{name: fmt.Sprintf("zeros at %d", r[0]), file: file, data: wiped})
 	}
 	return h
 }

@@ -19,9 +19,8 @@
 //
 // # What cannot be detected
 //
-// Nothing in a log says how long it was. A log that was emptied, one that was
-// cut exactly between two records, and one whose end became zeros (which is what
-// space reserved in advance looks like) read like logs that never held more,
+// Nothing in a log says how long it was. A log that was emptied, and one that was
+// cut exactly between two records read like logs that never held more,
 // unless a later log or the MANIFEST shows a gap in the sequence numbers. The
 // same goes for a MANIFEST that was cut between two edits: the tables that it no
 // longer lists are still read, and reported. Records that were written with the

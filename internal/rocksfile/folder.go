@@ -33,6 +33,7 @@ const (
 	MissingLog      ProblemKind = "missing log"
 	DamagedLog      ProblemKind = "damaged log"
 	TornLog         ProblemKind = "torn log tail"
+	ZeroedLog       ProblemKind = "zeros to the end of the log" // as after a power cut
 	LogGap          ProblemKind = "gap in the log"
 	Unreadable      ProblemKind = "unreadable file"
 	DoubtfulRange   ProblemKind = "range deletion in doubt"
@@ -276,7 +277,11 @@ func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
 			problem(Problem{Kind: Unsupported, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Err: d.Err, Lost: true, Stale: true})
 			continue
 		}
-		problem(Problem{Kind: DamagedManifest, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Lost: true, Stale: !d.Torn})
+		why := d.Why
+		if d.Zeros {
+			why = "zeros to its end: edits may be missing there"
+		}
+		problem(Problem{Kind: DamagedManifest, File: name, Offset: d.Offset, Length: d.Length, Why: why, Lost: true, Stale: !d.Torn})
 	}
 	if len(damage) == 0 && !m.Complete {
 		problem(Problem{Kind: DamagedManifest, File: name, Why: "it ends before its first state is complete", Lost: true, Stale: true})

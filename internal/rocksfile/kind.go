@@ -74,4 +74,6 @@ type Damage struct {
 	// Torn is set on a record that ends with its file: what a crash leaves
 	// behind, or a write that is under way.
 	Torn bool
+	// Zeros is set on a log that is zeros from there to its end.
+	Zeros bool
 }

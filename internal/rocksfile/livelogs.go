@@ -128,6 +128,8 @@ func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) er
 			Damage: func(d Damage) {
 				kind := DamagedLog
 				switch {
+				case d.Zeros:
+					kind = ZeroedLog
 				case d.Torn:
 					kind = TornLog
 				case errors.Is(d.Err, ErrUnsupported):

@@ -43,8 +43,9 @@ type LogReader struct {
 	// Record gets each whole record, with the offset where it starts. The bytes
 	// are part of the file, or the caller's to keep.
 	Record func(off int64, data []byte)
-	// Damage gets each range that cannot be read, or that is not supported. Zeros up to the end of the
-	// file are none: space that was reserved.
+	// Damage gets each range that cannot be read, or that is not supported. Zeros up to
+	// the end of the file are such, too: space that was reserved looks like them, and so
+	// do records that were lost with the power.
 	Damage func(Damage)
 }
 
@@ -54,6 +55,7 @@ func (r LogReader) Read(data []byte, number uint64) {
 	first := -1       // where that record starts
 	bad := -1         // where the damage starts that was met last
 	var why string
+	zeroed := len(data)
 	torn := false // it reaches beyond the end of the file
 	damaged := func(off int, reason string, t bool) {
 		if bad < 0 {
@@ -89,6 +91,7 @@ scan:
 			pos = min((pos/logBlock+1)*logBlock, len(data))
 			continue
 		case reason == logReserved:
+			zeroed = pos
 			break scan
 		default:
 			damaged(pos, reason, reason == logCutShort)
@@ -134,8 +137,11 @@ scan:
 	if first >= 0 {
 		damaged(first, logCutShort, true)
 	}
-	if bad >= 0 {
+	switch {
+	case bad >= 0:
 		r.Damage(Damage{Offset: int64(bad), Length: int64(len(data) - bad), Why: why, Torn: torn})
+	case zeroed < len(data):
+		r.Damage(Damage{Offset: int64(zeroed), Length: int64(len(data) - zeroed), Why: "records may be missing there", Torn: true, Zeros: true})
 	}
 }
 

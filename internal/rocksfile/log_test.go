@@ -75,8 +75,8 @@ func TestLog(t *testing.T) {
 		damage  []damage
 	}{
 		"empty":                 {"", nil, nil},
-		"zeros":                 {strings.Repeat("\x00", 3*block), nil, nil},
-		"reserved space":        {abc + strings.Repeat("\x00", block), []string{"abc"}, nil},
+		"zeros":                 {strings.Repeat("\x00", 3*block), nil, []damage{{0, 3 * block, true}}},
+		"reserved space":        {abc + strings.Repeat("\x00", block), []string{"abc"}, []damage{{10, block, true}}},
 		"a block's padding":     {fragment(full, 0, long[:block-7-7-6]) + abc[:0] + fragment(full, 0, "") + "\x00\x00\x00\x00\x00\x00" + abc, []string{long[:block-7-7-6], "", "abc"}, nil},
 		"fragments":             {fragment(first, 0, long) + fragment(middle, 0, long) + fragment(last, 0, "end") + abc, []string{long + long + "end", "abc"}, nil},
 		"torn header":           {abc + abc[:5], []string{"abc"}, []damage{{10, 5, true}}},

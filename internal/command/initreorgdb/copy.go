@@ -207,13 +207,7 @@ func (c *copying) check(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	var want, got uint64
-	for _, n := range c.kinds {
-		want += n
-	}
-	for _, n := range c.families {
-		want += n
-	}
+	want, got := c.records(), uint64(0)
 	for _, family := range db.Families() {
 		for _, err := range db.Records(ctx, family) {
 			if err != nil {

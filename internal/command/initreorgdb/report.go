@@ -3,6 +3,7 @@ package initreorgdb
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -40,37 +41,100 @@ type problemDocument struct {
 	Stale   bool                  `json:"stale"` // deleted or older records may be back
 }
 
+// unattributed are lost records whose kind nobody knows.
+const unattributed = "unattributed"
+
 // lost is how many records are known to be lost, by kind. What is known of the
 // files says how many in all; the records that are left say which ids and heights
-// are missing between them.
-func (c *copying) lost() map[string]uint64 {
+// are missing between them. atLeast is set where more may be lost than that.
+func (c *copying) lost() (lost map[string]uint64, atLeast bool) {
 	if !c.lossy() {
-		return nil
+		return nil, false
 	}
-	lost := map[string]uint64{
-		string(reorgdb.BlockKind): c.gaps,
+	entries, counted := uint64(0), map[string]bool{} // by file
+	for _, p := range c.problems {
+		entries += uint64(p.Entries)
+		counted[p.File] = counted[p.File] || p.Entries > 0
 	}
-	for first, last := range c.events.Missing(c.counter) {
-		if last-first < maxGap {
-			lost[string(reorgdb.EventKind)] += last - first + 1
+	some := false
+	for _, p := range c.problems {
+		some = some || p.Lost
+		atLeast = atLeast || p.Lost && !counted[p.File]
+	}
+	lost = map[string]uint64{}
+	if some {
+		lost[string(reorgdb.BlockKind)] = c.gaps
+		for first, last := range c.events.Missing(c.counter) {
+			if last-first < maxGap {
+				lost[string(reorgdb.EventKind)] += last - first + 1
+			}
 		}
 	}
 	if c.counterSet {
 		lost[string(reorgdb.CounterKind)] = 1
 	}
+	if !atLeast {
+		// Other heights have had no hash before.
+		lost[string(reorgdb.BlockKind)] = min(c.gaps, entries)
+	}
 	known := uint64(0)
 	for _, n := range lost {
 		known += n
 	}
-	entries := uint64(0)
-	for _, p := range c.problems {
-		entries += uint64(p.Entries)
-	}
 	if entries > known {
-		lost["unattributed"] = entries - known
+		lost[unattributed] = entries - known
 	}
 	maps.DeleteFunc(lost, func(_ string, n uint64) bool { return n == 0 })
-	return lost
+	return lost, atLeast
+}
+
+// lostText says in an operator's words what is gone.
+func (c *copying) lostText() string {
+	lost, atLeast := c.lost()
+	var parts []string
+	for _, kind := range []struct{ name, one, many string }{
+		{string(reorgdb.BlockKind), "1 block", "%d blocks"},
+		{string(reorgdb.EventKind), "1 reorg event", "%d reorg events"},
+		{string(reorgdb.CounterKind), "the event counter", ""},
+	} {
+		switch n := lost[kind.name]; {
+		case n == 1:
+			parts = append(parts, kind.one)
+		case n > 1:
+			parts = append(parts, fmt.Sprintf(kind.many, n))
+		}
+	}
+	const anchors = "(anchors may be among them)"
+	least := ""
+	if atLeast {
+		least = "at least "
+	}
+	switch n := lost[unattributed]; {
+	case n == 1:
+		parts = append(parts, least+"1 record whose kind is unknown (it may be an anchor)")
+	case n > 1:
+		parts = append(parts, fmt.Sprintf("%s%d records whose kind is unknown %s", least, n, anchors))
+	case atLeast:
+		parts = append(parts, "an unknown number of records "+anchors)
+	}
+	if len(parts) == 0 {
+		return "nothing is known to be lost, but records may be back that were deleted or replaced"
+	}
+	last := len(parts) - 1
+	if last == 0 {
+		return "lost: " + parts[0]
+	}
+	return "lost: " + strings.Join(parts[:last], ", ") + ", and " + parts[last]
+}
+
+// records is how many were copied.
+func (c *copying) records() (n uint64) {
+	for _, counts := range []iter.Seq[uint64]{maps.Values(c.kinds), maps.Values(c.families)} {
+		for count := range counts {
+			n += count
+		}
+	}
+	return n
 }
 
 // report says what was made.
@@ -80,7 +144,8 @@ func (c *copying) report(o Options, out *cli.IO) error {
 		code = exit.Wrong
 	}
 	if out.JSON() {
-		d := document{Path: terminal.Text(durable.Shown(o.Path)), CopiedFrom: terminal.Text(o.CopyFrom), Lost: c.lost(), Complete: code == exit.OK, ExitCode: code}
+		d := document{Path: terminal.Text(durable.Shown(o.Path)), CopiedFrom: terminal.Text(o.CopyFrom), Complete: code == exit.OK, ExitCode: code}
+		d.Lost, _ = c.lost()
 		if o.CopyFrom != "" {
 			d.Copied, d.Families = map[string]uint64{}, c.families
 			for kind, n := range c.kinds {
@@ -104,6 +169,9 @@ func (c *copying) report(o Options, out *cli.IO) error {
 	}
 	if code == exit.OK {
 		return nil
+	}
+	if c.records() == 0 {
+		return exit.WrongData("restore a backup instead: ailee-restore --db-backup FILE; keep the old folder until all anchors are accounted for", nil)
 	}
 	return exit.WrongData("see what is to be filled in: "+exit.Command("ailee_reorg_verify", "--db-path", o.Path)+
 		"; keep the old folder until all anchors are accounted for", nil)
@@ -134,7 +202,14 @@ func movedAway(path string) string {
 const maxListed = 100
 
 func (c *copying) print(o Options, out *cli.IO) {
-	out.Printf("Copied %s to %s\n", terminal.Text(o.CopyFrom), terminal.Text(durable.Shown(o.Path)))
+	head := "Copied %s to %s\n"
+	switch {
+	case c.lossy() && c.records() == 0:
+		head = "Nothing could be read of %s: %s is an empty database\n"
+	case c.lossy():
+		head = "Copied what could be read of %s to %s\n"
+	}
+	out.Printf(head, terminal.Text(o.CopyFrom), terminal.Text(durable.Shown(o.Path)))
 	for _, kind := range reorgdb.Kinds {
 		if n := c.kinds[kind]; n > 0 {
 			out.Printf("%s: %d\n", kindNames[kind], n)
@@ -153,18 +228,9 @@ func (c *copying) print(o Options, out *cli.IO) {
 	if c.counterSet {
 		out.Warn("reorg_counter was lost or behind: it is %d now", c.events.Next())
 	}
-	if !c.lossy() {
-		return
+	if c.lossy() {
+		out.Error("%s: not everything could be read; %s", o.CopyFrom, c.lostText())
 	}
-	lost := c.lost()
-	var counts []string
-	for _, kind := range slices.Sorted(maps.Keys(lost)) {
-		counts = append(counts, fmt.Sprintf("%s %d", kind, lost[kind]))
-	}
-	if len(counts) == 0 {
-		counts = []string{"how much is not known"}
-	}
-	out.Error("%s: not everything could be read; missing: %s", o.CopyFrom, strings.Join(counts, ", "))
 }
 
 var kindNames = map[reorgdb.Kind]string{

@@ -1,9 +1,11 @@
 package rocksfile_test
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -55,10 +57,12 @@ func TestCheckSaysWhatAnOpenDoesNot(t *testing.T) {
 		log  []byte
 		want []rocksfile.ProblemKind
 	}{
-		"sound":   {whole, nil},
-		"torn":    {whole[:len(whole)-3], []rocksfile.ProblemKind{rocksfile.TornLog}},
-		"flipped": {flip(whole, 40), []rocksfile.ProblemKind{rocksfile.DamagedLog}},
-		"missing": {nil, []rocksfile.ProblemKind{rocksfile.MissingLog}},
+		"sound":     {whole, nil},
+		"torn":      {whole[:len(whole)-3], []rocksfile.ProblemKind{rocksfile.TornLog}},
+		"flipped":   {flip(whole, 40), []rocksfile.ProblemKind{rocksfile.DamagedLog}},
+		"missing":   {nil, []rocksfile.ProblemKind{rocksfile.MissingLog}},
+		"zeros":     {append(bytes.Clone(whole), make([]byte, 100)...), []rocksfile.ProblemKind{rocksfile.ZeroedLog}},
+		"all zeros": {make([]byte, 100), []rocksfile.ProblemKind{rocksfile.ZeroedLog}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db.files[log] = test.log
@@ -72,6 +76,20 @@ func TestCheckSaysWhatAnOpenDoesNot(t *testing.T) {
 			require.EqualValues(t, 5, c.Format)
 		})
 	}
+}
+
+// Edits that were written before a power cut, and whose bytes never came to the disk.
+func TestManifestThatIsZerosToItsEnd(t *testing.T) {
+	db := unpack(t, golden+"/node-odd-records.tar.gz")
+	for name, data := range db.files {
+		if strings.HasPrefix(name, "MANIFEST-") {
+			db.files[name] = append(bytes.Clone(data), make([]byte, 64)...)
+		}
+	}
+	c, err := rocksfile.Check(context.Background(), db.write(t))
+	require.NoError(t, err)
+	require.Equal(t, []rocksfile.ProblemKind{rocksfile.DamagedManifest}, kinds(c.Problems))
+	require.Contains(t, c.Problems[0].String(), "zeros to its end: edits may be missing there")
 }
 
 // A log that lost its first records exactly between two of them.

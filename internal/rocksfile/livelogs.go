@@ -25,7 +25,7 @@ func liveLogs(f *folder, s state, problem func(Problem)) logSet {
 		oldest = s.MinLog()
 		l.lastSeq, l.known, l.all = s.LastSeq, s.sound, s.untouched()
 		for len(l.numbers) > 0 && l.numbers[0] < oldest {
-			if kept := s.Manifest.KeptLog; kept > 0 && kept <= l.numbers[0] {
+			if s.Manifest.KeptLog <= l.numbers[0] {
 				l.kept(l.numbers[0])
 			}
 			l.numbers = l.numbers[1:]
@@ -54,8 +54,9 @@ func (f *folder) missingLog(oldest uint64) Problem {
 	return p
 }
 
-// kept looks into a log whose entries are in tables: it is there for the transactions that
-// it has prepared, and gone when RocksDB opens the database to write.
+// kept looks into a log whose entries are in tables, which RocksDB reads all the same: it is
+// there for the transactions that it has prepared, and gone when the database is opened to
+// write.
 func (l logSet) kept(number uint64) {
 	name := logName(number)
 	data, err := l.folder.read(name)

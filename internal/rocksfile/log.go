@@ -125,7 +125,9 @@ scan:
 			}
 		case logCompress:
 			whole(f.off)
-			unknown(f.off, len(data), "a compressed log")
+			if f.end < len(data) { // else it is still empty
+				unknown(f.off, len(data), "a compressed log")
+			}
 			pos = len(data)
 		default:
 			if kind&logIgnoreMask == 0 {

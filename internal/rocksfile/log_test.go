@@ -94,6 +94,7 @@ func TestLog(t *testing.T) {
 		"unknown type":          {fragment(99, 0, "?") + abc, []string{"abc"}, []damage{{0, 8, false}}},
 		"type to ignore":        {fragment(130, 0, "?") + abc, []string{"abc"}, nil},
 		"compressed":            {fragment(9, 0, "\x07\x00\x00\x00") + abc, nil, []damage{{0, 21, false}}},
+		"compressed and empty":  {fragment(9, 0, "\x07\x00\x00\x00"), nil, nil},
 		"recycled":              {fragment(full+recycled, 7, "abc") + fragment(full+recycled, 5, "old") + abc, []string{"abc"}, nil},
 		"recycled fragments":    {fragment(first+recycled, 7, long[4:]) + fragment(last+recycled, 7, "l"), []string{long[3:]}, nil},
 	} {

@@ -30,7 +30,9 @@ func Tool() cli.Tool {
    with, and checks it before it gets its name: DIR is never half a database. With
    --copy-from it is seeded with every record that can still be read of an old
    one, which may be damaged or in use by a running node, and is only read; when
-   something is lost, all the rest is copied and the exit status is 2. Without
+   something is lost, all the rest is copied and the exit status is 2. What no
+   node writes and these tools do not read, such as blob files or a compressed
+   log, is named and not copied, and the exit status is 1. Without
    --copy-from, a database that a node was killed in the middle of making, before
    its file CURRENT was there, is completed in its place. Run as root, it works as the
    user to whom the folder belongs that DIR is in; where that is root, the copy gets

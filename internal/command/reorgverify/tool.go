@@ -38,7 +38,8 @@ func Tool() cli.Tool {
    Opens the database, reads every record with its checksum, prints the recent
    reorgs and the anchors by status, and checks that the records agree: what no
    node could read, keys that disagree with their records, the event counter,
-   damage in tables and in the write-ahead log. With --snapshot also that the
+   damage in tables and in the write-ahead log, and zeros that a power cut left
+   at its end. With --snapshot also that the
    latest snapshot's anchor and those that its peg-outs name are recorded and not
    invalidated; how many of all anchors of the file have no record is a warning, since
    what was never broadcast has none. The database is only read, and a node may be

@@ -36,6 +36,10 @@ func (r *tableReader) scan(limit int, known bool) {
 	r.sorted(blocks, limit, known)
 }
 
+// maxDictionaries is how many blocks are taken for the dictionary, from the last one on: few
+// lie behind it.
+const maxDictionaries = 64
+
 // findPacking finds how the blocks are compressed where one cannot be read: as before
 // format version 2, or with a dictionary, which is among them.
 func (r *tableReader) findPacking(blocks []handle) {
@@ -49,9 +53,13 @@ func (r *tableReader) findPacking(blocks []handle) {
 		return
 	}
 	r.format = format
-	for _, h := range blocks[needs+1:] {
+	tried := 0
+	for _, h := range slices.Backward(blocks[needs+1:]) { // it comes after all data
 		if packed(h) {
 			continue
+		}
+		if tried++; tried > maxDictionaries {
+			break
 		}
 		if found, err := newDictionary(r.data[h.off : h.off+h.size]); err == nil {
 			if r.dict = found; r.dataBlock(blocks[needs]) {

@@ -95,7 +95,7 @@ func TailFindings(r io.ReaderAt, end, size int64) ([]Finding, error) {
 				t.hidden.add(HiddenSnapshot, "", l.Offset)
 			}
 		}
-		t.header = m.kind != endMarker
+		t.header = m.kind.starts()
 	}
 	last := make([]byte, min(size, headerSize))
 	if err := readFull(r, last, size-int64(len(last))); err != nil {

@@ -16,7 +16,11 @@ const (
 	headerMarker markerKind = iota // a line equal to HeaderLine
 	endMarker                      // a line equal to EndLine
 	fusedMarker                    // a longer line that ends in HeaderLine: a header written behind a torn line
+	stuckMarker                    // a longer line that starts with EndLine: an end line that lost its newline
 )
+
+// starts tells whether it is where a snapshot starts, or was meant to.
+func (k markerKind) starts() bool { return k == headerMarker || k == fusedMarker }
 
 // marker is a place where the word SNAPSHOT marks, or was meant to mark, the
 // start or end of a snapshot.
@@ -25,11 +29,8 @@ type marker struct {
 	// off is where HeaderLine or EndLine starts, which for a fusedMarker is in
 	// the middle of a line.
 	off int64
-	// next is behind the line, its newline included.
+	// next is behind the line, its newline included; of a stuckMarker behind EndLine.
 	next int64
-	// afterEnd is set on a fusedMarker whose line starts with EndLine and has
-	// nothing else: the file had lost its last newline, nothing more.
-	afterEnd bool
 }
 
 const (
@@ -67,14 +68,16 @@ func classify(window []byte, p int, base, size int64) (marker, bool) {
 		m := marker{kind: headerMarker, off: base + int64(p), next: next}
 		if !startsLine(before) {
 			m.kind = fusedMarker
-			end, cut := bytes.CutSuffix(before, []byte(EndLine))
-			m.afterEnd = cut && startsLine(end)
 		}
 		return m, ok
 	}
 	if start, ok := bytes.CutSuffix(before, []byte(endPrefix)); ok && startsLine(start) {
-		next, ok := lineEnd(tail, base+int64(p+len(markerWord)), size)
-		return marker{kind: endMarker, off: base + int64(p-len(endPrefix)), next: next}, ok
+		end := base + int64(p+len(markerWord))
+		m := marker{kind: stuckMarker, off: base + int64(p-len(endPrefix)), next: end}
+		if next, ok := lineEnd(tail, end, size); ok {
+			m.kind, m.next = endMarker, next
+		}
+		return m, true
 	}
 	return marker{}, false
 }
@@ -97,7 +100,7 @@ func LastHeader(r io.ReaderAt, upTo, size int64) (int64, error) {
 		if err != nil {
 			return -1, err
 		}
-		if m.kind != endMarker {
+		if m.kind.starts() {
 			last = m.off
 		}
 	}

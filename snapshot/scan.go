@@ -8,7 +8,7 @@ import (
 // Scan yields the complete snapshots of the first size bytes of r in the order
 // of their ends, and with them the hidden ones: those that no node can see
 // because a torn line swallowed one of their markers. Their header stands behind
-// a torn line, or their end line is followed by a header instead of a newline.
+// a torn line, or other bytes than a newline follow their end line.
 // Whether a hidden one is sound is for a [Checker] to say. Both kinds are
 // numbered from 1. The iteration ends after an error.
 func Scan(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
@@ -34,17 +34,52 @@ func Scan(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 // are numbered from 1. The iteration ends after an error.
 func Hidden(r io.ReaderAt, from, to, size int64) iter.Seq2[Located, error] {
 	return func(yield func(Located, error) bool) {
-		var s scanner
-		for m, err := range markersBetween(r, from, to, size) {
-			if err != nil {
-				yield(Located{}, err)
-				return
-			}
-			if l := s.step(m)[0]; l.Size > 0 && !yield(l, nil) {
+		for p, err := range Pieces(r, from, to, size) {
+			if !p.Torn && !yield(p.Located, err) {
 				return
 			}
 		}
 	}
+}
+
+// Piece is what was meant as a snapshot where no node sees one: a complete one that is
+// hidden, or a torn one.
+type Piece struct {
+	Located
+	// Torn is set on one that does not end. It reaches to where the next one starts, or to
+	// the end of what was looked through; it has no BodyEnd.
+	Torn bool
+}
+
+// Pieces yields the pieces in the bytes [from, to) of the first size bytes of r, in file
+// order. The bytes are those between complete snapshots that a node sees, as for
+// [Hidden], or those of one of these: what it is made of, where torn lines made one of
+// several. The iteration ends after an error.
+func Pieces(r io.ReaderAt, from, to, size int64) iter.Seq2[Piece, error] {
+	return func(yield func(Piece, error) bool) {
+		var s scanner
+		for m, err := range markersBetween(r, from, to, size) {
+			if err != nil {
+				yield(Piece{}, err)
+				return
+			}
+			inside, start := s.meantInside, s.meant
+			hidden := s.step(m)[0]
+			switch {
+			case hidden.Size > 0 && !yield(Piece{Located: hidden}, nil):
+				return
+			case inside && m.kind.starts() && !yield(torn(start, m.off), nil):
+				return
+			}
+		}
+		if s.meantInside {
+			yield(torn(s.meant, to), nil)
+		}
+	}
+}
+
+func torn(from, to int64) Piece {
+	return Piece{Located: Located{Offset: from, Size: to - from}, Torn: true}
 }
 
 // scanner follows the markers of a file twice: as a node does, and as they were
@@ -65,8 +100,8 @@ func (s *scanner) step(m marker) (ended [2]Located) {
 		switch {
 		case m.kind == endMarker && s.fused:
 			ended[0] = s.hide(m.next, m.off)
-		case m.afterEnd:
-			ended[0] = s.hide(m.off, m.off-int64(len(EndLine)))
+		case m.kind == stuckMarker:
+			ended[0] = s.hide(m.next, m.off)
 		}
 	}
 	if m.kind == endMarker && s.inside {
@@ -79,7 +114,7 @@ func (s *scanner) step(m marker) (ended [2]Located) {
 	case endMarker:
 		s.inside = false
 	}
-	s.meantInside, s.meant, s.fused = m.kind != endMarker, m.off, m.kind == fusedMarker
+	s.meantInside, s.meant, s.fused = m.kind.starts(), m.off, m.kind == fusedMarker
 	return ended
 }
 

@@ -67,6 +67,9 @@ func (s *Stream) Next() (Located, io.ReaderAt, error) {
 			return Located{}, nil, err
 		}
 		content, newline := bytes.CutSuffix(line, []byte{'\n'})
+		if bytes.HasPrefix(content, []byte(EndLine)) && (!whole || len(content) > len(EndLine)) {
+			s.mark(marker{kind: stuckMarker, off: lineStart, next: lineStart + int64(len(EndLine))})
+		}
 		switch {
 		case whole && string(content) == HeaderLine:
 			if out, err = s.restart(out); err != nil {
@@ -78,7 +81,7 @@ func (s *Stream) Next() (Located, io.ReaderAt, error) {
 		case whole && string(content) == EndLine:
 			s.mark(marker{kind: endMarker, off: lineStart, next: s.off})
 		case whole && bytes.HasSuffix(content, []byte(HeaderLine)):
-			s.mark(marker{kind: fusedMarker, off: lineStart + int64(len(content)-len(HeaderLine)), next: s.off, afterEnd: string(content) == EndLine+HeaderLine})
+			s.mark(marker{kind: fusedMarker, off: lineStart + int64(len(content)-len(HeaderLine)), next: s.off})
 		}
 		if out != nil {
 			if _, err := out.Write(line); err != nil {
@@ -112,7 +115,7 @@ func (s *Stream) mark(m marker) {
 	if l := s.scan.step(m)[0]; l.Hidden {
 		s.tail.hidden.add(HiddenSnapshot, "", l.Offset)
 	}
-	s.tail.header = m.kind != endMarker
+	s.tail.header = m.kind.starts()
 }
 
 // readPart reads a line with its newline, or the first part of one that is too

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -14,7 +12,6 @@ import (
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/snapshottool"
-	"ailee-recovery/internal/workers"
 	"ailee-recovery/snapshot"
 )
 
@@ -39,32 +36,10 @@ func (v *verifier) all(ctx context.Context) error {
 	return rows.finish(ctx, v.worthSaying(append(rows.stray.Findings(), outside...)), err)
 }
 
-// chunkSize is how much of a file one worker takes at a time.
-const chunkSize = 8 << 20
-
-// chunk is the part of the file [from, to).
-type chunk struct{ from, to int64 }
-
-// reportsAhead is how many reports a worker may be ahead of the printer.
-const reportsAhead = 256
-
 // allOfFile verifies on all cores. The rows come in file order all the same.
 func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
 	r, size := v.in.Section(), v.in.Size
-	chunks := func(yield func(chunk, error) bool) {
-		for from := int64(0); from < size; from += chunkSize {
-			if !yield(chunk{from, min(from+chunkSize, size)}, nil) {
-				return
-			}
-		}
-	}
-	newChecker := func() workers.Worker[chunk, *snapshot.Report] {
-		checker := snapshot.NewChecker(v.memory)
-		return func(ctx context.Context, c chunk) iter.Seq2[*snapshot.Report, error] {
-			return checker.CheckRange(ctx, r, c.from, c.to, size)
-		}
-	}
-	for report, err := range workers.Ordered(ctx, runtime.GOMAXPROCS(0), reportsAhead, chunks, newChecker) {
+	for report, err := range snapshottool.Reports(ctx, r, size, v.memory) {
 		if err != nil {
 			return nil, err
 		}

@@ -45,6 +45,9 @@ func Create(path string, perm os.FileMode) (*Pending, error) {
 	return p, nil
 }
 
+// TemporaryName is the name that a [Pending] file of this path has until Commit.
+func TemporaryName(path string) string { return temporary(path) }
+
 // temporary is the name under which a file or folder is written.
 func temporary(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".ailee-tmp")

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"math"
 
 	urfave "github.com/urfave/cli/v2"
 )
@@ -11,13 +12,16 @@ import (
 // Entry is a line of a section of the help: a variable or a file, and what it is.
 type Entry struct{ Name, Text string }
 
+// AnyNumber of optional arguments is more than a command line can have.
+const AnyNumber = math.MaxInt32
+
 // Tool describes one command.
 type Tool struct {
 	Name       string
 	Summary    string // one line
 	Arguments  string // the positional arguments as help shows them, "" for none
 	Positional int    // how many there are at least
-	Optional   int    // how many more there may be
+	Optional   int    // how many more there may be; AnyNumber
 	// FlagsAnywhere takes flags also behind an argument that says what to do.
 	FlagsAnywhere bool
 	Description   string

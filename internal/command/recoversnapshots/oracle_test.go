@@ -1,0 +1,242 @@
+package recoversnapshots_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/command/recoversnapshots"
+	"ailee-recovery/snapshot"
+)
+
+// piece is what the slow reader finds.
+type piece struct {
+	text string // ends in a newline
+	time uint64
+}
+
+// slowly finds every valid snapshot of a file, in file order: the text from each header,
+// at the end of a line or alone on it, to the next line that starts with an end, unless
+// another header comes before. Everything is in memory and compared as text.
+func slowly(t *testing.T, data string) (found []piece) {
+	start := -1
+	for at := 0; at < len(data); {
+		end := strings.IndexByte(data[at:], '\n')
+		line, next := data[at:], len(data)
+		if end >= 0 {
+			line, next = data[at:at+end], at+end+1
+		}
+		if strings.HasPrefix(line, snapshot.EndLine) && start >= 0 {
+			if p, ok := valid(t, data[start:at]+snapshot.EndLine+"\n"); ok {
+				found = append(found, p)
+			}
+			start = -1
+		}
+		if strings.HasSuffix(line, snapshot.HeaderLine) && end >= 0 {
+			start = at + len(line) - len(snapshot.HeaderLine)
+		}
+		at = next
+	}
+	return found
+}
+
+// valid asks a state that was read into memory, and no checker's verdict, for its root.
+func valid(t *testing.T, text string) (piece, bool) {
+	r := strings.NewReader(text)
+	l, err := snapshot.Latest(r, r.Size())
+	if err != nil || l.Offset != 0 || l.Size != r.Size() {
+		return piece{}, false
+	}
+	checker := snapshot.NewChecker(nil)
+	report, err := checker.Check(t.Context(), r, l)
+	require.NoError(t, err)
+	st, err := checker.Read(t.Context(), r, report)
+	require.NoError(t, err)
+	a := st.Anchor
+	return piece{text, st.TimestampMs}, a != nil && a.L2StateRoot == snapshot.Root(st) && strings.EqualFold(a.Hash, snapshot.AnchorHash(a.Payload))
+}
+
+// inOrder is the order that the help promises, by trying: the next one is the earliest, by
+// time and then by the first source that has it, of those before which nothing is left in
+// any source; and where there is none, the next of the source named first.
+func inOrder(sources [][]piece) (all []piece) {
+	done := map[string]bool{}
+	left := func(s []piece) []piece {
+		return slices.DeleteFunc(slices.Clone(s), func(p piece) bool { return done[p.text] })
+	}
+	for {
+		var next, first *piece
+		for _, s := range sources {
+			s = left(s)
+			if len(s) == 0 {
+				continue
+			}
+			if first == nil {
+				first = &s[0]
+			}
+			ready := !slices.ContainsFunc(sources, func(other []piece) bool {
+				other = left(other)
+				return slices.Contains(other, s[0]) && other[0] != s[0]
+			})
+			if ready && (next == nil || s[0].time < next.time) {
+				next = &s[0]
+			}
+		}
+		if next == nil {
+			next = first
+		}
+		if next == nil {
+			return all
+		}
+		done[next.text] = true
+		all = append(all, *next)
+	}
+}
+
+// damage does to a file what crashes do.
+func damage(rng *rand.Rand, data []byte) []byte {
+	for range rng.Intn(4) {
+		if len(data) == 0 {
+			break
+		}
+		at := rng.Intn(len(data))
+		until := min(len(data), at+rng.Intn(300))
+		switch rng.Intn(8) {
+		case 0:
+			data = data[:at]
+		case 1: // a part is missing
+			data = slices.Concat(data[:at], data[until:])
+		case 2: // zeros in the place of what was written
+			data = slices.Concat(data[:at], make([]byte, until-at), data[until:])
+		case 3: // zeros before it
+			data = slices.Concat(data[:at], make([]byte, until-at), data[at:])
+		case 4: // zeros where a line starts
+			at += bytes.IndexByte(data[at:], '\n') + 1
+			data = slices.Concat(data[:at], make([]byte, 5), data[at:])
+		case 5:
+			data = slices.Concat([]byte("\xef\xbb\xbf"), data)
+		case 6: // the newline of an end line is missing
+			if end := bytes.Index(data[at:], []byte("\nEND_SNAPSHOT\n")); end >= 0 {
+				at += end + len("\nEND_SNAPSHOT")
+				data = slices.Concat(data[:at], data[at+1:])
+			}
+		case 7:
+			data = slices.Clone(data)
+			data[at] ^= 1 << rng.Intn(8)
+		}
+	}
+	return data
+}
+
+// TestOracle: of any files, damaged in any way, the same snapshots in the same order as a
+// slow reader has them, with what was dropped of each accounted for.
+func TestOracle(t *testing.T) {
+	clitest.InMemory(t)
+	rounds := 1000
+	if testing.Short() || clitest.UnderRace {
+		rounds = 200
+	}
+	history := make([]string, 40)
+	for i := range history {
+		history[i] = small(i/2*2, i) // two of each time
+	}
+	for seed := range rounds {
+		rng := rand.New(rand.NewSource(int64(seed)))
+		dir := t.TempDir()
+		var args []string
+		var found [][]piece
+		for i := range 1 + rng.Intn(4) {
+			var data []byte
+			from := rng.Intn(len(history))
+			for _, text := range history[from:min(len(history), from+rng.Intn(12))] {
+				if rng.Intn(6) > 0 {
+					data = append(data, text...)
+				}
+				if rng.Intn(12) == 0 {
+					data = append(data, history[rng.Intn(len(history))]...)
+				}
+			}
+			data = damage(rng, data)
+			name := filepath.Join(dir, fmt.Sprint(i))
+			require.NoError(t, os.WriteFile(name, data, 0o600))
+			args = append(args, name)
+			found = append(found, slowly(t, string(data)))
+		}
+		var want strings.Builder
+		for _, p := range inOrder(found) {
+			want.WriteString(p.text)
+		}
+		out := filepath.Join(dir, "out")
+		dryCode, _, _ := clitest.Run(recoversnapshots.Tool(), append([]string{"--dry-run"}, append(args, out)...)...)
+		require.NoFileExists(t, out)
+		code, stdout, stderr := clitest.Run(recoversnapshots.Tool(), append(args, out)...)
+		require.Equal(t, dryCode, code, "seed %d", seed)
+		if want.Len() == 0 {
+			require.Equal(t, 1, code, "seed %d: %s%s", seed, stdout, stderr)
+			require.NoFileExists(t, out)
+			continue
+		}
+		require.Contains(t, []int{0, 2}, code, "seed %d: %s%s", seed, stdout, stderr)
+		require.Equal(t, want.String(), clitest.Read(t, out), "seed %d: %s%s", seed, stdout, stderr)
+		require.NotEmpty(t, clitest.Times(t, out))
+		require.Equal(t, 1, strings.Count(stdout, "Recovered "))
+		names := clitest.Names(t, dir)
+		require.Len(t, names, len(args)+1, "seed %d: %v", seed, names)
+	}
+}
+
+// small is a valid snapshot of about 400 bytes.
+func small(time, number int) string {
+	st := snapshot.State{TimestampMs: uint64(time)}
+	st.Ledger.Balances = []snapshot.Balance{{PeerID: "p", Balance: uint64(number)}}
+	st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
+	var b bytes.Buffer
+	if err := snapshot.Encode(&b, &st); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+// TestMany: what does not fit in memory gives the same as what does, and leaves nothing.
+func TestMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes 150,000 snapshots")
+	}
+	clitest.InMemory(t)
+	const count = 150_000
+	dir := t.TempDir()
+	var want bytes.Buffer
+	var parts [3]bytes.Buffer // of two of three sources each has every snapshot
+	for i := range count {
+		text := small(i/2, i)
+		want.WriteString(text)
+		for j := range parts {
+			if i%3 != j {
+				parts[j].WriteString(text)
+			}
+		}
+	}
+	var args []string
+	for j := range parts {
+		args = append(args, filepath.Join(dir, fmt.Sprint(j)))
+		require.NoError(t, os.WriteFile(args[j], parts[j].Bytes(), 0o600))
+	}
+	out := filepath.Join(dir, "out")
+	code, stdout, stderr := clitest.Run(recoversnapshots.Tool(), append(args, out)...)
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "0: 100000 snapshot(s) taken")
+	require.Contains(t, stdout, "2: 0 snapshot(s) taken, 0 bytes; 100000 more are duplicates")
+	require.Contains(t, stderr, "75000 snapshot(s) have the time of a different one")
+	require.Len(t, clitest.Names(t, dir), 4)
+	got, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want.Bytes(), got), "the snapshots are not in their order")
+}

@@ -1,0 +1,199 @@
+package recoversnapshots
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
+	"ailee-recovery/snapshot"
+)
+
+// source is a file that is read, and what was found in it.
+type source struct {
+	name  string
+	given *input.Input // the file of that name
+	in    *input.Input // its content: given, or what it was unpacked to
+	mtime time.Time    // of given, when it was opened
+	cut   error        // why a compressed one could not be unpacked to its end
+
+	first, end int64 // the numbers of its records
+
+	taken, takenBytes   int64
+	hidden              int64 // of those taken, how many no node saw
+	known, knownBytes   int64 // the same bytes were in an earlier place
+	invalid             int64
+	firstInvalid        int64 // offset
+	firstVerdict        snapshot.Verdict
+	torn, firstTorn     int64 // how many, offset
+	timesBack, backFrom int64 // how often the time goes back, and the offset of the first
+	lastTime            uint64
+}
+
+// dropped is how many bytes are neither in OUT nor known from elsewhere.
+func (s *source) dropped() int64 { return s.in.Size - s.takenBytes - s.knownBytes }
+
+func (s *source) addInvalid(offset int64, v snapshot.Verdict) {
+	if s.invalid == 0 {
+		s.firstInvalid, s.firstVerdict = offset, v
+	}
+	s.invalid++
+}
+
+func (s *source) addTorn(offset int64) {
+	if s.torn == 0 {
+		s.firstTorn = offset
+	}
+	s.torn++
+}
+
+// addTime takes note of the time of the next snapshot.
+func (s *source) addTime(r *snapshot.Report) {
+	if r.TimestampMs < s.lastTime {
+		if s.timesBack == 0 {
+			s.backFrom = r.Offset
+		}
+		s.timesBack++
+	}
+	s.lastTime = r.TimestampMs
+}
+
+// openSource opens a file, and refuses one whose content cannot be read.
+func openSource(ctx context.Context, name string) (*source, error) {
+	in, err := input.OpenRegular(ctx, name)
+	switch {
+	case errors.Is(err, input.ErrNotSeekable):
+		return nil, exit.Fail("write its content to a file first", err)
+	case err != nil:
+		return nil, exit.Fail(snapshottool.ReadHint(err), err)
+	}
+	s := &source{name: name, given: in, in: in}
+	start, err := s.start()
+	if err == nil {
+		s.mtime, err = s.modified()
+	}
+	if err == nil {
+		for _, f := range notRead {
+			if bytes.HasPrefix(start, f.magic) {
+				err = exit.Failf("unpack it first: "+exit.Command(f.unpack...)+" < "+exit.Command(name)+" > UNPACKED",
+					"%s is compressed with %s, which is not read", name, f.name)
+			}
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	return s, nil
+}
+
+func (s *source) modified() (time.Time, error) {
+	info, err := s.given.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
+// clockStep is more than the steps in which file systems count times.
+const clockStep = 2 * time.Second
+
+// touched tells whether somebody may have written to the source since it was opened.
+func (s *source) touched() (bool, error) {
+	mtime, err := s.modified()
+	return !mtime.Equal(s.mtime) || time.Since(mtime) < clockStep, err
+}
+
+// notRead are formats that somebody may have compressed a snapshot file with, by their
+// first bytes.
+var notRead = []struct {
+	magic  []byte
+	name   string
+	unpack []string
+}{
+	{[]byte("\xfd7zXZ\x00"), "xz", []string{"xz", "-dc"}},
+	{[]byte("\x28\xb5\x2f\xfd"), "zstd", []string{"zstd", "-dc"}},
+	{[]byte("BZh"), "bzip2", []string{"bzip2", "-dc"}},
+	{[]byte("\x04\x22\x4d\x18"), "lz4", []string{"lz4", "-dc"}},
+	{[]byte("PK\x03\x04"), "zip", []string{"funzip"}},
+}
+
+// start returns the first bytes.
+func (s *source) start() ([]byte, error) {
+	buf := make([]byte, 8)
+	n, err := s.given.File.ReadAt(buf, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return buf[:n], err
+}
+
+// unpack unpacks a source that is compressed with gzip to a file without a name beside
+// OUT. One that is damaged gives what comes before the damage.
+func (s *source) unpack(ctx context.Context, beside string, limit int64) error {
+	start, err := s.start()
+	if err != nil || !bytes.HasPrefix(start, []byte("\x1f\x8b")) {
+		return err
+	}
+	f, err := durable.Unnamed(beside)
+	if err != nil {
+		return exit.Fail(durable.Hint(err), err)
+	}
+	s.in = input.Regular(ctx, f, 0)
+	packed, err := gzip.NewReader(s.given.Section())
+	if err != nil {
+		s.cut = err
+		return s.unreadable(err)
+	}
+	n, err := io.Copy(output{f}, io.LimitReader(packed, limit+1))
+	var failed *writeError
+	switch {
+	case errors.As(err, &failed):
+		return exit.Fail(durable.Hint(failed.err), fmt.Errorf("unpack %s: %w", s.name, failed.err))
+	case n > limit:
+		return exit.Failf("allow more with --"+maxUnpacked, "%s unpacks to more than %d bytes", s.name, limit)
+	}
+	s.in.Size, s.cut = n, err
+	return s.unreadable(err)
+}
+
+// unreadable tells errors of reading from those that say that what was read is damaged.
+func (s *source) unreadable(err error) error {
+	var system *os.PathError
+	if err != nil && (errors.As(err, &system) || errors.Is(err, context.Canceled)) {
+		return err
+	}
+	return nil
+}
+
+// output tells errors of writing from those of what is unpacked.
+type output struct{ file *os.File }
+
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return e.err.Error() }
+
+func (o output) Write(p []byte) (int, error) {
+	n, err := o.file.Write(p)
+	if err != nil {
+		err = &writeError{err}
+	}
+	return n, err
+}
+
+// close closes its files.
+func (s *source) close() error {
+	err := s.given.Close()
+	if s.in != s.given {
+		err = errors.Join(err, s.in.File.Close())
+	}
+	return err
+}

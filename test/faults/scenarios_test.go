@@ -20,6 +20,7 @@ import (
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/reorgdb"
@@ -198,6 +199,19 @@ func scenarios() []*scenario {
 				return args
 			},
 			leftover: []string{".ailee_extract-staging"},
+		},
+		{
+			name: "recover",
+			prepare: func(t *testing.T, root string) {
+				prepareFile(t, root)
+				snapshots(t, in(root, "old.dat"), 3)
+				require.NoError(t, exec.Command("gzip", in(root, "old.dat")).Run())
+				require.NoError(t, os.WriteFile(in(root, "other.dat"), []byte(encoded(t, 4, 7)+encoded(t, 2, 2)), 0o640))
+			},
+			command: func(root string, run int) []string {
+				return []string{bin(recoversnapshots.Name), in(root, "other.dat"), in(root, "old.dat.gz"), in(root, file), in(root, "recovered.dat")}
+			},
+			leftover: temporary,
 		},
 		{
 			name:    "init database",

@@ -29,6 +29,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
@@ -97,6 +98,7 @@ func TestPlanted(t *testing.T) {
 		{extractsnapshots.Tool(), "F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
 		{extractsnapshots.Tool(), "--force F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
 		{extractsnapshots.Tool(), "--format json F DIR", []string{"snapshot_1.json", ".ailee_extract-staging"}},
+		{recoversnapshots.Tool(), "DIR/f F DIR/out", []string{"out", ".out.ailee-tmp", ".f.ailee-old-9-9"}},
 		{createanchor.Tool(), "--l2-state-file F --output DIR/out", []string{"out", ".out.ailee-tmp"}},
 		{createanchor.Tool(), "--l2-state-file F --data-dir DIR", []string{".l2_snapshots.dat.ailee-tmp"}},
 		{initreorgdb.Tool(), "--path DIR/reorg_db", []string{"reorg_db", ".reorg_db.ailee-tmp"}},
@@ -291,6 +293,7 @@ func TestNoRegularFile(t *testing.T) {
 	for _, f := range []string{pipe, "/dev/zero", "/dev/null"} {
 		for _, args := range [][]string{
 			{extractsnapshots.Name, f, out}, {prunesnapshots.Name, "--file", f, "--keep", "1", "--output", out}, {prunesnapshots.Name, "--file", f, "--keep", "1", "--in-place"},
+			{recoversnapshots.Name, f, out},
 		} {
 			code, _, stderr := clitest.Run(toolNamed(t, args[0]), args[1:]...)
 			require.Equal(t, exit.Failed, code, args)
@@ -407,6 +410,7 @@ func TestTerabyte(t *testing.T) {
 		{l2verify.Name, "--snapshot", hole}, {l2verify.Name, "--all", "--snapshot", path}, {l2verify.Name, "--strict", "--snapshot", path},
 		{extractsnapshots.Name, hole, out + ".d"}, {extractsnapshots.Name, "--newest-valid", path, out + ".d"}, {prunesnapshots.Name, "--keep", "2", "--output", out + ".p", "--file", path},
 		{prunesnapshots.Name, "--in-place", "--keep", "1", "--file", hole}, {createanchor.Name, "--l2-state-file", hole, "--output", out + ".a"}, {getsnapshotblock.Name, hole},
+		{recoversnapshots.Name, hole, out + ".r"},
 	} {
 		file := hole
 		if slices.Contains(args, path) {
@@ -436,6 +440,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 	commands := [][]string{
 		{l2verify.Name, "--snapshot", "f"}, {l2verify.Name, "--all", "--snapshot", "f"}, {extractsnapshots.Name, "f", "d"}, {extractsnapshots.Name, "--format", "json", "f", "d"},
 		{prunesnapshots.Name, "--file", "f", "--keep", "2", "--output", "o"}, {createanchor.Name, "--l2-state-file", "f", "--output", "o", "--timestamp-ms", "5"}, {getsnapshotblock.Name, "f"},
+		{recoversnapshots.Name, "f", "o"},
 	}
 	// ends is the exit status of a command that ran in a folder, with what it made there.
 	ends := func(cmd *exec.Cmd, dir string) string {
@@ -571,6 +576,7 @@ func TestGiants(t *testing.T) {
 		run(t, 2, "no snapshot verifies", extractsnapshots.Name, "--newest-valid", f, "d")
 		run(t, 0, "none of the snapshots kept verifies", prunesnapshots.Name, "--keep", "1", "--output", "o", "--file", f)
 		run(t, 0, "none of the snapshots kept verifies", prunesnapshots.Name, "--keep", "all", "--output", "o", "--file", f)
+		run(t, 1, "no source has a valid snapshot", recoversnapshots.Name, f, "o")
 	})
 	t.Run("keys", func(t *testing.T) {
 		head := "SNAPSHOT v1\ntimestamp_ms 1\nbalances 1\n"
@@ -595,6 +601,7 @@ func TestGiants(t *testing.T) {
 		run(t, 1, message, createanchor.Name, "--output", "o", "--l2-state-file", f)
 		run(t, 1, message, getsnapshotblock.Name, f)
 		run(t, 1, message, prunesnapshots.Name, "--keep", "1", "--output", "o", "--file", f)
+		run(t, 1, message, recoversnapshots.Name, f, "o")
 		f = sparse(t, line, "SNAPSHOT v1\nunknown ", "\nEND_SNAPSHOT\n")
 		run(t, 2, "No anchor", l2verify.Name, "--snapshot", f)
 		f = sparse(t, line, "", "x")

@@ -21,6 +21,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
@@ -52,6 +53,7 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 			{"--index", out, f, dir}, {"--format", out, f, dir}},
 		prunesnapshots.Name: {{"--file", f, "--keep", "1", "--output", out}, {"--file", f, "--keep", "all", "--output", out}, {"--file", f, "--keep", "2", "--dry-run"},
 			{"--file", f, "--keep", "2", "--in-place"}, {"--file", f, "--keep", out, "--in-place"}},
+		recoversnapshots.Name: {{"--dry-run", f, out}, {f, f, out}, {f, out, f}, {"--max-unpacked", out, f, dir}, {f, filepath.Join(dir, "missing", "r"+hostileName)}},
 		createanchor.Name: {{"--l2-state-file", f, "--output", filepath.Join(dir, "a"+hostileName)}, {"--l2-state-file", f, "--data-dir", dir},
 			{"--l2-state-file", f, "--fee-rate", out}, {"--bump", out},
 			{"--l2-state-file", f, "--data-dir", dir, "--bitcoin-rpc", nobody, "--rpc-wait", "0", "--rpc-cookie-file", out},
@@ -72,7 +74,7 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 }
 
 func allTools() []cli.Tool {
-	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(),
+	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(),
 		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drillchain.Tool()}
 }
 

@@ -674,7 +674,7 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "no backup of the snapshots in "+backups+" verifies")
 	require.JSONEq(t, fmt.Sprintf(`{"errors": [{"message": "no backup of the snapshots in %s verifies",
-		"hint": "see what can be recovered: ailee_extract_snapshots --salvage --dry-run FILE DIR, ailee_init_reorg_db --path NEW --copy-from OLD"}],
+		"hint": "see what can be recovered: ailee_recover_snapshots --dry-run FILE... OUT, ailee_init_reorg_db --path NEW --copy-from OLD"}],
 		"exit_code": 2}`, backups), stdout)
 	require.Equal(t, before, contents(t, dir))
 }

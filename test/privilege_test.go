@@ -25,6 +25,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
@@ -72,6 +73,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 		{reorgshow.Name, "--db-path", db, "anchors"}, {reorgshow.Name, "--db-path", db, "events"}, {reorgshow.Name, "--db-path", db, "families"},
 		{extractsnapshots.Name, f, filepath.Join(out, "parts")}, {extractsnapshots.Name, "--dry-run", f, filepath.Join(data, "parts")},
 		{prunesnapshots.Name, "--file", f, "--keep", "1", "--dry-run"},
+		{recoversnapshots.Name, f, filepath.Join(out, "recovered.dat")}, {recoversnapshots.Name, "--dry-run", f, filepath.Join(data, "recovered.dat")},
 		{initreorgdb.Name, "--path", filepath.Join(out, "reorg_db"), "--copy-from", db},
 		{initnode.Name, "--data-dir", filepath.Join(out, "node")},
 		{createanchor.Name, "--l2-state-file", f, "--output", filepath.Join(out, "anchored.dat")},

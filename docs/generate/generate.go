@@ -24,12 +24,13 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 )
 
-var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
+var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
 	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drillchain.Tool()}
 
 var scripts = []string{"ailee-backup", "ailee-restore", "ailee-monitor", "test_recovery.sh"}

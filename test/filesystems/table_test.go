@@ -25,6 +25,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/snapshot"
@@ -33,7 +34,7 @@ import (
 func TestMain(m *testing.M) {
 	commands := map[string]func(){failingName: failing}
 	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(),
-		prunesnapshots.Tool(), reorgverify.Tool(), resyncblocks.Tool()} {
+		prunesnapshots.Tool(), recoversnapshots.Tool(), reorgverify.Tool(), resyncblocks.Tool()} {
 		commands[tool.Name] = func() { cli.Main(tool) }
 	}
 	testscript.Main(m, commands)
@@ -48,6 +49,7 @@ var uses = []struct{ name, args string }{
 	{"pruned to another file", prunesnapshots.Name + " --keep 1 --file TOP/state.dat --output DIR/pruned.dat"},
 	{"the same, replaced", prunesnapshots.Name + " --force --keep 1 --file DIR/anchored.dat --output DIR/pruned.dat"},
 	{"pruned in place", prunesnapshots.Name + " --keep 1 --in-place --file DIR/state.dat"},
+	{"recovered", recoversnapshots.Name + " DIR/state.dat TOP/packed.gz DIR/recovered.dat"},
 	{"extracted", extractsnapshots.Name + " DIR/state.dat DIR/parts"},
 	{"a JUnit report", l2verify.Name + " --accept-earlier-anchors --snapshot DIR/state.dat --junit DIR/report.xml"},
 	{"a new database", initreorgdb.Name + " --path DIR/reorg_db"},
@@ -198,6 +200,7 @@ func TestFileSystems(t *testing.T) {
 			for _, file := range []string{filepath.Join(top, "state.dat"), filepath.Join(at, "state.dat")} {
 				require.NoError(t, os.WriteFile(file, snapshots(t), 0o640))
 			}
+			require.NoError(t, exec.Command("sh", "-c", "gzip -c "+filepath.Join(top, "state.dat")+" > "+filepath.Join(top, "packed.gz")).Run())
 			require.NoError(t, os.Chown(filepath.Join(top, "state.dat"), 12345, 12345))
 			_ = unix.Setxattr(filepath.Join(top, "state.dat"), "user.origin", []byte("node-7"), 0)
 			require.NoError(t, os.Mkdir(filepath.Join(at, "backups"), 0o755))

@@ -15,6 +15,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/recoversnapshots"
 )
 
 // run runs a tool with the system's folder for temporary files, or another.
@@ -42,6 +43,8 @@ func TestWhoRootBecomes(t *testing.T) {
 	require.NoError(t, os.Mkdir(private, 0o700))
 	state := filepath.Join(private, "state.dat")
 	require.NoError(t, os.WriteFile(state, snapshots(t), 0o600))
+	packed := filepath.Join(private, "packed.gz")
+	require.NoError(t, exec.Command("sh", "-c", "gzip -c "+state+" > "+packed).Run())
 	folder := func(name string, uid, gid int) string {
 		path := filepath.Join(top, name)
 		require.NoError(t, os.MkdirAll(path, 0o755))
@@ -75,6 +78,7 @@ func TestWhoRootBecomes(t *testing.T) {
 	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(data, "copy"), "--copy-from", filepath.Join(data, "reorg_db")))
 	made(run(t, "", prunesnapshots.Name, "--in-place", "--keep", "1", "--file", filepath.Join(data, "l2_snapshots.dat")))
 	made(run(t, "", prunesnapshots.Name, "--keep", "1", "--file", state, "--output", filepath.Join(data, "pruned.dat")))
+	made(run(t, "", recoversnapshots.Name, state, packed, filepath.Join(data, "recovered.dat")))
 	made(run(t, "", extractsnapshots.Name, state, filepath.Join(data, "parts")))
 	made(run(t, "", l2verify.Name, "--snapshot", state, "--junit", filepath.Join(data, "report.xml")))
 	requireSomebodys(t, data)

@@ -30,6 +30,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/snapshot"
@@ -42,7 +43,7 @@ const flipperName = "flipper"
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){flipperName: flipper}
-	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(), prunesnapshots.Tool(), resyncblocks.Tool()} {
+	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), resyncblocks.Tool()} {
 		commands[tool.Name] = func() { cli.Main(tool) }
 	}
 	testscript.Main(m, commands)
@@ -187,6 +188,7 @@ func TestSomebodyElsesFolder(t *testing.T) {
 		{favourite: ".out.ailee-tmp", args: createanchor.Name + " --quiet --l2-state-file TOP/state.dat --output DIR/out"},
 		{favourite: "l2_snapshots.dat", args: prunesnapshots.Name + " --quiet --in-place --watch 200ms --keep 3 --file DIR/l2_snapshots.dat"},
 		{favourite: ".out.ailee-tmp", args: prunesnapshots.Name + " --quiet --force --keep 3 --file TOP/state.dat --output DIR/out"},
+		{favourite: ".out.ailee-tmp", args: recoversnapshots.Name + " --quiet DIR/l2_snapshots.dat TOP/state.dat DIR/out"},
 		{favourite: "parts", args: extractsnapshots.Name + " --quiet --force TOP/state.dat DIR/parts"},
 		{favourite: "out", args: l2verify.Name + " --quiet --snapshot TOP/state.dat --junit DIR/out"},
 	}

@@ -60,7 +60,7 @@ ailee_extract_snapshots --newest-valid /var/lib/ailee/l2_snapshots.dat /tmp/newe
 ailee_extract_snapshots /var/lib/ailee/l2_snapshots.dat /tmp/snapshots/
 # The newest state that verifies as JSON, to anchor it anew
 ailee_extract_snapshots --newest-valid --format json /var/lib/ailee/l2_snapshots.dat /tmp/states/`,
-		SeeAlso: []string{"ailee_l2_verify", "ailee_prune_snapshots", "ailee_create_anchor"},
+		SeeAlso: []string{"ailee_l2_verify", "ailee_prune_snapshots", "ailee_recover_snapshots", "ailee_create_anchor"},
 		Flags: []urfave.Flag{
 			&urfave.Int64Flag{Name: "last", Usage: "extract only the last `N` snapshots", DefaultText: "all of them"},
 			&urfave.StringFlag{Name: "index", Usage: "extract only snapshot `K`, or those from A to B with A-B"},

@@ -78,7 +78,7 @@ func readHint(o Options, err error) string {
 		return "name the snapshot file in it"
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		return "restore the file from a backup, or see what can be recovered: " +
-			exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", o.File, "DIR")
+			exit.Command("ailee_recover_snapshots", "--dry-run", o.File, "OUT")
 	}
 	return snapshottool.ReadHint(err)
 }

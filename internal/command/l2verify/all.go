@@ -202,7 +202,7 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 		}
 	}
 	if hides(outside) && err == nil && v.in.Seekable {
-		v.out.Hint("%s", v.salvageHint())
+		v.out.Hint("%s", v.recoverHint())
 	}
 	return err
 }
@@ -221,7 +221,7 @@ func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
 	case p.failed == 0 && !strict:
 		return nil
 	case p.failed == 0 && hides(outside):
-		return exit.WrongData(v.salvageHint(), nil)
+		return exit.WrongData(v.recoverHint(), nil)
 	case p.failed == 0:
 		return exit.WrongData(v.tidyHint(), nil)
 	case !v.in.Seekable:
@@ -234,5 +234,5 @@ func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
 			exit.Command("ailee_extract_snapshots", "--newest-valid", v.Snapshot, "DIR"), nil)
 	}
 	return exit.WrongData("no snapshot is valid: restore a backup, or see what can be recovered: "+
-		exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", v.Snapshot, "DIR"), nil)
+		exit.Command("ailee_recover_snapshots", "--dry-run", v.Snapshot, "OUT"), nil)
 }

@@ -182,7 +182,7 @@ func (v *verifier) nothingFound(outside []snapshot.Finding) error {
 		err = fmt.Errorf("%s: %w", v.Snapshot, snapshot.ErrNoSnapshot)
 	}
 	if v.in.Seekable && v.in.Size > 0 {
-		hint = "see what can be recovered: " + exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", v.Snapshot, "DIR")
+		hint = "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", v.Snapshot, "OUT")
 	}
 	return exit.Fail(hint, err)
 }
@@ -260,7 +260,7 @@ func (v *verifier) conclude(judged snapshot.Judgement, found []snapshot.Finding)
 	case !v.in.Seekable && (judged.Verdict != snapshot.Valid || strict):
 		return exit.WrongData("write the input to a file, then: ailee_l2_verify --all --snapshot FILE", nil)
 	case hidden && (judged.Verdict != snapshot.Valid || strict):
-		return exit.WrongData(v.salvageHint(), nil)
+		return exit.WrongData(v.recoverHint(), nil)
 	case judged.Verdict == snapshot.PegOutMismatch && !v.AcceptEarlierAnchors:
 		return exit.WrongData("see whether the peg-outs name earlier anchors of this file: "+
 			exit.Command(Name, "--accept-earlier-anchors", "--snapshot", v.Snapshot), nil)
@@ -271,16 +271,16 @@ func (v *verifier) conclude(judged snapshot.Judgement, found []snapshot.Finding)
 	case strict:
 		return exit.WrongData(v.tidyHint(), nil)
 	case hidden && v.in.Seekable:
-		v.out.Hint("%s", v.salvageHint())
+		v.out.Hint("%s", v.recoverHint())
 	case torn && v.in.Seekable:
 		v.out.Hint("%s", v.tidyHint())
 	}
 	return nil
 }
 
-// salvageHint names the command that gets at a snapshot that a torn line hides.
-func (v *verifier) salvageHint() string {
-	return "recover the snapshot that a torn line hides: " + exit.Command("ailee_extract_snapshots", "--salvage", v.Snapshot, "DIR")
+// recoverHint names the command that gets at a snapshot that a torn line hides.
+func (v *verifier) recoverHint() string {
+	return "recover the snapshot that a torn line hides, with all others: " + exit.Command("ailee_recover_snapshots", v.Snapshot, "OUT")
 }
 
 // tidyHint names the command that leaves a file whole to its last byte.

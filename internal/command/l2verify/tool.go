@@ -56,7 +56,7 @@ ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
 zcat /mnt/backups/l2_snapshots.dat.gz | ailee_l2_verify --snapshot -
 # Is the snapshot anchored in Bitcoin?
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --min-confirmations 6`,
-		SeeAlso:  []string{"ailee_extract_snapshots", "ailee_prune_snapshots", "ailee_reorg_verify", "ailee-monitor"},
+		SeeAlso:  []string{"ailee_extract_snapshots", "ailee_recover_snapshots", "ailee_prune_snapshots", "ailee_reorg_verify", "ailee-monitor"},
 		Required: []string{"snapshot"},
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input"},

@@ -100,7 +100,7 @@ func (p *pruning) explain(err error) error {
 	case errors.Is(err, input.ErrNotSeekable):
 		return exit.Fail("write its content to a file first", err)
 	case errors.Is(err, snapshot.ErrNoSnapshot):
-		return exit.Fail("see what can be recovered: "+exit.Command("ailee_extract_snapshots", "--salvage", "--dry-run", p.File, "DIR"),
+		return exit.Fail("see what can be recovered: "+exit.Command("ailee_recover_snapshots", "--dry-run", p.File, "OUT"),
 			fmt.Errorf("%s: %w", p.File, err))
 	case errors.Is(err, durable.ErrBusy):
 		return exit.Fail("wait until it is done", err)

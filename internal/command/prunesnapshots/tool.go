@@ -75,7 +75,7 @@ ailee_prune_snapshots --in-place --keep all --file /var/lib/ailee/l2_snapshots.d
 ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --output /var/lib/ailee/l2_snapshots_pruned.dat
 # Make the file smaller while the node runs
 ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.dat`,
-		SeeAlso:  []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee-backup"},
+		SeeAlso:  []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee_recover_snapshots", "ailee-backup"},
 		Required: []string{"file", "keep"},
 		Flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "file", Usage: "prune `FILE`"},

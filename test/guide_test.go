@@ -90,11 +90,11 @@ var plays = []play{
 		end: ends(backups, "l2_snapshots.dat: 9, verify 0", "reorg_db: does not open", down)},
 	{on: "emptied", scripts: "restore-from-earlier-snapshot", codes: "1 2 1 1 1", says: lines("ailee_extract_snapshots: error: open /var/lib/ailee/l2_snapshots.dat: no such file", noStart),
 		end: ends(backups, down)},
-	{on: "healthy anchoring", scripts: "start-node runbook/the-latest-snapshot-is-wrong", says: "Newest valid snapshot: 11 of 11",
-		end: ends(backups, "l2_snapshots.dat: 11, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{on: "healthy anchoring", scripts: "start-node runbook/the-latest-snapshot-is-wrong", says: "Recovered 11 snapshot(s)",
+		end: ends(backups, anchored11, "l2_snapshots.dat.replaced_20250215_010000: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
 	{on: "corrupt", scripts: "runbook/the-latest-snapshot-is-wrong runbook/the-reorg-database-is-damaged", codes: "2 1 2",
-		says: lines("state root mismatch", "Newest valid snapshot: 9 of 10", noStart, "Anchors: 4", "ailee-node is active"),
-		end: ends(backups, "l2_snapshots.dat: 9, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
+		says: lines("Recovered 9 snapshot(s)", "state root mismatch", noStart, "Anchors: 4", "ailee-node is active"),
+		end: ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
 			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: does not open", runs)},
 
 	// Procedure 3: the database has the block hashes. To the letter, the anchors are
@@ -214,8 +214,8 @@ var plays = []play{
 	// To the letter, the latest of more than ten is the tenth.
 	{on: "long", scripts: "state-root-mismatch", says: "Found valid snapshot: /tmp/snapshots/snapshot_10.dat",
 		end: ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+wholeRecords, runs)},
-	{on: "long", scripts: "runbook/the-latest-snapshot-is-wrong", says: "Newest valid snapshot: 1005 of 1005",
-		end: ends(backups, "l2_snapshots.dat: 1005, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{on: "long", scripts: "runbook/the-latest-snapshot-is-wrong", says: "Recovered 1005 snapshot(s)",
+		end: ends(backups, "l2_snapshots.dat: 1-1005, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
 
 	// Backups: the last 24. To the letter, also of what is damaged, and in the end of
 	// nothing else, the one for Procedure 1 included.
@@ -240,7 +240,7 @@ var plays = []play{
 	{on: "healthy", scripts: "start-node runbook/first-in-every-case", says: lines("Newest valid snapshot: 10 of 10", "Confirmed: ", "Filesystem"), end: ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
 	{on: "corrupt", scripts: "runbook/first-in-every-case", codes: "2 2", says: lines("state root mismatch", "the database is damaged", "Filesystem"), end: ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{on: "torn", scripts: "runbook/the-node-cannot-read-its-files", says: lines("/var/lib/ailee/l2_snapshots.dat", verifies, tornTail), end: ends(backups, tornFile, "reorg_db: "+tornRecords, down)},
-	{on: "hidden", scripts: "runbook/a-snapshot-is-hidden-behind-a-torn-line", says: lines("to salvaged_1.dat", "Newest valid snapshot: 1 of 1"),
+	{on: "hidden", scripts: "runbook/a-snapshot-is-hidden-behind-a-torn-line", codes: "2", says: lines("1 of them hidden from nodes", "Would recover 11 snapshot(s)"),
 		end: ends(backups, "l2_snapshots.dat: 1-10, another snapshot, verify 2", "reorg_db: "+wholeRecords, down)},
 	{on: "healthy", scripts: "runbook/every-snapshot-with-peg-outs-fails", says: verifies, end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "healthy", scripts: "start-node runbook/the-node-was-down-during-a-reorg", says: lines("31 equal, 0 different, 103 missing", "173 written, 31 equal, 0 replaced"),

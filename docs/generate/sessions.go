@@ -37,6 +37,9 @@ var sessions = map[string]session{
 	"ailee_extract_snapshots": {before: func(w *world) error { return w.write(snapshotFile, tampered) }},
 	"ailee_prune_snapshots":   {before: func(w *world) error { return w.write(snapshotFile, slices.Concat(slices.Repeat(healthy, 400), torn)) }},
 	"ailee_recover_snapshots": {before: func(w *world) error {
+		if err := w.runs("mkdir -p /var/lib/ailee/backups"); err != nil {
+			return err
+		}
 		if err := w.write("/var/lib/ailee/backups/l2_snapshots_latest.dat.bak", healthy); err != nil {
 			return err
 		}

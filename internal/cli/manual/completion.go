@@ -15,7 +15,7 @@ var words = map[string][]string{
 	"WHAT":   {"anchors", "anchor", "events", "blocks", "families"},
 }
 
-func isFile(value string) bool   { return value == "FILE" || value == "OUT" }
+func isFile(value string) bool   { return value == "FILE" || value == "OUT" || value == "SOURCE" }
 func isFolder(value string) bool { return value == "DIR" || value == "OLD" }
 
 var notInNames = regexp.MustCompile("[^a-z0-9_]")
@@ -113,6 +113,11 @@ func (c Command) Zsh() string {
 		b.WriteString("'")
 	}
 	for i, argument := range c.arguments() {
+		if strings.Contains(c.Usage, several) {
+			// Which of them is the last, only the end shows.
+			fmt.Fprintf(&b, " \\\n    '*:%s:%s'", argument, zshAction(argument))
+			break
+		}
 		// One in brackets may be left out.
 		name, optional := strings.CutPrefix(argument, "[")
 		colon := ":"

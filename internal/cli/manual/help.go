@@ -139,7 +139,13 @@ func parseEntry(entries *[]cli.Entry, text string) error {
 }
 
 // arguments are the positional ones, by the names that the help gives them.
-func (c Command) arguments() []string {
+func (c Command) arguments() (names []string) {
 	fields := strings.Fields(c.Usage)
-	return fields[slices.Index(fields, "[flags]")+1:]
+	for _, field := range fields[slices.Index(fields, "[flags]")+1:] {
+		names = append(names, strings.TrimSuffix(field, several))
+	}
+	return names
 }
+
+// several follows the name of an argument that can be given several times.
+const several = "..."

@@ -150,20 +150,21 @@ func (r *recovery) warnOf(s *source) {
 
 // outcome is an error when anything was dropped.
 func (r *recovery) outcome() error {
-	var dropped, torn, invalid int64
+	var dropped, torn, invalid, pegOuts int64
 	complete := true
 	for _, s := range r.sources {
 		dropped += s.dropped()
 		torn += s.torn
 		invalid += s.invalid
+		pegOuts += s.pegOuts
 		complete = complete && s.dropped() == 0 && s.cut == nil
 	}
 	if complete {
 		return nil
 	}
-	hint := "all that could be recovered is in OUT, which verifies; where other copies may have the rest, name them as well, and another OUT"
-	if invalid > 0 && !r.AcceptEarlierAnchors {
-		hint += "; peg-outs that name earlier anchors are kept with --accept-earlier-anchors"
+	hint := "other copies and backups may have it: name them as well, and another OUT"
+	if pegOuts > 0 && !r.AcceptEarlierAnchors {
+		hint = "accept peg-outs that name the anchor of an earlier snapshot with --accept-earlier-anchors"
 	}
 	return exit.WrongData(hint, fmt.Errorf("not all could be recovered: %d torn and %d invalid snapshot(s), %s in all, were dropped", torn, invalid, terminal.Size(dropped)))
 }

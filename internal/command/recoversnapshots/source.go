@@ -34,6 +34,7 @@ type source struct {
 	invalid             int64
 	firstInvalid        int64 // offset
 	firstVerdict        snapshot.Verdict
+	pegOuts             int64 // of the invalid ones, how many only for their peg-outs
 	torn, firstTorn     int64 // how many, offset
 	timesBack, backFrom int64 // how often the time goes back, and the offset of the first
 	lastTime            uint64
@@ -47,6 +48,9 @@ func (s *source) addInvalid(offset int64, v snapshot.Verdict) {
 		s.firstInvalid, s.firstVerdict = offset, v
 	}
 	s.invalid++
+	if v == snapshot.PegOutMismatch {
+		s.pegOuts++
+	}
 }
 
 func (s *source) addTorn(offset int64) {

@@ -44,24 +44,24 @@ func Tool() cli.Tool {
    gzip, what a prune that was killed left beside it. Name the oldest first. Found are
    also snapshots that nodes do not see because torn lines, zero bytes or a byte-order
    mark are on the line of their header or end. A snapshot is valid when the nodes'
-   verifier says so. The SOURCEs are only read. OUT is there whole or not at all, with
-   owner and mode of the last SOURCE. Run as root, it writes as the user to whom OUT's
-   folder belongs.
+   verifier says so; with --accept-earlier-anchors those with peg-outs are valid too. The
+   SOURCEs are only read. OUT is there whole or not at all, with owner and mode of the
+   last SOURCE. Run as root, it writes as the user to whom OUT's folder belongs.
 
-   The order in OUT: what two snapshots of one SOURCE have there, they keep, whatever
-   their times say, since nodes only append. Otherwise the earlier time comes first, and
-   of equal times the one of the SOURCE that was named first. Where SOURCEs have the same
-   snapshots in different orders, that of the one named first counts. It is said where
-   the times of a SOURCE go back, and where different snapshots have the same time: all
-   of them are kept.
+   The order in OUT: two snapshots of one SOURCE keep the order that they have there,
+   whatever their times say, since nodes only append. Otherwise the earlier time comes
+   first, and of equal times the one of the SOURCE that was named first. Where SOURCEs
+   have the same snapshots in different orders, that of the one named first counts. It is
+   said where the times of a SOURCE go back, and where different snapshots have the same
+   time: all of them are kept.
 
    The exit status is 0 when OUT has all that the SOURCEs have. It is 2 when something
    was dropped, such as a torn or an invalid snapshot: OUT is there all the same, with
    all that could be recovered. It is 1 when there is no OUT, also because no SOURCE has
    a valid snapshot. --dry-run exits in the same way.
 
-   Memory does not grow with the files. From about 20,000 snapshots on, unnamed
-   temporary files in OUT's folder take up to 200 bytes for each; those of compressed
+   Memory does not grow with the files. From some 20,000 snapshots on, unnamed temporary
+   files in OUT's folder take up to 300 bytes for each of a SOURCE; those of compressed
    SOURCEs take what they unpack to.`,
 		Files: []cli.Entry{
 			{Name: ".OUT.ailee-tmp", Text: "the result until it is whole"},

@@ -12,7 +12,7 @@ import (
 )
 
 // inMemory is how many bytes of records a store or sorter holds before it takes a file.
-const inMemory = 2 << 20
+const inMemory = 1 << 20
 
 // readAhead is how much of a file is read at a time, in bytes.
 const readAhead = 16 << 10

@@ -183,7 +183,7 @@ func (p *plan) take(ctx context.Context, t taken, earlier snapshot.AnchorSet) er
 			return nil
 		}
 	}
-	if p.AcceptEarlierAnchors {
+	if p.pending > 0 {
 		if err := p.checker.Add(earlier, t.anchor); err != nil {
 			return err
 		}

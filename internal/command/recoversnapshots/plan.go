@@ -26,6 +26,7 @@ type plan struct {
 	checker *snapshot.Checker
 	bar     terminal.Bar
 	ahead   *ahead // nil in a dry run
+	buffer  []byte
 
 	records *spill.Store  // of all sources, one after the other, each in file order
 	bySame  *spill.Sorter // time, same, number: to find those with the same bytes
@@ -36,6 +37,7 @@ type plan struct {
 	last    span // which is not yet in spans
 
 	snapshots, bytes int64
+	pending          int64  // records of which only what comes before tells whether they are valid
 	newest           taken  // the last one
 	sharedTimes      int64  // how many have the time of another, beyond the first of each time
 	firstShared      uint64 // the earliest of these times
@@ -61,7 +63,7 @@ const (
 )
 
 func newPlan(o Options, sources []*source, bar terminal.Bar) *plan {
-	p := &plan{Options: o, sources: sources, memory: o.Memory(), bar: bar}
+	p := &plan{Options: o, sources: sources, memory: o.Memory(), bar: bar, buffer: make([]byte, 64<<10)}
 	p.checker = snapshot.NewChecker(p.memory)
 	size := recordSize
 	if o.AcceptEarlierAnchors {
@@ -158,6 +160,9 @@ func (p *plan) add(s *source, r *snapshot.Report) error {
 	number := p.records.Len()
 	rec := newRecord(r)
 	p.ahead.add(s, &rec)
+	if rec.flags&pending != 0 {
+		p.pending++
+	}
 	buf := rec.append(nil)
 	if p.AcceptEarlierAnchors {
 		buf = append(buf, rec.anchor...)
@@ -234,8 +239,7 @@ func (p *plan) addBytes(ctx context.Context, to *spill.Sorter, rec []byte) error
 	}
 	s := p.sources[p.sourceOf(number)]
 	sum := sha256.New()
-	section := s.in.Section()
-	n, err := io.Copy(sum, io.NewSectionReader(section, at.offset, at.body))
+	n, err := io.CopyBuffer(sum, io.NewSectionReader(s.in.Section(), at.offset, at.body), p.buffer)
 	if err == nil && n < at.body {
 		err = snapshot.ErrShrunk
 	}

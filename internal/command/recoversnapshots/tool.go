@@ -60,7 +60,7 @@ func Tool() cli.Tool {
    all that could be recovered. It is 1 when there is no OUT, also because no SOURCE has
    a valid snapshot. --dry-run exits in the same way.
 
-   Memory does not grow with the files. From some 20,000 snapshots on, unnamed temporary
+   Memory does not grow with the files. From some 10,000 snapshots on, unnamed temporary
    files in OUT's folder take up to 300 bytes for each of a SOURCE; those of compressed
    SOURCEs take what they unpack to.`,
 		Files: []cli.Entry{

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -239,4 +240,44 @@ func TestMany(t *testing.T) {
 	got, err := os.ReadFile(out)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(want.Bytes(), got), "the snapshots are not in their order")
+}
+
+// TestOneLarge: what was copied while it was being checked stays as far as it is right,
+// also of a file that nobody has written to for long, of which OUT is not read back whole.
+func TestOneLarge(t *testing.T) {
+	clitest.InMemory(t)
+	var whole strings.Builder
+	for number := 1; whole.Len() < 40<<20; number++ {
+		whole.WriteString(clitest.Numbered(number))
+	}
+	text := whole.String()
+	second := strings.Index(text[1:], snapshot.HeaderLine) + 1
+	middle := len(text)/2 + strings.Index(text[len(text)/2:], snapshot.HeaderLine)
+	for name, c := range map[string]struct {
+		content, want string
+		code          int
+	}{
+		"sound":       {text, text, 0},
+		"marked":      {"\xef\xbb\xbf" + text, text, 2},
+		"torn":        {text[:len(text)-100], text[:strings.LastIndex(text, snapshot.HeaderLine)], 2},
+		"repeated":    {text + text[:second], text, 0},
+		"in between":  {text[:middle] + text[:second] + text[middle:], text, 0},
+		"first twice": {text[:second] + text, text, 0},
+		"no newline":  {text[:len(text)-1], text, 0},
+	} {
+		for _, age := range []time.Duration{0, time.Hour} {
+			if age == 0 && testing.Short() {
+				continue
+			}
+			dir := t.TempDir()
+			source, out := filepath.Join(dir, "source"), filepath.Join(dir, "out")
+			require.NoError(t, os.WriteFile(source, []byte(c.content), 0o600))
+			written := time.Now().Add(-age)
+			require.NoError(t, os.Chtimes(source, written, written))
+			code, stdout, stderr := clitest.Run(recoversnapshots.Tool(), source, out)
+			require.Equal(t, c.code, code, "%s: %s%s", name, stdout, stderr)
+			require.True(t, c.want == clitest.Read(t, out), name)
+			require.Len(t, clitest.Names(t, dir), 2)
+		}
+	}
 }

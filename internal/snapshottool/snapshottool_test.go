@@ -162,3 +162,30 @@ func TestTime(t *testing.T) {
 		require.Equal(t, strings.HasSuffix(want, "Z"), ok)
 	}
 }
+
+// TestEverything: without overlaps, and a snapshot that torn lines made of several as its
+// parts where one of them holds.
+func TestEverything(t *testing.T) {
+	valid := func(number int) string {
+		st := snapshot.State{TimestampMs: uint64(number)}
+		st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
+		var b strings.Builder
+		require.NoError(t, snapshot.Encode(&b, &st))
+		return b.String()
+	}
+	const torn = "SNAPSHOT v1\nbalance \"a\" 5\nbalance \"b"
+	bad := numbered(7)
+	content := bad + torn + "\n" + valid(1) + torn + valid(2) + torn + bad + "xyz\n" + valid(3) + torn
+	r := strings.NewReader(content)
+	var found []string
+	for f, err := range snapshottool.Everything(t.Context(), r, r.Size(), snapshot.NewMemory(0), snapshot.NewChecker(nil)) {
+		require.NoError(t, err)
+		what := "torn"
+		if !f.Torn() {
+			what = string(f.Report.Verdict())
+		}
+		found = append(found, what+" "+content[f.Offset:f.End()])
+	}
+	require.Equal(t, []string{"no anchor " + bad, "torn " + torn + "\n", "valid " + valid(1), "torn " + torn, "valid " + valid(2),
+		"no anchor " + torn + bad, "valid " + valid(3), "torn " + torn}, found)
+}

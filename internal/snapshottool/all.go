@@ -2,6 +2,7 @@ package snapshottool
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"runtime"
@@ -20,14 +21,14 @@ type chunk struct{ from, to int64 }
 // reportsAhead is how many reports a worker may be ahead of the loop.
 const reportsAhead = 256
 
-// Reports checks, on all cores, every complete snapshot that a node sees in the first size
-// bytes of r, and yields the reports in file order, with Index 0. The checkers share the
-// memory. The iteration ends after an error; the errors are those of
-// [snapshot.Checker.Check].
-func Reports(ctx context.Context, r io.ReaderAt, size int64, memory *snapshot.Memory) iter.Seq2[*snapshot.Report, error] {
+// Reports checks, on all cores, every complete snapshot that a node sees from an offset on,
+// where a line starts, in the first size bytes of r, and yields the reports in file order,
+// with Index 0. The checkers share the memory. The iteration ends after an error; the
+// errors are those of [snapshot.Checker.Check].
+func Reports(ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory) iter.Seq2[*snapshot.Report, error] {
 	chunks := func(yield func(chunk, error) bool) {
-		for from := int64(0); from < size; from += chunkSize {
-			if !yield(chunk{from, min(from+chunkSize, size)}, nil) {
+		for at := from; at < size; at += chunkSize {
+			if !yield(chunk{at, min(at+chunkSize, size)}, nil) {
 				return
 			}
 		}
@@ -54,36 +55,80 @@ func (f Found) Torn() bool { return f.Report == nil }
 // Everything yields all that was meant as a snapshot in the first size bytes of r, in file
 // order and without overlaps: what [Reports] has, and the pieces between. One that a node
 // sees, and that torn lines made of several, comes as its pieces where the root and anchor
-// of one of them hold. The checker is for the pieces, and shares the memory. The iteration
-// ends after an error, as that of [Reports].
+// of one of them hold, also where a torn line is too long to be read. The checker is for
+// the pieces, and shares the memory. The iteration ends after an error, as that of
+// [Reports].
 func Everything(ctx context.Context, r io.ReaderAt, size int64, memory *snapshot.Memory, checker *snapshot.Checker) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
-		p := pieces{ctx: ctx, r: r, size: size, checker: checker}
-		end := int64(0)
-		for report, err := range Reports(ctx, r, size, memory) {
-			if err != nil {
-				yield(Found{}, err)
-				return
-			}
-			if report.Offset > end && !p.yield(end, report.Offset, yield) {
-				return
-			}
-			end = report.End()
-			fused, err := p.anyHolds(report)
-			switch {
-			case err != nil:
-				yield(Found{}, err)
-				return
-			case fused && !p.yield(report.Offset, end, yield):
-				return
-			case !fused && !yield(Found{report.Located, report}, nil):
-				return
-			}
-		}
-		if end < size {
-			p.yield(end, size, yield)
+		p := pieces{ctx: ctx, r: r, size: size, checker: checker, found: yield}
+		more := true
+		for more && p.end < size {
+			reports := Reports(ctx, r, p.end, size, memory)
+			more = p.through(reports)
 		}
 	}
+}
+
+// through passes on what is found from end on. It tells whether to go on, behind a line
+// that is too long to be read.
+func (p *pieces) through(reports iter.Seq2[*snapshot.Report, error]) (more bool) {
+	for report, err := range reports {
+		var long *snapshot.LineTooLongError
+		switch {
+		case errors.As(err, &long):
+			return p.passLong(long)
+		case err != nil:
+			p.found(Found{}, err)
+			return false
+		case !p.whole(report):
+			return false
+		}
+	}
+	p.yield(p.end, p.size)
+	p.end = p.size
+	return false
+}
+
+// whole passes on a snapshot that a node sees, with what is before it.
+func (p *pieces) whole(report *snapshot.Report) (more bool) {
+	if !p.yield(p.end, report.Offset) {
+		return false
+	}
+	p.end = report.End()
+	if slices.ContainsFunc(report.Findings, mayHide) {
+		holds, err := p.anyHolds(report.Located)
+		if err != nil {
+			return p.found(Found{}, err) && false
+		}
+		if holds {
+			return p.yield(report.Offset, p.end)
+		}
+	}
+	return p.found(Found{report.Located, report}, nil)
+}
+
+// passLong passes on the pieces of the snapshot that a line is in which is too long to be
+// read, if the root and anchor of one of them hold: the line is torn then. Otherwise
+// nobody knows what the snapshot is.
+func (p *pieces) passLong(line *snapshot.LineTooLongError) (more bool) {
+	rest := io.NewSectionReader(p.r, p.end, p.size-p.end)
+	for l, err := range snapshot.Forward(rest, rest.Size()) {
+		l.Offset, l.BodyEnd = l.Offset+p.end, l.BodyEnd+p.end
+		holds := false
+		if err == nil && l.Offset <= line.Offset && line.Offset < l.End() {
+			holds, err = p.anyHolds(l)
+		}
+		if err != nil {
+			return p.found(Found{}, err) && false
+		}
+		if holds {
+			more = p.yield(p.end, l.Offset) && p.yield(l.Offset, l.End())
+			p.end = l.End()
+			return more
+		}
+		break
+	}
+	return p.found(Found{}, line) && false
 }
 
 // pieces are those of one file.
@@ -92,16 +137,21 @@ type pieces struct {
 	r       io.ReaderAt
 	size    int64
 	checker *snapshot.Checker
+	found   func(Found, error) bool // tells whether to go on
+	end     int64                   // up to where all was passed on
 }
 
 // yield passes on the pieces in [from, to), and tells whether to go on.
-func (p *pieces) yield(from, to int64, yield func(Found, error) bool) bool {
+func (p *pieces) yield(from, to int64) bool {
+	if from == to {
+		return true
+	}
 	for piece, err := range snapshot.Pieces(p.r, from, to, p.size) {
 		found := Found{Located: piece.Located}
 		if err == nil && !piece.Torn {
 			found.Report, err = p.checker.Check(p.ctx, p.r, piece.Located)
 		}
-		if !yield(found, err) || err != nil {
+		if !p.found(found, err) || err != nil {
 			return false
 		}
 	}
@@ -110,10 +160,7 @@ func (p *pieces) yield(from, to int64, yield func(Found, error) bool) bool {
 
 // anyHolds tells whether a snapshot that a node sees has one within whose root and anchor
 // hold.
-func (p *pieces) anyHolds(outer *snapshot.Report) (bool, error) {
-	if !slices.ContainsFunc(outer.Findings, mayHide) {
-		return false, nil
-	}
+func (p *pieces) anyHolds(outer snapshot.Located) (bool, error) {
 	for l, err := range snapshot.Hidden(p.r, outer.Offset, outer.End(), p.size) {
 		if err != nil {
 			return false, err

@@ -39,7 +39,7 @@ func (v *verifier) all(ctx context.Context) error {
 // allOfFile verifies on all cores. The rows come in file order all the same.
 func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
 	r, size := v.in.Section(), v.in.Size
-	for report, err := range snapshottool.Reports(ctx, r, size, v.memory) {
+	for report, err := range snapshottool.Reports(ctx, r, 0, size, v.memory) {
 		if err != nil {
 			return nil, err
 		}

@@ -279,7 +279,7 @@ func (r *recovery) check(ctx context.Context, f *os.File) error {
 // checkAll demands that each snapshot is valid, and that nothing is between them.
 func (r *recovery) checkAll(ctx context.Context, f *os.File, size int64) error {
 	count, end := int64(0), int64(0)
-	for report, err := range snapshottool.Reports(ctx, f, size, r.plan.memory) {
+	for report, err := range snapshottool.Reports(ctx, f, 0, size, r.plan.memory) {
 		if err != nil {
 			return err
 		}

@@ -187,19 +187,35 @@ quietly() {
 # sync_folder DIR makes renames in it durable, as far as its file system has such a thing.
 sync_folder() {
     local said
-    said=$(sync "$1" 2>&1) || [[ $said == *": Invalid argument" || $said == *": Operation not supported" ]] || {
-        echo "$said"
-        return 1
-    }
+    said=$(sync "$1" 2>&1) || lacking "$said"
+}
+
+# lacking ERROR tells whether a command failed since the file system has no such thing, or
+# does not allow it. Otherwise it prints the error: it may be over the next time.
+lacking() {
+    case $1 in
+    *": Invalid argument" | *": Operation not supported" | *": Operation not permitted" | *": Function not implemented") ;;
+    *) echo "$1" && return 1 ;;
+    esac
+}
+
+# give_owner FILE OTHER gives a file, not what a link leads to, the owner of another where
+# owners can be given.
+give_owner() {
+    local said
+    ((EUID > 0)) || said=$(chown -h --reference="$2" "$1" 2>&1) || lacking "$said"
 }
 
 # rights FILE SOURCE gives a file the owner, mode and access list of another. What cannot
 # be given leaves it to whoever made it.
 rights() {
-    if ((EUID == 0)) && ! chown --reference="$2" "$1" 2>/dev/null; then
-        [[ $(stat -c %u:%g "$1") == "$(stat -L -c %u:%g "$2")" ]] || { chmod go= "$1" && return; }
+    local said
+    give_owner "$1" "$2" || return 1
+    if ((EUID == 0)) && [[ $(stat -c %u:%g "$1") != "$(stat -L -c %u:%g "$2")" ]]; then
+        chmod go= "$1"
+    else
+        said=$(cp --attributes-only --preserve=mode "$2" "$1" 2>&1) || { lacking "$said" && chmod go= "$1"; }
     fi
-    cp --attributes-only --preserve=mode "$2" "$1" 2>/dev/null || chmod go= "$1"
 }
 
 # what_next FOLDER sets advice to what helps against what message says, where nothing did.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +59,11 @@ func others(t *testing.T) []somebody {
 			writes(t, file, unix.O_APPEND, six+seven, waits)
 		}, 5, 7},
 		{"appends, and renames a file over it", func(t *testing.T, file string, waits *sync.WaitGroup) {
-			writes(t, file, unix.O_APPEND, six, waits)
+			// A signal starts an open that waits anew: it would find the other file.
+			before, err := os.OpenFile(file, unix.O_PATH, 0)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, before.Close()) })
+			writes(t, fmt.Sprintf("/proc/self/fd/%d", before.Fd()), unix.O_APPEND, six, waits)
 			fresh := file + ".restored"
 			require.NoError(t, os.WriteFile(fresh, []byte(restored), 0o640))
 			require.NoError(t, os.Rename(fresh, file))
@@ -86,17 +91,34 @@ func writes(t *testing.T, file string, flags int, text string, waits *sync.WaitG
 		return
 	}
 	require.ErrorIs(t, err, unix.EAGAIN)
-	opening := make(chan struct{})
+	thread, opened := make(chan int), make(chan struct{})
 	waits.Go(func() {
-		close(opening)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		thread <- unix.Gettid()
 		f, err := os.OpenFile(file, os.O_WRONLY|flags, 0)
+		close(opened)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		write(f)
 	})
-	<-opening
+	// From when it waits in open, it waits for this file, whatever gets its name.
+	waiting := fmt.Sprintf("/proc/self/task/%d/syscall", <-thread)
+	for {
+		select {
+		case <-opened:
+			return
+		default:
+		}
+		text, err := os.ReadFile(waiting)
+		require.NoError(t, err)
+		if strings.HasPrefix(string(text), strconv.Itoa(unix.SYS_OPENAT)+" ") {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 // watched are the calls at which somebody comes: those that others see, and those with

@@ -60,13 +60,32 @@ func newDictionary(content []byte) (*dictionary, error) {
 // trainedDictionary is what a dictionary of zstd begins with, little-endian.
 const trainedDictionary = 0xEC30A437
 
-// fixedSize is how many bytes have the length in front of LZ4 data up to format version 1.
+// fixedSize is how many bytes the length in front of LZ4 data has up to format version 1.
 const fixedSize = 8
 
 // unpack decompresses a block that is given with its trailer, and whose checksum
-// holds. scratch is used where it is large enough. From format version 2 on, the length
-// that it decompresses to stands in front, but for Snappy, which has its own.
+// holds. scratch is used where it is large enough. No checksum covers the format version
+// in the footer: where the block is not as that has it, it may be as another does.
 func (d *dictionary) unpack(block, scratch []byte, format uint32) ([]byte, error) {
+	out, err := d.unpackAs(block, scratch, format)
+	if err == nil {
+		return out, nil
+	}
+	other := uint32(lengthInFront)
+	if format >= lengthInFront {
+		other = 0
+	}
+	if out, otherErr := d.unpackAs(block, scratch, other); otherErr == nil {
+		return out, nil
+	}
+	return nil, err
+}
+
+// lengthInFront is the format version from which on the length that a block decompresses
+// to stands in front of it, but for Snappy, which has its own.
+const lengthInFront = 2
+
+func (d *dictionary) unpackAs(block, scratch []byte, format uint32) ([]byte, error) {
 	packed, how := block[:len(block)-blockTrailer], block[len(block)-blockTrailer]
 	if how == compressNone {
 		return packed, nil
@@ -118,11 +137,11 @@ func unpackedSize(packed []byte, how byte, format uint32) (size uint64, rest []b
 		n, err := snappy.DecodedLen(packed)
 		return uint64(n), packed, err
 	case compressZlib, compressBZip2:
-		if format < 2 {
+		if format < lengthInFront {
 			return unknownSize, packed, nil
 		}
 	case compressLZ4, compressLZ4HC:
-		if format < 2 && len(packed) >= fixedSize {
+		if format < lengthInFront && len(packed) >= fixedSize {
 			return binary.LittleEndian.Uint64(packed), packed[fixedSize:], nil
 		}
 	case compressZSTD, compressZSTDEarly:

@@ -57,17 +57,12 @@ func (c *Checked) formats(f *folder, s state, problem func(Problem)) {
 		if err != nil {
 			continue // the open says so
 		}
-		tail := make([]byte, min(size, footerSize))
-		_, err = file.ReadAt(tail, size-int64(len(tail)))
+		foot, err := readFooter(file, size)
 		file.Close()
-		if err != nil {
-			continue
-		}
-		format, err := Format(tail)
-		c.Format = max(c.Format, format)
+		c.Format = max(c.Format, foot.format)
 		if tooNew := (*TooNewError)(nil); errors.As(err, &tooNew) {
 			tooNew.File = name
-			problem(Problem{Kind: TooNew, File: name, Err: tooNew, Why: fmt.Sprintf("table format version %d", format), Lost: true})
+			problem(Problem{Kind: TooNew, File: name, Err: tooNew, Why: fmt.Sprintf("table format version %d", tooNew.Format), Lost: true})
 		} else if errors.Is(err, ErrUnsupported) {
 			problem(Problem{Kind: Unsupported, File: name, Err: err, Why: err.Error(), Lost: true})
 		}
@@ -126,6 +121,8 @@ func (f *folder) unfitTable(name string) error {
 	return nil
 }
 
+// readFooter reads the last 53 bytes of a table. The errors are those of decodeFooter, and
+// of reading.
 func readFooter(file io.ReaderAt, size int64) (footer, error) {
 	tail := make([]byte, min(size, footerSize))
 	if _, err := file.ReadAt(tail, size-int64(len(tail))); err != nil {

@@ -68,8 +68,8 @@ const fixedSize = 8
 // in the footer: where the block is not as that has it, it may be as another does.
 func (d *dictionary) unpack(block, scratch []byte, format uint32) ([]byte, error) {
 	out, err := d.unpackAs(block, scratch, format)
-	if err == nil {
-		return out, nil
+	if err == nil || !lengthMoved(block[len(block)-blockTrailer]) {
+		return out, err
 	}
 	other := uint32(lengthInFront)
 	if format >= lengthInFront {
@@ -84,6 +84,11 @@ func (d *dictionary) unpack(block, scratch []byte, format uint32) ([]byte, error
 // lengthInFront is the format version from which on the length that a block decompresses
 // to stands in front of it, but for Snappy, which has its own.
 const lengthInFront = 2
+
+// lengthMoved tells whether that is what a block of this compression type was before.
+func lengthMoved(how byte) bool {
+	return how == compressZlib || how == compressBZip2 || how == compressLZ4 || how == compressLZ4HC
+}
 
 func (d *dictionary) unpackAs(block, scratch []byte, format uint32) ([]byte, error) {
 	packed, how := block[:len(block)-blockTrailer], block[len(block)-blockTrailer]

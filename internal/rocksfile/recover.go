@@ -32,7 +32,7 @@ func (r *tableReader) scan(limit int, known bool) {
 		r.checksum, r.sure = best, most > 0 || window >= limit
 	}
 	blocks := r.find(limit)
-	r.findPacking(blocks)
+	r.findDictionary(blocks)
 	r.sorted(blocks, limit, known)
 }
 
@@ -40,20 +40,15 @@ func (r *tableReader) scan(limit int, known bool) {
 // lie behind it.
 const maxDictionaries = 64
 
-// findPacking finds how the blocks are compressed where one cannot be read: as before
-// format version 2, or with a dictionary, which is among them.
-func (r *tableReader) findPacking(blocks []handle) {
+// findDictionary finds the dictionary that the blocks are compressed with, where one cannot
+// be read: it is among them.
+func (r *tableReader) findDictionary(blocks []handle) {
 	packed := func(h handle) bool { return r.data[h.off+h.size] != compressNone }
 	needs := slices.IndexFunc(blocks, func(h handle) bool { return packed(h) && !r.dataBlock(h) })
 	if needs < 0 {
 		return
 	}
-	format, dict := r.format, r.dict
-	if r.format = 1; r.dataBlock(blocks[needs]) {
-		return
-	}
-	r.format = format
-	tried := 0
+	dict, tried := r.dict, 0
 	for _, h := range slices.Backward(blocks[needs+1:]) { // it comes after all data
 		if packed(h) {
 			continue

@@ -94,14 +94,10 @@ type footer struct {
 	index    handle
 }
 
-// Format returns the format version of the table that ends in tail, of which
-// the last 53 bytes are enough. The error is a [TooNewError] without its file
-// for versions that cannot be read, and [ErrUnsupported] for tables of another make.
-func Format(tail []byte) (uint32, error) {
-	f, err := decodeFooter(tail)
-	return f.format, err
-}
-
+// decodeFooter decodes the footer of the table that ends in data, of which the last 53 bytes
+// are enough. The error is a [TooNewError] without its file for format versions that cannot
+// be read, of which the footer has the version, and [ErrUnsupported] for tables of another
+// make.
 func decodeFooter(data []byte) (footer, error) {
 	if len(data) < footerSizeOld {
 		return footer{}, errors.New("too short for a table")

@@ -13,8 +13,9 @@ import (
 
 // CheckTables looks into the tables that the MANIFEST lists for entries that RocksDB shows
 // otherwise than they were written, such as wide-column entities. All else in tables is left
-// to RocksDB, checksums as well. It needs a few megabytes of memory for each core. Errors are those of reading the folder, and of ctx; a table that is gone, or cannot
-// be read, is none.
+// to RocksDB, checksums as well. It needs a few megabytes of memory for each core. Errors
+// are those of reading the folder, and of ctx; a table that is gone, or cannot be read, is
+// none.
 func CheckTables(ctx context.Context, dir string) ([]Problem, error) {
 	f, err := openFolder(dir)
 	if err != nil {

@@ -2,7 +2,6 @@ package reorgtool
 
 import (
 	"context"
-	"fmt"
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/exit"
@@ -97,16 +96,10 @@ type CountedRange struct {
 }
 
 func (r CountedRange) String() string {
-	heights := func(from, to uint64) string {
-		if from == to {
-			return fmt.Sprintf("height %d", from)
-		}
-		return fmt.Sprintf("heights %d to %d", from, to)
-	}
 	if r.ChainFrom == 0 {
-		return "what is stored at " + heights(r.From, r.To) + " is no longer in the chain"
+		return "what is stored at " + Heights(r.From, r.To) + " is no longer in the chain"
 	}
-	return "what is stored at " + heights(r.From, r.To) + " is at " + heights(r.ChainFrom, r.ChainTo) + " of the chain"
+	return "what is stored at " + Heights(r.From, r.To) + " is at " + Heights(r.ChainFrom, r.ChainTo) + " of the chain"
 }
 
 // CountedRanges puts together what follows on each other.

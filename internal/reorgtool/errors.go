@@ -43,6 +43,13 @@ func Explain(path string, err error) error {
 	return exit.Fail("", fmt.Errorf("%s: %w", path, err))
 }
 
+// LookAgain tells whether the error of reading the database at path says that it is
+// damaged while a node has it open: beside a node damage is believed only when it is seen
+// twice.
+func LookAgain(path string, err error) bool {
+	return errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(path) != nil
+}
+
 // CopyHint says how to get a sound database from a damaged one.
 func CopyHint(path string) string {
 	return "copy what can still be read into a new database: " +

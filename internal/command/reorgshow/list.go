@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 )
 
@@ -182,19 +183,16 @@ func (l *listing) families(ctx context.Context, db *reorgdb.DB) error {
 
 // seconds formats Unix seconds, as a number where no calendar has them.
 func seconds(s uint64) string {
-	if s > maxSeconds {
-		return number(s)
+	if text, ok := reorgtool.UTC(s); ok {
+		return text
 	}
-	return time.Unix(int64(s), 0).UTC().Format(time.RFC3339)
+	return number(s)
 }
 
-// milliseconds formats Unix milliseconds exactly.
+// milliseconds formats Unix milliseconds in the same way.
 func milliseconds(ms uint64) string {
-	if ms/1000 > maxSeconds {
-		return number(ms)
+	if text, ok := snapshottool.UTC(ms); ok {
+		return text
 	}
-	return time.UnixMilli(int64(ms)).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	return number(ms)
 }
-
-// maxSeconds is the end of the year 9999.
-const maxSeconds = 253402300799

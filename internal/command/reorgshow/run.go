@@ -3,7 +3,6 @@ package reorgshow
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/exit"
@@ -17,9 +16,8 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	out.Buffer()
 	l := &listing{Options: o, out: out}
 	err := l.look(ctx)
-	if errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
-		// Beside a running node damage is believed only when it is seen twice. What was
-		// printed is not printed again.
+	if reorgtool.LookAgain(o.DBPath, err) {
+		// What was printed is not printed again.
 		again := &listing{Options: o, out: out, silent: true}
 		if secondErr := again.look(ctx); !errors.Is(secondErr, reorgdb.ErrCorrupt) {
 			err = exit.Failf("run the command again, or stop the node first", "%s: the node changed the database while it was read", o.DBPath)
@@ -122,7 +120,7 @@ func (l *listing) end() error {
 		err = exit.WrongData("see all that is wrong with it: "+exit.Command("ailee_reorg_verify", "--db-path", l.DBPath), nil)
 	case l.count == 0 && l.What == Blocks:
 		return exit.Failf("see which there are: "+exit.Command("ailee_reorg_verify", "--recent", "0", "--db-path", l.DBPath),
-			"%s: no block hash at %s", l.DBPath, heights(l.From, l.To))
+			"%s: no block hash at %s", l.DBPath, reorgtool.Heights(l.From, l.To))
 	}
 	if l.out.JSON() {
 		d.ExitCode = exit.Code(err)
@@ -131,11 +129,4 @@ func (l *listing) end() error {
 		l.out.Hint("there is nothing to show")
 	}
 	return err
-}
-
-func heights(from, to uint64) string {
-	if from == to {
-		return fmt.Sprintf("height %d", from)
-	}
-	return fmt.Sprintf("heights %d to %d", from, to)
 }

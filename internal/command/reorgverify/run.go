@@ -28,8 +28,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 		}
 	}
 	s, err := examine(ctx, o, node, out)
-	if errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
-		// Beside a running node damage is believed only when it is seen twice.
+	if reorgtool.LookAgain(o.DBPath, err) {
 		s, err = examine(ctx, o, node, out)
 	}
 	if err != nil {
@@ -180,8 +179,8 @@ func (s *survey) print(out *cli.IO, dbPath string) {
 
 // seconds formats Unix seconds.
 func seconds(s uint64) string {
-	if s > 253402300799 { // the end of the year 9999
-		return fmt.Sprintf("at %d", s)
+	if text, ok := reorgtool.UTC(s); ok {
+		return text
 	}
-	return time.Unix(int64(s), 0).UTC().Format(time.RFC3339)
+	return fmt.Sprintf("at %d", s)
 }

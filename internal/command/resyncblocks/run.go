@@ -26,8 +26,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 		run = compareOnly
 	}
 	err := run(ctx, o, out)
-	if (o.Check || o.DryRun) && errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(o.DBPath) != nil {
-		// Beside a running node damage is believed only when it is seen twice.
+	if (o.Check || o.DryRun) && reorgtool.LookAgain(o.DBPath, err) {
 		err = run(ctx, o, out)
 	}
 	return explain(ctx, o, err)

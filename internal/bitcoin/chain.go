@@ -213,8 +213,8 @@ func (c *Client) FindBlocks(ctx context.Context, hashes []string) ([]*Header, er
 	return found, nil
 }
 
-// notInChain tells whether a node says that it knows no such block or, btcd, that it is
-// not in the active chain.
+// notInChain tells whether a node says that it does not know a block or, as btcd does, that
+// the block is not in the active chain.
 func notInChain(err error) bool {
 	var rpc *btcjson.RPCError
 	if !errors.As(err, &rpc) {

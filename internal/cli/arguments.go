@@ -20,7 +20,7 @@ func checkArguments(t Tool, all []string, c *urfave.Context) error {
 	meant := len(before) > 0 && before[len(before)-1] == "--"
 	if flags, rest := splitFlags(t, args); len(flags) > 0 && !meant {
 		order := slices.Concat([]string{t.Name}, before, flags, rest)
-		return exit.Failf("flags come first: "+exit.Command(order...), "the flag %s stands behind an argument", terminal.Text(flags[0]))
+		return exit.Failf("flags come first: "+exit.Command(order...), "the flag %s comes after an argument", terminal.Text(flags[0]))
 	}
 	for _, name := range t.Required {
 		if !c.IsSet(name) {
@@ -71,7 +71,7 @@ func valued(t Tool) map[string]bool {
 }
 
 // flagsFirst moves the flags, with their values, in front of the arguments, for a tool
-// that takes them anywhere. What stands behind a -- stays an argument.
+// that takes them anywhere. What comes after -- stays an argument.
 func flagsFirst(t Tool, args []string) []string {
 	if !t.FlagsAnywhere || len(args) == 0 {
 		return args

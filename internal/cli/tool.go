@@ -22,7 +22,7 @@ type Tool struct {
 	Arguments  string // the positional arguments as help shows them, "" for none
 	Positional int    // how many there are at least
 	Optional   int    // how many more there may be; AnyNumber
-	// FlagsAnywhere takes flags also behind an argument that says what to do.
+	// FlagsAnywhere takes flags also after an argument that says what to do.
 	FlagsAnywhere bool
 	Description   string
 	Environment   []Entry // variables, beside those that are defaults of flags

@@ -70,7 +70,7 @@ func CannotLook(err error) bool {
 }
 
 // Hint says what to do about an error of the system: it follows from what failed, and
-// where. It is "" where there is nothing to say, as for a file that is missing.
+// where. It is "" where there is nothing to say, as for a file that is missing and was to be read.
 func Hint(err error) string {
 	temporaryFiles := inTemporaryFolder(err)
 	switch {
@@ -88,6 +88,8 @@ func Hint(err error) string {
 		return "make the folder for temporary files, or name another in TMPDIR"
 	case temporaryFiles && isOneOf(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EACCES, unix.EPERM, unix.ENOTDIR):
 		return "name another folder for temporary files in TMPDIR"
+	case noFolder(err):
+		return "make the folder first"
 	case isOneOf(err, unix.ENOSPC, unix.EDQUOT):
 		return "see how much space is left, with df and quota; then run the command again"
 	case errors.Is(err, unix.EROFS):
@@ -116,6 +118,12 @@ func mayNot() string {
 		return "even root may not: look for the attributes of lsattr, a network file system that maps root to nobody, or dropped capabilities"
 	}
 	return "run it as the owner of the folder, or as root"
+}
+
+// noFolder tells whether the folder is missing in which a file or folder was to be made.
+func noFolder(err error) bool {
+	var failed *fs.PathError
+	return errors.Is(err, fs.ErrNotExist) && errors.As(err, &failed) && strings.HasSuffix(failed.Path, temporarySuffix)
 }
 
 // inTemporaryFolder tells whether an error is of the folder for temporary files, or of a

@@ -48,9 +48,11 @@ func Create(path string, perm os.FileMode) (*Pending, error) {
 // TemporaryName is the name that a [Pending] file of this path has until Commit.
 func TemporaryName(path string) string { return temporary(path) }
 
+const temporarySuffix = ".ailee-tmp"
+
 // temporary is the name under which a file or folder is written.
 func temporary(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".ailee-tmp")
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+temporarySuffix)
 }
 
 // claim makes a temporary file or folder, or opens what a killed run left, and locks

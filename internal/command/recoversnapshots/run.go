@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"ailee-recovery/internal/cli"
@@ -154,7 +155,8 @@ func (s *source) is(info fs.FileInfo) bool {
 	return err == nil && os.SameFile(mine, info)
 }
 
-// refuseOutput refuses an OUT that exists, and one whose temporary name a source has.
+// refuseOutput refuses an OUT that exists, one whose temporary name a source has, and one
+// in a folder that is missing.
 func (r *recovery) refuseOutput() error {
 	for _, name := range []string{r.Output, durable.TemporaryName(r.Output)} {
 		info, err := os.Stat(name)
@@ -177,10 +179,13 @@ func (r *recovery) refuseOutput() error {
 	switch {
 	case err == nil:
 		return exists(r.Output)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
-	return err
+	if _, err := os.Stat(filepath.Dir(r.Output)); errors.Is(err, fs.ErrNotExist) {
+		return exit.Fail("make the folder first", err)
+	}
+	return nil
 }
 
 func exists(path string) error {

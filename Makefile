@@ -66,10 +66,10 @@ demo: deps build
 
 ## test       all tests, the long ones in their short form: minutes, and no root
 # make lint vets the source, once for all of these. Many tests wait for somebody: more
-# packages than cores are tested at once.
+# packages than cores are tested at once. No debugger needs the tests: they link faster.
 test:
 	@scripts/deps --missing test
-	@go test -vet=off -p 4 -short -timeout 60m -json $(ALL) | go run ./test/summary
+	@go test -vet=off -ldflags=-w -p 4 -short -timeout 60m -json $(ALL) | go run ./test/summary
 	@echo "left out, in make check: the long forms of $(LONG:./%/=%); races, leaks, other releases of RocksDB, packages, lint"
 
 ## check      everything: make test, and make rest, which is what that leaves out; as root
@@ -84,7 +84,7 @@ ready:
 
 # The tests that have a long form, in that.
 long:
-	go test -vet=off -p 4 -timeout 60m -run "$$(go run ./test/long $(LONG))" $(LONG)
+	go test -vet=off -ldflags=-w -p 4 -timeout 60m -run "$$(go run ./test/long $(LONG))" $(LONG)
 
 # What a sync of the disk takes says nothing about races: the folders are in memory. By
 # default a process that ends sleeps a second, for its other threads to go on into a
@@ -94,7 +94,7 @@ race: ALONE := TestDamage|AgainstReference|TestEveryAlignment|TestStdSort|TestEq
 race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
 race: export GORACE := atexit_sleep_ms=0
 race:
-	go test -vet=off -p 4 -timeout 60m -race -short -skip '$(ALONE)' $(ALL)
+	go test -vet=off -ldflags=-w -p 4 -timeout 60m -race -short -skip '$(ALONE)' $(ALL)
 
 # The address sanitizer over the code that calls C: what it does not free fails.
 leaks:

@@ -3,8 +3,10 @@ package initreorgdb_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,7 +53,12 @@ func tableOptions() map[string]string {
 // database is damaged, and where it is the end of the table itself.
 func TestTablesOfEveryMakeAreRead(t *testing.T) {
 	clitest.InMemory(t)
-	for name, options := range tableOptions() {
+	all := tableOptions()
+	for i, name := range slices.Sorted(maps.Keys(all)) {
+		if testing.Short() && i%3 > 0 {
+			continue
+		}
+		options := all[name]
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "old")
 			reorgtest.Rocks(t, path, options, func(db *grocksdb.DB) {

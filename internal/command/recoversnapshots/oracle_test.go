@@ -246,8 +246,12 @@ func TestMany(t *testing.T) {
 // also of a file that nobody has written to for long, of which OUT is not read back whole.
 func TestOneLarge(t *testing.T) {
 	clitest.InMemory(t)
+	size := 40 << 20
+	if testing.Short() {
+		size = 18 << 20 // still more than two pieces that are checked at the same time
+	}
 	var whole strings.Builder
-	for number := 1; whole.Len() < 40<<20; number++ {
+	for number := 1; whole.Len() < size; number++ {
 		whole.WriteString(clitest.Numbered(number))
 	}
 	text := whole.String()

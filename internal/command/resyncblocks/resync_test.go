@@ -232,7 +232,11 @@ func TestReorgsWhileItRuns(t *testing.T) {
 		"as deep as allowed": func(c *bitcointest.Chain) { c.Reorganise(tip-99, tip+1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			for at := int64(1); ; at++ {
+			step := int64(1)
+			if testing.Short() {
+				step = 2
+			}
+			for at := int64(1); ; at += step {
 				c := bitcointest.NewChain(tip)
 				c.Misbehave = func(number int64, _ http.ResponseWriter, _ *http.Request, _ []byte) bool {
 					if number == at {
@@ -401,7 +405,7 @@ func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 	const tip = 2500
 	step := int64(1)
 	if testing.Short() {
-		step = 3
+		step = 5
 	}
 	zero := strings.Repeat("0", 64)
 	replaced := func(old, replacement string) func(*bitcointest.Chain, http.ResponseWriter, []byte) {

@@ -27,7 +27,7 @@ install uninstall: export BIN ?= bin
 STATIC ?= bin/static
 
 # These use no RocksDB, and are built without cgo.
-PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_recover_snapshots ailee_drill_chain
+PURE := ailee_l2_verify ailee_extract_snapshots ailee_prune_snapshots ailee_recover_snapshots ailee-drill
 LINKED := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
 # What takes longest begins first, and the others are tested beside it.

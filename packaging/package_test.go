@@ -25,7 +25,13 @@ func release(t *testing.T, variable, pattern string) string {
 }
 
 // scripts are those for operators.
-var scripts = []string{"ailee-backup", "ailee-monitor", "ailee-restore", "test_recovery.sh"}
+var scripts = []string{"ailee-backup", "ailee-monitor", "ailee-restore"}
+
+// alias is the name that the recovery guide has for aliased.
+const alias, aliased = "test_recovery.sh", "ailee-drill"
+
+// commands are all that an operator can call.
+func commands(t *testing.T) []string { return append(append(tools(t), scripts...), alias) }
 
 func tools(t *testing.T) []string {
 	var names []string
@@ -39,7 +45,7 @@ func tools(t *testing.T) []string {
 // installed maps each file of the source that is installed as it is to its name below
 // the prefix.
 func installed(t *testing.T) map[string]string {
-	files := map[string]string{"../scripts/ailee-common.bash": "lib/ailee-recovery/ailee-common.bash"}
+	files := map[string]string{"../scripts/ailee-common.bash": "lib/ailee-recovery/ailee-common.bash", "../scripts/" + alias: "bin/" + alias}
 	for _, script := range scripts {
 		files["../scripts/"+script] = "lib/ailee-recovery/" + script
 	}
@@ -107,20 +113,23 @@ func TestDebianPackage(t *testing.T) {
 	})
 	t.Run("manual", func(t *testing.T) {
 		r := root{t, r.dir}
-		for _, name := range append(tools(t), scripts...) {
+		for _, name := range commands(t) {
 			// -ww has groff say everything that it doubts.
 			out := r.sh(`MANROFFOPT=-ww MANWIDTH=80 man --warnings=w "$1" 2>&1 >/tmp/page; head -c 200 /tmp/page; rm /tmp/page`, name)
+			if name == alias {
+				name = aliased
+			}
 			assert.Regexp(t, `^`+regexp.QuoteMeta(name)+`\(1\)`, out, "and no warning before it")
 		}
 	})
 	t.Run("completions", func(t *testing.T) {
 		r := root{t, r.dir}
-		for _, name := range append(tools(t), scripts...) {
+		for _, name := range commands(t) {
 			// For a command without a completion of its own it is _minimal.
 			assert.NotContains(t, r.sh(`source /usr/share/bash-completion/bash_completion; _completion_loader "$1" || [ $? = 124 ]; complete -p "$1"`, name), "_minimal", name)
 			assert.Contains(t, r.sh(`fish --no-config --command "source /usr/share/fish/vendor_completions.d/$1.fish; complete --do-complete '$1 --'"`, name), "--help", name)
 		}
-		r.sh(`zsh -fec 'autoload -U compinit; compinit -D -u; for name; do autoload -U +X ${_comps[$name]:?}; done' zsh "$@"`, append(tools(t), scripts...)...)
+		r.sh(`zsh -fec 'autoload -U compinit; compinit -D -u; for name; do autoload -U +X ${_comps[$name]:?}; done' zsh "$@"`, commands(t)...)
 	})
 	t.Run("units", func(t *testing.T) {
 		r := root{t, r.dir}
@@ -237,7 +246,7 @@ func TestTarArchive(t *testing.T) {
 	for _, name := range tools(t) {
 		assert.Contains(t, run(t, filepath.Join(dir, "bin", name), "--version"), name)
 	}
-	for _, name := range scripts {
+	for _, name := range append(scripts, alias) {
 		assert.Contains(t, run(t, filepath.Join(dir, "bin", name), "--help"), name)
 	}
 	assert.Contains(t, string(read(t, filepath.Join(dir, "lib/systemd/system/ailee-backup.service"))), "ExecStart=/usr/local/bin/ailee-backup ")

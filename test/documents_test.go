@@ -25,7 +25,7 @@ func TestSchemas(t *testing.T) {
 		if slices.Contains(command.Flags, urfave.Flag(cli.JSONFlag)) || slices.Contains(command.Flags, urfave.Flag(cli.JSONLinesFlag)) {
 			speaking = append(speaking, command.Name)
 			// Its tests hold what it prints to the schema.
-			folder := strings.ReplaceAll(strings.TrimPrefix(command.Name, "ailee_"), "_", "")
+			folder := strings.NewReplacer("ailee_", "", "ailee-", "", "_", "").Replace(command.Name)
 			require.Contains(t, clitest.Read(t, "../internal/command/"+folder+"/main_test.go"), "clitest.Main(m, ")
 		}
 	}
@@ -69,7 +69,7 @@ func requireStrict(t *testing.T, s *jsonschema.Schema) {
 
 // TestUsageErrorsOfScripts: they are documents, also where the flags cannot be read.
 func TestUsageErrorsOfScripts(t *testing.T) {
-	for _, name := range []string{"ailee-backup", "ailee-monitor", "ailee-restore", "test_recovery.sh"} {
+	for _, name := range []string{"ailee-backup", "ailee-monitor", "ailee-restore"} {
 		for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}} {
 			code, stdout, stderr := runScript(t, 0, name, args...)
 			require.Equal(t, exit.Failed, code)
@@ -97,9 +97,4 @@ func TestDocumentsOfScripts(t *testing.T) {
 	require.NoError(t, os.Truncate(filepath.Join(dir, "l2_snapshots.dat"), 100))
 	prints(exit.Failed, start+4, "ailee-backup", "--data-dir", dir, "--keep", "1")
 	prints(exit.Wrong, start+4, "ailee-monitor", "--data-dir", dir)
-	prints(exit.OK, 0, "test_recovery.sh", "--mode", "corruption", "--corrupt-snapshot")
-	bin := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(bin, "ailee_init_node"), []byte("#!/bin/sh\n"), 0o755))
-	t.Setenv("AILEE_BIN", bin)
-	prints(exit.Wrong, 0, "test_recovery.sh", "--mode", "corruption", "--data-dir", filepath.Join(dir, "stage"))
 }

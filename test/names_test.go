@@ -16,7 +16,7 @@ import (
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/createanchor"
-	"ailee-recovery/internal/command/drillchain"
+	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
 	"ailee-recovery/internal/command/initnode"
@@ -71,13 +71,13 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 		getsnapshotblock.Name: {{f}, {"--db-path", db, f}, {"--bitcoin-rpc", nobody, "--rpc-wait", "0", f}},
 		resyncblocks.Name: {{"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}, {"--db-path", f, "--bitcoin-rpc", nobody, "--rpc-wait", "0"},
 			{"--check", "--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0", "--rpc-cookie-file", out}},
-		drillchain.Name: {{"--listen", out}, {"--tip", out}},
+		drill.Name: {{"--mode", "reorg", "--data-dir", f}, {"--mode", "reorg", "--data-dir", dir}, {"--mode", out}, {"--mode", "reorg", "--reorg-depth", out}},
 	}
 }
 
 func allTools() []cli.Tool {
 	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(),
-		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drillchain.Tool()}
+		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drill.Tool()}
 }
 
 // TestHostileNames: whatever files are called, and whatever is in them, nothing is
@@ -153,8 +153,6 @@ func TestHostileNamesOfScripts(t *testing.T) {
 		{"ailee-monitor", "--data-dir", hostile, "--backup-dir", backups},
 		{"ailee-monitor", "--data-dir", gone, "--backup-dir", gone},
 		{"ailee-monitor", "--" + hostileName},
-		{"test_recovery.sh", "--mode", "crash", "--data-dir", hostile},
-		{"test_recovery.sh", "--mode", hostileName, "--data-dir", hostile},
 	} {
 		for _, more := range [][]string{nil, {"--json"}} {
 			_, stdout, stderr := runScript(t, start, args[0], append(more, args[1:]...)...)

@@ -936,7 +936,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 // TestScriptVersions: a script says that of the tools that it is installed with.
 func TestScriptVersions(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"ailee-backup", "ailee-restore", "ailee-monitor", "test_recovery.sh"} {
+	for _, name := range []string{"ailee-backup", "ailee-restore", "ailee-monitor"} {
 		code, stdout, stderr := runScript(t, 0, name, "--version")
 		require.Zero(t, code, stderr)
 		out, err := exec.Command("ailee_l2_verify", "--version").Output()

@@ -194,7 +194,7 @@ func loopbackUp() error {
 
 // linkTools puts the tools and test_recovery.sh where the operator is.
 func linkTools(place string) error {
-	for _, pattern := range []string{"tools/ailee_*", "scripts/*"} {
+	for _, pattern := range []string{"tools/ailee_*", "tools/ailee-*", "scripts/*"} {
 		found, err := filepath.Glob(filepath.Join(place, pattern))
 		if err != nil {
 			return err

@@ -2,10 +2,10 @@
 # Completion of test_recovery.sh for zsh, made by make generate.
 
 _arguments -S \
-    '--mode[what to drill\: crash, reorg or corruption]:MODE:(crash reorg corruption)' \
+    '--mode[drill MODE\: crash, reorg or corruption]:MODE:(crash reorg corruption)' \
     '--data-dir[make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there]:DIR:_files -/' \
     '--reorg-depth[with --mode reorg, replace the last N blocks, 1 to 100]:N: ' \
-    '--corrupt-snapshot[with --mode corruption, damage the snapshot file]' \
+    '--corrupt-snapshot[with --mode corruption, damage the snapshot file; without this and --corrupt-db, both are damaged]' \
     '--corrupt-db[with --mode corruption, damage the database]' \
     '--json[print the result as one JSON document, also on failure]' \
     '(-q --quiet)'{-q,--quiet}'[print errors only]' \

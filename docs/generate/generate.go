@@ -17,7 +17,7 @@ import (
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/manual"
 	"ailee-recovery/internal/command/createanchor"
-	"ailee-recovery/internal/command/drillchain"
+	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
 	"ailee-recovery/internal/command/initnode"
@@ -31,9 +31,13 @@ import (
 )
 
 var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
-	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drillchain.Tool()}
+	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool()}
 
-var scripts = []string{"ailee-backup", "ailee-restore", "ailee-monitor", "test_recovery.sh"}
+var scripts = []string{"ailee-backup", "ailee-restore", "ailee-monitor"}
+
+// aliases are scripts that do nothing but run a command, by their names: they have its
+// page and completions.
+var aliases = map[string]string{"test_recovery.sh": drill.Name}
 
 // folders are those in which there is nothing but what is generated.
 var folders = []string{"man/man1", "docs/commands", "completions/bash", "completions/zsh", "completions/fish"}
@@ -143,6 +147,18 @@ func generate(root string) (map[string]string, error) {
 			"completions/zsh/_" + c.Name:           c.Zsh(),
 			"completions/fish/" + c.Name + ".fish": c.Fish(),
 		})
+		for alias, name := range aliases {
+			if name != c.Name {
+				continue
+			}
+			c.Name = alias
+			maps.Copy(files, map[string]string{
+				"man/man1/" + alias + ".1":            ".so man1/" + name + ".1\n",
+				"completions/bash/" + alias:           c.Bash(),
+				"completions/zsh/_" + alias:           c.Zsh(),
+				"completions/fish/" + alias + ".fish": c.Fish(),
+			})
+		}
 	}
 	return files, nil
 }

@@ -113,6 +113,8 @@ func TestEveryCommandAndFlag(t *testing.T) {
 	for _, script := range here {
 		switch name := filepath.Base(script); name {
 		case "deps", "demo", "fuzz", "ailee-common.bash": // not for operators
+		case "test_recovery.sh":
+			require.Contains(t, aliases, name)
 		default:
 			require.Contains(t, scripts, name)
 		}
@@ -171,6 +173,9 @@ func TestManPages(t *testing.T) {
 		require.Regexp(t, `\n +\$ .*`+regexp.QuoteMeta(name), text)
 		require.NotContains(t, text, "‐", "%s: a hyphen in what can be pasted", page)
 		require.Contains(t, output(t, "lexgrog", page), name+" - ", "whatis cannot read it")
+	}
+	for alias, name := range aliases {
+		require.Equal(t, output(t, "man", "-M", "man", name), output(t, "man", "-M", "man", alias))
 	}
 }
 

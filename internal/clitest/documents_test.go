@@ -42,7 +42,7 @@ func TestDocumentsHaveEveryField(t *testing.T) {
 	require.NoError(t, checkDocuments(dir, nil))
 	require.ErrorContains(t, checkDocuments(dir, []string{"ailee_init_node"}), "no test prints the field ")
 	require.ErrorContains(t, checkDocuments(dir, []string{"ailee_init_node"}), "/properties/error")
-	require.ErrorContains(t, checkDocuments(dir, []string{"ailee_drill_chain"}), "no test prints the field ")
+	require.ErrorContains(t, checkDocuments(dir, []string{"ailee-drill"}), "no test prints the field ")
 	write("ailee_init_node.2", `{"error": {"message": "m", "hint": "h"}, "exit_code": 1}`)
 	require.NoError(t, checkDocuments(dir, []string{"ailee_init_node"}))
 	write("ailee_unknown.1", `{}`)

@@ -1,0 +1,150 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/drillchain"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+)
+
+// drill is one run. Its steps do nothing once one has failed, so that they can stand one
+// below the other.
+type drill struct {
+	*stage
+	toolbox
+	o     Options
+	out   *cli.IO
+	chain drillchain.Chain // nil until one is started
+	tip   int64            // height of its last block
+	db    string           // path of the database that is looked at
+	steps []stepDocument
+	err   error // of the step that failed: it carries the exit code
+}
+
+// document is the JSON result.
+type document struct {
+	Mode     Mode             `json:"mode"`
+	DataDir  string           `json:"data_dir"`
+	Chain    drillchain.Kind  `json:"chain"` // "" where none was needed
+	Verdict  string           `json:"verdict"`
+	Steps    []stepDocument   `json:"steps"`
+	Errors   []map[string]any `json:"errors"` // at most one: the first ends the drill
+	ExitCode int              `json:"exit_code"`
+}
+
+type stepDocument struct {
+	Step   string `json:"step"`
+	Passed bool   `json:"passed"`
+}
+
+// Run drills. The error carries the exit code: [exit.Wrong] where something was not
+// recovered, [exit.Failed] where the drill came to no verdict.
+func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
+	tools := newToolbox(ctx, o.Tools)
+	if err := tools.need(o); err != nil {
+		return err
+	}
+	s, err := openStage(o.DataDir)
+	if err != nil {
+		return err
+	}
+	d := &drill{stage: s, toolbox: tools, o: o, out: out, db: s.path(nodePart, "reorg_db")}
+	defer func() {
+		if d.chain != nil {
+			d.chain.Close()
+		}
+		if closeErr := s.close(); closeErr != nil {
+			out.Warn("%v", closeErr)
+		}
+	}()
+	switch o.Mode {
+	case Crash:
+		d.crash()
+	case Reorg:
+		d.reorg()
+	case Corruption:
+		d.corruption()
+	}
+	return d.conclude(d.askDoctor())
+}
+
+// step takes a step. What is recovered is wrong when it fails, unless its error has an exit
+// code of its own, or the drill cannot work any more.
+func (d *drill) step(what string, take func() error) {
+	if d.err != nil {
+		return
+	}
+	err := take()
+	if err == nil {
+		d.out.Printf("ok      %s\n", terminal.Text(what))
+		d.steps = append(d.steps, stepDocument{what, true})
+		return
+	}
+	if ctxErr := d.ctx.Err(); ctxErr != nil {
+		d.err = ctxErr
+		return
+	}
+	var e *exit.Error
+	if errors.As(err, &e) {
+		d.err = &exit.Error{Code: e.Code, Hint: e.Hint, Err: fmt.Errorf("%s: %w", what, err)}
+		return
+	}
+	if broken := d.writable(); broken != nil {
+		d.err = own(fmt.Errorf("%s: %v; nothing can be written: %w", what, err, broken))
+		return
+	}
+	d.out.Printf("FAILED  %s\n", terminal.Text(what))
+	d.steps = append(d.steps, stepDocument{what, false})
+	d.err = exit.WrongData("", fmt.Errorf("%s: %w", what, err))
+}
+
+// own is an error of what the drill itself does: it says nothing of what is recovered.
+func own(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exit.Fail(durable.Hint(err), err)
+}
+
+// conclude says the verdict, in the last line the doctor's, if it has one.
+func (d *drill) conclude(doctor string) error {
+	if d.err != nil && d.ctx.Err() != nil && errors.Is(d.err, d.ctx.Err()) {
+		return d.err
+	}
+	doc := document{Mode: d.o.Mode, DataDir: terminal.Text(d.dir), Verdict: "passed", Steps: d.steps, Errors: []map[string]any{}, ExitCode: exit.Code(d.err)}
+	if d.chain != nil {
+		doc.Chain = d.chain.Kind()
+	}
+	if d.err != nil {
+		doc.Verdict = "failed"
+		d.leave()
+		doc.Errors = append(doc.Errors, cli.ErrorDocument(d.err))
+	}
+	// Without a verdict there is no result.
+	if doc.ExitCode != exit.Failed {
+		d.out.Printf("Drill %s: %s, %d steps\n", doc.Verdict, d.o.Mode, len(d.steps))
+		if d.out.JSON() {
+			d.out.Document(doc)
+		}
+	}
+	if doctor != "" {
+		d.out.Printf("%s\n", doctor)
+	}
+	return d.err
+}
+
+// leave lets the folder stay after an error, and says where it is.
+func (d *drill) leave() {
+	if err := d.keep(); err != nil {
+		d.out.Warn("%v", err)
+	}
+	var e *exit.Error
+	if errors.As(d.err, &e) && e.Hint == "" {
+		d.err = &exit.Error{Code: e.Code, Err: e.Err, Hint: "look at what is there: " + d.dir}
+	}
+}

@@ -3,7 +3,6 @@
 package flags
 
 import (
-	"fmt"
 	"math"
 	"runtime/debug"
 
@@ -58,9 +57,9 @@ func (c Checking) Memory() *snapshot.Memory {
 
 // ParseChecking reads them.
 func ParseChecking(c *urfave.Context) (Checking, error) {
-	size, err := humanize.ParseBytes(c.String(maxMemory))
-	if err != nil || size == 0 || size > math.MaxInt64 {
-		return Checking{}, fmt.Errorf("--%s %q is not a size such as 512MiB", maxMemory, c.String(maxMemory))
+	size, err := parseSize(c, maxMemory)
+	if err != nil {
+		return Checking{}, err
 	}
-	return Checking{MaxMemory: int64(size), AcceptEarlierAnchors: c.Bool(acceptEarlierAnchors)}, nil
+	return Checking{MaxMemory: size, AcceptEarlierAnchors: c.Bool(acceptEarlierAnchors)}, nil
 }

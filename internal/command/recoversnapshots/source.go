@@ -1,7 +1,6 @@
 package recoversnapshots
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
@@ -85,13 +85,8 @@ func openSource(ctx context.Context, name string) (*source, error) {
 	if err == nil {
 		s.mtime, err = s.modified()
 	}
-	if err == nil {
-		for _, f := range notRead {
-			if bytes.HasPrefix(start, f.magic) {
-				err = exit.Failf("unpack it first: "+exit.Command(f.unpack...)+" < "+exit.Command(name)+" > UNPACKED",
-					"%s is compressed with %s, which is not read", name, f.name)
-			}
-		}
+	if f := input.FormatOf(start); err == nil && f != nil && f.Name != input.Gzip {
+		err = exit.Failf(f.UnpackHint(name), "%s is %w", name, &input.FormatError{Format: f})
 	}
 	if err != nil {
 		return nil, errors.Join(err, in.Close())
@@ -116,23 +111,9 @@ func (s *source) touched() (bool, error) {
 	return !mtime.Equal(s.mtime) || time.Since(mtime) < clockStep, err
 }
 
-// notRead are formats that somebody may have compressed a snapshot file with, by their
-// first bytes.
-var notRead = []struct {
-	magic  []byte
-	name   string
-	unpack []string
-}{
-	{[]byte("\xfd7zXZ\x00"), "xz", []string{"xz", "-dc"}},
-	{[]byte("\x28\xb5\x2f\xfd"), "zstd", []string{"zstd", "-dc"}},
-	{[]byte("BZh"), "bzip2", []string{"bzip2", "-dc"}},
-	{[]byte("\x04\x22\x4d\x18"), "lz4", []string{"lz4", "-dc"}},
-	{[]byte("PK\x03\x04"), "zip", []string{"funzip"}},
-}
-
 // start returns the first bytes.
 func (s *source) start() ([]byte, error) {
-	buf := make([]byte, 8)
+	buf := make([]byte, input.FormatLen)
 	n, err := s.given.File.ReadAt(buf, 0)
 	if errors.Is(err, io.EOF) {
 		err = nil
@@ -144,7 +125,7 @@ func (s *source) start() ([]byte, error) {
 // OUT. One that is damaged gives what comes before the damage.
 func (s *source) unpack(ctx context.Context, beside string, limit int64) error {
 	start, err := s.start()
-	if err != nil || !bytes.HasPrefix(start, []byte("\x1f\x8b")) {
+	if f := input.FormatOf(start); err != nil || f == nil || f.Name != input.Gzip {
 		return err
 	}
 	f, err := durable.Unnamed(beside)
@@ -163,7 +144,7 @@ func (s *source) unpack(ctx context.Context, beside string, limit int64) error {
 	case errors.As(err, &failed):
 		return exit.Fail(durable.Hint(failed.err), fmt.Errorf("unpack %s: %w", s.name, failed.err))
 	case n > limit:
-		return exit.Failf("allow more with --"+maxUnpacked, "%s unpacks to more than %d bytes", s.name, limit)
+		return exit.Failf(flags.MoreUnpacked, "%s unpacks to more than %d bytes", s.name, limit)
 	}
 	s.in.Size, s.cut = n, err
 	return s.unreadable(err)

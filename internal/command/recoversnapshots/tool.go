@@ -4,10 +4,7 @@ package recoversnapshots
 
 import (
 	"context"
-	"fmt"
-	"math"
 
-	"github.com/dustin/go-humanize"
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/cli"
@@ -26,8 +23,6 @@ type Options struct {
 	MaxUnpacked int64 // bytes that a compressed source may unpack to
 	flags.Checking
 }
-
-const maxUnpacked = "max-unpacked"
 
 // Tool describes the command.
 func Tool() cli.Tool {
@@ -77,7 +72,7 @@ ailee_l2_verify --all --snapshot /var/lib/ailee/recovered.dat`,
 		SeeAlso: []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee_prune_snapshots", "ailee-restore"},
 		Flags: []urfave.Flag{
 			&urfave.BoolFlag{Name: "dry-run", Usage: "show what would be recovered and dropped, write nothing"},
-			&urfave.StringFlag{Name: maxUnpacked, Usage: "let a compressed SOURCE unpack to up to `SIZE`", Value: "64 GiB"},
+			flags.MaxUnpacked(),
 			&urfave.BoolFlag{Name: "accept-earlier-anchors", Usage: "accept a peg-out that names the anchor of an earlier snapshot in OUT whose own root and anchor hold"},
 			flags.MaxMemory(),
 			cli.JSONFlag,
@@ -96,11 +91,10 @@ ailee_l2_verify --all --snapshot /var/lib/ailee/recovered.dat`,
 func options(c *urfave.Context) (Options, error) {
 	args := c.Args().Slice()
 	o := Options{Sources: args[:len(args)-1], Output: args[len(args)-1], DryRun: c.Bool("dry-run")}
-	size, err := humanize.ParseBytes(c.String(maxUnpacked))
-	if err != nil || size == 0 || size > math.MaxInt64 {
-		return o, fmt.Errorf("--%s %q is not a size such as 512MiB", maxUnpacked, c.String(maxUnpacked))
+	var err error
+	if o.MaxUnpacked, err = flags.ParseMaxUnpacked(c); err != nil {
+		return o, err
 	}
-	o.MaxUnpacked = int64(size)
 	o.Checking, err = flags.ParseChecking(c)
 	return o, err
 }

@@ -1,0 +1,60 @@
+package input
+
+import (
+	"bytes"
+	"fmt"
+
+	"ailee-recovery/internal/exit"
+)
+
+// Format is what a file was compressed with.
+type Format struct {
+	Name   string
+	unpack []string // the command for it, from standard input to standard output
+	magic  string   // what it begins with
+}
+
+// Names of the formats that tools read.
+const (
+	Gzip = "gzip"
+	Zstd = "zstd"
+)
+
+var formats = []Format{
+	{Gzip, []string{"gzip", "-dc"}, "\x1f\x8b"},
+	{Zstd, []string{"zstd", "-dc"}, "\x28\xb5\x2f\xfd"},
+	{"xz", []string{"xz", "-dc"}, "\xfd7zXZ\x00"},
+	{"bzip2", []string{"bzip2", "-dc"}, "BZh"},
+	{"lz4", []string{"lz4", "-dc"}, "\x04\x22\x4d\x18"},
+	{"zip", []string{"funzip"}, "PK\x03\x04"},
+}
+
+// FormatLen is how many of its first bytes tell the format of a file.
+const FormatLen = 6
+
+// FormatOf tells the format of a file by its first bytes, nil where it is not compressed.
+func FormatOf(start []byte) *Format {
+	for i := range formats {
+		if bytes.HasPrefix(start, []byte(formats[i].magic)) {
+			return &formats[i]
+		}
+	}
+	return nil
+}
+
+// UnpackHint says how to unpack a file of this format.
+func (f *Format) UnpackHint(name string) string {
+	return "unpack it first: " + exit.Command(f.unpack...) + " < " + exit.Command(name) + " > UNPACKED"
+}
+
+// FormatError says that a file is compressed in a way that is not read.
+type FormatError struct {
+	Format *Format
+	Err    error // what it is not, therefore; nil for no more than that
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("compressed with %s, which is not read", e.Format.Name)
+}
+
+func (e *FormatError) Unwrap() error { return e.Err }

@@ -1,0 +1,376 @@
+// Package archive reads the archives that a reorg database is backed up in: tar, plain or
+// compressed with gzip or zstd, with the files of the database below reorg_db/, below
+// ./reorg_db/, or at the top. What is in an archive is not trusted: it ends up in a folder
+// of the caller's, and nowhere else, as regular files and folders, within limits.
+package archive
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"ailee-recovery/internal/input"
+)
+
+// Top is the folder in an archive that has the files of the database, where they are not at
+// the top.
+const Top = "reorg_db"
+
+// ErrNoArchive says that a file is none of the archives that are read.
+var ErrNoArchive = errors.New("not a tar archive, plain or compressed with gzip or zstd")
+
+// ErrRefused says that an archive has what none of a database has, or too much.
+var ErrRefused = errors.New("refused")
+
+// RefusedError is why an archive is refused. It wraps [ErrRefused].
+type RefusedError struct {
+	Member string // as the archive names it, "" for the archive itself
+	Why    string
+	Limit  bool // another of the [Limits] would let it pass
+}
+
+func (e *RefusedError) Error() string {
+	if e.Member == "" {
+		return e.Why
+	}
+	return fmt.Sprintf("its member %q: %s", e.Member, e.Why)
+}
+
+func (e *RefusedError) Unwrap() error { return ErrRefused }
+
+// DamagedError says where an archive ends too early, or is damaged. What comes before is
+// unpacked, the last file perhaps only in part.
+type DamagedError struct {
+	Offset int64 // in the unpacked archive, in bytes
+	Err    error
+}
+
+func (e *DamagedError) Error() string {
+	if errors.Is(e.Err, io.ErrUnexpectedEOF) {
+		return fmt.Sprintf("it ends after %d unpacked bytes", e.Offset)
+	}
+	return fmt.Sprintf("it is damaged after %d unpacked bytes: %s", e.Offset, e.Err)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// Limits bound what an archive may have.
+type Limits struct {
+	Members int   // files, folders and whatever else
+	Bytes   int64 // of the archive once it is no longer compressed, and of all files in it
+}
+
+// MaxMembers is for [Limits.Members]: more than a database has files.
+const MaxMembers = 1 << 17
+
+// maxName bounds the name of a member in bytes, maxElement each of its parts, as file
+// systems do.
+const maxName, maxElement = 4096, 255
+
+// maxWindow is how much memory a frame of zstd may ask for, in bytes. It is what zstd itself
+// allows, and more than it uses without --ultra.
+const maxWindow = 128 << 20
+
+// copyStep is how much is copied between two looks at the context, in bytes.
+const copyStep = 256 << 10
+
+// Unpacked is what was written.
+type Unpacked struct {
+	Files int
+	Bytes int64
+}
+
+// Unpack writes the database in an archive to a folder, which must be empty: what is below
+// [Top] in the archive, or at its top, is at the top of the folder. All belongs to whoever
+// runs the process, with modes 0600 and 0700, and nothing is synced. Memory does not grow
+// with the archive. It is read to its end, and so is checked as far as its format allows.
+//
+// The error is a *[RefusedError], a *[DamagedError], wraps [ErrNoArchive] or the context's,
+// or is one of reading or writing files. After any but a *[DamagedError] the folder is of no
+// use.
+func Unpack(ctx context.Context, in io.Reader, to *os.Root, limits Limits) (Unpacked, error) {
+	u := &unpacking{ctx: ctx, to: to, limits: limits, raw: &source{in: in}}
+	err := u.run()
+	return u.done, err
+}
+
+// unpacking is an archive that is being unpacked.
+type unpacking struct {
+	ctx    context.Context
+	to     *os.Root
+	limits Limits
+	raw    *source
+	stream *limited
+	placed bool   // top is known
+	top    string // the folder in the archive that has the files, "" for none
+	done   Unpacked
+}
+
+func (u *unpacking) run() error {
+	plain, err := u.decompressed()
+	if err != nil {
+		return u.classified(err)
+	}
+	defer plain.close()
+	u.stream = &limited{in: plain, left: u.limits.Bytes}
+	members := tar.NewReader(u.stream)
+	for n := 0; ; n++ {
+		if err := u.ctx.Err(); err != nil {
+			return err
+		}
+		before := u.stream.read
+		header, err := members.Next()
+		switch {
+		case n == 0 && u.raw.err == nil && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !plain.packed):
+			return ErrNoArchive
+		case errors.Is(err, io.EOF) && u.stream.read-before < blockSize:
+			// Without the block of zeros at the end, nothing tells it from one that was cut.
+			return u.damaged(io.ErrUnexpectedEOF)
+		case errors.Is(err, io.EOF):
+			return u.drain()
+		case err != nil:
+			return u.classified(err)
+		case n >= u.limits.Members:
+			return &RefusedError{Why: fmt.Sprintf("it has more than %d members", u.limits.Members)}
+		}
+		if err := u.member(header, members); err != nil {
+			return err
+		}
+	}
+}
+
+// blockSize is that of tar.
+const blockSize = 512
+
+// plain is an archive that is not compressed, or no longer.
+type plain struct {
+	io.Reader
+	packed bool // it was
+	close  func()
+}
+
+// decompressed returns the plain archive; the first bytes tell what to do.
+func (u *unpacking) decompressed() (plain, error) {
+	in := bufio.NewReaderSize(u.raw, 64<<10)
+	start, err := in.Peek(input.FormatLen)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return plain{}, err
+	}
+	none := func() {}
+	format := input.FormatOf(start)
+	switch {
+	case format == nil:
+		return plain{in, false, none}, nil
+	case format.Name == input.Gzip:
+		d, err := gzip.NewReader(in)
+		return plain{d, true, none}, err
+	case format.Name == input.Zstd:
+		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return plain{}, err
+		}
+		return plain{d, true, d.Close}, nil
+	}
+	return plain{}, &input.FormatError{Format: format, Err: ErrNoArchive}
+}
+
+// classified tells errors of reading the file from those that say what it is like.
+func (u *unpacking) classified(err error) error {
+	var refused *RefusedError
+	switch {
+	case u.raw.err != nil:
+		return u.raw.err
+	case errors.As(err, &refused), errors.Is(err, ErrNoArchive):
+		return err
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return &RefusedError{Why: fmt.Sprintf("unpacking it takes more than %d bytes of memory", maxWindow)}
+	case errors.Is(err, tar.ErrFieldTooLong):
+		return &RefusedError{Why: "a member has a header that is too long"}
+	}
+	return u.damaged(err)
+}
+
+func (u *unpacking) damaged(err error) error {
+	at := int64(0)
+	if u.stream != nil {
+		at = u.stream.read
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return &DamagedError{Offset: at, Err: err}
+}
+
+// drain reads what comes after the end of the archive: a checksum of all, if it is compressed.
+func (u *unpacking) drain() error {
+	buf := make([]byte, copyStep)
+	for {
+		if err := u.ctx.Err(); err != nil {
+			return err
+		}
+		_, err := u.stream.Read(buf)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return u.classified(err)
+		}
+	}
+}
+
+// kinds are what members are that no database has.
+var kinds = map[byte]string{
+	tar.TypeLink: "a hard link", tar.TypeSymlink: "a symbolic link", tar.TypeChar: "a device", tar.TypeBlock: "a device", tar.TypeFifo: "a pipe",
+}
+
+func (u *unpacking) member(header *tar.Header, content io.Reader) error {
+	refuse := func(format string, args ...any) error {
+		return &RefusedError{Member: header.Name, Why: fmt.Sprintf(format, args...)}
+	}
+	folder := false
+	switch header.Typeflag {
+	case tar.TypeReg, tar.TypeGNUSparse:
+	case tar.TypeDir:
+		folder = true
+	case tar.TypeXGlobalHeader:
+		return nil // of no file
+	default:
+		if what := kinds[header.Typeflag]; what != "" {
+			return refuse("%s", what)
+		}
+		return refuse("of a kind %q that no database has", header.Typeflag)
+	}
+	name, why := cleaned(header.Name)
+	if why != "" {
+		return refuse("%s", why)
+	}
+	if folder && (name == "." || name == Top && (!u.placed || u.top == Top)) {
+		return nil
+	}
+	if !u.placed {
+		u.placed = true
+		if strings.HasPrefix(name, Top+"/") {
+			u.top = Top
+		}
+	}
+	below, inTop := strings.CutPrefix(name, Top+"/")
+	if inTop != (u.top == Top) {
+		return refuse("there are members below %s/ and others beside it", Top)
+	}
+	if folder {
+		return u.folder(below, refuse)
+	}
+	if name == "." {
+		return refuse("no name")
+	}
+	if header.Size > u.limits.Bytes-u.done.Bytes {
+		return &RefusedError{Member: header.Name, Why: fmt.Sprintf("the files have more than %d bytes", u.limits.Bytes), Limit: true}
+	}
+	return u.file(below, content, refuse)
+}
+
+// cleaned is a name without what does not matter in it, or why it is refused.
+func cleaned(name string) (clean, why string) {
+	switch {
+	case strings.HasPrefix(name, "/"):
+		return "", "an absolute path"
+	case len(name) > maxName:
+		return "", "a name that is too long"
+	}
+	for element := range strings.SplitSeq(name, "/") {
+		switch {
+		case element == "..":
+			return "", "a path with .. in it"
+		case len(element) > maxElement:
+			return "", "a name that is too long"
+		}
+	}
+	return path.Clean(name), ""
+}
+
+// folder makes a folder. One may be named again, or after what is in it.
+func (u *unpacking) folder(name string, refuse func(string, ...any) error) error {
+	err := u.to.MkdirAll(name, 0o700)
+	if isDoubled(err) {
+		return refuse("a name that is there twice")
+	}
+	return err
+}
+
+func isDoubled(err error) bool {
+	return errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+func (u *unpacking) file(name string, content io.Reader, refuse func(string, ...any) error) (err error) {
+	if dir := path.Dir(name); dir != "." {
+		if err := u.folder(dir, refuse); err != nil {
+			return err
+		}
+	}
+	f, err := u.to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if isDoubled(err) {
+		return refuse("a name that is there twice")
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	u.done.Files++
+	buf := make([]byte, copyStep)
+	for {
+		if err := u.ctx.Err(); err != nil {
+			return err
+		}
+		n, readErr := content.Read(buf)
+		written, err := f.Write(buf[:n])
+		u.done.Bytes += int64(written)
+		switch {
+		case err != nil:
+			return err
+		case errors.Is(readErr, io.EOF):
+			return nil
+		case readErr != nil:
+			return u.classified(readErr)
+		}
+	}
+}
+
+// source keeps the error of reading the file apart from those of what is in it.
+type source struct {
+	in  io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.in.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// limited ends with a *[RefusedError] where there is more to read than there may be.
+type limited struct {
+	in         io.Reader
+	read, left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.in.Read(p)
+	l.read += int64(n)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, &RefusedError{Why: fmt.Sprintf("it unpacks to more than %d bytes", l.read+l.left), Limit: true}
+	}
+	return n, err
+}

@@ -121,11 +121,27 @@ func (db *DB) heights() (lowest, highest uint64, err error) {
 // prefixed yields every record of the default column family whose key has the prefix
 // and is not below from.
 func (db *DB) prefixed(ctx context.Context, prefix string, from []byte) iter.Seq2[Record, error] {
+	to := []byte(prefix)
+	to[len(to)-1]++
+	return db.scan(ctx, db.families[0], from, to)
+}
+
+// Scan yields the records of a column family whose keys are not below from and are below to,
+// nil for no bound, in the order of the keys. Checksums are verified. Unlike [DB.Records] it
+// does not read ahead: it is for several iterations at the same time, of this database or of
+// others. The iteration ends after an error, which may wrap [ErrNoFamily] or [ErrCorrupt].
+func (db *DB) Scan(ctx context.Context, family string, from, to []byte) iter.Seq2[Record, error] {
+	handle, err := db.family(family)
+	if err != nil {
+		return func(yield func(Record, error) bool) { yield(Record{}, err) }
+	}
+	return db.scan(ctx, handle, from, to)
+}
+
+func (db *DB) scan(ctx context.Context, family *grocksdb.ColumnFamilyHandle, from, to []byte) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		to := []byte(prefix)
-		to[len(to)-1]++
 		buf := make([]byte, blockSize)
-		for block, err := range db.blocks(ctx, db.families[0], from, to, func() []byte { return buf }) {
+		for block, err := range db.blocks(ctx, family, from, to, func() []byte { return buf }) {
 			if err != nil {
 				yield(Record{}, err)
 				return

@@ -41,6 +41,18 @@ func NewScratch(prefix string) (*Scratch, error) {
 	}
 }
 
+// NewScratchBeside makes a scratch folder beside path, which the same file system has, for
+// whoever is making what is to be at path: .NAME.scratch.ailee-tmp. One that a killed run left
+// is emptied and taken over. The error wraps [ErrBusy] when another run has it.
+func NewScratchBeside(path string) (*Scratch, error) {
+	tmp := temporary(filepath.Clean(path) + ".scratch")
+	lock, _, err := claimFolder(tmp)
+	if err != nil {
+		return nil, err
+	}
+	return &Scratch{Path: tmp, lock: lock}, nil
+}
+
 func removeAbandoned(prefix string) {
 	entries, _ := os.ReadDir(os.TempDir())
 	for _, entry := range entries {

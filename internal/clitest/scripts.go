@@ -30,6 +30,7 @@ func Scripts(t *testing.T, more Commands) {
 		"only":     only,
 		"same":     sameFile,
 		"truncate": truncate,
+		"damage":   damageFile,
 		"readonly": readonly,
 		"mount":    mount,
 		"database": database,
@@ -144,6 +145,25 @@ func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	info, err := os.Stat(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), info.Size()-n))
+}
+
+// damage PATTERN OFFSET flips a bit in the one file that the pattern names.
+func damageFile(ts *testscript.TestScript, _ bool, args []string) {
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(names) != 1 {
+		ts.Fatalf("%s are %q", args[0], names)
+	}
+	at, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	f, err := os.OpenFile(names[0], os.O_RDWR, 0)
+	ts.Check(err)
+	b := make([]byte, 1)
+	_, err = f.ReadAt(b, at)
+	ts.Check(err)
+	_, err = f.WriteAt([]byte{b[0] ^ 1}, at)
+	ts.Check(err)
+	ts.Check(f.Close())
 }
 
 // database NAME DIR unpacks a golden database.

@@ -48,9 +48,14 @@ type Share struct {
 	Gaps, Filled uint64
 	Lacked       uint64 // records other than blocks that others gave and it has not
 
-	anyBlock        bool
-	height, filling uint64 // of its latest block, and how many the result has above it
+	anyBlock bool
+	height   uint64 // of its latest block
+	above    uint64 // how many the result has above that
+	below    uint64 // and below its first
 }
+
+// Outside counts the blocks that the result has below and above all of a source's.
+func (s *Share) Outside() uint64 { return s.below + s.above }
 
 // Difference is a record of which a source has another value than the result.
 type Difference struct {
@@ -234,17 +239,19 @@ func (m *Merge) fill(g group, height uint64, taken bool) {
 	for k, rest := 0, g.members; k < len(m.Shares); k++ {
 		s := &m.Shares[k]
 		if len(rest) == 0 || rest[0].source != k {
-			if s.anyBlock && taken {
-				s.filling++
+			if taken {
+				s.above++
 			}
 			continue
 		}
 		rest = rest[1:]
 		if s.anyBlock {
 			s.Gaps += height - s.height - 1
-			s.Filled += s.filling
+			s.Filled += s.above
+		} else {
+			s.below = s.above
 		}
-		s.anyBlock, s.height, s.filling = true, height, 0
+		s.anyBlock, s.height, s.above = true, height, 0
 	}
 }
 

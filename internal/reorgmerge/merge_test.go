@@ -495,6 +495,14 @@ func checkShares(t *testing.T, sources []database, got result) {
 		}
 		require.Equal(t, gaps, share.Gaps, "%v", sources)
 		require.Equal(t, filled, share.Filled, "%v", sources)
+		outside := uint64(0)
+		for key := range got.records[reorgdb.DefaultFamily] {
+			kind, height := reorgdb.KeyKind([]byte(key))
+			if kind == reorgdb.BlockKind && (len(heights) == 0 || height < slices.Min(heights) || height > slices.Max(heights)) {
+				outside++
+			}
+		}
+		require.Equal(t, outside, share.Outside(), "%v", sources)
 	}
 	if !slices.ContainsFunc(got.differences, func(d string) bool { return strings.HasPrefix(d, "default/reorg_counter: -1") }) {
 		_, counted := got.records[reorgdb.DefaultFamily][reorgdb.CounterKey]

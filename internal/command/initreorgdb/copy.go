@@ -27,6 +27,7 @@ type copying struct {
 	families map[string]uint64 // other column families
 	problems []rocksfile.Problem
 	salvaged bool // record by record from the files, not through RocksDB
+	dryRun   bool // nothing is written
 
 	highest    uint64 // block height
 	gaps       uint64 // heights below it without a block hash
@@ -35,31 +36,32 @@ type copying struct {
 	counterSet bool // it was lost and set anew
 }
 
-func newCopying() *copying {
-	return &copying{kinds: map[reorgdb.Kind]uint64{}, families: map[string]uint64{}}
+func newCopying(dryRun bool) *copying {
+	return &copying{kinds: map[reorgdb.Kind]uint64{}, families: map[string]uint64{}, dryRun: dryRun}
 }
 
 // copyFrom fills a new database with what can be read of the old one.
-func (c *copying) copyFrom(ctx context.Context, old string, to *durable.PendingDir, out *cli.IO) error {
+func (c *copying) copyFrom(ctx context.Context, old *source, to *durable.PendingDir, out *cli.IO) error {
+	defer func() { c.problems = append(old.damage, c.problems...) }()
 	var err error
-	if c.problems, err = reorgtool.DamageWithTables(ctx, old); err != nil {
-		return reorgtool.Explain(old, err)
+	if c.problems, err = reorgtool.DamageWithTables(ctx, old.folder); err != nil {
+		return old.explain(err)
 	}
 	if !c.lossy() {
-		err := c.copyOpen(ctx, old, to.Path)
+		err := c.copyOpen(ctx, old.folder, to.Path)
 		switch {
 		case errors.Is(err, reorgdb.ErrUnsupported):
-			return reorgtool.Explain(old, err)
+			return old.explain(err)
 		case !errors.Is(err, reorgdb.ErrCorrupt):
-			return err
+			return old.named(err)
 		}
-		out.Warn("%s", err)
+		out.Warn("%s", old.named(err))
 		if err := to.Empty(); err != nil {
 			return err
 		}
 	}
-	*c = *newCopying()
-	return c.salvage(ctx, old, to.Path)
+	*c = *newCopying(c.dryRun)
+	return c.salvage(ctx, old, to.Path, c.keepCounterAhead)
 }
 
 // lossy tells whether records are lost or could be.
@@ -73,9 +75,9 @@ func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	return c.fill(path, from.Families(), func(to *reorgdb.DB) error {
+	return c.fill(path, from.Families(), func(to target) error {
 		for _, family := range from.Families() {
-			if err := to.BulkLoad(family, c.counted(family, from.Records(ctx, family))); err != nil {
+			if err := to.load(family, c.counted(family, from.Records(ctx, family))); err != nil {
 				return err
 			}
 		}
@@ -83,14 +85,14 @@ func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 	})
 }
 
-// salvage copies record by record from the files.
-func (c *copying) salvage(ctx context.Context, old, path string) error {
-	s, err := rocksfile.Salvage(ctx, old)
+// salvage copies record by record from the files, and then lets last write more.
+func (c *copying) salvage(ctx context.Context, old *source, path string, last func(to target) error) error {
+	s, err := rocksfile.Salvage(ctx, old.folder)
 	if err != nil {
-		return err
+		return old.named(err)
 	}
-	if c.problems, err = reorgtool.Problems(old, s.Problems, s.Version); err != nil {
-		return reorgtool.Explain(old, err)
+	if c.problems, err = reorgtool.Problems(old.folder, s.Problems, s.Version); err != nil {
+		return old.explain(err)
 	}
 	c.salvaged = true
 	var names []string
@@ -104,22 +106,22 @@ func (c *copying) salvage(ctx context.Context, old, path string) error {
 		}
 		names = append(names, family.Name)
 	}
-	return c.fill(path, names, func(to *reorgdb.DB) error {
+	return c.fill(path, names, func(to target) error {
 		for _, family := range s.Families {
 			if strings.HasPrefix(family.Name, "#") {
 				continue
 			}
-			if err := to.BulkLoad(family.Name, c.counted(family.Name, withContext(ctx, family.All()))); err != nil {
+			if err := to.load(family.Name, c.counted(family.Name, withContext(ctx, family.All()))); err != nil {
 				return err
 			}
 		}
-		return c.keepCounterAhead(to)
+		return last(to)
 	})
 }
 
 // keepCounterAhead sets a counter that was lost: without it, the node's next reorg
 // would overwrite the first event.
-func (c *copying) keepCounterAhead(to *reorgdb.DB) error {
+func (c *copying) keepCounterAhead(to target) error {
 	if !c.lossy() || c.counter >= c.events.Next() {
 		return nil
 	}
@@ -127,24 +129,25 @@ func (c *copying) keepCounterAhead(to *reorgdb.DB) error {
 	if c.kinds[reorgdb.CounterKind] == 0 {
 		c.kinds[reorgdb.CounterKind] = 1
 	}
-	return to.Update(func(u *reorgdb.Update) error {
-		return u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), fmt.Append(nil, c.events.Next()))
-	})
+	return to.put([]byte(reorgdb.CounterKey), fmt.Append(nil, c.events.Next()))
 }
 
 // fill makes the database with its column families and lets source write to it.
-func (c *copying) fill(path string, families []string, source func(to *reorgdb.DB) error) (err error) {
+func (c *copying) fill(path string, families []string, source func(to target) error) (err error) {
+	for _, family := range families {
+		if family != reorgdb.DefaultFamily {
+			c.families[family] = 0
+		}
+	}
+	if c.dryRun {
+		return source(target{})
+	}
 	db, err := reorgdb.Create(path, families...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	for _, family := range db.Families() {
-		if family != reorgdb.DefaultFamily {
-			c.families[family] = 0
-		}
-	}
-	if err := source(db); err != nil {
+	if err := source(target{db}); err != nil {
 		return err
 	}
 	return db.Sync()
@@ -200,8 +203,11 @@ func (c *copying) count(family string, key, value []byte) {
 	}
 }
 
-// check opens the new database and counts its records.
+// check opens the new database and counts its records. In a dry run there is none.
 func (c *copying) check(ctx context.Context, path string) (err error) {
+	if c.dryRun {
+		return nil
+	}
 	db, err := reorgdb.OpenReadOnly(path)
 	if err != nil {
 		return err

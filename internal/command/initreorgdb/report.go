@@ -21,6 +21,7 @@ import (
 // document is the JSON result.
 type document struct {
 	Path       string            `json:"path"`
+	DryRun     bool              `json:"dry_run,omitempty"`
 	Existing   bool              `json:"existing,omitempty"` // it was there, and is sound
 	CopiedFrom string            `json:"copied_from,omitempty"`
 	Copied     map[string]uint64 `json:"copied,omitempty"` // records by kind
@@ -64,11 +65,7 @@ func (c *copying) lost() (lost map[string]uint64, atLeast bool) {
 	lost = map[string]uint64{}
 	if some {
 		lost[string(reorgdb.BlockKind)] = c.gaps
-		for first, last := range c.events.Missing(c.counter) {
-			if last-first < maxGap {
-				lost[string(reorgdb.EventKind)] += last - first + 1
-			}
-		}
+		lost[string(reorgdb.EventKind)] = c.missingEvents()
 	}
 	if c.counterSet {
 		lost[string(reorgdb.CounterKind)] = 1
@@ -88,37 +85,50 @@ func (c *copying) lost() (lost map[string]uint64, atLeast bool) {
 	return lost, atLeast
 }
 
+// missingEvents counts the ids below the counter that no event has.
+func (c *copying) missingEvents() (n uint64) {
+	for first, last := range c.events.Missing(c.counter) {
+		if last-first < maxGap {
+			n += last - first + 1
+		}
+	}
+	return n
+}
+
 // lostText says in an operator's words what is gone.
 func (c *copying) lostText() string {
 	lost, atLeast := c.lost()
-	var parts []string
-	for _, kind := range []struct{ name, one, many string }{
-		{string(reorgdb.BlockKind), "1 block", "%d blocks"},
-		{string(reorgdb.EventKind), "1 reorg event", "%d reorg events"},
-		{string(reorgdb.CounterKind), "the event counter", ""},
-	} {
-		switch n := lost[kind.name]; {
-		case n == 1:
-			parts = append(parts, kind.one)
-		case n > 1:
-			parts = append(parts, fmt.Sprintf(kind.many, n))
-		}
-	}
-	const anchors = "(anchors may be among them)"
 	least := ""
 	if atLeast {
 		least = "at least "
 	}
+	text := lostIn(lost, atLeast, least)
+	if text == "" {
+		return "nothing is known to be lost, but records may be back that were deleted or replaced"
+	}
+	return text
+}
+
+// lostIn says what is lost, with bound in front of the number of records of unknown kinds;
+// "" where nothing is.
+func lostIn(lost map[string]uint64, atLeast bool, bound string) string {
+	var parts []string
+	for _, kind := range []reorgdb.Kind{reorgdb.BlockKind, reorgdb.EventKind, reorgdb.CounterKind} {
+		if n := lost[string(kind)]; n > 0 {
+			parts = append(parts, plural(n, amounts[kind][0], amounts[kind][1]))
+		}
+	}
+	const anchors = "(anchors may be among them)"
 	switch n := lost[unattributed]; {
 	case n == 1:
-		parts = append(parts, least+"1 record whose kind is unknown (it may be an anchor)")
+		parts = append(parts, bound+"1 record whose kind is unknown (it may be an anchor)")
 	case n > 1:
-		parts = append(parts, fmt.Sprintf("%s%d records whose kind is unknown %s", least, n, anchors))
+		parts = append(parts, fmt.Sprintf("%s%d records whose kind is unknown %s", bound, n, anchors))
 	case atLeast:
 		parts = append(parts, "an unknown number of records "+anchors)
 	}
 	if len(parts) == 0 {
-		return "nothing is known to be lost, but records may be back that were deleted or replaced"
+		return ""
 	}
 	last := len(parts) - 1
 	if last == 0 {
@@ -137,44 +147,67 @@ func (c *copying) records() (n uint64) {
 	return n
 }
 
-// report says what was made.
-func (c *copying) report(o Options, out *cli.IO) error {
+// report says what was made, of which source, nil for none.
+func (c *copying) report(o Options, from *source, out *cli.IO) error {
 	code := exit.OK
 	if c.lossy() {
 		code = exit.Wrong
 	}
+	path := terminal.Text(durable.Shown(o.Path))
 	if out.JSON() {
-		d := document{Path: terminal.Text(durable.Shown(o.Path)), CopiedFrom: terminal.Text(o.CopyFrom), Complete: code == exit.OK, ExitCode: code}
+		d := document{Path: path, DryRun: o.DryRun, Complete: code == exit.OK, Problems: problemDocuments(c.problems), ExitCode: code}
 		d.Lost, _ = c.lost()
-		if o.CopyFrom != "" {
-			d.Copied, d.Families = map[string]uint64{}, c.families
-			for kind, n := range c.kinds {
-				d.Copied[string(kind)] = n
-			}
-		}
-		for _, p := range c.problems {
-			d.Problems = append(d.Problems, problemDocument{Kind: p.Kind, File: terminal.Text(p.File), Offset: p.Offset, Length: p.Length,
-				Message: terminal.Text(p.String()), Lost: p.Lost, Stale: p.Stale})
+		if from != nil {
+			d.CopiedFrom, d.Copied, d.Families = terminal.Text(from.shown()), byKind(c.kinds), c.families
 		}
 		out.Document(d)
-	} else if o.CopyFrom == "" {
-		out.Printf("Made an empty reorg database in %s\n", terminal.Text(durable.Shown(o.Path)))
+	} else if from == nil {
+		made := "Made"
+		if o.DryRun {
+			made = "Would make"
+		}
+		out.Printf("%s an empty reorg database in %s\n", made, path)
 		if old := movedAway(o.Path); old != "" {
 			out.Warn("%s is a reorg database, too: its anchors and reorg events are not in the new one", old)
-			out.Hint("carry over what can be read: %s && %s", exit.Command("mv", o.Path, o.Path+".empty"),
-				exit.Command(Name, "--path", o.Path, "--copy-from", old))
+			if !o.DryRun {
+				out.Hint("carry over what can be read: %s && %s", exit.Command("mv", o.Path, o.Path+".empty"),
+					exit.Command(Name, "--path", o.Path, "--copy-from", old))
+			}
 		}
 	} else {
-		c.print(o, out)
+		c.print(o, from, out)
 	}
 	if code == exit.OK {
 		return nil
 	}
-	if c.records() == 0 {
-		return exit.WrongData("restore a backup instead: ailee-restore --db-backup FILE; keep the old folder until all anchors are accounted for", nil)
+	return exit.WrongData(c.hint(o), nil)
+}
+
+// hint says what to do where not everything could be read.
+func (c *copying) hint(o Options) string {
+	switch {
+	case o.DryRun:
+		return "other copies and backups may have what is missing: name them as well, each with --copy-from, after this one"
+	case c.records() == 0:
+		return "restore a backup instead: ailee-restore --db-backup FILE; keep the old folder until all anchors are accounted for"
 	}
-	return exit.WrongData("see what is to be filled in: "+exit.Command("ailee_reorg_verify", "--db-path", o.Path)+
-		"; keep the old folder until all anchors are accounted for", nil)
+	return "see what is to be filled in: " + exit.Command("ailee_reorg_verify", "--db-path", o.Path) + "; keep the old folder until all anchors are accounted for"
+}
+
+func byKind(counts map[reorgdb.Kind]uint64) map[string]uint64 {
+	named := map[string]uint64{}
+	for kind, n := range counts {
+		named[string(kind)] = n
+	}
+	return named
+}
+
+func problemDocuments(problems []rocksfile.Problem) (documents []problemDocument) {
+	for _, p := range problems {
+		documents = append(documents, problemDocument{Kind: p.Kind, File: terminal.Text(p.File), Offset: p.Offset, Length: p.Length,
+			Message: terminal.Text(p.String()), Lost: p.Lost, Stale: p.Stale})
+	}
+	return documents
 }
 
 // movedAway finds the database that was moved out of the way of a new one: beside it,
@@ -201,15 +234,23 @@ func movedAway(path string) string {
 // maxListed bounds how many problems are printed.
 const maxListed = 100
 
-func (c *copying) print(o Options, out *cli.IO) {
-	head := "Copied %s to %s\n"
+// heads are how the report begins: when everything could be read, when not, and when nothing
+// could.
+var heads = map[bool][3]string{
+	false: {"Copied %s to %s\n", "Copied what could be read of %s to %s\n", "Nothing could be read of %s: %s is an empty database\n"},
+	true:  {"Would copy %s to %s\n", "Would copy what can be read of %s to %s\n", "Nothing can be read of %s: %s would be an empty database\n"},
+}
+
+// printHead prints how the report begins, and what the new database has.
+func (c *copying) printHead(o Options, from string, complete bool, out *cli.IO) {
+	head := 0
 	switch {
-	case c.lossy() && c.records() == 0:
-		head = "Nothing could be read of %s: %s is an empty database\n"
-	case c.lossy():
-		head = "Copied what could be read of %s to %s\n"
+	case !complete && c.records() == 0:
+		head = 2
+	case !complete:
+		head = 1
 	}
-	out.Printf(head, terminal.Text(o.CopyFrom), terminal.Text(durable.Shown(o.Path)))
+	out.Printf(heads[o.DryRun][head], from, terminal.Text(durable.Shown(o.Path)))
 	for _, kind := range reorgdb.Kinds {
 		if n := c.kinds[kind]; n > 0 {
 			out.Printf("%s: %d\n", kindNames[kind], n)
@@ -218,18 +259,27 @@ func (c *copying) print(o Options, out *cli.IO) {
 	for _, family := range slices.Sorted(maps.Keys(c.families)) {
 		out.Printf("Column family %s: %d\n", terminal.Text(family), c.families[family])
 	}
-	for i, p := range c.problems {
+}
+
+// warnOf warns of problems, each with what is in front.
+func warnOf(problems []rocksfile.Problem, front string, out *cli.IO) {
+	for i, p := range problems {
 		if i == maxListed {
-			out.Warn("%d more", len(c.problems)-i)
+			out.Warn("%s%d more", front, len(problems)-i)
 			break
 		}
-		out.Warn("%s", p)
+		out.Warn("%s%s", front, p)
 	}
+}
+
+func (c *copying) print(o Options, from *source, out *cli.IO) {
+	c.printHead(o, terminal.Text(from.shown()), !c.lossy(), out)
+	warnOf(c.problems, "", out)
 	if c.counterSet {
 		out.Warn("reorg_counter was lost or behind: it is %d now", c.events.Next())
 	}
 	if c.lossy() {
-		out.Error("%s: not everything could be read; %s", o.CopyFrom, c.lostText())
+		out.Error("%s: not everything could be read; %s", from.shown(), c.lostText())
 	}
 }
 

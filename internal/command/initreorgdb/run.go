@@ -20,13 +20,16 @@ import (
 func Run(ctx context.Context, o Options, out *cli.IO) error {
 	// Root sees processes that the user of the folder does not.
 	inUse := reorgdb.Holder(o.Path)
-	folder := filepath.Dir(o.Path)
-	if err := durable.BecomeUserOf(&folder, &o.CopyFrom); err != nil {
+	folder, sources := filepath.Dir(o.Path), make([]*string, len(o.CopyFrom))
+	for i := range o.CopyFrom {
+		sources[i] = &o.CopyFrom[i]
+	}
+	if err := durable.BecomeUserOf(&folder, sources...); err != nil {
 		return explain(o, err)
 	}
 	o.Path = filepath.Join(folder, filepath.Base(o.Path))
 	pending, err := durable.CreateDir(o.Path)
-	if errors.Is(err, fs.ErrExist) && o.CopyFrom == "" && rocksfile.Unfinished(o.Path) {
+	if errors.Is(err, fs.ErrExist) && len(o.CopyFrom) == 0 && rocksfile.Unfinished(o.Path) {
 		return complete(ctx, o, out)
 	}
 	if errors.Is(err, fs.ErrExist) {
@@ -36,28 +39,60 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 		return explain(o, err)
 	}
 	defer pending.Abort()
-	c := newCopying()
-	if o.CopyFrom != "" {
-		err = c.copyFrom(ctx, o.CopyFrom, pending, out)
-	} else {
-		err = create(pending.Path)
-	}
+	report, err := fill(ctx, o, pending, out)
 	if err != nil {
 		return explain(o, err)
 	}
-	if err := c.check(ctx, pending.Path); err != nil {
-		return explain(o, err)
+	if !o.DryRun {
+		if err := put(ctx, o, pending, out); err != nil {
+			return explain(o, err)
+		}
 	}
+	return report()
+}
+
+// fill makes the database, checks it, and returns what says so. In a dry run it makes none.
+func fill(ctx context.Context, o Options, pending *durable.PendingDir, out *cli.IO) (report func() error, err error) {
+	c := newCopying(o.DryRun)
+	if len(o.CopyFrom) == 0 {
+		if !o.DryRun {
+			err = create(pending.Path)
+		}
+		if err == nil {
+			err = c.check(ctx, pending.Path)
+		}
+		return func() error { return c.report(o, nil, out) }, err
+	}
+	var scratch *durable.Scratch
+	if len(o.CopyFrom) > 1 || isFile(o.CopyFrom[0]) {
+		if scratch, err = durable.NewScratchBeside(o.Path); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, scratch.Remove()) }()
+	}
+	sources, err := openSources(ctx, o, scratch)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources) > 1 {
+		m := newMerging(c, sources)
+		return func() error { return m.report(o, out) }, m.run(ctx, o, pending, scratch, out)
+	}
+	if err := c.copyFrom(ctx, sources[0], pending, out); err != nil {
+		return nil, err
+	}
+	return func() error { return c.report(o, sources[0], out) }, c.check(ctx, pending.Path)
+}
+
+// put gives the database its place.
+func put(ctx context.Context, o Options, pending *durable.PendingDir, out *cli.IO) error {
 	if err := give(o, pending, out); err != nil {
-		return explain(o, err)
+		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return explain(o, err)
+		return err
 	}
-	if err := pending.Commit(); err != nil {
-		return explain(o, err)
-	}
-	return c.report(o, out)
+	return pending.Commit()
 }
 
 func create(path string) error {
@@ -71,25 +106,32 @@ func create(path string) error {
 // complete makes the database that a process was killed in the middle of making, in the
 // folder that is there.
 func complete(ctx context.Context, o Options, out *cli.IO) error {
+	c := newCopying(o.DryRun)
+	if o.DryRun {
+		if err := reorgdb.Holder(o.Path); err != nil {
+			return reorgtool.Explain(o.Path, err)
+		}
+		return c.report(o, nil, out)
+	}
 	db, err := reorgtool.Open(ctx, &o.Path, out.Warn)
 	if err == nil {
 		err = db.Close()
 	}
 	if err == nil {
-		err = newCopying().check(ctx, o.Path)
+		err = c.check(ctx, o.Path)
 	}
 	if err != nil {
 		return reorgtool.Explain(o.Path, err)
 	}
-	return newCopying().report(o, out)
+	return c.report(o, nil, out)
 }
 
-// give gives the database to whom it is for, where root makes it: whoever has the old
-// one, or the folder that it replaces or is in.
+// give gives the database to whom it is for, where root makes it: whoever has the first
+// source, or the folder that it replaces or is in.
 func give(o Options, pending *durable.PendingDir, out *cli.IO) error {
 	likeness := o.Path
-	if o.CopyFrom != "" {
-		likeness = o.CopyFrom
+	if len(o.CopyFrom) > 0 {
+		likeness = o.CopyFrom[0]
 	}
 	owner, err := durable.OwnerOf(likeness)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/internal/exit"
 )
 
 // Name is the command's name.
@@ -15,9 +17,11 @@ const Name = "ailee_init_reorg_db"
 
 // Options are the command's options.
 type Options struct {
-	Path      string
-	IfMissing bool   // an existing sound database is fine
-	CopyFrom  string // seed it from this database; "" for an empty one
+	Path        string
+	IfMissing   bool     // an existing sound database is fine
+	CopyFrom    []string // seed it from these databases, in this order; none for an empty one
+	MaxUnpacked int64    // bytes that an archive may unpack to
+	DryRun      bool
 }
 
 // Tool describes the command.
@@ -54,12 +58,19 @@ ailee_init_reorg_db --path /tmp/reorg_db`,
 		Flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "path", Usage: "make the database in `DIR`, which must be missing, empty, or hold an unfinished one"},
 			&urfave.BoolFlag{Name: "if-missing", Usage: "keep a sound database that is already there"},
-			&urfave.StringFlag{Name: "copy-from", Usage: "copy what can be read of the database in `OLD`"},
+			flags.Repeated("copy-from", "copy what can be read of the database in `SOURCE`, a folder or an archive; may be given several times"),
+			flags.MaxUnpacked(),
+			&urfave.BoolFlag{Name: "dry-run", Usage: "show what would be copied and what is lost, make no database"},
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
 		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			return Run(ctx, Options{Path: c.String("path"), IfMissing: c.Bool("if-missing"), CopyFrom: c.String("copy-from")}, out)
+			o := Options{Path: c.String("path"), IfMissing: c.Bool("if-missing"), CopyFrom: flags.ParseRepeated(c, "copy-from"), DryRun: c.Bool("dry-run")}
+			var err error
+			if o.MaxUnpacked, err = flags.ParseMaxUnpacked(c); err != nil {
+				return exit.Fail(Name+" --help shows the usage", err)
+			}
+			return Run(ctx, o, out)
 		},
 	}
 }

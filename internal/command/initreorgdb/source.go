@@ -1,0 +1,125 @@
+package initreorgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ailee-recovery/internal/archive"
+	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/internal/rocksfile"
+)
+
+// damagedArchive is what is wrong with an archive from which not everything could be unpacked.
+const damagedArchive rocksfile.ProblemKind = "damaged archive"
+
+// source is a database that is copied from.
+type source struct {
+	name    string // as it was given
+	folder  string // where the database is: there, or where its archive was unpacked to
+	archive bool
+	damage  []rocksfile.Problem // of the archive
+}
+
+// shown is what it is called in messages.
+func (s *source) shown() string { return durable.Shown(s.name) }
+
+// named is an error in which what was unpacked has the name of its archive.
+type named struct {
+	err  error
+	from *source
+}
+
+func (e *named) Error() string {
+	return strings.ReplaceAll(e.err.Error(), e.from.folder, e.from.shown())
+}
+
+func (e *named) Unwrap() error { return e.err }
+
+// named gives an error of reading it the name that it was given by.
+func (s *source) named(err error) error {
+	if err == nil || !s.archive {
+		return err
+	}
+	return &named{err, s}
+}
+
+// explain adds exit code and hint to an error of reading it.
+func (s *source) explain(err error) error { return reorgtool.Explain(s.shown(), s.named(err)) }
+
+// openSources finds what is to be copied from. Archives are unpacked below scratch, which is
+// nil where there is none: see [hasArchive].
+func openSources(ctx context.Context, o Options, scratch *durable.Scratch) ([]*source, error) {
+	var sources []*source
+	for i, name := range o.CopyFrom {
+		s := &source{name: name, folder: name}
+		if isFile(name) {
+			s.archive, s.folder = true, filepath.Join(scratch.Path, fmt.Sprint(i))
+			if err := s.unpack(ctx, o.MaxUnpacked); err != nil {
+				return nil, err
+			}
+		}
+		sources = append(sources, s)
+	}
+	return sources, nil
+}
+
+// isFile tells whether a source is no folder. One that is missing is called a folder, like
+// what opening it says.
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
+}
+
+func (s *source) unpack(ctx context.Context, limit int64) (err error) {
+	f, err := durable.OpenRegular(s.name, os.O_RDONLY)
+	if err != nil {
+		return exit.Fail(durable.Hint(err), err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := os.Mkdir(s.folder, 0o700); err != nil {
+		return err
+	}
+	to, err := os.OpenRoot(s.folder)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	done, err := archive.Unpack(ctx, f, to, archive.Limits{Members: archive.MaxMembers, Bytes: limit})
+	return s.judge(done, err)
+}
+
+// judge says what becomes of an archive after an error of unpacking it. One that is damaged
+// gives what comes before the damage.
+func (s *source) judge(done archive.Unpacked, err error) error {
+	var refused *archive.RefusedError
+	var damaged *archive.DamagedError
+	var format *input.FormatError
+	var failed *fs.PathError
+	switch {
+	case errors.As(err, &damaged) && done.Files > 0:
+		s.damage = []rocksfile.Problem{{Kind: damagedArchive, Why: damaged.Error(), Lost: true}}
+		return nil
+	case errors.As(err, &damaged):
+		return exit.WrongData("name another backup instead", fmt.Errorf("%s: nothing can be unpacked: %w", s.shown(), err))
+	case errors.As(err, &refused) && refused.Limit:
+		return exit.Fail(flags.MoreUnpacked, fmt.Errorf("%s: %w", s.shown(), err))
+	case errors.As(err, &refused):
+		return exit.Fail("no backup of a database has this: unpack it in a folder of its own, and name what in it is the database", fmt.Errorf("%s: %w", s.shown(), err))
+	case errors.As(err, &format):
+		return exit.Fail(format.Format.UnpackHint(s.shown()), fmt.Errorf("%s: not a directory, and %w", s.shown(), err))
+	case errors.Is(err, archive.ErrNoArchive):
+		return exit.Fail("name the folder of a database, or an archive of one", fmt.Errorf("%s: not a directory, and %w", s.shown(), err))
+	case errors.As(err, &failed):
+		return exit.Fail(durable.Hint(err), fmt.Errorf("unpack %s: %w", s.shown(), err))
+	}
+	return err
+}

@@ -111,8 +111,8 @@ var plays = []play{
 		end: ends(backups, "reorg_db: 134 blocks, 0 anchors, 0 events", down)},
 	{on: "healthy anchoring", scripts: "start-node runbook/the-reorg-database-is-damaged", says: lines("Blocks: 31", "Anchors: 4", "Reorg events: 1", "173 written, 31 equal, 0 replaced"),
 		end: ends(backups, anchored11, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: "+wholeRecords, runs)},
-	{on: "torn", scripts: "runbook/the-reorg-database-is-damaged", codes: "2", says: lines("Blocks: 30", "Anchors: 4", "torn log tail", "175 written, 30 equal, 0 replaced"),
-		end: ends(backups, tornFile, "reorg_db: 205 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: "+tornRecords, runs)},
+	{on: "torn", scripts: "runbook/the-reorg-database-is-damaged", codes: "2", says: lines("Blocks: 31", "Anchors: 4", "/backups/reorg_db_20250215_000000.tar.gz: 1 block", "torn log tail", "173 written, 31 equal, 0 replaced"),
+		end: ends(backups, tornFile, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: "+tornRecords, runs)},
 
 	{on: "healthy", scripts: "runbook/the-heights-are-a-count", says: lines("No stored height is a count of blocks: nothing to move", "173 written, 31 equal, 0 replaced", "ailee-node is active"),
 		end: ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
@@ -155,7 +155,7 @@ var plays = []play{
 	{on: "corrupt", scripts: "runbook/how-far-is-the-state-behind-bitcoin", codes: "1", says: "no source knows the block of the latest snapshot",
 		end: ends(backups, corruptFile, "reorg_db: does not open", down)},
 
-	{on: "healthy", scripts: "runbook/records-of-anchors-are-missing", says: lines("ANCHOR HASH", "CONFIRMED", "/var/lib/ailee/reorg_db"),
+	{on: "healthy", scripts: "runbook/records-of-anchors-are-missing", says: lines("ANCHOR HASH", "CONFIRMED", "/var/lib/ailee/reorg_db", "Would copy 2 sources", "/backups/reorg_db_20250215_000000.tar.gz: nothing"),
 		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 
 	// The node won't start.

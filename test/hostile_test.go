@@ -298,7 +298,7 @@ func TestNoRegularFile(t *testing.T) {
 	for _, f := range []string{pipe, "/dev/zero", "/dev/null"} {
 		for _, args := range [][]string{
 			{extractsnapshots.Name, f, out}, {prunesnapshots.Name, "--file", f, "--keep", "1", "--output", out}, {prunesnapshots.Name, "--file", f, "--keep", "1", "--in-place"},
-			{recoversnapshots.Name, f, out},
+			{recoversnapshots.Name, f, out}, {initreorgdb.Name, "--path", out, "--copy-from", f},
 		} {
 			code, _, stderr := clitest.Run(toolNamed(t, args[0]), args[1:]...)
 			require.Equal(t, exit.Failed, code, args)

@@ -63,6 +63,10 @@ var sessions = map[string]session{
 		if err := w.unpack("node-rocksdb-7.8.3-reopened"); err != nil {
 			return err
 		}
+		if err := w.runs("mkdir -p /var/lib/ailee/backups /tmp/packed", "ailee_init_reorg_db --path /tmp/packed/reorg_db --copy-from "+database,
+			"tar -C /tmp/packed -czf /var/lib/ailee/backups/reorg_db_20250215_101700.tar.gz reorg_db", "rm -r /tmp/packed"); err != nil {
+			return err
+		}
 		tables, err := filepath.Glob(w.path(database + "/*.sst"))
 		if err != nil {
 			return err

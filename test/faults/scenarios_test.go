@@ -230,6 +230,24 @@ func scenarios() []*scenario {
 			leftover: temporary,
 		},
 		{
+			name: "copy several databases",
+			prepare: func(t *testing.T, root string) {
+				dir := t.TempDir()
+				database(t, filepath.Join(dir, db), "node-rocksdb-6.11.4")
+				require.NoError(t, exec.Command("tar", "-C", dir, "-czf", in(root, "backup.tar.gz"), db).Run())
+				database(t, in(root, "damaged"), "node-rocksdb-6.11.4")
+				table, err := os.OpenFile(in(root, "damaged", "000004.sst"), os.O_WRONLY, 0)
+				require.NoError(t, err)
+				defer table.Close()
+				_, err = table.WriteAt([]byte("x"), 20_000)
+				require.NoError(t, err)
+			},
+			command: func(root string, run int) []string {
+				return []string{bin(initreorgdb.Name), "--path", in(root, db+"_new"), "--if-missing", "--copy-from", in(root, "damaged"), "--copy-from", in(root, "backup.tar.gz")}
+			},
+			leftover: temporary,
+		},
+		{
 			name:    "init node",
 			prepare: func(*testing.T, string) {},
 			command: func(root string, run int) []string {

@@ -16,7 +16,7 @@ var words = map[string][]string{
 }
 
 func isFile(value string) bool   { return value == "FILE" || value == "OUT" || value == "SOURCE" }
-func isFolder(value string) bool { return value == "DIR" || value == "OLD" }
+func isFolder(value string) bool { return value == "DIR" }
 
 var notInNames = regexp.MustCompile("[^a-z0-9_]")
 

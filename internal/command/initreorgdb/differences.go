@@ -26,8 +26,8 @@ type differences struct {
 	texts    []string
 	counters []string // of the sources, where another one is stored
 	stored   string   // which one
-	file  *os.File
-	rows  *bufio.Writer
+	file     *os.File
+	rows     *bufio.Writer
 }
 
 // differenceDocument is a row.

@@ -40,15 +40,34 @@ func Tool() cli.Tool {
    --copy-from, a database that a node was killed in the middle of making, before
    its file CURRENT was there, is completed in its place. Run as root, it works as the
    user to whom the folder belongs that DIR is in; where that is root, the copy gets
-   the owner of OLD.`,
+   the owner of the first SOURCE.
+
+   A SOURCE is the folder of a database, or an archive of one as ailee-backup makes it:
+   tar, plain or compressed with gzip or zstd, with the files below reorg_db/ or at the
+   top. An archive that has links, devices, paths that lead elsewhere or a name twice is
+   refused. Of one that is damaged, what comes before the damage is read.
+
+   With several SOURCEs, each record is taken from the first one that has it. Name the
+   live database first, then backups from the newest. Where another SOURCE has a record
+   with another value, both values are shown. No block is taken from a SOURCE at or
+   above the height of a reorg that it does not know: one that was replaced would count
+   as one more reorg. It knows a reorg when it has its event, or the new hash at its
+   height; of the first SOURCE, only what the reorg replaced is left out, with all above it. Of
+   different reorg events with one id, that of the later SOURCE gets the next free one,
+   and the counter is set above all. The exit status is 2 when something could not be read
+   of a SOURCE, unless it is sure that the others have it, and when blocks that were left
+   out are missing. --dry-run exits in the same way.`,
 		Files: []cli.Entry{
 			{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"},
 			{Name: ".reorg_db.ailee-tmp/", Text: "a new database beside its place until it is whole"},
+			{Name: ".reorg_db.scratch.ailee-tmp/", Text: "what archives are unpacked to, and what could be read of damaged SOURCEs, until the end of the run"},
 		},
 		Examples: `
 # Rescue what can be read of a damaged database, the node stopped
 mv /var/lib/ailee/reorg_db /var/lib/ailee/reorg_db.corrupted
 ailee_init_reorg_db --path /var/lib/ailee/reorg_db --copy-from /var/lib/ailee/reorg_db.corrupted
+# What would a backup add to that?
+ailee_init_reorg_db --dry-run --path /var/lib/ailee/reorg_db.new --copy-from /var/lib/ailee/reorg_db.corrupted --copy-from /var/lib/ailee/backups/reorg_db_20250215_101700.tar.gz
 # Copy the database of a running node
 ailee_init_reorg_db --path /mnt/backups/reorg_db --copy-from /var/lib/ailee/reorg_db
 # An empty database, for a node that has none

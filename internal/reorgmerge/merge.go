@@ -78,7 +78,8 @@ type Merge struct {
 	// of all column families have been yielded.
 	Shares []Share
 	// Missing counts the heights without a block for which a source has one that was left out.
-	Missing uint64
+	// MissingFrom is the lowest of them.
+	Missing, MissingFrom uint64
 	// Counter is the next event id. Raised tells that no source has it so high.
 	Counter uint64
 	Raised  bool
@@ -195,6 +196,9 @@ func (m *Merge) take(family string, g group) (*member, error) {
 		m.fill(g, number, taken != nil)
 	}
 	if taken == nil {
+		if m.Missing == 0 {
+			m.MissingFrom = number
+		}
 		m.Missing++
 		return nil, nil
 	}

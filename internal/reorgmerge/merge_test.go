@@ -70,6 +70,7 @@ type result struct {
 	differences []string
 	shares      []reorgmerge.Share
 	missing     uint64
+	missingFrom uint64
 	counter     uint64
 }
 
@@ -102,7 +103,7 @@ func merged(t *testing.T, sources ...database) result {
 			r.records[family][key], last = string(one.Value), key
 		}
 	}
-	r.shares, r.missing, r.counter = m.Shares, m.Missing, m.Counter
+	r.shares, r.missing, r.missingFrom, r.counter = m.Shares, m.Missing, m.MissingFrom, m.Counter
 	return r
 }
 
@@ -152,6 +153,7 @@ func TestNoBlockOfAReorgThatIsNotKnown(t *testing.T) {
 	require.EqualValues(t, 12, *r.shares[1].Unknown)
 	require.EqualValues(t, 1, r.shares[1].LeftOut)
 	require.EqualValues(t, 1, r.missing)
+	require.EqualValues(t, 13, r.missingFrom)
 	require.Equal(t, []string{`default/block:00000000000000000012: 0 "new12", 1 "old12"`}, r.differences)
 
 	// One that was made anew has the new hash, and no event.
@@ -281,6 +283,9 @@ func reference(sources []database) (r result) {
 				}
 			}
 			if taken < 0 {
+				if r.missing == 0 || number < r.missingFrom {
+					r.missingFrom = number
+				}
 				r.missing++
 				continue
 			}
@@ -445,6 +450,7 @@ func TestRandomSources(t *testing.T) {
 		slices.Sort(got.differences)
 		require.Equal(t, want.differences, got.differences, "%v", sources)
 		require.Equal(t, want.missing, got.missing, "%v", sources)
+		require.Equal(t, want.missingFrom, got.missingFrom, "%v", sources)
 		require.Equal(t, want.counter, got.counter, "%v", sources)
 		checkShares(t, sources, got)
 		for k, s := range got.shares {

@@ -127,12 +127,11 @@ func (d *differences) print(out *cli.IO) {
 	}
 }
 
-// addTo adds the rows to a document, and frees the file.
-func (d *differences) addTo(rows *cli.Rows) (err error) {
+// addTo adds the rows to a document.
+func (d *differences) addTo(rows *cli.Rows) error {
 	if d.file == nil {
 		return nil
 	}
-	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.rows.Flush(); err != nil {
 		return err
 	}
@@ -153,11 +152,10 @@ func (d *differences) addTo(rows *cli.Rows) (err error) {
 	}
 }
 
+// close frees the file.
 func (d *differences) close() error {
 	if d.file == nil {
 		return nil
 	}
-	err := d.file.Close()
-	d.file = nil
-	return err
+	return d.file.Close()
 }

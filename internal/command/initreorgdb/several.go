@@ -55,6 +55,11 @@ func (m *merging) run(ctx context.Context, o Options, to *durable.PendingDir, sc
 	}
 	defer func() { err = errors.Join(err, m.merge.Close()) }()
 	m.differences = differences{parts: m.parts, all: out.JSON(), newFile: unnamed}
+	defer func() {
+		if err != nil {
+			_ = m.differences.close()
+		}
+	}()
 	m.merge.Differ = m.differences.add
 	for k, p := range m.parts {
 		p.share = &m.merge.Shares[k]

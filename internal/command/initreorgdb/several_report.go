@@ -96,7 +96,7 @@ func (m *merging) lost() (lost map[string]uint64, more bool) {
 
 // report says what was made.
 func (m *merging) report(o Options, out *cli.IO) error {
-	defer m.differences.close()
+	defer func() { _ = m.differences.close() }()
 	code := exit.OK
 	if len(m.unresolved()) > 0 || m.merge.Missing > 0 {
 		code = exit.Wrong
@@ -112,7 +112,8 @@ func (m *merging) report(o Options, out *cli.IO) error {
 	case code == exit.OK:
 		return nil
 	case len(m.unresolved()) == 0 && !o.DryRun:
-		return exit.WrongData("fetch the missing blocks: "+exit.Command("ailee_resync_blocks", "--db-path", o.Path)+" --bitcoin-rpc URL", nil)
+		return exit.WrongData("fetch the missing blocks: "+
+			exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(m.merge.MissingFrom), "--db-path", o.Path)+" --bitcoin-rpc URL", nil)
 	}
 	return exit.WrongData(m.hint(o), nil)
 }

@@ -55,8 +55,8 @@ func (s *source) named(err error) error {
 // explain adds exit code and hint to an error of reading it.
 func (s *source) explain(err error) error { return reorgtool.Explain(s.shown(), s.named(err)) }
 
-// openSources finds what is to be copied from. Archives are unpacked below scratch, which is
-// nil where there is none: see [hasArchive].
+// openSources finds what is to be copied from. Archives are unpacked below scratch, which may
+// be nil where there is none.
 func openSources(ctx context.Context, o Options, scratch *durable.Scratch) ([]*source, error) {
 	var sources []*source
 	for i, name := range o.CopyFrom {

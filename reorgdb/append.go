@@ -22,12 +22,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"unsafe"
 
 	"github.com/linxGnu/grocksdb"
-
-	"ailee-recovery/internal/rocksfile"
 )
 
 // HashSize is the length of a block hash, in hex digits.
@@ -78,15 +75,10 @@ func (db *DB) AppendBlocks(first uint64, hashes []byte) (err error) {
 // name the table, without which no node opens the database. One that it does not
 // name, the next open removes.
 func (db *DB) keepTable(path string) error {
-	current, err := os.ReadFile(filepath.Join(db.path, "CURRENT"))
+	manifest, err := readManifest(db.path)
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(filepath.Join(db.path, strings.TrimSpace(string(current))))
-	if err != nil {
-		return err
-	}
-	manifest, _ := rocksfile.DecodeManifest(data)
 	for number := range manifest.Tables {
 		// All others are there: the database was opened.
 		err := os.Link(path, filepath.Join(db.path, fmt.Sprintf("%06d.sst", number)))

@@ -228,18 +228,22 @@ func TestCreateHasOnlyTheDefaultFamily(t *testing.T) {
 
 func TestNewerDatabaseIsNamed(t *testing.T) {
 	path := golden.Database(t, "node-rocksdb-6.11.4")
-	table := filepath.Join(path, "000004.sst")
-	data, err := os.ReadFile(table)
-	require.NoError(t, err)
-	// A footer as RocksDB 9 writes it: behind the checksum type other fields, which
-	// start with a magic number, and the format version 6.
-	footer := data[len(data)-footerSize:]
-	copy(footer[1:], "\x3e\x00\x7a\x00")
-	footer[41] = 6
-	require.NoError(t, os.WriteFile(table, data, 0o600))
-	_, err = reorgdb.OpenReadOnly(path)
+	makeNewer(t, filepath.Join(path, "000004.sst"))
+	_, err := reorgdb.OpenReadOnly(path)
 	var tooNew *reorgdb.TooNewError
 	require.ErrorAs(t, err, &tooNew)
 	require.False(t, errors.Is(err, reorgdb.ErrCorrupt))
 	require.Equal(t, 6, tooNew.Format)
+}
+
+// makeNewer gives a table a footer as RocksDB 9 writes it: after the checksum type other
+// fields, which start with a magic number, and the format version 6.
+func makeNewer(t *testing.T, table string) {
+	t.Helper()
+	data, err := os.ReadFile(table)
+	require.NoError(t, err)
+	footer := data[len(data)-footerSize:]
+	copy(footer[1:], "\x3e\x00\x7a\x00")
+	footer[41] = 6
+	require.NoError(t, os.WriteFile(table, data, 0o600))
 }

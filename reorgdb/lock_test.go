@@ -37,10 +37,7 @@ func TestHolderByAnotherPath(t *testing.T) {
 		if c.open != logs[0] {
 			require.NoError(t, os.Remove(filepath.Join(path, "LOCK")))
 		}
-		node := exec.Command("sleep", "60")
-		node.ExtraFiles = []*os.File{f}
-		require.NoError(t, node.Start())
-		require.NoError(t, f.Close())
+		node := holding(t, f)
 		holder := reorgdb.Holder(path)
 		require.NoError(t, node.Process.Kill())
 		_ = node.Wait()
@@ -50,5 +47,65 @@ func TestHolderByAnotherPath(t *testing.T) {
 			require.Equal(t, node.Process.Pid, locked.PID)
 			require.Equal(t, "sleep", locked.Process)
 		}
+	}
+}
+
+// holding starts a process that has a file open, and closes it here.
+func holding(t *testing.T, f *os.File) *exec.Cmd {
+	t.Helper()
+	node := exec.Command("sleep", "60")
+	node.ExtraFiles = []*os.File{f}
+	require.NoError(t, node.Start())
+	require.NoError(t, f.Close())
+	return node
+}
+
+// TestTablesBesideANode: one that cannot be opened is an error beside a running node as
+// well, where RocksDB passes over it, and over its records, in silence.
+func TestTablesBesideANode(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, table string)
+		check func(t *testing.T, err error)
+	}{
+		"sound": {func(*testing.T, string) {}, func(t *testing.T, err error) { require.NoError(t, err) }},
+		"too new": {makeNewer, func(t *testing.T, err error) {
+			var tooNew *reorgdb.TooNewError
+			require.ErrorAs(t, err, &tooNew)
+		}},
+		"cut short": {func(t *testing.T, table string) { require.NoError(t, os.Truncate(table, 1000)) }, func(t *testing.T, err error) {
+			require.ErrorIs(t, err, reorgdb.ErrCorrupt)
+		}},
+		"missing": {func(t *testing.T, table string) { require.NoError(t, os.Remove(table)) }, func(t *testing.T, err error) {
+			require.ErrorIs(t, err, reorgdb.ErrCorrupt)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := golden.Database(t, "node-rocksdb-6.11.4")
+			want := 0
+			for _, err := range openReadOnly(t, path).Records(ctx, reorgdb.DefaultFamily) {
+				require.NoError(t, err)
+				want++
+			}
+			manifest, err := os.OpenFile(filepath.Join(path, "MANIFEST-000005"), os.O_WRONLY, 0)
+			require.NoError(t, err)
+			node := holding(t, manifest)
+			defer func() {
+				require.NoError(t, node.Process.Kill())
+				_ = node.Wait()
+			}()
+			c.spoil(t, filepath.Join(path, "000004.sst"))
+			db, err := reorgdb.OpenReadOnly(path)
+			c.check(t, err)
+			if err != nil {
+				return
+			}
+			got := 0
+			for _, err := range db.Records(ctx, reorgdb.DefaultFamily) {
+				require.NoError(t, err)
+				got++
+			}
+			require.NoError(t, db.Close())
+			require.Equal(t, want, got)
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -273,11 +274,51 @@ func (db *DB) catchUp() error {
 		if err := db.rocks.TryCatchUpWithPrimary(); err != nil {
 			return explain(db.path, err)
 		}
+		err := db.lacksTables()
 		if manifestMark(db.path) == before {
-			return nil
+			return err
 		}
 	}
 	return fmt.Errorf("%s: %w", db.path, ErrBusy)
+}
+
+// lacksTables returns an error when the MANIFEST names a table that is not in the view: a
+// secondary instance passes over one that it cannot open, and what is in it, in silence.
+// The error is a *[TooNewError] or wraps [ErrCorrupt].
+func (db *DB) lacksTables() error {
+	manifest, err := readManifest(db.path)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, table := range db.rocks.GetLiveFilesMetaData() {
+		there[filepath.Base(table.Name)] = true
+	}
+	for _, number := range slices.Sorted(maps.Keys(manifest.Tables)) {
+		name := fmt.Sprintf("%06d.sst", number)
+		if there[name] {
+			continue
+		}
+		if tooNew := newerTables(db.path); tooNew != nil {
+			return tooNew
+		}
+		return fmt.Errorf("%s: %w: %s cannot be opened", db.path, ErrCorrupt, name)
+	}
+	return nil
+}
+
+// readManifest reads the MANIFEST that CURRENT names.
+func readManifest(path string) (*rocksfile.Manifest, error) {
+	current, err := os.ReadFile(filepath.Join(path, "CURRENT"))
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(filepath.Join(path, strings.TrimSpace(string(current))))
+	if err != nil {
+		return nil, err
+	}
+	manifest, _ := rocksfile.DecodeManifest(data)
+	return manifest, nil
 }
 
 // manifestMark changes with every edit of the MANIFEST.

@@ -32,6 +32,7 @@ type TooNewError struct {
 	File    string // the file that cannot be read
 	Format  int    // its table format version
 	Version string // of the RocksDB that wrote the database, "" when not known
+	Newest  int    // the newest format that this build reads, see [NewestFormat]
 }
 
 func (e *TooNewError) Error() string {
@@ -39,7 +40,7 @@ func (e *TooNewError) Error() string {
 	if e.Version != "" {
 		writer = "RocksDB " + e.Version
 	}
-	return fmt.Sprintf("%s has table format version %d, written by %s: this build reads up to version %d", e.File, e.Format, writer, tableFormat)
+	return fmt.Sprintf("%s has table format version %d, written by %s: this build reads up to version %d", e.File, e.Format, writer, e.Newest)
 }
 
 // explain turns an error of RocksDB, which is text without a code, into one of

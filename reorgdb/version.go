@@ -2,10 +2,43 @@ package reorgdb
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+	"sync"
+
+	"github.com/linxGnu/grocksdb"
 
 	"ailee-recovery/internal/rocksfile"
 )
+
+// NewestFormat returns the newest table format version that the RocksDB reads that is
+// linked here. Nothing in its C interface says so: it reads what it writes, and refuses to
+// open a database that is to have tables of another version.
+func NewestFormat() int { return newestFormat() }
+
+var newestFormat = sync.OnceValue(func() int {
+	newest := tableFormat
+	for writesFormat(newest + 1) {
+		newest++
+	}
+	return newest
+})
+
+// writesFormat tells whether RocksDB here can write tables with a format version.
+func writesFormat(version int) bool {
+	opts, err := newOptions()
+	if err != nil {
+		return false
+	}
+	opts.table.SetFormatVersion(version)
+	opts.rocks.SetBlockBasedTableFactory(opts.table)
+	opts.rocks.SetCreateIfMissing(true)
+	db, err := grocksdb.OpenDb(opts.rocks, filepath.Join(opts.scratch.Path, "probe"))
+	if err == nil {
+		db.Close()
+	}
+	return errors.Join(err, opts.close()) == nil
+}
 
 // newerTables returns a *[TooNewError] when a table of the database has a format
 // that is newer than this build reads.
@@ -14,8 +47,8 @@ func newerTables(path string) error {
 	if err != nil {
 		return nil
 	}
-	if tooNew := rocksfile.FindTooNew(checked.Problems); tooNew != nil {
-		return &TooNewError{File: filepath.Join(path, tooNew.File), Format: int(tooNew.Format), Version: checked.Version}
+	if tooNew := rocksfile.FindTooNew(checked.Problems); tooNew != nil && int(tooNew.Format) > NewestFormat() {
+		return &TooNewError{File: filepath.Join(path, tooNew.File), Format: int(tooNew.Format), Version: checked.Version, Newest: NewestFormat()}
 	}
 	return nil
 }

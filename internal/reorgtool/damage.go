@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
 )
@@ -22,6 +24,11 @@ func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Of a table whose blocks only RocksDB reads, it finds the damage as well.
+	checked.Problems = slices.DeleteFunc(checked.Problems, func(p rocksfile.Problem) bool {
+		tooNew := rocksfile.FindTooNew([]rocksfile.Problem{p})
+		return tooNew != nil && int(tooNew.Format) <= reorgdb.NewestFormat()
+	})
 	return Problems(path, checked.Problems, checked.Version)
 }
 
@@ -43,12 +50,18 @@ func DamageWithTables(ctx context.Context, path string) ([]rocksfile.Problem, er
 }
 
 // Problems leaves out what is none: the end of a log that a running node writes to
-// may be half a record. A database that is too new is a *[reorgdb.TooNewError], one that
+// may be half a record. A database that is too new is a *[reorgdb.TooNewError], damage
+// beside a table whose blocks only RocksDB reads an error with its hint, one that
 // holds what no node writes [reorgdb.ErrUnsupported], and a file that this process may not
 // look at an error of the system.
 func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile.Problem, error) {
 	if tooNew := rocksfile.FindTooNew(all); tooNew != nil {
-		return nil, &reorgdb.TooNewError{File: filepath.Join(path, tooNew.File), Format: int(tooNew.Format), Version: version}
+		file, format, newest := filepath.Join(path, tooNew.File), int(tooNew.Format), reorgdb.NewestFormat()
+		if format <= newest {
+			return nil, exit.Failf("restore a backup: ailee-restore", "%s: %w, and %s has table format version %d, which RocksDB reads whole or not at all",
+				path, reorgdb.ErrCorrupt, tooNew.File, format)
+		}
+		return nil, &reorgdb.TooNewError{File: file, Format: format, Version: version, Newest: newest}
 	}
 	if what := rocksfile.FindUnsupported(all); what != "" {
 		return nil, fmt.Errorf("%s: %w: %s", path, reorgdb.ErrUnsupported, what)

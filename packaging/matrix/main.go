@@ -1,0 +1,343 @@
+// Command matrix gets from a Debian mirror what each release has of RocksDB, unpacked and
+// not installed, and builds with it the node of node/node.cc. It prints the paths of the
+// nodes, with colons between them; each is beside the root of its release and runs by
+// itself. All is kept in the user's cache folder.
+//
+// MIRROR is the mirror's URL; without it the one that apt is set up with is used. apt
+// checks the signatures of what it gets.
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+func main() {
+	nodes, err := nodes()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "matrix: error:", err)
+		fmt.Fprintln(os.Stderr, "matrix: hint:", hint(err))
+		os.Exit(1)
+	}
+	fmt.Println(strings.Join(nodes, string(os.PathListSeparator)))
+}
+
+// hint says what to do about an error.
+func hint(err error) string {
+	if errors.Is(err, exec.ErrNotFound) {
+		return "as root: make deps-test"
+	}
+	if errors.Is(err, errMirror) {
+		return "see that the Debian mirror can be reached, or name another: make matrix MIRROR=http://deb.debian.org/debian"
+	}
+	return "the folder can be removed and made anew"
+}
+
+var errMirror = errors.New("nothing can be had from the mirror")
+
+// release is a release of Debian.
+type release struct {
+	name    string
+	library string // the package with RocksDB
+	// cxx is the version of the C++ library's headers: the release's own, or older ones, since
+	// the machine's compiler, of Debian 12 or later, has to compile them.
+	cxx string
+}
+
+var releases = []release{
+	{"bullseye", "librocksdb6.11", "10"},
+	{"bookworm", "librocksdb7.8", "12"},
+	{"trixie", "librocksdb9.10", "12"},
+}
+
+// headers are the packages that a program is compiled with, without those that they need
+// for other programs: compilers, sanitizers, documentation.
+func (r release) headers() []string {
+	return []string{"librocksdb-dev", "libc6-dev", "linux-libc-dev", "libstdc++-" + r.cxx + "-dev"}
+}
+
+// nodes gets all releases at once, and builds their nodes.
+func nodes() ([]string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	mirror, err := mirror()
+	if err != nil {
+		return nil, err
+	}
+	nodes, errs := make([]string, len(releases)), make([]error, len(releases))
+	var all sync.WaitGroup
+	for i, r := range releases {
+		all.Go(func() { nodes[i], errs[i] = r.node(filepath.Join(cache, "ailee-recovery", "matrix"), mirror) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err // mostly they are all the same
+		}
+	}
+	return nodes, nil
+}
+
+// mirror returns the URL of the mirror, that of apt's own or another.
+func mirror() (string, error) {
+	if named := os.Getenv("MIRROR"); named != "" {
+		return named, nil
+	}
+	lines, err := run(nil, "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(lines) {
+		// Beside those for security updates, and of others.
+		if u, err := url.Parse(strings.TrimSpace(line)); err == nil && path.Base(u.Path) == "debian" {
+			return u.String(), nil
+		}
+	}
+	return "http://deb.debian.org/debian", nil
+}
+
+// node returns the path of the node of a release, which is made where there is none.
+func (r release) node(cache, mirror string) (string, error) {
+	dir := filepath.Join(cache, r.name+"-"+digest(r.library+strings.Join(r.headers(), " ")+layout))
+	root := filepath.Join(dir, "root")
+	if _, err := os.Stat(dir); err != nil {
+		if err := r.get(dir, mirror); err != nil {
+			return "", fmt.Errorf("%s: %w", r.name, err)
+		}
+	}
+	flags := r.flags(root)
+	node := filepath.Join(dir, "node-"+digest(source+strings.Join(flags, " ")))
+	if _, err := os.Stat(node); err == nil {
+		return node, nil
+	}
+	building, err := os.MkdirTemp(dir, "node-*.tmp")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(building)
+	made := filepath.Join(building, "node")
+	if _, err := run(strings.NewReader(source), "g++", append(flags, "-o", made)...); err != nil {
+		return "", fmt.Errorf("%s: %w", r.name, err)
+	}
+	return node, os.Rename(made, node)
+}
+
+//go:embed node/node.cc
+var source string
+
+// digest tells versions of the cached apart.
+func digest(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:12] }
+
+// get makes the folder of a release, whole or not at all.
+func (r release) get(dir, mirror string) error {
+	cache := filepath.Dir(dir)
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	making, err := os.MkdirTemp(cache, r.name+"-*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(making)
+	if err := os.Chmod(making, 0o755); err != nil {
+		return err
+	}
+	packages, err := r.download(making, mirror)
+	if err != nil {
+		return err
+	}
+	if err := unpack(filepath.Join(making, "root"), packages); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(making, "apt")); err != nil {
+		return err
+	}
+	if err := os.Rename(making, dir); err != nil && !errors.Is(err, os.ErrExist) { // another run was faster
+		return err
+	}
+	return nil
+}
+
+// download has apt, with folders of its own, get the packages and all libraries that
+// RocksDB needs.
+func (r release) download(dir, mirror string) ([]string, error) {
+	apt := filepath.Join(dir, "apt")
+	archives := filepath.Join(apt, "archives")
+	for _, folder := range []string{filepath.Join(apt, "lists", "partial"), filepath.Join(archives, "partial")} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	config := filepath.Join(apt, "apt.conf")
+	for name, text := range map[string]string{
+		filepath.Join(apt, "status"): "",
+		filepath.Join(apt, "sources.list"): fmt.Sprintf("deb [arch=amd64 target=Packages signed-by=%s] %s %s main\n",
+			keyring, mirror, r.name),
+		config: fmt.Sprintf(aptConfig, apt),
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	get := []string{"apt-get", "--config-file=" + config, "--quiet=2", "--assume-yes"}
+	for _, args := range [][]string{
+		{"update"},
+		{"install", "--download-only", "--no-install-recommends", r.library, "libstdc++6"},
+		append([]string{"download"}, r.headers()...),
+	} {
+		if _, err := runIn(archives, nil, get[0], append(get[1:], args...)...); err != nil {
+			if errors.Is(err, exec.ErrNotFound) {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%w %s: %w", errMirror, mirror, err)
+		}
+	}
+	return filepath.Glob(filepath.Join(archives, "*.deb"))
+}
+
+const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+// aptConfig is read last: what this machine sets for the network stays. Its hooks are for
+// its own packages.
+const aptConfig = `Dir::State "%[1]s";
+Dir::State::lists "%[1]s/lists";
+Dir::State::status "%[1]s/status";
+Dir::Etc::sourcelist "%[1]s/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::Cache "%[1]s";
+Dir::Cache::archives "%[1]s/archives";
+Dir::Cache::pkgcache "pkgcache.bin";
+Dir::Cache::srcpkgcache "";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Sandbox::User "";
+APT::Update::Error-Mode "any";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Pre-Install-Pkgs;
+#clear DPkg::Post-Invoke;
+`
+
+// layout is part of the name of what is cached: with another one it is made anew.
+const layout = "2"
+
+// unpack unpacks packages into a root in which, as in an installed system, /lib is
+// /usr/lib. What no program needs stays out: static libraries, but for the part of the C
+// library that is always static, and documentation.
+func unpack(root string, packages []string) error {
+	for _, name := range []string{"lib", "lib64"} {
+		if err := os.MkdirAll(filepath.Join(root, "usr", name), 0o755); err != nil {
+			return err
+		}
+		if err := os.Symlink(filepath.Join("usr", name), filepath.Join(root, name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range packages {
+		files := exec.Command("dpkg-deb", "--fsys-tarfile", name)
+		var said bytes.Buffer
+		files.Stderr = &said
+		tar, err := files.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		if err := files.Start(); err != nil {
+			return err
+		}
+		_, err = run(tar, "tar", "-C", root, "-x", "--no-same-owner", "--keep-directory-symlink", "--exclude=./usr/share",
+			"--exclude=librocksdb.a", "--exclude=libstdc++*.a", "--exclude=libc.a", "--exclude=libm-*.a")
+		if ended := files.Wait(); ended != nil {
+			return fmt.Errorf("%s: %w: %s", filepath.Base(name), ended, strings.TrimSpace(said.String()))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+	}
+	return relink(root)
+}
+
+// relink lets links that are absolute lead to within the root.
+func relink(root string) error {
+	return filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type() != fs.ModeSymlink {
+			return err
+		}
+		target, err := os.Readlink(name)
+		if err != nil || !filepath.IsAbs(target) {
+			return err
+		}
+		if target, err = filepath.Rel(filepath.Dir(name), filepath.Join(root, target)); err != nil {
+			return err
+		}
+		return errors.Join(os.Remove(name), os.Symlink(target, name))
+	})
+}
+
+// libraries is where they are in a root; older packages have some in the folder above.
+const libraries = "usr/lib/x86_64-linux-gnu"
+
+// flags compile and link the node with a release's headers and libraries alone: the
+// compiler is the machine's. Which libraries it runs with is written into it.
+func (r release) flags(root string) []string {
+	lib, cxx := filepath.Join(root, libraries), filepath.Join(root, "usr/include/c++", r.cxx)
+	return []string{
+		"-std=c++17", "-Wall", "--sysroot=" + root,
+		"-nostdinc++", "-isystem", cxx, "-isystem", filepath.Join(root, "usr/include/x86_64-linux-gnu/c++", r.cxx), "-isystem", filepath.Join(cxx, "backward"),
+		"-x", "c++", "-", "-x", "none",
+		"-nodefaultlibs", "-L" + lib, "-L" + filepath.Dir(lib), "-lrocksdb", filepath.Join(lib, "libstdc++.so.6"), filepath.Join(lib, "libgcc_s.so.1"), "-lm", "-lc", "-lgcc",
+		"-Wl,--dynamic-linker=" + filepath.Join(lib, "ld-linux-x86-64.so.2"), "-Wl,-rpath=" + lib + ":" + filepath.Dir(lib),
+		// The libraries look for others of theirs in the same folder.
+		"-Wl,--disable-new-dtags",
+	}
+}
+
+// run runs a command in this folder, and runIn in another. The error is one line of what
+// the command said.
+func run(in io.Reader, command string, args ...string) (string, error) {
+	return runIn("", in, command, args...)
+}
+
+func runIn(dir string, in io.Reader, command string, args ...string) (string, error) {
+	c := exec.Command(command, args...)
+	// What it says is looked at.
+	c.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	c.Dir, c.Stdin = dir, in
+	var out, said bytes.Buffer
+	c.Stdout, c.Stderr = &out, &said
+	if err := c.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w%s", command, err, firstError(said.String()))
+	}
+	return out.String(), nil
+}
+
+// firstError is the first line that is an error, in the words of apt, a compiler or a
+// linker, or the first of all.
+func firstError(said string) string {
+	for line := range strings.Lines(said) {
+		if rest, ok := strings.CutPrefix(line, "E: "); ok || strings.Contains(line, "error: ") || strings.Contains(line, "/ld: ") {
+			return ": " + strings.TrimSpace(rest)
+		}
+	}
+	line, _, _ := strings.Cut(said, "\n")
+	if line != "" {
+		line = ": " + line
+	}
+	return line
+}

@@ -43,7 +43,7 @@ func newMerging(c *copying, sources []*source) *merging {
 func (m *merging) run(ctx context.Context, o Options, to *durable.PendingDir, scratch *durable.Scratch, out *cli.IO) (err error) {
 	var sources []reorgmerge.Source
 	for i, p := range m.parts {
-		if err := p.open(ctx, filepath.Join(scratch.Path, fmt.Sprintf("%d.read", i)), out); err != nil {
+		if err := p.open(ctx, filepath.Join(scratch.Path, fmt.Sprintf("%d.reorg_db", i)), out); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, p.db.Close()) }()

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/linxGnu/grocksdb"
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/clitest"
@@ -165,26 +164,35 @@ func TestDifferencesAreListed(t *testing.T) {
 	dir := t.TempDir()
 	const n = 5000
 	for _, name := range []string{"first", "second"} {
-		reorgtest.Rocks(t, filepath.Join(dir, name), "", func(db *grocksdb.DB) {
+		db, err := reorgdb.Create(filepath.Join(dir, name), "reputation_cf")
+		require.NoError(t, err)
+		require.NoError(t, db.Update(func(u *reorgdb.Update) error {
 			for i := range n {
-				reorgtest.Put(t, db, fmt.Sprintf("anchor:%064x", i), fmt.Sprintf("%064x|%s\x1b|\"1\"\n", i, name))
+				require.NoError(t, u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "anchor:%064x", i), fmt.Appendf(nil, "%064x|%s\x1b|\"1\"\n", i, name)))
 			}
-		})
+			return u.Put("reputation_cf", []byte("peer"), []byte(name))
+		}))
+		require.NoError(t, db.Close())
 	}
 	args := []string{"--path", filepath.Join(dir, "new"), "--copy-from", filepath.Join(dir, "first"), "--copy-from", filepath.Join(dir, "second")}
 	code, stdout, stderr := clitest.Run(initreorgdb.Tool(), append([]string{"--dry-run"}, args...)...)
 	require.Equal(t, exit.OK, code, stderr)
 	require.Equal(t, 101, strings.Count(stdout, "\nDifferent: "))
-	require.Contains(t, stdout, "\nDifferent: 4900 more; --json has all\n")
+	require.Contains(t, stdout, "\nDifferent: 4901 more; --json has all\n")
 	require.Contains(t, stdout, `0|first\x1b|"1"\x0a" in `)
 	code, stdout, stderr = clitest.Run(initreorgdb.Tool(), append([]string{"--json"}, args...)...)
 	require.Equal(t, exit.OK, code, stderr)
 	var doc struct {
-		Differences []struct{ Key, Taken, Value string }
+		Differences []struct {
+			Family            string `json:"column_family"`
+			Key, Taken, Value string
+		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &doc))
-	require.Len(t, doc.Differences, n)
-	for i, d := range doc.Differences {
+	require.Len(t, doc.Differences, n+1)
+	last := doc.Differences[n]
+	require.Equal(t, []string{"reputation_cf", "peer", "first", "second"}, []string{last.Family, last.Key, last.Taken, last.Value})
+	for i, d := range doc.Differences[:n] {
 		require.Equal(t, fmt.Sprintf("anchor:%064x", i), d.Key)
 		require.Equal(t, fmt.Sprintf(`%064x|first\x1b|"1"\x0a`, i), d.Taken)
 		require.Equal(t, fmt.Sprintf(`%064x|second\x1b|"1"\x0a`, i), d.Value)

@@ -53,6 +53,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
 	if err != nil {
 		return err
 	}
+	tools.env = append(tools.env, "TMPDIR="+s.path(temporaryPart))
 	d := &drill{stage: s, toolbox: tools, o: o, out: out, db: s.path(nodePart, "reorg_db")}
 	defer func() {
 		if d.chain != nil {

@@ -24,10 +24,11 @@ const (
 	extractedPart = "extracted" // one that was taken out of its file
 	copyPart      = "copy"      // of its database
 	bitcoinPart   = "bitcoin"   // the Bitcoin node's folder
+	temporaryPart = "temporary" // what a tool that is killed leaves
 	probePart     = "probe"     // whether anything can be written
 )
 
-var parts = []string{nodePart, samplesPart, extractedPart, copyPart, bitcoinPart, probePart}
+var parts = []string{nodePart, samplesPart, extractedPart, copyPart, bitcoinPart, temporaryPart, probePart}
 
 // stage is the folder of a drill, locked for as long as the drill runs.
 type stage struct {
@@ -118,8 +119,10 @@ func (s *stage) empty() error {
 			err = s.root.RemoveAll(name)
 		}
 	}
-	if err == nil {
-		err = s.root.Mkdir(samplesPart, 0o700)
+	for _, name := range []string{samplesPart, temporaryPart} {
+		if err == nil {
+			err = s.root.Mkdir(name, 0o700)
+		}
 	}
 	if err != nil {
 		return exit.Fail(otherFolder, fmt.Errorf("cannot write to %s: %w", s.dir, err))

@@ -47,6 +47,15 @@ func Reports(ctx context.Context, r io.ReaderAt, from, size int64, memory *snaps
 type Found struct {
 	snapshot.Located
 	Report *snapshot.Report // nil for a torn one
+	// Merged is set on the first piece of a snapshot that a node sees, and that torn lines
+	// made of several.
+	Merged *Merged
+}
+
+// Merged is a snapshot that a node sees, of which the pieces count.
+type Merged struct {
+	snapshot.Located
+	Report *snapshot.Report // nil where a line is too long to be read
 }
 
 // Torn tells whether it starts and does not end.
@@ -101,10 +110,11 @@ func (p *pieces) whole(report *snapshot.Report) (more bool) {
 			return p.found(Found{}, err) && false
 		}
 		if holds {
+			p.merged = &Merged{report.Located, report}
 			return p.yield(report.Offset, p.end)
 		}
 	}
-	return p.found(Found{report.Located, report}, nil)
+	return p.found(Found{Located: report.Located, Report: report}, nil)
 }
 
 // passLong passes on the pieces of the snapshot that a line is in which is too long to be
@@ -122,7 +132,9 @@ func (p *pieces) passLong(line *snapshot.LineTooLongError) (more bool) {
 			return p.found(Found{}, err) && false
 		}
 		if holds {
-			more = p.yield(p.end, l.Offset) && p.yield(l.Offset, l.End())
+			more = p.yield(p.end, l.Offset)
+			p.merged = &Merged{Located: l}
+			more = more && p.yield(l.Offset, l.End())
 			p.end = l.End()
 			return more
 		}
@@ -139,6 +151,7 @@ type pieces struct {
 	checker *snapshot.Checker
 	found   func(Found, error) bool // tells whether to go on
 	end     int64                   // up to where all was passed on
+	merged  *Merged                 // for the next piece
 }
 
 // yield passes on the pieces in [from, to), and tells whether to go on.
@@ -147,7 +160,8 @@ func (p *pieces) yield(from, to int64) bool {
 		return true
 	}
 	for piece, err := range snapshot.Pieces(p.r, from, to, p.size) {
-		found := Found{Located: piece.Located}
+		found := Found{Located: piece.Located, Merged: p.merged}
+		p.merged = nil
 		if err == nil && !piece.Torn {
 			found.Report, err = p.checker.Check(p.ctx, p.r, piece.Located)
 		}

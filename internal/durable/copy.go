@@ -71,3 +71,39 @@ func copyThrough(ctx context.Context, dst, src *os.File, off, n int64, progress 
 	}
 	return nil
 }
+
+// Clone makes dst, which is empty, share the blocks of src, as it is now. It tells whether the
+// file system can; where not, dst stays empty.
+func Clone(dst, src *os.File) (bool, error) {
+	err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd()))
+	if unsupported(err) || isOneOf(err, unix.EXDEV, unix.EPERM, unix.ETXTBSY) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &os.PathError{Op: "clone to", Path: dst.Name(), Err: err}
+	}
+	return true, nil
+}
+
+// Uncached lets go of what the kernel keeps of a file in memory, as far as it was synced: what
+// is read then comes from the disk. Where it cannot, nothing is lost.
+func Uncached(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
+
+// BehindWriter is a file that is written from front to back. The disk begins with what was
+// written, so that the sync that follows finds less to wait for.
+type BehindWriter struct {
+	*os.File
+	behind int64 // bytes that the disk was not told of
+}
+
+// behindStep is after how many bytes the disk is told to begin.
+const behindStep = 8 << 20
+
+func (w *BehindWriter) Write(p []byte) (int, error) {
+	n, err := w.File.Write(p)
+	if w.behind += int64(n); w.behind >= behindStep {
+		startWriteback(w.File, w.behind)
+		w.behind = 0
+	}
+	return n, err
+}

@@ -101,6 +101,15 @@ func (o Owner) BecomeUserOf(path *string, others ...*string) error {
 	return nil
 }
 
+// UserOf returns the user that [BecomeUserOf] makes of root for a path; 0 where it stays root.
+func UserOf(path string) (uid int, err error) {
+	folder, err := firstNotOfRoot(path)
+	if err != nil || !isMapped(folder.uid) {
+		return 0, err
+	}
+	return folder.uid, nil
+}
+
 func become(uid, gid int, groups []int) error {
 	if err := syscall.Setgroups(groups); err != nil && !groupsDenied() {
 		return err

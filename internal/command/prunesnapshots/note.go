@@ -8,32 +8,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
+	"ailee-recovery/internal/prunenote"
 	"ailee-recovery/internal/snapshottool"
 )
 
-// note is a line of the file that says which snapshots were pruned away: a file that
-// was cut by hand has the same bytes, and only this tells a prune from a loss.
-type note struct {
-	Time string `json:"time"` // RFC 3339, UTC
-	// FirstKept is the SHA-256 of the first snapshot kept, its last newline included, in
-	// hex: the note explains a file that begins with it, and no other.
-	FirstKept    string `json:"first_kept_sha256"`
-	Dropped      *int64 `json:"dropped,omitempty"` // snapshots; missing where there are too many bytes to count them in
-	DroppedBytes int64  `json:"dropped_bytes"`
-	// The times of the oldest and newest snapshot dropped; missing where none was found, or
-	// where no calendar has them.
-	DroppedFrom string `json:"dropped_from,omitempty"`
-	DroppedTo   string `json:"dropped_to,omitempty"`
-}
-
-// notePath is where the prunes of a snapshot file are noted.
-func notePath(file string) string {
-	return filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".ailee-pruned")
-}
+// note says which snapshots were pruned away.
+type note = prunenote.Note
 
 // newNote makes the note of a plan for the file r.
 func newNote(p *plan, r io.ReaderAt, now time.Time) (note, error) {
@@ -80,7 +63,7 @@ func (p *pruning) appendNote(n note) error {
 		return err
 	}
 	// Whoever owns the folder may have planted a link or a pipe there.
-	path := notePath(p.File)
+	path := prunenote.Path(p.File)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, pruned.Mode().Perm())
 	if err != nil {
 		return err

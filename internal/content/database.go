@@ -1,0 +1,497 @@
+package content
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"ailee-recovery/internal/reorgtool"
+	"ailee-recovery/internal/rocksfile"
+	"ailee-recovery/reorgdb"
+)
+
+// Database is what a reorg database holds. It must be closed: of a large one, the anchors,
+// events and heights lie in temporary files. Not safe for concurrent use.
+type Database struct {
+	SHA256  string // of all records by family, in the order of the keys, in hex: equal for equal content
+	Size    int64  // bytes of all keys and values
+	Records int64  // of all families
+
+	Blocks      int64
+	Lowest, Tip uint64 // heights, where there are blocks
+	Gaps        uint64 // heights between them without a block
+
+	// Anchors are those that a node can read, by the status in their record, and AnchorCount
+	// how many in all.
+	Anchors     map[reorgdb.AnchorStatus]int64
+	AnchorCount int64
+	Events      int64 // readable or not
+	Unreadable  int64 // anchors and events that no node can read, and keys that none asks for
+	Mismatched  int64 // anchors whose record disagrees with its key
+	// Counter is the next event id, and CounterSound tells whether it is above that of every
+	// event: otherwise the next event overwrites one.
+	Counter      uint64
+	CounterSound bool
+	Families     map[string]int64 // records by column family, the default one included
+	// Newest is when the last anchor was broadcast or the last event was seen, as far as its
+	// time is not in doubt; zero where there is none.
+	Newest time.Time
+	Other  int64 // records of the default family that are none of the above
+
+	// Problems is what is wrong with the files. Where records are lost or could be, see
+	// Lossy, the rest is what can be read of them one by one: what ailee_init_reorg_db
+	// --copy-from takes.
+	Problems   []rocksfile.Problem
+	Unopened   error // why RocksDB cannot open or read it, though nothing may be lost; nil: it can
+	Unfinished bool  // a node was killed while it made it: sound and empty
+
+	records *records
+}
+
+// Lossy tells whether records are lost or could be, or may have come back.
+func (d *Database) Lossy() bool { return reorgtool.Lossy(d.Problems) }
+
+// Damaged tells whether a node cannot use it as it is: it does not open, or records are lost.
+func (d *Database) Damaged() bool { return d.Lossy() || d.Unopened != nil }
+
+// Sound tells whether it is not damaged, and the next reorg event overwrites none.
+func (d *Database) Sound() bool { return !d.Damaged() && d.CounterSound }
+
+// Close frees the temporary files.
+func (d *Database) Close() error { return d.records.close() }
+
+// DatabaseOptions are those of [ReadDatabase].
+type DatabaseOptions struct {
+	Now time.Time // the clock, against which times are in doubt
+	// TempDir is the folder for temporary files, which have no name; "": the system's.
+	TempDir string
+	// Progress is told the records that were read since it was called last; nil: nobody is.
+	Progress func(int64)
+	// Sound is called with the open database, before it is closed, where nothing of it is lost:
+	// for whoever wants to read more in the same view. nil: nobody does.
+	Sound func(*reorgdb.DB) error
+}
+
+// ReadDatabase reads a database whole, also beside a node that writes, at one moment, and
+// leaves the folder as it is: every block of every file, then every record. Damage is no
+// error, see Problems. The errors are those of [reorgdb.CheckFolder] but for damage, a
+// *[reorgdb.TooNewError], [reorgdb.ErrUnsupported], [reorgdb.ErrBusy], the context's, one of
+// Sound or of the system: it could not be looked at.
+func ReadDatabase(ctx context.Context, path string, o DatabaseOptions) (*Database, error) {
+	problems, err := reorgtool.DamageWithTables(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	var unopened error
+	if !reorgtool.Lossy(problems) {
+		d, err := readOpen(ctx, path, o)
+		if err != nil && reorgtool.LookAgain(path, err) {
+			d, err = readOpen(ctx, path, o)
+		}
+		if err == nil {
+			d.Problems, d.Unfinished = problems, rocksfile.Unfinished(path)
+			return d, nil
+		}
+		if !errors.Is(err, reorgdb.ErrCorrupt) {
+			return nil, err
+		}
+		unopened = err
+	}
+	d, err := salvage(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	d.Unopened = unopened
+	return d, nil
+}
+
+// readOpen reads a database through RocksDB.
+func readOpen(ctx context.Context, path string, o DatabaseOptions) (d *Database, err error) {
+	db, err := reorgdb.OpenReadOnly(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	c := NewCollector(o)
+	for _, family := range db.Families() {
+		for _, err := range c.Through(family, db.Records(ctx, family)) {
+			if err != nil {
+				return nil, errors.Join(err, c.Close())
+			}
+		}
+	}
+	if o.Sound != nil {
+		if err := o.Sound(db); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	return c.Finish()
+}
+
+// salvage reads what can be read of a damaged one.
+func salvage(ctx context.Context, path string, o DatabaseOptions) (*Database, error) {
+	s, err := rocksfile.Salvage(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	problems, err := reorgtool.Problems(path, s.Problems, s.Version)
+	if err != nil {
+		return nil, err
+	}
+	c := NewCollector(o)
+	for _, family := range s.Families {
+		if strings.HasPrefix(family.Name, "#") {
+			continue // nothing says its name: no copy has it
+		}
+		for _, err := range c.Through(family.Name, withContext(ctx, family.All())) {
+			if err != nil {
+				return nil, errors.Join(err, c.Close())
+			}
+		}
+	}
+	d, err := c.Finish()
+	if err != nil {
+		return nil, err
+	}
+	d.Problems = problems
+	return d, nil
+}
+
+// checkInterval is after how many records a salvage looks whether it is to end.
+const checkInterval = 4096
+
+func withContext(ctx context.Context, records iter.Seq2[[]byte, []byte]) iter.Seq2[reorgdb.Record, error] {
+	return func(yield func(reorgdb.Record, error) bool) {
+		n := 0
+		for key, value := range records {
+			if n++; n%checkInterval == 0 && ctx.Err() != nil {
+				yield(reorgdb.Record{}, ctx.Err())
+				return
+			}
+			if !yield(reorgdb.Record{Key: key, Value: value}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Collector gathers what a database holds from its records, as they pass by. It must be
+// finished, or closed. Not safe for concurrent use.
+type Collector struct {
+	d      *Database
+	o      DatabaseOptions
+	sum    hash.Hash         // of the family that passes by
+	sums   map[string][]byte // of those that have, by name
+	events reorgtool.EventIDs
+	told   int64
+}
+
+// NewCollector returns an empty one. Of the options, Sound does not matter.
+func NewCollector(o DatabaseOptions) *Collector {
+	return &Collector{o: o, sum: sha256.New(), sums: map[string][]byte{},
+		d: &Database{Anchors: map[reorgdb.AnchorStatus]int64{}, Families: map[string]int64{}, records: newRecords(o.TempDir)}}
+}
+
+// Through passes on the records of a column family, in the order of the keys, and gathers
+// them. The families come in any order, each once, also one without records.
+func (c *Collector) Through(family string, records iter.Seq2[reorgdb.Record, error]) iter.Seq2[reorgdb.Record, error] {
+	return func(yield func(reorgdb.Record, error) bool) {
+		c.d.Families[family] = 0
+		c.sum.Reset()
+		defer func() { c.sums[family] = c.sum.Sum(nil) }()
+		for r, err := range records {
+			if err == nil {
+				err = c.add(family, r)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (c *Collector) add(family string, r reorgdb.Record) error {
+	d := c.d
+	d.Records++
+	d.Families[family]++
+	d.Size += int64(len(r.Key) + len(r.Value))
+	var sizes [16]byte
+	binary.BigEndian.PutUint64(sizes[:], uint64(len(r.Key)))
+	binary.BigEndian.PutUint64(sizes[8:], uint64(len(r.Value)))
+	c.sum.Write(sizes[:])
+	c.sum.Write(r.Key)
+	c.sum.Write(r.Value)
+	if c.o.Progress != nil && d.Records-c.told >= checkInterval {
+		c.o.Progress(d.Records - c.told)
+		c.told = d.Records
+	}
+	if family != reorgdb.DefaultFamily {
+		return nil
+	}
+	kind, id := reorgdb.KeyKind(r.Key)
+	switch kind {
+	case reorgdb.BlockKind:
+		return c.block(id)
+	case reorgdb.AnchorKind:
+		return c.anchor(r)
+	case reorgdb.EventKind:
+		return c.event(id, r.Value)
+	case reorgdb.CounterKind:
+		d.Counter, _ = reorgdb.ParseCounter(r.Value)
+	case reorgdb.OddKind:
+		d.Unreadable++
+	default:
+		d.Other++
+	}
+	return nil
+}
+
+func (c *Collector) block(height uint64) error {
+	d := c.d
+	if d.Blocks == 0 {
+		d.Lowest = height
+	} else {
+		d.Gaps += height - d.Tip - 1
+	}
+	d.Blocks++
+	d.Tip = height
+	return d.records.addHeight(height)
+}
+
+func (c *Collector) anchor(r reorgdb.Record) error {
+	d := c.d
+	hash := strings.TrimPrefix(string(r.Key), string(reorgdb.AnchorKey("")))
+	a, err := reorgdb.ParseAnchor(r.Value)
+	if err != nil {
+		d.Unreadable++
+		return nil
+	}
+	if a.Hash != hash {
+		d.Mismatched++
+	}
+	d.AnchorCount++
+	d.Anchors[a.Status]++
+	c.newest(unixTime(a.BroadcastTime))
+	return d.records.addAnchor(Anchor{hash, a.Status, a.BroadcastTime, a.BitcoinHeight})
+}
+
+func (c *Collector) event(id uint64, value []byte) error {
+	d := c.d
+	d.Events++
+	c.events.Add(id)
+	e, err := reorgdb.ParseEvent(id, value)
+	if err != nil {
+		d.Unreadable++
+	} else {
+		c.newest(unixSeconds(e.DetectedAt))
+	}
+	return d.records.addEvent(EventDigest{sha256.Sum256(value), id, e.Height, e.DetectedAt})
+}
+
+func (c *Collector) newest(at time.Time) {
+	if at.After(c.d.Newest) && !InDoubt(at, c.o.Now) {
+		c.d.Newest = at
+	}
+}
+
+// Finish returns the database.
+func (c *Collector) Finish() (*Database, error) {
+	d := c.d
+	if err := d.records.endRange(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	// The names stand in it: equal records of another family are another content.
+	sum := sha256.New()
+	for _, family := range slices.Sorted(maps.Keys(c.sums)) {
+		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(len(family))))
+		sum.Write([]byte(family))
+		sum.Write(c.sums[family])
+	}
+	d.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	d.CounterSound = d.Counter >= c.events.Next()
+	if c.o.Progress != nil && d.Records > c.told {
+		c.o.Progress(d.Records - c.told)
+	}
+	return d, nil
+}
+
+// Close frees the temporary files of one that is not finished.
+func (c *Collector) Close() error { return c.d.Close() }
+
+// AnchorRange is a number of anchors, by status, and the hashes and times of the first and
+// last of them by the time of their broadcast.
+type AnchorRange struct {
+	Count               int64
+	ByStatus            map[reorgdb.AnchorStatus]int64
+	First, Last         string // hashes, hex
+	FirstTime, LastTime time.Time
+
+	firstMs, lastMs uint64
+}
+
+func (r *AnchorRange) add(a Anchor) {
+	if r.ByStatus == nil {
+		r.ByStatus = map[reorgdb.AnchorStatus]int64{}
+	}
+	r.ByStatus[a.Status]++
+	if r.Count == 0 || a.BroadcastMs < r.firstMs {
+		r.First, r.firstMs, r.FirstTime = a.Hash, a.BroadcastMs, unixTime(a.BroadcastMs)
+	}
+	if r.Count == 0 || a.BroadcastMs >= r.lastMs {
+		r.Last, r.lastMs, r.LastTime = a.Hash, a.BroadcastMs, unixTime(a.BroadcastMs)
+	}
+	r.Count++
+}
+
+// DatabaseDifference is what one database has that another lacks. Another status, height
+// or number of confirmations of an anchor is no difference.
+type DatabaseDifference struct {
+	Equal                bool        // all records are the same
+	AnchorsA, AnchorsB   AnchorRange // by key; of those that a node can read
+	EventsA, EventsB     Range       // by content: their id may differ; by the time they were detected
+	BlocksA, BlocksB     uint64      // heights with a block
+	FamiliesA, FamiliesB []string    // column families
+	CounterA, CounterB   uint64
+	TipA, TipB           uint64
+}
+
+// Contains tells whether B holds all that A does: every anchor, event and column family,
+// with a counter that is not lower. Blocks do not count, Bitcoin has them.
+func (d *DatabaseDifference) Contains() bool {
+	return d.AnchorsA.Count == 0 && d.EventsA.Count == 0 && len(d.FamiliesA) == 0 && d.CounterB >= d.CounterA
+}
+
+// CompareDatabases says what a has that b lacks, and the other way round.
+func CompareDatabases(ctx context.Context, a, b *Database) (*DatabaseDifference, error) {
+	d := &DatabaseDifference{Equal: a.SHA256 == b.SHA256, CounterA: a.Counter, CounterB: b.Counter, TipA: a.Tip, TipB: b.Tip}
+	for family := range a.Families {
+		if _, ok := b.Families[family]; !ok {
+			d.FamiliesA = append(d.FamiliesA, family)
+		}
+	}
+	for family := range b.Families {
+		if _, ok := a.Families[family]; !ok {
+			d.FamiliesB = append(d.FamiliesB, family)
+		}
+	}
+	slices.Sort(d.FamiliesA)
+	slices.Sort(d.FamiliesB)
+	err := merge(ctx, a.AnchorRecords(), b.AnchorRecords(), func(x, y Anchor) int { return strings.Compare(x.Hash, y.Hash) },
+		d.AnchorsA.add, d.AnchorsB.add, func(Anchor) {})
+	if err != nil {
+		return nil, err
+	}
+	var eventsA, eventsB eventRange
+	err = merge(ctx, a.EventDigests(), b.EventDigests(), func(x, y EventDigest) int { return bytes.Compare(x.SHA256[:], y.SHA256[:]) },
+		eventsA.add, eventsB.add, func(EventDigest) {})
+	if err != nil {
+		return nil, err
+	}
+	d.EventsA, d.EventsB = eventsA.Range, eventsB.Range
+	if d.BlocksA, err = missing(a.records, b.records); err != nil {
+		return nil, err
+	}
+	d.BlocksB, err = missing(b.records, a.records)
+	return d, err
+}
+
+// eventRange is a range of events, by the time they were detected.
+type eventRange struct {
+	Range
+	first, last uint64
+}
+
+func (r *eventRange) add(e EventDigest) {
+	at := unixSeconds(e.DetectedAt)
+	if r.Count == 0 || e.DetectedAt < r.first {
+		r.first, r.First = e.DetectedAt, at
+	}
+	if r.Count == 0 || e.DetectedAt >= r.last {
+		r.last, r.Last = e.DetectedAt, at
+	}
+	r.Count++
+}
+
+// merge goes through two rows in order, and passes on what is in one of them only, and
+// what is in both as a has it.
+func merge[T any](ctx context.Context, a, b iter.Seq2[T, error], compare func(x, y T) int, onlyA, onlyB, both func(T)) error {
+	nextA, stopA := iter.Pull2(a)
+	defer stopA()
+	nextB, stopB := iter.Pull2(b)
+	defer stopB()
+	inA, errA, moreA := nextA()
+	inB, errB, moreB := nextB()
+	for n := 0; moreA || moreB; n++ {
+		if n%checkInterval == 0 {
+			errA = errors.Join(errA, ctx.Err())
+		}
+		if err := errors.Join(errA, errB); err != nil {
+			return err
+		}
+		order := 0
+		switch {
+		case !moreA:
+			order = 1
+		case !moreB:
+			order = -1
+		default:
+			order = compare(inA, inB)
+		}
+		switch {
+		case order < 0:
+			onlyA(inA)
+		case order > 0:
+			onlyB(inB)
+		default:
+			both(inA)
+		}
+		if order <= 0 {
+			inA, errA, moreA = nextA()
+		}
+		if order >= 0 {
+			inB, errB, moreB = nextB()
+		}
+	}
+	return nil
+}
+
+// missing counts the heights of a that b has not.
+func missing(a, b *records) (n uint64, err error) {
+	next, stop := iter.Pull2(b.ranges())
+	defer stop()
+	other, err, more := next()
+	for one, errA := range a.ranges() {
+		if err = errors.Join(err, errA); err != nil {
+			return 0, err
+		}
+		from := one[0]
+		for {
+			for more && other[1] < from {
+				if other, err, more = next(); err != nil {
+					return 0, err
+				}
+			}
+			if !more || other[0] > one[1] {
+				n += one[1] - from + 1
+				break
+			}
+			if other[0] > from {
+				n += other[0] - from
+			}
+			if other[1] >= one[1] {
+				break
+			}
+			from = other[1] + 1
+		}
+	}
+	return n, err
+}

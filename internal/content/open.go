@@ -1,0 +1,251 @@
+package content
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"ailee-recovery/internal/durable"
+)
+
+// Form is how a snapshot file is stored.
+type Form string
+
+// The forms, which may be one in another: of a tar in gzip the form is gzip.
+const (
+	Plain Form = "plain"
+	Gzip  Form = "gzip"
+	Zstd  Form = "zstd"
+	Tar   Form = "tar"
+)
+
+// DamagedError says that what is compressed or packed in a file could not be taken out
+// to its end. It is wrong, whatever came out before.
+type DamagedError struct {
+	Form Form
+	// Size is that of the file, where it ends too early; else 0.
+	Size int64
+	Err  error // of the library
+}
+
+func (e *DamagedError) Error() string {
+	if e.Size > 0 {
+		return fmt.Sprintf("ends after %d bytes", e.Size)
+	}
+	return fmt.Sprintf("not whole as %s: %v", e.Form, e.Err)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// FormOf tells the form of a file from its first bytes.
+func FormOf(f io.ReaderAt) (Form, error) {
+	start := make([]byte, tarMagicAt+len(tarMagic))
+	n, err := f.ReadAt(start, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return formOf(start[:n]), nil
+}
+
+// Where a tar says that it is one.
+const (
+	tarMagicAt = 257
+	tarMagic   = "ustar"
+)
+
+func formOf(start []byte) Form {
+	switch {
+	case bytes.HasPrefix(start, []byte("\x1f\x8b")):
+		return Gzip
+	case bytes.HasPrefix(start, []byte("\x28\xb5\x2f\xfd")):
+		return Zstd
+	case len(start) >= tarMagicAt+len(tarMagic) && string(start[tarMagicAt:tarMagicAt+len(tarMagic)]) == tarMagic:
+		return Tar
+	}
+	return Plain
+}
+
+// OpenSnapshots opens a snapshot file as it is now, whatever its form: what is compressed,
+// or a tar of one file, is unpacked to a temporary file without a name in tempDir, "" for
+// the system's. A *[DamagedError] comes with a file that has what is before the damage. The
+// caller closes the file. The other errors are of the system: it could not be looked at.
+func OpenSnapshots(ctx context.Context, path, tempDir string) (f *os.File, form Form, size int64, err error) {
+	f, err = durable.OpenRegular(path, os.O_RDONLY)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	plain, form, err := unpacked(ctx, f, tempDir)
+	var damaged *DamagedError
+	if err != nil && !errors.As(err, &damaged) {
+		return nil, form, 0, errors.Join(err, f.Close())
+	}
+	if plain != f {
+		err = errors.Join(err, f.Close())
+	}
+	info, statErr := plain.Stat()
+	if statErr != nil {
+		return nil, form, 0, errors.Join(err, statErr, plain.Close())
+	}
+	return plain, form, info.Size(), err
+}
+
+// unpacked returns f where it is plain, else a temporary file.
+func unpacked(ctx context.Context, f *os.File, tempDir string) (*os.File, Form, error) {
+	form, err := FormOf(f)
+	if err != nil || form == Plain {
+		return f, form, err
+	}
+	if tempDir == "" {
+		tempDir = os.TempDir()
+	}
+	to, err := durable.Unnamed(filepath.Join(tempDir, "ailee"))
+	if err != nil {
+		return nil, form, err
+	}
+	err = Unpack(ctx, to, f)
+	var damaged *DamagedError
+	if err != nil && !errors.As(err, &damaged) {
+		return nil, form, errors.Join(err, to.Close())
+	}
+	return to, form, err
+}
+
+// Unpack writes the snapshot file in f, whatever its form, to the position of a file.
+// What is damaged is a *[DamagedError], after what comes before the damage was written.
+func Unpack(ctx context.Context, to, f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	form, err := FormOf(f)
+	if err != nil {
+		return err
+	}
+	if form == Plain {
+		return durable.CopyRange(ctx, to, f, 0, info.Size(), func(int64) {})
+	}
+	return UnpackFrom(ctx, to, io.NewSectionReader(f, 0, info.Size()), info.Size())
+}
+
+// UnpackFrom is [Unpack] from a reader of a file of the given size.
+func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) error {
+	in := &systemReader{ctx: ctx, r: from}
+	out := &systemWriter{to: to}
+	form, err := unpack(out, in)
+	switch {
+	case err == nil:
+		return nil
+	case in.err != nil:
+		return in.err
+	case out.err != nil:
+		return out.err
+	}
+	damaged := &DamagedError{Form: form, Err: err}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		damaged.Size = size
+	}
+	return damaged
+}
+
+// unpack takes out one form after the other, and returns the last of them.
+func unpack(to io.Writer, from io.Reader) (form Form, err error) {
+	for {
+		in := bufio.NewReaderSize(from, 64<<10)
+		start, err := in.Peek(tarMagicAt + len(tarMagic))
+		if err != nil && !errors.Is(err, io.EOF) {
+			return form, err
+		}
+		switch found := formOf(start); found {
+		case Gzip:
+			form = found
+			z, err := gzip.NewReader(in)
+			if err != nil {
+				return form, err
+			}
+			from = z
+		case Zstd:
+			form = found
+			z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+			if err != nil {
+				return form, err
+			}
+			defer z.Close()
+			from = z
+		case Tar:
+			return found, unpackTar(to, in)
+		default:
+			_, err := io.Copy(to, in)
+			return form, err
+		}
+	}
+}
+
+// maxWindow bounds the memory for unpacking zstd, in bytes.
+const maxWindow = 32 << 20
+
+// errNotOneFile says that a tar is none of a snapshot file.
+var errNotOneFile = errors.New("it does not hold one file, and nothing but folders beside it")
+
+func unpackTar(to io.Writer, in io.Reader) error {
+	files := 0
+	for t := tar.NewReader(in); ; {
+		head, err := t.Next()
+		switch {
+		case errors.Is(err, io.EOF) && files == 1:
+			return nil
+		case errors.Is(err, io.EOF):
+			return errNotOneFile
+		case err != nil:
+			return err
+		case head.Typeflag == tar.TypeDir:
+			continue
+		case head.Typeflag != tar.TypeReg || files > 0:
+			return errNotOneFile
+		}
+		files++
+		if _, err := io.Copy(to, t); err != nil {
+			return err
+		}
+	}
+}
+
+// systemReader keeps an error of reading apart from those that say what was read is damaged.
+type systemReader struct {
+	ctx context.Context
+	r   io.Reader
+	err error
+}
+
+func (r *systemReader) Read(p []byte) (int, error) {
+	if r.err = r.ctx.Err(); r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}
+
+// systemWriter keeps an error of writing apart.
+type systemWriter struct {
+	to  io.Writer
+	err error
+}
+
+func (w *systemWriter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,119 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/zeebo/xxh3"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/workers"
+)
+
+// ErrNotWritten says that a disk does not have what was written to it.
+var ErrNotWritten = errors.New("it is not what was written")
+
+// ReadBack is a file that is written from front to back, and of which what the disk has is
+// read while the rest is still being written: that takes hardly longer than writing alone. Not
+// safe for concurrent use.
+type ReadBack struct {
+	file    *BehindWriter
+	written int64
+	told    int64 // up to where it was told to read
+
+	wrote *xxh3.Hasher // of what was written
+	has   *xxh3.Hasher // of what was read
+	read  int64
+	buf   []byte
+	until chan int64
+	ended <-chan error
+}
+
+// readBackStep is how much is written before that is read, in bytes.
+const readBackStep = 32 << 20
+
+// NewReadBack begins with an empty file. [ReadBack.Check] or [ReadBack.Abort] must be called.
+func NewReadBack(ctx context.Context, f *os.File) *ReadBack {
+	r := &ReadBack{file: &BehindWriter{File: f}, wrote: xxh3.New(), has: xxh3.New(), buf: make([]byte, 256<<10), until: make(chan int64, 1)}
+	r.ended = workers.Start(func() (err error) {
+		for until := range r.until {
+			if err == nil {
+				err = r.to(ctx, until)
+			}
+		}
+		return err
+	})
+	return r
+}
+
+// Write implements [io.Writer].
+func (r *ReadBack) Write(p []byte) (int, error) {
+	n, err := r.file.Write(p)
+	_, _ = r.wrote.Write(p[:n])
+	r.written += int64(n)
+	if r.written-r.told >= readBackStep {
+		select {
+		case <-r.until: // it was not there yet
+		default:
+		}
+		r.until <- r.written
+		r.told = r.written
+	}
+	return n, err
+}
+
+// to reads up to an offset what the disk has. Where the kernel does not let go of what it has
+// in memory, it reads that.
+func (r *ReadBack) to(ctx context.Context, until int64) error {
+	const whole = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	fd := int(r.file.Fd())
+	if unix.SyncFileRange(fd, r.read, until-r.read, whole) == nil {
+		_ = unix.Fadvise(fd, r.read, until-r.read, unix.FADV_DONTNEED)
+	}
+	for r.read < until {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := r.file.ReadAt(r.buf[:min(int64(len(r.buf)), until-r.read)], r.read)
+		_, _ = r.has.Write(r.buf[:n])
+		r.read += int64(n)
+		if err != nil && r.read < until {
+			if errors.Is(err, io.EOF) {
+				err = fmt.Errorf("%s: %w", r.file.Name(), ErrNotWritten)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Check syncs the file, and reads the rest. The error wraps [ErrNotWritten] where the disk does
+// not have what was written.
+func (r *ReadBack) Check(ctx context.Context) error {
+	if err := r.Abort(); err != nil {
+		return err
+	}
+	if err := r.file.Sync(); err != nil {
+		return err
+	}
+	if err := r.to(ctx, r.written); err != nil {
+		return err
+	}
+	if r.has.Sum128() != r.wrote.Sum128() {
+		return fmt.Errorf("%s: %w", r.file.Name(), ErrNotWritten)
+	}
+	return nil
+}
+
+// Abort ends it, and returns an error of reading. It does nothing after Check.
+func (r *ReadBack) Abort() error {
+	if r.until == nil {
+		return nil
+	}
+	close(r.until)
+	r.until = nil
+	return <-r.ended
+}

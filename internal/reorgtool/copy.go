@@ -1,0 +1,27 @@
+package reorgtool
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"ailee-recovery/reorgdb"
+)
+
+// Copy makes a database at path, where nothing is yet or an empty folder, with all records of
+// another, family by family. They pass through the function on their way. What was made is
+// synced into tables.
+func Copy(ctx context.Context, from *reorgdb.DB, path string,
+	through func(family string, records iter.Seq2[reorgdb.Record, error]) iter.Seq2[reorgdb.Record, error]) (err error) {
+	to, err := reorgdb.Create(path, from.Families()...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	for _, family := range from.Families() {
+		if err := to.BulkLoad(family, through(family, from.Records(ctx, family))); err != nil {
+			return err
+		}
+	}
+	return to.Sync()
+}

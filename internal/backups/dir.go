@@ -1,0 +1,150 @@
+package backups
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"ailee-recovery/internal/content"
+)
+
+// Dir is a folder of backups as it was when it was read: the catalogue, held against
+// what lies there.
+type Dir struct {
+	Path string
+	// Catalogue has the backups that are as it says.
+	Catalogue *Catalogue
+	// Rebuilt says why the catalogue does not count, "" where it does: it is missing or cannot
+	// be used. Then Catalogue is empty.
+	Rebuilt string
+	// New are backups that the catalogue does not know, or of which it says another size or
+	// time: by their names alone. Gone are entries without a file that no rule deleted; one
+	// that was renamed is among both. Unknown are names of something else.
+	New     []Backup
+	Gone    []Backup
+	Unknown []string
+}
+
+// ReadDir reads the catalogue of a folder and what lies there. It writes nothing, and reads
+// no backup: a file of the name, size and time that the catalogue has is that one. An error
+// is one of the system: the folder or its catalogue could not be looked at.
+func ReadDir(ctx context.Context, path string) (*Dir, error) {
+	d := &Dir{Path: path}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	d.Catalogue, err = readCatalogue(path)
+	if errors.Is(err, ErrCatalogue) {
+		d.Catalogue, d.Rebuilt = newCatalogue(), strings.TrimPrefix(err.Error(), ErrCatalogue.Error()+": ")
+	} else if err != nil {
+		return nil, err
+	}
+	there := map[string]bool{}
+	for _, entry := range entries {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		name := entry.Name()
+		parsed, ok := ParseName(name)
+		switch {
+		case isOwn(name):
+			continue
+		case !ok || !entry.Type().IsRegular():
+			d.Unknown = append(d.Unknown, name)
+			continue
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if known := d.Catalogue.Find(name); known != nil && known.is(info) {
+			there[name] = true
+			continue
+		}
+		d.New = append(d.New, Backup{Name: name, Kind: parsed.Kind, Made: parsed.Time, Size: info.Size(), MTime: info.ModTime().UTC()})
+	}
+	d.Catalogue.Backups = slices.DeleteFunc(d.Catalogue.Backups, func(b Backup) bool {
+		if there[b.Name] {
+			return false
+		}
+		changed := slices.ContainsFunc(d.New, func(n Backup) bool { return n.Name == b.Name })
+		if changed || !slices.Contains(d.Catalogue.Leaving, b.Name) {
+			d.Gone = append(d.Gone, b)
+		}
+		return true
+	})
+	return d, nil
+}
+
+// NoDir is a folder that is still to be made.
+func NoDir(path string) *Dir {
+	return &Dir{Path: path, Catalogue: newCatalogue(), Rebuilt: "there is none"}
+}
+
+// SortForPeople sorts backups from the newest on by the time they were made, those with a date
+// in doubt at the end.
+func SortForPeople(all []Backup, now time.Time) {
+	slices.SortStableFunc(all, func(a, b Backup) int {
+		doubtA, doubtB := content.InDoubt(a.Made, now), content.InDoubt(b.Made, now)
+		switch {
+		case doubtA && !doubtB:
+			return 1
+		case doubtB && !doubtA:
+			return -1
+		}
+		return b.Made.Compare(a.Made)
+	})
+}
+
+// is tells whether a file is as it was when it was last read.
+func (b *Backup) is(info fs.FileInfo) bool {
+	return info.Size() == b.Size && info.ModTime().Equal(b.MTime)
+}
+
+// isOwn tells whether a name is that of something that belongs to the folder and is no backup.
+func isOwn(name string) bool {
+	return name == CatalogueName || name == LatestName || strings.HasPrefix(name, recordsPrefix) ||
+		strings.HasPrefix(name, ".ailee-") || strings.HasSuffix(name, ".ailee-tmp")
+}
+
+// Of returns the backups of a kind: those that the catalogue knows, and those of New, the
+// newest first by sequence and, where nothing has a sequence yet, by the time in their name.
+func (d *Dir) Of(kind Kind) (all []Backup) {
+	for _, b := range d.Catalogue.OfKind(kind) {
+		all = append(all, *b)
+	}
+	for _, b := range d.New {
+		if b.Kind != kind {
+			continue
+		}
+		b.Sequence = d.Catalogue.sequenceAt(kind, b.Made)
+		at := slices.IndexFunc(all, func(other Backup) bool { return other.before(&b) })
+		if at < 0 {
+			at = len(all)
+		}
+		all = slices.Insert(all, at, b)
+	}
+	return all
+}
+
+// sequenceAt is the sequence of the run before a time, 0 for none.
+func (c *Catalogue) sequenceAt(kind Kind, at time.Time) (sequence uint64) {
+	for _, b := range c.OfKind(kind) {
+		if b.Made.Before(at) {
+			return b.Sequence
+		}
+	}
+	return 0
+}
+
+// PathOf is where a backup of the folder lies.
+func (d *Dir) PathOf(name string) string { return filepath.Join(d.Path, name) }

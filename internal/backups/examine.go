@@ -1,0 +1,459 @@
+package backups
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/archive"
+	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// ExamineOptions are those of [Examine].
+type ExamineOptions struct {
+	Now    time.Time // the clock, against which times are in doubt
+	Memory *snapshot.Memory
+	// Scratch is an existing folder for what is unpacked, on a disk with the space for it;
+	// "": the system's folder for temporary files. What is put there is gone after Close.
+	Scratch string
+	// UnpackTo, where it is not "", is a path at which there is nothing. What is in the backup
+	// is put there, and examined there, also where it is not packed: a snapshot file, or the
+	// folder of a database. It stays, whatever the verdict.
+	UnpackTo string
+	// DigestsAt as in [content.SnapshotsOptions].
+	DigestsAt []int64
+	Progress  func(int64) // bytes of a snapshot file, or records of a database, that were read
+}
+
+// Examined is a backup that was read whole. It must be closed.
+type Examined struct {
+	Path string
+	Kind Kind
+	Form Form // what it is, whatever its name says
+	// Verdict is Wrong for one that a node could not use: it does not unpack, or what is in it
+	// does not verify. Err is why, also of one that could not be read; its text does not name
+	// the path.
+	Verdict State
+	Err     error
+	Size    int64  // of the file, 0 for a folder
+	SHA256  string // of the file, "" for a folder and for what could not be read to its end
+	MTime   time.Time
+
+	// What is in it, of its kind, also of one that is wrong, as far as it could be read; nil
+	// where there is nothing.
+	Snapshots *content.Snapshots
+	Database  *content.Database
+	// Unpacked is the file or folder with what is in it: where it was unpacked, or Path itself.
+	// It is "" for a snapshot file that was unpacked to one without a name.
+	Unpacked string
+
+	closers []func() error
+}
+
+// Examine reads one backup whole, whatever its form and name: a file, compressed or not,
+// an archive, or a folder. Its first bytes say what it is. Neither what is wrong with it nor
+// that it cannot be read is an error, see Verdict: that is the context's alone.
+func Examine(ctx context.Context, path string, kind Kind, o ExamineOptions) (*Examined, error) {
+	e := &Examined{Path: path, Kind: kind}
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() && kind == Database {
+		e.Form = Folder
+		return e.concluded(ctx, e.folder(ctx, o))
+	}
+	var f *os.File
+	if err == nil {
+		f, err = durable.OpenRegular(path, os.O_RDONLY)
+	}
+	if err != nil {
+		return e.concluded(ctx, err)
+	}
+	e.closers = append(e.closers, f.Close)
+	return e.concluded(ctx, e.file(ctx, f, o))
+}
+
+// ExamineFile is [Examine] for a regular file that is open already, and stays open.
+func ExamineFile(ctx context.Context, f *os.File, kind Kind, o ExamineOptions) (*Examined, error) {
+	e := &Examined{Path: f.Name(), Kind: kind}
+	return e.concluded(ctx, e.file(ctx, f, o))
+}
+
+// Close frees what belongs to it, and removes what was unpacked to Scratch.
+func (e *Examined) Close() error {
+	var err error
+	for i := len(e.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, e.closers[i]())
+	}
+	e.closers = nil
+	return err
+}
+
+// wrongError is why a backup is wrong, in words of its own.
+type wrongError struct {
+	why string
+	err error // nil where nothing but that says so
+}
+
+func (e *wrongError) Error() string { return e.why }
+func (e *wrongError) Unwrap() error { return e.err }
+
+// concluded makes the verdict of an error.
+func (e *Examined) concluded(ctx context.Context, err error) (*Examined, error) {
+	if ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), e.Close())
+	}
+	e.Verdict, e.Err = verdictOf(err), err
+	return e, nil
+}
+
+// verdictOf tells what is wrong from what could not be looked at.
+func verdictOf(err error) State {
+	var wrong *wrongError
+	var damagedFile *content.DamagedError
+	var damaged *archive.DamagedError
+	var refused *archive.RefusedError
+	switch {
+	case err == nil:
+		return Sound
+	case errors.As(err, &refused) && refused.Limit:
+		return CouldNot
+	case errors.As(err, &wrong), errors.As(err, &damagedFile), errors.As(err, &damaged), errors.As(err, &refused),
+		errors.Is(err, archive.ErrNoArchive), errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, reorgdb.ErrCorrupt):
+		return Wrong
+	}
+	return CouldNot
+}
+
+// file examines a regular file.
+func (e *Examined) file(ctx context.Context, f *os.File, o ExamineOptions) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	e.Size, e.MTime = info.Size(), info.ModTime().UTC()
+	if e.Kind == Database {
+		return e.archive(ctx, f, o)
+	}
+	return e.snapshots(ctx, f, o)
+}
+
+func (e *Examined) snapshots(ctx context.Context, f *os.File, o ExamineOptions) error {
+	form, err := content.FormOf(f)
+	if err != nil {
+		return err
+	}
+	e.Form = Form(form)
+	plain, damaged, err := e.plain(ctx, f, form, o)
+	if err != nil {
+		return err
+	}
+	info, err := plain.Stat()
+	if err != nil {
+		return err
+	}
+	s, err := content.ReadSnapshots(ctx, plain, info.Size(), content.SnapshotsOptions{Now: o.Now, Memory: o.Memory, TempDir: o.Scratch,
+		Progress: o.Progress, DigestsAt: append([]int64{info.Size()}, o.DigestsAt...)})
+	if err != nil {
+		return err
+	}
+	e.Snapshots = s
+	e.closers = append(e.closers, s.Close)
+	if form == content.Plain {
+		e.SHA256, _ = s.PrefixSHA256(info.Size())
+	}
+	switch {
+	case damaged != nil:
+		return damaged
+	case s.Latest == nil:
+		return &wrongError{why: "no complete snapshot"}
+	case !s.LatestValid():
+		return &wrongError{why: LatestVerdict(s)}
+	}
+	return nil
+}
+
+// LatestVerdict says what is wrong with the latest snapshot of a file, such as "snapshot
+// 1203: root mismatch".
+func LatestVerdict(s *content.Snapshots) string {
+	verdict := strings.TrimPrefix(string(s.Latest.Verdict), "state ")
+	if verdict == "" {
+		verdict = "it has a line that is too long to be read"
+	}
+	return fmt.Sprintf("snapshot %d: %s", s.Latest.Number, verdict)
+}
+
+// plain returns a file with the snapshots, and how far they could be unpacked.
+func (e *Examined) plain(ctx context.Context, f *os.File, form content.Form, o ExamineOptions) (plain *os.File, damaged, err error) {
+	if form == content.Plain && o.UnpackTo == "" {
+		e.Unpacked = e.Path
+		return f, nil, nil
+	}
+	if o.UnpackTo != "" {
+		plain, err = os.OpenFile(o.UnpackTo, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+		e.Unpacked = o.UnpackTo
+	} else {
+		plain, err = durable.Unnamed(filepath.Join(scratchOf(o), "ailee"))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	e.closers = append(e.closers, plain.Close)
+	if form == content.Plain {
+		err = content.Unpack(ctx, plain, f)
+	} else {
+		var room int64
+		if room, err = roomFor(plain); err != nil {
+			return nil, nil, err
+		}
+		hashed := newHashed(f)
+		err = content.UnpackFrom(ctx, &bounded{plain, room}, hashed, e.Size)
+		if sumErr := e.setSum(ctx, hashed); err == nil {
+			err = sumErr
+		}
+	}
+	if verdictOf(err) == Wrong {
+		return plain, err, nil
+	}
+	return plain, nil, err
+}
+
+func scratchOf(o ExamineOptions) string {
+	if o.Scratch == "" {
+		return os.TempDir()
+	}
+	return o.Scratch
+}
+
+// hashed hashes a file while that is read.
+type hashed struct {
+	io.Reader
+	sum hash.Hash
+}
+
+func newHashed(f *os.File) *hashed {
+	sum := sha256.New()
+	return &hashed{io.TeeReader(io.NewSectionReader(f, 0, math.MaxInt64), sum), sum}
+}
+
+// setSum reads what is left, and takes the digest.
+func (e *Examined) setSum(ctx context.Context, h *hashed) error {
+	buf := make([]byte, 256<<10)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, err := h.Read(buf)
+		if errors.Is(err, io.EOF) {
+			e.SHA256 = hex.EncodeToString(h.sum.Sum(nil))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// archive examines the archive of a database.
+func (e *Examined) archive(ctx context.Context, f *os.File, o ExamineOptions) error {
+	switch form, err := content.FormOf(f); {
+	case err != nil:
+		return err
+	case form == content.Gzip:
+		e.Form = TarGz
+	case form == content.Zstd:
+		e.Form = TarZst
+	default:
+		e.Form = Tar
+	}
+	if err := e.makeFolder(o); err != nil {
+		return err
+	}
+	to, err := os.OpenRoot(e.Unpacked)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	folder, err := to.Open(".")
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	limit, err := roomFor(folder)
+	if err != nil {
+		return err
+	}
+	h := newHashed(f)
+	_, err = archive.Unpack(ctx, h, to, archive.Limits{Members: archive.MaxMembers, Bytes: limit})
+	var damaged *archive.DamagedError
+	if errors.As(err, &damaged) && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = &wrongError{fmt.Sprintf("ends after %d bytes", e.Size), err}
+	}
+	if verdictOf(err) == CouldNot {
+		return err
+	}
+	if sumErr := e.setSum(ctx, h); sumErr != nil {
+		return sumErr
+	}
+	readErr := e.database(ctx, o)
+	if err != nil {
+		return err // whatever could be read of the rest
+	}
+	return readErr
+}
+
+// reserve is what unpacking leaves on a disk, in bytes: a node may write to it.
+const reserve = 64 << 20
+
+// roomFor is how many bytes may be unpacked where a file lies.
+func roomFor(f *os.File) (int64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &stat); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: f.Name(), Err: err}
+	}
+	return max(0, int64(stat.Bavail)*stat.Bsize-reserve), nil
+}
+
+// bounded is a file that takes so many bytes and no more.
+type bounded struct {
+	*os.File
+	left int64
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= int64(len(p)); b.left < 0 {
+		return 0, &os.PathError{Op: "unpack to", Path: b.Name(), Err: unix.ENOSPC}
+	}
+	return b.File.Write(p)
+}
+
+// makeFolder makes the folder that a database is unpacked to.
+func (e *Examined) makeFolder(o ExamineOptions) (err error) {
+	if e.Unpacked = o.UnpackTo; e.Unpacked != "" {
+		return os.Mkdir(e.Unpacked, 0o700)
+	}
+	if o.Scratch == "" {
+		scratch, err := durable.NewScratch(".ailee-backup-")
+		if err != nil {
+			return err
+		}
+		e.closers = append(e.closers, scratch.Remove)
+		e.Unpacked = filepath.Join(scratch.Path, archive.Top)
+		return os.Mkdir(e.Unpacked, 0o700)
+	}
+	if e.Unpacked, err = os.MkdirTemp(o.Scratch, "examined-"); err != nil {
+		return err
+	}
+	e.closers = append(e.closers, func() error { return os.RemoveAll(e.Unpacked) })
+	return nil
+}
+
+// folder examines the folder of a database.
+func (e *Examined) folder(ctx context.Context, o ExamineOptions) error {
+	e.Unpacked = e.Path
+	if o.UnpackTo != "" {
+		if err := copyFolder(ctx, e.Path, o.UnpackTo); err != nil {
+			return err
+		}
+		e.Unpacked = o.UnpackTo
+	}
+	return e.database(ctx, o)
+}
+
+// copyFolder copies the regular files of a database, but for its LOCK and RocksDB's logs.
+func copyFolder(ctx context.Context, from, to string) error {
+	root, err := os.OpenRoot(from)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if LeftOut(entry.Name()) {
+			continue
+		}
+		if err := copyFile(ctx, root, entry.Name(), filepath.Join(to, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyFile(ctx context.Context, root *os.Root, name, to string) (err error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return &wrongError{fmt.Sprintf("%q is not a regular file", name), durable.ErrNotRegular}
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	return durable.CopyRange(ctx, out, f, 0, info.Size(), func(int64) {})
+}
+
+// LeftOut tells whether a file in the folder of a database is in no backup: its LOCK, and
+// what RocksDB tells in words.
+func LeftOut(name string) bool {
+	return name == "LOCK" || name == "LOG" || strings.HasPrefix(name, "LOG.old")
+}
+
+// database reads the database that was unpacked.
+func (e *Examined) database(ctx context.Context, o ExamineOptions) error {
+	d, err := content.ReadDatabase(ctx, e.Unpacked, content.DatabaseOptions{Now: o.Now, TempDir: o.Scratch, Progress: o.Progress})
+	if errors.Is(err, reorgdb.ErrNoDatabase) {
+		return &wrongError{"it holds no database", err}
+	}
+	if err != nil {
+		return err
+	}
+	e.Database = d
+	e.closers = append(e.closers, d.Close)
+	if d.Damaged() {
+		return &wrongError{why: FirstProblem(d)}
+	}
+	return nil
+}
+
+// FirstProblem says what is wrong with a damaged database.
+func FirstProblem(d *content.Database) string {
+	for _, p := range d.Problems {
+		if p.Lost || p.Stale {
+			return p.String()
+		}
+	}
+	if d.Unopened != nil {
+		text := d.Unopened.Error()
+		if _, why, ok := strings.Cut(text, reorgdb.ErrCorrupt.Error()+": "); ok {
+			return why // without the path
+		}
+		return text
+	}
+	return ""
+}

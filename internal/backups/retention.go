@@ -1,0 +1,115 @@
+package backups
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"ailee-recovery/internal/content"
+)
+
+// Retention is how many backups of each kind are kept.
+type Retention struct {
+	Keep   int // the newest
+	Daily  int // the last of each of the newest UTC days that have one
+	Weekly int // the last of each of the newest ISO weeks, Monday to Sunday in UTC, that have one
+}
+
+// maxPause is how long after the last run a run may still delete.
+const maxPause = 7 * 24 * time.Hour
+
+// MayDelete tells whether a run at now may delete anything, after the last one: its clock
+// must be neither before that nor more than seven days after it. The zero time stands for no
+// last run.
+func MayDelete(lastRun, now time.Time) bool {
+	return !lastRun.IsZero() && !now.Before(lastRun) && now.Sub(lastRun) <= maxPause
+}
+
+// Retain returns the names of the backups of one kind that no rule keeps, the oldest first.
+// entries are all of the kind, in any order; latest is the name whose data [LatestName] has,
+// "" for none; now is the clock of the run. Backups of lines in held, those whose date is in
+// doubt, and those that nobody could read are kept, and take no place. Whether the run may
+// delete at all, see [MayDelete], and whether it has read back a newer sound one, is for the
+// caller to know.
+func Retain(entries []Backup, r Retention, held map[uint64]bool, latest string, now time.Time) (leaving []string) {
+	ordered := slices.Clone(entries)
+	slices.SortStableFunc(ordered, func(a, b Backup) int {
+		return cmp.Or(-cmp.Compare(a.Sequence, b.Sequence), -a.Made.Compare(b.Made))
+	})
+	var sound, wrong []Backup
+	for _, b := range ordered {
+		switch {
+		case content.InDoubt(b.Made, now), held[b.Line] && b.Line > 0:
+		case b.Sound():
+			sound = append(sound, b)
+		case b.Verified.Verdict == Wrong:
+			wrong = append(wrong, b)
+		}
+	}
+	kept := map[string]bool{latest: true}
+	last := -1 // the place of the oldest that the first three rules keep
+	keep := func(i int) {
+		kept[sound[i].Name] = true
+		last = max(last, i)
+	}
+	for i := range min(r.Keep, len(sound)) {
+		keep(i)
+	}
+	for i := range lastOfEach(sound, r.Daily, func(at time.Time) string { return at.Format(time.DateOnly) }) {
+		keep(i)
+	}
+	for i := range lastOfEach(sound, r.Weekly, isoWeek) {
+		keep(i)
+	}
+	if len(sound) > 0 {
+		kept[sound[0].Name] = true
+	}
+	if i := slices.IndexFunc(sound, func(b Backup) bool { return b.Copy == Copied }); i >= 0 {
+		kept[sound[i].Name] = true
+	}
+	for _, b := range sound {
+		if !kept[b.Name] {
+			leaving = append(leaving, b.Name)
+		}
+	}
+	// A wrong one stays as long as anything as old does: somebody may want to look at it.
+	for _, b := range wrong {
+		if last >= 0 && b.before(&sound[last]) && b.Name != latest {
+			leaving = append(leaving, b.Name)
+		}
+	}
+	slices.SortFunc(leaving, func(a, b string) int {
+		place := func(name string) int {
+			return slices.IndexFunc(ordered, func(e Backup) bool { return e.Name == name })
+		}
+		return cmp.Compare(place(b), place(a))
+	})
+	return leaving
+}
+
+// lastOfEach yields the places of the last backup of each of the newest n periods that have
+// one.
+func lastOfEach(sound []Backup, n int, period func(time.Time) string) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		seen := map[string]bool{}
+		for i, b := range sound {
+			p := period(b.Made.UTC())
+			if seen[p] {
+				continue
+			}
+			if len(seen) == n {
+				return
+			}
+			seen[p] = true
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+func isoWeek(at time.Time) string {
+	year, week := at.ISOWeek()
+	return fmt.Sprintf("%d-%d", year, week)
+}

@@ -127,7 +127,7 @@ hostile:
 ## load       the tests under load in full size, and hourly backups of a whole year
 load: export AILEE_LOAD := 1
 load:
-	go test -count 1 -timeout 3h -v -run '^Test(Load|BackupOverAYear$$)' ./test ./internal/command/prunesnapshots
+	go test -count 1 -timeout 3h -v -run '^Test(Load|OverAYear$$)' ./test ./internal/command/prunesnapshots ./internal/command/backup
 
 ## faults     every tool broken at every system call, the power cut at each: half an hour
 faults:

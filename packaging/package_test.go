@@ -25,7 +25,7 @@ func release(t *testing.T, variable, pattern string) string {
 }
 
 // scripts are those for operators.
-var scripts = []string{"ailee-backup", "ailee-monitor", "ailee-restore"}
+var scripts = []string{"ailee-monitor", "ailee-restore"}
 
 // alias is the name that the recovery guide has for aliased.
 const alias, aliased = "test_recovery.sh", "ailee-drill"

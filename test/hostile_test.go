@@ -154,7 +154,7 @@ func TestPlantedForScripts(t *testing.T) {
 	quiet(t, start, "ailee-backup", "--data-dir", node)
 	memory := clitest.Memory()
 	for args, at := range map[string][]string{
-		"ailee-backup": {"backups.ailee-tmp", "backups/.ailee-backup.tmp", "backups/l2_snapshots_latest.dat.bak",
+		"ailee-backup": {".backups.ailee-tmp", "backups/.ailee-backup.tmp", "backups/l2_snapshots_latest.dat.bak", "backups/ailee-catalogue.json", "backups/.ailee-catalogue.json.ailee-tmp",
 			"backups/l2_snapshots_" + stampOf(start+9) + ".dat.bak", "backups/reorg_db_" + stampOf(start+9) + ".tar.gz"},
 		"ailee-restore": {".ailee-restore.tmp", ".l2_snapshots.dat.ailee-restore.tmp", ".reorg_db.ailee-restore.tmp",
 			"l2_snapshots.dat.replaced_" + stampOf(start+9), "reorg_db.replaced_" + stampOf(start+9)},
@@ -186,7 +186,7 @@ func plantedForScript(t *testing.T, memory, node, args, kind, at string, plant f
 	defer os.RemoveAll(top)
 	dir, outside := filepath.Join(top, "dir"), filepath.Join(top, "outside")
 	require.NoError(t, os.CopyFS(dir, os.DirFS(node)))
-	if at == "backups.ailee-tmp" {
+	if at == ".backups.ailee-tmp" {
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "backups")))
 	}
 	require.NoError(t, os.MkdirAll(filepath.Join(outside, "empty"), 0o700))
@@ -195,8 +195,7 @@ func plantedForScript(t *testing.T, memory, node, args, kind, at string, plant f
 	require.NoError(t, plant(filepath.Join(dir, at), outside))
 	before := tree(t, outside)
 	fields := strings.Fields(strings.ReplaceAll(args, "DIR", dir))
-	cmd := command(start+9, fields[0], append(fields[1:], "--data-dir", dir)...)
-	code, _, stderr := runCommand(t, cmd)
+	code, _, stderr := runScript(t, start+9, fields[0], append(fields[1:], "--data-dir", dir)...)
 	what := fmt.Sprintf("%s at %s: %s\n%s", kind, at, args, stderr)
 	require.Contains(t, []int{exit.OK, exit.Failed, exit.Wrong}, code, what)
 	require.Equal(t, before, tree(t, outside), what)

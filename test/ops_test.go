@@ -18,8 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
+	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/reorgverify"
@@ -41,7 +43,24 @@ func command(now int64, name string, args ...string) *exec.Cmd {
 
 func runScript(t *testing.T, now int64, name string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	if name == backup.Name {
+		return backUp(t, now, args...)
+	}
 	return runCommand(t, command(now, name, args...))
+}
+
+// backUp runs ailee-backup in this process.
+func backUp(t *testing.T, now int64, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	clitest.SkipUnderRace(t)
+	var out, errs bytes.Buffer
+	streams := cli.Streams{Out: &out, Err: &errs}
+	if now != 0 {
+		streams.Now = func() time.Time { return time.Unix(now, 0) }
+	}
+	code = cli.Execute(t.Context(), backup.Tool(), append([]string{backup.Name}, args...), streams)
+	require.NoError(t, clitest.Record(backup.Name, args, out.String()))
+	return code, out.String(), errs.String()
 }
 
 func runCommand(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
@@ -107,6 +126,9 @@ func contents(t *testing.T, dir string) map[string]string {
 func requireRestorable(t *testing.T, backups string) (count int) {
 	t.Helper()
 	for _, name := range clitest.Names(t, backups) {
+		if strings.HasPrefix(name, "ailee-") {
+			continue // what is known of them
+		}
 		dir := t.TempDir()
 		flag := "--snapshot-backup"
 		if strings.HasPrefix(name, "reorg_db_") {
@@ -122,329 +144,6 @@ func requireRestorable(t *testing.T, backups string) (count int) {
 		count++
 	}
 	return count
-}
-
-// TestBackupBesideANode: a node appends to the file and writes to the database
-// meanwhile. Each backup ends behind a snapshot.
-func TestBackupBesideANode(t *testing.T) {
-	rounds := 5
-	if testing.Short() {
-		rounds = 2
-	}
-	clitest.InMemory(t)
-	dir := nodeDir(t, 3)
-	stop, err := reorgtest.StartNode(filepath.Join(dir, "reorg_db"))
-	require.NoError(t, err)
-	defer func() { require.NoError(t, stop()) }()
-	file := filepath.Join(dir, "l2_snapshots.dat")
-	before := clitest.FileSize(t, file)
-	appending := exec.Command("appender", file, "4", "1000000", "1ms")
-	require.NoError(t, appending.Start())
-	defer func() { _ = appending.Process.Kill(); _ = appending.Wait() }()
-	clitest.WaitFor(t, appending, func() bool { return clitest.FileSize(t, file) > before })
-	last := 0
-	for i := range rounds {
-		now := int64(start + 3600*i)
-		quiet(t, now, "ailee-backup", "--data-dir", dir)
-		copied := filepath.Join(dir, "backups", "l2_snapshots_"+stampOf(now)+".dat.bak")
-		all := clitest.Times(t, copied)
-		require.Greater(t, len(all), last, "the node appended")
-		last = len(all)
-		for k, ms := range all {
-			require.EqualValues(t, k+1, ms)
-		}
-	}
-	require.Equal(t, 2*rounds+1, requireRestorable(t, filepath.Join(dir, "backups")))
-}
-
-// TestBackupOfADamagedSource: no backup is made of what is damaged, and nothing is
-// deleted. The other part is backed up.
-func TestBackupOfADamagedSource(t *testing.T) {
-	t.Parallel()
-	table := func(dir string) string {
-		found, _ := filepath.Glob(filepath.Join(dir, "reorg_db", "*.sst"))
-		return found[0]
-	}
-	for _, c := range []struct {
-		name  string
-		other string // prefix of what is backed up all the same
-		code  int
-		spoil func(t *testing.T, dir string) error
-		says  string
-	}{
-		{"tampered", "reorg_db_", 2, func(t *testing.T, dir string) error {
-			data, err := os.ReadFile(filepath.Join(dir, "l2_snapshots.dat"))
-			require.NoError(t, err)
-			at := bytes.LastIndex(data, []byte(`balance "peer-0007`))
-			data[at+bytes.IndexByte(data[at:], '\n')-1] ^= 1
-			return os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), data, 0o644)
-		}, "does not verify: state root mismatch"},
-		{"emptied", "reorg_db_", 1, func(t *testing.T, dir string) error {
-			return os.Truncate(filepath.Join(dir, "l2_snapshots.dat"), 0)
-		}, "no complete snapshot"},
-		{"missing", "reorg_db_", 1, func(t *testing.T, dir string) error {
-			return os.Remove(filepath.Join(dir, "l2_snapshots.dat"))
-		}, "cannot be read"},
-		{"table", "l2_snapshots_", 2, func(t *testing.T, dir string) error {
-			data, err := os.ReadFile(table(dir))
-			require.NoError(t, err)
-			data[len(data)/3] ^= 1
-			return os.WriteFile(table(dir), data, 0o644)
-		}, "not backed up"},
-		{"no database", "l2_snapshots_", 1, func(t *testing.T, dir string) error {
-			return os.RemoveAll(filepath.Join(dir, "reorg_db"))
-		}, "not backed up"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := nodeDir(t, 3)
-			for i := range 3 {
-				quiet(t, int64(start+i), "ailee-backup", "--data-dir", dir)
-			}
-			backups := filepath.Join(dir, "backups")
-			before := contents(t, backups)
-			require.NoError(t, c.spoil(t, dir))
-			code, stdout, stderr := runScript(t, start+10, "ailee-backup", "--data-dir", dir, "--keep", "2")
-			require.Equal(t, c.code, code, stderr)
-			require.Empty(t, stdout)
-			require.Contains(t, stderr, "ailee-backup: error: ")
-			require.Contains(t, stderr, c.says)
-			require.Contains(t, stderr, "ailee-backup: hint: ")
-			after := contents(t, backups)
-			made := 0
-			for name, data := range after {
-				if old, ok := before[name]; ok {
-					require.Equal(t, old, data)
-					continue
-				}
-				require.Contains(t, name, c.other)
-				made++
-			}
-			require.Equal(t, 1, made)
-			for name := range before {
-				if !strings.HasPrefix(name, c.other) {
-					require.Contains(t, after, name)
-				}
-			}
-		})
-	}
-}
-
-// TestBackupOfPegOuts: what the nodes' own verifier rejects of every snapshot with
-// peg-outs is no damage.
-func TestBackupOfPegOuts(t *testing.T) {
-	t.Parallel()
-	dir := nodeDir(t, 0)
-	written, err := os.ReadFile(filepath.Join(golden.Dir(), "write", "node-written.dat"))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), written, 0o644))
-	clitest.RunTool(t, exit.Wrong, l2verify.Tool(), "--accept-earlier-anchors", "--snapshot", filepath.Join(dir, "l2_snapshots.dat"))
-	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	copied, err := os.ReadFile(filepath.Join(dir, "backups", "l2_snapshots_latest.dat.bak"))
-	require.NoError(t, err)
-	require.True(t, bytes.HasPrefix(written, copied))
-}
-
-// TestBackupDiskFull: wherever the disk is full, the run ends with status 1, and
-// the backups that were there are all there.
-func TestBackupDiskFull(t *testing.T) {
-	if !clitest.CanMount(t) {
-		t.Skip("cannot mount")
-	}
-	dir := nodeDir(t, 60)
-	backups := filepath.Join(dir, "backups")
-	require.NoError(t, os.Mkdir(backups, 0o755))
-	step := 16
-	if testing.Short() {
-		step = 96
-	}
-	full, done := 0, false
-	for kb := 64; !done; kb += step {
-		require.NoError(t, unix.Mount("tmpfs", backups, "tmpfs", 0, fmt.Sprintf("size=%dk", kb)))
-		func() {
-			defer func() { require.NoError(t, unix.Unmount(backups, 0)) }()
-			quietly, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir, "--snapshot-only")
-			if quietly != 0 {
-				require.Equal(t, 1, quietly)
-				require.Empty(t, clitest.Names(t, backups))
-				require.Contains(t, stderr, "No space left on device")
-				return
-			}
-			before := contents(t, backups)
-			code, _, stderr := runScript(t, start+1, "ailee-backup", "--data-dir", dir, "--keep", "1")
-			if code == 0 {
-				done = true
-				return
-			}
-			full++
-			require.Equal(t, 1, code, stderr)
-			require.Regexp(t, "No space left on device|cannot be|could be", stderr)
-			after := contents(t, backups)
-			for name, data := range before {
-				// A part for which there was room takes the place of an older one.
-				if name != "l2_snapshots_latest.dat.bak" && len(after) == len(before) {
-					continue
-				}
-				require.Equal(t, data, after[name])
-			}
-			require.NotContains(t, strings.Join(clitest.Names(t, backups), " "), ".tmp")
-			require.Greater(t, requireRestorable(t, backups), 1)
-		}()
-	}
-	require.Positive(t, full)
-}
-
-// TestBackupTwice: a second run beside the first ends at once and changes nothing.
-func TestBackupTwice(t *testing.T) {
-	t.Parallel()
-	dir := nodeDir(t, 3)
-	backups := filepath.Join(dir, "backups")
-	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	before := contents(t, backups)
-	held, err := os.Open(backups)
-	require.NoError(t, err)
-	defer held.Close()
-	require.NoError(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
-	for _, name := range []string{"ailee-backup", "ailee-restore"} {
-		code, _, stderr := runScript(t, start+1, name, "--data-dir", dir)
-		require.Equal(t, 1, code)
-		require.Contains(t, stderr, name+": error: another ailee-backup or ailee-restore is at work in "+backups)
-		require.Equal(t, before, contents(t, backups))
-	}
-	require.NoError(t, held.Close())
-	// One behind the other, in the same second.
-	code, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir)
-	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "l2_snapshots_"+stampOf(start)+".dat.bak cannot be written: it already exists\nailee-backup: hint: run it again")
-	require.Equal(t, before, contents(t, backups))
-
-	running := []*exec.Cmd{}
-	for i := range 4 {
-		cmd := command(int64(start+2+i), "ailee-backup", "--data-dir", dir)
-		require.NoError(t, cmd.Start())
-		running = append(running, cmd)
-	}
-	ended := 0
-	for _, cmd := range running {
-		_ = cmd.Wait()
-		require.Contains(t, []int{0, 1}, cmd.ProcessState.ExitCode())
-		if cmd.ProcessState.ExitCode() == 0 {
-			ended++
-		}
-	}
-	require.Positive(t, ended)
-	require.Equal(t, 2*(1+ended)+1, requireRestorable(t, backups))
-}
-
-// TestBackupKilled: whatever has its name is whole, and the next run removes what a
-// killed one left.
-func TestBackupKilled(t *testing.T) {
-	clitest.InMemory(t)
-	dir := nodeDir(t, 20)
-	backups := filepath.Join(dir, "backups")
-	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	rng := rand.New(rand.NewSource(3))
-	killed, now := 0, int64(start)
-	for range clitest.Kills(60) + 2 {
-		now++
-		cmd := command(now, "ailee-backup", "--data-dir", dir, "--keep", "3")
-		cmd.Env = append(cmd.Env, clitest.Unrecorded)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		require.NoError(t, cmd.Start())
-		// This is the moment of the crash, not a way to wait for something.
-		time.Sleep(time.Duration(rng.Intn(200)) * time.Millisecond)
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		if cmd.Wait() != nil {
-			killed++
-		}
-		require.FileExists(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak"))
-	}
-	require.NoError(t, os.RemoveAll(filepath.Join(backups, ".ailee-backup.tmp")))
-	require.GreaterOrEqual(t, requireRestorable(t, backups), 3)
-	require.NoError(t, os.MkdirAll(filepath.Join(backups, ".ailee-backup.tmp", "reorg_db"), 0o700))
-	// On a busy machine hardly one of the others came to its end.
-	for range 3 {
-		now++
-		quiet(t, now, "ailee-backup", "--data-dir", dir, "--keep", "3")
-	}
-	require.Equal(t, 7, requireRestorable(t, backups))
-	require.Len(t, clitest.Names(t, backups), 7)
-	t.Logf("%d runs were killed", killed)
-	require.Positive(t, killed)
-}
-
-// TestBackupOverAYear runs hour by hour around the days of a year at which names or
-// clocks turn, with a source that is damaged for some hours of each.
-func TestBackupOverAYear(t *testing.T) {
-	clitest.InMemory(t)
-	days, hours := []string{"2024-02-28", "2024-03-31", "2024-10-27", "2024-12-31"}, 33
-	switch {
-	case clitest.UnderLoad():
-		days, hours = []string{"2024-01-01"}, 366*24
-	case testing.Short():
-		days = days[2:3]
-	}
-	dir := nodeDir(t, 1)
-	file, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "backups")
-	t.Setenv("TZ", "Europe/Berlin")
-	var made []string
-	number := 1
-	for _, day := range days {
-		first, err := time.Parse(time.DateOnly, day)
-		require.NoError(t, err)
-		for hour := range hours {
-			now := first.Unix() + int64(hour)*3600
-			number++
-			require.NoError(t, clitest.AppendOne(file, number))
-			if hour%12 == 5 {
-				require.NoError(t, os.Rename(file, file+".kept"))
-				require.NoError(t, os.WriteFile(file, []byte("SNAPSHOT v1\nEND_SNAPSHOT\n"), 0o644))
-				code, _, _ := runScript(t, now, "ailee-backup", "--snapshot-only", "--keep", "24", "--data-dir", dir)
-				require.Equal(t, 2, code)
-				require.NoError(t, os.Rename(file+".kept", file))
-			} else {
-				quiet(t, now, "ailee-backup", "--snapshot-only", "--data-dir", dir)
-				made = append(made, "l2_snapshots_"+stampOf(now)+".dat.bak")
-			}
-			require.Equal(t, append(append([]string{}, made[max(0, len(made)-24):]...), "l2_snapshots_latest.dat.bak"), clitest.Names(t, backups))
-		}
-	}
-	require.Equal(t, 25, requireRestorable(t, backups))
-	latest := clitest.Times(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak"))
-	require.EqualValues(t, number, latest[len(latest)-1])
-	require.EqualValues(t, 1, latest[0])
-}
-
-// TestBackupAfterTheClockWasWrong: a backup from a time to come is not taken for a
-// reason to delete newer ones.
-func TestBackupAfterTheClockWasWrong(t *testing.T) {
-	t.Parallel()
-	dir := nodeDir(t, 1)
-	quiet(t, start+1_000_000, "ailee-backup", "--data-dir", dir)
-	code, _, stderr := runScript(t, start, "ailee-backup", "--data-dir", dir, "--keep", "1")
-	require.Zero(t, code)
-	require.Contains(t, stderr, "is from a time to come")
-	require.Len(t, clitest.Names(t, filepath.Join(dir, "backups")), 5)
-}
-
-// TestBackupCompressed also has the file that Procedure 1 of the recovery guide
-// restores, as it is.
-func TestBackupCompressed(t *testing.T) {
-	t.Parallel()
-	dir := nodeDir(t, 5)
-	torn, err := os.OpenFile(filepath.Join(dir, "l2_snapshots.dat"), os.O_APPEND|os.O_WRONLY, 0)
-	require.NoError(t, err)
-	_, err = torn.WriteString(clitest.Numbered(6)[:300])
-	require.NoError(t, errors.Join(err, torn.Close()))
-	for i := range 3 {
-		quiet(t, int64(start+i), "ailee-backup", "--data-dir", dir, "--compress", "--keep=2")
-	}
-	backups := filepath.Join(dir, "backups")
-	require.Equal(t, []string{
-		"l2_snapshots_" + stampOf(start+1) + ".dat.bak.gz", "l2_snapshots_" + stampOf(start+2) + ".dat.bak.gz",
-		"l2_snapshots_latest.dat.bak",
-		"reorg_db_" + stampOf(start+1) + ".tar.gz", "reorg_db_" + stampOf(start+2) + ".tar.gz"}, clitest.Names(t, backups))
-	require.Len(t, clitest.Times(t, filepath.Join(backups, "l2_snapshots_latest.dat.bak")), 5)
-	require.Equal(t, 5, requireRestorable(t, backups))
 }
 
 // TestRestoreRefusesARunningNode, whichever of its files it has open.
@@ -547,11 +246,8 @@ func TestNoVerdictOfADeadTool(t *testing.T) {
 	dir := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
 	before := contents(t, dir)
-	for _, name := range []string{"ailee_l2_verify", "ailee_reorg_verify", "ailee_init_reorg_db"} {
-		for _, script := range []string{"ailee-backup", "ailee-restore", "ailee-monitor --state-file= --max-snapshot-age=1000000"} {
-			if name == "ailee_init_reorg_db" && script != "ailee-backup" {
-				continue // they do not need it
-			}
+	for _, name := range []string{"ailee_l2_verify", "ailee_reorg_verify"} {
+		for _, script := range []string{"ailee-restore", "ailee-monitor --state-file= --max-snapshot-age=1000000"} {
 			bin := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(bin, name),
 				[]byte("#!/bin/sh\necho 'fatal error: failed to reserve page summary memory' >&2\nexit 2\n"), 0o755))
@@ -570,45 +266,6 @@ func TestNoVerdictOfADeadTool(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-// TestBackupDryRun says what the run would do, of what is damaged as well.
-func TestBackupDryRun(t *testing.T) {
-	t.Parallel()
-	dir := nodeDir(t, 3)
-	file, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "backups")
-	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	before := contents(t, dir)
-	code, stdout, stderr := runScript(t, start+5, "ailee-backup", "--data-dir", dir, "--keep", "1", "--dry-run")
-	require.Zero(t, code, stderr)
-	var want string
-	for _, name := range []string{"l2_snapshots_%s.dat.bak", "reorg_db_%s.tar.gz"} {
-		want += "would make " + filepath.Join(backups, fmt.Sprintf(name, stampOf(start+5))) + "\nwould delete " + filepath.Join(backups, fmt.Sprintf(name, stampOf(start))) + "\n"
-	}
-	require.Equal(t, want, stdout)
-	code, stdout, _ = runScript(t, start+5, "ailee-backup", "--data-dir", dir, "--keep", "1", "--dry-run", "--json")
-	require.Zero(t, code)
-	require.Regexp(t, `"dry_run": true,\n  "snapshots": {"file": ".*", "size": [0-9]+, "timestamp_ms": [0-9]+},\n  "database": {"file": ".*", "size": null},`, stdout)
-	require.Equal(t, before, contents(t, dir))
-
-	require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o600))
-	require.NoError(t, os.Remove(filepath.Join(dir, "reorg_db", "CURRENT")))
-	code, stdout, stderr = runScript(t, start+5, "ailee-backup", "--data-dir", dir, "--keep", "1", "--dry-run")
-	require.Equal(t, 2, code)
-	require.Empty(t, stdout)
-	require.Contains(t, stderr, "l2_snapshots.dat: the latest snapshot does not verify: ")
-	require.Contains(t, stderr, "reorg_db does not verify: ")
-	require.NoError(t, os.Remove(file))
-	code, stdout, stderr = runScript(t, start+5, "ailee-backup", "--data-dir", dir, "--snapshot-only", "--dry-run")
-	require.Equal(t, 1, code)
-	require.Empty(t, stdout)
-	require.Contains(t, stderr, "l2_snapshots.dat cannot be read")
-	for _, args := range [][]string{nil, {"--dry-run"}} {
-		code, stdout, stderr = runScript(t, start+5, "ailee-backup", append(args, "--data-dir", dir, "--snapshot-only", "--db-only")...)
-		require.Equal(t, 1, code)
-		require.Empty(t, stdout)
-		require.Contains(t, stderr, "--snapshot-only and --db-only exclude each other")
 	}
 }
 
@@ -707,45 +364,6 @@ func TestRestoreKilled(t *testing.T) {
 	require.Equal(t, []uint64{1, 2, 3}, clitest.Times(t, file))
 	require.Equal(t, want, reorgtest.Records(t, filepath.Join(dir, "reorg_db")))
 	require.NotContains(t, clitest.Names(t, dir), ".ailee-restore.tmp")
-}
-
-// TestBackupFolderThatSomebodyPlants: the owner of the data directory gets no folder
-// but the one for the backups.
-func TestBackupFolderThatSomebodyPlants(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a folder away")
-	}
-	dir := nodeDir(t, 1)
-	require.NoError(t, os.Chown(dir, clitest.Nobody, clitest.Nobody))
-	victim := t.TempDir()
-	require.NoError(t, os.Chmod(victim, 0o711))
-	before := tree(t, victim)
-	require.NoError(t, os.Symlink(victim, filepath.Join(dir, "backups.ailee-tmp")))
-	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	require.Equal(t, before, tree(t, victim))
-	require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, clitest.Names(t, dir))
-	info, err := os.Lstat(filepath.Join(dir, "backups"))
-	require.NoError(t, err)
-	require.Equal(t, os.ModeDir|0o750, info.Mode())
-	require.EqualValues(t, clitest.Nobody, info.Sys().(*syscall.Stat_t).Uid)
-}
-
-// TestBackupDiskThatIsNotMounted: no folder on another disk takes its place.
-func TestBackupDiskThatIsNotMounted(t *testing.T) {
-	t.Parallel()
-	dir := nodeDir(t, 1)
-	top := t.TempDir()
-	link := filepath.Join(top, "link")
-	require.NoError(t, os.Symlink(filepath.Join(top, "disk", "ailee"), link))
-	for _, backups := range []string{filepath.Join(top, "disk", "ailee"), link, link + "/"} {
-		for _, more := range [][]string{nil, {"--dry-run"}} {
-			code, _, stderr := runScript(t, start, "ailee-backup", append(more, "--data-dir", dir, "--backup-dir", backups)...)
-			require.Equal(t, 1, code, stderr)
-			require.Contains(t, stderr, "error: cannot make "+backups+": the folder that it is to be in is missing\nailee-backup: hint: mount its disk")
-		}
-	}
-	require.Equal(t, []string{"link"}, clitest.Names(t, top))
-	quiet(t, start, "ailee-backup", "--data-dir", dir, "--backup-dir", filepath.Join(top, "ailee")+"/")
 }
 
 // TestRestoreTwice: a second run for the same directory ends at once, also when it
@@ -936,7 +554,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 // TestScriptVersions: a script says that of the tools that it is installed with.
 func TestScriptVersions(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"ailee-backup", "ailee-restore", "ailee-monitor"} {
+	for _, name := range []string{"ailee-restore", "ailee-monitor"} {
 		code, stdout, stderr := runScript(t, 0, name, "--version")
 		require.Zero(t, code, stderr)
 		out, err := exec.Command("ailee_l2_verify", "--version").Output()

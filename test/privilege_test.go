@@ -88,7 +88,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stderr, "warning: "+filepath.Join(out, "pruned.dat")+": cannot keep the owner ")
 	bin := os.Getenv("NOBODY")
-	for _, name := range []string{"ailee-backup", "ailee-monitor", "ailee-common.bash"} {
+	for _, name := range []string{"ailee-monitor", "ailee-common.bash"} {
 		script, err := os.ReadFile(filepath.Join("..", "scripts", name))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), script, 0o755))

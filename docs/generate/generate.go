@@ -16,6 +16,7 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/manual"
+	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
@@ -31,9 +32,9 @@ import (
 )
 
 var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
-	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool()}
+	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool()}
 
-var scripts = []string{"ailee-backup", "ailee-restore", "ailee-monitor"}
+var scripts = []string{"ailee-restore", "ailee-monitor"}
 
 // aliases are scripts that do nothing but run a command, by their names: they have its
 // page and completions.

@@ -94,3 +94,28 @@ func flagsFirst(t Tool, args []string) []string {
 	}
 	return append(moved, rest...)
 }
+
+// withValues gives the flags their values that stand without one.
+func withValues(t Tool, args []string) []string {
+	if len(t.Bare) == 0 {
+		return args
+	}
+	var all []string
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			return append(all, args[i:]...)
+		}
+		bare, ok := t.Bare[strings.TrimLeft(arg, "-")]
+		switch {
+		case i == 0 || !ok || arg[0] != '-':
+			all = append(all, arg)
+		case i+1 < len(args) && slices.Contains(bare.Values, args[i+1]):
+			i++
+			all = append(all, arg+"="+args[i])
+		default:
+			all = append(all, arg+"="+bare.Means)
+		}
+	}
+	return all
+}

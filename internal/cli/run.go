@@ -27,7 +27,7 @@ func Main(t Tool) {
 // Execute runs the tool and returns its exit code.
 func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	out := &IO{Streams: s, tool: t.Name, lines: slices.Contains(t.Flags, urfave.Flag(JSONLinesFlag))}
-	args = flagsFirst(t, args)
+	args = flagsFirst(t, withValues(t, args))
 	app := &urfave.App{
 		Name:                   t.Name,
 		HelpName:               t.Name,

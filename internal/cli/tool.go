@@ -33,11 +33,20 @@ type Tool struct {
 	SeeAlso  []string // other commands
 	Flags    []urfave.Flag
 	Required []string // the flags that must be given
+	// Bare are the flags that may stand without a value, by their names.
+	Bare map[string]Bare
 	// Leaves says what a run that could not do the whole job leaves, and how the next
 	// one goes on; "" where it leaves everything that existed as it was.
 	Leaves string
 	// Run does the work. c has the parsed flags and arguments.
 	Run func(ctx context.Context, c *urfave.Context, out *IO) error
+}
+
+// Bare is what a flag means that stands without a value. One of Values may come after it as
+// a word of its own.
+type Bare struct {
+	Means  string
+	Values []string
 }
 
 // Common flags, the same on every tool that has them.

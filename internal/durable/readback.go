@@ -38,8 +38,9 @@ const readBackStep = 32 << 20
 // NewReadBack begins with an empty file. [ReadBack.Check] or [ReadBack.Abort] must be called.
 func NewReadBack(ctx context.Context, f *os.File) *ReadBack {
 	r := &ReadBack{file: &BehindWriter{File: f}, wrote: xxh3.New(), has: xxh3.New(), buf: make([]byte, 256<<10), until: make(chan int64, 1)}
+	todo := r.until
 	r.ended = workers.Start(func() (err error) {
-		for until := range r.until {
+		for until := range todo {
 			if err == nil {
 				err = r.to(ctx, until)
 			}

@@ -316,9 +316,9 @@ func scenarios() []*scenario {
 				database(t, in(root, db), "node-rocksdb-6.11.4")
 			},
 			command: func(root string, run int) []string {
-				return []string{script("ailee-backup"), "--data-dir", in(root)}
+				return []string{bin("ailee-backup"), "--data-dir", in(root)}
 			},
-			leftover: append([]string{".ailee-backup.tmp", "backups.ailee-tmp"}, temporary...),
+			leftover: append([]string{".ailee-backup.tmp", ".backups.ailee-tmp"}, temporary...),
 			same:     withoutTime,
 		},
 		{

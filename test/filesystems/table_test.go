@@ -19,6 +19,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/initnode"
@@ -34,7 +35,7 @@ import (
 func TestMain(m *testing.M) {
 	commands := map[string]func(){failingName: failing}
 	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(),
-		prunesnapshots.Tool(), recoversnapshots.Tool(), reorgverify.Tool(), resyncblocks.Tool()} {
+		prunesnapshots.Tool(), recoversnapshots.Tool(), reorgverify.Tool(), resyncblocks.Tool(), backup.Tool()} {
 		commands[tool.Name] = func() { cli.Main(tool) }
 	}
 	testscript.Main(m, commands)

@@ -1,3 +1,3 @@
 # In place of the hourly backup: nothing is kept that does not verify, and nothing
 # deleted for it.
-AILEE_NOW=$(date +%s) ./ailee-backup
+ailee-backup

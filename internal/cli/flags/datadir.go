@@ -11,3 +11,16 @@ func DataDir(usage, def string) urfave.Flag {
 
 // ParseDataDir reads it.
 func ParseDataDir(c *urfave.Context) string { return c.String(dataDir) }
+
+// DataDirGiven tells whether it was named.
+func DataDirGiven(c *urfave.Context) bool { return c.IsSet(dataDir) }
+
+const backupDir = "backup-dir"
+
+// BackupDir names the folder of the backups.
+func BackupDir(usage string) urfave.Flag {
+	return &urfave.StringFlag{Name: backupDir, Usage: usage, DefaultText: "backups in the data directory", EnvVars: []string{"AILEE_BACKUP_DIR"}}
+}
+
+// ParseBackupDir reads it; "" where it was not named.
+func ParseBackupDir(c *urfave.Context) string { return c.String(backupDir) }

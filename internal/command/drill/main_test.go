@@ -13,6 +13,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
@@ -24,7 +25,7 @@ import (
 	"ailee-recovery/internal/command/resyncblocks"
 )
 
-// scripts is where ailee-backup, ailee-restore and test_recovery.sh are.
+// scripts is where ailee-restore and test_recovery.sh are.
 const scripts = "../../../scripts"
 
 // TestMain runs the drills with the tools as processes, found on PATH. As the program
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 		_ = os.Setenv("PATH", os.Getenv("PATH")+":"+path)
 	}
 	clitest.Main(m, nil, drill.Tool(), l2verify.Tool(), initnode.Tool(), createanchor.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), resyncblocks.Tool())
+		initreorgdb.Tool(), reorgverify.Tool(), resyncblocks.Tool(), backup.Tool())
 }
 
 func TestUsageErrors(t *testing.T) { clitest.UsageErrors(t, drill.Tool()) }

@@ -1,0 +1,294 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+)
+
+// judge says which losses of a kind are open, and settles them where they are given up.
+func (r *run) judge(p *part) {
+	c := r.dir.Catalogue
+	if p.backup == nil {
+		return
+	}
+	open := c.OpenLosses(p.kind)
+	if r.AcceptLoss {
+		for _, l := range open {
+			r.accepted = append(r.accepted, fmt.Sprintf("%s: given up: %s", p.kind.Source(), l.Missing.String()))
+			r.anyLoss = true
+		}
+		c.Settle(p.kind, backups.Accepted)
+		return
+	}
+	for _, l := range open {
+		r.sayLoss(p, l)
+	}
+}
+
+// sayLoss says what a loss is, where it is still to be had, and what to do.
+func (r *run) sayLoss(p *part, l *backups.Loss) {
+	newest, n := r.holders(l)
+	source := p.kind.Source()
+	switch {
+	case l.CouldNot != "":
+		r.problem(p, exit.Failed, "", "%s could not be held against %s: %s", source, newest, l.CouldNot)
+	default:
+		r.problem(p, exit.Wrong, "", "%s lacks %s", source, l.Missing.String())
+	}
+	them, they := "they are", "the %d that have them are held until this is settled"
+	if l.CouldNot != "" {
+		they = "the %d of its line are held until this is settled"
+	} else if l.Missing.Count() == 1 {
+		them = "it is"
+	}
+	if l.CouldNot == "" {
+		if l.Missing.First != "" && p.kind == backups.Snapshots {
+			r.out.Hint("of %s to %s", l.Missing.First, l.Missing.Last)
+		}
+		and := " and before"
+		if n == 1 {
+			and = ""
+		}
+		r.out.Hint("%s in %s%s", them, newest, and)
+	}
+	r.out.Hint(they, n)
+	r.out.Hint("how to get them back: %s", r.command("ailee-doctor"))
+	r.out.Hint("if they are to be given up: %s", r.command(Name, "--accept-loss"))
+}
+
+// holders are the newest backup of the line that has what is lost, and how many it has.
+func (r *run) holders(l *backups.Loss) (newest string, n int) {
+	for _, b := range r.dir.Catalogue.OfKind(l.Kind) {
+		if b.Line == l.Line {
+			if n++; newest == "" {
+				newest = b.Name
+			}
+		}
+	}
+	return newest, n
+}
+
+// command is a command line with the folders of this run, where they are not the usual ones.
+func (r *run) command(name string, args ...string) string {
+	words := append([]string{name}, args...)
+	if r.DataDirGiven {
+		words = append(words, "--data-dir", durable.Shown(r.DataDir))
+	}
+	if r.BackupDirGiven {
+		words = append(words, "--backup-dir", durable.Shown(r.BackupDir))
+	}
+	return exit.Command(words...)
+}
+
+// updateLatest makes backups.LatestName the most recent valid state of all open lines.
+func (r *run) updateLatest(ctx context.Context) error {
+	p := r.parts[backups.Snapshots]
+	if p == nil {
+		r.latest = r.latestNow()
+		return nil
+	}
+	best := r.best()
+	if best == nil {
+		return nil
+	}
+	r.latest = best.Name
+	if r.DryRun {
+		return nil
+	}
+	if err := r.makeLatest(ctx, p, best); err != nil {
+		return r.failed(p, err)
+	}
+	return nil
+}
+
+// latestNow is the backup whose data backups.LatestName has.
+func (r *run) latestNow() string {
+	latest, err := os.Lstat(filepath.Join(r.BackupDir, backups.LatestName))
+	if err != nil {
+		return ""
+	}
+	for _, b := range r.dir.Catalogue.OfKind(backups.Snapshots) {
+		info, err := os.Lstat(filepath.Join(r.BackupDir, b.Name))
+		if err == nil && os.SameFile(info, latest) {
+			return b.Name
+		}
+	}
+	return ""
+}
+
+// best is the newest backup of the open line with the most recent valid snapshot, of equal
+// ones of that with more.
+func (r *run) best() (best *backups.Backup) {
+	c := r.dir.Catalogue
+	for _, line := range c.OpenLines(backups.Snapshots) {
+		b := c.NewestSound(backups.Snapshots, line)
+		if b == nil || b.Snapshots == nil {
+			continue
+		}
+		if best == nil {
+			best = b
+			continue
+		}
+		at, than := newestOf(b, r.start), newestOf(best, r.start)
+		if at.After(than) || at.Equal(than) && b.Snapshots.Valid > best.Snapshots.Valid {
+			best = b
+		}
+	}
+	return best
+}
+
+// newestOf is the time of its newest snapshot, zero for one in doubt.
+func newestOf(b *backups.Backup, now time.Time) time.Time {
+	if n := b.Snapshots.Newest; n != nil && n.Time != nil && !content.InDoubt(*n.Time, now) {
+		return *n.Time
+	}
+	return time.Time{}
+}
+
+// makeLatest gives backups.LatestName the content of a backup: as another name of it, or
+// unpacked.
+func (r *run) makeLatest(ctx context.Context, p *part, b *backups.Backup) error {
+	path, tmp := filepath.Join(r.BackupDir, backups.LatestName), filepath.Join(r.scratch, "latest")
+	from := filepath.Join(r.BackupDir, b.Name)
+	name, _ := backups.ParseName(b.Name)
+	have, err := os.Lstat(path)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case err == nil && name.Form == backups.Plain:
+		if info, err := os.Lstat(from); err == nil && os.SameFile(have, info) {
+			return nil
+		}
+	case err == nil && have.Mode().IsRegular() && have.Size() == b.ContentSize && !p.isNew(b):
+		if same, err := r.hasContent(ctx, path, b); same || err != nil {
+			return err
+		}
+	}
+	switch {
+	case name.Form == backups.Plain:
+		err := os.Link(from, tmp)
+		if isLinkError(err) {
+			err = r.unpack(ctx, from, tmp)
+		}
+		if err != nil {
+			return err
+		}
+	case p.isNew(b) && p.plain != nil:
+		if err := os.Rename(p.plain.Name(), tmp); err != nil {
+			return err
+		}
+	default:
+		if err := r.unpack(ctx, from, tmp); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return durable.SyncDir(r.BackupDir)
+}
+
+// isNew tells whether a backup is the one that this run made.
+func (p *part) isNew(b *backups.Backup) bool {
+	return p.backup != nil && p.backup.Name == b.Name && !p.linked
+}
+
+// hasContent tells whether a file has what is in a backup.
+func (r *run) hasContent(ctx context.Context, path string, b *backups.Backup) (bool, error) {
+	f, err := durable.OpenRegular(path, os.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	sum := newSum()
+	_, err = io.Copy(sum, &interruptible{ctx, f})
+	return sumOf(sum) == b.ContentSHA256, err
+}
+
+// unpack writes what is in a backup to a new file, synced, with the rights of that.
+func (r *run) unpack(ctx context.Context, from, to string) error {
+	f, err := durable.OpenRegular(from, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	out, err := newFile(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if err := content.Unpack(ctx, out, f); err != nil {
+		return err
+	}
+	if err := r.keepAttributes(out, f, backups.LatestName); err != nil {
+		return err
+	}
+	return out.Sync()
+}
+
+// rotate deletes what no rule keeps, and saves what is known.
+func (r *run) rotate() error {
+	c := r.dir.Catalogue
+	var leaving []string
+	for _, kind := range r.Kinds {
+		p := r.parts[kind]
+		last := time.Time{}
+		if runs := c.Runs[kind]; runs != nil {
+			last = runs.Start
+		}
+		// Only what was copied was read back.
+		if p.backup != nil && !p.linked && !r.anyLoss && backups.MayDelete(last, r.start) {
+			entries := make([]backups.Backup, 0, len(c.Backups))
+			for _, b := range c.OfKind(kind) {
+				entries = append(entries, *b)
+			}
+			names := backups.Retain(entries, r.Retention, c.Held(kind), r.latest, r.start)
+			p.deleted = len(names)
+			leaving = append(leaving, names...)
+		}
+	}
+	for _, name := range leaving {
+		r.deleted = append(r.deleted, filepath.Join(r.BackupDir, name))
+		if r.DryRun {
+			r.out.Printf("would delete %s\n", filepath.Join(r.BackupDir, name))
+		}
+	}
+	if r.DryRun {
+		return nil
+	}
+	end := r.out.Now()
+	for _, kind := range r.Kinds {
+		p := r.parts[kind]
+		c.Record(kind, r.start, end, p.code, p.message)
+	}
+	c.Leaving = leaving
+	if err := c.Save(r.BackupDir); err != nil {
+		return err
+	}
+	for _, name := range leaving {
+		if err := r.dir.Remove(name); err != nil {
+			r.problem(nil, exit.Failed, durable.Hint(err), "%s cannot be deleted: %v", filepath.Join(r.BackupDir, name), err)
+			r.deleted = slices.DeleteFunc(r.deleted, func(path string) bool { return filepath.Base(path) == name })
+		}
+	}
+	if len(leaving) == 0 {
+		return nil
+	}
+	if err := r.dir.RemoveRecords(); err != nil {
+		return err
+	}
+	c.Leaving = nil
+	return c.Save(r.BackupDir)
+}

@@ -1,0 +1,154 @@
+package backup_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/clitest/reorgtest"
+	"ailee-recovery/internal/command/backup"
+	"ailee-recovery/internal/command/prunesnapshots"
+	"ailee-recovery/internal/golden"
+)
+
+// TestMain has all folders in memory: nothing here is about the disk.
+func TestMain(m *testing.M) {
+	_ = os.Setenv("TMPDIR", clitest.Memory())
+	clitest.Main(m, reorgtest.Programs, backup.Tool(), prunesnapshots.Tool())
+}
+
+func TestUsageErrors(t *testing.T) { clitest.UsageErrors(t, backup.Tool()) }
+
+// start is the time of the first backup of most tests.
+var start = time.Date(2025, time.February, 15, 0, 0, 0, 0, time.UTC)
+
+// run backs up at a time, in this process.
+func run(now time.Time, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = cli.Execute(context.Background(), backup.Tool(), append([]string{backup.Name}, args...),
+		cli.Streams{Out: &out, Err: &errs, Now: func() time.Time { return now }})
+	if err := clitest.Record(backup.Name, args, out.String()); err != nil {
+		panic(err)
+	}
+	return code, out.String(), errs.String()
+}
+
+// quiet asserts that it did its work and had nothing to say.
+func quiet(t *testing.T, now time.Time, args ...string) {
+	t.Helper()
+	code, stdout, stderr := run(now, args...)
+	require.Zero(t, code, "%s%s", stdout, stderr)
+	require.Empty(t, stdout+stderr)
+}
+
+func hours(n int) time.Time { return start.Add(time.Duration(n) * time.Hour) }
+
+func stamp(at time.Time) string { return at.UTC().Format("20060102_150405") }
+
+// snapshotsAt and databaseAt are the names of backups.
+func snapshotsAt(at time.Time) string { return "l2_snapshots_" + stamp(at) + ".dat.bak" }
+func databaseAt(at time.Time) string  { return "reorg_db_" + stamp(at) + ".tar.gz" }
+
+// nodeDir is a node's data directory with the given number of snapshots and a database.
+func nodeDir(t *testing.T, count int) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ailee")
+	require.NoError(t, os.Mkdir(dir, 0o750))
+	for i := 1; i <= count; i++ {
+		require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), i))
+	}
+	require.NoError(t, golden.Unpack("node-rocksdb-6.11.4", dir))
+	require.NoError(t, os.Rename(filepath.Join(dir, "node-rocksdb-6.11.4"), filepath.Join(dir, "reorg_db")))
+	return dir
+}
+
+// contents is every file below a folder, by its path, but for the catalogue.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == backups.CatalogueName || strings.HasPrefix(d.Name(), "ailee-records-") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all[strings.TrimPrefix(path, dir+"/")] = string(data)
+		return err
+	}))
+	return all
+}
+
+// names are the backups in a folder, the latest included.
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	for _, name := range clitest.Names(t, dir) {
+		if _, ok := backups.ParseName(name); ok || name == backups.LatestName {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// catalogue is what is known of a folder.
+func catalogue(t *testing.T, dir string) *backups.Catalogue {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, backups.CatalogueName))
+	require.NoError(t, err)
+	c := new(backups.Catalogue)
+	require.NoError(t, json.Unmarshal(data, c))
+	return c
+}
+
+// requireSound reads every backup in a folder.
+func requireSound(t *testing.T, dir string) (count int) {
+	t.Helper()
+	for _, name := range names(t, dir) {
+		kind := backups.Snapshots
+		if strings.HasPrefix(name, "reorg_db_") {
+			kind = backups.Database
+		}
+		e, err := backups.Examine(t.Context(), filepath.Join(dir, name), kind, backups.ExamineOptions{Now: time.Now()})
+		require.NoError(t, err)
+		require.Equal(t, backups.Sound, e.Verdict, "%s: %v", name, e.Err)
+		require.NoError(t, e.Close())
+		count++
+	}
+	return count
+}
+
+// age makes the files of a node as old as those of one that has not written for an hour.
+func age(t *testing.T, dir string) {
+	t.Helper()
+	before := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(filepath.Join(dir, "l2_snapshots.dat"), before, before))
+	files, err := filepath.Glob(filepath.Join(dir, "reorg_db", "*"))
+	require.NoError(t, err)
+	for _, file := range files {
+		require.NoError(t, os.Chtimes(file, before, before))
+	}
+}
+
+// written makes a database look as if a node had just written to it.
+func written(t *testing.T, db string) { touch(t, filepath.Join(db, "CURRENT")) }
+
+// changed makes the files of a node look as if it had just written to both.
+func changed(t *testing.T, dir string) {
+	t.Helper()
+	written(t, filepath.Join(dir, "reorg_db"))
+	touch(t, filepath.Join(dir, "l2_snapshots.dat"))
+}
+
+func touch(t *testing.T, path string) {
+	t.Helper()
+	require.NoError(t, os.Chtimes(path, time.Now(), time.Now()))
+}

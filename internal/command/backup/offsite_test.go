@@ -1,0 +1,48 @@
+package backup_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/clitest"
+)
+
+// TestRestic: copies elsewhere as docs/offsite.md has them, and back again.
+func TestRestic(t *testing.T) {
+	if _, err := exec.LookPath("restic"); err != nil {
+		t.Skip("no restic")
+	}
+	dir, top := nodeDir(t, 2), t.TempDir()
+	folder := filepath.Join(dir, "backups")
+	t.Setenv("RESTIC_REPOSITORY", filepath.Join(top, "repository"))
+	t.Setenv("RESTIC_PASSWORD", "secret")
+	t.Setenv("RESTIC_CACHE_DIR", filepath.Join(top, "cache"))
+	restic := func(args ...string) {
+		t.Helper()
+		said, err := exec.Command("restic", args...).CombinedOutput()
+		require.NoError(t, err, "%s", said)
+	}
+	restic("init")
+	for i := range 3 {
+		require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), 3+i))
+		code, _, stderr := run(hours(i), "--data-dir", dir, "--exec", fmt.Sprintf("restic --quiet backup %s", folder))
+		require.Zero(t, code, stderr)
+	}
+	restic("check")
+	restic("restore", "latest", "--target", filepath.Join(top, "back"))
+	back := filepath.Join(top, "back", folder)
+	require.Equal(t, contents(t, folder), contents(t, back))
+	code, _, stderr := run(hours(3), "verify", "--all", "--backup-dir", back)
+	require.Zero(t, code, stderr)
+	require.Equal(t, 7, requireSound(t, back))
+	// Rotten there, it is seen.
+	require.NoError(t, os.Truncate(filepath.Join(back, databaseAt(hours(1))), 4000))
+	code, _, stderr = run(hours(3), "verify", "--all", "--backup-dir", back)
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, databaseAt(hours(1))+": ends after 4000 bytes")
+}

@@ -1,0 +1,360 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/prunenote"
+	"ailee-recovery/snapshot"
+)
+
+// Run backs up, lists or verifies. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
+	r := &run{Options: o, out: out, start: out.Now().UTC().Truncate(time.Second), memory: snapshot.NewMemory(0), asRoot: os.Geteuid() == 0,
+		parts: map[backups.Kind]*part{}}
+	defer func() { err = errors.Join(err, r.close()) }()
+	switch o.What {
+	case list:
+		return r.list(ctx)
+	case verify:
+		return r.verify(ctx)
+	}
+	return r.backUp(ctx)
+}
+
+// run is one run.
+type run struct {
+	Options
+	out    *cli.IO
+	start  time.Time // UTC, whole seconds: in the names of the backups
+	memory *snapshot.Memory
+	asRoot bool // it was started as root
+
+	dir     *backups.Dir
+	scratch string // of this run, in the backup folder
+	notes   []prunenote.Note
+	parts   map[backups.Kind]*part
+	latest  string   // the name whose data backups.LatestName has
+	deleted []string // names
+
+	code     int
+	accepted []string // what was given up
+	errors   []map[string]any
+	closers  []func() error
+	anyLoss  bool // a loss was found that was not known before
+	prepared *prepared
+}
+
+// part is what became of one kind.
+type part struct {
+	kind   backups.Kind
+	source string // path
+	began  time.Time
+
+	file    *os.File // the snapshot file, when the run began
+	openErr error
+
+	backup    *backups.Backup // nil where none was made
+	snapshots *content.Snapshots
+	database  *content.Database
+	plain     *os.File  // of a new backup of the snapshot file, not compressed
+	linked    bool      // the source did not change
+	since     time.Time // when it was copied, of an unchanged one
+	took      time.Duration
+	deleted   int
+	code      int
+	message   string // of what went wrong
+}
+
+func (r *run) close() error {
+	var err error
+	for _, closer := range slices.Backward(r.closers) {
+		err = errors.Join(err, closer())
+	}
+	r.closers = nil
+	return err
+}
+
+func (r *run) later(closer func() error) { r.closers = append(r.closers, closer) }
+
+// problem says what went wrong with a part, nil for the run; the run goes on.
+func (r *run) problem(p *part, code int, hint string, format string, args ...any) {
+	r.out.Error(format, args...)
+	if hint != "" {
+		r.out.Hint("%s", hint)
+	}
+	text := fmt.Sprintf(format, args...)
+	r.errors = append(r.errors, map[string]any{"message": terminal.Text(text), "hint": terminal.Text(hint)})
+	r.code = max(r.code, code)
+	if p != nil {
+		if p.code = max(p.code, code); p.message == "" {
+			p.message = text
+		}
+	}
+}
+
+// backUp is a whole run.
+func (r *run) backUp(ctx context.Context) error {
+	err := r.begin(ctx)
+	if err == nil {
+		err = r.parted(ctx)
+	}
+	if err != nil {
+		return r.explain(err)
+	}
+	return r.report()
+}
+
+// parted backs up the kinds, and then does what is left to do for both.
+func (r *run) parted(ctx context.Context) error {
+	for _, kind := range r.Kinds {
+		p := r.parts[kind]
+		p.began = time.Now()
+		if err := r.backUpOne(ctx, p); err != nil {
+			return err
+		}
+		p.took = time.Since(p.began)
+	}
+	for _, kind := range r.Kinds {
+		r.judge(r.parts[kind])
+	}
+	if err := r.updateLatest(ctx); err != nil {
+		return err
+	}
+	if err := r.rotate(); err != nil {
+		return err
+	}
+	return r.execute(ctx)
+}
+
+// begin opens what is to be read, takes the folder of backups, and puts that in order.
+func (r *run) begin(ctx context.Context) error {
+	info, err := os.Stat(r.DataDir)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: r.DataDir, Err: fs.ErrInvalid}
+	}
+	if err != nil {
+		return exit.Failf("name the data directory of the node with --data-dir", "%s is not a directory", r.DataDir)
+	}
+	for _, kind := range r.Kinds {
+		r.parts[kind] = &part{kind: kind, source: resolved(filepath.Join(r.DataDir, kind.Source()))}
+	}
+	// What only root can read is opened before it becomes another user.
+	if err := r.openSources(ctx); err != nil {
+		return err
+	}
+	if err := r.takeFolder(); err != nil {
+		return err
+	}
+	if r.dir, err = backups.ReadDir(ctx, r.BackupDir); errors.Is(err, fs.ErrNotExist) && r.DryRun {
+		r.dir, err = backups.NoDir(r.BackupDir), nil
+	}
+	if err != nil {
+		return err
+	}
+	if !r.DryRun {
+		if err := r.makeScratch(); err != nil {
+			return err
+		}
+		if err := r.mend(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.dir.Reconcile(ctx, r.holding()); err != nil {
+		return err
+	}
+	for _, gone := range r.dir.Gone {
+		r.out.Warn("%s is gone: no run has deleted it", filepath.Join(r.BackupDir, gone.Name))
+	}
+	r.dir.Catalogue.Sequence++
+	return nil
+}
+
+// resolved is a path without links, as far as it is there.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// holding is what backups are held against.
+func (r *run) holding() backups.Holding {
+	h := backups.Holding{ExamineOptions: backups.ExamineOptions{Now: r.start, Memory: r.memory, Scratch: r.scratch}, Notes: r.notes, DryRun: r.DryRun}
+	h.Warn = r.out.Warn
+	return h
+}
+
+// openSources opens the snapshot file, and reads the notes on its prunes. What cannot be
+// opened is told later.
+func (r *run) openSources(ctx context.Context) error {
+	if p := r.parts[backups.Snapshots]; p != nil {
+		var err error
+		if r.notes, err = prunenote.Read(p.source); err != nil {
+			r.out.Warn("%s: %v", p.source, err)
+		}
+		r.prepare(p)
+	}
+	return r.copyBeforehand(ctx)
+}
+
+// takeFolder locks the folder of backups, which is made where it is missing, and works from
+// then on as the user to whom it belongs.
+func (r *run) takeFolder() error {
+	if r.DryRun {
+		return nil
+	}
+	if err := r.makeFolder(); err != nil {
+		return exit.Fail(folderHint(err), fmt.Errorf("cannot make %s: %w", r.BackupDir, err))
+	}
+	others := []*string{&r.DataDir}
+	for _, p := range r.parts {
+		others = append(others, &p.source)
+	}
+	if err := durable.BecomeUserOf(&r.BackupDir, others...); err != nil {
+		return err
+	}
+	folder, err := os.Open(r.BackupDir)
+	if err != nil {
+		return err
+	}
+	r.later(folder.Close)
+	if err := durable.Lock(folder); errors.Is(err, durable.ErrBusy) {
+		return exit.Failf("wait until it is done", "another ailee-backup or ailee-restore is at work in %s", durable.Shown(r.BackupDir))
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+var errNoParent = errors.New("the folder that it is to be in is missing")
+
+func folderHint(err error) string {
+	if errors.Is(err, errNoParent) {
+		return "mount its disk, make that folder, or name another with --backup-dir"
+	}
+	if hint := durable.Hint(err); hint != "" {
+		return hint
+	}
+	return "make the folder, or name another with --backup-dir"
+}
+
+// makeFolder makes the folder of backups, with the owner of the data directory where root
+// makes it in a folder of root's.
+func (r *run) makeFolder() error {
+	if _, err := os.Stat(r.BackupDir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	path := filepath.Clean(r.BackupDir)
+	// A disk that is not mounted must not be replaced by a folder on another.
+	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+		return errNoParent
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return errNoParent // a link to nothing
+	}
+	owner, err := durable.OwnerOf(r.DataDir)
+	if err != nil {
+		return err
+	}
+	if err := durable.BecomeUserOf(&path, &r.DataDir); err != nil {
+		return err
+	}
+	pending, err := durable.CreateDir(path)
+	if err != nil {
+		return err
+	}
+	defer pending.Abort()
+	if err := pending.Give(owner); err != nil && !errors.Is(err, durable.ErrOwner) {
+		return err
+	}
+	r.BackupDir = path
+	return pending.Commit()
+}
+
+// scratchName is the folder for what has no name yet, in the folder of backups.
+const scratchName = ".ailee-backup.tmp"
+
+// makeScratch makes it anew: a killed run may have left it.
+func (r *run) makeScratch() error {
+	path := filepath.Join(r.BackupDir, scratchName)
+	if err := os.RemoveAll(path); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	r.scratch = path
+	r.later(func() error {
+		if err := os.RemoveAll(path); err != nil {
+			r.out.Warn("cannot remove %s, which the next run does: %v", path, err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// explain adds exit code and hint to an error that ended the run.
+func (r *run) explain(err error) error {
+	var known *exit.Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return exit.Fail("name the folder of the backups with --backup-dir", err)
+	}
+	return exit.Fail(r.hint(err), err)
+}
+
+// hint says what to do about an error of the system.
+func (r *run) hint(err error) string {
+	if errors.Is(err, errNoSpace) {
+		return "see how much space is left: " + exit.Command("df", durable.Shown(r.BackupDir)) + "; --keep and --compress take less"
+	}
+	return durable.Hint(err)
+}
+
+// execute runs the command of --exec, once all is in place.
+func (r *run) execute(ctx context.Context) error {
+	if r.Exec == "" || r.DryRun {
+		return nil
+	}
+	paths := map[backups.Kind]string{}
+	for kind, p := range r.parts {
+		if p.backup == nil {
+			return nil // not all was backed up
+		}
+		path, err := filepath.Abs(filepath.Join(r.BackupDir, p.backup.Name))
+		if err != nil {
+			return err
+		}
+		paths[kind] = path
+	}
+	if r.code == exit.Failed {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", r.Exec)
+	cmd.Env = append(os.Environ(), "AILEE_BACKUP_SNAPSHOTS="+paths[backups.Snapshots], "AILEE_BACKUP_DATABASE="+paths[backups.Database],
+		fmt.Sprintf("AILEE_BACKUP_STATUS=%d", r.code))
+	cmd.Stdout, cmd.Stderr = r.out.Err, r.out.Err
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.problem(nil, exit.Failed, "the backups stand; run the command by hand, or back up again", "the command of --exec failed: %v: %s", err, r.Exec)
+	}
+	return nil
+}

@@ -1,0 +1,387 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"ailee-recovery/internal/archive"
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/snapshottool"
+)
+
+// prepare opens the snapshot file: it may be replaced by a pruned one meanwhile, and only
+// root may be able to.
+func (r *run) prepare(p *part) {
+	p.file, p.openErr = durable.OpenRegular(p.source, os.O_RDONLY)
+	if p.openErr == nil {
+		r.later(p.file.Close)
+	}
+}
+
+// notOpened says why the source of a part cannot be read.
+func (r *run) notOpened(p *part, err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		r.problem(p, exit.Wrong, "see how to get it back: ailee-doctor; or name the right folder with --data-dir", "%s is missing", p.source)
+		return
+	}
+	r.problem(p, exit.Failed, durable.Hint(err), "%s cannot be read: %v", p.source, err)
+}
+
+// backUpSnapshots copies the snapshot file while it is checked, up to the end of its latest
+// complete snapshot. What is appended from here on is for the next run.
+func (r *run) backUpSnapshots(ctx context.Context, p *part, before []backups.Source) error {
+	if p.openErr != nil {
+		r.notOpened(p, p.openErr)
+		return nil
+	}
+	info, err := p.file.Stat()
+	if err != nil {
+		return err
+	}
+	c := &copying{run: r, part: p}
+	defer c.close()
+	if !r.DryRun {
+		if err := c.create(ctx); err != nil {
+			return c.failed(err)
+		}
+	}
+	bar := terminal.BytesBar(r.out.Err, !r.out.Quiet(), "backing up "+p.kind.Source(), info.Size())
+	defer bar.Done()
+	s, err := content.ReadSnapshots(ctx, c.reading(), info.Size(), content.SnapshotsOptions{Now: r.start, Memory: r.memory, TempDir: r.scratch,
+		DigestsAt: r.dir.Catalogue.DigestsAt(), Progress: bar.Add, Copy: c.to()})
+	bar.Done()
+	if err != nil {
+		return c.failed(err)
+	}
+	r.later(s.Close)
+	p.snapshots = s
+	if !r.sound(p, s) {
+		return nil
+	}
+	b := &backups.Backup{Kind: p.kind, Sequence: r.dir.Catalogue.Sequence, Made: r.start, Copy: c.how}
+	b.SetContent(s, nil)
+	if r.DryRun {
+		return r.wouldMake(ctx, p, b)
+	}
+	switch err := c.finish(ctx, b); {
+	case errors.Is(err, durable.ErrNotWritten):
+		return r.notWritten(p, err)
+	case err != nil:
+		return c.failed(err)
+	}
+	if b.Name, err = r.publish(p.kind, c.form(), c.place); err != nil {
+		return c.failed(err)
+	}
+	if err := c.readBack(ctx, b); err != nil {
+		return r.notReadBack(p, b, err)
+	}
+	if after := lookAt(p); same(before, after) && settled(after, time.Now()) {
+		b.Source = after
+	}
+	p.plain = c.plain
+	r.later(c.plain.Close)
+	return r.place(ctx, p, b)
+}
+
+// sound tells whether the latest snapshot may be backed up, and says why not.
+func (r *run) sound(p *part, s *content.Snapshots) bool {
+	const kept = "; it was not backed up, the earlier backups are kept"
+	switch {
+	case s.Latest == nil:
+		r.problem(p, exit.Wrong, "see how to get it back: ailee-doctor", "%s: no complete snapshot%s", p.source, kept)
+		return false
+	case !s.LatestValid():
+		r.problem(p, exit.Wrong, "find the newest valid snapshot: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.source),
+			"%s: the latest snapshot does not verify: %s%s", p.source, s.Latest.Verdict, kept)
+		return false
+	}
+	if s.HiddenCount > 0 {
+		r.problem(p, exit.Wrong, "see what can be recovered: "+exit.Command("ailee_recover_snapshots", "--dry-run", p.source, "OUT"),
+			"%s: %d valid snapshot(s) hidden from nodes, the first at byte %d; the backup ends at byte %d", p.source, s.HiddenCount, s.Hidden[0].Offset, s.End)
+	}
+	return true
+}
+
+// copying is a copy of the snapshot file that has no name yet.
+type copying struct {
+	*run
+	part  *part
+	how   string
+	plain *os.File          // not compressed
+	back  *durable.ReadBack // reads plain back while it is written; nil for a clone
+	// packed is what is compressed, nil where nothing is.
+	packed     *os.File
+	packedSum  hash.Hash
+	compressor io.WriteCloser
+}
+
+func (c *copying) close() {
+	if c.back != nil {
+		_ = c.back.Abort()
+	}
+	for _, f := range []*os.File{c.plain, c.packed} {
+		if f != nil && f != c.part.plain {
+			_ = f.Close()
+		}
+	}
+}
+
+// maxShared is how old the newest plain copy may be for another backup to share its data, or
+// that of the source: a rotten sector is rotten under every name.
+const maxShared = 24 * time.Hour
+
+// mayShare tells whether a backup need not be a copy of its own.
+func (r *run) mayShare(kind backups.Kind) bool {
+	for _, b := range r.dir.Catalogue.OfKind(kind) {
+		if b.Copy == backups.Copied && b.Sound() {
+			age := r.start.Sub(b.Made)
+			return age >= 0 && age < maxShared
+		}
+	}
+	return false
+}
+
+func (c *copying) create(ctx context.Context) (err error) {
+	c.how = backups.Copied
+	if c.plain, err = newFile(filepath.Join(c.scratch, "snapshots")); err != nil {
+		return err
+	}
+	if c.mayShare(backups.Snapshots) {
+		cloned, err := durable.Clone(c.plain, c.part.file)
+		if err != nil {
+			return err
+		}
+		if cloned {
+			c.how = backups.Reflinked
+		}
+	}
+	if !c.cloned() {
+		c.back = durable.NewReadBack(ctx, c.plain)
+	}
+	if c.Compress == archive.None {
+		return nil
+	}
+	if c.packed, err = newFile(filepath.Join(c.scratch, "packed")); err != nil {
+		return err
+	}
+	c.how = backups.Copied
+	c.packedSum = sha256.New()
+	to := io.MultiWriter(&durable.BehindWriter{File: c.packed}, c.packedSum)
+	c.compressor = gzip.NewWriter(to)
+	if c.Compress == archive.Zstd {
+		c.compressor, err = zstd.NewWriter(to)
+	}
+	return err
+}
+
+func newFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// cloned tells whether the plain copy has all of the source already.
+func (c *copying) cloned() bool {
+	return c.plain != nil && c.how == backups.Reflinked
+}
+
+// reading is the file that is checked.
+func (c *copying) reading() io.ReaderAt {
+	if c.cloned() {
+		return c.plain
+	}
+	return c.part.file
+}
+
+// to is what the content is written to while it is checked; nil for nothing.
+func (c *copying) to() io.Writer {
+	var all []io.Writer
+	if c.back != nil {
+		all = append(all, c.back)
+	}
+	if c.compressor != nil {
+		all = append(all, c.compressor)
+	}
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	return io.MultiWriter(all...)
+}
+
+func (c *copying) form() backups.Form {
+	switch c.Compress {
+	case archive.Gzip:
+		return backups.Gzip
+	case archive.Zstd:
+		return backups.Zstd
+	}
+	return backups.Plain
+}
+
+// file is what gets the name.
+func (c *copying) file() *os.File {
+	if c.packed != nil {
+		return c.packed
+	}
+	return c.plain
+}
+
+// finish ends the copy after its latest complete snapshot, syncs it, and holds what the disk
+// has against what was written.
+func (c *copying) finish(ctx context.Context, b *backups.Backup) error {
+	s := c.part.snapshots
+	if c.cloned() {
+		if err := c.plain.Truncate(s.End); err != nil {
+			return err
+		}
+		if s.ContentSize > s.End {
+			if _, err := c.plain.WriteAt([]byte{'\n'}, s.End); err != nil {
+				return err
+			}
+		}
+	}
+	b.SHA256 = s.SHA256
+	if c.compressor != nil {
+		if err := c.compressor.Close(); err != nil {
+			return err
+		}
+		b.SHA256 = hex.EncodeToString(c.packedSum.Sum(nil))
+	}
+	for _, f := range []*os.File{c.plain, c.packed} {
+		if f == nil {
+			continue
+		}
+		if err := c.keepAttributes(f, c.part.file, c.part.kind.Source()); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	if c.back == nil {
+		return nil
+	}
+	return c.back.Check(ctx)
+}
+
+func (c *copying) place(path string) error { return durable.RenameNew(c.file().Name(), path) }
+
+// readBack reads the backup by its name.
+func (c *copying) readBack(ctx context.Context, b *backups.Backup) error {
+	f, err := c.openNamed(b.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b.Size, b.MTime = info.Size(), mtime(info)
+	b.Verified = backups.Verified{At: c.start, Verdict: backups.Sound}
+	if c.packed == nil {
+		// What the disk has of it was read: here that it is the file.
+		written, err := c.plain.Stat()
+		if err == nil && (!os.SameFile(info, written) || info.Size() != b.ContentSize) {
+			err = durable.ErrNotWritten
+		}
+		return err
+	}
+	content, file := sha256.New(), sha256.New()
+	counted := &counter{to: content}
+	if err := unpackTo(ctx, counted, io.TeeReader(&interruptible{ctx, f}, file)); err != nil {
+		return err
+	}
+	if counted.n != b.ContentSize || sumOf(content) != b.ContentSHA256 || sumOf(file) != b.SHA256 {
+		return durable.ErrNotWritten
+	}
+	return nil
+}
+
+func sumOf(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
+
+// notReadBack is the outcome where a backup that has its name is not what was written: the
+// disk is not to be trusted, and nothing is deleted.
+func (r *run) notReadBack(p *part, b *backups.Backup, err error) error {
+	b.Verified = backups.Verified{At: r.start, Verdict: backups.CouldNot, Why: err.Error()}
+	code := exit.Failed
+	if errors.Is(err, durable.ErrNotWritten) || errors.Is(err, archive.ErrNotWhatWasPacked) {
+		b.Verified.Verdict = backups.Wrong
+	}
+	r.dir.Catalogue.Backups = append(r.dir.Catalogue.Backups, *b)
+	r.problem(p, code, "do not trust this disk: look for a failing one, with dmesg", "%s cannot be read back: %v", filepath.Join(r.BackupDir, b.Name), err)
+	return nil
+}
+
+// notWritten is the outcome where the disk does not have what was written to it.
+func (r *run) notWritten(p *part, err error) error {
+	r.problem(p, exit.Failed, "do not trust this disk: look for a failing one, with dmesg", "the copy of %s cannot be read back: %v", p.source, err)
+	return nil
+}
+
+// failed is the outcome where a copy cannot be made.
+func (c *copying) failed(err error) error { return c.run.failed(c.part, err) }
+
+// failed says that a part could not be backed up, unless the run is to end.
+func (r *run) failed(p *part, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	hint := r.hint(err)
+	if hint == "" {
+		hint = snapshottool.ReadHint(err)
+	}
+	r.problem(p, exit.Failed, hint, "%s cannot be backed up: %v", p.source, err)
+	return nil
+}
+
+// interruptible reads a file up to its end, or that of the context.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i *interruptible) Read(b []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(b)
+}
+
+// counter counts what is written.
+type counter struct {
+	to io.Writer
+	n  int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// unpackTo unpacks a whole backup.
+func unpackTo(ctx context.Context, to io.Writer, from io.Reader) error {
+	if err := content.UnpackFrom(ctx, to, from, 0); err != nil {
+		return fmt.Errorf("%w: %w", durable.ErrNotWritten, err)
+	}
+	_, err := io.Copy(io.Discard, from)
+	return err
+}

@@ -313,12 +313,17 @@ func readManifest(path string) (*rocksfile.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(filepath.Join(path, strings.TrimSpace(string(current))))
+	file, err := os.Open(filepath.Join(path, strings.TrimSpace(string(current))))
 	if err != nil {
 		return nil, err
 	}
-	manifest, _ := rocksfile.DecodeManifest(data)
-	return manifest, nil
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	manifest, _, err := rocksfile.DecodeManifest(file, info.Size())
+	return manifest, err
 }
 
 // manifestMark changes with every edit of the MANIFEST.

@@ -54,10 +54,15 @@ const (
 // from seq on. The error is [ErrUnsupported] where a part is not known (such as
 // a two-phase transaction), anything else means damage: no entries then.
 func DecodeBatch(data []byte) (seq uint64, entries []Entry, err error) {
+	return decodeBatch(data, nil)
+}
+
+// decodeBatch is DecodeBatch into the room that the entries of another one had.
+func decodeBatch(data []byte, entries []Entry) (uint64, []Entry, error) {
 	if len(data) < batchHeader {
 		return 0, nil, errors.New("a batch shorter than its header")
 	}
-	seq = binary.LittleEndian.Uint64(data)
+	seq := binary.LittleEndian.Uint64(data)
 	count := binary.LittleEndian.Uint32(data[8:])
 	if seq > maxSeq {
 		return 0, nil, errors.New("a batch with an impossible sequence number")

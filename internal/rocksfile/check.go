@@ -134,12 +134,13 @@ func readFooter(file io.ReaderAt, size int64) (footer, error) {
 // checkUnchecked reads a table without checksums: RocksDB does not see damage in it until it
 // has left the block.
 func (f *folder) checkUnchecked(name string) error {
-	data, err := f.read(name)
+	file, size, err := f.open(name)
 	if err != nil {
 		return nil
 	}
+	defer file.Close()
 	var strange error
-	report, err := ReadTable(data, func(e Entry) {
+	report, err := readTable(file, size, func(e Entry) {
 		if !e.Kind.plain() {
 			strange = unsupported("%s (%s)", e.Kind, name)
 		}

@@ -86,10 +86,7 @@ func recordEnds(file string, data []byte) []int {
 		return nil
 	}
 	ends := []int{0}
-	rocksfile.LogReader{
-		Record: func(off int64, _ []byte) { ends = append(ends, int(off)) },
-		Damage: func(rocksfile.Damage) {},
-	}.Read(data, 0)
+	readLog(data, 0, func(off int64, _ []byte) { ends = append(ends, int(off)) }, func(rocksfile.Damage) {})
 	return ends
 }
 
@@ -132,15 +129,12 @@ func history(db database) map[string]bool {
 		case ".sst":
 			_, _ = rocksfile.ReadTable(data, add)
 		case ".log":
-			rocksfile.LogReader{
-				Record: func(_ int64, record []byte) {
-					_, entries, _ := rocksfile.DecodeBatch(record)
-					for _, e := range entries {
-						add(e)
-					}
-				},
-				Damage: func(rocksfile.Damage) {},
-			}.Read(data, 0)
+			readLog(data, 0, func(_ int64, record []byte) {
+				_, entries, _ := rocksfile.DecodeBatch(record)
+				for _, e := range entries {
+					add(e)
+				}
+			}, func(rocksfile.Damage) {})
 		}
 	}
 	return held

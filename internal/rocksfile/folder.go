@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -178,18 +177,17 @@ func (f *folder) open(name string) (*os.File, int64, error) {
 	return file, info.Size(), nil
 }
 
-// read reads a whole file, as long as it was when it was opened: a log that is
-// being written may grow.
+// maxText is how much is read of CURRENT and OPTIONS files, in bytes.
+const maxText = 1 << 20
+
+// read reads a file that is a short text.
 func (f *folder) read(name string) ([]byte, error) {
 	file, size, err := f.open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	if size > math.MaxInt32*64 {
-		return nil, fmt.Errorf("%s: %d bytes are too many", name, size)
-	}
-	data := make([]byte, size)
+	data := make([]byte, min(size, maxText))
 	n, err := io.ReadFull(file, data)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = nil
@@ -202,7 +200,7 @@ type state struct {
 	*Manifest        // nil: none can be read
 	sound     bool   // all edits are there
 	name      string // of the MANIFEST
-	size      int
+	size      int64
 }
 
 // state reads the MANIFEST that CURRENT names, else the newest one that is
@@ -256,10 +254,20 @@ func (f *folder) unchanged(s state) bool {
 	return after.name == s.name && after.size == s.size && slices.Equal(now.logs, f.logs) && slices.Equal(now.tables, f.tables)
 }
 
+func (f *folder) decodeManifest(name string) (*Manifest, []Damage, int64, error) {
+	file, size, err := f.open(name)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	defer file.Close()
+	m, damage, err := DecodeManifest(file, size)
+	return m, damage, size, err
+}
+
 // manifest reads one MANIFEST. One that says nothing is not ok.
 func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
 	name := manifestName(number)
-	data, err := f.read(name)
+	m, damage, size, err := f.decodeManifest(name)
 	if err != nil {
 		kind := Unreadable
 		if errors.Is(err, fs.ErrNotExist) {
@@ -268,8 +276,7 @@ func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
 		problem(Problem{Kind: kind, File: name, Why: err.Error(), Err: err, Lost: true, Stale: true})
 		return state{}, false
 	}
-	m, damage := DecodeManifest(data)
-	s := state{Manifest: m, sound: m.Complete, name: name, size: len(data)}
+	s := state{Manifest: m, sound: m.Complete, name: name, size: size}
 	for _, d := range damage {
 		// An edit that is torn never took effect, unless the file was cut.
 		s.sound = s.sound && d.Torn

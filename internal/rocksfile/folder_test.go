@@ -106,7 +106,7 @@ func TestGapInTheLog(t *testing.T) {
 }
 
 func TestFolderThatIsNone(t *testing.T) {
-	_, err := rocksfile.Salvage(context.Background(), filepath.Join(t.TempDir(), "none"))
+	_, err := rocksfile.Salvage(context.Background(), filepath.Join(t.TempDir(), "none"), unnamed(t.TempDir()))
 	require.ErrorIs(t, err, os.ErrNotExist)
 
 	s, got := salvage(t, t.TempDir())

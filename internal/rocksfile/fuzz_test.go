@@ -48,29 +48,23 @@ func FuzzLog(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, number uint64) {
 		bounded(t, len(data), func() {
 			end := int64(0)
-			rocksfile.LogReader{
-				Record: func(off int64, record []byte) {
-					require.GreaterOrEqual(t, off, end)
-					end = off
-					require.LessOrEqual(t, len(record), len(data))
-				},
-				Damage: func(d rocksfile.Damage) {
-					require.GreaterOrEqual(t, d.Offset, end)
-					require.Positive(t, d.Length)
-					end = d.Offset + d.Length
-					require.LessOrEqual(t, end, int64(len(data)))
-				},
-			}.Read(data, number)
+			readLog(data, number, func(off int64, record []byte) {
+				require.GreaterOrEqual(t, off, end)
+				end = off
+				require.LessOrEqual(t, len(record), len(data))
+			}, func(d rocksfile.Damage) {
+				require.GreaterOrEqual(t, d.Offset, end)
+				require.Positive(t, d.Length)
+				end = d.Offset + d.Length
+				require.LessOrEqual(t, end, int64(len(data)))
+			})
 		})
 	})
 }
 
 func FuzzBatch(f *testing.F) {
 	seed(f, extension(".log"), func(data []byte) {
-		rocksfile.LogReader{
-			Record: func(_ int64, record []byte) { f.Add(bytes.Clone(record)) },
-			Damage: func(rocksfile.Damage) {},
-		}.Read(data, 0)
+		readLog(data, 0, func(_ int64, record []byte) { f.Add(bytes.Clone(record)) }, func(rocksfile.Damage) {})
 	})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		bounded(t, len(data), func() {
@@ -90,15 +84,12 @@ func FuzzBatch(f *testing.F) {
 func FuzzManifest(f *testing.F) {
 	seed(f, func(name string) bool { return strings.HasPrefix(name, "MANIFEST-") }, func(data []byte) {
 		f.Add(data)
-		rocksfile.LogReader{
-			Record: func(_ int64, record []byte) { f.Add(bytes.Clone(record)) },
-			Damage: func(rocksfile.Damage) {},
-		}.Read(data, 0)
+		readLog(data, 0, func(_ int64, record []byte) { f.Add(bytes.Clone(record)) }, func(rocksfile.Damage) {})
 	})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, file := range [][]byte{data, asLog(data)} {
 			bounded(t, len(data), func() {
-				m, _ := rocksfile.DecodeManifest(file)
+				m, _ := decodeManifest(file)
 				require.LessOrEqual(t, len(m.Tables), len(data))
 			})
 		}

@@ -28,12 +28,8 @@ func (f *folder) unfinished() bool {
 	if len(f.manifests) == 0 {
 		return true
 	}
-	data, err := f.read(manifestName(firstManifest))
-	if err != nil {
-		return false
-	}
-	m, damage := DecodeManifest(data)
-	return m.untouched() && !slices.ContainsFunc(damage, func(d Damage) bool { return !d.Torn })
+	m, damage, _, err := f.decodeManifest(manifestName(firstManifest))
+	return err == nil && m.untouched() && !slices.ContainsFunc(damage, func(d Damage) bool { return !d.Torn })
 }
 
 // firstManifest is the number of the MANIFEST of each new database.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 )
@@ -58,92 +59,153 @@ func (f *folder) missingLog(oldest uint64) Problem {
 // there for the transactions that it has prepared, and gone when the database is opened to
 // write.
 func (l logSet) kept(number uint64) {
-	name := logName(number)
-	data, err := l.folder.read(name)
+	file, size, err := l.folder.open(logName(number))
 	if err != nil {
 		return
 	}
+	defer file.Close()
 	said := false
-	LogReader{
+	var entries []Entry
+	_ = LogReader{
 		Record: func(off int64, record []byte) {
-			if _, _, err := DecodeBatch(record); errors.Is(err, errTwoPhase) && !said {
+			var err error
+			if _, entries, err = decodeBatch(record, entries[:0]); errors.Is(err, errTwoPhase) && !said {
 				said = true
-				l.problem(Problem{Kind: Unsupported, File: name, Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err, Lost: true})
+				l.problem(Problem{Kind: Unsupported, File: logName(number), Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err, Lost: true})
 			}
 		},
 		Damage: func(Damage) {},
-	}.Read(data, number)
+	}.Read(file, size, number)
 }
 
 // read passes on the entries of all logs, oldest log first, and reports damage
-// and gaps. The entries stay valid.
+// and gaps. The entries are lent until the function returns. The error is that of ctx.
 func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) error {
-	next, known := l.lastSeq+1, l.known
-	first, written := true, false
+	r := &logsReader{logSet: l, entry: entry, next: l.lastSeq + 1, known: l.known, first: true}
 	for _, number := range l.numbers {
+		r.read(ctx, number)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name := logName(number)
-		data, err := l.folder.read(name)
-		if err != nil {
-			kind := Unreadable
-			if errors.Is(err, fs.ErrNotExist) {
-				kind = MissingLog
-			}
-			l.problem(Problem{Kind: kind, File: name, Why: err.Error(), Err: err, Lost: true, Stale: true})
-			known = false
-			continue
-		}
-		reader := LogReader{
-			Record: func(off int64, record []byte) {
-				seq, entries, err := DecodeBatch(record)
-				if err != nil {
-					kind := DamagedLog
-					if errors.Is(err, ErrUnsupported) {
-						kind = Unsupported
-					}
-					l.problem(Problem{Kind: kind, File: name, Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err, Lost: true, Stale: true})
-					known = false
-					return
-				}
-				// Before the first log, all up to the last sequence number of the
-				// MANIFEST is in tables; some of it may be in the log as well.
-				if known && seq > next {
-					l.problem(Problem{Kind: LogGap, File: name, Offset: off, Lost: true, Stale: true, Entries: int64(seq - next),
-						Why: fmt.Sprintf("sequence number %d follows %d", seq, next-1)})
-				}
-				end := seq + uint64(len(entries))
-				if first || !known || end > next {
-					next = end
-				}
-				first, known, written = false, true, written || len(entries) > 0
-				for _, e := range entries {
-					if !e.Kind.plain() {
-						err := unsupportedKind(e.Kind)
-						l.problem(Problem{Kind: Unsupported, File: name, Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err, Lost: true})
-					}
-					entry(number, e)
-				}
-			},
-			Damage: func(d Damage) {
-				kind := DamagedLog
-				switch {
-				case d.Zeros:
-					kind = ZeroedLog
-				case d.Torn:
-					kind = TornLog
-				case errors.Is(d.Err, ErrUnsupported):
-					kind = Unsupported
-				}
-				l.problem(Problem{Kind: kind, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Err: d.Err, Lost: true, Stale: true})
-				known = false
-			},
-		}
-		reader.Read(data, number)
 	}
-	if l.all && !written && len(l.numbers) > 0 && len(l.tables) > 0 {
+	if l.all && !r.written && len(l.numbers) > 0 && len(l.tables) > 0 {
 		l.problem(Problem{Kind: DamagedManifest, Why: "it is that of a new database, and no log has what is in the tables", Lost: true, Stale: true})
 	}
 	return nil
+}
+
+// logsReader reads the logs of a set.
+type logsReader struct {
+	logSet
+	entry   func(number uint64, e Entry)
+	next    uint64 // sequence number
+	known   bool   // next is
+	first   bool   // no record was read yet
+	written bool   // there are entries
+	entries []Entry
+	number  uint64 // of the log that is being read
+	places  int    // problems in it
+	foreign bool   // one of them is that something is not supported
+	more    Problem
+}
+
+// maxPlaces is how many problems of one log are told one by one.
+const maxPlaces = 1000
+
+// read reads one log.
+func (r *logsReader) read(ctx context.Context, number uint64) {
+	r.number, r.places, r.foreign, r.more = number, 0, false, Problem{}
+	file, size, err := r.folder.open(logName(number))
+	if err == nil {
+		defer file.Close()
+		err = LogReader{Record: r.record, Damage: r.damage}.Read(inContext{ctx, file}, size, number)
+	}
+	if r.more.Kind != "" {
+		r.more.Why = fmt.Sprintf("more than %d places; the others are in this range", maxPlaces)
+		r.problem(r.more)
+	}
+	if err != nil && ctx.Err() == nil {
+		kind := Unreadable
+		if errors.Is(err, fs.ErrNotExist) {
+			kind = MissingLog
+		}
+		r.problem(Problem{Kind: kind, File: logName(number), Why: err.Error(), Err: err, Lost: true, Stale: true})
+		r.known = false
+	}
+}
+
+// found reports a problem of the log. Those beyond the first ones are told together, but
+// for the first of what is not supported: that is no damage.
+func (r *logsReader) found(p Problem) {
+	p.File, p.Lost = logName(r.number), true
+	first := errors.Is(p.Err, ErrUnsupported) && !r.foreign
+	r.foreign = r.foreign || first
+	if r.places++; r.places <= maxPlaces || first {
+		r.problem(p)
+		return
+	}
+	m := &r.more
+	m.File, m.Lost, m.Stale = p.File, true, m.Stale || p.Stale
+	if m.Kind == "" {
+		m.Kind, m.Offset = p.Kind, p.Offset
+	}
+	m.Length = p.Offset + p.Length - m.Offset
+	m.Entries += p.Entries
+}
+
+func (r *logsReader) damage(d Damage) {
+	kind := DamagedLog
+	switch {
+	case d.Zeros:
+		kind = ZeroedLog
+	case d.Torn:
+		kind = TornLog
+	case errors.Is(d.Err, ErrUnsupported):
+		kind = Unsupported
+	}
+	r.found(Problem{Kind: kind, Offset: d.Offset, Length: d.Length, Why: d.Why, Err: d.Err, Stale: true})
+	r.known = false
+}
+
+func (r *logsReader) record(off int64, record []byte) {
+	seq, entries, err := decodeBatch(record, r.entries[:0])
+	if err != nil {
+		kind := DamagedLog
+		if errors.Is(err, ErrUnsupported) {
+			kind = Unsupported
+		}
+		r.found(Problem{Kind: kind, Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err, Stale: true})
+		r.known = false
+		return
+	}
+	// Before the first log, all up to the last sequence number of the
+	// MANIFEST is in tables; some of it may be in the log as well.
+	if r.known && seq > r.next {
+		r.found(Problem{Kind: LogGap, Offset: off, Stale: true, Entries: int64(seq - r.next), Why: fmt.Sprintf("sequence number %d follows %d", seq, r.next-1)})
+	}
+	end := seq + uint64(len(entries))
+	if r.first || !r.known || end > r.next {
+		r.next = end
+	}
+	r.first, r.known, r.written, r.entries = false, true, r.written || len(entries) > 0, entries
+	for _, e := range entries {
+		if !e.Kind.plain() {
+			err := unsupportedKind(e.Kind)
+			r.found(Problem{Kind: Unsupported, Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err})
+		}
+		r.entry(r.number, e)
+	}
+}
+
+// inContext is a file whose reading ends with the context.
+type inContext struct {
+	ctx context.Context
+	io.ReaderAt
+}
+
+func (c inContext) ReadAt(p []byte, off int64) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.ReaderAt.ReadAt(p, off)
 }

@@ -2,7 +2,9 @@ package rocksfile
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
+	"io"
 )
 
 // A log is a row of blocks of logBlock bytes. A record is stored in fragments,
@@ -27,21 +29,25 @@ const (
 	logIgnoreMask = 1 << 7
 )
 
+// logWindow is how much of a file is held at a time, in bytes: whole blocks.
+const logWindow = 32 * logBlock
+
 // fragment is one physical record.
 type fragment struct {
 	kind byte
-	off  int
-	end  int
+	off  int64
+	end  int64
 	body []byte
 	log  uint32
 	old  bool // of the file's former life, before it was recycled
 }
 
 // LogReader takes the records out of a write-ahead log or a MANIFEST. After
-// damage it goes on with the next fragment whose checksum holds.
+// damage it goes on with the next fragment whose checksum holds. It holds a megabyte of
+// the file, and of a record in several fragments the whole.
 type LogReader struct {
-	// Record gets each whole record, with the offset where it starts. The bytes
-	// are part of the file, or the caller's to keep.
+	// Record gets each whole record, with the offset where it starts. The bytes are lent
+	// until it returns.
 	Record func(off int64, data []byte)
 	// Damage gets each range that cannot be read, or that is not supported. Zeros up to
 	// the end of the file are such, too: space that was reserved looks like them, and so
@@ -49,102 +55,109 @@ type LogReader struct {
 	Damage func(Damage)
 }
 
-// Read reads a whole file. number is that of its name, 0 for a MANIFEST.
-func (r LogReader) Read(data []byte, number uint64) {
-	var record []byte // what there is of a record in several fragments
-	first := -1       // where that record starts
-	bad := -1         // where the damage starts that was met last
+// Read reads a file, the first size bytes of it, or as many as there are. number is that
+// of its name, 0 for a MANIFEST. The error is that of reading; what was found before it has
+// been passed on.
+func (r LogReader) Read(in io.ReaderAt, size int64, number uint64) error {
+	f := &logFile{in: in, size: size, number: number, data: make([]byte, 0, min(size, logWindow))}
+	var record []byte    // what there is of a record in several fragments
+	started := int64(-1) // where that record starts
+	bad := int64(-1)     // where the damage starts that was met last
+	zeroed := int64(-1)  // where the zeros start that the file ends with
 	var why string
-	zeroed := len(data)
 	torn := false // it reaches beyond the end of the file
-	damaged := func(off int, reason string, t bool) {
+	damaged := func(off int64, reason string, t bool) {
 		if bad < 0 {
 			bad, why, torn = off, reason, t
-			if first >= 0 {
-				bad = first
+			if started >= 0 {
+				bad = started
 			}
 		}
-		record, first = nil, -1
+		started = -1
 	}
 	// Damage ends where the next record starts.
-	whole := func(off int) {
-		if first >= 0 {
+	whole := func(off int64) {
+		if started >= 0 {
 			damaged(off, "a record without its end", false)
 		}
 		if bad >= 0 {
-			r.Damage(Damage{Offset: int64(bad), Length: int64(off - bad), Why: why})
+			r.Damage(Damage{Offset: bad, Length: off - bad, Why: why})
 			bad = -1
 		}
 	}
-	unknown := func(from, to int, format string, args ...any) {
+	unknown := func(from, to int64, format string, args ...any) {
 		err := unsupported(format, args...)
-		r.Damage(Damage{Offset: int64(from), Length: int64(to - from), Why: err.Error(), Err: err})
+		r.Damage(Damage{Offset: from, Length: to - from, Why: err.Error(), Err: err})
 	}
 
-	pos := 0
+	pos := int64(0)
 scan:
-	for pos < len(data) {
-		f, reason := logFragment(data, pos, number)
+	for pos < f.size {
+		frag, reason := f.fragment(pos)
 		switch {
 		case reason == "":
 		case reason == logPadding:
-			pos = min((pos/logBlock+1)*logBlock, len(data))
+			pos = f.blockEnd(pos)
 			continue
 		case reason == logReserved:
 			zeroed = pos
 			break scan
 		default:
 			damaged(pos, reason, reason == logCutShort)
-			pos = nextFragment(data, pos, number)
+			pos = f.next(pos)
 			continue
 		}
-		if f.old {
+		if frag.old {
 			break
 		}
-		pos = f.end
-		kind := f.kind
+		pos = frag.end
+		kind := frag.kind
 		if kind > logLast && kind <= logLast+logRecycled {
 			kind -= logRecycled
 		}
 		switch kind {
 		case logFull:
-			whole(f.off)
-			r.Record(int64(f.off), f.body)
+			whole(frag.off)
+			r.Record(frag.off, frag.body)
 		case logFirst:
-			whole(f.off)
-			record, first = append([]byte(nil), f.body...), f.off
+			whole(frag.off)
+			record, started = append(record[:0], frag.body...), frag.off
 		case logMiddle, logLast:
-			if first < 0 {
-				damaged(f.off, "a record without its start", false)
+			if started < 0 {
+				damaged(frag.off, "a record without its start", false)
 				continue
 			}
-			record = append(record, f.body...)
+			record = append(record, frag.body...)
 			if kind == logLast {
-				r.Record(int64(first), record)
-				record, first = nil, -1
+				r.Record(started, record)
+				started = -1
 			}
 		case logCompress:
-			whole(f.off)
-			if f.end < len(data) { // else it is still empty
-				unknown(f.off, len(data), "a compressed log")
+			whole(frag.off)
+			if frag.end < f.size { // else it is still empty
+				unknown(frag.off, f.size, "a compressed log")
 			}
-			pos = len(data)
+			pos = f.size
 		default:
 			if kind&logIgnoreMask == 0 {
-				whole(f.off)
-				unknown(f.off, f.end, "records of type %d", kind)
+				whole(frag.off)
+				unknown(frag.off, frag.end, "records of type %d", kind)
 			}
 		}
 	}
-	if first >= 0 {
-		damaged(first, logCutShort, true)
+	if f.err != nil {
+		return f.err
+	}
+	if started >= 0 {
+		damaged(started, logCutShort, true)
 	}
 	switch {
 	case bad >= 0:
-		r.Damage(Damage{Offset: int64(bad), Length: int64(len(data) - bad), Why: why, Torn: torn})
-	case zeroed < len(data):
-		r.Damage(Damage{Offset: int64(zeroed), Length: int64(len(data) - zeroed), Why: "records may be missing there", Torn: true, Zeros: true})
+		r.Damage(Damage{Offset: bad, Length: f.size - bad, Why: why, Torn: torn})
+	case zeroed >= 0:
+		r.Damage(Damage{Offset: zeroed, Length: f.size - zeroed, Why: "records may be missing there", Torn: true, Zeros: true})
 	}
+	return nil
 }
 
 // Reasons why there is no fragment, beside damage.
@@ -154,73 +167,141 @@ const (
 	logCutShort = "a record that the file ends in"
 )
 
-// logFragment reads the fragment at pos, or says why there is none.
-func logFragment(data []byte, pos int, number uint64) (fragment, string) {
-	blockEnd := min((pos/logBlock+1)*logBlock, len(data))
-	avail := blockEnd - pos
-	if avail < logHeader && blockEnd%logBlock == 0 {
+// logFile is a log that is read from front to back.
+type logFile struct {
+	in     io.ReaderAt
+	size   int64 // less where the file turns out to be shorter, or after an error
+	number uint64
+	at     int64  // of data, where a block starts
+	data   []byte // whole blocks, but for the last one
+	err    error  // of reading
+
+	notZero int64 // of a byte that is known to be none, the last that was looked for
+}
+
+func (f *logFile) blockEnd(pos int64) int64 { return min((pos/logBlock+1)*logBlock, f.size) }
+
+// rest returns the bytes from pos on up to the end of its block, or of the file, until the
+// next call.
+func (f *logFile) rest(pos int64) []byte {
+	if pos < f.at || pos >= f.at+int64(len(f.data)) {
+		f.load(pos)
+	}
+	if pos >= f.size {
+		return nil
+	}
+	return f.data[pos-f.at : f.blockEnd(pos)-f.at]
+}
+
+func (f *logFile) load(pos int64) {
+	f.at = pos / logBlock * logBlock
+	f.data = f.data[:max(0, min(logWindow, f.size-f.at))]
+	n, err := f.in.ReadAt(f.data, f.at)
+	if n == len(f.data) {
+		return
+	}
+	if !errors.Is(err, io.EOF) {
+		f.err = err
+	}
+	f.data, f.size = f.data[:n], f.at+int64(n)
+}
+
+// fragment reads the fragment at pos, or says why there is none.
+func (f *logFile) fragment(pos int64) (fragment, string) {
+	b := f.rest(pos)
+	end := pos + int64(len(b))
+	switch {
+	case len(b) == 0:
+		return fragment{}, logPadding // it was cut meanwhile
+	case len(b) < logHeader && end%logBlock == 0:
 		return fragment{}, logPadding
 	}
-	if avail < logHeader+logRecycledExtra || data[pos+6] == logZero {
-		if z := zeros(data[pos:]); pos+z == len(data) {
+	if len(b) < logHeader+logRecycledExtra || b[6] == logZero {
+		switch z := zeros(b); {
+		case z == len(b) && f.zerosFrom(end):
 			return fragment{}, logReserved
-		} else if z >= avail && avail < logHeader+logRecycledExtra {
+		case z == len(b) && len(b) < logHeader+logRecycledExtra:
 			return fragment{}, logPadding
-		} else if z >= logHeader {
+		case z >= logHeader:
 			return fragment{}, "zeros in place of records"
 		}
+		b = f.rest(pos)
 	}
-	if avail < logHeader {
+	if len(b) < logHeader {
 		return fragment{}, logCutShort
 	}
-	f := fragment{kind: data[pos+6], off: pos}
+	frag := fragment{kind: b[6], off: pos}
 	header := logHeader
-	if isRecycled(f.kind) {
+	if isRecycled(frag.kind) {
 		header += logRecycledExtra
 	}
-	f.end = pos + header + int(binary.LittleEndian.Uint16(data[pos+4:]))
+	n := header + int(binary.LittleEndian.Uint16(b[4:]))
+	frag.end = pos + int64(n)
 	switch {
-	case f.end > blockEnd && blockEnd == len(data) && f.end <= (pos/logBlock+1)*logBlock:
+	case n > len(b) && end == f.size && frag.end <= (pos/logBlock+1)*logBlock:
 		return fragment{}, logCutShort
-	case f.end > blockEnd:
+	case n > len(b):
 		return fragment{}, "a record that is longer than its block"
-	case crc32.Checksum(data[pos+6:f.end], castagnoli) != unmask(binary.LittleEndian.Uint32(data[pos:])):
+	case crc32.Checksum(b[6:n], castagnoli) != unmask(binary.LittleEndian.Uint32(b)):
 		return fragment{}, "checksum mismatch"
 	}
-	f.body = data[pos+header : f.end]
-	if isRecycled(f.kind) {
-		f.log = binary.LittleEndian.Uint32(data[pos+logHeader:])
-		f.old = number != 0 && f.log != uint32(number)
+	frag.body = b[header:n]
+	if isRecycled(frag.kind) {
+		frag.log = binary.LittleEndian.Uint32(b[logHeader:])
+		frag.old = f.number != 0 && frag.log != uint32(f.number)
 	}
-	return f, ""
+	return frag, ""
 }
 
 func isRecycled(kind byte) bool {
 	return kind > logLast && kind <= logLast+logRecycled || kind == 11 || kind == logIgnoreMask|3
 }
 
-// nextFragment finds the next fragment behind the damage at pos, first where
-// the damaged one says that it ends, then byte by byte: in a small log all
-// records share a block.
-func nextFragment(data []byte, pos int, number uint64) int {
-	sound := func(at int) bool {
-		if at+logHeader > len(data) || data[at+6] == logZero {
+// known tells whether RocksDB writes fragments of the kind, up to release 10.
+func known(kind byte) bool {
+	return kind != logZero && kind <= 11 || kind == logIgnoreMask|2 || kind == logIgnoreMask|3
+}
+
+// next finds the next fragment after the damage at pos, first where the damaged one says
+// that it ends, then byte by byte: in a small log all records share a block. What is of no
+// known kind does not count: the checksums of all that garbage may stand for would be most
+// of the time.
+func (f *logFile) next(pos int64) int64 {
+	if b := f.rest(pos); len(b) >= logHeader {
+		if n := int64(binary.LittleEndian.Uint16(b[4:])); n > 0 && f.sound(pos+logHeader+n) {
+			return pos + logHeader + n
+		}
+	}
+	for pos++; pos < f.size; pos = f.blockEnd(pos) {
+		b := f.rest(pos)
+		for i := range max(0, len(b)-logHeader+1) {
+			if known(b[i+6]) && f.sound(pos+int64(i)) {
+				return pos + int64(i)
+			}
+		}
+	}
+	return f.size
+}
+
+func (f *logFile) sound(pos int64) bool {
+	if b := f.rest(pos); len(b) < logHeader || b[6] == logZero {
+		return false
+	}
+	_, reason := f.fragment(pos)
+	return reason == ""
+}
+
+// zerosFrom tells whether the file has nothing but zeros from pos on, where a block starts.
+func (f *logFile) zerosFrom(pos int64) bool {
+	for pos > f.notZero && pos < f.size {
+		b := f.rest(pos)
+		if z := zeros(b); z < len(b) {
+			f.notZero = pos + int64(z)
 			return false
 		}
-		_, reason := logFragment(data, at, number)
-		return reason == ""
+		pos = f.blockEnd(pos)
 	}
-	if pos+logHeader <= len(data) {
-		if end := pos + logHeader + int(binary.LittleEndian.Uint16(data[pos+4:])); end > pos+logHeader && sound(end) {
-			return end
-		}
-	}
-	for at := pos + 1; at < len(data); at++ {
-		if sound(at) {
-			return at
-		}
-	}
-	return len(data)
+	return pos >= f.size
 }
 
 // zeros returns how many zeros b starts with.

@@ -1,6 +1,7 @@
 package rocksfile_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"strings"
@@ -61,6 +62,21 @@ func asTable(data []byte) []byte {
 	return binary.LittleEndian.AppendUint64(data, 0x88e241b785f4cff7)
 }
 
+// readLog reads a log that is in memory.
+func readLog(data []byte, number uint64, record func(off int64, data []byte), damage func(rocksfile.Damage)) {
+	if err := (rocksfile.LogReader{Record: record, Damage: damage}).Read(bytes.NewReader(data), int64(len(data)), number); err != nil {
+		panic(err)
+	}
+}
+
+func decodeManifest(data []byte) (*rocksfile.Manifest, []rocksfile.Damage) {
+	m, damage, err := rocksfile.DecodeManifest(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		panic(err)
+	}
+	return m, damage
+}
+
 func TestLog(t *testing.T) {
 	type damage struct {
 		off, length int
@@ -101,16 +117,72 @@ func TestLog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var records []string
 			var found []damage
-			rocksfile.LogReader{
-				Record: func(_ int64, data []byte) { records = append(records, string(data)) },
-				Damage: func(d rocksfile.Damage) {
-					require.NotEmpty(t, d.Why)
-					found = append(found, damage{int(d.Offset), int(d.Length), d.Torn})
-				},
-			}.Read([]byte(test.log), 7)
+			readLog([]byte(test.log), 7, func(_ int64, data []byte) { records = append(records, string(data)) }, func(d rocksfile.Damage) {
+				require.NotEmpty(t, d.Why)
+				found = append(found, damage{int(d.Offset), int(d.Length), d.Torn})
+			})
 			require.Equal(t, test.records, records)
 			require.Equal(t, test.damage, found)
 		})
+	}
+}
+
+// TestLogOfManyWindows: a log that is longer than what is held of it reads as a short one,
+// damaged or not, whatever lies where one piece ends.
+func TestLogOfManyWindows(t *testing.T) {
+	const blocks = 100 // three pieces of a MiB and a little more
+	var log strings.Builder
+	var starts []int
+	for i := 0; log.Len() < blocks*block; i++ {
+		body := strings.Repeat(string(rune('a'+i%26)), 1+i*7919%(2*block))
+		starts = append(starts, log.Len())
+		for kind := byte(first); ; kind = middle {
+			room := block - log.Len()%block - 7
+			if room < 0 {
+				log.WriteString(strings.Repeat("\x00", room+7))
+				continue
+			}
+			if len(body) <= room {
+				log.WriteString(fragment(map[byte]byte{first: full, middle: last}[kind], 0, body))
+				break
+			}
+			log.WriteString(fragment(kind, 0, body[:room]))
+			body = body[room:]
+		}
+	}
+	whole := log.String()
+	read := func(data string) (records []int, damage []rocksfile.Damage) {
+		readLog([]byte(data), 0, func(off int64, data []byte) {
+			require.Equal(t, strings.Repeat(string(data[:1]), len(data)), string(data))
+			records = append(records, int(off))
+		}, func(d rocksfile.Damage) { damage = append(damage, d) })
+		return records, damage
+	}
+	records, damage := read(whole)
+	require.Empty(t, damage)
+	require.Len(t, records, len(starts))
+	for _, window := range []int{32 * block, 64 * block} {
+		for _, at := range []int{window - 8, window - 1, window, window + 6, window + 7, window + block} {
+			// A bit is flipped, and one record is gone.
+			flipped := []byte(whole)
+			flipped[at] ^= 1
+			got, damage := read(string(flipped))
+			require.Len(t, damage, 1, at)
+			require.LessOrEqual(t, damage[0].Offset, int64(at))
+			require.Greater(t, damage[0].Offset+damage[0].Length, int64(at))
+			require.Len(t, got, len(records)-1, at)
+			// Zeros to the end, over more than one piece.
+			cut := whole[:at] + strings.Repeat("\x00", 70*block)
+			_, damage = read(cut)
+			require.Len(t, damage, 1, at)
+			require.Equal(t, int64(len(cut)), damage[0].Offset+damage[0].Length)
+			// Zeros in place of records, over more than one piece.
+			end := starts[len(starts)-2]
+			wiped := whole[:at] + strings.Repeat("\x00", end-at) + whole[end:]
+			got, damage = read(wiped)
+			require.Equal(t, starts[len(starts)-2:], got[len(got)-2:], at)
+			require.Equal(t, int64(end), damage[len(damage)-1].Offset+damage[len(damage)-1].Length, at)
+		}
 	}
 }
 
@@ -148,11 +220,11 @@ func TestManifestNamesWhatItDoesNotKnow(t *testing.T) {
 		"\x67\x00\x04\x0a\x00\x00\x00\x00\x41\x01\x01\x01": "another folder",
 		"\x67\x00\x04": "ends inside",
 	} {
-		_, damage := rocksfile.DecodeManifest(asLog([]byte(edit)))
+		_, damage := decodeManifest(asLog([]byte(edit)))
 		require.Len(t, damage, 1)
 		require.Contains(t, damage[0].Why, want)
 	}
-	m, damage := rocksfile.DecodeManifest(asLog([]byte("\x88\x40\x02??\x67\x00\x04\x0a\x00\x00\x02\x09\x3f\x01?\x01")))
+	m, damage := decodeManifest(asLog([]byte("\x88\x40\x02??\x67\x00\x04\x0a\x00\x00\x02\x09\x3f\x01?\x01")))
 	require.Empty(t, damage)
 	require.Equal(t, rocksfile.Table{Number: 4, Size: 10, SmallestSeq: 2, LargestSeq: 9}, m.Tables[4])
 	require.False(t, m.Complete)

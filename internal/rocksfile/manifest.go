@@ -3,6 +3,7 @@ package rocksfile
 import (
 	"bytes"
 	"fmt"
+	"io"
 )
 
 // Tags of a version edit.
@@ -107,9 +108,9 @@ type edit struct {
 	added                        []Table
 }
 
-// DecodeManifest reads a MANIFEST. Damage that is not torn means that edits are
-// missing: the state is then only a hint.
-func DecodeManifest(data []byte) (*Manifest, []Damage) {
+// DecodeManifest reads a MANIFEST, the first size bytes of r. Damage that is not torn means
+// that edits are missing: the state is then only a hint. The error is that of reading.
+func DecodeManifest(r io.ReaderAt, size int64) (*Manifest, []Damage, error) {
 	m := newManifest()
 	var damage []Damage
 	var group []edit
@@ -136,12 +137,14 @@ func DecodeManifest(data []byte) (*Manifest, []Damage) {
 		},
 		Damage: func(d Damage) { damage = append(damage, d) },
 	}
-	reader.Read(data, 0)
+	if err := reader.Read(r, size, 0); err != nil {
+		return nil, nil, err
+	}
 	if len(group) > 0 {
-		damage = append(damage, Damage{Offset: int64(len(data)), Why: "a group of edits without its end", Torn: true})
+		damage = append(damage, Damage{Offset: size, Why: "a group of edits without its end", Torn: true})
 	}
 	m.Complete = seen.log && seen.next && seen.last
-	return m, damage
+	return m, damage, nil
 }
 
 func (m *Manifest) apply(e edit) {

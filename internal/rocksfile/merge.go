@@ -4,38 +4,23 @@ import (
 	"bytes"
 	"cmp"
 	"container/heap"
+	"context"
 	"iter"
 	"slices"
 )
-
-// item is an entry at rest: key and value behind each other in a slab.
-type item struct {
-	data   []byte
-	keyLen int
-	packed uint64 // sequence number, kind in the lowest byte
-}
-
-func (i item) key() []byte   { return i.data[:i.keyLen:i.keyLen] }
-func (i item) value() []byte { return i.data[i.keyLen:] }
-func (i item) kind() Kind    { return Kind(i.packed) }
-func (i item) seq() uint64   { return i.packed >> 8 }
-
-// order is that of tables: keys ascending, then the newest first.
-func (i item) order(other item) int {
-	if c := bytes.Compare(i.key(), other.key()); c != 0 {
-		return c
-	}
-	return cmp.Compare(other.packed, i.packed)
-}
 
 // run is a row of items, with the range deletions beside them.
 type run struct {
 	items  []item
 	ranges []item
-	slab   []byte
+	slab   slab
+	size   int // bytes that the items take
 
 	reach             reach
 	smallest, largest bound // with inBounds
+	// The first and the last place of the items that were taken out, where there were any.
+	first, last bound
+	any         bool
 }
 
 // reach is how far the range deletions of a run count.
@@ -61,129 +46,63 @@ func asBound(key []byte) bound {
 	return bound{user, seq<<8 | uint64(kind)}
 }
 
-const slabSize = 1 << 20
+// slab holds bytes that stay where they are.
+type slab []byte
+
+// A new piece of a slab is twice as large as the one before, from minSlab to slabSize.
+const minSlab, slabSize = 16 << 10, 1 << 20
+
+func (s *slab) add(a, b []byte) []byte {
+	n := len(a) + len(b)
+	if cap(*s)-len(*s) < n {
+		*s = make([]byte, 0, max(n, minSlab, min(slabSize, 2*cap(*s))))
+	}
+	from := len(*s)
+	*s = append(append(*s, a...), b...)
+	return (*s)[from : from+n : from+n]
+}
 
 func (r *run) add(e Entry) {
-	n := len(e.Key) + len(e.Value)
-	if cap(r.slab)-len(r.slab) < n {
-		r.slab = make([]byte, 0, max(slabSize, n))
-	}
-	from := len(r.slab)
-	r.slab = append(append(r.slab, e.Key...), e.Value...)
-	i := item{data: r.slab[from : from+n : from+n], keyLen: len(e.Key), packed: e.Seq<<8 | uint64(e.Kind)}
+	i := item{keyLen: len(e.Key), packed: e.Seq<<8 | uint64(e.Kind)}
 	if e.Kind == KindRangeDelete {
+		i.data = slices.Concat(e.Key, e.Value) // it stays when the items are gone
 		r.ranges = append(r.ranges, i)
-	} else {
-		r.items = append(r.items, i)
+		return
 	}
-}
-
-// unnumbered tells whether no item has a sequence number.
-func (r *run) unnumbered() bool {
-	numbered := func(i item) bool { return i.seq() > 0 }
-	return !slices.ContainsFunc(r.items, numbered) && !slices.ContainsFunc(r.ranges, numbered)
-}
-
-// number gives all items their sequence number.
-func (r *run) number(seq uint64) {
-	for _, items := range [][]item{r.items, r.ranges} {
-		for i := range items {
-			items[i].packed = seq<<8 | uint64(items[i].kind())
-		}
-	}
+	i.data = r.slab.add(e.Key, e.Value)
+	r.items = append(r.items, i)
+	r.size += len(i.data) + itemSize
 }
 
 func (r *run) sort() { slices.SortFunc(r.items, item.order) }
 
-// Records are the live records of a column family, in memory.
+// Records are the live records of a column family.
 type Records struct {
-	ID    uint32
-	Name  string // "#" and the id where the name is not known
-	items []item
+	ID   uint32
+	Name string // "#" and the id where the name is not known
+
+	len   int
+	store *store
 }
 
 // Len returns how many there are.
-func (r *Records) Len() int { return len(r.items) }
+func (r *Records) Len() int { return r.len }
 
-// All yields keys, ascending in bytewise order, and values. They must not be
-// changed and stay valid.
-func (r *Records) All() iter.Seq2[[]byte, []byte] {
-	return func(yield func(key, value []byte) bool) {
-		for _, i := range r.items {
-			if !yield(i.key(), i.value()) {
+// All yields the records with their keys ascending in bytewise order. Key and value are
+// lent until the next. The iteration ends after an error: that of ctx, or of reading the
+// temporary file.
+func (r *Records) All(ctx context.Context) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for i, err := range r.store.live(ctx, r.store.family(r.ID), nil) {
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			if !yield(i.entry(r.ID), nil) {
 				return
 			}
 		}
 	}
-}
-
-// merged is what the runs of a column family come to.
-type merged struct {
-	live []item
-	// unresolved counts keys whose newest entry cannot be turned into a value, by its kind.
-	unresolved map[Kind]int64
-	// doubtful are those of live that a range deletion covers which may not reach them.
-	doubtful []item
-}
-
-// merge puts sorted runs together: of each key the newest entry counts, unless it is a
-// deletion or a range deletion is newer.
-func merge(runs []*run) (m merged) {
-	var h runHeap
-	total := 0
-	var sure, possible []rangeDeletion
-	for _, r := range runs {
-		s, p := r.rangeDeletions()
-		sure, possible = append(sure, s...), append(possible, p...)
-		total += len(r.items)
-		if len(r.items) > 0 {
-			h = append(h, r.items)
-		}
-	}
-	heap.Init(&h)
-	deleted, perhaps := newHidden(sure), newHidden(possible)
-	m.live, m.unresolved = make([]item, 0, total), map[Kind]int64{}
-	var last []byte
-	for len(h) > 0 {
-		i := h[0][0]
-		if h[0] = h[0][1:]; len(h[0]) == 0 {
-			heap.Pop(&h)
-		} else if len(h) > 1 {
-			heap.Fix(&h, 0)
-		}
-		if last != nil && bytes.Equal(last, i.key()) {
-			continue
-		}
-		last = i.key()
-		// What still has its sequence number was there when the range was deleted. Only
-		// that of an entry with 0 is lost: a compaction took it away.
-		inDoubt := perhaps.at(i) > i.seq()
-		switch {
-		case i.kind().deletes() || deleted.at(i) > i.seq() || inDoubt && i.seq() > 0:
-		case i.kind() != KindPut:
-			m.unresolved[i.kind()]++
-		default:
-			m.live = append(m.live, i)
-			if inDoubt {
-				m.doubtful = append(m.doubtful, i)
-			}
-		}
-	}
-	return m
-}
-
-// runHeap has the run with the next item on top.
-type runHeap [][]item
-
-func (h runHeap) Len() int           { return len(h) }
-func (h runHeap) Less(i, j int) bool { return h[i][0].order(h[j][0]) < 0 }
-func (h runHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *runHeap) Push(x any)        { *h = append(*h, x.([]item)) }
-func (h *runHeap) Pop() any {
-	last := len(*h) - 1
-	x := (*h)[last]
-	*h = (*h)[:last]
-	return x
 }
 
 // bound is a place in the order of internal keys.
@@ -201,8 +120,6 @@ func (b bound) order(other bound) int {
 	}
 	return cmp.Compare(other.packed, b.packed)
 }
-
-func (i item) place() bound { return bound{i.key(), i.packed} }
 
 // rangeDeletion deletes what is older, from one place, inclusive, to another, exclusive.
 type rangeDeletion struct {
@@ -240,8 +157,8 @@ func (r *run) rangeDeletions() (sure, possible []rangeDeletion) {
 			sure = append(sure, d.between(r.smallest, r.largest))
 		default:
 			possible = append(possible, d)
-			if n := len(r.items); n > 0 {
-				sure = append(sure, d.between(r.items[0].place(), r.items[n-1].place()))
+			if r.any {
+				sure = append(sure, d.between(r.first, r.last))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package rocksfile
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"slices"
@@ -13,6 +14,10 @@ const (
 	stepBlock  = 64 << 10 // anywhere
 	largerThan = 4        // or this many times the largest one so far
 	typeWindow = 1 << 20  // how much is read to find the checksum type
+	scanWindow = 4 << 20  // how much is read at a time
+	maxBlock   = 1 << 30  // a block may have
+	maxFar     = 64       // how often more is read behind a damaged block, to see the end of the next
+	unreadable = 4 << 10  // how much is passed over where nothing can be read
 )
 
 // scan reads the data blocks without index, below limit. Data blocks come first
@@ -43,7 +48,11 @@ const maxDictionaries = 64
 // findDictionary finds the dictionary that the blocks are compressed with, where one cannot
 // be read: it is among them.
 func (r *tableReader) findDictionary(blocks []handle) {
-	packed := func(h handle) bool { return r.data[h.off+h.size] != compressNone }
+	packed := func(h handle) bool {
+		var how [1]byte
+		_, err := r.file.ReadAt(how[:], int64(h.off+h.size))
+		return err != nil || how[0] != compressNone
+	}
 	needs := slices.IndexFunc(blocks, func(h handle) bool { return packed(h) && !r.dataBlock(h) })
 	if needs < 0 {
 		return
@@ -56,7 +65,11 @@ func (r *tableReader) findDictionary(blocks []handle) {
 		if tried++; tried > maxDictionaries {
 			break
 		}
-		if found, err := newDictionary(r.data[h.off : h.off+h.size]); err == nil {
+		raw, err := r.read(h)
+		if err != nil {
+			continue
+		}
+		if found, err := newDictionary(bytes.Clone(raw[:h.size])); err == nil {
 			if r.dict = found; r.dataBlock(blocks[needs]) {
 				return
 			}
@@ -93,15 +106,19 @@ func (r *tableReader) find(limit int) []handle {
 	accepted := func(block []byte) bool {
 		return r.dataBlock(handle{uint64(pos), uint64(len(block) - blockTrailer)})
 	}
+	ahead := window{file: r.file, size: int64(limit), piece: scanWindow}
 	for pos+blockTrailer < limit {
-		b := r.data[pos:limit]
-		n := 0
-		if end := snappyEnd(b); end > 0 && end+blockTrailer <= len(b) && b[end] == compressSnappy && r.checksum.holds(b[:end+blockTrailer]) {
-			n = end + blockTrailer
-		} else if adjoins {
-			n = r.checksum.blockEnd(b[:min(len(b), max(nextBlock, largerThan*largest))], accepted)
-		} else if plausible(b) {
-			n = r.checksum.blockEnd(b[:min(len(b), max(stepBlock, largerThan*largest))], accepted)
+		n := r.snappyBlock(&ahead, pos, max(nextBlock, largerThan*largest), adjoins)
+		if n == 0 {
+			b, err := ahead.bytes(int64(pos), int64(min(limit, pos+max(nextBlock, largerThan*largest))))
+			switch {
+			case err != nil:
+				pos += unreadable
+			case adjoins:
+				n = r.checksum.blockEnd(b, accepted)
+			case plausible(b):
+				n = r.checksum.blockEnd(b[:min(len(b), max(stepBlock, largerThan*largest))], accepted)
+			}
 		}
 		if adjoins = n > 0; !adjoins {
 			pos++
@@ -112,6 +129,29 @@ func (r *tableReader) find(limit int) []handle {
 		pos += n
 	}
 	return blocks
+}
+
+// snappyBlock returns the length of the block at pos, with its trailer, if it is one that
+// is compressed with Snappy, else 0. It looks at size bytes, and at more where the block may
+// be larger.
+func (r *tableReader) snappyBlock(ahead *window, pos, size int, adjoins bool) int {
+	for room := int(ahead.size) - pos; ; size *= largerThan {
+		size = min(size, room)
+		b, err := ahead.bytes(int64(pos), int64(pos+size))
+		if err != nil {
+			return 0
+		}
+		end, more := snappyEnd(b, room)
+		switch more = more || end > 0 && end+blockTrailer > size; {
+		case end > 0 && !more && b[end] == compressSnappy && r.checksum.holds(b[:end+blockTrailer]):
+			return end + blockTrailer
+		case !more || size == room || size >= maxBlock:
+			return 0
+		}
+		if r.far++; !adjoins && r.far > maxFar {
+			return 0
+		}
+	}
 }
 
 // plausible tells whether a data block can start here that is not compressed, or
@@ -129,15 +169,16 @@ func plausible(b []byte) bool {
 }
 
 // snappyEnd returns the length of the Snappy data at the start of b, 0 where it
-// is none. The first byte of a block is 0, so it starts with a literal.
-func snappyEnd(b []byte) int {
+// is none, or where more than b is needed to tell. room is how long b and what comes after it
+// are together. The first byte of a block is 0, so it starts with a literal.
+func snappyEnd(b []byte, room int) (end int, more bool) {
 	size, pos := binary.Uvarint(b)
-	if pos <= 0 || size == 0 || size > uint64(len(b))*maxInflation || pos >= len(b) || b[pos]&3 != 0 {
-		return 0
+	if pos <= 0 || size == 0 || size > uint64(room)*maxInflation || pos >= len(b) || b[pos]&3 != 0 {
+		return 0, false
 	}
 	for done := uint64(0); done < size; {
 		if pos+5 > len(b) { // the longest tag; a trailer follows in any case
-			return 0
+			return 0, pos+5 <= room
 		}
 		tag := b[pos]
 		n, off := uint64(tag>>2)+1, uint64(0)
@@ -147,8 +188,11 @@ func snappyEnd(b []byte) int {
 				n = 1 + uint64(binary.LittleEndian.Uint32(b[pos:])&(1<<(8*long)-1))
 				pos += long
 			}
-			if n > uint64(len(b)-pos) || done == 0 && b[pos] != 0 {
-				return 0
+			if pos >= len(b) {
+				return 0, pos < room
+			}
+			if n > uint64(room-pos) || done == 0 && b[pos] != 0 {
+				return 0, false
 			}
 			pos += int(n)
 			done += n
@@ -164,13 +208,13 @@ func snappyEnd(b []byte) int {
 			pos += 4
 		}
 		if off == 0 || off > done {
-			return 0
+			return 0, false
 		}
 		if done += n; done > size {
-			return 0
+			return 0, false
 		}
 	}
-	return pos
+	return pos, false
 }
 
 // sorted takes apart the blocks that were found.

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 
@@ -23,6 +25,8 @@ type Salvaged struct {
 	Version string
 	// Format is the highest format version of a table.
 	Format uint32
+
+	store *store
 }
 
 // unknownFamily is for tables that nothing says the column family of.
@@ -40,38 +44,46 @@ var ErrChanging = errors.New("the folder keeps changing")
 
 // Salvage reads every record of the database in dir that can still be read, as
 // far as files and blocks are sound: those of the tables and logs that the
-// MANIFEST lists, or of all there are. It keeps all records in memory, about 40
-// bytes more than key and value each, twice at its peak. A folder that a node
-// writes to is read again when it has changed meanwhile.
+// MANIFEST lists, or of all there are. It holds a few megabytes of them, and the rest in a
+// file that newFile makes, which should have no name: [Salvaged.Close] closes it. A folder
+// that a node writes to is read again when it has changed meanwhile.
 //
 // Damage is no error, it is in the result. Errors are those of reading the
-// folder, and of ctx.
-func Salvage(ctx context.Context, dir string) (*Salvaged, error) {
+// folder, of the temporary file, and of ctx.
+func Salvage(ctx context.Context, dir string, newFile func() (*os.File, error)) (*Salvaged, error) {
 	for n := 1; ; n++ {
 		f, err := openFolder(dir)
 		if err != nil {
 			return nil, err
 		}
-		s := &salvage{folder: f, out: &Salvaged{Version: f.version}}
+		s := &salvage{folder: f, store: newStore(newFile), names: map[uint32]string{}}
+		s.out = &Salvaged{Version: f.version, store: s.store}
 		if err := s.run(ctx); err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.store.close())
 		}
 		if f.unchanged(s.state) {
+			s.store.giveBack()
 			return s.out, nil
 		}
 		if n == attempts {
 			s.problem(Problem{Kind: Changing, Why: fmt.Sprintf("it changed while it was read, %d times", n), Lost: true, Stale: true})
 			return s.out, nil
 		}
+		if err := s.store.close(); err != nil {
+			return nil, err
+		}
 	}
 }
+
+// Close frees the temporary file.
+func (s *Salvaged) Close() error { return s.store.close() }
 
 // salvage is one attempt.
 type salvage struct {
 	*folder
 	state state
 	out   *Salvaged
-	runs  map[uint32][]*run
+	store *store
 	names map[uint32]string // of families, as tables say
 }
 
@@ -79,15 +91,13 @@ func (s *salvage) problem(p Problem) { s.out.Problems = append(s.out.Problems, p
 
 func (s *salvage) run(ctx context.Context) error {
 	s.state = s.folder.state(s.problem)
-	s.runs, s.names = map[uint32][]*run{}, map[uint32]string{}
 	if err := s.readTables(ctx); err != nil {
 		return err
 	}
 	if err := s.readLogs(ctx); err != nil {
 		return err
 	}
-	s.merge()
-	return ctx.Err()
+	return s.merge(ctx)
 }
 
 // family tells whether entries of a family count. Those of one that was dropped
@@ -98,11 +108,10 @@ func (s *salvage) family(id uint32) bool {
 
 // tableResult is one table that was read.
 type tableResult struct {
-	run      run
 	family   uint32
 	name     string // of the family, as far as the table says
+	dropped  bool   // the family was
 	format   uint32
-	dropped  bool
 	problems []Problem
 }
 
@@ -112,11 +121,11 @@ func (s *salvage) readTables(ctx context.Context) error {
 	g := workers.NewGroup()
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, number := range numbers {
-		g.Go(func() error {
-			if ctx.Err() == nil {
-				results[i] = s.readTable(number)
+		g.Go(func() (err error) {
+			if err = ctx.Err(); err == nil {
+				results[i], err = s.readTable(ctx, number)
 			}
-			return ctx.Err()
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -127,7 +136,7 @@ func (s *salvage) readTables(ctx context.Context) error {
 		s.out.Problems = append(s.out.Problems, r.problems...)
 		s.out.Format = max(s.out.Format, r.format)
 		if !r.dropped {
-			s.runs[r.family] = append(s.runs[r.family], &r.run)
+			s.store.family(r.family)
 			s.names[r.family] = cmp.Or(s.names[r.family], r.name)
 		}
 	}
@@ -150,7 +159,7 @@ func (s *salvage) wanted() []uint64 {
 	return numbers
 }
 
-func (s *salvage) readTable(number uint64) (r tableResult) {
+func (s *salvage) readTable(ctx context.Context, number uint64) (r tableResult, err error) {
 	name := tableName(number)
 	problem := func(p Problem) {
 		p.File = name
@@ -168,38 +177,40 @@ func (s *salvage) readTable(number uint64) (r tableResult) {
 			problem(Problem{Kind: UnlistedTable, Why: "left behind by a crash, being written, or the MANIFEST was cut", Stale: !unfinished})
 		}
 	}
-	data, err := s.read(name)
+	file, size, err := s.open(name)
 	if err != nil {
 		kind := Unreadable
 		if errors.Is(err, fs.ErrNotExist) {
 			kind = MissingTable
 		}
 		problem(Problem{Kind: kind, Why: err.Error(), Err: err, Lost: true, Stale: true})
-		return r
+		return r, nil
 	}
-	if listed != nil && int64(len(data)) != listed.Size {
-		problem(Problem{Kind: DamagedTable, Offset: min(int64(len(data)), listed.Size), Length: max(listed.Size-int64(len(data)), 0),
-			Why: fmt.Sprintf("%d bytes, but the MANIFEST says %d", len(data), listed.Size), Lost: int64(len(data)) < listed.Size})
-		data = data[:min(int64(len(data)), listed.Size)]
+	defer file.Close()
+	if listed != nil && size != listed.Size {
+		problem(Problem{Kind: DamagedTable, Offset: min(size, listed.Size), Length: max(listed.Size-size, 0),
+			Why: fmt.Sprintf("%d bytes, but the MANIFEST says %d", size, listed.Size), Lost: size < listed.Size})
+		size = min(size, listed.Size)
 	}
-	report, err := ReadTable(data, r.run.add)
+	t := tableEntries{salvage: s, file: &readerAt{in: inContext{ctx, file}}, size: size}
+	report, unsupported := t.read(&r, listed, problem)
+	if err := errors.Join(t.err, ctx.Err()); err != nil {
+		return r, err
+	}
 	r.format = report.Format
-	if tooNew := (*TooNewError)(nil); errors.As(err, &tooNew) {
+	if err := t.file.err; err != nil {
+		problem(Problem{Kind: Unreadable, Why: err.Error(), Err: err, Lost: true, Stale: true})
+		return r, nil
+	}
+	if tooNew := (*TooNewError)(nil); errors.As(unsupported, &tooNew) {
 		tooNew.File = name
 		problem(Problem{Kind: TooNew, Err: tooNew, Why: fmt.Sprintf("table format version %d", tooNew.Format), Lost: true})
-		return r
+		return r, nil
 	}
-	if err == nil {
-		err = report.Unsupported
+	if unsupported != nil {
+		problem(Problem{Kind: Unsupported, Err: unsupported, Why: unsupported.Error(), Lost: true})
+		return r, nil
 	}
-	if c := report.comparator(); err == nil && c != "" && c != bytewiseOrder {
-		err = unsupportedOrder(c)
-	}
-	if err != nil {
-		problem(Problem{Kind: Unsupported, Err: err, Why: err.Error(), Lost: true})
-		return r
-	}
-	s.place(&r, report, listed, problem)
 	for _, d := range report.Damaged {
 		p := Problem{Kind: DamagedTable, Offset: d.Offset, Length: d.Length, Why: d.Why, Lost: !unfinished, Stale: !unfinished}
 		if len(report.Damaged) == 1 {
@@ -213,13 +224,53 @@ func (s *salvage) readTable(number uint64) (r tableResult) {
 	for _, d := range report.Metadata {
 		problem(Problem{Kind: DamagedIndex, Offset: d.Offset, Length: d.Length, Why: d.Why, Stale: report.RangesUnknown && !unfinished})
 	}
-	return r
+	return r, nil
 }
 
-// place finds the column family and the bounds of a table, and gives the entries of an
-// ingested one their sequence number.
-func (s *salvage) place(r *tableResult, report TableReport, listed *Table, problem func(Problem)) {
-	p := report.Properties
+// tableEntries passes the entries of a table on to the store.
+type tableEntries struct {
+	*salvage
+	file *readerAt
+	size int64
+	err  error // of the store
+}
+
+// readerAt keeps the first error of reading. The end of a file is none.
+type readerAt struct {
+	in  io.ReaderAt
+	err error
+}
+
+func (r *readerAt) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.in.ReadAt(p, off)
+	if r.err == nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}
+
+// handOver is how many bytes of entries are passed on at a time.
+const handOver = 256 << 10
+
+// read reads the table. Where it belongs, and how its entries are numbered, its properties
+// say. Where they cannot be looked up, all of it is read to find them, or to see that there
+// are none.
+func (t *tableEntries) read(r *tableResult, listed *Table, problem func(Problem)) (report TableReport, unsupported error) {
+	var p *Properties
+	unnumbered, entries := true, 0
+	if foot, err := readFooter(t.file, t.size); err == nil {
+		p = fileReader(t.file, t.size, foot, smallWindow).onlyProperties(foot)
+	}
+	if p == nil {
+		report, unsupported = readTable(t.file, t.size, func(e Entry) {
+			unnumbered = unnumbered && e.Seq == 0
+			entries++
+		})
+		p = report.Properties
+		if unsupported = cmp.Or(unsupported, report.Unsupported); unsupported != nil {
+			return report, unsupported
+		}
+	}
 	switch {
 	case listed != nil:
 		r.family = listed.Family
@@ -232,29 +283,54 @@ func (s *salvage) place(r *tableResult, report TableReport, listed *Table, probl
 		}
 	default:
 		r.family = unknownFamily
-		if len(r.run.items) > 0 {
+		if entries > 0 {
 			problem(Problem{Kind: DamagedIndex, Why: "its column family is not known", Lost: true})
 		}
 	}
+	var run run
 	if listed != nil {
-		r.run.setBounds(listed.Smallest, listed.Largest)
+		run.setBounds(listed.Smallest, listed.Largest)
 	} else {
-		r.run.setBounds(nil, nil)
+		run.setBounds(nil, nil)
 	}
+	var seq uint64
+	ingested := false
 	switch {
 	case listed == nil && p != nil && p.Ingested:
-		r.run.number(p.GlobalSeq)
+		seq, ingested = p.GlobalSeq, true
 	// Where the properties are damaged, the MANIFEST shows it.
-	case listed != nil && (p != nil && p.Ingested || p == nil && listed.SmallestSeq > 0 && r.run.unnumbered()):
-		r.run.number(listed.LargestSeq)
+	case listed != nil && (p != nil && p.Ingested || p == nil && listed.SmallestSeq > 0 && unnumbered):
+		seq, ingested = listed.LargestSeq, true
 	}
-	r.dropped = r.family != unknownFamily && !s.family(r.family)
+	r.dropped = r.family != unknownFamily && !t.salvage.family(r.family)
+	report, unsupported = readTable(t.file, t.size, func(e Entry) {
+		if r.dropped || t.err != nil {
+			return
+		}
+		if ingested {
+			e.Seq = seq
+		}
+		if run.add(e); run.size >= handOver {
+			t.err = t.store.take(r.family, &run)
+		}
+	})
+	if unsupported = cmp.Or(unsupported, report.Unsupported); unsupported == nil {
+		if c := report.comparator(); c != "" && c != bytewiseOrder {
+			unsupported = unsupportedOrder(c)
+		}
+	}
+	if t.err == nil {
+		t.err = t.store.take(r.family, &run)
+	}
+	t.store.addRanges(r.family, &run)
+	return report, unsupported
 }
 
 func (s *salvage) readLogs(ctx context.Context) error {
 	logs := liveLogs(s.folder, s.state, s.problem)
 	byFamily := map[uint32]*run{}
 	surprise := map[uint32]bool{}
+	var failed error
 	err := logs.read(ctx, func(number uint64, e Entry) {
 		if m := s.state.Manifest; m != nil {
 			if f := m.Families[e.Family]; f != nil && number < f.LogNumber {
@@ -271,42 +347,49 @@ func (s *salvage) readLogs(ctx context.Context) error {
 			r = &run{}
 			byFamily[e.Family] = r
 		}
-		r.add(e)
+		if r.add(e); r.size >= handOver && failed == nil {
+			failed = s.store.take(e.Family, r)
+		}
 	})
 	for id, r := range byFamily {
-		r.sort()
-		s.runs[id] = append(s.runs[id], r)
+		failed = cmp.Or(failed, s.store.take(id, r))
+		s.store.addRanges(id, r)
 	}
-	return err
+	return cmp.Or(err, failed)
 }
 
-func (s *salvage) merge() {
+func (s *salvage) merge(ctx context.Context) error {
 	names := map[uint32]string{0: defaultFamily}
 	if m := s.state.Manifest; m != nil {
 		for id, f := range m.Families {
 			names[id] = f.Name
 		}
 	}
-	for id := range s.runs {
+	for id := range s.store.families {
 		if names[id] == "" {
 			names[id] = s.names[id]
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(names)) {
-		m := merge(s.runs[id])
-		delete(s.runs, id)
+		var count counted
+		for _, err := range s.store.live(ctx, s.store.family(id), &count) {
+			if err != nil {
+				return err
+			}
+		}
 		name := cmp.Or(names[id], fmt.Sprintf("#%d", id))
 		if id == unknownFamily {
 			name = "#unknown"
 		}
-		if n := len(m.doubtful); n > 0 {
+		if n := count.doubtful; n > 0 {
 			s.problem(Problem{Kind: DoubtfulRange, Stale: true, Why: fmt.Sprintf("nothing says how far it counts; %d records of column family %q are kept that it may have deleted, from %q to %q",
-				n, name, m.doubtful[0].key(), m.doubtful[n-1].key())})
+				n, name, count.firstDoubt, count.lastDoubt)})
 		}
-		for _, kind := range slices.Sorted(maps.Keys(m.unresolved)) {
+		for _, kind := range slices.Sorted(maps.Keys(count.unresolved)) {
 			err := unsupportedKind(kind)
-			s.problem(Problem{Kind: Unsupported, Why: fmt.Sprintf("%s, in column family %q", err, name), Err: err, Lost: true, Entries: m.unresolved[kind]})
+			s.problem(Problem{Kind: Unsupported, Why: fmt.Sprintf("%s, in column family %q", err, name), Err: err, Lost: true, Entries: count.unresolved[kind]})
 		}
-		s.out.Families = append(s.out.Families, Records{ID: id, Name: name, items: m.live})
+		s.out.Families = append(s.out.Families, Records{ID: id, Name: name, len: count.live, store: s.store})
 	}
+	return ctx.Err()
 }

@@ -12,10 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/rocksfile"
 )
 
@@ -88,14 +90,20 @@ func (db database) write(t testing.TB) string {
 	return dir
 }
 
+func unnamed(dir string) func() (*os.File, error) {
+	return func() (*os.File, error) { return durable.Unnamed(filepath.Join(dir, "x")) }
+}
+
 func salvage(t testing.TB, dir string) (*rocksfile.Salvaged, map[string]string) {
-	s, err := rocksfile.Salvage(context.Background(), dir)
+	s, err := rocksfile.Salvage(context.Background(), dir, unnamed(dir))
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	got := map[string]string{}
 	for _, f := range s.Families {
 		n := 0
-		for key, value := range f.All() {
-			got[fmt.Sprintf("%s %X", f.Name, key)] = fmt.Sprintf("%X", value)
+		for e, err := range f.All(context.Background()) {
+			require.NoError(t, err)
+			got[fmt.Sprintf("%s %X", f.Name, e.Key)] = fmt.Sprintf("%X", e.Value)
 			n++
 		}
 		require.Equal(t, f.Len(), n)
@@ -119,6 +127,27 @@ func TestSalvageReadsWhatRocksDBReads(t *testing.T) {
 			require.Equal(t, s.Format, c.Format)
 		})
 	}
+}
+
+// TestSalvageInAFile: what comes out is the same where next to nothing is held in memory.
+func TestSalvageInAFile(t *testing.T) {
+	defer rocksfile.SetSortMemory(1)()
+	for _, db := range databases(t) {
+		dir := db.write(t)
+		taken := 0
+		s, err := rocksfile.Salvage(context.Background(), dir, func() (*os.File, error) {
+			taken++
+			return unnamed(dir)()
+		})
+		require.NoError(t, err)
+		require.Equal(t, 1, taken, db.name)
+		require.NoError(t, s.Close())
+		_, got := salvage(t, dir)
+		require.Equal(t, db.truth, got, db.name)
+	}
+	full := func() (*os.File, error) { return nil, syscall.ENOSPC }
+	_, err := rocksfile.Salvage(context.Background(), databases(t)[0].write(t), full)
+	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
 // TestIngestedTables: their entries have no sequence numbers of their own, and are told

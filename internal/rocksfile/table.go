@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // TooNewError says that a table has a format that this package, and RocksDB up
@@ -135,9 +136,9 @@ func decodeFooter(data []byte) (footer, error) {
 
 // tableReader reads one table.
 type tableReader struct {
-	data     []byte // nil where read gets the blocks from a file
+	file     io.ReaderAt
 	size     int
-	read     func(h handle) ([]byte, error) // the block at h with its trailer
+	read     func(h handle) ([]byte, error) // the block at h with its trailer, until the next
 	checksum checksumType
 	yield    func(Entry)
 	dict     *dictionary
@@ -153,6 +154,7 @@ type tableReader struct {
 	dataEnd  bool   // the data blocks are known to end at a limit
 	got      uint64
 	ranges   uint64
+	far      int // how often a block was looked for beyond what is read at a time
 }
 
 // ReadTable reads every entry of every block whose checksum holds, in order, and
@@ -164,9 +166,15 @@ type tableReader struct {
 // Blocks are never guessed: what does not pass its checksum, or is not a row of
 // entries in order, is in the report.
 func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
-	r := &tableReader{data: data, size: len(data), yield: yield, dict: noDictionary, format: maxFormat}
-	r.read = func(h handle) ([]byte, error) { return data[h.off:h.end()], nil }
-	foot, err := decodeFooter(data)
+	return readTable(bytes.NewReader(data), int64(len(data)), yield)
+}
+
+// readTable is ReadTable for the first size bytes of a file, of which it holds a few
+// megabytes.
+func readTable(file io.ReaderAt, size int64, yield func(Entry)) (TableReport, error) {
+	foot, err := readFooter(file, size)
+	r := fileReader(file, size, foot, windowSize)
+	r.yield = yield
 	if tooNew := (*TooNewError)(nil); errors.As(err, &tooNew) {
 		return TableReport{Format: tooNew.Format, Lost: -1}, err
 	}
@@ -174,12 +182,13 @@ func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
 		return TableReport{Lost: -1}, err
 	}
 	if err != nil {
-		off := max(len(data)-footerSize, 0)
-		r.report.Metadata = append(r.report.Metadata, Damage{Offset: int64(off), Length: int64(len(data) - off), Why: err.Error()})
-		r.scan(len(data), false)
+		r.format, r.checksum = maxFormat, 0
+		off := max(r.size-footerSize, 0)
+		r.report.Metadata = append(r.report.Metadata, Damage{Offset: int64(off), Length: int64(r.size - off), Why: err.Error()})
+		r.scan(r.size, false)
 		return r.report, nil
 	}
-	r.report.Format, r.format, r.checksum = foot.format, foot.format, foot.checksum
+	r.report.Format = foot.format
 	blocks, limit, err := r.layout(foot)
 	if err != nil {
 		r.scan(limit, r.dataEnd)

@@ -83,7 +83,7 @@ func (f *folder) checkTable(ctx context.Context, name string) []Problem {
 
 // fileReader reads a table from its file, in pieces.
 func fileReader(file io.ReaderAt, size int64, foot footer, piece int64) *tableReader {
-	r := &tableReader{size: int(size), yield: func(Entry) {}, dict: noDictionary, format: foot.format, checksum: foot.checksum}
+	r := &tableReader{file: file, size: int(size), yield: func(Entry) {}, dict: noDictionary, format: foot.format, checksum: foot.checksum}
 	r.read = (&window{file: file, size: size, piece: piece}).block
 	return r
 }
@@ -151,14 +151,19 @@ const windowSize, smallWindow = 1 << 20, 16 << 10
 
 // block returns the block at h with its trailer, until the next call.
 func (w *window) block(h handle) ([]byte, error) {
-	from, to := int64(h.off), int64(h.end())
+	return w.bytes(int64(h.off), int64(h.end()))
+}
+
+// bytes returns the bytes [from, to), until the next call. What cannot be read beyond them
+// is no error.
+func (w *window) bytes(from, to int64) ([]byte, error) {
 	if from < w.at || to > w.at+int64(len(w.data)) {
 		n := max(to-from, min(w.piece, w.size-from))
 		if int64(cap(w.data)) < n {
 			w.data = make([]byte, n)
 		}
-		w.at, w.data = from, w.data[:n]
-		if _, err := w.file.ReadAt(w.data, from); err != nil {
+		read, err := w.file.ReadAt(w.data[:n], from)
+		if w.at, w.data = from, w.data[:read]; int64(read) < to-from {
 			w.data = w.data[:0]
 			return nil, err
 		}

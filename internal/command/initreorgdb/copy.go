@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"strings"
 
 	"ailee-recovery/internal/cli"
@@ -13,9 +14,6 @@ import (
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
 )
-
-// checkInterval is after how many records a salvage looks whether it is to end.
-const checkInterval = 4096
 
 // maxGap is how many heights, or ids, in a row may have been lost. Beyond, one end of
 // the gap is a stray record.
@@ -87,10 +85,11 @@ func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 
 // salvage copies record by record from the files, and then lets last write more.
 func (c *copying) salvage(ctx context.Context, old *source, path string, last func(to target) error) error {
-	s, err := rocksfile.Salvage(ctx, old.folder)
+	s, err := rocksfile.Salvage(ctx, old.folder, func() (*os.File, error) { return durable.Unnamed(path) })
 	if err != nil {
 		return old.named(err)
 	}
+	defer s.Close()
 	if c.problems, err = reorgtool.Problems(old.folder, s.Problems, s.Version); err != nil {
 		return old.explain(err)
 	}
@@ -111,7 +110,7 @@ func (c *copying) salvage(ctx context.Context, old *source, path string, last fu
 			if strings.HasPrefix(family.Name, "#") {
 				continue
 			}
-			if err := to.load(family.Name, c.counted(family.Name, withContext(ctx, family.All()))); err != nil {
+			if err := to.load(family.Name, c.counted(family.Name, salvaged(ctx, family))); err != nil {
 				return err
 			}
 		}
@@ -153,16 +152,11 @@ func (c *copying) fill(path string, families []string, source func(to target) er
 	return db.Sync()
 }
 
-// withContext ends with the context's error where that comes first.
-func withContext(ctx context.Context, records iter.Seq2[[]byte, []byte]) iter.Seq2[reorgdb.Record, error] {
+// salvaged are the records of a column family.
+func salvaged(ctx context.Context, family rocksfile.Records) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
-		n := 0
-		for key, value := range records {
-			if n++; n%checkInterval == 0 && ctx.Err() != nil {
-				yield(reorgdb.Record{}, ctx.Err())
-				return
-			}
-			if !yield(reorgdb.Record{Key: key, Value: value}, nil) {
+		for e, err := range family.All(ctx) {
+			if !yield(reorgdb.Record{Key: e.Key, Value: e.Value}, err) {
 				return
 			}
 		}

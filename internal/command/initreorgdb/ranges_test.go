@@ -1,7 +1,6 @@
 package initreorgdb_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -150,10 +149,10 @@ func TestRandomRangeDeletions(t *testing.T) {
 				db.ReleaseSnapshot(s)
 			}
 		})
-		salvaged, err := rocksfile.Salvage(context.Background(), path)
+		salvaged, err := salvage(t, path)
 		require.NoError(t, err)
 		require.Empty(t, salvaged.Problems)
-		got := recordsOf(salvaged)
+		got := recordsOf(t, salvaged)
 		want := reorgtest.Records(t, path)
 		require.Equal(t, slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got)), "seed %d", seed)
 		require.Equal(t, want, got, "seed %d", seed)

@@ -1,7 +1,6 @@
 package initreorgdb_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/rocksfile"
 )
@@ -70,10 +70,10 @@ func TestTablesOfEveryMakeAreRead(t *testing.T) {
 			})
 			want := reorgtest.Records(t, path)
 			require.Len(t, want, 1001)
-			salvaged, err := rocksfile.Salvage(context.Background(), path)
+			salvaged, err := salvage(t, path)
 			require.NoError(t, err)
 			require.Empty(t, salvaged.Problems)
-			require.Equal(t, want, recordsOf(salvaged))
+			require.Equal(t, want, recordsOf(t, salvaged))
 
 			logs, err := filepath.Glob(filepath.Join(path, "*.log"))
 			require.NoError(t, err)
@@ -92,9 +92,9 @@ func TestTablesOfEveryMakeAreRead(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, tables, 1)
 			cut(t, tables[0], 60)
-			salvaged, err = rocksfile.Salvage(context.Background(), path)
+			salvaged, err = salvage(t, path)
 			require.NoError(t, err)
-			require.Equal(t, want, recordsOf(salvaged))
+			require.Equal(t, want, recordsOf(t, salvaged))
 		})
 	}
 }
@@ -107,11 +107,20 @@ func cut(t *testing.T, path string, n int64) {
 	require.NoError(t, os.Truncate(path, info.Size()-n))
 }
 
-func recordsOf(s *rocksfile.Salvaged) map[string]string {
+func salvage(t *testing.T, path string) (*rocksfile.Salvaged, error) {
+	s, err := rocksfile.Salvage(t.Context(), path, func() (*os.File, error) { return durable.Unnamed(path) })
+	if err == nil {
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+	}
+	return s, err
+}
+
+func recordsOf(t *testing.T, s *rocksfile.Salvaged) map[string]string {
 	all := map[string]string{}
 	for _, family := range s.Families {
-		for key, value := range family.All() {
-			all[family.Name+"/"+string(key)] = string(value)
+		for e, err := range family.All(t.Context()) {
+			require.NoError(t, err)
+			all[family.Name+"/"+string(e.Key)] = string(e.Value)
 		}
 	}
 	return all

@@ -3,7 +3,9 @@ package reorgdb
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -57,7 +59,7 @@ func explain(path string, err error) error {
 	for _, errno := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
 		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EINVAL, syscall.ENOTSUP} {
 		if strings.HasSuffix(strings.ToLower(text), ": "+errno.Error()) {
-			return &systemError{path: path, text: relative(path, text), errno: errno}
+			return &systemError{path: path, text: within(path, text), errno: errno}
 		}
 	}
 	if tooNew := newerTables(path); tooNew != nil {
@@ -87,7 +89,10 @@ func (e *systemError) Error() string { return e.path + ": " + e.text }
 
 func (e *systemError) Unwrap() error { return e.errno }
 
+// replayed is how the paths of tables begin that are links.
+var replayed = regexp.MustCompile(regexp.QuoteMeta(filepath.Join(os.TempDir(), scratchPrefix)) + `[0-9]+/` + replayedName + `/`)
+
 // relative shortens the paths in RocksDB's text.
-func relative(path, text string) string {
-	return strings.ReplaceAll(text, filepath.Clean(path)+"/", "")
-}
+func relative(path, text string) string { return replayed.ReplaceAllString(within(path, text), "") }
+
+func within(path, text string) string { return strings.ReplaceAll(text, filepath.Clean(path)+"/", "") }

@@ -16,3 +16,10 @@ func AnchorValue(a Anchor) []byte    { return a.value() }
 func EventValue(e ReorgEvent) []byte { return e.value() }
 
 func BlockKey(height uint64) []byte { return blockKey(height) }
+
+// SetMaxHeld sets how long logs may be for RocksDB to hold them, and returns what undoes it.
+func SetMaxHeld(bytes int64) (undo func()) {
+	before := maxHeld
+	maxHeld = bytes
+	return func() { maxHeld = before }
+}

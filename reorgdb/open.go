@@ -175,15 +175,16 @@ func open(path string, how mode) (*DB, error) {
 	if rocksfile.Unfinished(path) {
 		return openUnfinished(path, opts, how)
 	}
-	if n, fewer := fewerTables(path); fewer && how != secondary {
+	if n, fewer := fewerTables(tablesIn(path)); fewer && how != secondary {
 		opts.rocks.SetMaxOpenFiles(n)
 	}
-	if err := rocksfile.Unfit(path); err != nil {
-		cause := ErrCorrupt
-		if errors.Is(err, rocksfile.ErrUnsupported) {
-			cause = ErrUnsupported
+	if how != readWrite {
+		if replay, err := rocksfile.OpenReplay(path); err == nil && replay != nil && replay.LogBytes() > maxHeld {
+			return openReplayed(path, opts, how, replay)
 		}
-		return nil, errors.Join(fmt.Errorf("%s: %w: %s", path, cause, err), opts.close())
+	}
+	if err := fit(path, rocksfile.Unfit(path)); err != nil {
+		return nil, errors.Join(err, opts.close())
 	}
 	// RocksDB opens a database only when all its column families are named.
 	names, err := grocksdb.ListColumnFamilies(opts.rocks, path)
@@ -191,6 +192,17 @@ func open(path string, how mode) (*DB, error) {
 		return nil, errors.Join(explain(path, err), opts.close())
 	}
 	return openFamilies(path, opts, names, how)
+}
+
+// fit is the error for a database that RocksDB must not be given.
+func fit(path string, unfit error) error {
+	switch {
+	case unfit == nil:
+		return nil
+	case errors.Is(unfit, rocksfile.ErrUnsupported):
+		return fmt.Errorf("%s: %w: %s", path, ErrUnsupported, unfit)
+	}
+	return fmt.Errorf("%s: %w: %s", path, ErrCorrupt, unfit)
 }
 
 // openUnfinished makes the database, or for a reader an empty one elsewhere.
@@ -206,47 +218,35 @@ func openUnfinished(path string, opts *options, how mode) (*DB, error) {
 	return db, err
 }
 
-// otherFiles is how many files are open beside tables, generously.
-const otherFiles = 48
+const (
+	// otherFiles is how many files are open beside tables, generously.
+	otherFiles = 48
+	// maxTables is how many tables are open at a time: each takes 6 KiB and more of memory.
+	maxTables = 1000
+)
 
-// fewerTables tells whether a database has more tables than this process may have open at
-// a time, and how many it may. Otherwise all stay open, which is faster.
-func fewerTables(path string) (n int, fewer bool) {
+// fewerTables tells whether a database has more tables than this process should have open
+// at a time, and how many that is. Otherwise all stay open, which is faster.
+func fewerTables(tables int) (n int, fewer bool) {
+	n = maxTables
 	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return 0, false
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && limit.Cur < maxTables+otherFiles {
+		n = max(0, int(limit.Cur)-otherFiles)
 	}
-	tables := 0
+	return n, tables > n
+}
+
+func tablesIn(path string) (n int) {
 	for _, name := range namesIn(path) {
-		tables += boolInt(strings.HasSuffix(name, ".sst"))
+		n += boolInt(strings.HasSuffix(name, ".sst"))
 	}
-	if uint64(tables+otherFiles) <= limit.Cur {
-		return 0, false
-	}
-	return max(0, int(limit.Cur)-otherFiles), true
+	return n
 }
 
 // openFamilies opens the database and takes the options over.
 func openFamilies(path string, opts *options, names []string, how mode) (*DB, error) {
-	// The default one first.
-	slices.SortStableFunc(names, func(a, b string) int {
-		return boolInt(b == DefaultFamily) - boolInt(a == DefaultFamily)
-	})
-	each := make([]*grocksdb.Options, len(names))
-	for i := range each {
-		each[i] = opts.rocks
-	}
 	db := &DB{path: path, mode: how, opts: opts, names: names}
-	var err error
-	switch how {
-	case readWrite:
-		db.rocks, db.families, err = grocksdb.OpenDbColumnFamilies(opts.rocks, path, names, each)
-	case readOnly:
-		db.rocks, db.families, err = grocksdb.OpenDbForReadOnlyColumnFamilies(opts.rocks, path, names, each, false)
-	case secondary:
-		db.rocks, db.families, err = grocksdb.OpenDbAsSecondaryColumnFamilies(opts.rocks, path, filepath.Join(opts.scratch.Path, "secondary"), names, each)
-	}
-	if err != nil {
+	if err := db.openAt(path, how); err != nil {
 		return nil, errors.Join(explain(path, err), opts.close())
 	}
 	if how == secondary {
@@ -255,6 +255,28 @@ func openFamilies(path string, opts *options, names []string, how mode) (*DB, er
 		}
 	}
 	return db, nil
+}
+
+// openAt opens the column families of the database in a folder.
+func (db *DB) openAt(dir string, how mode) (err error) {
+	opts := db.opts.rocks
+	// The default one first.
+	slices.SortStableFunc(db.names, func(a, b string) int {
+		return boolInt(b == DefaultFamily) - boolInt(a == DefaultFamily)
+	})
+	each := make([]*grocksdb.Options, len(db.names))
+	for i := range each {
+		each[i] = opts
+	}
+	switch how {
+	case readWrite:
+		db.rocks, db.families, err = grocksdb.OpenDbColumnFamilies(opts, dir, db.names, each)
+	case readOnly:
+		db.rocks, db.families, err = grocksdb.OpenDbForReadOnlyColumnFamilies(opts, dir, db.names, each, false)
+	case secondary:
+		db.rocks, db.families, err = grocksdb.OpenDbAsSecondaryColumnFamilies(opts, dir, filepath.Join(db.opts.scratch.Path, "secondary"), db.names, each)
+	}
+	return err
 }
 
 // ErrBusy says that a node changed the database too often to get a whole view.
@@ -368,9 +390,13 @@ func (db *DB) Sync() error {
 
 // Close closes the database. It does not sync.
 func (db *DB) Close() error {
+	db.release()
+	return db.opts.close()
+}
+
+func (db *DB) release() {
 	for _, family := range db.families {
 		family.Destroy()
 	}
 	db.rocks.Close()
-	return db.opts.close()
 }

@@ -17,6 +17,8 @@ const (
 	writeBuffer = 16 << 20 // bytes
 )
 
+const scratchPrefix = ".ailee-reorgdb-"
+
 // options are used for every open and every column family. They hold for each
 // table that is written while the database is open: opening alone may write some.
 type options struct {
@@ -28,7 +30,7 @@ type options struct {
 }
 
 func newOptions() (*options, error) {
-	scratch, err := durable.NewScratch(".ailee-reorgdb-")
+	scratch, err := durable.NewScratch(scratchPrefix)
 	if err != nil {
 		return nil, err
 	}

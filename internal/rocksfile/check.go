@@ -78,11 +78,18 @@ func Unfit(dir string) error {
 	if err != nil {
 		return nil // the open says so
 	}
+	return f.unfit(func(logs logSet) { _ = logs.read(context.Background(), func(uint64, Entry) {}) })
+}
+
+// Unfit is [Unfit] without a look into the logs: [Replay.Changes] has the same.
+func (r *Replay) Unfit() error { return r.folder.unfit(func(logSet) {}) }
+
+func (f *folder) unfit(look func(logSet)) error {
 	c := &Checked{}
 	problem := func(p Problem) { c.Problems = append(c.Problems, p) }
 	s := f.state(problem)
 	c.formats(f, s, problem)
-	_ = liveLogs(f, s, problem).read(context.Background(), func(uint64, Entry) {})
+	look(liveLogs(f, s, problem))
 	if what := FindUnsupported(c.Problems); what != "" {
 		return unsupported("%s", what)
 	}

@@ -78,6 +78,17 @@ func (l logSet) kept(number uint64) {
 	}.Read(file, size, number)
 }
 
+// size is how long all logs are together, in bytes.
+func (l logSet) size() (total int64) {
+	for _, number := range l.numbers {
+		if file, size, err := l.folder.open(logName(number)); err == nil {
+			total += size
+			file.Close()
+		}
+	}
+	return total
+}
+
 // read passes on the entries of all logs, oldest log first, and reports damage
 // and gaps. The entries are lent until the function returns. The error is that of ctx.
 func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) error {

@@ -311,6 +311,23 @@ func (s *store) live(ctx context.Context, f *stored, count *counted) iter.Seq2[i
 	}
 }
 
+// changes yields what became of each key since the tables were written, of a family that
+// has the entries of logs alone: the newest entry, deletions among them, unless a range
+// deletion is newer.
+func (s *store) changes(ctx context.Context, f *stored) iter.Seq2[item, error] {
+	return func(yield func(item, error) bool) {
+		deleted := newHidden(f.sure)
+		for i, err := range s.newest(ctx, f) {
+			if err == nil && deleted.at(i) > i.seq() {
+				continue
+			}
+			if !yield(i, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 func (c *counted) addUnresolved(kind Kind) {
 	if c == nil {
 		return

@@ -1,21 +1,30 @@
 package reorgtool
 
 import (
+	"cmp"
 	"iter"
 	"math"
 	"slices"
 )
 
 // EventIDs gathers the ids of reorg events. They come in the order of the keys, which
-// is theirs only where a node wrote the keys.
+// is theirs only where a node wrote the keys. It holds a range for ids that come one after
+// the other.
 type EventIDs struct {
-	ids  []uint64
-	next uint64
+	ranges []idRange
+	next   uint64
 }
+
+// idRange is the ids from first to last, both included.
+type idRange struct{ first, last uint64 }
 
 // Add takes an id.
 func (e *EventIDs) Add(id uint64) {
-	e.ids = append(e.ids, id)
+	if n := len(e.ranges) - 1; n >= 0 && id > 0 && e.ranges[n].last == id-1 {
+		e.ranges[n].last = id
+	} else {
+		e.ranges = append(e.ranges, idRange{id, id})
+	}
 	// Nothing comes after the highest id there is.
 	if id != math.MaxUint64 {
 		e.next = max(e.next, id+1)
@@ -29,16 +38,20 @@ func (e *EventIDs) Next() uint64 { return e.next }
 // event and below the counter.
 func (e *EventIDs) Missing(counter uint64) iter.Seq2[uint64, uint64] {
 	return func(yield func(first, last uint64) bool) {
-		slices.Sort(e.ids)
+		slices.SortFunc(e.ranges, func(a, b idRange) int { return cmp.Compare(a.first, b.first) })
 		next := uint64(0)
-		for _, id := range e.ids {
-			if id == math.MaxUint64 {
+		for _, r := range e.ranges {
+			if r.first == math.MaxUint64 {
 				break
 			}
-			if id > next && !yield(next, id-1) {
+			if r.first > next && !yield(next, r.first-1) {
 				return
 			}
-			next = id + 1
+			if r.last == math.MaxUint64 {
+				next = r.last
+				break
+			}
+			next = max(next, r.last+1)
 		}
 		if counter > next {
 			yield(next, counter-1)

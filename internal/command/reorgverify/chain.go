@@ -97,15 +97,23 @@ func (w *wrongRange) report(s *survey) {
 
 // proveAnchors looks for the transaction of every confirmed anchor.
 func (s *survey) proveAnchors(ctx context.Context, o Options, c *bitcoin.Client, db *reorgdb.DB) error {
-	var anchors []reorgdb.Anchor
-	var wanted []anchortx.Wanted
-	for a, err := range db.Anchors(ctx) {
+	confirmed := func(a reorgdb.StoredAnchor) bool { return a.Status == reorgdb.Confirmed }
+	for row, err := range reorgtool.AnchorRows(ctx, db, reorgtool.AnchorRow, confirmed) {
+		if err == nil {
+			err = s.proveRow(ctx, o, c, row)
+		}
 		if err != nil {
 			return err
 		}
-		if a.Status != reorgdb.Confirmed {
-			continue
-		}
+	}
+	return nil
+}
+
+// proveRow does so for some of them.
+func (s *survey) proveRow(ctx context.Context, o Options, c *bitcoin.Client, row []reorgdb.StoredAnchor) error {
+	var anchors []reorgdb.Anchor
+	var wanted []anchortx.Wanted
+	for _, a := range row {
 		s.chain.confirmed++
 		if !anchortx.IsTxID(a.BitcoinTxID) {
 			s.add(notAnchored, true, "anchor %s is confirmed, but its record names no transaction: %q", a.Hash, a.BitcoinTxID)

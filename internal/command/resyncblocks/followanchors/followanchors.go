@@ -8,6 +8,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/bitcoin/anchortx"
+	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/reorgdb"
 )
 
@@ -33,7 +34,10 @@ func (o Outcome) Changed() bool { return o.Before != o.After }
 
 // Summary is what became of all anchors.
 type Summary struct {
-	Outcomes []Outcome // in the order of the keys
+	// Outcomes are in the order of the keys, or, where there are more than
+	// [reorgtool.AnchorRow], the first of them in the order in which they were broadcast.
+	Outcomes []Outcome
+	Total    int
 	Changed  int
 	Unknown  int // records left because it could not be told
 }
@@ -49,19 +53,39 @@ type Summary struct {
 //     confirmed is invalidated as in a reorg.
 //
 // Where the node cannot tell, the record is left. Doing it twice changes nothing
-// more, unless the chain moves on. After an error nothing is written. The errors are
-// those of [anchortx.Find] and of the database.
+// more, unless the chain moves on. After an error nothing is written, but where there are
+// more than [reorgtool.AnchorRow]: of those so many are in one update, and those before are
+// written. The errors are those of [anchortx.Find] and of the database.
 func Follow(ctx context.Context, db *reorgdb.DB, c *bitcoin.Client, o Options) (Summary, error) {
 	if o.Confirmations == 0 {
 		o.Confirmations = reorgdb.ConfirmedAt
 	}
 	var sum Summary
-	var wanted []anchortx.Wanted
-	var at []int // the outcome of each of them
-	for a, err := range db.Anchors(ctx) {
+	all := func(reorgdb.StoredAnchor) bool { return true }
+	for row, err := range reorgtool.AnchorRows(ctx, db, reorgtool.AnchorRow, all) {
 		if err != nil {
 			return Summary{}, err
 		}
+		outcomes, err := followRow(ctx, c, row, o)
+		if err == nil {
+			err = sum.add(outcomes)
+		}
+		if err == nil && !o.DryRun {
+			err = write(db, outcomes)
+		}
+		if err != nil {
+			return Summary{}, err
+		}
+	}
+	return sum, nil
+}
+
+// followRow follows some of the anchors.
+func followRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAnchor, o Options) ([]Outcome, error) {
+	var outcomes []Outcome
+	var wanted []anchortx.Wanted
+	var at []int // the outcome of each of them
+	for _, a := range row {
 		out := Outcome{Before: a.Anchor, After: a.Anchor, State: anchortx.Unknown}
 		switch {
 		case a.Key != a.Hash:
@@ -69,35 +93,43 @@ func Follow(ctx context.Context, db *reorgdb.DB, c *bitcoin.Client, o Options) (
 		case !anchortx.IsTxID(a.BitcoinTxID):
 			out.Why = "its record names no transaction"
 		default:
-			at = append(at, len(sum.Outcomes))
+			at = append(at, len(outcomes))
 			wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.BitcoinHeight, a.BroadcastTime))
 		}
-		sum.Outcomes = append(sum.Outcomes, out)
+		outcomes = append(outcomes, out)
 	}
 	found, err := anchortx.Find(ctx, c, wanted, o.ScanBlocks)
-	if err != nil {
-		return Summary{}, err
-	}
 	for i, f := range found {
-		out := &sum.Outcomes[at[i]]
+		out := &outcomes[at[i]]
 		out.State, out.After, out.Why = f.State, follow(out.Before, f, o), f.String()
 	}
-	for _, out := range sum.Outcomes {
+	return outcomes, err
+}
+
+// add counts outcomes, and keeps the first ones. The error says why one cannot be written.
+func (s *Summary) add(outcomes []Outcome) error {
+	s.Total += len(outcomes)
+	for _, out := range outcomes {
+		if len(s.Outcomes) < reorgtool.AnchorRow {
+			s.Outcomes = append(s.Outcomes, out)
+		}
 		if out.State == anchortx.Unknown {
-			sum.Unknown++
+			s.Unknown++
 		}
 		if out.Changed() {
-			sum.Changed++
+			s.Changed++
 			if err := out.After.Validate(); err != nil {
-				return Summary{}, err
+				return err
 			}
 		}
 	}
-	if o.DryRun {
-		return sum, nil
-	}
-	return sum, db.Update(func(u *reorgdb.Update) error {
-		for _, out := range sum.Outcomes {
+	return nil
+}
+
+// write writes what has changed.
+func write(db *reorgdb.DB, outcomes []Outcome) error {
+	return db.Update(func(u *reorgdb.Update) error {
+		for _, out := range outcomes {
 			if !out.Changed() {
 				continue
 			}

@@ -13,6 +13,7 @@ import (
 type Document struct {
 	Changed int               `json:"changed"`
 	Unknown int               `json:"unknown"` // left because it could not be told
+	Total   int               `json:"total"`
 	Anchors []outcomeDocument `json:"anchors"`
 }
 
@@ -38,7 +39,7 @@ func record(a reorgdb.Anchor) recordDocument {
 
 // Document returns the JSON form.
 func (s Summary) Document() Document {
-	d := Document{Changed: s.Changed, Unknown: s.Unknown, Anchors: []outcomeDocument{}}
+	d := Document{Changed: s.Changed, Unknown: s.Unknown, Total: s.Total, Anchors: []outcomeDocument{}}
 	for _, o := range s.Outcomes {
 		d.Anchors = append(d.Anchors, outcomeDocument{Hash: terminal.Text(o.Before.Hash), TxID: terminal.Text(o.Before.BitcoinTxID),
 			State: o.State, Why: terminal.Text(o.Why), Changed: o.Changed(), Before: record(o.Before), After: record(o.After)})
@@ -57,7 +58,10 @@ func (s Summary) Print(out *cli.IO) {
 			out.Printf("Anchor %s: %s, was %s: transaction %s is %s\n", hash, inWords(o.After), inWords(o.Before), o.Before.BitcoinTxID, o.Why)
 		}
 	}
-	out.Printf("Anchors: %d followed, %d changed, %d could not be told\n", len(s.Outcomes)-s.Unknown, s.Changed, s.Unknown)
+	if more := s.Total - len(s.Outcomes); more > 0 {
+		out.Warn("%d more anchors are not listed", more)
+	}
+	out.Printf("Anchors: %d followed, %d changed, %d could not be told\n", s.Total-s.Unknown, s.Changed, s.Unknown)
 }
 
 func inWords(a reorgdb.Anchor) string {

@@ -118,10 +118,10 @@ fuzz:
 	scripts/fuzz
 
 ## hostile    hostile and damaged files in full size: ten million snapshots, a line of a
-##            GiB, 100,000 mutated files read in two ways
+##            GiB, 100,000 mutated files read in two ways, a database with a log of 4 GiB
 hostile: export AILEE_HOSTILE := 1
 hostile:
-	go test -count 1 -timeout 3h -v -run '^Test(Damage|Giants|Terabyte|Planted|PlantedForScripts|NoRegularFile|ShrinksWhileItIsRead)$$' ./test ./internal/command/initreorgdb
+	go test -count 1 -timeout 3h -v -run '^Test(Damage|Giants|Scale|Terabyte|Planted|PlantedForScripts|NoRegularFile|ShrinksWhileItIsRead)$$' ./test ./internal/command/initreorgdb
 	go test -count 1 -timeout 3h -v -run '^Test(EqualKeys|DamagedFilesAgainstReference)$$' ./snapshot
 
 ## load       the tests under load in full size, and hourly backups of a whole year

@@ -510,15 +510,43 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 	t.Logf("%d said that it shrank", said)
 }
 
-// peak COMMAND... runs a command and writes how much memory it had, in bytes, to
-// descriptor 3. Linux counts for a new process what its parent ever had, until it
+// peak COMMAND... runs a command and writes how much memory it had, in bytes, and how much of
+// the processor's time, in nanoseconds, to descriptor 3. Linux counts for a new process what its parent ever had, until it
 // executes its program: the process of the tests may have had more than the bound.
 func peak() {
 	cmd := exec.Command(os.Args[1], os.Args[2:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	_ = cmd.Run()
-	fmt.Fprintln(os.NewFile(3, "peak"), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss<<10)
+	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	fmt.Fprintln(os.NewFile(3, "peak"), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss<<10, cpu.Nanoseconds())
 	os.Exit(cmd.ProcessState.ExitCode())
+}
+
+// measured is what a command took.
+type measured struct {
+	code      int
+	stderr    string
+	peak      int64 // bytes
+	took, cpu time.Duration
+}
+
+// measure runs a command in an empty folder.
+func measure(t *testing.T, args ...string) (m measured) {
+	t.Helper()
+	var errs bytes.Buffer
+	cmd := exec.Command("peak", args...)
+	result, report, err := os.Pipe()
+	require.NoError(t, err)
+	defer result.Close()
+	cmd.Dir, cmd.Stderr, cmd.ExtraFiles = t.TempDir(), &errs, []*os.File{report}
+	began := time.Now()
+	_ = cmd.Run()
+	m.took = time.Since(began)
+	require.NoError(t, report.Close())
+	_, err = fmt.Fscan(result, &m.peak, &m.cpu)
+	require.NoError(t, err)
+	m.code, m.stderr = cmd.ProcessState.ExitCode(), errs.String()
+	return m
 }
 
 // TestGiants is about memory: what takes more than the bound, in bytes, fails. The
@@ -553,23 +581,12 @@ func TestGiants(t *testing.T) {
 	const memory = 128 << 20
 	run := func(t *testing.T, want int, message string, args ...string) {
 		t.Helper()
-		var errs bytes.Buffer
-		cmd := exec.Command("peak", args...)
-		measured, report, err := os.Pipe()
-		require.NoError(t, err)
-		defer measured.Close()
-		cmd.Dir, cmd.Stderr, cmd.ExtraFiles = t.TempDir(), &errs, []*os.File{report}
-		began := time.Now()
-		_ = cmd.Run()
-		require.NoError(t, report.Close())
-		var peak int64
-		_, err = fmt.Fscan(measured, &peak)
-		require.NoError(t, err)
-		require.Equal(t, want, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
-		require.Contains(t, errs.String(), message)
-		t.Logf("%.2f s, %d MiB, exit %d: %s", time.Since(began).Seconds(), peak>>20, want, strings.Join(args[:len(args)-1], " "))
+		m := measure(t, args...)
+		require.Equal(t, want, m.code, "%q: %s", args, m.stderr)
+		require.Contains(t, m.stderr, message)
+		t.Logf("%.2f s, %d MiB, exit %d: %s", m.took.Seconds(), m.peak>>20, want, strings.Join(args[:len(args)-1], " "))
 		if !clitest.UnderRace {
-			require.Less(t, peak, int64(memory), args)
+			require.Less(t, m.peak, int64(memory), args)
 		}
 	}
 	t.Run("snapshots", func(t *testing.T) {

@@ -26,29 +26,39 @@ func eachEntry(block []byte, f func(key, value []byte) error) error {
 	return eachDelta(block, nil, f)
 }
 
-// eachDelta is eachEntry for blocks whose values have no lengths: those of an index from
-// format version 4 on, where delta takes a value off p. first says that nothing of the key
-// is shared with the one before.
-func eachDelta(block []byte, delta func(p *parser, first bool) []byte, f func(key, value []byte) error) error {
+// restartPoints returns where the entries of a block end, and the offsets of its restart
+// points.
+func restartPoints(block []byte) (end int, points []byte, err error) {
 	if len(block) < 4 {
-		return errBlock
+		return 0, nil, errBlock
 	}
-	end := len(block) - 4
+	end = len(block) - 4
 	restarts := binary.LittleEndian.Uint32(block[end:])
 	if restarts>>31 == 1 { // a hash index of the keys: buckets and their number
 		if end < 2 {
-			return errBlock
+			return 0, nil, errBlock
 		}
 		end -= 2 + int(binary.LittleEndian.Uint16(block[end-2:]))
 		restarts &= 1<<31 - 1
 	}
 	if int64(end) < 4*int64(restarts) {
-		return errBlock
+		return 0, nil, errBlock
 	}
 	end -= 4 * int(restarts)
-	points := block[end : end+4*int(restarts)]
+	return end, block[end : end+4*int(restarts)], nil
+}
+
+// eachDelta is eachEntry for blocks whose values have no lengths: those of an index from
+// format version 4 on, where delta takes a value off p. first says that nothing of the key
+// is shared with the one before.
+func eachDelta(block []byte, delta func(p *parser, first bool) []byte, f func(key, value []byte) error) error {
+	end, points, err := restartPoints(block)
+	if err != nil {
+		return err
+	}
 	var key []byte
-	for p := (parser{rest: block[:end]}); len(p.rest) > 0; {
+	p := parser{rest: block[:end]} // one for all entries: it is passed on by its address
+	for len(p.rest) > 0 {
 		restart := len(points) > 0 && int64(binary.LittleEndian.Uint32(points)) == int64(end-len(p.rest))
 		shared, fresh := p.uint64(), p.uint64()
 		var size uint64
@@ -87,9 +97,14 @@ type indexForm struct {
 	firstKey bool // behind each the first key of its block
 }
 
-// handles decodes an index block, whose keys do not matter for reading all.
-func handles(block []byte, form indexForm) ([]handle, error) {
-	var hs []handle
+// handles decodes an index block. separator gets the key of each handle, where it is not
+// nil; for reading all blocks, keys do not matter.
+func handles(block []byte, form indexForm, separator func(key []byte)) ([]handle, error) {
+	_, points, err := restartPoints(block)
+	if err != nil {
+		return nil, err
+	}
+	hs := make([]handle, 0, len(points)/4) // of most indexes each entry is a restart point
 	add := func(p *parser, h handle) {
 		if form.firstKey {
 			p.slice()
@@ -98,7 +113,7 @@ func handles(block []byte, form indexForm) ([]handle, error) {
 		hs = append(hs, h)
 	}
 	if form.delta {
-		err := eachDelta(block, func(p *parser, first bool) []byte {
+		err = eachDelta(block, func(p *parser, first bool) []byte {
 			if first {
 				add(p, handle{p.uint64(), p.uint64()})
 				return nil
@@ -111,14 +126,22 @@ func handles(block []byte, form indexForm) ([]handle, error) {
 				add(p, handle{prev.end(), prev.size + uint64(more)})
 			}
 			return nil
-		}, func(_, _ []byte) error { return nil })
+		}, func(key, _ []byte) error {
+			if separator != nil {
+				separator(key)
+			}
+			return nil
+		})
 		return hs, err
 	}
-	err := eachEntry(block, func(_, value []byte) error {
+	err = eachEntry(block, func(key, value []byte) error {
 		p := parser{rest: value}
 		add(&p, handle{p.uint64(), p.uint64()})
 		if p.bad || len(p.rest) > 0 {
 			return errBlock
+		}
+		if separator != nil {
+			separator(key)
 		}
 		return nil
 	})

@@ -2,6 +2,8 @@ package rocksfile_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"runtime"
@@ -104,6 +106,38 @@ func FuzzTable(f *testing.F) {
 		}
 		bounded(t, len(data), func() {
 			_, _ = rocksfile.ReadTable(data, func(rocksfile.Entry) {})
+		})
+	})
+}
+
+// FuzzBlock: what is read of a block beside RocksDB is what it has.
+func FuzzBlock(f *testing.F) {
+	seed(f, extension(".sst"), func(data []byte) {
+		for _, block := range rocksfile.DataBlocks(data) {
+			f.Add(block)
+		}
+	})
+	f.Fuzz(func(t *testing.T, block []byte) {
+		var got, want []string
+		bounded(t, len(block), func() {
+			err := rocksfile.ReadBlock(block, func(key, value []byte) error {
+				got = append(got, fmt.Sprintf("%q %q", key, value))
+				return nil
+			})
+			if err != nil {
+				require.True(t, errors.Is(err, rocksfile.ErrAskRocksDB) || errors.Is(err, rocksfile.ErrUnsupported), "%v", err)
+				return
+			}
+			last, any := "", false
+			require.NoError(t, rocksfile.EachEntry(block, func(internal, value []byte) error {
+				key, kind := string(internal[:len(internal)-8]), rocksfile.Kind(internal[len(internal)-8])
+				if (!any || key != last) && kind == rocksfile.KindPut {
+					want = append(want, fmt.Sprintf("%q %q", key, value))
+				}
+				last, any = key, true
+				return nil
+			}))
+			require.Equal(t, want, got)
 		})
 	})
 }

@@ -286,7 +286,7 @@ func (r *tableReader) other(b []byte) {
 // of blocks in front of it.
 func isIndex(block []byte, at handle, blocks []handle) bool {
 	for _, form := range []indexForm{{delta: true}, {}, {delta: true, firstKey: true}, {firstKey: true}} {
-		hs, err := handles(block, form)
+		hs, err := handles(block, form, nil)
 		if err != nil || len(hs) == 0 || hs[len(hs)-1].end() > at.off {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // TooNewError says that a table has a format that this package, and RocksDB up
@@ -59,6 +60,8 @@ type Properties struct {
 	Comparator     string // "" where the table does not say
 	indexType      uint32
 	deltaIndex     bool
+	userKeyIndex   bool   // the keys of the index have no sequence number and kind
+	ingestVersion  uint32 // of a table that was ingested
 }
 
 // TableReport says how reading a table went.
@@ -148,10 +151,11 @@ type tableReader struct {
 	buffer   []Entry
 	keys     []byte
 	ends     []int
-	last     []byte // the last internal key that was yielded
-	trusting bool   // checksums are left to whoever reads the table next
-	sure     bool   // checksum is known to be the right type
-	dataEnd  bool   // the data blocks are known to end at a limit
+	last     []byte      // the last internal key that was yielded
+	between  *separators // of the index, where they are wanted
+	trusting bool        // checksums are left to whoever reads the table next
+	sure     bool        // checksum is known to be the right type
+	dataEnd  bool        // the data blocks are known to end at a limit
 	got      uint64
 	ranges   uint64
 	far      int // how often a block was looked for beyond what is read at a time
@@ -355,7 +359,13 @@ func (r *tableReader) index(at handle, kind uint32, limit int) ([]handle, error)
 	if err != nil {
 		return nil, err
 	}
-	top, err := handles(b, indexForm{delta: r.report.Properties.deltaIndex, firstKey: kind == indexFirstKey})
+	var separator func(key []byte)
+	if r.between != nil && kind != indexTwoLevel {
+		r.between.userKeys = r.report.Properties.userKeyIndex
+		r.between.data = slices.Grow(r.between.data, len(b))
+		separator = r.between.add
+	}
+	top, err := handles(b, indexForm{delta: r.report.Properties.deltaIndex, firstKey: kind == indexFirstKey}, separator)
 	if err != nil || kind != indexTwoLevel {
 		return top, errors.Join(err, inside(top, limit))
 	}
@@ -529,6 +539,8 @@ func decodeProperties(block []byte) (*Properties, error) {
 			p.DataSize = v.uint64()
 		case "rocksdb.index.value.is.delta.encoded":
 			p.deltaIndex = v.uint64() != 0
+		case "rocksdb.index.key.is.user.key":
+			p.userKeyIndex = v.uint64() != 0
 		case "rocksdb.block.based.table.index.type":
 			if len(value) == 4 {
 				p.indexType = binary.LittleEndian.Uint32(value)
@@ -536,6 +548,9 @@ func decodeProperties(block []byte) (*Properties, error) {
 			return nil
 		case "rocksdb.external_sst_file.version":
 			p.Ingested = true
+			if len(value) == 4 {
+				p.ingestVersion = binary.LittleEndian.Uint32(value)
+			}
 			return nil
 		case globalSeq:
 			if len(value) == 8 {

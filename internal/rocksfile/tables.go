@@ -2,7 +2,6 @@ package rocksfile
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"runtime"
 	"slices"
@@ -111,19 +110,11 @@ func (r *tableReader) strange(ctx context.Context, blocks []handle) (Kind, bool)
 // strangeEntry is eachEntry for the kinds alone: a key that shares its end with the one
 // before has the same kind.
 func strangeEntry(block []byte) (Kind, bool) {
-	if len(block) < 4 {
+	end, _, err := restartPoints(block)
+	if err != nil {
 		return 0, false
 	}
-	end := len(block) - 4
-	restarts := binary.LittleEndian.Uint32(block[end:])
-	if restarts>>31 == 1 && end >= 2 {
-		end -= 2 + int(binary.LittleEndian.Uint16(block[end-2:]))
-		restarts &= 1<<31 - 1
-	}
-	if int64(end) < 4*int64(restarts) {
-		return 0, false
-	}
-	for p := (parser{rest: block[:end-4*int(restarts)]}); len(p.rest) > 0; {
+	for p := (parser{rest: block[:end]}); len(p.rest) > 0; {
 		p.uint64()
 		fresh, size := p.uint64(), p.uint64()
 		key := p.take(fresh)

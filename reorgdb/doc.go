@@ -7,8 +7,9 @@
 // [OpenReadOnly] opens a database as it was at one moment, also beside a node that writes,
 // and leaves the folder as it is. [DB.Blocks], [DB.Anchors] and [DB.Events] yield what nodes
 // can read, [DB.BlockHash], [DB.HighestBlock] and [DB.Anchor] look one up. [DB.Records]
-// yields everything as it is stored; [KeyKind], [ParseAnchor], [ParseEvent] and
-// [ParseCounter] read it just as leniently as nodes do.
+// yields everything as it is stored, [DB.Rows] the same with blocks taken together;
+// [KeyKind], [ParseAnchor], [ParseEvent] and [ParseCounter] read it just as leniently as
+// nodes do.
 //
 // # Writing
 //

@@ -1,6 +1,34 @@
 package reorgdb
 
-import "github.com/linxGnu/grocksdb"
+import (
+	"context"
+	"iter"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+// PartSize sets how many bytes of the files are read at a time.
+func PartSize(n uint64) (restore func()) {
+	before := partSize
+	partSize = n
+	return func() { partSize = before }
+}
+
+// ReadsFiles tells whether records are read without RocksDB's iterator.
+func (db *DB) ReadsFiles(ctx context.Context) bool { return db.fileView(ctx) != nil }
+
+// RocksRecords is [DB.Records], but always through RocksDB's iterator.
+func (db *DB) RocksRecords(ctx context.Context, family string) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		files := &db.files
+		files.mutex.Lock()
+		view, opened := files.view, files.opened
+		files.view, files.opened = nil, true
+		files.mutex.Unlock()
+		db.Records(ctx, family)(yield)
+		files.view, files.opened = view, opened
+	}
+}
 
 // Compact rewrites every table.
 func (db *DB) Compact() {

@@ -1,6 +1,7 @@
 package reorgdb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,6 +31,7 @@ type DB struct {
 	families []*grocksdb.ColumnFamilyHandle
 	writing  sync.Mutex
 	reorgs   reorgs // for the holder of writing
+	files    files
 }
 
 // mode is how a database is opened.
@@ -91,6 +93,12 @@ func OpenReadOnly(path string) (*DB, error) {
 	db, err := open(path, sharedMode(path))
 	if errors.Is(err, ErrCorrupt) {
 		db, err = open(path, sharedMode(path))
+	}
+	if errors.Is(err, ErrCorrupt) {
+		// What no node writes comes first: a copy would lack it.
+		if unsupported := unsupportedInTables(context.Background(), path); errors.Is(unsupported, ErrUnsupported) {
+			err = unsupported
+		}
 	}
 	return db, err
 }
@@ -175,8 +183,13 @@ func open(path string, how mode) (*DB, error) {
 	if rocksfile.Unfinished(path) {
 		return openUnfinished(path, opts, how)
 	}
-	if n, fewer := fewerTables(tablesIn(path)); fewer && how != secondary {
+	mark := ""
+	tables := tablesIn(path)
+	switch n, fewer := fewerTables(tables); {
+	case fewer && how != secondary:
 		opts.rocks.SetMaxOpenFiles(n)
+	case 2*tables <= n && how == readOnly:
+		mark = manifestMark(path)
 	}
 	if how != readWrite {
 		if replay, err := rocksfile.OpenReplay(path); err == nil && replay != nil && replay.LogBytes() > maxHeld {
@@ -191,7 +204,11 @@ func open(path string, how mode) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(explain(path, err), opts.close())
 	}
-	return openFamilies(path, opts, names, how)
+	db, err := openFamilies(path, opts, names, how)
+	if err == nil {
+		db.files.mark = mark
+	}
+	return db, err
 }
 
 // fit is the error for a database that RocksDB must not be given.
@@ -390,6 +407,7 @@ func (db *DB) Sync() error {
 
 // Close closes the database. It does not sync.
 func (db *DB) Close() error {
+	db.files.close()
 	db.release()
 	return db.opts.close()
 }

@@ -2,6 +2,7 @@ package reorgdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/linxGnu/grocksdb"
 
+	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/internal/workers"
 )
 
@@ -19,45 +21,153 @@ type Record struct{ Key, Value []byte }
 
 // Records yields every record of a column family, in the order of the keys. Checksums
 // are verified. It reads ahead on all cores; nothing may write meanwhile. The iteration
-// ends after an error, which may wrap [ErrNoFamily] or [ErrCorrupt]: what comes after
-// the damage is not yielded.
+// ends after an error, which may wrap [ErrNoFamily], [ErrCorrupt] or [ErrUnsupported]: what
+// comes after the damage is not yielded.
 func (db *DB) Records(ctx context.Context, family string) iter.Seq2[Record, error] {
+	free := newFreeBlocks()
+	return recordsOf(db.readAhead(ctx, family, onlyRecords, free), free)
+}
+
+// recordsOf yields the records of blocks, and gives these to free.
+func recordsOf(blocks iter.Seq2[*block, error], free freeBlocks) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		handle, err := db.family(family)
-		if err != nil {
-			yield(Record{}, err)
-			return
-		}
-		cores := runtime.GOMAXPROCS(0)
-		used := make(chan []byte, rangeBlocks*(cores+1))
-		fresh := func() []byte {
-			select {
-			case block := <-used:
-				return block[:cap(block)]
-			default:
-				return make([]byte, blockSize)
-			}
-		}
-		read := func(ctx context.Context, keys keyRange) iter.Seq2[[]byte, error] {
-			return db.blocks(ctx, handle, keys.from, keys.to, fresh)
-		}
-		newReader := func() workers.Worker[keyRange, []byte] { return read }
-		for block, err := range workers.Ordered(ctx, cores, rangeBlocks, db.ranges(family), newReader) {
+		for b, err := range blocks {
 			if err != nil {
 				yield(Record{}, err)
 				return
 			}
-			for rest := block; len(rest) > 0; {
+			for data := b.data; len(data) > 0; {
 				var r Record
-				if r, rest = cutRecord(rest); !yield(r, nil) {
+				if r, data = cutRecord(data); !yield(r, nil) {
 					return
 				}
 			}
-			select {
-			case used <- block:
-			default:
+			free.give(b)
+		}
+	}
+}
+
+// Row is a record, or in place of several blocks their heights: of each from First to Last
+// there is one.
+type Row struct {
+	Record      // in place of blocks without a key, nil
+	First, Last uint64
+}
+
+// Rows is [DB.Records] of the default column family for whoever looks at no single block:
+// those of heights that follow each other come together, as many as it happens to be, if
+// [IsBlockHash] holds for their hashes.
+func (db *DB) Rows(ctx context.Context) iter.Seq2[Row, error] {
+	return db.rows(ctx, DefaultFamily, rowsOfHashes)
+}
+
+func (db *DB) rows(ctx context.Context, family string, want wanted) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		free := newFreeBlocks()
+		for b, err := range db.readAhead(ctx, family, want, free) {
+			if err != nil {
+				yield(Row{}, err)
+				return
+			}
+			for _, r := range b.rows {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			free.give(b)
+		}
+	}
+}
+
+// Count reads every record of every column family, and returns how many there are. The
+// errors are those of [DB.Records].
+func (db *DB) Count(ctx context.Context) (n uint64, err error) {
+	for _, family := range db.names {
+		for r, err := range db.rows(ctx, family, rowsOfAny) {
+			switch {
+			case err != nil:
+				return 0, err
+			case r.Key == nil:
+				n += r.Last - r.First
+			}
+			n++
+		}
+	}
+	return n, nil
+}
+
+func newFreeBlocks() freeBlocks {
+	return make(freeBlocks, rangeBlocks*(runtime.GOMAXPROCS(0)+1))
+}
+
+// readAhead yields the records of a column family in blocks, which it takes from free. It
+// reads the files as far as they are as nodes write them; from there on RocksDB does.
+func (db *DB) readAhead(ctx context.Context, family string, want wanted, free freeBlocks) iter.Seq2[*block, error] {
+	return func(yield func(*block, error) bool) {
+		if _, err := db.family(family); err != nil {
+			yield(nil, err)
+			return
+		}
+		newGatherer := func() *gatherer { return &gatherer{free: free, want: want} }
+		pass := func(b *block) bool { return yield(b, nil) }
+		var next []byte
+		err := rocksfile.ErrAskRocksDB
+		if view := db.fileView(ctx); view != nil {
+			err = passOn(fileBlocks(ctx, view, family, newGatherer), &next, pass)
+		}
+		if errors.Is(err, rocksfile.ErrAskRocksDB) {
+			err = passOn(db.rocksBlocks(ctx, family, next, newGatherer), &next, pass)
+		}
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(nil, db.unsupported(err))
+		}
+	}
+}
+
+// passOn passes blocks on as long as more are wanted. next becomes the lowest key above
+// them. It returns the error that ended them, or errStopped.
+func passOn(blocks iter.Seq2[*block, error], next *[]byte, pass func(*block) bool) error {
+	for b, err := range blocks {
+		if err != nil {
+			return err
+		}
+		*next = b.after(*next)
+		if !pass(b) {
+			return errStopped
+		}
+	}
+	return nil
+}
+
+// rocksBlocks yields the records of a column family from a key on, nil for all, through
+// RocksDB's iterator.
+func (db *DB) rocksBlocks(ctx context.Context, family string, from []byte, newGatherer func() *gatherer) iter.Seq2[*block, error] {
+	return func(yield func(*block, error) bool) {
+		handle, err := db.family(family)
+		if err == nil {
+			err = db.lookForUnsupported(ctx)
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		newReader := func() workers.Worker[keyRange, *block] {
+			g, buf := newGatherer(), make([]byte, blockSize)
+			return func(ctx context.Context, keys keyRange) iter.Seq2[*block, error] {
+				return g.blocks(func() error {
+					for records, err := range db.blocks(ctx, handle, keys.from, keys.to, func() []byte { return buf }) {
+						if err == nil {
+							err = g.gather(records)
+						}
+						if err != nil {
+							return err
+						}
+					}
+					return nil
+				})
 			}
 		}
+		workers.Ordered(ctx, runtime.GOMAXPROCS(0), rangeBlocks, db.ranges(family, from), newReader)(yield)
 	}
 }
 
@@ -82,12 +192,12 @@ const (
 	rangeBlocks = 128
 )
 
-// ranges cuts a column family into ranges. Nearly all records are blocks, and their
-// heights have few gaps.
-func (db *DB) ranges(family string) iter.Seq2[keyRange, error] {
+// ranges cuts a column family into ranges, or makes one of it from a key on. Nearly all
+// records are blocks, and their heights have few gaps.
+func (db *DB) ranges(family string, from []byte) iter.Seq2[keyRange, error] {
 	return func(yield func(keyRange, error) bool) {
-		var keys keyRange
-		if family == DefaultFamily {
+		keys := keyRange{from: from}
+		if family == DefaultFamily && from == nil {
 			lowest, highest, err := db.heights()
 			if err != nil {
 				yield(keyRange{}, err)
@@ -311,12 +421,6 @@ func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
 
 // Check reads every record of every column family. The error may wrap [ErrCorrupt].
 func (db *DB) Check(ctx context.Context) error {
-	for _, family := range db.names {
-		for _, err := range db.Records(ctx, family) {
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	_, err := db.Count(ctx)
+	return err
 }

@@ -34,7 +34,12 @@ func Database(t testing.TB, name string) string {
 
 // Unpack unpacks a reorg database into dir/<name>.
 func Unpack(name, dir string) error {
-	f, err := os.Open(filepath.Join(Dir(), "reorg_db", name+".tar.gz"))
+	return UnpackFile(filepath.Join(Dir(), "reorg_db", name+".tar.gz"), dir)
+}
+
+// UnpackFile unpacks an archive into dir.
+func UnpackFile(archive, dir string) error {
+	f, err := os.Open(archive)
 	if err != nil {
 		return err
 	}

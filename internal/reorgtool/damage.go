@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
@@ -32,11 +33,12 @@ func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 	return Problems(path, checked.Problems, checked.Version)
 }
 
-// DamageWithTables is [Damage], and a look into the tables for what RocksDB shows otherwise
-// than it was written, or ends the process at.
+// DamageWithTables is [Damage]. Where that finds anything, it looks into the tables for what
+// RocksDB shows otherwise than it was written, or ends the process at: of other databases,
+// [reorgdb.DB.Records] does.
 func DamageWithTables(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 	problems, err := Damage(ctx, path)
-	if err != nil {
+	if err != nil || len(problems) == 0 {
 		return nil, err
 	}
 	inTables, err := rocksfile.CheckTables(ctx, path)
@@ -66,13 +68,13 @@ func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile
 	if what := rocksfile.FindUnsupported(all); what != "" {
 		return nil, fmt.Errorf("%s: %w: %s", path, reorgdb.ErrUnsupported, what)
 	}
-	inUse := reorgdb.Holder(path) != nil
+	inUse := sync.OnceValue(func() bool { return reorgdb.Holder(path) != nil })
 	var problems []rocksfile.Problem
 	for _, p := range all {
 		if durable.CannotLook(p.Err) {
 			return nil, fmt.Errorf("%s: %w", path, p.Err)
 		}
-		if p.Kind != rocksfile.TornLog || !inUse {
+		if p.Kind != rocksfile.TornLog || !inUse() {
 			problems = append(problems, p)
 		}
 	}

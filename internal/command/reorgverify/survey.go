@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/reorgtool"
@@ -104,19 +102,26 @@ func (s *survey) add(kind string, wrong bool, format string, args ...any) {
 
 // read goes through all column families.
 func (s *survey) read(ctx context.Context, db *reorgdb.DB) error {
-	for _, family := range db.Families() {
-		if family != reorgdb.DefaultFamily {
-			s.families[family] = 0
+	for r, err := range db.Rows(ctx) {
+		switch {
+		case err != nil:
+			return err
+		case r.Key == nil:
+			s.blockRow(r.First, r.Last)
+		default:
+			s.record(r.Key, r.Value)
 		}
-		for r, err := range db.Records(ctx, family) {
-			switch {
-			case err != nil:
+	}
+	for _, family := range db.Families() {
+		if family == reorgdb.DefaultFamily {
+			continue
+		}
+		s.families[family] = 0
+		for _, err := range db.Records(ctx, family) {
+			if err != nil {
 				return err
-			case family == reorgdb.DefaultFamily:
-				s.record(r.Key, r.Value)
-			default:
-				s.families[family]++
 			}
+			s.families[family]++
 		}
 	}
 	s.conclude()
@@ -126,7 +131,7 @@ func (s *survey) read(ctx context.Context, db *reorgdb.DB) error {
 // record takes a record of the default column family.
 func (s *survey) record(key, value []byte) {
 	kind, number := reorgdb.KeyKind(key)
-	if kind == reorgdb.BlockKind { // nearly all are
+	if kind == reorgdb.BlockKind {
 		s.block(number, value)
 		return
 	}
@@ -150,38 +155,23 @@ func (s *survey) record(key, value []byte) {
 }
 
 func (s *survey) block(height uint64, hash []byte) {
-	if s.blocks++; s.blocks == 1 {
-		s.lowest = height
-	} else if height != s.highest+1 {
-		s.gaps += height - s.highest - 1
-		s.add(gap, false, "no block hash from height %d to %d", s.highest+1, height-1)
-	}
-	s.highest = height
-	if !isHash(hash) {
+	s.blockRow(height, height)
+	if !reorgdb.IsBlockHash(hash) {
 		s.add(strangeHash, false, "the block hash at height %d is %q", height, hash)
 	}
 }
 
-// isHash tells whether it is a hash of 32 bytes in lower-case hex. It looks at every
-// byte without a branch, which on digits and letters at random would be the half of
-// reading a database.
-func isHash(text []byte) bool {
-	var other byte
-	for _, c := range text {
-		other |= notHex[c]
+// blockRow takes a block at each height from first to last.
+func (s *survey) blockRow(first, last uint64) {
+	if s.blocks == 0 {
+		s.lowest = first
+	} else if first != s.highest+1 {
+		s.gaps += first - s.highest - 1
+		s.add(gap, false, "no block hash from height %d to %d", s.highest+1, first-1)
 	}
-	return other == 0 && len(text) == hex.EncodedLen(32)
+	s.highest = last
+	s.blocks += last - first + 1
 }
-
-// notHex is 1 for every byte that is not a lower-case hex digit.
-var notHex = func() (table [256]byte) {
-	for c := range table {
-		if !strings.ContainsRune("0123456789abcdef", rune(c)) {
-			table[c] = 1
-		}
-	}
-	return table
-}()
 
 func (s *survey) anchor(key, value []byte) {
 	a, err := reorgdb.ParseAnchor(value)

@@ -1,0 +1,113 @@
+package reorgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"sync"
+
+	"ailee-recovery/internal/rocksfile"
+	"ailee-recovery/internal/workers"
+)
+
+// files is a database that is only read, as its files are: where nothing in them is damaged
+// or unusual, they are read without RocksDB's iterator, which takes several times as long.
+type files struct {
+	mark   string // of the MANIFEST before RocksDB opened the database; "" where it is always asked
+	mutex  sync.Mutex
+	opened bool
+	view   *rocksfile.View // nil: RocksDB is asked
+	looked bool            // for what RocksDB shows otherwise than it was written
+}
+
+// fileView returns the database as its files are, nil where RocksDB has to be asked. It is
+// the one that RocksDB has open: the MANIFEST was not changed since.
+func (db *DB) fileView(ctx context.Context) *rocksfile.View {
+	f := &db.files
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.opened || f.mark == "" {
+		return f.view
+	}
+	view, err := rocksfile.OpenView(ctx, db.path)
+	if ctx.Err() != nil {
+		return nil
+	}
+	f.opened = true
+	switch {
+	case err != nil:
+	case manifestMark(db.path) != f.mark:
+		view.Close()
+	default:
+		f.view = view
+	}
+	return f.view
+}
+
+func (f *files) close() {
+	if f.view != nil {
+		f.view.Close()
+	}
+}
+
+// lookForUnsupported returns an error that wraps [ErrUnsupported] where tables hold what
+// RocksDB shows otherwise than it was written, or ends the process at.
+func (db *DB) lookForUnsupported(ctx context.Context) error {
+	f := &db.files
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.looked || db.mode == readWrite {
+		return nil
+	}
+	if err := unsupportedInTables(ctx, db.path); err != nil {
+		return err
+	}
+	f.looked = true
+	return nil
+}
+
+func unsupportedInTables(ctx context.Context, path string) error {
+	problems, err := rocksfile.CheckTables(ctx, path)
+	if err != nil {
+		return err
+	}
+	if what := rocksfile.FindUnsupported(problems); what != "" {
+		return fmt.Errorf("%s: %w: %s", path, ErrUnsupported, what)
+	}
+	return nil
+}
+
+// unsupported is the error of reading files as one of this package.
+func (db *DB) unsupported(err error) error {
+	if errors.Is(err, rocksfile.ErrUnsupported) {
+		return fmt.Errorf("%s: %w: %s", db.path, ErrUnsupported, err)
+	}
+	return err
+}
+
+// partSize is how many bytes of tables and logs are read at a time, about. Tests set it.
+var partSize = uint64(1 << 20)
+
+// fileBlocks yields the records of a column family from the files.
+func fileBlocks(ctx context.Context, view *rocksfile.View, family string, newGatherer func() *gatherer) iter.Seq2[*block, error] {
+	newReader := func() workers.Worker[rocksfile.Part, *block] {
+		var reader rocksfile.PartReader
+		g := newGatherer()
+		return func(ctx context.Context, p rocksfile.Part) iter.Seq2[*block, error] {
+			return g.blocks(func() error { return reader.Read(ctx, p, g.add) })
+		}
+	}
+	return workers.Ordered(ctx, runtime.GOMAXPROCS(0), rangeBlocks, parts(view, family, partSize), newReader)
+}
+
+func parts(view *rocksfile.View, family string, size uint64) iter.Seq2[rocksfile.Part, error] {
+	return func(yield func(rocksfile.Part, error) bool) {
+		for p := range view.Parts(family, size) {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}

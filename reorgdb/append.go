@@ -1,6 +1,8 @@
 package reorgdb
 
+// #include <stdint.h>
 // #include <stdlib.h>
+// #include <string.h>
 // #include <rocksdb/c.h>
 //
 // // put_all adds n records with values of the given size, one after the other, to a
@@ -11,6 +13,17 @@ package reorgdb
 //     size_t last = key_size - 1;
 //     for (; key[last] == '9'; last--) key[last] = '0';
 //     key[last]++;
+//   }
+// }
+//
+// // put_records adds the records of a block to a table: each the lengths of key and value,
+// // 4 bytes each, key and value.
+// static void put_records(rocksdb_sstfilewriter_t *w, const char *block, size_t size, char **err) {
+//   for (const char *end = block + size; block < end && !*err; ) {
+//     uint32_t sizes[2];
+//     memcpy(sizes, block, 8);
+//     rocksdb_sstfilewriter_put(w, block + 8, sizes[0], block + 8 + sizes[0], sizes[1], err);
+//     block += 8 + (size_t)sizes[0] + sizes[1];
 //   }
 // }
 import "C"
@@ -56,16 +69,23 @@ func (db *DB) AppendBlocks(first uint64, hashes []byte) (err error) {
 	case len(hashes)%HashSize != 0:
 		return fmt.Errorf("%d bytes of block hashes", len(hashes))
 	}
-	path := filepath.Join(db.path, appendName)
-	defer func() { err = errors.Join(err, db.removeLeftover()) }()
-	if err := db.writeTable(path, first, hashes); err != nil {
-		return explain(db.path, err)
+	t, err := db.newTable(0)
+	if err != nil {
+		return err
 	}
-	opts := grocksdb.NewDefaultIngestExternalFileOptions()
-	defer opts.Destroy()
-	opts.SetMoveFiles(true)
-	if err := db.rocks.IngestExternalFileCF(db.families[0], []string{path}, opts); err != nil {
-		return errors.Join(explain(db.path, err), db.keepTable(path))
+	defer func() { err = errors.Join(err, t.close()) }()
+	key := blockKey(first)
+	if err := t.put(func(failed **C.char) {
+		C.put_all(t.native, (*C.char)(unsafe.Pointer(&key[0])), C.size_t(len(key)),
+			(*C.char)(unsafe.Pointer(&hashes[0])), HashSize, C.size_t(len(hashes)/HashSize), failed)
+	}); err != nil {
+		return err
+	}
+	if err := t.finish(); err != nil {
+		return err
+	}
+	if err := db.ingest(t.path); err != nil {
+		return errors.Join(err, db.keepTable(t.path))
 	}
 	return nil
 }
@@ -89,32 +109,85 @@ func (db *DB) keepTable(path string) error {
 	return nil
 }
 
-func (db *DB) removeLeftover() error {
-	if err := os.Remove(filepath.Join(db.path, appendName)); !errors.Is(err, fs.ErrNotExist) {
+func (db *DB) removeLeftover() error { return removeIfThere(filepath.Join(db.path, appendName)) }
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// writeTable writes a table file with the options of all others. A call into C for
-// each record would cost as much as the rest.
-func (db *DB) writeTable(path string, first uint64, hashes []byte) error {
-	env := grocksdb.NewDefaultEnvOptions()
-	defer env.Destroy()
-	w := grocksdb.NewSSTFileWriter(env, db.opts.rocks)
-	defer w.Destroy()
-	if err := w.Open(path); err != nil {
-		return err
+// newTable is a table file on its way into the default column family, made with the options
+// of all others.
+type newTable struct {
+	db     *DB
+	path   string
+	env    *grocksdb.EnvOptions
+	writer *grocksdb.SSTFileWriter
+	native *C.rocksdb_sstfilewriter_t // the same, which the library keeps to itself
+}
+
+// newTable begins the n-th table of those that are made at the same time. It must be closed.
+func (db *DB) newTable(n int) (*newTable, error) {
+	name := appendName
+	if n > 0 {
+		// Far above the numbers of RocksDB's own temporary files.
+		name = fmt.Sprintf("%d.dbtmp", 1<<60+n)
 	}
-	// The library keeps the C writer to itself.
-	writer := (*C.rocksdb_sstfilewriter_t)(reflect.ValueOf(w).Elem().FieldByName("c").UnsafePointer())
-	key := blockKey(first)
+	t := &newTable{db: db, path: filepath.Join(db.path, name), env: grocksdb.NewDefaultEnvOptions()}
+	t.writer = grocksdb.NewSSTFileWriter(t.env, db.opts.rocks)
+	t.native = (*C.rocksdb_sstfilewriter_t)(reflect.ValueOf(t.writer).Elem().FieldByName("c").UnsafePointer())
+	if err := t.writer.Open(t.path); err != nil {
+		return nil, errors.Join(explain(db.path, err), t.close())
+	}
+	return t, nil
+}
+
+// put adds records, whose keys ascend, by a function in C: a call for each would cost as
+// much as the rest.
+func (t *newTable) put(all func(failed **C.char)) error {
 	var failed *C.char
-	C.put_all(writer, (*C.char)(unsafe.Pointer(&key[0])), C.size_t(len(key)),
-		(*C.char)(unsafe.Pointer(&hashes[0])), HashSize, C.size_t(len(hashes)/HashSize), &failed)
-	if failed != nil {
-		defer C.free(unsafe.Pointer(failed))
-		return errors.New(C.GoString(failed))
+	all(&failed)
+	if failed == nil {
+		return nil
 	}
-	return w.Finish()
+	defer C.free(unsafe.Pointer(failed))
+	return explain(t.db.path, errors.New(C.GoString(failed)))
+}
+
+// putRecords adds the records of a block, see [DB.blocks].
+func (t *newTable) putRecords(block []byte) error {
+	return t.put(func(failed **C.char) {
+		C.put_records(t.native, (*C.char)(unsafe.Pointer(&block[0])), C.size_t(len(block)), failed)
+	})
+}
+
+// finish writes and syncs what is left.
+func (t *newTable) finish() error {
+	if err := t.writer.Finish(); err != nil {
+		return explain(t.db.path, err)
+	}
+	return nil
+}
+
+// close ends it, and removes what was not ingested.
+func (t *newTable) close() error {
+	t.writer.Destroy()
+	t.env.Destroy()
+	return removeIfThere(t.path)
+}
+
+// ingest makes tables, if any, part of the database. After a crash all are there or none.
+func (db *DB) ingest(paths ...string) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	opts := grocksdb.NewDefaultIngestExternalFileOptions()
+	defer opts.Destroy()
+	opts.SetMoveFiles(true)
+	if err := db.rocks.IngestExternalFileCF(db.families[0], paths, opts); err != nil {
+		return explain(db.path, err)
+	}
+	return nil
 }

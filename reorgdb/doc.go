@@ -15,7 +15,8 @@
 //
 // [Open] takes the database's lock: the node must be stopped. [DB.Update] makes a change of
 // any size that is there whole or not at all after a crash; [Update.Block] takes a block as
-// a node does, reorgs included. [DB.AppendBlocks] and [DB.BulkLoad] are for many records.
+// a node does, reorgs included. [DB.AppendBlocks], [DB.BulkLoad] and [DB.CopyFamily] are
+// for many records.
 // Every node in the field reads what is written, whatever RocksDB it is linked with.
 // Column families, keys and values that are not known here stay as they are.
 //

@@ -7,11 +7,12 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// PartSize sets how many bytes of the files are read at a time.
+// PartSize sets how many bytes of the files are read at a time, and how many bytes of the
+// files or of records make a table.
 func PartSize(n uint64) (restore func()) {
-	before := partSize
-	partSize = n
-	return func() { partSize = before }
+	read, copied, loaded := partSize, leastCopied, loadTable
+	partSize, leastCopied, loadTable = n, n, int(n)
+	return func() { partSize, leastCopied, loadTable = read, copied, loaded }
 }
 
 // ReadsFiles tells whether records are read without RocksDB's iterator.

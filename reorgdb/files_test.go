@@ -147,6 +147,7 @@ func TestFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := unpacked(t, archive)
 			files := requireSame(t, path, name)
+			requireCopied(t, path, name)
 			// What a node was killed in, before it wrote anything, is unusual. All others
 			// have range deletions, which no node writes.
 			require.Equal(t, byNode(archive) && name != "killed-while-creating-7.8.3.tar.gz", files)
@@ -195,6 +196,9 @@ func TestDamagedFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 					if requireSame(t, path, what) {
 						opened++
 					}
+					if i%5 == 0 {
+						requireCopied(t, path, what)
+					}
 				}
 				require.NoError(t, os.WriteFile(damaged, data, 0o600))
 			}
@@ -227,6 +231,7 @@ func TestRandomDatabasesAreReadAsRocksDBReadsThem(t *testing.T) {
 		if requireSame(t, path, what) {
 			read++
 		}
+		requireCopied(t, path, what)
 	}
 	require.Greater(t, read, rounds/2)
 }

@@ -13,6 +13,8 @@ type block struct {
 	data []byte // records: the lengths of key and value (4 bytes each), key and value
 	last int    // where the last one begins
 	rows []Row  // where they are wanted; what is in them is in data
+	// table is one that has what was read up to there and in front of it, nil without one.
+	table *newTable
 }
 
 // maxRows is how many rows a block has at most.
@@ -52,7 +54,7 @@ type freeBlocks chan *block
 func (f freeBlocks) take() *block {
 	select {
 	case b := <-f:
-		b.data, b.rows = b.data[:0], b.rows[:0]
+		b.data, b.rows, b.table = b.data[:0], b.rows[:0], nil
 		return b
 	default:
 		return &block{data: make([]byte, 0, blockSize)}

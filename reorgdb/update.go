@@ -3,7 +3,6 @@ package reorgdb
 import (
 	"context"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 
@@ -97,41 +96,6 @@ func (db *DB) write(batch *grocksdb.WriteBatch, sync bool) error {
 	}
 	batch.Clear()
 	return nil
-}
-
-// bulkBatch is how many records [DB.BulkLoad] writes at a time.
-const bulkBatch = 4096
-
-// BulkLoad writes records as they are to a column family, batch by batch and without
-// the write-ahead log: for a database that nobody sees before [DB.Sync], which makes
-// them durable. It ends with the first error that records yields, or with one that
-// wraps [ErrNoFamily] or [ErrReadOnly].
-func (db *DB) BulkLoad(family string, records iter.Seq2[Record, error]) error {
-	handle, err := db.family(family)
-	if err != nil {
-		return err
-	}
-	end, err := db.beginWriting()
-	if err != nil {
-		return err
-	}
-	defer end()
-	db.reorgs = reorgs{}
-	batch := grocksdb.NewWriteBatch()
-	defer batch.Destroy()
-	for r, err := range records {
-		if err != nil {
-			return err
-		}
-		batch.PutCF(handle, r.Key, r.Value)
-		if batch.Count() < bulkBatch {
-			continue
-		}
-		if err := db.write(batch, false); err != nil {
-			return err
-		}
-	}
-	return db.write(batch, false)
 }
 
 // Put writes a record as it is. The reorgs of the same update do not see it. The error

@@ -27,6 +27,7 @@ type copying struct {
 	salvaged bool // record by record from the files, not through RocksDB
 	dryRun   bool // nothing is written
 
+	anyBlock   bool
 	highest    uint64 // block height
 	gaps       uint64 // heights below it without a block hash
 	events     reorgtool.EventIDs
@@ -75,7 +76,7 @@ func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 	defer func() { err = errors.Join(err, from.Close()) }()
 	return c.fill(path, from.Families(), func(to target) error {
 		for _, family := range from.Families() {
-			if err := to.load(family, c.counted(family, from.Records(ctx, family))); err != nil {
+			if err := to.copy(ctx, from, family, func(r reorgdb.Row) { c.countRow(family, r) }); err != nil {
 				return err
 			}
 		}
@@ -177,6 +178,24 @@ func (c *copying) counted(family string, records iter.Seq2[reorgdb.Record, error
 	}
 }
 
+// countRow is count for a record, or for blocks of the default column family.
+func (c *copying) countRow(family string, r reorgdb.Row) {
+	if r.Key != nil {
+		c.count(family, r.Key, r.Value)
+		return
+	}
+	c.kinds[reorgdb.BlockKind] += r.Last - r.First + 1
+	c.blocks(r.First, r.Last)
+}
+
+// blocks notes heights that have one, after those below them.
+func (c *copying) blocks(first, last uint64) {
+	if gap := first - c.highest - 1; c.anyBlock && gap < maxGap {
+		c.gaps += gap
+	}
+	c.anyBlock, c.highest = true, last
+}
+
 func (c *copying) count(family string, key, value []byte) {
 	if family != reorgdb.DefaultFamily {
 		c.families[family]++
@@ -186,10 +205,7 @@ func (c *copying) count(family string, key, value []byte) {
 	c.kinds[kind]++
 	switch kind {
 	case reorgdb.BlockKind:
-		if gap := number - c.highest - 1; c.kinds[kind] > 1 && gap < maxGap {
-			c.gaps += gap
-		}
-		c.highest = number
+		c.blocks(number, number)
 	case reorgdb.EventKind:
 		c.events.Add(number)
 	case reorgdb.CounterKind:

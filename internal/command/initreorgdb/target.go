@@ -1,6 +1,7 @@
 package initreorgdb
 
 import (
+	"context"
 	"iter"
 
 	"ailee-recovery/reorgdb"
@@ -18,6 +19,20 @@ func (t target) load(family string, records iter.Seq2[reorgdb.Record, error]) er
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// copy writes all records of a column family of another database, and tells seen of them.
+func (t target) copy(ctx context.Context, from *reorgdb.DB, family string, seen func(reorgdb.Row)) error {
+	if t.db != nil {
+		return t.db.CopyFamily(ctx, from, family, seen)
+	}
+	for r, err := range from.Records(ctx, family) {
+		if err != nil {
+			return err
+		}
+		seen(reorgdb.Row{Record: r})
 	}
 	return nil
 }

@@ -146,9 +146,9 @@ func run(dir, bin string, repeat int, only string) error {
 		{"root, anchor and append of a state of 1,000,000 balances (97 MiB of JSON), against `jq -c .`",
 			anchor + " --l2-state-file " + state + " --data-dir " + out, "jq -c . " + state + " > /dev/null", 0.35, true, 3 * info.Size(), ""},
 		{"verify a reorg database of 1,000,000 blocks and 10,000 anchors, against `ldb scan`",
-			bin + "/ailee_reorg_verify -q --db-path " + db, scan, 0.5, false, 128 * mib, ""},
+			bin + "/ailee_reorg_verify -q --db-path " + db, scan, 0.3, false, 128 * mib, ""},
 		{"copy it record by record, against `ldb scan`",
-			bin + "/ailee_init_reorg_db -q --copy-from " + db + " --path $OUT", scan, 3, true, 128 * mib, ""},
+			bin + "/ailee_init_reorg_db -q --copy-from " + db + " --path $OUT", scan, 1, true, 128 * mib, ""},
 		{"write 1,000,000 block hashes, against the library with nothing around it",
 			self + " -write $OUT", self + " -write-bare $OUT", 1.5, true, 128 * mib, ""},
 	}

@@ -138,11 +138,12 @@ func readOpen(ctx context.Context, path string, o DatabaseOptions) (d *Database,
 }
 
 // salvage reads what can be read of a damaged one.
-func salvage(ctx context.Context, path string, o DatabaseOptions) (*Database, error) {
-	s, err := rocksfile.Salvage(ctx, path)
+func salvage(ctx context.Context, path string, o DatabaseOptions) (d *Database, err error) {
+	s, err := rocksfile.Salvage(ctx, path, newFile(o.TempDir))
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, s.Close()) }()
 	problems, err := reorgtool.Problems(path, s.Problems, s.Version)
 	if err != nil {
 		return nil, err
@@ -152,37 +153,32 @@ func salvage(ctx context.Context, path string, o DatabaseOptions) (*Database, er
 		if strings.HasPrefix(family.Name, "#") {
 			continue // nothing says its name: no copy has it
 		}
-		for _, err := range c.Through(family.Name, withContext(ctx, family.All())) {
+		for _, err := range c.Through(family.Name, salvaged(family.All(ctx))) {
 			if err != nil {
 				return nil, errors.Join(err, c.Close())
 			}
 		}
 	}
-	d, err := c.Finish()
-	if err != nil {
+	if d, err = c.Finish(); err != nil {
 		return nil, err
 	}
 	d.Problems = problems
 	return d, nil
 }
 
-// checkInterval is after how many records a salvage looks whether it is to end.
-const checkInterval = 4096
-
-func withContext(ctx context.Context, records iter.Seq2[[]byte, []byte]) iter.Seq2[reorgdb.Record, error] {
+// salvaged are the records of a column family.
+func salvaged(entries iter.Seq2[rocksfile.Entry, error]) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
-		n := 0
-		for key, value := range records {
-			if n++; n%checkInterval == 0 && ctx.Err() != nil {
-				yield(reorgdb.Record{}, ctx.Err())
-				return
-			}
-			if !yield(reorgdb.Record{Key: key, Value: value}, nil) {
+		for e, err := range entries {
+			if !yield(reorgdb.Record{Key: e.Key, Value: e.Value}, err) {
 				return
 			}
 		}
 	}
 }
+
+// checkInterval is after how many records a loop looks whether it is to end.
+const checkInterval = 4096
 
 // Collector gathers what a database holds from its records, as they pass by. It must be
 // finished, or closed. Not safe for concurrent use.

@@ -27,12 +27,13 @@ type copying struct {
 	salvaged bool // record by record from the files, not through RocksDB
 	dryRun   bool // nothing is written
 
-	anyBlock   bool
-	highest    uint64 // block height
-	gaps       uint64 // heights below it without a block hash
-	events     reorgtool.EventIDs
-	counter    uint64
-	counterSet bool // it was lost and set anew
+	anyBlock    bool
+	highest     uint64 // block height
+	gaps        uint64 // heights below it without a block hash
+	events      reorgtool.EventIDs
+	counter     uint64
+	counterSet  bool // anew: it was lost, or not above the id of every event
+	counterLost bool
 }
 
 func newCopying(dryRun bool) *copying {
@@ -80,7 +81,7 @@ func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 				return err
 			}
 		}
-		return nil
+		return c.keepCounterAhead(to)
 	})
 }
 
@@ -119,14 +120,15 @@ func (c *copying) salvage(ctx context.Context, old *source, path string, last fu
 	})
 }
 
-// keepCounterAhead sets a counter that was lost: without it, the node's next reorg
-// would overwrite the first event.
+// keepCounterAhead sets a counter that was lost, or that is not above the id of every
+// event: the node's next reorg would overwrite one.
 func (c *copying) keepCounterAhead(to target) error {
-	if !c.lossy() || c.counter >= c.events.Next() {
+	if c.counter >= c.events.Next() {
 		return nil
 	}
 	c.counterSet = true
 	if c.kinds[reorgdb.CounterKind] == 0 {
+		c.counterLost = true
 		c.kinds[reorgdb.CounterKind] = 1
 	}
 	return to.put([]byte(reorgdb.CounterKey), fmt.Append(nil, c.events.Next()))

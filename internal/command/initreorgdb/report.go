@@ -67,7 +67,7 @@ func (c *copying) lost() (lost map[string]uint64, atLeast bool) {
 		lost[string(reorgdb.BlockKind)] = c.gaps
 		lost[string(reorgdb.EventKind)] = c.missingEvents()
 	}
-	if c.counterSet {
+	if c.counterLost {
 		lost[string(reorgdb.CounterKind)] = 1
 	}
 	if !atLeast {
@@ -276,7 +276,7 @@ func (c *copying) print(o Options, from *source, out *cli.IO) {
 	c.printHead(o, terminal.Text(from.shown()), !c.lossy(), out)
 	warnOf(c.problems, "", out)
 	if c.counterSet {
-		out.Warn("reorg_counter was lost or behind: it is %d now", c.events.Next())
+		out.Warn("reorg_counter was lost or too low: it is %d now", c.events.Next())
 	}
 	if c.lossy() {
 		out.Error("%s: not everything could be read; %s", from.shown(), c.lostText())

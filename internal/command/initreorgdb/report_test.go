@@ -13,6 +13,7 @@ import (
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/reorgdb"
 )
 
 // TestReportSaysWhatIsGone: in words that an operator uses, and no more than is known.
@@ -66,4 +67,22 @@ func TestReportSaysWhatIsGone(t *testing.T) {
 			require.Regexp(t, "(?m)error: .*: not everything could be read; "+test.lost, stderr)
 		})
 	}
+}
+
+// TestCounterIsAboveEveryEvent: also where the only source is sound but for its counter,
+// nothing of which is lost.
+func TestCounterIsAboveEveryEvent(t *testing.T) {
+	clitest.InMemory(t)
+	path := filepath.Join(t.TempDir(), "old")
+	reorgtest.Rocks(t, path, "", func(db *grocksdb.DB) {
+		for id := range uint64(2) {
+			reorgtest.Put(t, db, string(reorgdb.EventKey(id)), fmt.Sprintf("%d|100|a|b|1700000000|0|", id))
+		}
+		reorgtest.Put(t, db, reorgdb.CounterKey, "1")
+	})
+	copied := filepath.Join(t.TempDir(), "copy")
+	code, stdout, stderr := clitest.Run(initreorgdb.Tool(), "--json", "--path", copied, "--copy-from", path)
+	require.Equal(t, exit.OK, code, stderr)
+	require.NotContains(t, stdout, `"lost"`)
+	require.Equal(t, "2", reorgtest.Records(t, copied)["default/"+reorgdb.CounterKey])
 }

@@ -74,9 +74,6 @@ func (r *Replay) Link(path string) error {
 	return os.WriteFile(filepath.Join(path, "CURRENT"), []byte(r.state.name+"\n"), 0o600)
 }
 
-// batchSize is how much of the logs is passed on at a time, in bytes.
-const batchSize = 1 << 20
-
 // ErrLogsEndEarly says that a column family has tables with later records than those at
 // which the logs end for the others: RocksDB does not open such a database.
 var ErrLogsEndEarly = errors.New("the logs are damaged before what is in tables of another column family")

@@ -1,0 +1,99 @@
+package datadir
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Code names what a fact is about. Codes are stable: they are labels of metrics, keys of
+// documents and anchors in the runbook.
+type Code string
+
+// The codes, in the order in which facts are in a view. The evidence of each is the type
+// in parentheses, a pointer, which the view has by itself as well.
+const (
+	DataDir       Code = "data-dir"       // is it a folder? ([Place])
+	DataOwner     Code = "data-owner"     // can the node's user read and write all of it? ([Owners])
+	DataMount     Code = "data-mount"     // read-only, immutable; remarks: append-only, a mount of its own ([Mounts])
+	DataSpace     Code = "data-space"     // free bytes and inodes against what will be needed ([Space])
+	DataHolders   Code = "data-holders"   // who has which part open ([Holders])
+	DataLeftovers Code = "data-leftovers" // what killed runs of the toolkit left ([Leftovers])
+	DataCopies    Code = "data-copies"    // earlier states that are kept beside the data ([Copies])
+	DataBroadcast Code = "data-broadcast" // a broadcast that is not finished ([Broadcast])
+	DataClock     Code = "data-clock"     // the clock against the times of the data ([Clock])
+
+	SnapshotsForm    Code = "snapshots-form"    // what is under the name ([SnapshotForm])
+	SnapshotsLatest  Code = "snapshots-latest"  // the snapshot that a node loads ([Latest])
+	SnapshotsAll     Code = "snapshots-all"     // every complete snapshot ([AllSnapshots])
+	SnapshotsTail    Code = "snapshots-tail"    // what follows the last one ([Tail])
+	SnapshotsHidden  Code = "snapshots-hidden"  // sound ones that no node sees ([Hidden])
+	SnapshotsPegOuts Code = "snapshots-pegouts" // where the anchors are that peg-outs name ([PegOuts])
+	SnapshotsNames   Code = "snapshots-names"   // other names of the same file ([Names])
+
+	DBForm    Code = "db-form"    // what is under the name ([DatabaseForm])
+	DBDamage  Code = "db-damage"  // every block of every file ([Damage])
+	DBRecords Code = "db-records" // every record ([Records])
+	DBHeights Code = "db-heights" // heights that are a count of blocks ([Heights]); needs Bitcoin
+
+	AgreeLatest Code = "agree-latest" // the record of the latest anchor ([Agreement])
+	AgreeAll    Code = "agree-all"    // the records of all anchors ([Agreement])
+
+	BackupsFolder Code = "backups-folder" // folder and catalogue ([BackupFolder])
+	BackupsNewest Code = "backups-newest" // the newest of each kind, read now ([NewestBackups])
+	BackupsOlder  Code = "backups-older"  // verdicts of the others ([OlderBackups])
+	BackupsCover  Code = "backups-cover"  // what the live parts lack that a source has ([Cover])
+	BackupsNames  Code = "backups-names"  // times to come, shared data ([BackupNames])
+
+	BitcoinNode    Code = "bitcoin-node"    // network, sync, tip ([BitcoinState])
+	BitcoinBlocks  Code = "bitcoin-blocks"  // stored hashes against the chain ([Chain])
+	BitcoinAnchors Code = "bitcoin-anchors" // confirmed anchors proven ([Proofs])
+)
+
+// State says how a fact stands.
+type State int
+
+// The states. CouldNot is never a verdict, and never a reason to repair.
+const (
+	Sound State = iota
+	CouldNot
+	Wrong
+)
+
+// String returns the state as documents have it.
+func (s State) String() string { return [...]string{"sound", "could-not", "wrong"}[s] }
+
+// MarshalText makes it its string in JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Fact is one thing that was looked at. What comes from files or from Bitcoin is
+// printable in its texts.
+type Fact struct {
+	Code  Code
+	State State
+	// Text is one line that says how it stands.
+	Text string
+	// Remark is what a sound fact should make an operator think of, "" for nothing. It
+	// stands in the line of the fact and changes no exit status.
+	Remark string
+	// Err is why it could not be looked at; nil otherwise.
+	Err error
+	// Evidence is a pointer to the type that is named at the code. It is nil where
+	// nothing could be looked at.
+	Evidence any
+	At       time.Time     // when it was looked at, UTC
+	Cost     time.Duration // what that took
+}
+
+// MarshalJSON is the form in documents: code, state, text, remark, evidence, at, cost_ms.
+func (f Fact) MarshalJSON() ([]byte, error) {
+	d := struct {
+		Code     Code   `json:"code"`
+		State    State  `json:"state"`
+		Text     string `json:"text"`
+		Remark   string `json:"remark,omitempty"`
+		Evidence any    `json:"evidence,omitempty"`
+		At       string `json:"at"`
+		CostMs   int64  `json:"cost_ms"`
+	}{f.Code, f.State, f.Text, f.Remark, f.Evidence, f.At.UTC().Format(time.RFC3339), f.Cost.Milliseconds()}
+	return json.Marshal(d)
+}

@@ -3,6 +3,7 @@ package swap
 import (
 	"errors"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,7 @@ func (r *Run) adopt(n *second) error {
 	if current.inode == src.inode {
 		return r.remove(n.name(r.base))
 	}
-	known, err := goesOn(current, src, n)
+	known, err := goesOn(current.File, src.File, n)
 	if err != nil {
 		return err
 	}
@@ -61,12 +62,12 @@ func (r *Run) adopt(n *second) error {
 
 // goesOn tells whether FILE still goes on where the old file's bytes belong: the last
 // snapshot before them is in both, with the same bytes after it.
-func goesOn(current, src *file, n *second) (bool, error) {
-	have, err := sizeOf(current.File)
+func goesOn(current, src *os.File, n *second) (bool, error) {
+	have, err := sizeOf(current)
 	if err != nil || have < n.at {
 		return false, err
 	}
-	size, err := sizeOf(src.File)
+	size, err := sizeOf(src)
 	if err != nil || size < n.from {
 		return false, err
 	}

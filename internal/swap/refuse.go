@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -53,14 +54,25 @@ func (r *Run) refuse(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	return refuseMounted(r.path, mine)
+	return mountedAlone(r.path, mine).refuse()
+}
+
+// Alone is a mount of a file by itself.
+type Alone struct {
+	Point   string // where, in the view of the process
+	PID     int
+	file    string
+	process string // its folder in /proc
 }
 
 // RefuseMounted refuses a file that is mounted by itself, here or for another process,
 // such as one in a container: the mount goes on to show the old file. Only root sees all
 // mounts: [Run.Replace] looks again, as whoever it runs. A file that cannot be looked at
 // is for it to report.
-func RefuseMounted(path string) error {
+func RefuseMounted(path string) error { return MountedAlone(path).refuse() }
+
+// MountedAlone finds such a mount, nil for none that can be seen.
+func MountedAlone(path string) *Alone {
 	resolved, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil
@@ -69,10 +81,18 @@ func RefuseMounted(path string) error {
 	if err != nil {
 		return nil
 	}
-	return refuseMounted(resolved, mine)
+	return mountedAlone(resolved, mine)
 }
 
-func refuseMounted(path string, mine os.FileInfo) error {
+func (a *Alone) refuse() error {
+	if a == nil {
+		return nil
+	}
+	return exit.Failf("stop whoever uses that, or mount the folder instead", "%s is also mounted by itself, at %s for %s: whoever writes there would go on in the old file",
+		a.file, a.Point, named(a.process))
+}
+
+func mountedAlone(path string, mine os.FileInfo) *Alone {
 	tables, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
 	seen := map[string]bool{}
 	for _, table := range append([]string{"/proc/self/mountinfo"}, tables...) {
@@ -89,13 +109,12 @@ func refuseMounted(path string, mine os.FileInfo) error {
 			if len(fields) < 5 {
 				continue
 			}
-			root, point := unescape(fields[3]), unescape(fields[4])
+			root, point := Unescape(fields[3]), Unescape(fields[4])
 			if filepath.Base(strings.TrimSuffix(root, "//deleted")) != filepath.Base(path) {
 				continue
 			}
 			if there, err := os.Stat(process + "/root" + point); err == nil && os.SameFile(there, mine) {
-				return exit.Failf("stop whoever uses that, or mount the folder instead", "%s is also mounted by itself, at %s for %s: whoever writes there would go on in the old file",
-					path, point, named(process))
+				return &Alone{Point: point, PID: pidOf(process), file: path, process: process}
 			}
 		}
 	}
@@ -104,13 +123,21 @@ func refuseMounted(path string, mine os.FileInfo) error {
 
 // named names the process that has a folder in /proc.
 func named(folder string) string {
+	name, _ := os.ReadFile(folder + "/comm")
+	return fmt.Sprintf("%s (pid %d)", strings.TrimSpace(string(name)), pidOf(folder))
+}
+
+// pidOf is the process that has a folder in /proc, which may be self.
+func pidOf(folder string) int {
 	pid := filepath.Base(folder)
 	if resolved, err := os.Readlink(folder); err == nil {
 		pid = resolved
 	}
-	name, _ := os.ReadFile(folder + "/comm")
-	return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
+	n, _ := strconv.Atoi(pid)
+	return n
 }
 
-// unescape reads a path of a mount table.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// Unescape reads a path of a mount table.
+func Unescape(path string) string { return unescape.Replace(path) }

@@ -145,6 +145,9 @@ func httpClient(t *http.Transport) *http.Client {
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
+// URL is where the node is, without credentials.
+func (c *Client) URL() string { return c.url }
+
 // Wallet returns a client for the calls of one wallet of the node.
 func (c *Client) Wallet(name string) *Client {
 	w := *c

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"ailee-recovery/internal/bitcoin"
-	"ailee-recovery/internal/bitcoin/anchortx"
 	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/reorgdb"
 )
@@ -97,48 +96,19 @@ func (w *wrongRange) report(s *survey) {
 
 // proveAnchors looks for the transaction of every confirmed anchor.
 func (s *survey) proveAnchors(ctx context.Context, o Options, c *bitcoin.Client, db *reorgdb.DB) error {
-	confirmed := func(a reorgdb.StoredAnchor) bool { return a.Status == reorgdb.Confirmed }
-	for row, err := range reorgtool.AnchorRows(ctx, db, reorgtool.AnchorRow, confirmed) {
-		if err == nil {
-			err = s.proveRow(ctx, o, c, row)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// proveRow does so for some of them.
-func (s *survey) proveRow(ctx context.Context, o Options, c *bitcoin.Client, row []reorgdb.StoredAnchor) error {
-	var anchors []reorgdb.Anchor
-	var wanted []anchortx.Wanted
-	for _, a := range row {
+	return reorgtool.ProveAnchors(ctx, c, db, o.ScanBlocks, func(_ reorgdb.Anchor, p reorgtool.Proof) {
 		s.chain.confirmed++
-		if !anchortx.IsTxID(a.BitcoinTxID) {
-			s.add(notAnchored, true, "anchor %s is confirmed, but its record names no transaction: %q", a.Hash, a.BitcoinTxID)
-			continue
-		}
-		anchors = append(anchors, a.Anchor)
-		wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.BitcoinHeight, a.BroadcastTime))
-	}
-	found, err := anchortx.Find(ctx, c, wanted, o.ScanBlocks)
-	if err != nil {
-		return err
-	}
-	for i, f := range found {
-		switch a := anchors[i]; {
-		case f.State == anchortx.Unknown:
-			s.add(noAnswer, false, "transaction %s of the confirmed anchor %s %s", a.BitcoinTxID, a.Hash, f)
-		case f.State != anchortx.Mined:
-			s.add(notAnchored, true, "transaction %s of the confirmed anchor %s is %s", a.BitcoinTxID, a.Hash, f)
-		case !anchortx.CarriesAnchor(f.Tx, a.Hash, a.L2StateRoot):
-			s.add(notCommitted, true, "transaction %s does not carry the commitment of anchor %s", a.BitcoinTxID, a.Hash)
-		case uint64(f.Height) != a.BitcoinHeight:
-			s.add(wrongHeight, true, "anchor %s is recorded at height %d, its transaction %s is %s", a.Hash, a.BitcoinHeight, a.BitcoinTxID, f)
-		default:
+		switch p.Kind {
+		case reorgtool.Proven:
 			s.chain.proven++
+		case reorgtool.NotTold:
+			s.add(noAnswer, false, "%s", p.Text)
+		case reorgtool.NotCommitted:
+			s.add(notCommitted, true, "%s", p.Text)
+		case reorgtool.OtherHeight:
+			s.add(wrongHeight, true, "%s", p.Text)
+		default:
+			s.add(notAnchored, true, "%s", p.Text)
 		}
-	}
-	return nil
+	})
 }

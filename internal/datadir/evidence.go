@@ -1,6 +1,10 @@
 package datadir
 
-import "time"
+import (
+	"time"
+
+	"ailee-recovery/internal/backups"
+)
 
 // The evidence of facts. Sizes and offsets are in bytes, times in UTC, paths absolute
 // and without links unless it says otherwise. Lists of what may be many are cut after
@@ -10,13 +14,16 @@ import "time"
 const MaxListed = 100
 
 // Kind is one of the two kinds of data, live or in a backup.
-type Kind string
+type Kind = backups.Kind
 
-// The kinds.
+// The kinds: l2_snapshots.dat and reorg_db.
 const (
-	SnapshotKind Kind = "snapshots" // l2_snapshots.dat
-	DatabaseKind Kind = "database"  // reorg_db
+	SnapshotKind = backups.Snapshots
+	DatabaseKind = backups.Database
 )
+
+// kinds are both, in the order in which they are told.
+var kinds = []Kind{SnapshotKind, DatabaseKind}
 
 // ID is what is the same by whatever path it is opened.
 type ID struct {
@@ -108,12 +115,12 @@ type FileSystem struct {
 	// NoInodes is set where the file system has no such limit.
 	NoInodes bool   `json:"no_inodes,omitempty"`
 	Needs    []Need `json:"needs"`
-	Needed   uint64 `json:"needed"` // all needs, which are met one after the other: the largest, and the margin
+	Needed   uint64 `json:"needed"` // all of them, and 64 MiB
 }
 
 // Need is what something will write.
 type Need struct {
-	For   string `json:"for"` // backup, prune, plan
+	For   string `json:"for"` // such as "the next backup"
 	Bytes uint64 `json:"bytes"`
 }
 
@@ -355,33 +362,34 @@ type Names struct {
 
 // DatabaseForm is what is under the name of the database.
 type DatabaseForm struct {
-	ID    ID           `json:"id"`
-	Form  DatabaseKind `json:"form"`
-	Files int          `json:"files"`
-	Size  int64        `json:"size"` // of all files
+	ID    ID         `json:"id"`
+	Form  FolderForm `json:"form"`
+	Files int        `json:"files"`
+	Size  int64      `json:"size"` // of all files
 	// Version is that of the RocksDB that wrote it, "" where that is not known.
 	Version string `json:"version,omitempty"`
 }
 
-// DatabaseKind is a form of a database.
-type DatabaseKind string
+// FolderForm is a form of a database.
+type FolderForm string
 
 // The forms. The first two are sound.
 const (
-	DatabaseFolder   DatabaseKind = "database"
-	UnfinishedFolder DatabaseKind = "unfinished" // a process was killed while it made it: sound, and empty
-	MissingFolder    DatabaseKind = "missing"
-	EmptyFolder      DatabaseKind = "empty"
-	NoCurrent        DatabaseKind = "no-current" // no CURRENT, though tables or logs are there
-	NoDatabase       DatabaseKind = "no-database"
-	NoFolder         DatabaseKind = "not-a-folder"
+	DatabaseFolder   FolderForm = "database"
+	UnfinishedFolder FolderForm = "unfinished" // a process was killed while it made it: sound, and empty
+	MissingFolder    FolderForm = "missing"
+	EmptyFolder      FolderForm = "empty"
+	NoCurrent        FolderForm = "no-current" // no CURRENT, though tables or logs are there
+	NoDatabase       FolderForm = "no-database"
+	NoFolder         FolderForm = "not-a-folder"
 )
 
 // Damage is what is damaged in the files of the database.
 type Damage struct {
 	Found  []Damaged `json:"found,omitempty"`
 	Count  int       `json:"count"`
-	Tables int       `json:"tables"`
+	Files  int       `json:"files"`  // that are damaged
+	Tables int       `json:"tables"` // in all
 	// Entries is how many are lost at least; AtMost is set where nobody knows how many
 	// more are.
 	Entries int64 `json:"entries"`
@@ -451,6 +459,8 @@ type Agreement struct {
 	Recorded uint64 `json:"recorded"`
 	First    string `json:"first_missing,omitempty"`
 	Last     string `json:"last_missing,omitempty"`
+	// HadElsewhere is how many of those without a record a backup or copy has one of.
+	HadElsewhere uint64 `json:"had_elsewhere,omitempty"`
 	// Of the latest anchor, for agree-latest: its hash, the status of its record, "" without
 	// one, and the sources that have it where the database lacks it.
 	Anchor string   `json:"anchor,omitempty"`
@@ -484,12 +494,13 @@ const (
 
 // Chain is the stored hashes against the chain.
 type Chain struct {
-	Compared  uint64  `json:"compared"`
-	Different uint64  `json:"different"`
-	First     Range   `json:"first"` // range that differs
-	Last      Range   `json:"last"`
-	Behind    uint64  `json:"behind"` // blocks that the stored tip is behind the chain's
-	Ranges    []Range `json:"-"`
+	Compared  uint64 `json:"compared"`
+	Different uint64 `json:"different"`
+	First     Range  `json:"first"` // range that differs
+	Last      Range  `json:"last"`
+	Behind    uint64 `json:"behind"` // blocks that the stored tip is behind the chain's
+	// OtherNetwork is set where no hash is of the chain, which no reorg explains.
+	OtherNetwork bool `json:"other_network,omitempty"`
 }
 
 // Proofs are the confirmed anchors looked for in the chain.

@@ -1,20 +1,322 @@
 package datadir
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
+
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/content"
+	"ailee-recovery/snapshot"
 )
+
+// codes are all codes, in the order in which facts are in a view.
+var codes = []Code{
+	DataDir, DataOwner, DataMount, DataSpace, DataHolders, DataLeftovers, DataCopies, DataBroadcast, DataClock,
+	SnapshotsForm, SnapshotsLatest, SnapshotsAll, SnapshotsTail, SnapshotsHidden, SnapshotsPegOuts, SnapshotsNames,
+	DBForm, DBDamage, DBRecords, DBHeights, AgreeLatest, AgreeAll,
+	BackupsFolder, BackupsNewest, BackupsOlder, BackupsCover, BackupsNames,
+	BitcoinNode, BitcoinBlocks, BitcoinAnchors,
+}
+
+// Codes returns all codes, in the order in which facts are in a view.
+func Codes() []Code { return slices.Clone(codes) }
+
+// restsOn is what must be looked at for a fact, beside data-dir.
+var restsOn = map[Code][]Code{
+	DataBroadcast:    {DataHolders, SnapshotsForm},
+	DataClock:        {SnapshotsLatest, BackupsFolder},
+	SnapshotsLatest:  {SnapshotsForm},
+	SnapshotsAll:     {SnapshotsLatest},
+	SnapshotsTail:    {SnapshotsLatest},
+	SnapshotsHidden:  {SnapshotsAll},
+	SnapshotsPegOuts: {SnapshotsLatest, DBRecords, BackupsFolder},
+	DBDamage:         {DBForm},
+	DBRecords:        {DBDamage},
+	DBHeights:        {DBRecords, BitcoinNode},
+	AgreeLatest:      {SnapshotsLatest, DBRecords, BackupsFolder},
+	AgreeAll:         {SnapshotsAll, DBRecords, BackupsFolder},
+	BackupsNewest:    {BackupsFolder},
+	BackupsOlder:     {BackupsFolder},
+	BackupsNames:     {BackupsFolder},
+	BackupsCover:     {SnapshotsAll, DBRecords, BackupsNewest, DataCopies, DataLeftovers},
+	BitcoinBlocks:    {DBRecords, BitcoinNode, DataHolders},
+	BitcoinAnchors:   {DBRecords, BitcoinNode},
+}
 
 // looker is one look.
 type looker struct {
 	Options
-	view   *View
-	wanted map[Code]bool
+	view    *View
+	wanted  map[Code]bool
+	now     time.Time
+	began   time.Time // of the fact that is being looked at
+	closers []io.Closer
+
+	file    *os.File // the snapshot file; nil unless it is plain
+	size    int64    // of it, when it was opened
+	latest  *snapshot.Report
+	checker *snapshot.Checker
+	all     *content.Snapshots // of the live file, also of one in another form
+	db      *content.Database  // the live one
+	chain   chainLook
+	dir     *backups.Dir
+	sources []*source
+	newest  map[Kind]*source // backups, by content
+	read    bool             // the backups were
+	// futureNames are names that were given out for backups dated in the future.
+	futureNames []string
 }
+
+// looks is how often it is looked again when a part is replaced meanwhile.
+const looks = 3
 
 func look(ctx context.Context, o Options) (*View, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &View{At: o.Now().UTC()}, ctx.Err()
+	for n := 1; ; n++ {
+		l := &looker{Options: o, wanted: closure(o.Codes), now: o.Now().UTC(), began: time.Now()}
+		l.view = &View{At: l.now.Truncate(time.Second)}
+		err := l.run(ctx)
+		replaced := err == nil && l.replaced()
+		l.close()
+		switch {
+		case err != nil:
+			return nil, err
+		case replaced && n < looks:
+			continue
+		case replaced:
+			l.couldNot(SnapshotsForm, errReplaced)
+			l.couldNot(DBForm, errReplaced)
+		}
+		l.sort()
+		return l.view, nil
+	}
+}
+
+var errReplaced = fmt.Errorf("it was replaced %d times while it was looked at", looks)
+
+// closure adds what the codes rest on.
+func closure(wanted []Code) map[Code]bool {
+	if wanted == nil {
+		wanted = codes
+	}
+	all := map[Code]bool{DataDir: true}
+	var add func([]Code)
+	add = func(list []Code) {
+		for _, code := range list {
+			if !all[code] {
+				all[code] = true
+				add(restsOn[code])
+			}
+		}
+	}
+	add(wanted)
+	return all
+}
+
+func (l *looker) close() {
+	for _, c := range slices.Backward(l.closers) {
+		_ = c.Close()
+	}
+}
+
+// replaced tells whether another file or folder has the name of a part by now.
+func (l *looker) replaced() bool {
+	if l.view.Place == nil {
+		return false
+	}
+	changed := func(path string, id ID) bool {
+		now, _ := idAt(path)
+		return id != ID{} && now != id
+	}
+	f, d := l.view.SnapshotForm, l.view.DatabaseForm
+	return f != nil && changed(l.view.Place.Snapshots, f.ID) || d != nil && changed(l.view.Place.Database, d.ID)
+}
+
+// sort puts the facts in the order of the codes. Of two on one code the later counts, and
+// what nobody asked for is left out.
+func (l *looker) sort() {
+	last := map[Code]Fact{}
+	for _, f := range l.view.Facts {
+		last[f.Code] = f
+	}
+	l.view.Facts = l.view.Facts[:0]
+	for _, code := range codes {
+		if f, ok := last[code]; ok {
+			l.view.Facts = append(l.view.Facts, f)
+		}
+	}
+}
+
+// run looks at everything that is wanted, in the order in which it rests on each other.
+func (l *looker) run(ctx context.Context) error {
+	l.lookPlace()
+	if l.view.Place == nil {
+		return ctx.Err()
+	}
+	ready := func(parts ...bool) bool { return !slices.Contains(parts, false) }
+	steps := []struct {
+		code Code
+		if_  func() bool
+		look func() error
+	}{
+		{DataHolders, nil, func() error { return l.lookHolders(ctx) }},
+		{DataOwner, nil, plain(l.lookOwner)},
+		{DataMount, nil, plain(l.lookMount)},
+		{BitcoinNode, func() bool { return l.Bitcoin != nil }, func() error { return l.lookBitcoin(ctx) }},
+		{SnapshotsForm, nil, func() error { return l.lookForm(ctx) }},
+		{SnapshotsLatest, func() bool { return l.file != nil }, func() error { return l.lookLatest(ctx) }},
+		{SnapshotsTail, func() bool { return l.view.Latest != nil && l.view.Latest.Complete }, func() error { return l.lookTail(ctx) }},
+		{SnapshotsAll, func() bool { return l.file != nil }, func() error { return l.lookAll(ctx) }},
+		{SnapshotsNames, nil, plain(l.lookNames)},
+		{DBForm, nil, plain(l.lookDatabaseForm)},
+		{DBDamage, l.hasDatabase, func() error { return l.lookDatabase(ctx) }},
+		{DataLeftovers, nil, plain(l.lookLeftovers)},
+		{DataCopies, nil, plain(l.lookCopies)},
+		{DataBroadcast, nil, func() error { return l.lookBroadcast(ctx) }},
+		{BackupsFolder, nil, func() error { return l.lookFolder(ctx) }},
+		{BackupsNames, func() bool { return l.dir != nil }, func() error { return l.lookBackupNames(ctx) }},
+		{BackupsOlder, func() bool { return l.dir != nil }, plain(l.lookOlder)},
+		{BackupsNewest, func() bool { return l.dir != nil }, func() error { return l.lookNewest(ctx) }},
+		{BackupsCover, nil, func() error { return l.lookCover(ctx) }},
+		{SnapshotsPegOuts, func() bool { return l.latest != nil }, func() error { return l.lookPegOuts(ctx) }},
+		{AgreeLatest, func() bool { return ready(l.latest != nil, l.db != nil) }, func() error { return l.agreeLatest(ctx) }},
+		{AgreeAll, func() bool { return ready(l.all != nil, l.db != nil) }, func() error { return l.agreeAll(ctx) }},
+		{BitcoinBlocks, func() bool { return l.chain.looked }, func() error { return l.sayChain(ctx) }},
+		{DataClock, nil, plain(l.lookClock)},
+		{DataSpace, nil, plain(l.lookSpace)},
+	}
+	for _, step := range steps {
+		if !l.wanted[step.code] || step.if_ != nil && !step.if_() {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		l.began = time.Now()
+		if err := step.look(); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func plain(look func()) func() error {
+	return func() error {
+		look()
+		return nil
+	}
+}
+
+func (l *looker) hasDatabase() bool {
+	d := l.view.DatabaseForm
+	return d != nil && (d.Form == DatabaseFolder || d.Form == UnfinishedFolder || d.Form == NoCurrent)
+}
+
+// add adds a fact. The pointer is valid until the next one.
+func (l *looker) add(code Code, s State, evidence any, format string, args ...any) *Fact {
+	l.view.Facts = append(l.view.Facts, Fact{Code: code, State: s, Text: printable(fmt.Sprintf(format, args...)), Evidence: evidence,
+		At: l.Now().UTC().Truncate(time.Second), Cost: time.Since(l.began)})
+	return &l.view.Facts[len(l.view.Facts)-1]
+}
+
+func (l *looker) sound(code Code, evidence any, format string, args ...any) *Fact {
+	return l.add(code, Sound, evidence, format, args...)
+}
+
+func (l *looker) wrong(code Code, evidence any, format string, args ...any) {
+	l.add(code, Wrong, evidence, format, args...)
+}
+
+func (l *looker) couldNot(code Code, err error) { l.couldNotWith(code, nil, err) }
+
+// couldNotWith is couldNot with what was seen all the same.
+func (l *looker) couldNotWith(code Code, evidence any, err error) {
+	l.add(code, CouldNot, evidence, "%v", err).Err = err
+}
+
+// unless makes the error a fact, unless it is that the look was broken off.
+func (l *looker) unless(ctx context.Context, code Code, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	l.couldNot(code, err)
+	return nil
+}
+
+// wait waits, in a test without taking time.
+func (l *looker) wait(ctx context.Context, d time.Duration) error {
+	if l.Wait != nil {
+		return l.Wait(ctx, d)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// progress tells of reading something, of which total is known or 0.
+func (l *looker) progress(what string, total int64) func(int64) {
+	if l.Progress == nil {
+		return nil
+	}
+	done := int64(0)
+	return func(n int64) {
+		done += n
+		l.Progress(what, done, total)
+	}
+}
+
+func (l *looker) backupDir() string {
+	dir := cmp.Or(l.BackupDir, filepath.Join(l.DataDir, "backups"))
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
+}
+
+// printable makes text from files fit for terminals and documents.
+func printable(text string) string { return terminal.Text(text) }
+
+// linksOf is how many names the inode has.
+func linksOf(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
+
+// find looks for the other names of a file, in the folders and one below.
+func (n *Names) find(path string, info fs.FileInfo, dataDir, backupDir string) error {
+	seen := map[string]bool{path: true}
+	for _, folder := range []string{filepath.Dir(path), dataDir, backupDir} {
+		entries, err := os.ReadDir(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			name := filepath.Join(folder, entry.Name())
+			other, err := entry.Info()
+			if err != nil || seen[name] || !os.SameFile(info, other) {
+				continue
+			}
+			seen[name] = true
+			n.Found = append(n.Found, name)
+			if _, ok := backups.ParseName(entry.Name()); folder == backupDir && (ok || entry.Name() == backups.LatestName) {
+				n.Backups = append(n.Backups, name)
+			}
+		}
+	}
+	return nil
 }

@@ -1,6 +1,10 @@
 package datadir
 
-import "time"
+import (
+	"time"
+
+	"ailee-recovery/internal/backups"
+)
 
 // BackupFolder is the folder of the backups.
 type BackupFolder struct {
@@ -50,13 +54,13 @@ type Misdated struct {
 }
 
 // Verdict says what reading a source gave.
-type Verdict string
+type Verdict = backups.State
 
 // The verdicts.
 const (
-	SourceSound  Verdict = "sound"
-	SourceWrong  Verdict = "wrong"
-	SourceUnread Verdict = "could-not"
+	SourceSound  = backups.Sound
+	SourceWrong  = backups.Wrong
+	SourceUnread = backups.CouldNot
 )
 
 // Role is what a source is to the data.
@@ -81,12 +85,18 @@ type Source struct {
 	// ReadNow is set where this run read it; else the verdict is the catalogue's.
 	ReadNow bool `json:"read_now"`
 	// What is valid, or can be read, of it.
-	Snapshots int64  `json:"snapshots,omitempty"`
-	Newest    *Time  `json:"newest,omitempty"` // snapshot
-	Blocks    uint64 `json:"blocks,omitempty"`
-	Tip       uint64 `json:"tip,omitempty"`
-	Anchors   uint64 `json:"anchors,omitempty"`
-	Events    uint64 `json:"events,omitempty"`
+	Snapshots int64 `json:"snapshots,omitempty"`
+	Hidden    int64 `json:"hidden,omitempty"` // sound snapshots that no node sees
+	// PegOutsOpen is how many of the snapshots have peg-outs that do not name their own
+	// anchor.
+	PegOutsOpen int64 `json:"pegouts_open,omitempty"`
+	// Packed is set on a live file that is an archive, or compressed.
+	Packed  bool   `json:"packed,omitempty"`
+	Newest  *Time  `json:"newest,omitempty"` // snapshot
+	Blocks  uint64 `json:"blocks,omitempty"`
+	Tip     uint64 `json:"tip,omitempty"`
+	Anchors uint64 `json:"anchors,omitempty"`
+	Events  uint64 `json:"events,omitempty"`
 }
 
 // Cover says which source has what: it is what plans count losses by. Each thing (a valid
@@ -99,6 +109,8 @@ type Cover struct {
 	// Explained is how many valid snapshots a backup has that the file lacks, and prune
 	// notes explain.
 	Explained int64 `json:"explained"`
+	// FamiliesLacking are column families of a backup that the live database has not.
+	FamiliesLacking []string `json:"families_lacking,omitempty"`
 }
 
 // Thing is what is counted.
@@ -121,4 +133,6 @@ type Group struct {
 	// milliseconds; 0 where none is known.
 	First uint64 `json:"first,omitempty"`
 	Last  uint64 `json:"last,omitempty"`
+	// Explained is set on snapshots that the live file lacks, and a prune note explains.
+	Explained bool `json:"explained,omitempty"`
 }

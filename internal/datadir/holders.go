@@ -1,0 +1,420 @@
+package datadir
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/swap"
+)
+
+// again is how long something that may be passing is waited for.
+const again = time.Second
+
+// lookHolders is data-holders. Two writers are believed when they are seen twice: the tools
+// of today append to the file of a running node, and are done in a moment.
+func (l *looker) lookHolders(ctx context.Context) error {
+	h, err := findHolders(l.view.Place, l.unit())
+	if err == nil && h.wrong() != "" {
+		if err := l.wait(ctx, again); err != nil {
+			return err
+		}
+		h, err = findHolders(l.view.Place, l.unit())
+	}
+	if err != nil {
+		l.couldNot(DataHolders, err)
+		return nil
+	}
+	l.view.Holders = h
+	switch node := h.Node(); {
+	case h.wrong() != "":
+		l.wrong(DataHolders, h, "%s", h.wrong())
+	case len(h.Hidden) > 0:
+		l.couldNotWith(DataHolders, h, fmt.Errorf("%w: pid %d belongs to the owner of the data, and what it has open cannot be seen", errHidden, h.Hidden[0]))
+	case node != nil && node.Unit == l.unit():
+		l.sound(DataHolders, h, "running: %s", node)
+	case node != nil:
+		l.sound(DataHolders, h, "not running as %s; %s has the data open", l.unit(), node)
+	case len(h.Processes) > 0:
+		l.sound(DataHolders, h, "not running; %s reads the data", &h.Processes[0])
+	default:
+		l.sound(DataHolders, h, "not running")
+	}
+	return nil
+}
+
+var errHidden = errors.New("not all processes can be looked into")
+
+// String names the process: by its unit where it has one.
+func (p *Holder) String() string {
+	name := cmp.Or(p.Unit, p.Command)
+	if p.PID == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s, pid %d", name, p.PID)
+}
+
+// wrong says what is wrong, "" for nothing.
+func (h *Holders) wrong() string {
+	if h.Removed {
+		for i := range h.Processes {
+			if p := &h.Processes[i]; p.Part == DatabaseKind && p.Writes && !p.Locks {
+				return fmt.Sprintf("%s holds the lock of a LOCK that is no longer there: another writer could open the database", p)
+			}
+		}
+	}
+	for _, part := range []Kind{DatabaseKind, SnapshotKind} {
+		var writers []string
+		for i := range h.Processes {
+			if p := &h.Processes[i]; p.Part == part && p.Writes {
+				writers = append(writers, p.String())
+			}
+		}
+		if len(writers) > 1 {
+			return fmt.Sprintf("two writers of the %s: %s", part, strings.Join(writers, " and "))
+		}
+	}
+	return ""
+}
+
+// target is a file of the data that somebody may have open.
+type target struct {
+	part Kind
+	// log is set for what a writer of the database has open for writing.
+	log bool
+}
+
+// findHolders goes through all processes.
+func findHolders(p *Place, unit string) (*Holders, error) {
+	targets, err := targetsOf(p)
+	if err != nil {
+		return nil, err
+	}
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	s := &search{place: p, unit: unit, targets: targets, inodes: map[uint64]bool{}, found: &Holders{}}
+	for id := range targets {
+		s.inodes[id.Inode] = true
+	}
+	if s.lockPID, s.locked, err = lockHolder(p.Database); err != nil {
+		return nil, err
+	}
+	owner := -1
+	if info, err := os.Stat(p.Path); err == nil {
+		owner = int(info.Sys().(*syscall.Stat_t).Uid)
+	}
+	for _, entry := range processes {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if err := s.process(pid, owner); err != nil {
+			return nil, err
+		}
+	}
+	if hidesProcesses() {
+		return nil, fmt.Errorf("%w: /proc is mounted with hidepid", errHidden)
+	}
+	s.conclude()
+	return s.found, nil
+}
+
+// hidesProcesses tells whether /proc shows this process only those of its own user.
+func hidesProcesses() bool {
+	if os.Geteuid() == 0 {
+		return false
+	}
+	table, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(table)) {
+		if fields := strings.Fields(line); len(fields) > 4 && fields[4] == "/proc" && strings.Contains(line, "hidepid=") &&
+			!strings.Contains(line, "hidepid=0") && !strings.Contains(line, "hidepid=off") {
+			return true
+		}
+	}
+	return false
+}
+
+// targetsOf are the files of the data by identity: those under its names, and what prunes
+// that are not done have displaced.
+func targetsOf(p *Place) (map[ID]target, error) {
+	targets := map[ID]target{}
+	add := func(path string, t target) {
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+			targets[ID{uint64(st.Dev), st.Ino}] = t
+		}
+	}
+	add(p.Snapshots, target{part: SnapshotKind})
+	left, err := swap.Left(p.Snapshots)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, path := range left {
+		add(path, target{part: SnapshotKind})
+	}
+	info, err := os.Stat(p.Database)
+	if err != nil || !info.IsDir() {
+		return targets, nil
+	}
+	err = eachFile(p.Database, func(path string) error {
+		add(path, target{DatabaseKind, isLog(filepath.Base(path))})
+		return nil
+	})
+	return targets, err
+}
+
+// isLog tells whether a writer of a database has a file of this name open for writing as
+// long as it has the database open.
+func isLog(name string) bool {
+	log, _ := filepath.Match("*.log", name)
+	manifest, _ := filepath.Match("MANIFEST-*", name)
+	return log || manifest
+}
+
+// lockHolder asks who has the lock on the database's LOCK: 0 for a process that is not
+// seen from here.
+func lockHolder(database string) (pid int, locked bool, err error) {
+	fd, err := unix.Open(filepath.Join(database, "LOCK"), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, &fs.PathError{Op: "open", Path: filepath.Join(database, "LOCK"), Err: err}
+	}
+	defer unix.Close(fd)
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(uintptr(fd), unix.F_GETLK, &lock); err != nil {
+		if errors.Is(err, unix.EINVAL) {
+			return 0, false, nil // it is no file
+		}
+		return 0, false, &fs.PathError{Op: "ask for the lock on", Path: filepath.Join(database, "LOCK"), Err: err}
+	}
+	return max(0, int(lock.Pid)), lock.Type != unix.F_UNLCK, nil
+}
+
+// search goes through processes.
+type search struct {
+	place   *Place
+	unit    string // the node's
+	targets map[ID]target
+	inodes  map[uint64]bool // of the targets
+	lockPID int
+	locked  bool
+	found   *Holders
+}
+
+// process looks into a process. One that ends meanwhile has nothing open.
+func (s *search) process(pid, owner int) error {
+	dir := fmt.Sprintf("/proc/%d", pid)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil
+	}
+	uid := int(info.Sys().(*syscall.Stat_t).Uid)
+	fds, err := os.ReadDir(dir + "/fd")
+	switch {
+	case errors.Is(err, fs.ErrPermission) && uid == owner:
+		s.found.Hidden = append(s.found.Hidden, pid)
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		s.found.Others++
+		return nil
+	case gone(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	byPart := map[Kind]*Holder{}
+	hold := func(part Kind) *Holder {
+		if byPart[part] == nil {
+			byPart[part] = &Holder{PID: pid, UID: uid, Command: commandOf(dir), Part: part}
+		}
+		return byPart[part]
+	}
+	for _, fd := range fds {
+		s.descriptor(dir, fd.Name(), hold)
+	}
+	s.mappings(dir, hold)
+	for _, part := range []Kind{SnapshotKind, DatabaseKind} {
+		if h := byPart[part]; h != nil {
+			h.Unit = s.unitOf(dir, h.Command)
+			h.Locks = part == DatabaseKind && s.locked && s.lockPID == pid
+			h.Writes = h.Writes || h.Locks
+			s.found.Processes = append(s.found.Processes, *h)
+		}
+	}
+	return nil
+}
+
+// gone tells whether the process has ended.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
+}
+
+// descriptor looks at one descriptor of a process.
+func (s *search) descriptor(dir, fd string, hold func(Kind) *Holder) {
+	name := dir + "/fd/" + fd
+	leads, err := os.Readlink(name)
+	if err != nil || !strings.HasPrefix(leads, "/") {
+		return // a pipe or a socket
+	}
+	path, deleted := strings.CutSuffix(leads, " (deleted)")
+	t, ok := s.lookUp(name)
+	if !ok && deleted {
+		t, ok = s.removed(dir, path)
+	}
+	if !ok {
+		return
+	}
+	h := hold(t.part)
+	writes := opensForWriting(dir, fd)
+	if t.part == DatabaseKind {
+		// Whoever writes to the database has these open; a reader may have LOG so.
+		writes = writes && t.log
+	}
+	if h.Path == "" || writes && !h.Writes {
+		h.Path, h.Deleted = printable(path), deleted
+	}
+	h.Writes = h.Writes || writes
+}
+
+// lookUp finds what a descriptor is of. It does not touch the file: one on a server that
+// does not answer would keep it for ever.
+func (s *search) lookUp(name string) (target, bool) {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, name, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st) != nil {
+		return target{}, false
+	}
+	t, ok := s.targets[ID{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}]
+	return t, ok
+}
+
+// removed tells whether a file that was deleted was one of the data. The path is the
+// process's own: it may see other mounts.
+func (s *search) removed(dir, path string) (target, bool) {
+	in := func(folder string) bool {
+		there, err := os.Stat(dir + "/root" + filepath.Dir(path))
+		if err != nil {
+			return false
+		}
+		mine, err := os.Stat(folder)
+		return err == nil && os.SameFile(there, mine)
+	}
+	name := filepath.Base(path)
+	switch {
+	case in(s.place.Database):
+		return target{DatabaseKind, isLog(name) || name == "LOCK"}, true
+	case name == filepath.Base(s.place.Snapshots) && in(filepath.Dir(s.place.Snapshots)):
+		return target{part: SnapshotKind}, true
+	}
+	return target{}, false
+}
+
+// opensForWriting tells how a descriptor was opened.
+func opensForWriting(dir, fd string) bool {
+	text, err := os.ReadFile(dir + "/fdinfo/" + fd)
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(text), "flags:")
+	line, _, _ := strings.Cut(rest, "\n")
+	flags, err := strconv.ParseUint(strings.TrimSpace(line), 8, 64)
+	return err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY && flags&unix.O_PATH == 0
+}
+
+// mappings looks at the files that a process has mapped.
+func (s *search) mappings(dir string, hold func(Kind) *Holder) {
+	text, err := os.ReadFile(dir + "/maps")
+	if err != nil {
+		return
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		// 7f0000-7f1000 rw-s 00000000 08:01 1234    /path
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 6 {
+			continue
+		}
+		inode, err := strconv.ParseUint(fields[4], 10, 64)
+		if err != nil || !s.inodes[inode] {
+			continue
+		}
+		t, ok := s.lookUp(dir + "/map_files/" + fields[0])
+		if !ok {
+			continue
+		}
+		h := hold(t.part)
+		_, path, _ := strings.Cut(lines.Text(), "/")
+		h.Path = cmp.Or(h.Path, printable("/"+path))
+		h.Writes = h.Writes || t.part == SnapshotKind && strings.HasPrefix(fields[1][1:], "w") && fields[1][3] == 's'
+	}
+}
+
+// commandOf is the name of a process.
+func commandOf(dir string) string {
+	name, _ := os.ReadFile(dir + "/comm")
+	return printable(strings.TrimSpace(string(name)))
+}
+
+// unitOf is the service of systemd that a process belongs to. Where the process is in none,
+// as in a container, one that has the name of the node's unit is the node.
+func (s *search) unitOf(dir, command string) string {
+	text, _ := os.ReadFile(dir + "/cgroup")
+	for line := range strings.Lines(string(text)) {
+		// 0::/system.slice/ailee-node.service
+		for _, part := range slices.Backward(strings.Split(strings.TrimSpace(line), "/")) {
+			if strings.HasSuffix(part, ".service") && !strings.HasPrefix(part, "user@") {
+				return part
+			}
+		}
+	}
+	name := strings.TrimSuffix(s.unit, ".service")
+	if name = name[:min(len(name), maxCommand)]; command == name || command == strings.ReplaceAll(name, "-", "_") {
+		return s.unit
+	}
+	return ""
+}
+
+// maxCommand is how much of a process's name the kernel keeps.
+const maxCommand = 15
+
+// conclude adds a holder of the lock that is not seen from here, and counts writers.
+func (s *search) conclude() {
+	h := s.found
+	slices.SortFunc(h.Processes, func(a, b Holder) int {
+		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Part, b.Part))
+	})
+	seen := slices.ContainsFunc(h.Processes, func(p Holder) bool { return p.Locks })
+	if s.locked && !seen {
+		h.Processes = append(h.Processes, Holder{PID: s.lockPID, Command: s.unseen(), Part: DatabaseKind, Path: filepath.Join(s.place.Database, "LOCK"), Writes: true, Locks: true})
+	}
+	for _, p := range h.Processes {
+		if p.Part != DatabaseKind || !p.Writes {
+			continue
+		}
+		h.Writers++
+		h.Removed = h.Removed || !p.Locks
+	}
+}
+
+// unseen names a process that has the lock, and of which nothing else can be seen.
+func (s *search) unseen() string {
+	if s.lockPID == 0 {
+		return "a process in another container"
+	}
+	return cmp.Or(commandOf(fmt.Sprintf("/proc/%d", s.lockPID)), "a process")
+}

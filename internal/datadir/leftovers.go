@@ -1,0 +1,157 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/swap"
+)
+
+// JournalName is the journal of a restore, in the data directory.
+const JournalName = ".ailee-restore.json"
+
+// temporary are patterns of names that runs give to what is not done yet. Most are locked
+// by their run; the next one of the same command removes or takes over what a killed one
+// left.
+var temporary = []string{".*.ailee-tmp", ".ailee-restore.tmp", ".ailee-backup.tmp", ".ailee-unnamed-*", "*.ailee-tmp"}
+
+// lookLeftovers is data-leftovers.
+func (l *looker) lookLeftovers() {
+	found := &Leftovers{}
+	if err := l.findLeftovers(found); err != nil {
+		l.couldNot(DataLeftovers, err)
+		return
+	}
+	l.view.Leftovers = found
+	var wrong, remarks []string
+	for _, f := range found.Found {
+		switch f.Kind {
+		case PruneLeft:
+			wrong = append(wrong, "a prune was killed and is to be completed: "+filepath.Base(f.Path))
+		case PruneForeign:
+			wrong = append(wrong, "a prune was killed, and the file replaced since: "+filepath.Base(f.Path))
+		case RestoreLeft:
+			wrong = append(wrong, "a restore was broken off and is to be completed: "+filepath.Base(f.Path))
+		case Temporary:
+			remarks = append(remarks, filepath.Base(f.Path))
+		}
+	}
+	if len(wrong) > 0 {
+		l.wrong(DataLeftovers, found, "%s", strings.Join(wrong, "; "))
+		return
+	}
+	f := l.sound(DataLeftovers, found, "no run was broken off")
+	if len(remarks) > 0 {
+		f.Remark = printable(fmt.Sprintf("the next run removes %s", strings.Join(remarks, ", ")))
+	}
+}
+
+func (l *looker) findLeftovers(found *Leftovers) error {
+	p := l.view.Place
+	seconds, err := swap.LeftOf(p.Snapshots)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, second := range seconds {
+		kind := PruneLeft
+		if second.Elsewhere {
+			kind = PruneForeign
+		}
+		if err := found.add(second.Path, kind); err != nil {
+			return err
+		}
+	}
+	if err := found.add(filepath.Join(p.Path, JournalName), RestoreLeft); err != nil {
+		return err
+	}
+	folders := []string{p.Path, filepath.Dir(p.Snapshots), filepath.Dir(p.Database), l.backupDir()}
+	slices.Sort(folders)
+	for _, folder := range slices.Compact(folders) {
+		entries, err := os.ReadDir(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if !matches(entry.Name(), temporary) {
+				continue
+			}
+			if err := found.add(filepath.Join(folder, entry.Name()), Temporary); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func matches(name string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		match, _ := filepath.Match(pattern, name)
+		return match
+	})
+}
+
+// add notes what is at a path, unless a run is at it: such a run has locked the folder, or
+// what it is making.
+func (f *Leftovers) add(path string, kind LeftoverKind) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, locked := range []string{path, filepath.Dir(path)} {
+		held, err := isLocked(locked)
+		if err != nil {
+			return err
+		}
+		if held {
+			return nil
+		}
+	}
+	size := info.Size()
+	if info.IsDir() {
+		size = int64(treeSize(path))
+	}
+	f.Found = append(f.Found, Leftover{Path: path, Kind: kind, Size: size, Made: info.ModTime().UTC().Truncate(time.Second), Snapshots: -1})
+	return nil
+}
+
+// isLocked tells whether somebody has the lock (flock) on a file or folder. What is neither
+// has none, and neither has what is gone.
+func isLocked(path string) (bool, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+		return false, err
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	err = unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "lock", Path: path, Err: err}
+	}
+	return false, nil
+}

@@ -33,7 +33,7 @@ func (l *looker) lookAll(ctx context.Context) error {
 	l.all = all
 	a := &AllSnapshots{Complete: all.Complete, Valid: all.Valid, First: located(all.First), Newest: located(all.Newest)}
 	for _, bad := range all.Bad {
-		a.Bad = append(a.Bad, Bad{bad.Number, bad.Offset, string(bad.Verdict)})
+		a.Bad = append(a.Bad, Bad{bad.Number, bad.Offset, string(bad.Verdict), timeAt(&bad)})
 	}
 	l.view.AllSnapshots = a
 	text := fmt.Sprintf("%d snapshots, all valid", a.Complete)
@@ -227,6 +227,22 @@ func recordsOf(db *content.Database) (*Records, error) {
 		next, any = heights[1]+1, true
 	}
 	return r, nil
+}
+
+// heightsOf are the ranges of heights that have a block; nil where they are too many to be
+// listed.
+func heightsOf(db *content.Database) ([]Range, error) {
+	var list []Range
+	for heights, err := range db.Heights() {
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == MaxListed {
+			return nil, nil
+		}
+		list = append(list, Range{heights[0], heights[1]})
+	}
+	return list, nil
 }
 
 // statusNames are those of documents.

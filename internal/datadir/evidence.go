@@ -142,6 +142,9 @@ type Holders struct {
 	Removed bool `json:"removed_lock,omitempty"`
 	// Writers is how many processes may write the database. Two are wrong.
 	Writers int `json:"writers"`
+	// Unit is the node's unit of systemd, and Installed tells whether the machine has it.
+	Unit      string `json:"unit"`
+	Installed bool   `json:"unit_installed"`
 }
 
 // Holder is a process that has something of the data open.
@@ -317,6 +320,7 @@ type Bad struct {
 	Number  int64  `json:"number"`
 	Offset  int64  `json:"offset"`
 	Verdict string `json:"verdict"`
+	Time    Time   `json:"time"` // as it says itself
 }
 
 // Tail is what follows the last complete snapshot.

@@ -38,6 +38,12 @@ func (l *looker) lookHolders(ctx context.Context) error {
 		l.couldNot(DataHolders, err)
 		return nil
 	}
+	unit, err := readUnit(l.unit())
+	if err != nil {
+		l.couldNot(DataHolders, err)
+		return nil
+	}
+	h.Unit, h.Installed = l.unit(), unit.path != ""
 	l.view.Holders = h
 	switch node := h.Node(); {
 	case h.wrong() != "":

@@ -91,12 +91,15 @@ type Source struct {
 	// anchor.
 	PegOutsOpen int64 `json:"pegouts_open,omitempty"`
 	// Packed is set on a live file that is an archive, or compressed.
-	Packed  bool   `json:"packed,omitempty"`
-	Newest  *Time  `json:"newest,omitempty"` // snapshot
-	Blocks  uint64 `json:"blocks,omitempty"`
-	Tip     uint64 `json:"tip,omitempty"`
-	Anchors uint64 `json:"anchors,omitempty"`
-	Events  uint64 `json:"events,omitempty"`
+	Packed bool   `json:"packed,omitempty"`
+	Newest *Time  `json:"newest,omitempty"` // snapshot
+	Blocks uint64 `json:"blocks,omitempty"`
+	Tip    uint64 `json:"tip,omitempty"`
+	// Heights are the ranges of heights that have a block, nil where they are too many to be
+	// listed.
+	Heights []Range `json:"heights,omitempty"`
+	Anchors uint64  `json:"anchors,omitempty"`
+	Events  uint64  `json:"events,omitempty"`
 }
 
 // Cover says which source has what: it is what plans count losses by. Each thing (a valid

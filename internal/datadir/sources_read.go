@@ -48,7 +48,7 @@ func (s *source) anchors(found func(hash string)) error {
 }
 
 // count takes over what is known of the content.
-func (s *source) count() {
+func (s *source) count() error {
 	if f := s.file; f != nil {
 		s.Snapshots, s.Hidden, s.PegOutsOpen = f.Valid, f.HiddenCount, f.PegOutsOpen
 		if f.Newest != nil {
@@ -58,7 +58,11 @@ func (s *source) count() {
 	}
 	if d := s.db; d != nil {
 		s.Blocks, s.Tip, s.Anchors, s.Events = uint64(d.Blocks), d.Tip, uint64(d.AnchorCount), uint64(d.Events)
+		var err error
+		s.Heights, err = heightsOf(d)
+		return err
 	}
+	return nil
 }
 
 // examine reads a source. What cannot be read is a source of that verdict.
@@ -68,21 +72,20 @@ func (l *looker) examine(ctx context.Context, path string, kind Kind, role Role)
 		return nil, err
 	}
 	l.closers = append(l.closers, e)
-	return l.examined(e, kind, role), nil
+	return l.examined(e, kind, role)
 }
 
 func (l *looker) examineOptions(path string) backups.ExamineOptions {
 	return backups.ExamineOptions{Now: l.now, Memory: l.Memory, Progress: l.progress(filepath.Base(path), 0)}
 }
 
-func (l *looker) examined(e *backups.Examined, kind Kind, role Role) *source {
+func (l *looker) examined(e *backups.Examined, kind Kind, role Role) (*source, error) {
 	s := &source{Source: Source{Path: e.Path, Kind: kind, Role: role, Verdict: e.Verdict, ReadNow: true, Made: e.Name.Time},
 		file: e.Snapshots, db: e.Database, unpacked: e.Unpacked}
 	if e.Err != nil {
 		s.Why = printable(withoutPath(e.Err, e.Path))
 	}
-	s.count()
-	return s
+	return s, s.count()
 }
 
 // lookFolder is backups-folder.
@@ -382,7 +385,10 @@ func (l *looker) readKind(ctx context.Context, kind Kind) error {
 	list := l.dir.Of(kind)
 	chosen := len(list)
 	if choice.Chosen != nil {
-		s := l.examined(choice.Chosen, kind, Backup)
+		s, err := l.examined(choice.Chosen, kind, Backup)
+		if err != nil {
+			return err
+		}
 		chosen = slices.IndexFunc(list, func(b backups.Backup) bool { return b.Name == filepath.Base(s.Path) })
 		if chosen >= 0 {
 			s.Made = list[chosen].Made
@@ -492,7 +498,9 @@ func (l *looker) liveSources(ctx context.Context) error {
 			s.Packed = true
 			l.all = s.file
 		}
-		s.count()
+		if err := s.count(); err != nil {
+			return err
+		}
 		if s.file != nil {
 			l.sources = append(l.sources, s)
 		}
@@ -502,7 +510,9 @@ func (l *looker) liveSources(ctx context.Context) error {
 		if !l.db.Sound() {
 			s.Verdict = SourceWrong
 		}
-		s.count()
+		if err := s.count(); err != nil {
+			return err
+		}
 		l.sources = append(l.sources, s)
 	}
 	return nil

@@ -80,7 +80,7 @@ func (l *looker) examineOptions(path string) backups.ExamineOptions {
 }
 
 func (l *looker) examined(e *backups.Examined, kind Kind, role Role) (*source, error) {
-	s := &source{Source: Source{Path: e.Path, Kind: kind, Role: role, Verdict: e.Verdict, ReadNow: true, Made: e.Name.Time},
+	s := &source{Source: Source{Path: e.Path, Kind: kind, Role: role, Verdict: e.Verdict, ReadNow: true, Made: e.MTime.UTC().Truncate(time.Second)},
 		file: e.Snapshots, db: e.Database, unpacked: e.Unpacked}
 	if e.Err != nil {
 		s.Why = printable(withoutPath(e.Err, e.Path))
@@ -241,8 +241,8 @@ func (l *looker) lookBackupNames(ctx context.Context) error {
 // was written.
 func (l *looker) trueName(ctx context.Context, name backups.Name, path string, b backups.Backup) (string, error) {
 	at := time.Time{}
-	if b.Snapshots != nil && b.Snapshots.Newest != nil {
-		at = b.Snapshots.Newest.Time
+	if b.Snapshots != nil && b.Snapshots.Newest != nil && b.Snapshots.Newest.Time != nil {
+		at = *b.Snapshots.Newest.Time
 	} else if name.Kind == backups.Snapshots {
 		e, err := backups.Examine(ctx, path, name.Kind, l.examineOptions(path))
 		if err != nil {
@@ -402,9 +402,8 @@ func (l *looker) readKind(ctx context.Context, kind Kind) error {
 	}
 	for i, b := range list {
 		path := filepath.Join(l.dir.Path, b.Name)
-		passed := slices.ContainsFunc(choice.Passed, func(p backups.Passed) bool { return filepath.Base(p.Path) == b.Name })
-		newerAndWrong := i < chosen && (passed || b.Verified.Verdict == backups.Wrong)
-		if !newerAndWrong || i >= maxRotten {
+		wrong := slices.ContainsFunc(choice.Passed, func(p backups.Passed) bool { return p.Path == path && p.Wrong })
+		if i > chosen || i >= maxRotten || !wrong {
 			continue
 		}
 		s, err := l.examine(ctx, path, kind, Backup)
@@ -412,6 +411,7 @@ func (l *looker) readKind(ctx context.Context, kind Kind) error {
 			return err
 		}
 		if s.Made = b.Made; s.Verdict == SourceWrong {
+			s.Why = cmp.Or(s.Why, "it does not verify")
 			l.sources = append(l.sources, s)
 		}
 	}
@@ -436,12 +436,12 @@ func (l *looker) readLines(ctx context.Context, kind Kind, list []backups.Backup
 		return nil
 	}
 	for _, line := range l.dir.Catalogue.OpenLines(kind) {
-		b, ok := l.dir.Catalogue.NewestSound(kind, line)
-		if !ok || read[line] {
+		b := l.dir.Catalogue.NewestSound(kind, line)
+		if b == nil || read[line] {
 			continue
 		}
 		read[line] = true
-		if err := l.readMore(ctx, kind, b); err != nil {
+		if err := l.readMore(ctx, kind, *b); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,190 @@
+package doctor
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"ailee-recovery/internal/datadir"
+)
+
+// resyncDepth is how many blocks below the highest a resync begins, and how deep a reorg it
+// takes unasked.
+const resyncDepth = 100
+
+// bitcoinFails tells whether Bitcoin was asked and is of no use now.
+func (p *planner) bitcoinFails() bool {
+	return p.v.BitcoinState != nil && p.v.BitcoinState.Trouble != ""
+}
+
+// syncCommand is SYNC.
+func (p *planner) syncCommand(flags ...string) []string {
+	return slices.Concat([]string{"ailee_resync_blocks", "--anchors"}, flags, []string{"--db-path", p.databasePath(), "--bitcoin-rpc", p.url()})
+}
+
+// decideSync says what is to be fetched from Bitcoin, nil for nothing, or where that cannot
+// be done now.
+func (p *planner) decideSync() *Step {
+	s := p.wantedSync()
+	if s == nil || !p.bitcoinFails() {
+		return s
+	}
+	p.plan.Consider = append(p.plan.Consider, fmt.Sprintf("When %s can be used, with the node stopped: %s", p.url(), shell(s.Command)))
+	return nil
+}
+
+// wantedSync is SYNC, if something asks for it.
+func (p *planner) wantedSync() *Step {
+	v, d := p.v, p.database
+	if d.how == lost || d.how == hidden || v.Is(datadir.DBForm, datadir.CouldNot) || v.Is(datadir.DBDamage, datadir.CouldNot) {
+		return nil
+	}
+	step := &Step{Text: "Fetch the missing block hashes, and what became of the anchors.", Stopped: true}
+	switch {
+	case d.how == gather && v.Records != nil && v.Records.CounterBehind && len(d.sources) == 1 && v.Is(datadir.DBDamage, datadir.Sound):
+		return p.bitcoinSync(step)
+	case d.replaces(), d.how == repairHeights:
+		step.Command = p.syncCommand()
+		return step
+	}
+	return p.bitcoinSync(step)
+}
+
+// bitcoinSync is SYNC for what Bitcoin and the records say.
+func (p *planner) bitcoinSync(step *Step) *Step {
+	v := p.v
+	var flags []string
+	switch r := v.Records; {
+	case r == nil:
+		return nil
+	case len(r.Gaps) > 0:
+		flags = []string{"--start-height", fmt.Sprint(r.Gaps[0].From)}
+	case v.Is(datadir.BitcoinBlocks, datadir.Wrong) && v.Chain.Different > 0:
+		if first := v.Chain.First.From; r.Tip >= resyncDepth && first < r.Tip-resyncDepth {
+			flags = []string{"--start-height", fmt.Sprint(first), "--max-reorg-depth", fmt.Sprint(r.Tip - first + 1)}
+		}
+		step.Text = "Take the reorg as the node would have, and see what became of the anchors."
+	case v.Is(datadir.BitcoinBlocks, datadir.Wrong) && r.Blocks == 0:
+		flags = []string{"--start-height", fmt.Sprint(p.firstHeight())}
+	case v.Is(datadir.BitcoinBlocks, datadir.Wrong):
+	case v.Is(datadir.BitcoinAnchors, datadir.Wrong), p.anchorFailed():
+		step.Text = "See what became of the anchors."
+	default:
+		return nil
+	}
+	step.Command = p.syncCommand(flags...)
+	return step
+}
+
+// anchorFailed tells whether the latest anchor is INVALIDATED or FAILED.
+func (p *planner) anchorFailed() bool {
+	a := p.v.AgreeLatest
+	return a != nil && (a.Status == "invalidated" || a.Status == "failed")
+}
+
+// keptBlocks is how many blocks nodes keep.
+const keptBlocks = 1000
+
+// firstHeight is where a new database begins: with the block of the latest anchor, else with
+// as many as nodes keep.
+func (p *planner) firstHeight() uint64 {
+	if l := p.v.Latest; l != nil && l.Height > 0 {
+		return l.Height
+	}
+	if b := p.v.BitcoinState; b != nil && b.Height > keptBlocks {
+		return uint64(b.Height) - keptBlocks
+	}
+	return 0
+}
+
+// decideSend is SEND, with what comes before it.
+func (p *planner) decideSend() (steps []Step) {
+	b := p.v.Broadcast
+	if !p.v.Is(datadir.DataBroadcast, datadir.Wrong) || b == nil {
+		return nil
+	}
+	if b.Anchor == "" {
+		p.manual("Find out which PENDING record %s belongs to before you move it away: %s", b.Path,
+			shell([]string{"ailee_reorg_show", "--db-path", p.databasePath(), "anchors", "--status", "pending"}))
+		return nil
+	}
+	state := p.file()
+	switch {
+	case b.Latest:
+	case b.Snapshot > 0:
+		state = filepath.Join(p.room, fmt.Sprintf("snapshot_%d.dat", b.Snapshot))
+		steps = append(steps, Step{Text: "Take the snapshot out that was being anchored.",
+			Command: []string{"ailee_extract_snapshots", "--index", fmt.Sprint(b.Snapshot), p.file(), p.room}})
+	default:
+		p.manual("Find the state file that was being anchored: the snapshot file has none with the root %s. Then, with the node stopped: %s", b.Root,
+			shell(p.sendCommand("STATE_FILE")))
+		return nil
+	}
+	send := Step{Text: "Finish the broadcast: the same transaction, paid once.", Command: p.sendCommand(state), Stopped: true}
+	if p.bitcoinFails() {
+		p.plan.Consider = append(p.plan.Consider, fmt.Sprintf("When %s can be used, finish the broadcast, with the node stopped: %s", p.url(), shell(send.Command)))
+		return nil
+	}
+	return append(steps, send)
+}
+
+func (p *planner) sendCommand(state string) []string {
+	command := []string{"ailee_create_anchor", "--broadcast", "--yes"}
+	if w := p.v.Broadcast.Wallet; w != "" {
+		command = append(command, "--wallet", w)
+	}
+	command = append(command, "--l2-state-file", state)
+	if p.DataDir != defaultDataDir {
+		command = append(command, "--data-dir", p.DataDir)
+	}
+	return append(command, "--bitcoin-rpc", p.url())
+}
+
+// extracts tells whether the broadcast needs a snapshot that is taken out first.
+func (p *planner) extracts(send []Step) bool { return len(send) == 2 }
+
+// needsSaving tells whether a database is changed in its place of which no backup has all.
+func (p *planner) needsSaving(send []Step) bool {
+	changes := p.sync != nil || len(send) > 0 || p.database.how == repairHeights
+	if !changes || p.database.replaces() || !p.v.Is(datadir.DBDamage, datadir.Sound) || p.v.BackupFolder == nil || p.v.BackupFolder.NotMounted {
+		return false
+	}
+	c := p.coverOf(datadir.DatabaseKind)
+	if c == nil || c.live < 0 {
+		return false
+	}
+	best := c.newest(p.v)
+	if best < 0 {
+		return true
+	}
+	return !c.loss([]int{best}).none()
+}
+
+// considerAll lists what costs money or judgement.
+func (p *planner) considerAll() {
+	add := func(format string, args ...any) {
+		p.plan.Consider = append(p.plan.Consider, fmt.Sprintf(format, args...))
+	}
+	if a := p.v.AgreeLatest; a != nil && a.Recorded == 0 && len(a.HadBy) == 0 && p.v.Fact(datadir.AgreeLatest).Remark != "" && !p.database.replaces() {
+		add("The latest anchor has no record. If it was sent, prove it: %s. If not, anchor again, which costs a fee: %s",
+			shell([]string{"ailee_l2_verify", "--snapshot", p.file(), "--anchor-tx", "TXID", "--bitcoin-rpc", p.url()}),
+			shell([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file()}))
+	}
+	if p.anchorFailed() && !p.bitcoinFails() && p.sync != nil {
+		p.afterSync()
+	}
+	if h := p.v.Holders; h != nil && h.Installed && h.Node() == nil && !slices.ContainsFunc(p.plan.Steps, starts) && p.snapshots.how != lost && p.database.how != lost {
+		add("The node is not running: %s", shell([]string{"systemctl", "start", p.Unit}))
+	}
+}
+
+func starts(s Step) bool {
+	return len(s.Command) > 1 && s.Command[0] == "systemctl" && s.Command[1] == "start"
+}
+
+// afterSync is what to do where the latest anchor is lost for good. It asks before it sends.
+func (p *planner) afterSync() {
+	p.plan.Consider = append(p.plan.Consider, fmt.Sprintf("If the latest anchor still is %s then, anchor again, which costs a fee: %s",
+		map[string]string{"invalidated": "INVALIDATED", "failed": "FAILED"}[p.v.AgreeLatest.Status],
+		shell([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file(), "--bitcoin-rpc", p.url()})))
+}

@@ -1,0 +1,220 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ailee-recovery/internal/datadir"
+)
+
+// coverage says which source of one kind has what.
+type coverage struct {
+	kind    datadir.Kind
+	sources []datadir.Source
+	groups  []datadir.Group // what a prune note explains is left out
+	live    int             // -1 for none
+}
+
+// coverOf returns the coverage of a kind, nil where it could not be looked at.
+func (p *planner) coverOf(kind datadir.Kind) *coverage {
+	all := p.v.Cover
+	if all == nil {
+		return nil
+	}
+	c := &coverage{kind: kind, sources: all.Snapshots, live: -1}
+	if kind == datadir.DatabaseKind {
+		c.sources = all.Databases
+	}
+	for i, s := range c.sources {
+		if s.Role == datadir.Live {
+			c.live = i
+		}
+	}
+	for _, g := range all.Groups {
+		if (g.Thing == datadir.SnapshotThing) == (kind == datadir.SnapshotKind) && !g.Explained {
+			c.groups = append(c.groups, g)
+		}
+	}
+	return c
+}
+
+// newest is the backup that ailee-restore chooses, -1 for none.
+func (c *coverage) newest(v *datadir.View) int {
+	if v.NewestBackups == nil {
+		return -1
+	}
+	newest := v.NewestBackups.Snapshots
+	if c.kind == datadir.DatabaseKind {
+		newest = v.NewestBackups.Database
+	}
+	if newest == nil {
+		return -1
+	}
+	return slices.IndexFunc(c.sources, func(s datadir.Source) bool { return s.Path == newest.Path })
+}
+
+// has tells whether one of the sources has the things of a group.
+func has(g datadir.Group, set []int) bool {
+	return slices.ContainsFunc(g.Sources, func(i int) bool { return slices.Contains(set, i) })
+}
+
+// gather returns the fewest sources, the first first, that have all there is: one more only
+// where it adds something, and is allowed; nil allows all. first is -1 for none. A live file
+// that hides snapshots has something that no other has.
+func (c *coverage) gather(first int, allowed func(datadir.Source) bool) (set []int) {
+	if first >= 0 {
+		set = append(set, first)
+	}
+	for i, s := range c.sources {
+		if i == first || allowed != nil && !allowed(s) {
+			continue
+		}
+		adds := s.Hidden > 0 && s.Role == datadir.Live || slices.ContainsFunc(c.groups, func(g datadir.Group) bool {
+			return slices.Contains(g.Sources, i) && !has(g, set)
+		})
+		if adds {
+			set = append(set, i)
+		}
+	}
+	return set
+}
+
+// loss is what a choice leaves behind.
+type loss struct {
+	counts      map[datadir.Thing]uint64
+	last        map[datadir.Thing]uint64 // the latest of them, in Unix milliseconds
+	invalid     uint64                   // snapshots that are not valid
+	invalidLast uint64                   // in Unix milliseconds
+	blocks      uint64                   // hashes, which Bitcoin has
+	records     uint64                   // of a damaged database, of any kind
+	unknown     bool                     // perhaps more
+}
+
+// loss counts what none of the sources has.
+func (c *coverage) loss(set []int) loss {
+	l := loss{counts: map[datadir.Thing]uint64{}, last: map[datadir.Thing]uint64{}}
+	for _, g := range c.groups {
+		if has(g, set) {
+			continue
+		}
+		l.counts[g.Thing] += g.Count
+		l.last[g.Thing] = max(l.last[g.Thing], g.Last)
+	}
+	return l
+}
+
+// none tells whether nothing is lost that Bitcoin has not.
+func (l loss) none() bool {
+	return len(l.counts) == 0 && l.invalid == 0 && l.records == 0 && !l.unknown
+}
+
+// text says what is lost, "" for nothing. Block hashes are left to the sentence of the plan.
+func (l loss) text(now time.Time) string {
+	var parts []string
+	for _, t := range []datadir.Thing{datadir.SnapshotThing, datadir.AnchorThing, datadir.EventThing} {
+		n := l.counts[t]
+		if n == 0 {
+			continue
+		}
+		text := datadir.CountText(map[datadir.Thing]uint64{t: n})
+		if at := l.last[t]; at > 0 {
+			until := " of "
+			if n > 1 {
+				until = ", the last of "
+			}
+			text += until + shortTime(at, now)
+		}
+		parts = append(parts, text)
+	}
+	switch {
+	case l.invalid == 1:
+		parts = append(parts, "1 snapshot that is not valid"+at(l.invalidLast, now))
+	case l.invalid > 1:
+		parts = append(parts, fmt.Sprintf("%d snapshots that are not valid", l.invalid))
+	}
+	switch {
+	case l.records > 0:
+		parts = append(parts, fmt.Sprintf("at most %d records of the damaged database", l.records))
+	case l.unknown:
+		parts = append(parts, "perhaps records of the damaged database that nobody can count")
+	}
+	return strings.Join(parts, " and ")
+}
+
+func at(ms uint64, now time.Time) string {
+	if ms == 0 {
+		return ""
+	}
+	return ", of " + shortTime(ms, now)
+}
+
+// shortTime is a time, without the day where that is today.
+func shortTime(ms uint64, now time.Time) string {
+	text := datadir.ShortTime(ms)
+	if day, clock, ok := strings.Cut(text, " "); ok && day == now.UTC().Format(time.DateOnly) {
+		text = clock
+	}
+	return text + " UTC"
+}
+
+// added is how many anchors and events the others add to the first of the set.
+func (c *coverage) added(set []int) (n uint64) {
+	for _, g := range c.groups {
+		if !has(g, set[:1]) && has(g, set[1:]) {
+			n += g.Count
+		}
+	}
+	return n
+}
+
+// missingHeights is how many heights between the lowest and the highest of the sources have
+// no block in any.
+func (c *coverage) missingHeights(set []int) (n uint64) {
+	all := c.heights(set)
+	for i := 1; i < len(all); i++ {
+		n += all[i].From - all[i-1].To - 1
+	}
+	return n
+}
+
+// heights are the ranges of heights that one of the sources has, joined.
+func (c *coverage) heights(set []int) (joined []datadir.Range) {
+	var all []datadir.Range
+	for _, i := range set {
+		all = append(all, c.sources[i].Heights...)
+	}
+	slices.SortFunc(all, func(a, b datadir.Range) int {
+		if a.From != b.From {
+			if a.From < b.From {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	for _, r := range all {
+		if n := len(joined); n > 0 && r.From <= joined[n-1].To+1 {
+			joined[n-1].To = max(joined[n-1].To, r.To)
+			continue
+		}
+		joined = append(joined, r)
+	}
+	return joined
+}
+
+// addHeights are further sources that have blocks which those of the set lack: a sound
+// backup, where there is one.
+func (c *coverage) addHeights(set []int) (more []int) {
+	before := c.missingHeights(set)
+	for i, s := range c.sources {
+		if before == 0 || s.Role != datadir.Backup || s.Verdict != datadir.SourceSound || slices.Contains(set, i) {
+			continue
+		}
+		if c.missingHeights(append(slices.Clone(set), i)) < before {
+			return []int{i}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package doctor
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"ailee-recovery/internal/datadir"
+)
+
+// listedPaths is how many paths of the database are named before its folder is.
+const listedPaths = 5
+
+// rights gives the node's files to the node.
+func (p *planner) rights() {
+	if !p.v.Is(datadir.DataOwner, datadir.Wrong) {
+		return
+	}
+	o := p.v.Owners
+	var owner, mode []string
+	inDatabase := 0
+	for _, d := range o.Wrong {
+		if filepath.Dir(d.Path) == p.v.Place.Database {
+			inDatabase++
+		}
+	}
+	whole := inDatabase > listedPaths || o.Count > len(o.Wrong)
+	for _, d := range o.Wrong {
+		if whole && (d.Path == p.v.Place.Database || filepath.Dir(d.Path) == p.v.Place.Database) {
+			continue
+		}
+		if d.ByOwner {
+			owner = append(owner, d.Path)
+		}
+		if d.ByMode {
+			mode = append(mode, d.Path)
+		}
+	}
+	who := fmt.Sprintf("%d:%d", o.UID, o.GID)
+	if o.User != "" {
+		who = o.User
+	}
+	if whole {
+		p.add(Step{Text: "Give the database to the node's user, who cannot use it.", Command: []string{"chown", "-R", who, p.v.Place.Database}},
+			Step{Text: "Let that user read and write it.", Command: []string{"chmod", "-R", "u+rwX", p.v.Place.Database}})
+	}
+	if len(owner) > 0 {
+		p.add(Step{Text: "Give what the node's user cannot use to that user.", Command: slices.Concat([]string{"chown", who}, owner)})
+	}
+	if len(mode) > 0 {
+		p.add(Step{Text: "Let the node's user read and write what it cannot.", Command: slices.Concat([]string{"chmod", "u+rwX"}, mode)})
+	}
+}
+
+// attributes takes off what keeps a file from being replaced, and returns the steps that
+// put it back.
+func (p *planner) attributes(replaces bool) (undo []Step) {
+	if p.v.Mounts == nil {
+		return nil
+	}
+	var immutable, appendOnly []string
+	for _, m := range p.v.Mounts.Found {
+		switch {
+		case m.Kind == datadir.Immutable:
+			immutable = append(immutable, m.Path)
+		case m.Kind == datadir.AppendOnly && replaces:
+			appendOnly = append(appendOnly, m.Path)
+		}
+	}
+	if len(immutable) > 0 {
+		p.add(Step{Text: "Let the node write to what is immutable.", Command: slices.Concat([]string{"chattr", "-i"}, immutable)})
+	}
+	if len(appendOnly) == 0 {
+		return nil
+	}
+	p.add(Step{Text: "Let what is append-only be replaced.", Command: slices.Concat([]string{"chattr", "-a"}, appendOnly)})
+	return []Step{{Text: "Make it append-only again.", Command: slices.Concat([]string{"chattr", "+a"}, appendOnly)}}
+}
+
+// notMounted names what has to be mounted first, or otherwise.
+func (p *planner) notMounted() {
+	if m := p.v.Mounts; m != nil {
+		for _, f := range m.Found {
+			if f.Kind == datadir.ReadOnly {
+				p.manual("The file system at %s is mounted read-only. See why, with dmesg, before you make it writable: a failing disk does this.", f.Point)
+			}
+		}
+	}
+	if f := p.v.BackupFolder; f != nil && f.NotMounted {
+		p.manual("Mount what the backups are on: %s. Do not make the folder: it would hide them.", p.v.Fact(datadir.BackupsFolder).Text)
+	}
+}
+
+// ownMount returns the mount that keeps a part from being replaced, nil for none.
+func (p *planner) ownMount(kind datadir.Kind) *datadir.Mounted {
+	if p.v.Mounts == nil {
+		return nil
+	}
+	path := p.v.Place.Snapshots
+	if kind == datadir.DatabaseKind {
+		path = p.v.Place.Database
+	}
+	for i, m := range p.v.Mounts.Found {
+		if m.Path == path && (m.Kind == datadir.OwnMount || m.Kind == datadir.MountedBy) {
+			return &p.v.Mounts.Found[i]
+		}
+	}
+	return nil
+}
+
+// fixSpace makes room: by what is proved to be of no use, or by saying how much is needed.
+// What is recovered goes to the disk of the backups where that of the data is too small.
+func (p *planner) fixSpace() {
+	s := p.v.Space
+	if s == nil || len(s.FileSystems) == 0 {
+		return
+	}
+	data := s.FileSystems[0]
+	part := p.writes()
+	need := max(data.Needed, 2*part+margin)
+	if part > 0 && data.Free < need {
+		if other := p.otherDisk(part); other != "" {
+			p.room = filepath.Join(other, filepath.Base(p.room))
+			need = max(data.Needed, part+margin)
+		}
+	}
+	if data.Free >= need && !data.Lacks() {
+		return
+	}
+	lacking := uint64(0)
+	if need > data.Free {
+		lacking = need - data.Free
+	}
+	freed := uint64(0)
+	if p.v.Copies != nil {
+		for _, c := range p.v.Copies.Found {
+			if !c.Redundant || freed >= lacking && lacking > 0 {
+				continue
+			}
+			freed += uint64(c.Size)
+			command := []string{"rm", c.Path}
+			if c.Kind == datadir.DatabaseKind {
+				command = []string{"rm", "-r", c.Path}
+			}
+			p.add(Step{Text: fmt.Sprintf("Make room, %s: the data has all that this copy has.", datadir.Bytes(uint64(c.Size))), Command: command})
+		}
+	}
+	if freed < lacking || lacking == 0 && freed == 0 {
+		p.manual("Make room on the file system of %s: %s are free, %s are needed%s. Delete nothing in %s, and no backup.",
+			data.Path, datadir.Bytes(data.Free), datadir.Bytes(need), whatFor(data), p.databasePath())
+	}
+}
+
+// whatFor says what the space is needed for.
+func whatFor(f datadir.FileSystem) string {
+	text := ""
+	for i, n := range f.Needs {
+		text += map[bool]string{true: " (", false: ", "}[i == 0] + fmt.Sprintf("%s %s", n.For, datadir.Bytes(n.Bytes))
+	}
+	if text != "" {
+		text += ")"
+	}
+	return text
+}
+
+// margin is what stays free, in bytes.
+const margin = 64 << 20
+
+// writes is how much what is recovered takes, in bytes.
+func (p *planner) writes() (size uint64) {
+	if p.snapshots.replaces() && p.v.SnapshotForm != nil {
+		size += uint64(max(p.v.SnapshotForm.Size, 0))
+	}
+	if p.database.replaces() && p.v.DatabaseForm != nil {
+		size += uint64(max(p.v.DatabaseForm.Size, 0))
+	}
+	return size
+}
+
+// otherDisk is a folder on another file system with room, "" for none.
+func (p *planner) otherDisk(need uint64) string {
+	for _, f := range p.v.Space.FileSystems[1:] {
+		if f.Free >= f.Needed+need {
+			return f.Path
+		}
+	}
+	return ""
+}
+
+// names gives backups that are dated in the future the names of their true times.
+func (p *planner) names() {
+	if p.v.BackupNames == nil {
+		return
+	}
+	for _, f := range p.v.BackupNames.Future {
+		p.add(Step{Text: "Give a backup that is dated in the future the name of its true time.", Command: []string{"mv", "-n", f.Path, f.True}})
+	}
+}
+
+// save is SAVE: after what changed the data, or where the backups ask for it.
+func (p *planner) save(changed bool) {
+	if f := p.v.BackupFolder; f == nil || f.NotMounted || p.v.Is(datadir.BackupsFolder, datadir.CouldNot) {
+		return
+	}
+	if p.snapshots.how == lost || p.database.how == lost {
+		return // there is nothing to back up
+	}
+	wrong := p.v.Is(datadir.BackupsNewest, datadir.Wrong)
+	asked := wrong || p.v.Is(datadir.BackupsFolder, datadir.Wrong) || p.v.Is(datadir.BackupsOlder, datadir.Wrong) ||
+		p.v.Is(datadir.SnapshotsNames, datadir.Wrong) || p.v.BackupNames != nil && len(p.v.BackupNames.Shared) > 0 ||
+		p.v.BackupNames != nil && len(p.v.BackupNames.Future) > 0
+	if !changed && !asked {
+		return
+	}
+	if wrong && p.v.NewestBackups != nil && len(p.v.NewestBackups.Wrong) > 0 && !p.snapshots.replaces() && !p.database.replaces() {
+		p.add(Step{Text: "Have it noted which backups are wrong, so that nothing is linked to them. Exit status 2 is expected.",
+			Command: p.own("ailee-backup", "verify", "--all"), Expect: []int{0, 2}})
+	}
+	p.add(Step{Text: "Back up.", Command: p.own("ailee-backup")})
+}

@@ -1,0 +1,350 @@
+package doctor
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/datadir"
+)
+
+// Setting is what a plan needs to know beside the facts.
+type Setting struct {
+	DataDir   string // as the operator named it, absolute
+	BackupDir string
+	Unit      string // the node's, as systemctl takes it
+	URL       string // of the Bitcoin node, "" where none was named
+	// Flags are those that other commands on the data directory need to find the same.
+	Flags []string
+	Now   time.Time // when the run began
+}
+
+// Step is one thing to do.
+type Step struct {
+	Number  int
+	Text    string   // what it is for, in one or two sentences
+	Command []string // to be pasted; nil where there is none
+	Loses   string   // what is lost by it, "" for nothing
+	Why     string   // why this one of several, "" where there is no other
+	Stopped bool     // the node must be stopped
+	Expect  []int    // exit statuses after which to go on
+	Manual  bool     // an operator has to judge, or to do it elsewhere
+}
+
+// Plan is what to do.
+type Plan struct {
+	Steps   []Step
+	Loses   string // in all, but for block hashes; "" for nothing
+	Blocks  uint64 // hashes that are lost, which Bitcoin has
+	Stops   bool   // the node
+	Instead *Alternative
+	// Consider is what costs money or judgement, and never changes the exit status.
+	Consider []string
+	// LastResort is for when nothing else is left, after what LastResortLoses says.
+	LastResort      []Step
+	LastResortLoses string
+	// Again is when to look again, where there is nothing to do until then: a step without a
+	// number.
+	Again *Step
+}
+
+// Alternative is the runner-up.
+type Alternative struct {
+	Command []string
+	Loses   string
+}
+
+// planner makes a plan.
+type planner struct {
+	Setting
+	v    *datadir.View
+	plan Plan
+
+	snapshots, database repair
+	sync                *Step
+	room                string // R
+	backUp              bool   // a backup is to be made at the end
+	saveFirst           bool
+}
+
+// stamp is the form of times in names, in UTC.
+const stamp = "20060102_150405"
+
+// MakePlan makes a plan of what was looked at. It looks at nothing else.
+func MakePlan(v *datadir.View, s Setting) Plan {
+	p := &planner{Setting: s, v: v}
+	p.make()
+	for i := range p.plan.Steps {
+		p.plan.Steps[i].Number = i + 1
+	}
+	for i := range p.plan.LastResort {
+		p.plan.LastResort[i].Number = i + 1
+	}
+	return p.plan
+}
+
+func (p *planner) make() {
+	switch {
+	case p.v.Is(datadir.DataDir, datadir.Wrong):
+		p.manual("%s. Mount its disk, or name another folder with --data-dir. Do not make a new one: it would hide the data.", sentence(p.v.Fact(datadir.DataDir).Text))
+		return
+	case p.v.Is(datadir.DataDir, datadir.CouldNot):
+		p.again("Look again as root, or as the owner of the data")
+		return
+	case p.v.Is(datadir.DataHolders, datadir.Wrong):
+		p.stopWriters()
+		p.end()
+		return
+	case p.leftover(datadir.RestoreLeft) != nil:
+		p.stopHolders("a restore was broken off, and is going to be completed")
+		p.add(Step{Text: "Complete the restore that was broken off.", Command: p.own("ailee-restore"), Stopped: true})
+		p.end()
+		return
+	}
+	p.room = filepath.Join(p.DataDir, "recovery_"+p.Now.UTC().Format(stamp))
+	p.decide()
+	p.assemble()
+	p.considerAll()
+	p.conclude()
+}
+
+// decide finds out what is to be done to each part.
+func (p *planner) decide() {
+	p.snapshots = p.decideSnapshots()
+	p.database = p.decideDatabase()
+	p.sync = p.decideSync()
+}
+
+// assemble puts the steps in order.
+func (p *planner) assemble() {
+	if p.v.Is(datadir.DataClock, datadir.Wrong) {
+		p.manual("Set the clock, for example with timedatectl: %s.", p.v.Fact(datadir.DataClock).Text)
+	}
+	send := p.decideSend()
+	replaced := p.snapshots.replaces() || p.database.replaces()
+	stops := replaced || p.sync != nil || len(send) > 0 || p.database.how == repairHeights
+	if stops {
+		p.stopHolders(p.stopReason(send))
+	}
+	p.rights()
+	p.fixSpace()
+	p.notMounted()
+	undo := p.attributes(replaced || p.snapshots.how == tail)
+	if p.needsSaving(send) {
+		p.saveFirst = true
+		p.add(Step{Text: "Back up first: the database is going to be changed, and no backup has all of it.", Command: p.own("ailee-backup")})
+	}
+	if p.snapshots.how == tail {
+		p.addTail()
+	}
+	if p.snapshots.gathers() || p.database.gathers() || p.extracts(send) {
+		p.add(Step{Text: "Make a folder for what is recovered.", Command: []string{"mkdir", "-m", "750", p.room}})
+	}
+	if p.extracts(send) {
+		p.add(send[0])
+		send = send[1:]
+	}
+	p.addGathering()
+	p.addReplacement()
+	p.add(undo...)
+	if p.database.how == repairHeights {
+		p.add(Step{Text: "Move the block hashes to their heights.", Stopped: true,
+			Command: []string{"ailee_resync_blocks", "--repair-heights", "--db-path", p.databasePath(), "--bitcoin-rpc", p.url()}})
+	}
+	if p.sync != nil {
+		p.add(*p.sync)
+	}
+	p.add(send...)
+	p.start()
+	p.names()
+	p.save(replaced || stops || p.snapshots.how == tail)
+	if len(p.plan.Steps) > 0 {
+		p.end()
+	}
+}
+
+// add adds steps. One that has no exit statuses is to end with 0.
+func (p *planner) add(steps ...Step) {
+	for _, s := range steps {
+		if s.Expect == nil && s.Command != nil {
+			s.Expect = []int{0}
+		}
+		p.plan.Steps = append(p.plan.Steps, s)
+	}
+}
+
+// manual adds a step without a command.
+func (p *planner) manual(format string, args ...any) {
+	p.add(Step{Text: fmt.Sprintf(format, args...), Manual: true})
+}
+
+// own is a command on the data directory, with the flags that the operator gave.
+func (p *planner) own(command ...string) []string { return slices.Concat(command, p.Flags) }
+
+// end looks again.
+func (p *planner) end() { p.add(Step{Text: "Look again.", Command: p.doctor()}) }
+
+// doctor is this command.
+func (p *planner) doctor() []string {
+	command := p.own("ailee-doctor")
+	if p.URL != "" {
+		command = append(command, "--bitcoin-rpc", p.URL)
+	}
+	return command
+}
+
+// again is a plan of nothing but to look again later.
+func (p *planner) again(when string) {
+	p.plan.Again = &Step{Text: when, Command: p.doctor(), Expect: []int{0}}
+}
+
+func (p *planner) url() string {
+	if p.URL == "" {
+		return bitcoin.DefaultURL
+	}
+	return p.URL
+}
+
+func (p *planner) file() string         { return filepath.Join(p.DataDir, "l2_snapshots.dat") }
+func (p *planner) databasePath() string { return filepath.Join(p.DataDir, "reorg_db") }
+
+// node is the process that has the data open as a node has, nil for none.
+func (p *planner) node() *datadir.Holder {
+	if p.v.Holders == nil {
+		return nil
+	}
+	return p.v.Holders.Node()
+}
+
+// stopCommands stop everybody who has the data open, and keep the node from being started
+// again meanwhile.
+func (p *planner) stopCommands(only func(datadir.Holder) bool) (commands [][]string) {
+	h := p.v.Holders
+	if h == nil {
+		return nil
+	}
+	seen := map[string]bool{}
+	stop := func(command ...string) {
+		if key := strings.Join(command, " "); !seen[key] {
+			seen[key] = true
+			commands = append(commands, command)
+		}
+	}
+	// A node that cannot start is started again and again.
+	if h.Installed && only == nil {
+		stop("systemctl", "stop", p.Unit)
+	}
+	for _, process := range h.Processes {
+		switch {
+		case only != nil && !only(process), process.PID == 0:
+		case process.Unit == h.Unit:
+			stop("systemctl", "stop", p.Unit)
+		case process.Unit != "":
+			stop("systemctl", "stop", strings.TrimSuffix(process.Unit, ".service"))
+		default:
+			stop("kill", fmt.Sprint(process.PID))
+		}
+	}
+	return commands
+}
+
+// stopHolders is STOP.
+func (p *planner) stopHolders(why string) {
+	commands := p.stopCommands(nil)
+	for _, command := range commands {
+		text := "Stop the node: " + why + "."
+		if command[0] == "kill" || command[2] != p.Unit {
+			text = fmt.Sprintf("End what has the data open, %s: %s.", p.holderOf(command), why)
+		}
+		p.add(Step{Text: text, Command: command})
+	}
+	if p.v.Holders != nil {
+		for _, process := range p.v.Holders.Processes {
+			if process.PID == 0 {
+				p.manual("Stop %s, which has %s open: %s.", process.Command, process.Path, why)
+			}
+		}
+	}
+	p.plan.Stops = true
+}
+
+// holderOf names the process that a command stops.
+func (p *planner) holderOf(command []string) string {
+	for _, process := range p.v.Holders.Processes {
+		if command[0] == "kill" && fmt.Sprint(process.PID) == command[1] {
+			return process.Command
+		}
+	}
+	return command[len(command)-1]
+}
+
+// stopWriters is all there is to do while two processes write, or one whose lock is gone:
+// every other fact is in motion.
+func (p *planner) stopWriters() {
+	writes := func(h datadir.Holder) bool { return h.Writes }
+	for _, command := range p.stopCommands(writes) {
+		text := "Stop the node: it is not alone, and every other fact is in motion until then."
+		if p.v.Holders.Removed {
+			text = "Stop the node: its LOCK is gone, and nothing keeps another writer out."
+		}
+		if command[0] == "kill" || command[2] != p.Unit {
+			text = fmt.Sprintf("End %s, which writes to the data.", p.holderOf(command))
+		}
+		p.add(Step{Text: text, Command: command})
+	}
+	for _, process := range p.v.Holders.Processes {
+		if process.PID == 0 && process.Writes {
+			p.manual("Stop %s, which has %s open.", process.Command, process.Path)
+		}
+	}
+	p.plan.Stops = true
+}
+
+// stopReason says what the node is stopped for.
+func (p *planner) stopReason(send []Step) string {
+	switch {
+	case p.snapshots.replaces() && p.database.replaces():
+		return "both parts are going to be replaced"
+	case p.snapshots.replaces():
+		return "the snapshot file is going to be replaced"
+	case p.database.replaces():
+		return "the database is going to be replaced"
+	case p.sync == nil && len(send) > 0:
+		return "the broadcast needs the database"
+	}
+	return "the database is going to be changed"
+}
+
+// start is START, only after a STOP.
+func (p *planner) start() {
+	stopped := slices.ContainsFunc(p.plan.Steps, func(s Step) bool {
+		return len(s.Command) == 3 && s.Command[0] == "systemctl" && s.Command[1] == "stop" && s.Command[2] == p.Unit
+	})
+	if stopped {
+		p.add(Step{Text: "Start the node.", Command: []string{"systemctl", "start", p.Unit}})
+	}
+}
+
+// leftover returns the first leftover of a kind, nil for none.
+func (p *planner) leftover(kind datadir.LeftoverKind) *datadir.Leftover {
+	if p.v.Leftovers == nil {
+		return nil
+	}
+	for i := range p.v.Leftovers.Found {
+		if p.v.Leftovers.Found[i].Kind == kind {
+			return &p.v.Leftovers.Found[i]
+		}
+	}
+	return nil
+}
+
+// sentence begins a text as a sentence.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}

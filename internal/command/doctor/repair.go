@@ -1,0 +1,433 @@
+package doctor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"ailee-recovery/internal/datadir"
+	"ailee-recovery/reorgdb"
+)
+
+// how says what is to be done to a part.
+type how int
+
+const (
+	keep          how = iota
+	tail              // TAIL, of the snapshot file
+	gather            // REC or MERGE, and PUT
+	restoreNewest     // BACK
+	restoreFrom       // ailee-restore from one source that is named
+	repairHeights     // of the database
+	lost              // there is nothing to recover from
+	hidden            // all hangs on what could not be looked at
+)
+
+// repair is what is to be done to one part.
+type repair struct {
+	how     how
+	sources []datadir.Source // to gather, or to restore from
+	force   bool
+	text    string // of the step that gathers
+	put     string // what the step says that replaces it
+	why     string
+	loses   loss
+	instead *Alternative
+}
+
+// gathers tells whether something is recovered before it is put in place.
+func (r repair) gathers() bool { return r.how == gather }
+
+// replaces tells whether the part is replaced.
+func (r repair) replaces() bool {
+	return r.how == gather || r.how == restoreNewest || r.how == restoreFrom
+}
+
+// decideSnapshots says what is to be done to the snapshot file.
+func (p *planner) decideSnapshots() repair {
+	v := p.v
+	if v.Is(datadir.SnapshotsForm, datadir.CouldNot) || v.Is(datadir.SnapshotsLatest, datadir.CouldNot) || v.Is(datadir.SnapshotsAll, datadir.CouldNot) {
+		return repair{}
+	}
+	torn := v.Is(datadir.SnapshotsTail, datadir.Wrong)
+	formWrong, latestWrong := v.Is(datadir.SnapshotsForm, datadir.Wrong), v.Is(datadir.SnapshotsLatest, datadir.Wrong)
+	hides := v.Is(datadir.SnapshotsHidden, datadir.Wrong)
+	foreign := p.leftover(datadir.PruneForeign) != nil
+	c := p.coverOf(datadir.SnapshotKind)
+	lacks := c != nil && !formWrong && !latestWrong && v.Cover.Lacks(datadir.SnapshotKind, datadir.Backup) != ""
+	switch {
+	case formWrong || latestWrong:
+		if c == nil || v.BackupFolder != nil && v.BackupFolder.NotMounted {
+			return repair{how: hidden}
+		}
+		return p.recoverSnapshots(c)
+	case hides || foreign || lacks:
+		if c == nil {
+			c = &coverage{kind: datadir.SnapshotKind, sources: []datadir.Source{{Path: v.Place.Snapshots, Kind: datadir.SnapshotKind, Role: datadir.Live}}, live: 0}
+		}
+		return p.joinSnapshots(c, hides, lacks)
+	case torn || p.leftover(datadir.PruneLeft) != nil:
+		return repair{how: tail}
+	}
+	return repair{}
+}
+
+// recoverSnapshots is for a file that no node can load.
+func (p *planner) recoverSnapshots(c *coverage) repair {
+	best := c.newest(p.v)
+	set := c.gather(best, nil)
+	switch {
+	case len(set) == 0:
+		return repair{how: lost}
+	case len(set) == 1 && set[0] == best:
+		return repair{how: restoreNewest, loses: p.invalidAfter(c, set), why: "the backup has every valid snapshot of the file"}
+	case len(set) == 1 && c.sources[set[0]].Verdict == datadir.SourceSound && c.sources[set[0]].Hidden == 0 && (c.sources[set[0]].Role == datadir.KeptCopy || c.sources[set[0]].Packed):
+		r := repair{how: restoreFrom, sources: []datadir.Source{c.sources[set[0]]}, why: "the content decides, not the form"}
+		if !c.sources[set[0]].Packed {
+			r.why = "no backup goes further"
+		}
+		return r
+	}
+	r := p.recovered(c, set)
+	r.loses = p.invalidAfter(c, set)
+	if best >= 0 {
+		if l := c.loss([]int{best}); !l.none() {
+			r.instead = &Alternative{Command: p.own("ailee-restore", "--snapshot-only", "--force"), Loses: l.text(p.Now)}
+		}
+	}
+	return r
+}
+
+// joinSnapshots is for a file that a node can load, and that does not have all there is.
+func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
+	set := c.gather(c.live, func(s datadir.Source) bool {
+		return s.Role == datadir.Backup && s.Verdict == datadir.SourceSound || s.Role == datadir.LeftoverRole
+	})
+	r := p.recovered(c, set)
+	switch {
+	case lacks:
+		r.why = "the histories are joined, each snapshot once"
+		l := p.v.Cover.Lacks(datadir.SnapshotKind, datadir.Backup)
+		r.instead = &Alternative{Command: p.own("ailee-backup", "--accept-loss"), Loses: l}
+	case hides:
+		r.why = "a prune would refuse to drop them"
+	}
+	return r
+}
+
+// recovered is REC of sources, and PUT.
+func (p *planner) recovered(c *coverage, set []int) repair {
+	r := repair{how: gather}
+	for _, i := range set {
+		r.sources = append(r.sources, c.sources[i])
+	}
+	// A node loads the last snapshot: that of the source named last, where it is the newest.
+	slices.SortStableFunc(r.sources, func(a, b datadir.Source) int { return cmp.Compare(newestMs(a), newestMs(b)) })
+	r.text = "Take every valid snapshot"
+	switch {
+	case len(r.sources) == 1 && r.sources[0].Role == datadir.Live:
+		r.text += " out of the file"
+	case slices.ContainsFunc(r.sources, func(s datadir.Source) bool { return s.Role == datadir.Live }):
+		r.text += " of the file, and what it lacks from elsewhere"
+	default:
+		r.text += " that there is"
+	}
+	r.text += "."
+	r.put = "Put it in place. The other one is kept beside it."
+	return r
+}
+
+func newestMs(s datadir.Source) uint64 {
+	if s.Newest == nil {
+		return 0
+	}
+	return s.Newest.Ms
+}
+
+// invalidAfter is what is lost where the sources take the place of the file: what others
+// have, and the snapshots of the file that are not valid.
+func (p *planner) invalidAfter(c *coverage, set []int) loss {
+	l := c.loss(set)
+	if all := p.v.AllSnapshots; all != nil {
+		l.invalid = uint64(all.Complete - all.Valid)
+		if len(all.Bad) > 0 {
+			l.invalidLast = all.Bad[len(all.Bad)-1].Time.Ms
+		}
+	}
+	return l
+}
+
+// decideDatabase says what is to be done to the database.
+func (p *planner) decideDatabase() repair {
+	v := p.v
+	if v.Is(datadir.DBForm, datadir.CouldNot) || v.Is(datadir.DBDamage, datadir.CouldNot) || v.Is(datadir.DBRecords, datadir.CouldNot) {
+		return repair{}
+	}
+	c := p.coverOf(datadir.DatabaseKind)
+	blind := c == nil || v.BackupFolder != nil && v.BackupFolder.NotMounted
+	missing := v.Is(datadir.DBForm, datadir.Wrong) && v.DatabaseForm.Form != datadir.NoCurrent
+	damaged := v.Is(datadir.DBDamage, datadir.Wrong) || v.Is(datadir.DBForm, datadir.Wrong) && !missing
+	switch {
+	case (missing || damaged) && blind:
+		return repair{how: hidden}
+	case missing || damaged && c.live < 0:
+		return p.replaceDatabase(c)
+	case damaged:
+		return p.rescueDatabase(c)
+	case v.Chain != nil && v.Chain.OtherNetwork && v.Is(datadir.BitcoinBlocks, datadir.Wrong):
+		return repair{how: restoreNewest, force: true, why: "the backup is of Bitcoin's network", put: "Put the database of this network in place. The other one is kept beside it."}
+	case v.Is(datadir.DBHeights, datadir.Wrong):
+		return repair{how: repairHeights}
+	case c != nil && c.live == 0 && p.databaseLacks():
+		return p.joinDatabase(c)
+	case v.Records != nil && v.Records.CounterBehind:
+		live := datadir.Source{Path: v.Place.Database, Kind: datadir.DatabaseKind, Role: datadir.Live}
+		return repair{how: gather, sources: []datadir.Source{live}, text: "Copy the database: a copy sets its event counter right.",
+			put: "Put it in place. The other one is kept beside it.", why: "the next reorg event would overwrite one"}
+	}
+	return repair{}
+}
+
+// databaseLacks tells whether a backup, or a copy, has what the database has not.
+func (p *planner) databaseLacks() bool {
+	return p.v.Cover.Lacks(datadir.DatabaseKind, datadir.Backup) != "" || len(p.v.Cover.FamiliesLacking) > 0 ||
+		p.v.AgreeLatest != nil && len(p.v.AgreeLatest.HadBy) > 0 || p.v.AgreeAll != nil && p.v.AgreeAll.HadElsewhere > 0
+}
+
+// replaceDatabase is for one that is missing.
+func (p *planner) replaceDatabase(c *coverage) repair {
+	best := c.newest(p.v)
+	set := c.gather(best, nil)
+	switch {
+	case len(set) == 0:
+		return repair{how: lost}
+	case len(set) == 1 && set[0] == best:
+		return repair{how: restoreNewest, why: "a fresh one has no anchors"}
+	case len(set) == 1 && c.sources[set[0]].Verdict == datadir.SourceSound && c.sources[set[0]].Role == datadir.KeptCopy:
+		return repair{how: restoreFrom, sources: []datadir.Source{c.sources[set[0]]}, why: "no backup goes further"}
+	}
+	r := p.merged(c, set)
+	r.text = "Take together what the sources have of it."
+	r.put = "Put it in place."
+	return r
+}
+
+// rescueDatabase is for one that is damaged: what can be read of it is newer than any
+// backup.
+func (p *planner) rescueDatabase(c *coverage) repair {
+	set := c.gather(c.live, nil)
+	if h := c.addHeights(set); len(h) > 0 {
+		set = append(set, h...)
+	}
+	r := p.merged(c, set)
+	r.put = "Put it in place. The damaged one is kept beside it."
+	r.loses = c.loss(set)
+	r.loses.blocks = c.missingHeights(set)
+	d := p.v.Damage
+	liveGaps := c.missingHeights([]int{c.live})
+	if d != nil {
+		other := max(d.Entries-int64(liveGaps), 0) - int64(c.added(set))
+		r.loses.records = uint64(max(other, 0))
+		r.loses.unknown = d.AtMost
+	}
+	if best := c.newest(p.v); best >= 0 {
+		if l := c.loss([]int{best}); !l.none() {
+			r.instead = &Alternative{Command: p.own("ailee-restore", "--db-only", "--force"), Loses: l.text(p.Now)}
+		}
+	}
+	r.text = rescueText(c, set, r.loses)
+	return r
+}
+
+// rescueText says what is gathered, and which exit status is expected.
+func rescueText(c *coverage, set []int, l loss) string {
+	text := "Take what can be read of the database"
+	switch {
+	case len(set) == 2 && c.sources[set[1]].Role == datadir.Backup && c.sources[set[1]].Verdict == datadir.SourceSound:
+		text += ", and what it lacks from the newest sound backup"
+	case len(set) > 1:
+		text += ", and what it lacks from other sources"
+	}
+	text += ". Exit status 2 is expected"
+	where := "neither"
+	if len(set) != 2 {
+		where = "none of them"
+	}
+	if len(set) == 1 {
+		where = "no source"
+	}
+	switch {
+	case l.blocks == 1:
+		text += ": 1 block is in " + where
+	case l.blocks > 1:
+		text += fmt.Sprintf(": %d blocks are in %s", l.blocks, where)
+	default:
+		text += ": it is damaged"
+	}
+	return text + "."
+}
+
+// joinDatabase is for one that is whole and lacks what a backup has: it was made anew.
+func (p *planner) joinDatabase(c *coverage) repair {
+	r := p.merged(c, c.gather(c.live, func(s datadir.Source) bool { return s.Verdict == datadir.SourceSound }))
+	r.text = "Put together what the database and its backup have."
+	r.put = "Put it in place. The other one is kept beside it."
+	r.why = "it was made anew: the backup alone would lose what came since"
+	lacks := p.v.Cover.Lacks(datadir.DatabaseKind, datadir.Backup)
+	if lacks != "" {
+		r.instead = &Alternative{Command: p.own("ailee-backup", "--accept-loss"), Loses: lacks}
+	}
+	return r
+}
+
+// merged is MERGE of sources, and PUT.
+func (p *planner) merged(c *coverage, set []int) repair {
+	r := repair{how: gather}
+	for _, i := range set {
+		r.sources = append(r.sources, c.sources[i])
+	}
+	return r
+}
+
+// tooNew tells whether the database is of a RocksDB that this build cannot read.
+func (p *planner) tooNew() bool {
+	for _, code := range []datadir.Code{datadir.DBForm, datadir.DBDamage, datadir.DBRecords} {
+		f := p.v.Fact(code)
+		var tooNew *reorgdb.TooNewError
+		if f != nil && (errors.As(f.Err, &tooNew) || errors.Is(f.Err, reorgdb.ErrUnsupported)) {
+			return true
+		}
+	}
+	return false
+}
+
+// addTail is TAIL: it completes what a prune left, and removes what is torn.
+func (p *planner) addTail() {
+	text := "Remove the torn tail: the next snapshot would be damaged by it."
+	left := p.leftover(datadir.PruneLeft) != nil
+	switch {
+	case left && p.v.Is(datadir.SnapshotsTail, datadir.Wrong):
+		text = "Complete the prune that was killed, and remove the torn tail: the next snapshot would be damaged by it."
+	case left:
+		text = "Complete the prune that was killed: it carries over what was appended."
+	case p.v.Tail != nil && p.v.Tail.Length == 0:
+		text = "End the last line: the next snapshot would be damaged without it."
+	}
+	p.add(Step{Text: text, Command: []string{"ailee_prune_snapshots", "--in-place", "--keep", "all", "--file", p.file()}})
+}
+
+// addGathering is REC and MERGE.
+func (p *planner) addGathering() {
+	if r := p.snapshots; r.how == gather {
+		command := []string{"ailee_recover_snapshots"}
+		expect := []int{0}
+		for _, s := range r.sources {
+			if s.PegOutsOpen > 0 && !slices.Contains(command, "--accept-earlier-anchors") {
+				command = slices.Insert(command, 1, "--accept-earlier-anchors")
+			}
+			if s.Verdict != datadir.SourceSound || s.Role == datadir.Live {
+				expect = []int{0, 2}
+			}
+			command = append(command, s.Path)
+		}
+		text := r.text
+		if len(expect) > 1 {
+			text += " Exit status 2 is expected: what is not valid is left out."
+		}
+		p.add(Step{Text: text, Command: append(command, filepath.Join(p.room, "l2_snapshots.dat")), Expect: expect, Why: r.why, Stopped: true, Loses: r.loses.text(p.Now)})
+	}
+	if r := p.database; r.how == gather {
+		command := []string{"ailee_init_reorg_db", "--path", filepath.Join(p.room, "reorg_db")}
+		expect := []int{0}
+		for _, s := range r.sources {
+			command = append(command, "--copy-from", s.Path)
+			if s.Verdict == datadir.SourceWrong {
+				expect = []int{0, 2}
+			}
+		}
+		p.add(Step{Text: r.text, Command: command, Expect: expect, Why: r.why, Stopped: true, Loses: r.loses.text(p.Now)})
+	}
+}
+
+// addReplacement is PUT and BACK, in one run where that can be: never two ages side by
+// side.
+func (p *planner) addReplacement() {
+	s, d := p.snapshots, p.database
+	for _, part := range []struct {
+		r    *repair
+		kind datadir.Kind
+		path string
+	}{{&s, datadir.SnapshotKind, p.file()}, {&d, datadir.DatabaseKind, p.databasePath()}} {
+		if !part.r.replaces() {
+			continue
+		}
+		if m := p.ownMount(part.kind); m != nil {
+			p.manual("%s is a mount of its own, at %s, which nothing can take the place of: mount the folder above it instead, or copy into it what is ready.", part.path, m.Point)
+			part.r.how = keep
+		}
+	}
+	if d.replaces() && d.force {
+		p.add(Step{Text: d.put, Why: d.why, Command: p.own("ailee-restore", "--db-only", "--force"), Stopped: true})
+		d.how = keep
+	}
+	if !s.replaces() && !d.replaces() {
+		return
+	}
+	step := Step{Stopped: true, Command: []string{"ailee-restore"}}
+	switch {
+	case s.how == restoreNewest && d.how == restoreNewest:
+		step.Text = "Restore both from the newest sound backups."
+	case s.how == restoreNewest && !d.replaces():
+		step.Text = "Restore the snapshot file from the newest sound backup. What is there is kept beside it."
+		step.Command = append(step.Command, "--snapshot-only")
+	case d.how == restoreNewest && !s.replaces():
+		step.Text = "Restore the database from the newest sound backup."
+		step.Command = append(step.Command, "--db-only")
+	default:
+		step.Text = p.putText(s, d)
+		if s.replaces() {
+			step.Command = append(step.Command, "--snapshot-backup", p.sourceOf(s, datadir.SnapshotKind, "l2_snapshots.dat"))
+		}
+		if d.replaces() {
+			step.Command = append(step.Command, "--db-backup", p.sourceOf(d, datadir.DatabaseKind, "reorg_db"))
+		}
+	}
+	step.Why = cmp.Or(s.why, d.why)
+	if s.how != gather {
+		step.Loses = s.loses.text(p.Now)
+	}
+	step.Command = p.own(step.Command...)
+	p.add(step)
+}
+
+// putText says what is put in place.
+func (p *planner) putText(s, d repair) string {
+	switch {
+	case s.replaces() && d.replaces():
+		return "Put both in place. What is there is kept beside them."
+	case s.how == restoreFrom && s.sources[0].Packed:
+		return "Put what is packed in the file in its place."
+	case s.how == restoreFrom || d.how == restoreFrom:
+		return "Put the copy in its place."
+	case s.replaces():
+		return s.put
+	}
+	return d.put
+}
+
+// sourceOf is what a part is put in place from.
+func (p *planner) sourceOf(r repair, kind datadir.Kind, name string) string {
+	switch {
+	case r.how == gather:
+		return filepath.Join(p.room, name)
+	case r.how == restoreFrom && r.sources[0].Packed:
+		return p.file()
+	case r.how == restoreFrom:
+		return r.sources[0].Path
+	case kind == datadir.SnapshotKind:
+		return p.v.NewestBackups.Snapshots.Path
+	}
+	return p.v.NewestBackups.Database.Path
+}

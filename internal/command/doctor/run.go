@@ -1,0 +1,88 @@
+package doctor
+
+import (
+	"context"
+	"path/filepath"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/exit"
+)
+
+// diagnosis is one run.
+type diagnosis struct {
+	Options
+	view *datadir.View
+	plan Plan
+}
+
+// Run looks and says what to do. The error carries the exit code.
+func Run(ctx context.Context, o Options, out *cli.IO) error {
+	var client *bitcoin.Client
+	url := ""
+	if o.Bitcoin != nil {
+		var err error
+		if client, err = bitcoin.Open(*o.Bitcoin, out.Warn); err != nil {
+			return err
+		}
+		url = client.URL()
+	}
+	bars := &bars{out: out}
+	view, err := datadir.Look(ctx, datadir.Options{DataDir: o.DataDir, BackupDir: o.BackupDir, Unit: o.Unit, Bitcoin: client, Memory: o.Memory(), Now: out.Now,
+		Progress: bars.show})
+	bars.done()
+	if err != nil {
+		return err
+	}
+	d := &diagnosis{Options: o, view: view}
+	d.plan = MakePlan(view, o.setting(out, url))
+	if out.JSON() {
+		out.Document(d.document())
+	} else {
+		d.print(out)
+	}
+	switch view.ExitCode() {
+	case exit.Wrong:
+		return exit.WrongData("", nil)
+	case exit.Failed:
+		return &exit.Error{Code: exit.Failed} // what could not be looked at has been said
+	}
+	return nil
+}
+
+// setting is what a plan needs to know of the options.
+func (o Options) setting(out *cli.IO, url string) Setting {
+	s := Setting{DataDir: o.DataDir, BackupDir: o.BackupDir, Unit: o.Unit, URL: url, Now: out.Now().UTC()}
+	if s.DataDir != defaultDataDir {
+		s.Flags = append(s.Flags, "--data-dir", s.DataDir)
+	}
+	if s.BackupDir != "" && s.BackupDir != filepath.Join(s.DataDir, "backups") {
+		s.Flags = append(s.Flags, "--backup-dir", s.BackupDir)
+	}
+	if s.BackupDir == "" {
+		s.BackupDir = filepath.Join(s.DataDir, "backups")
+	}
+	return s
+}
+
+// bars are the progress of what is read, one after the other.
+type bars struct {
+	out  *cli.IO
+	what string
+	bar  terminal.Bar
+	at   int64
+}
+
+func (b *bars) show(what string, done, total int64) {
+	if what != b.what {
+		b.done()
+		b.what, b.at = what, 0
+		b.bar = terminal.BytesBar(b.out.Err, !b.out.Quiet(), "reading "+what, total)
+	}
+	b.bar.Add(done - b.at)
+	b.at = done
+}
+
+func (b *bars) done() { b.bar.Done() }

@@ -60,15 +60,12 @@ func has(g datadir.Group, set []int) bool {
 	return slices.ContainsFunc(g.Sources, func(i int) bool { return slices.Contains(set, i) })
 }
 
-// gather returns the fewest sources, the first first, that have all there is: one more only
-// where it adds something, and is allowed; nil allows all. first is -1 for none. A live file
-// that hides snapshots has something that no other has.
-func (c *coverage) gather(first int, allowed func(datadir.Source) bool) (set []int) {
-	if first >= 0 {
-		set = append(set, first)
-	}
+// gather adds to the sources those that have what none of them has, the fewest first come,
+// where they are allowed; nil allows all. A live file that hides snapshots has something
+// that no other has.
+func (c *coverage) gather(set []int, allowed func(datadir.Source) bool) []int {
 	for i, s := range c.sources {
-		if i == first || allowed != nil && !allowed(s) {
+		if slices.Contains(set, i) || allowed != nil && !allowed(s) {
 			continue
 		}
 		adds := s.Hidden > 0 && s.Role == datadir.Live || slices.ContainsFunc(c.groups, func(g datadir.Group) bool {
@@ -80,6 +77,32 @@ func (c *coverage) gather(first int, allowed func(datadir.Source) bool) (set []i
 	}
 	return set
 }
+
+// only are the sources of the set: none for an index of -1.
+func only(i int) []int {
+	if i < 0 {
+		return nil
+	}
+	return []int{i}
+}
+
+// hasAll tells whether one source has all there is.
+func (c *coverage) hasAll(i int) bool {
+	return i >= 0 && len(c.gather([]int{i}, nil)) == 1
+}
+
+// whole returns a sound source that has all there is, which a restore can take as it is: the
+// packed live file, or a copy. -1 for none.
+func (c *coverage) whole() int {
+	for i, s := range c.sources {
+		if s.Verdict == datadir.SourceSound && s.Hidden == 0 && (s.Packed || s.Role == datadir.KeptCopy) && c.hasAll(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+func isSound(s datadir.Source) bool { return s.Verdict == datadir.SourceSound }
 
 // loss is what a choice leaves behind.
 type loss struct {

@@ -76,17 +76,17 @@ func (p *planner) decideSnapshots() repair {
 
 // recoverSnapshots is for a file that no node can load.
 func (p *planner) recoverSnapshots(c *coverage) repair {
-	best := c.newest(p.v)
-	set := c.gather(best, nil)
+	best, whole := c.newest(p.v), c.whole()
+	set := c.gather(only(best), nil)
 	switch {
 	case len(set) == 0:
 		return repair{how: lost}
-	case len(set) == 1 && set[0] == best:
+	case c.hasAll(best):
 		return repair{how: restoreNewest, loses: p.invalidAfter(c, set), why: "the backup has every valid snapshot of the file"}
-	case len(set) == 1 && c.sources[set[0]].Verdict == datadir.SourceSound && c.sources[set[0]].Hidden == 0 && (c.sources[set[0]].Role == datadir.KeptCopy || c.sources[set[0]].Packed):
-		r := repair{how: restoreFrom, sources: []datadir.Source{c.sources[set[0]]}, why: "the content decides, not the form"}
-		if !c.sources[set[0]].Packed {
-			r.why = "no backup goes further"
+	case whole >= 0:
+		r := repair{how: restoreFrom, sources: []datadir.Source{c.sources[whole]}, why: "no backup goes further"}
+		if r.sources[0].Packed {
+			r.why = "the content decides, not the form"
 		}
 		return r
 	}
@@ -102,7 +102,7 @@ func (p *planner) recoverSnapshots(c *coverage) repair {
 
 // joinSnapshots is for a file that a node can load, and that does not have all there is.
 func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
-	set := c.gather(c.live, func(s datadir.Source) bool {
+	set := c.gather(only(c.live), func(s datadir.Source) bool {
 		return s.Role == datadir.Backup && s.Verdict == datadir.SourceSound || s.Role == datadir.LeftoverRole
 	})
 	r := p.recovered(c, set)
@@ -124,7 +124,9 @@ func (p *planner) recovered(c *coverage, set []int) repair {
 		r.sources = append(r.sources, c.sources[i])
 	}
 	// A node loads the last snapshot: that of the source named last, where it is the newest.
-	slices.SortStableFunc(r.sources, func(a, b datadir.Source) int { return cmp.Compare(newestMs(a), newestMs(b)) })
+	slices.SortStableFunc(r.sources, func(a, b datadir.Source) int {
+		return cmp.Or(cmp.Compare(newestMs(a), newestMs(b)), -cmp.Compare(rank(a), rank(b)))
+	})
 	r.text = "Take every valid snapshot"
 	switch {
 	case len(r.sources) == 1 && r.sources[0].Role == datadir.Live:
@@ -137,6 +139,14 @@ func (p *planner) recovered(c *coverage, set []int) repair {
 	r.text += "."
 	r.put = "Put it in place. The other one is kept beside it."
 	return r
+}
+
+// rank is 0 for the live part, to which a node has appended last.
+func rank(s datadir.Source) int {
+	if s.Role == datadir.Live {
+		return 0
+	}
+	return 1
 }
 
 func newestMs(s datadir.Source) uint64 {
@@ -198,15 +208,15 @@ func (p *planner) databaseLacks() bool {
 
 // replaceDatabase is for one that is missing.
 func (p *planner) replaceDatabase(c *coverage) repair {
-	best := c.newest(p.v)
-	set := c.gather(best, nil)
+	best, whole := c.newest(p.v), c.whole()
+	set := c.gather(only(best), nil)
 	switch {
 	case len(set) == 0:
 		return repair{how: lost}
-	case len(set) == 1 && set[0] == best:
+	case c.hasAll(best):
 		return repair{how: restoreNewest, why: "a fresh one has no anchors"}
-	case len(set) == 1 && c.sources[set[0]].Verdict == datadir.SourceSound && c.sources[set[0]].Role == datadir.KeptCopy:
-		return repair{how: restoreFrom, sources: []datadir.Source{c.sources[set[0]]}, why: "no backup goes further"}
+	case whole >= 0:
+		return repair{how: restoreFrom, sources: []datadir.Source{c.sources[whole]}, why: "no backup goes further"}
 	}
 	r := p.merged(c, set)
 	r.text = "Take together what the sources have of it."
@@ -217,10 +227,8 @@ func (p *planner) replaceDatabase(c *coverage) repair {
 // rescueDatabase is for one that is damaged: what can be read of it is newer than any
 // backup.
 func (p *planner) rescueDatabase(c *coverage) repair {
-	set := c.gather(c.live, nil)
-	if h := c.addHeights(set); len(h) > 0 {
-		set = append(set, h...)
-	}
+	set := c.gather(only(c.live), isSound)
+	set = c.gather(append(set, c.addHeights(set)...), nil)
 	r := p.merged(c, set)
 	r.put = "Put it in place. The damaged one is kept beside it."
 	r.loses = c.loss(set)
@@ -271,7 +279,7 @@ func rescueText(c *coverage, set []int, l loss) string {
 
 // joinDatabase is for one that is whole and lacks what a backup has: it was made anew.
 func (p *planner) joinDatabase(c *coverage) repair {
-	r := p.merged(c, c.gather(c.live, func(s datadir.Source) bool { return s.Verdict == datadir.SourceSound }))
+	r := p.merged(c, c.gather(only(c.live), isSound))
 	r.text = "Put together what the database and its backup have."
 	r.put = "Put it in place. The other one is kept beside it."
 	r.why = "it was made anew: the backup alone would lose what came since"

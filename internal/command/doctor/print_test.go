@@ -1,0 +1,147 @@
+package doctor
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/datadir"
+)
+
+// printed is what an operator sees.
+func printed(v *datadir.View, s Setting) string {
+	var b bytes.Buffer
+	out := &cli.IO{Streams: cli.Streams{Out: &b, Err: &b}}
+	d := &diagnosis{Options: Options{DataDir: s.DataDir}, view: v, plan: MakePlan(v, s)}
+	d.print(out)
+	return b.String()
+}
+
+// TestPrinted: to the column, and nothing is wider than a terminal.
+func TestPrinted(t *testing.T) {
+	for name, c := range map[string]struct {
+		change change
+		only   string // from this line on; "" for all
+		until  string // up to this line, which is left out; "" for all
+		want   string
+		code   int
+	}{
+		"healthy": {change: func(*datadir.View) {}, want: `/var/lib/ailee at 2026-03-18 10:20:41 UTC
+
+ok     node           running: ailee-node.service, pid 1234
+ok     snapshot file  1203 snapshots, all valid, latest 2026-03-18 10:02:11
+ok     database       sound: 1951 blocks to 847691, 14 anchors, 3 events
+ok     agreement      all 14 anchors of the snapshot file are recorded
+ok     backups        31 and 31, newest 3 min old, sound, lacks nothing
+-      Bitcoin        not asked (--bitcoin-rpc URL)
+ok     machine        12.4 GiB free, 2.9 GiB needed
+
+Healthy. Nothing to do.
+`},
+		"torn tail beside a running node": {change: tornTail, code: 2, want: `/var/lib/ailee at 2026-03-18 10:20:41 UTC
+
+ok     node           running: ailee-node.service, pid 1234
+WRONG  snapshot file  1203 snapshots, all valid, latest 2026-03-18 10:02:11
+WRONG    torn tail    400 bytes from byte 2904443, not growing
+ok     database       sound: 1951 blocks to 847691, 14 anchors, 3 events
+ok     agreement      all 14 anchors of the snapshot file are recorded
+ok     backups        31 and 31, newest 3 min old, sound, lacks nothing
+-      Bitcoin        not asked (--bitcoin-rpc URL)
+ok     machine        12.4 GiB free, 2.9 GiB needed
+
+What to do: 3 steps. The node may keep running. Nothing is lost.
+
+1. Remove the torn tail: the next snapshot would be damaged by it.
+
+    ailee_prune_snapshots --in-place --keep all \
+        --file /var/lib/ailee/l2_snapshots.dat
+
+2. Back up.
+
+    ailee-backup
+
+3. Look again.
+
+    ailee-doctor
+`},
+		"damaged database, rotten newest backup": {change: damaged.and(rotten).and(func(v *datadir.View) {
+			share(v, datadir.AnchorThing, datadir.Group{Sources: []int{0, 1}, Count: 13}, datadir.Group{Sources: []int{0}, Count: 1, Last: ms("09:40:12")})
+		}), code: 2, only: "WRONG  database", want: `WRONG  database       damaged: 1 of 3 tables
+WRONG    damage       000004.sst at byte 19547, 980 bytes: 51 records lost
+ok     agreement      all 14 anchors of the snapshot file are recorded
+WRONG  backups        31 and 31, newest sound one of the database 1 h old
+WRONG    newest       reorg_db_20260318_101702.tar.gz: ends after 8192 bytes
+-      Bitcoin        not asked (--bitcoin-rpc URL)
+ok     machine        12.4 GiB free, 2.9 GiB needed
+
+What to do: 8 steps. Stop the node. Loses nothing but 2 block hashes, which
+Bitcoin has.
+
+1. Stop the node: the database is going to be replaced.
+
+    systemctl stop ailee-node
+
+2. Make a folder for what is recovered.
+
+    mkdir -m 750 /var/lib/ailee/recovery_20260318_102041
+
+3. Take what can be read of the database, and what it lacks from the newest
+   sound backup. Exit status 2 is expected: 2 blocks are in neither.
+
+    ailee_init_reorg_db \
+        --path /var/lib/ailee/recovery_20260318_102041/reorg_db \
+        --copy-from /var/lib/ailee/reorg_db \
+        --copy-from /var/lib/ailee/backups/reorg_db_20260318_091704.tar.gz
+
+4. Put it in place. The damaged one is kept beside it.
+
+    ailee-restore \
+        --db-backup /var/lib/ailee/recovery_20260318_102041/reorg_db
+
+5. Fetch the missing block hashes, and what became of the anchors.
+
+    ailee_resync_blocks --anchors --db-path /var/lib/ailee/reorg_db \
+        --bitcoin-rpc http://localhost:8332
+
+6. Start the node.
+
+    systemctl start ailee-node
+
+7. Back up.
+
+    ailee-backup
+
+8. Look again.
+
+    ailee-doctor
+
+Instead: ailee-restore --db-only --force. Loses 1 anchor of 09:40:12 UTC.
+`},
+		"could not look": {change: syncing, code: 1, only: "?      Bitcoin", want: `?      Bitcoin        http://localhost:8332 is still syncing: block 512004
+                      of 847702
+ok     machine        12.4 GiB free, 2.9 GiB needed
+
+Could not look at everything. Nothing that was looked at is wrong.
+Look again when Bitcoin has caught up:
+
+    ailee-doctor --bitcoin-rpc http://localhost:8332
+`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v, s := healthy(), setting()
+			c.change(v)
+			if v.BitcoinState != nil {
+				s.URL = v.BitcoinState.URL
+			}
+			text := printed(v, s)
+			require.Equal(t, c.want, text[strings.Index(text, c.only):])
+			require.Equal(t, c.code, v.ExitCode())
+			for line := range strings.Lines(text) {
+				require.LessOrEqual(t, len(line), columns+1, line)
+			}
+		})
+	}
+}

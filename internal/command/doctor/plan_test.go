@@ -200,7 +200,8 @@ func TestPlan(t *testing.T) {
 		{name: "damaged database + rotten newest backup that adds something", change: damaged.and(rotten).and(func(v *datadir.View) {
 			v.Cover.Databases = append(v.Cover.Databases, v.NewestBackups.Wrong[0])
 			share(v, datadir.AnchorThing, datadir.Group{Sources: []int{0, 1}, Count: 13}, datadir.Group{Sources: []int{2}, Count: 1})
-		}), want: []string{stop, mkdir, mergeLive + " --copy-from " + folder + "/reorg_db_20260318_091704.tar.gz --copy-from " + databaseBackup + " [0 2]", putDB, sync, start, save}},
+		}), want: []string{stop, mkdir, mergeLive + " --copy-from " + folder + "/reorg_db_20260318_091704.tar.gz --copy-from " + databaseBackup + " [0 2]", putDB, sync, start, save},
+			instead: "ailee-restore --db-only --force: 1 anchor"},
 		{name: "torn tail + damaged database", change: tornTail.and(damaged).and(func(v *datadir.View) { v.Cover.Databases[1].Heights[0].To = 847691 }),
 			want: []string{stop, prune, mkdir, mergeBoth + " [0 2]", putDB, sync, start, save}},
 		{name: "torn tail + hidden snapshot", change: tornTail.and(hiddenSnapshot), want: []string{stop, mkdir, recLive, putFile, start, save}},

@@ -13,7 +13,7 @@ import (
 func TestMain(m *testing.M) {
 	clitest.MainFor(m, []string{"ailee-monitor", "ailee-restore"}, clitest.Programs{
 		reorgtest.NodeName: reorgtest.Programs[reorgtest.NodeName],
-		sandboxed:          sandboxMain, serviceName: service, "bitcoin-cli": bitcoinCLI, "peak": peak,
+		sandboxed:          sandboxMain, followed: followedMain, serviceName: service, "bitcoin-cli": bitcoinCLI, "peak": peak,
 		panicking().Name: func() { cli.Main(panicking()) },
 	}, allTools()...)
 }

@@ -17,6 +17,7 @@ import (
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/doctor"
 	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
@@ -79,7 +80,7 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 
 func allTools() []cli.Tool {
 	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(),
-		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool()}
+		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool()}
 }
 
 // TestHostileNames: whatever files are called, and whatever is in them, nothing is

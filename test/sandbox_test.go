@@ -96,16 +96,20 @@ func namespaces(dir string, scripts ...string) *exec.Cmd {
 	tools, _ := exec.LookPath(sandboxed)
 	here, _ := os.Getwd()
 	cmd := exec.Command(sandboxed, append([]string{dir, filepath.Dir(tools), filepath.Dir(here)}, scripts...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL,
-	}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
+	cmd.SysProcAttr = inOwnNamespaces(unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID)
 	return cmd
+}
+
+// inOwnNamespaces gives a process namespaces of its own. Who is not root is root there, of
+// itself alone.
+func inOwnNamespaces(flags uintptr) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	return attr
 }
 
 // inNamespaces runs scripts of guide/ one after the other and returns what the operator

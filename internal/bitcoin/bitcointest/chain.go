@@ -15,11 +15,14 @@ import (
 	"github.com/btcsuite/btcd/btcjson"
 )
 
+// The blocks of a [Chain] are BlockSpacing seconds apart, the first at GenesisTime, in Unix
+// seconds.
 const (
-	genesisTime  = 1231006505 // Unix seconds
-	blockSpacing = 600        // seconds
-	medianBlocks = 11
+	GenesisTime  = 1231006505
+	BlockSpacing = 600
 )
+
+const medianBlocks = 11
 
 // Chain is the HTTP server of a node whose blocks follow from their heights. It
 // answers in Bitcoin Core's form. The exported fields are set before it serves.
@@ -304,7 +307,7 @@ func (v view) header(params []json.RawMessage) (any, *btcjson.RPCError) {
 	return header, nil
 }
 
-func blockTime(height int64) int64 { return genesisTime + blockSpacing*height }
+func blockTime(height int64) int64 { return GenesisTime + BlockSpacing*height }
 
 // medianTime is the middle one of up to eleven times.
 func medianTime(height int64) int64 {

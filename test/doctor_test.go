@@ -1,0 +1,409 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/golden"
+	"ailee-recovery/reorgdb"
+)
+
+// fault is something that befalls a node.
+type fault struct {
+	name string
+	// hits are the parts that it is done to. Of two faults that are done to one part, not
+	// both are there.
+	hits   string
+	inject func(t *testing.T, p *patient, h *history)
+	// code is the exit status in the end: not 0 where only something outside can be mended.
+	code int
+	// sound is set where nothing is wrong.
+	sound bool
+	// lose are things that it takes away from everywhere, however many there are: of these
+	// nobody can bring all back.
+	root bool // only root can do it
+}
+
+// touch edits a file that is there.
+func touch(edit func(data []byte) []byte, path func(p *patient) string) func(*testing.T, *patient, *history) {
+	return func(t *testing.T, p *patient, _ *history) {
+		data, err := os.ReadFile(path(p))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path(p), edit(data), 0o640))
+	}
+}
+
+func (p *patient) newest(t *testing.T, pattern string) string {
+	found, err := filepath.Glob(filepath.Join(p.backups(), pattern))
+	require.NoError(t, err)
+	require.NotEmpty(t, found)
+	return found[len(found)-1]
+}
+
+// tamper changes a balance behind a place.
+func tamper(data []byte, from int) []byte {
+	at := from + bytes.Index(data[from:], []byte(`balance "peer-0007`))
+	data[at+bytes.IndexByte(data[at:], '\n')-1] ^= 1
+	return data
+}
+
+// next is the snapshot that the node would write next.
+func (h *history) next() string {
+	text, _ := h.snapshotAt(uint64(time.Now().UnixMilli()))
+	return text
+}
+
+// appendDirty appends something to the snapshot file.
+func appendDirty(text func(h *history) string) func(*testing.T, *patient, *history) {
+	return func(t *testing.T, p *patient, h *history) { add(t, p.file(), text(h)) }
+}
+
+// pack puts the packed file in the place of it.
+func pack(command ...string) func(*testing.T, *patient, *history) {
+	return func(t *testing.T, p *patient, _ *history) {
+		cmd := exec.Command(command[0], command[1:]...)
+		var err error
+		cmd.Stdin, err = os.Open(p.file())
+		require.NoError(t, err)
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(p.file(), out, 0o640))
+	}
+}
+
+// inDatabase changes records of the database.
+func inDatabase(change func(t *testing.T, u *reorgdb.Update, h *history)) func(*testing.T, *patient, *history) {
+	return func(t *testing.T, p *patient, h *history) {
+		db, err := reorgdb.Open(p.database())
+		require.NoError(t, err)
+		require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+			change(t, u, h)
+			return nil
+		}))
+		require.NoError(t, db.Sync())
+		require.NoError(t, db.Close())
+	}
+}
+
+// renew puts a new database in the place of it.
+func renew(t *testing.T, p *patient, blocks func(u *reorgdb.Update)) {
+	require.NoError(t, os.RemoveAll(p.database()))
+	db, err := reorgdb.Create(p.database())
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		blocks(u)
+		return nil
+	}))
+	require.NoError(t, db.Close())
+}
+
+const (
+	onFile     = "file"
+	onDatabase = "database"
+	onBackups  = "backups"
+	onBitcoin  = "bitcoin"
+	onNode     = "node"
+	onDisk     = "disk"
+	onPrune    = "prune"
+)
+
+var faults = []fault{
+	{name: "nothing", inject: func(*testing.T, *patient, *history) {}, sound: true},
+	{name: "torn tail", hits: "tail", inject: appendDirty(func(h *history) string { return h.next()[:300] })},
+	{name: "missing newline", hits: "tail", inject: touch(func(data []byte) []byte { return data[:len(data)-1] }, (*patient).file)},
+	{name: "fused snapshot", hits: "tail", inject: appendDirty(func(h *history) string { return h.next()[:300] + h.next() })},
+	{name: "zeros before a header", hits: "tail", inject: appendDirty(func(h *history) string { return strings.Repeat("\x00", 50) + h.next() })},
+	{name: "tampered latest", hits: onFile, inject: touch(func(data []byte) []byte { return tamper(data, bytes.LastIndex(data, []byte("SNAPSHOT v1"))) }, (*patient).file)},
+	{name: "all tampered", hits: onFile, inject: touch(func(data []byte) []byte {
+		for at := 0; at >= 0 && at < len(data); {
+			data = tamper(data, at)
+			next := bytes.Index(data[at+1:], []byte("SNAPSHOT v1"))
+			if next < 0 {
+				break
+			}
+			at += 1 + next
+		}
+		return data
+	}, (*patient).file)},
+	{name: "file missing", hits: onFile, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.Remove(p.file())) }},
+	{name: "file empty", hits: onFile, inject: touch(func([]byte) []byte { return nil }, (*patient).file)},
+	{name: "file of zeros", hits: onFile, inject: touch(func(data []byte) []byte { return make([]byte, len(data)) }, (*patient).file)},
+	{name: "file replaced by gzip", hits: onFile, inject: pack("gzip", "-c")},
+	{name: "file replaced by zstd", hits: onFile, inject: func(t *testing.T, p *patient, h *history) {
+		if _, err := exec.LookPath("zstd"); err != nil {
+			t.Skip("no zstd")
+		}
+		pack("zstd", "-c")(t, p, h)
+	}},
+	{name: "file cut", hits: onFile, inject: touch(func(data []byte) []byte { return data[bytes.LastIndex(data, []byte("SNAPSHOT v1")):] }, (*patient).file)},
+	{name: "wrong owner", hits: "owner", root: true, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.Lchown(p.file(), 0, 0)) }},
+	{name: "wrong owner of the database", hits: "owner", root: true, inject: func(t *testing.T, p *patient, _ *history) {
+		require.NoError(t, exec.Command("chown", "-R", "0:0", p.database()).Run())
+		require.NoError(t, exec.Command("chmod", "-R", "go=", p.database()).Run())
+	}},
+
+	{name: "damaged table", hits: onDatabase, inject: touch(func(data []byte) []byte {
+		data[len(data)/4] ^= 0x55
+		return data
+	}, func(p *patient) string { return firstIn(p.database(), "*.sst") })},
+	{name: "damaged MANIFEST", hits: onDatabase, inject: touch(func(data []byte) []byte {
+		data[len(data)/2] ^= 1
+		return data
+	}, func(p *patient) string { return firstIn(p.database(), "MANIFEST-*") })},
+	{name: "no CURRENT", hits: onDatabase, inject: func(t *testing.T, p *patient, _ *history) {
+		require.NoError(t, os.Remove(filepath.Join(p.database(), "CURRENT")))
+	}},
+	{name: "log of zeros", hits: onDatabase, inject: touch(func(data []byte) []byte { return make([]byte, max(len(data), 4096)) },
+		func(p *patient) string { return lastIn(p.database(), "*.log") })},
+	{name: "database missing", hits: onDatabase, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.RemoveAll(p.database())) }},
+	{name: "database an empty folder", hits: onDatabase, inject: func(t *testing.T, p *patient, _ *history) {
+		require.NoError(t, os.RemoveAll(p.database()))
+		require.NoError(t, os.Mkdir(p.database(), 0o750))
+	}},
+	{name: "database made anew", hits: onDatabase, inject: func(t *testing.T, p *patient, h *history) {
+		renew(t, p, func(u *reorgdb.Update) {
+			for height := h.tip - 20; height <= h.tip; height++ {
+				u.SetBlock(reorgdb.Block{Height: uint64(height), Hash: p.chain.Hash(height)})
+			}
+		})
+	}},
+	{name: "database of another network", hits: onDatabase, inject: func(t *testing.T, p *patient, h *history) {
+		renew(t, p, func(u *reorgdb.Update) {
+			for height := h.tip - 20; height <= h.tip; height++ {
+				u.SetBlock(reorgdb.Block{Height: uint64(height), Hash: fmt.Sprintf("%064x", height)})
+			}
+		})
+	}},
+	{name: "heights are a count", hits: onDatabase, inject: inDatabase(func(_ *testing.T, u *reorgdb.Update, h *history) {
+		c := h.newChain()
+		for i := range int64(12) {
+			u.DeleteBlock(uint64(h.tip - 11 + i))
+			u.SetBlock(reorgdb.Block{Height: uint64(1 + i), Hash: c.Hash(h.tip - 11 + i)})
+		}
+	})},
+	{name: "database too new", hits: onDatabase, code: exit.Failed, inject: touch(func(data []byte) []byte {
+		copy(data[len(data)-12:], []byte{6, 0, 0, 0})
+		return data
+	}, func(p *patient) string { return firstIn(p.database(), "*.sst") })},
+	{name: "a gap in the heights", hits: onDatabase, inject: inDatabase(func(_ *testing.T, u *reorgdb.Update, h *history) {
+		for height := h.tip - 250; height < h.tip-240; height++ {
+			u.DeleteBlock(uint64(height))
+		}
+	})},
+	{name: "counter too low", hits: onDatabase, inject: inDatabase(func(t *testing.T, u *reorgdb.Update, _ *history) {
+		require.NoError(t, u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), []byte("1")))
+	})},
+
+	{name: "LOCK held by the node", hits: onNode, sound: true, inject: func(_ *testing.T, p *patient, _ *history) {
+		p.inside = append(p.inside, "systemctl start ailee-node")
+	}},
+	{name: "LOCK removed beside the node", hits: onNode, inject: func(_ *testing.T, p *patient, _ *history) {
+		p.inside = append(p.inside, "systemctl start ailee-node", "rm /var/lib/ailee/reorg_db/LOCK")
+	}},
+	{name: "the file held by somebody", hits: onNode, sound: true, inject: func(_ *testing.T, p *patient, _ *history) {
+		p.inside = append(p.inside, "sleep 1000 3<>/var/lib/ailee/l2_snapshots.dat >/dev/null 2>&1 &")
+	}},
+
+	{name: "killed prune", hits: onPrune, inject: func(t *testing.T, p *patient, h *history) { leavePrune(t, p, h, false) }},
+	{name: "killed prune, and the file replaced since", hits: onPrune + " " + onFile, inject: func(t *testing.T, p *patient, h *history) { leavePrune(t, p, h, true) }},
+	{name: "a pruned file", hits: onFile, sound: true, inject: func(t *testing.T, p *patient, _ *history) {
+		clitest.RunProcess(t, exit.OK, "ailee_prune_snapshots", "--in-place", "--keep", "2", "--file", p.file())
+	}},
+	{name: "broadcast broken off", hits: "broadcast", inject: leaveBroadcast},
+
+	{name: "no backups", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) {
+		require.NoError(t, os.RemoveAll(p.backups()))
+		require.NoError(t, os.Mkdir(p.backups(), 0o750))
+	}},
+	{name: "no folder of backups", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.RemoveAll(p.backups())) }},
+	{name: "newest backup of the database rotten", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) {
+		newest := p.newest(t, "reorg_db_*")
+		require.NoError(t, os.Truncate(newest, clitest.FileSize(t, newest)*2/3))
+	}},
+	{name: "newest backup of the file rotten", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) {
+		newest := p.newest(t, "l2_snapshots_2*")
+		data, err := os.ReadFile(newest)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(newest, tamper(data, bytes.LastIndex(data, []byte("SNAPSHOT v1"))), 0o640))
+	}},
+	{name: "a backup dated in the future", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) {
+		newest := p.newest(t, "l2_snapshots_2*")
+		require.NoError(t, os.Rename(newest, filepath.Join(p.backups(), "l2_snapshots_20990101_000000.dat.bak")))
+	}},
+	{name: "backups not mounted", hits: onBackups, code: exit.Failed, inject: func(t *testing.T, p *patient, _ *history) {
+		require.NoError(t, os.Rename(p.backups(), filepath.Join(p.dir, "unmounted")))
+		require.NoError(t, os.Mkdir(p.backups(), 0o750))
+		require.NoError(t, os.WriteFile(filepath.Join(p.dir, "etc", "fstab"), []byte("/dev/vdb1 /var/lib/ailee/backups ext4 defaults 0 2\n"), 0o644))
+	}},
+	{name: "the file is also a backup", hits: onBackups + " " + onFile, inject: func(t *testing.T, p *patient, _ *history) {
+		latest := filepath.Join(p.backups(), "l2_snapshots_latest.dat.bak")
+		require.NoError(t, os.Remove(latest))
+		require.NoError(t, os.Link(p.file(), latest))
+	}},
+
+	{name: "disk nearly full", hits: onDisk, inject: func(t *testing.T, p *patient, _ *history) {
+		require.NoError(t, os.CopyFS(filepath.Join(p.data(), "reorg_db.replaced_20260101_000000"), os.DirFS(p.database())))
+		big := filepath.Join(p.data(), "l2_snapshots.dat.replaced_20260101_000000")
+		require.NoError(t, exec.Command("cp", p.file(), big).Run())
+		require.NoError(t, exec.Command("bash", "-c", fmt.Sprintf("head -c 40000000 /dev/zero | tr '\\0' '\\n' >> %s", big)).Run())
+		p.small = 64<<20 + 30_000_000
+	}},
+	{name: "reorg during downtime", hits: onBitcoin, inject: func(_ *testing.T, p *patient, h *history) { p.chain.Reorganise(h.tip-2, h.tip+1) }},
+	{name: "blocks since", hits: onBitcoin, inject: func(_ *testing.T, p *patient, h *history) { p.chain.SetTip(h.tip + 5) }},
+	{name: "Bitcoin unreachable", hits: onBitcoin, code: exit.Failed, inject: func(_ *testing.T, p *patient, _ *history) { p.url = "http://127.0.0.1:9" }},
+	{name: "Bitcoin syncing", hits: onBitcoin, code: exit.Failed, inject: func(_ *testing.T, p *patient, _ *history) { p.chain.Syncing = true }},
+	{name: "Bitcoin with an old tip", hits: onBitcoin, code: exit.Failed, inject: func(_ *testing.T, p *patient, h *history) { p.chain.SetTip(h.tip - 30) }},
+}
+
+func firstIn(dir, pattern string) string {
+	found, _ := filepath.Glob(filepath.Join(dir, pattern))
+	return found[0]
+}
+
+func lastIn(dir, pattern string) string {
+	found, _ := filepath.Glob(filepath.Join(dir, pattern))
+	return found[len(found)-1]
+}
+
+// leavePrune leaves what a prune leaves that was killed after its exchange, with a snapshot
+// that the node had appended to the old file. The file was replaced since, or not.
+func leavePrune(t *testing.T, p *patient, h *history, replaced bool) {
+	text := clitest.Read(t, p.file())
+	kept := text[strings.Index(text[1:], "SNAPSHOT v1\n")+1:]
+	appended := h.next()
+	aside := p.file() + ".aside"
+	require.NoError(t, os.Rename(p.file(), aside))
+	require.NoError(t, os.WriteFile(p.file(), []byte(kept), 0o640))
+	name := fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d-%d-%d-%s-%s", inodeOf(t, aside), len(text), inodeOf(t, p.file()), len(kept), digestOf(text), digestOf(kept))
+	require.NoError(t, os.Rename(aside, filepath.Join(p.data(), name)))
+	add(t, filepath.Join(p.data(), name), appended)
+	if !replaced {
+		return
+	}
+	require.NoError(t, os.WriteFile(p.file()+".new", []byte(strings.Join(h.snapshots[:3], "")), 0o640))
+	require.NoError(t, os.Rename(p.file()+".new", p.file()))
+}
+
+// compatible tells whether both can befall a node at once.
+func compatible(a, b fault) bool {
+	for part := range strings.FieldsSeq(a.hits) {
+		if slices.Contains(strings.Fields(b.hits), part) {
+			return false
+		}
+	}
+	// What a prune leaves, and a tail, need the file as it was; a node that cannot start holds
+	// no lock.
+	needs := func(x, y fault) bool {
+		return x.hits == "tail" && (y.hits == onFile || strings.Contains(y.hits, onPrune)) && !strings.HasPrefix(y.name, "tampered") ||
+			x.hits == onPrune && y.hits == onFile ||
+			x.hits == onNode && (strings.Contains(y.hits, onFile) || y.hits == onDatabase || y.hits == "owner" || y.hits == onDisk || y.hits == onPrune) ||
+			x.hits == "broadcast" && y.hits == onFile ||
+			x.name == "disk nearly full" && (y.hits == onDatabase || strings.Contains(y.hits, onFile) || y.hits == "tail")
+	}
+	return a.name != b.name && !needs(a, b) && !needs(b, a)
+}
+
+// ward is the hospital of a test.
+type ward struct {
+	healthy string
+	history *history
+}
+
+func newWard(t *testing.T) *ward {
+	t.Helper()
+	clitest.SkipUnderRace(t)
+	canFollow(t)
+	w := &ward{healthy: filepath.Join(t.TempDir(), "ailee"), history: newHistory()}
+	w.history.write(t, w.healthy)
+	return w
+}
+
+// cure injects faults, follows the doctor, and sees that nothing is lost.
+func (w *ward) cure(t *testing.T, all ...fault) {
+	t.Helper()
+	p := newPatient(t, w.healthy, w.history)
+	code, sound := exit.OK, true
+	for _, f := range all {
+		if f.root && os.Geteuid() != 0 {
+			t.Skip("only root can do this")
+		}
+		f.inject(t, p, w.history)
+		code, sound = max(code, f.code), sound && f.sound
+	}
+	before, listed := p.all(t), listing(t, p.data())
+	seen, got := p.follow(t, p.url)
+	t.Log(seen)
+	require.Equal(t, code, got, "the exit status in the end of\n%s", seen)
+	if sound || len(all) == 1 && code != exit.OK {
+		require.Equal(t, listed, listing(t, p.data()), "nothing was to be touched by\n%s", seen)
+	}
+	if p.small > 0 {
+		return // it was on a disk that is gone
+	}
+	after := p.live(t)
+	for thing := range before {
+		require.True(t, after[thing] || code != exit.OK, "lost: %.60q by\n%s", thing, seen)
+	}
+}
+
+// live is what the live parts have.
+func (p *patient) live(t *testing.T) holdings {
+	h := holdings{}
+	h.addFile(t, p.file())
+	h.addDatabase(t, p.database())
+	return h
+}
+
+// TestDoctor: each fault alone. What the doctor prints is followed to the letter; then it
+// says healthy, and nothing is lost that the data and its backups had between them.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			w.cure(t, f)
+		})
+	}
+}
+
+// TestDoctorOfPairs: two faults at a time, at random.
+func TestDoctorOfPairs(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	pairs := 25
+	switch {
+	case testing.Short():
+		pairs = 6
+	case clitest.UnderLoad():
+		pairs = 100
+	}
+	seed := time.Now().UnixNano()
+	t.Log("seed", seed)
+	rng := rand.New(rand.NewSource(seed))
+	for done := 0; done < pairs; {
+		a, b := faults[rng.Intn(len(faults))], faults[rng.Intn(len(faults))]
+		if a.sound && b.sound || !compatible(a, b) {
+			continue
+		}
+		done++
+		t.Run(a.name+" and "+b.name, func(t *testing.T) {
+			t.Parallel()
+			w.cure(t, a, b)
+		})
+	}
+}
+
+var _ = golden.Dir

@@ -1,0 +1,511 @@
+package test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/btcjson"
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/bitcoin/wallet"
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/snapshottool"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
+)
+
+// patient is what faults are injected into: the data directory of a healthy node with its
+// backups, on a machine of its own, and a Bitcoin node.
+type patient struct {
+	dir   string // lib/ailee is /var/lib/ailee; see [sandbox]
+	chain *bitcointest.Chain
+	url   string
+	// inside are commands that are run on that machine before anybody looks.
+	inside []string
+	// small is the size of the disk that the data is on, 0 for no limit.
+	small int64
+}
+
+func (p *patient) data() string     { return filepath.Join(p.dir, "lib", "ailee") }
+func (p *patient) file() string     { return filepath.Join(p.data(), "l2_snapshots.dat") }
+func (p *patient) database() string { return filepath.Join(p.data(), "reorg_db") }
+func (p *patient) backups() string  { return filepath.Join(p.data(), "backups") }
+
+// The history: as many snapshots, an hour apart, the last one now. The first few are in
+// the older backups as well.
+const (
+	hours        = 9
+	blocksStored = 300
+	fewBackedUp  = 6
+)
+
+// history is what a healthy node has written.
+type history struct {
+	began     time.Time
+	tip       int64
+	snapshots []string
+	anchors   []reorgdb.Anchor
+	txs       map[string]*wire.MsgTx
+	heights   map[string]int64 // of their blocks
+}
+
+// newHistory makes one that ends now. Each snapshot but the first has a peg-out that names
+// the anchor of the one before, as an honest one does.
+func newHistory() *history {
+	now := time.Now().UTC().Truncate(time.Second)
+	h := &history{began: now.Add(-hours * time.Hour), txs: map[string]*wire.MsgTx{}, heights: map[string]int64{}}
+	h.tip = (now.Unix() - bitcointest.GenesisTime) / bitcointest.BlockSpacing
+	for i := range hours {
+		h.add(uint64(h.began.Add(time.Duration(i+1) * time.Hour).Add(-time.Minute).UnixMilli()), h.tip-int64(6*(hours-i))-60)
+	}
+	return h
+}
+
+// add adds a snapshot with its anchor, which is in the block at a height.
+func (h *history) add(ms uint64, height int64) {
+	text, anchor := h.snapshotAt(ms)
+	h.snapshots = append(h.snapshots, text)
+	tx := wire.NewMsgTx(2)
+	source := chainhash.HashH([]byte(anchor.Hash))
+	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: source}, nil, nil))
+	tx.TxIn[0].Witness = wire.TxWitness{make([]byte, 72), make([]byte, 33)}
+	tx.AddTxOut(wire.NewTxOut(0, snapshot.OpReturnScript(snapshot.Commitment(anchor.Payload))))
+	h.txs[tx.TxID()], h.heights[tx.TxID()] = tx, height
+	h.anchors = append(h.anchors, reorgdb.Anchor{Hash: anchor.Hash, BitcoinTxID: tx.TxID(), BitcoinHeight: uint64(height), Confirmations: 6,
+		BroadcastTime: ms, Status: reorgdb.Confirmed, L2StateRoot: anchor.L2StateRoot})
+}
+
+func (h *history) snapshotAt(ms uint64) (string, *snapshot.Anchor) {
+	st := snapshot.State{TimestampMs: ms}
+	for i := range 20 {
+		st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer-%04d-%d", i, ms), Balance: uint64(i)})
+	}
+	if n := len(h.anchors); n > 0 {
+		st.Bridge.PegOuts = []snapshot.PegOut{{PegID: fmt.Sprintf("peg-%d", ms), AileeSource: "a", BtcDest: "b", AileeBurnAmount: 1, AnchorCommitmentHash: h.anchors[n-1].Hash}}
+	}
+	st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), ms, "m")
+	var b bytes.Buffer
+	if err := snapshot.Encode(&b, &st); err != nil {
+		panic(err)
+	}
+	return b.String(), st.Anchor
+}
+
+// newChain is a Bitcoin node with the transactions of the anchors.
+func (h *history) newChain() *bitcointest.Chain {
+	c := bitcointest.NewChain(h.tip)
+	var mu sync.Mutex
+	pool := map[string]*wire.MsgTx{}
+	noTx := btcjson.NewRPCError(btcjson.ErrRPCNoTxInfo, "No such mempool or blockchain transaction")
+	find := func(params []json.RawMessage) (any, error) {
+		var txid string
+		_ = json.Unmarshal(params[0], &txid)
+		mu.Lock()
+		defer mu.Unlock()
+		if tx := pool[txid]; tx != nil && len(params) == 1 {
+			return wallet.Encode(tx), nil
+		} else if tx != nil {
+			return map[string]any{"hex": wallet.Encode(tx)}, nil
+		}
+		if tx := h.txs[txid]; tx != nil {
+			return map[string]any{"hex": wallet.Encode(tx), "blockhash": c.Hash(h.heights[txid]), "confirmations": h.tip - h.heights[txid] + 1}, nil
+		}
+		return nil, noTx
+	}
+	c.Methods = map[string]func([]json.RawMessage) (any, error){
+		"getrawtransaction": find,
+		"gettransaction": func(params []json.RawMessage) (any, error) {
+			return nil, btcjson.NewRPCError(btcjson.ErrRPCInvalidAddressOrKey, "Invalid or non-wallet transaction id")
+		},
+		"getindexinfo": func([]json.RawMessage) (any, error) { return map[string]any{"txindex": map[string]any{"synced": true}}, nil },
+		"sendrawtransaction": func(params []json.RawMessage) (any, error) {
+			var text string
+			_ = json.Unmarshal(params[0], &text)
+			tx, err := wallet.Decode(text)
+			if err != nil {
+				return nil, btcjson.NewRPCError(btcjson.ErrRPCDeserialization, "TX decode failed")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			pool[tx.TxID()] = tx
+			return tx.TxID(), nil
+		},
+	}
+	return c
+}
+
+// write makes the data directory, and backups of it at three times.
+func (h *history) write(t *testing.T, dir string) {
+	require.NoError(t, os.MkdirAll(dir, 0o750))
+	chain := h.newChain()
+	db := filepath.Join(dir, "reorg_db")
+	made, err := reorgdb.Create(db)
+	require.NoError(t, err)
+	update := func(change func(u *reorgdb.Update)) {
+		require.NoError(t, made.Update(func(u *reorgdb.Update) error {
+			change(u)
+			return nil
+		}))
+	}
+	blocks := func(from, to int64) {
+		update(func(u *reorgdb.Update) {
+			for height := from; height <= to; height++ {
+				u.SetBlock(reorgdb.Block{Height: uint64(height), Hash: chain.Hash(height)})
+			}
+		})
+	}
+	blocks(h.tip-blocksStored, h.tip-100)
+	// A reorg that the node saw, before all anchors.
+	update(func(u *reorgdb.Update) {
+		require.NoError(t, u.Put(reorgdb.DefaultFamily, reorgdb.EventKey(0), fmt.Appendf(nil, "%d|%064x|%s|%d|0", h.tip-200, 1, chain.Hash(h.tip-200), h.began.Unix())))
+		require.NoError(t, u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), []byte("1")))
+	})
+	require.NoError(t, made.Sync())
+	for i, text := range h.snapshots {
+		add(t, mustExist(t, filepath.Join(dir, "l2_snapshots.dat")), text)
+		update(func(u *reorgdb.Update) { require.NoError(t, u.Anchor(h.anchors[i])) })
+		if i == fewBackedUp-1 || i == len(h.snapshots)-2 {
+			require.NoError(t, made.Sync())
+			require.NoError(t, made.Close())
+			h.backUp(t, dir, h.began.Add(time.Duration(i+1)*time.Hour))
+			made, err = reorgdb.Open(db)
+			require.NoError(t, err)
+		}
+	}
+	blocks(h.tip-99, h.tip)
+	require.NoError(t, made.Sync())
+	// Some of it is in the log alone.
+	update(func(u *reorgdb.Update) {
+		require.NoError(t, u.Put(reorgdb.DefaultFamily, reorgdb.EventKey(1), fmt.Appendf(nil, "%d|%064x|%s|%d|0", h.tip-150, 2, chain.Hash(h.tip-150), h.began.Unix())))
+		require.NoError(t, u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), []byte("2")))
+	})
+	require.NoError(t, made.Close())
+	h.backUp(t, dir, time.Now().Add(-10*time.Minute))
+}
+
+func mustExist(t *testing.T, path string) string {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o640)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	return path
+}
+
+// holdings is what can be had of a data directory and its backups: valid snapshots by their
+// bytes, anchors and events by key and content.
+type holdings map[string]bool
+
+// all gathers what the live parts and the backups have between them.
+func (p *patient) all(t *testing.T) holdings {
+	h := holdings{}
+	h.addFile(t, p.file())
+	h.addDatabase(t, p.database())
+	entries, err := os.ReadDir(p.backups())
+	if !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(t, err)
+	}
+	for _, entry := range entries {
+		path := filepath.Join(p.backups(), entry.Name())
+		switch {
+		case strings.HasPrefix(entry.Name(), "l2_snapshots"):
+			h.addFile(t, path)
+		case strings.HasPrefix(entry.Name(), "reorg_db"):
+			h.addArchive(t, path)
+		}
+	}
+	for _, pattern := range []string{".l2_snapshots.dat.ailee-old-*", "l2_snapshots.dat.*"} {
+		found, _ := filepath.Glob(filepath.Join(p.data(), pattern))
+		for _, path := range found {
+			h.addFile(t, path)
+		}
+	}
+	return h
+}
+
+// addFile adds the snapshots of a file that hold, hidden ones too.
+func (h holdings) addFile(t *testing.T, path string) {
+	f, _, size, err := content.OpenSnapshots(t.Context(), path, "")
+	if err != nil {
+		return // it is missing, or broken off
+	}
+	defer f.Close()
+	memory := snapshot.NewMemory(0)
+	for found, err := range snapshottool.Everything(t.Context(), f, size, memory, snapshot.NewChecker(memory)) {
+		require.NoError(t, err)
+		if found.Report == nil || !found.Report.Holding() {
+			continue
+		}
+		text := make([]byte, found.Size)
+		_, err := f.ReadAt(text, found.Offset)
+		require.NoError(t, err)
+		text, _ = bytes.CutSuffix(text, []byte("\n"))
+		h["snapshot "+string(text)] = true
+	}
+}
+
+func (h holdings) addDatabase(t *testing.T, path string) {
+	d, err := content.ReadDatabase(t.Context(), path, content.DatabaseOptions{})
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	for a, err := range d.AnchorRecords() {
+		require.NoError(t, err)
+		h["anchor "+a.Hash] = true
+	}
+	for e, err := range d.EventDigests() {
+		require.NoError(t, err)
+		h["event "+hex.EncodeToString(e.SHA256[:])] = true
+	}
+}
+
+func (h holdings) addArchive(t *testing.T, path string) {
+	dir := t.TempDir()
+	if exec.Command("tar", "-C", dir, "-xf", path).Run() != nil {
+		return // it is cut off
+	}
+	h.addDatabase(t, filepath.Join(dir, "reorg_db"))
+}
+
+// newPatient copies what a healthy node has.
+func newPatient(t *testing.T, healthy string, h *history) *patient {
+	p := &patient{dir: newSandbox(t).dir, chain: h.newChain()}
+	require.NoError(t, os.Remove(p.data()))
+	require.NoError(t, exec.Command("cp", "-a", healthy, p.data()).Run())
+	p.url = p.chain.Serve(t)
+	if os.Geteuid() == 0 {
+		require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%[1]d", aileeUID), p.data()).Run())
+	}
+	return p
+}
+
+// followed is the name of the operator who follows a doctor: followed DIR TOOLS REPOSITORY
+// URL SIZE COMMAND...
+const followed = "followed"
+
+// follow runs the doctor on the patient's machine, and what it says, until it has nothing
+// to say, or for as many rounds. It returns what the operator sees and the last exit status.
+func (p *patient) follow(t *testing.T, url string) (seen string, code int) {
+	t.Helper()
+	tools, err := exec.LookPath(followed)
+	require.NoError(t, err)
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	cmd := exec.Command(followed, slices.Concat([]string{p.dir, filepath.Dir(tools), filepath.Dir(here), url, fmt.Sprint(p.small)}, p.inside)...)
+	cmd.SysProcAttr = inOwnNamespaces(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP)
+	cmd.Env = []string{"PATH=/mnt/guide/bin:/mnt/work:/mnt/tools:" + os.Getenv("PATH"), "PLACE=/mnt", "HOME=/mnt/home", "LC_ALL=C.UTF-8"}
+	out, _ := cmd.CombinedOutput()
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// canFollow skips where there are no namespaces.
+func canFollow(t *testing.T) {
+	cmd := exec.Command(followed)
+	cmd.SysProcAttr = inOwnNamespaces(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP)
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Skip("no namespaces can be had here:", err)
+	}
+}
+
+// followedMain is the first process of the patient's machine. Without arguments it only
+// shows that there can be one.
+func followedMain() {
+	if len(os.Args) < 6 {
+		return
+	}
+	code, err := beFollowed(os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6:])
+	if err != nil {
+		fmt.Println("followed:", err)
+		code = 9
+	}
+	os.Exit(code)
+}
+
+// rounds is how often the doctor is asked at most.
+const rounds = 3
+
+func beFollowed(dir, tools, repository, url, size string, inside []string) (code int, err error) {
+	if err := mountPatient(dir, tools, repository, size); err != nil {
+		return 0, err
+	}
+	for _, command := range inside {
+		if out, err := shellCommand(command).CombinedOutput(); err != nil {
+			return 0, fmt.Errorf("%s: %w: %s", command, err, out)
+		}
+	}
+	args := []string{"ailee-doctor"}
+	if url != "" {
+		args = append(args, "--bitcoin-rpc", url)
+	}
+	for range rounds {
+		out, status := show(exec.Command(args[0], args[1:]...))
+		if status == exit.OK {
+			return status, nil
+		}
+		steps := stepsIn(out)
+		if len(steps) == 0 {
+			return status, nil
+		}
+		for _, s := range steps {
+			if strings.HasPrefix(s.command, "ailee-doctor") {
+				break
+			}
+			if _, code := show(shellCommand(s.command)); code != exit.OK && (code != exit.Wrong || !s.wrongIsFine) {
+				fmt.Println("followed: the step failed")
+				return 9, nil
+			}
+		}
+		code = status
+	}
+	return code, nil
+}
+
+func shellCommand(command string) *exec.Cmd {
+	cmd := exec.Command("bash", "-c", command)
+	cmd.Dir = "/mnt/work"
+	return cmd
+}
+
+// show runs a command and shows it.
+func show(cmd *exec.Cmd) (out string, code int) {
+	fmt.Printf("# %s\n", strings.Join(cmd.Args, " "))
+	text, _ := cmd.CombinedOutput()
+	fmt.Printf("%s<exit %d>\n", text, cmd.ProcessState.ExitCode())
+	return string(text), cmd.ProcessState.ExitCode()
+}
+
+// step is a command that the doctor says.
+type step struct {
+	command     string
+	wrongIsFine bool // exit status 2 is expected
+}
+
+// stepsIn are the steps of a plan, as an operator reads them: what is indented below a
+// number. What comes after them, or is the last resort, is for another day.
+func stepsIn(out string) (steps []step) {
+	_, plan, ok := strings.Cut(out, "\nWhat to do: ")
+	if !ok {
+		return nil
+	}
+	text, command := "", ""
+	end := func() {
+		if command != "" {
+			steps = append(steps, step{strings.TrimSpace(command), strings.Contains(text, "Exit status 2 is expected")})
+		}
+		text, command = "", ""
+	}
+	for line := range strings.Lines(plan) {
+		numbered := len(line) > 2 && line[0] >= '0' && line[0] <= '9' && strings.Contains(line[:min(4, len(line))], ". ")
+		switch {
+		case strings.HasPrefix(line, "Instead: "), strings.HasPrefix(line, "Consider: "), strings.HasPrefix(line, "Last resort"):
+			end()
+			return steps
+		case numbered:
+			end()
+			text = line
+		case strings.HasPrefix(line, "    ") && text != "":
+			command += line
+		case text != "":
+			text += " " + strings.TrimSpace(line)
+		}
+	}
+	end()
+	return steps
+}
+
+// mountPatient makes the machine: its folders, its users, its disks.
+func mountPatient(dir, tools, repository, size string) error {
+	if err := mountSandbox(dir, tools, repository); err != nil {
+		return err
+	}
+	for _, m := range [][2]string{{"/mnt/etc/fstab", "/etc/fstab"}} {
+		if _, err := os.Stat(m[0]); err == nil {
+			if err := unix.Mount(m[0], m[1], "", unix.MS_BIND, ""); err != nil {
+				return fmt.Errorf("%s on %s: %w", m[0], m[1], err)
+			}
+		}
+	}
+	if err := linkTools("/mnt"); err != nil {
+		return err
+	}
+	if size == "0" {
+		return nil
+	}
+	// The data on a disk of its own, which is full.
+	if err := unix.Mount("tmpfs", "/var/lib/ailee", "tmpfs", 0, "mode=750,size="+size); err != nil {
+		return err
+	}
+	return exec.Command("cp", "-a", "/mnt/lib/ailee/.", "/var/lib/ailee").Run()
+}
+
+func inodeOf(t *testing.T, path string) uint64 {
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(path, &st))
+	return st.Ino
+}
+
+// digestOf is that of what is before a place, as the name of what a prune leaves has it.
+func digestOf(text string) string {
+	sum := sha256.Sum256([]byte(text[max(0, len(text)-64<<10):]))
+	return hex.EncodeToString(sum[:8])
+}
+
+// listing lists a folder: names and what is in the files, but for those that a node writes
+// when it opens its database.
+func listing(t *testing.T, dir string) map[string]string {
+	list := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		name, _ := filepath.Rel(dir, path)
+		switch {
+		case entry.IsDir():
+			list[name] = "folder"
+		case strings.HasPrefix(name, "reorg_db/"):
+		case entry.Type().IsRegular():
+			sum := sha256.Sum256([]byte(clitest.Read(t, path)))
+			list[name] = hex.EncodeToString(sum[:])
+		}
+		return nil
+	}))
+	return list
+}
+
+// backUp backs the data directory up, at a time.
+func (h *history) backUp(t *testing.T, dir string, at time.Time) {
+	quiet(t, at.Unix(), "ailee-backup", "--data-dir", dir)
+}
+
+// leaveBroadcast leaves what a broadcast of the latest state leaves that broke off before
+// it was sent.
+func leaveBroadcast(t *testing.T, p *patient, h *history) {
+	var latest snapshot.Anchor
+	text := h.snapshots[len(h.snapshots)-1]
+	report, err := snapshot.NewChecker(nil).Check(t.Context(), strings.NewReader(text), snapshot.Located{Size: int64(len(text)), BodyEnd: int64(strings.LastIndex(text, "END_SNAPSHOT"))})
+	require.NoError(t, err)
+	latest = *snapshot.NewAnchor(report.Root, uint64(time.Now().UnixMilli()), "m")
+	tx := wire.NewMsgTx(2)
+	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: chainhash.HashH([]byte("coin"))}, nil, nil))
+	tx.TxIn[0].Witness = wire.TxWitness{make([]byte, 72), make([]byte, 33)}
+	tx.AddTxOut(wire.NewTxOut(0, snapshot.OpReturnScript(snapshot.Commitment(latest.Payload))))
+	pending, err := json.Marshal(map[string]any{"anchor": latest, "wallet": "", "raw_transaction": wallet.Encode(tx)})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(p.data(), ".reorg_db.anchor-pending"), pending, 0o640))
+}

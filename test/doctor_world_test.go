@@ -75,7 +75,7 @@ func newHistory() *history {
 	h := &history{began: now.Add(-hours * time.Hour), txs: map[string]*wire.MsgTx{}, heights: map[string]int64{}}
 	h.tip = (now.Unix() - bitcointest.GenesisTime) / bitcointest.BlockSpacing
 	for i := range hours {
-		h.add(uint64(h.began.Add(time.Duration(i+1) * time.Hour).Add(-time.Minute).UnixMilli()), h.tip-int64(6*(hours-i))-60)
+		h.add(uint64(h.began.Add(time.Duration(i+1)*time.Hour).Add(-time.Minute).UnixMilli()), h.tip-int64(6*(hours-i))-60)
 	}
 	return h
 }
@@ -136,7 +136,9 @@ func (h *history) newChain() *bitcointest.Chain {
 		"gettransaction": func(params []json.RawMessage) (any, error) {
 			return nil, btcjson.NewRPCError(btcjson.ErrRPCInvalidAddressOrKey, "Invalid or non-wallet transaction id")
 		},
-		"getindexinfo": func([]json.RawMessage) (any, error) { return map[string]any{"txindex": map[string]any{"synced": true}}, nil },
+		"getindexinfo": func([]json.RawMessage) (any, error) {
+			return map[string]any{"txindex": map[string]any{"synced": true}}, nil
+		},
 		"sendrawtransaction": func(params []json.RawMessage) (any, error) {
 			var text string
 			_ = json.Unmarshal(params[0], &text)
@@ -291,10 +293,14 @@ func newPatient(t *testing.T, healthy string, h *history) *patient {
 	require.NoError(t, os.Remove(p.data()))
 	require.NoError(t, exec.Command("cp", "-a", healthy, p.data()).Run())
 	p.url = p.chain.Serve(t)
+	return p
+}
+
+// own gives the data to the node's user.
+func (p *patient) own(t *testing.T) {
 	if os.Geteuid() == 0 {
 		require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%[1]d", aileeUID), p.data()).Run())
 	}
-	return p
 }
 
 // followed is the name of the operator who follows a doctor: followed DIR TOOLS REPOSITORY
@@ -353,7 +359,7 @@ func beFollowed(dir, tools, repository, url, size string, inside []string) (code
 	}
 	args := []string{"ailee-doctor"}
 	if url != "" {
-		args = append(args, "--bitcoin-rpc", url)
+		args = append(args, "--bitcoin-rpc", url, "--rpc-wait", "0")
 	}
 	for range rounds {
 		out, status := show(exec.Command(args[0], args[1:]...))

@@ -73,7 +73,10 @@ func (l *looker) agreeAll(ctx context.Context) error {
 	}
 	l.view.AgreeAll = a
 	text := fmt.Sprintf("%d of %d anchors of the snapshot file are recorded", a.Recorded, a.Anchors)
-	if a.Recorded == a.Anchors {
+	switch {
+	case a.Anchors == 1 && a.Recorded == 1:
+		text = "the anchor of the snapshot file is recorded"
+	case a.Recorded == a.Anchors:
 		text = fmt.Sprintf("all %d anchors of the snapshot file are recorded", a.Anchors)
 	}
 	if a.HadElsewhere > 0 {

@@ -1,6 +1,7 @@
 package datadir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,6 +186,10 @@ func (l *looker) sayRecords(ctx context.Context, db *content.Database, orphaned 
 		text = fmt.Sprintf("no blocks, %d anchors, %d events", r.AnchorCount(), r.Events)
 	}
 	switch {
+	case db.Lossy():
+		// What is missing, or too low, is so since it is damaged.
+		l.sound(DBRecords, r, "%s can be read", text)
+		return nil
 	case r.CounterBehind:
 		l.wrong(DBRecords, r, "the event counter is %d: the next event would overwrite one", r.Counter)
 		return nil
@@ -260,48 +265,69 @@ func statusName(s reorgdb.AnchorStatus) string {
 // sayDamage is db-damage.
 func (l *looker) sayDamage(db *content.Database) {
 	d := &Damage{}
-	files := map[string]bool{}
+	lost := map[string]int64{} // entries by file, of those where records are lost
 	for _, p := range db.Problems {
 		if !p.Lost && !p.Stale {
 			continue
 		}
 		d.Count++
-		files[p.File] = true
-		d.Entries += max(p.Entries, 0)
-		d.AtMost = d.AtMost || p.Entries <= 0 || p.Stale
+		if p.Lost {
+			lost[p.File] += max(p.Entries, 0)
+		}
 		if len(d.Found) < MaxListed {
 			d.Found = append(d.Found, Damaged{File: printable(p.File), Kind: string(p.Kind), Offset: p.Offset, Length: p.Length, Entries: p.Entries, Why: printable(p.Why)})
 		}
 	}
+	for file, entries := range lost {
+		d.Entries += entries
+		// A log, or the MANIFEST, does not say how many it held.
+		d.AtMost = d.AtMost || entries == 0
+		if isTable(file) {
+			d.Files++
+		}
+	}
 	entries, _ := os.ReadDir(l.view.Place.Database)
 	for _, entry := range entries {
-		if strings.HasSuffix(entry.Name(), ".sst") {
+		if isTable(entry.Name()) {
 			d.Tables++
 		}
 	}
-	d.Files = len(files)
 	l.view.Damage = d
 	if d.Count == 0 {
 		l.sound(DBDamage, d, "none")
 		return
 	}
+	l.wrong(DBDamage, d, "%s", d.text())
+}
+
+func isTable(name string) bool { return strings.HasSuffix(name, ".sst") }
+
+// text says where the first damage is, and how much is lost in all.
+func (d *Damage) text() string {
 	first := d.Found[0]
-	text := fmt.Sprintf("%s at byte %d", first.File, first.Offset)
-	if first.File == "" {
-		text = first.Kind
-	}
-	if first.Length > 0 {
-		text += fmt.Sprintf(", %d bytes", first.Length)
+	text := first.Kind
+	switch {
+	case first.File != "" && first.Length > 0:
+		text = fmt.Sprintf("%s at byte %d, %d bytes", first.File, first.Offset, first.Length)
+	case first.File != "" && first.Offset > 0:
+		text = fmt.Sprintf("%s at byte %d", first.File, first.Offset)
+	case first.File != "":
+		text = first.File
 	}
 	switch {
-	case d.AtMost && d.Entries == 0:
-		text += ": " + first.Why
+	case d.Entries == 0:
+		text += ": " + cmp.Or(first.Why, first.Kind)
 	case d.AtMost:
 		text += fmt.Sprintf(": %d records lost, perhaps more", d.Entries)
+	case d.Entries == 1:
+		text += ": 1 record lost"
 	default:
 		text += fmt.Sprintf(": %d records lost", d.Entries)
 	}
-	l.wrong(DBDamage, d, "%s", text)
+	if others := d.Count - 1; others > 0 && d.Entries == 0 {
+		text += fmt.Sprintf(", and %d more", others)
+	}
+	return text
 }
 
 // lookPegOuts is snapshots-pegouts: of the latest snapshot, what a node loads.

@@ -3,6 +3,7 @@ package datadir
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"iter"
 	"math/bits"
@@ -178,8 +179,9 @@ func eventThings(d *content.Database) iter.Seq2[thing, error] {
 }
 
 // explanation returns what tells whether a snapshot that the live file lacks was pruned: a
-// note says that the file begins where it does, and the snapshot comes before that in the
-// source. nil where no note explains anything.
+// note says that the file begins where it does, or a prune that was killed after its
+// exchange left the old file, and the snapshot comes before that in the source. nil where
+// nothing is explained.
 func (l *looker) explanation(ctx context.Context, files []*source) (func(source int, t thing) bool, error) {
 	if len(files) == 0 || files[0].Role != Live || files[0].file.Oldest == nil {
 		return nil, nil
@@ -189,20 +191,22 @@ func (l *looker) explanation(ctx context.Context, files []*source) (func(source 
 		return nil, err
 	}
 	first := files[0].file.Oldest
-	if _, ok := prunenote.Explaining(notes, first.SHA256); !ok {
-		return nil, nil
-	}
+	_, pruned := prunenote.Explaining(notes, first.SHA256)
 	begins := make([]int64, len(files)) // the number of that snapshot in each; 0 for none
 	for i, s := range files {
 		for d, err := range s.file.ValidDigests(ctx) {
 			if err != nil {
 				return nil, err
 			}
-			if fmt.Sprintf("%x", d.SHA256) == first.SHA256 {
+			if hex.EncodeToString(d.SHA256[:]) == first.SHA256 {
 				begins[i] = d.Number
 				break
 			}
 		}
+		pruned = pruned || begins[i] > 1 && l.leftByPrune(s.Path)
+	}
+	if !pruned {
+		return nil, nil
 	}
 	firstMs := timeAt(first).Ms
 	return func(source int, t thing) bool {
@@ -211,6 +215,11 @@ func (l *looker) explanation(ctx context.Context, files []*source) (func(source 
 		}
 		return t.ms < firstMs
 	}, nil
+}
+
+// leftByPrune tells whether a file is what a prune displaced that is to be completed.
+func (l *looker) leftByPrune(path string) bool {
+	return l.view.Leftovers != nil && slices.ContainsFunc(l.view.Leftovers.Found, func(f Leftover) bool { return f.Path == path && f.Kind == PruneLeft })
 }
 
 // group puts the things of all sources into groups.

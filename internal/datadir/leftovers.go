@@ -35,11 +35,11 @@ func (l *looker) lookLeftovers() {
 	for _, f := range found.Found {
 		switch f.Kind {
 		case PruneLeft:
-			wrong = append(wrong, "a prune was killed and is to be completed: "+filepath.Base(f.Path))
+			wrong = append(wrong, "a prune was killed and is to be completed")
 		case PruneForeign:
-			wrong = append(wrong, "a prune was killed, and the file replaced since: "+filepath.Base(f.Path))
+			wrong = append(wrong, "a prune was killed, and the file replaced since")
 		case RestoreLeft:
-			wrong = append(wrong, "a restore was broken off and is to be completed: "+filepath.Base(f.Path))
+			wrong = append(wrong, "a restore was broken off and is to be completed")
 		case Temporary:
 			remarks = append(remarks, filepath.Base(f.Path))
 		}

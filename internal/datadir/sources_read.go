@@ -122,7 +122,7 @@ func (l *looker) lookFolder(ctx context.Context) error {
 		return nil
 	}
 	fact := l.sound(BackupsFolder, f, "%d of the file and %d of the database", f.Snapshots, f.Databases)
-	if f.Rebuilt {
+	if f.Rebuilt && exists(filepath.Join(path, backups.CatalogueName)) {
 		fact.Remark = printable("the catalogue does not count: " + dir.Rebuilt)
 	}
 	return nil

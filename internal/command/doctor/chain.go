@@ -19,7 +19,7 @@ func (p *planner) bitcoinFails() bool {
 
 // syncCommand is SYNC.
 func (p *planner) syncCommand(flags ...string) []string {
-	return slices.Concat([]string{"ailee_resync_blocks", "--anchors"}, flags, []string{"--db-path", p.databasePath(), "--bitcoin-rpc", p.url()})
+	return slices.Concat([]string{"ailee_resync_blocks", "--anchors"}, flags, []string{"--db-path", p.databasePath()}, p.bitcoinFlags())
 }
 
 // decideSync says what is to be fetched from Bitcoin, nil for nothing, or where that cannot
@@ -137,7 +137,7 @@ func (p *planner) sendCommand(state string) []string {
 	if p.DataDir != defaultDataDir {
 		command = append(command, "--data-dir", p.DataDir)
 	}
-	return append(command, "--bitcoin-rpc", p.url())
+	return append(command, p.bitcoinFlags()...)
 }
 
 // extracts tells whether the broadcast needs a snapshot that is taken out first.
@@ -167,8 +167,8 @@ func (p *planner) considerAll() {
 	}
 	if a := p.v.AgreeLatest; a != nil && a.Recorded == 0 && len(a.HadBy) == 0 && p.v.Fact(datadir.AgreeLatest).Remark != "" && !p.database.replaces() {
 		add("The latest anchor has no record. If it was sent, prove it: %s. If not, anchor again, which costs a fee: %s",
-			shell([]string{"ailee_l2_verify", "--snapshot", p.file(), "--anchor-tx", "TXID", "--bitcoin-rpc", p.url()}),
-			shell([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file()}))
+			shell(append([]string{"ailee_l2_verify", "--snapshot", p.file(), "--anchor-tx", "TXID"}, p.bitcoinFlags()...)),
+			shell(append([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file()}, p.bitcoinFlags()...)))
 	}
 	if p.anchorFailed() && !p.bitcoinFails() && p.sync != nil {
 		p.afterSync()
@@ -186,5 +186,5 @@ func starts(s Step) bool {
 func (p *planner) afterSync() {
 	p.plan.Consider = append(p.plan.Consider, fmt.Sprintf("If the latest anchor still is %s then, anchor again, which costs a fee: %s",
 		map[string]string{"invalidated": "INVALIDATED", "failed": "FAILED"}[p.v.AgreeLatest.Status],
-		shell([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file(), "--bitcoin-rpc", p.url()})))
+		shell(append([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file()}, p.bitcoinFlags()...))))
 }

@@ -101,7 +101,7 @@ func (p *planner) lastResort(snapshots, database bool) {
 	fileThere := p.v.SnapshotForm != nil && p.v.SnapshotForm.Form != datadir.MissingForm
 	databaseThere := p.v.DatabaseForm != nil && p.v.DatabaseForm.Form != datadir.MissingFolder
 	if snapshots && fileThere || database && databaseThere {
-		add(Step{Text: "Make a folder for what is there.", Command: []string{"mkdir", "-m", "750", p.room}})
+		add(Step{Text: "Make a folder for what is there.", Command: p.makeRoom()})
 	}
 	if snapshots && fileThere {
 		aside(datadir.SnapshotKind, p.file())
@@ -119,8 +119,8 @@ func (p *planner) lastResort(snapshots, database bool) {
 		}
 		p.plan.LastResortLoses = "Lost are " + anchors + ". Only when every backup is bad, and nothing can be recovered."
 		add(Step{Text: "Make a database without anchors and events.", Command: []string{"ailee_init_reorg_db", "--path", p.databasePath()}, Stopped: true})
-		add(Step{Text: "Fetch the block hashes.", Stopped: true, Command: []string{"ailee_resync_blocks", "--start-height", fmt.Sprint(p.firstHeight()),
-			"--db-path", p.databasePath(), "--bitcoin-rpc", p.url()}})
+		add(Step{Text: "Fetch the block hashes.", Stopped: true, Command: append([]string{"ailee_resync_blocks",
+			"--start-height", fmt.Sprint(p.firstHeight()), "--db-path", p.databasePath()}, p.bitcoinFlags()...)})
 	}
 	p.plan.LastResort = steps
 }

@@ -17,8 +17,11 @@ type Setting struct {
 	BackupDir string
 	Unit      string // the node's, as systemctl takes it
 	URL       string // of the Bitcoin node, "" where none was named
+	// Login are the flags that say how to log in there.
+	Login []string
 	// Flags are those that other commands on the data directory need to find the same.
 	Flags []string
+	Root  bool      // the operator is root
 	Now   time.Time // when the run began
 }
 
@@ -141,7 +144,7 @@ func (p *planner) assemble() {
 		p.addTail()
 	}
 	if p.snapshots.gathers() || p.database.gathers() || p.extracts(send) {
-		p.add(Step{Text: "Make a folder for what is recovered.", Command: []string{"mkdir", "-m", "750", p.room}})
+		p.add(Step{Text: "Make a folder for what is recovered.", Command: p.makeRoom()})
 	}
 	if p.extracts(send) {
 		p.add(send[0])
@@ -152,7 +155,7 @@ func (p *planner) assemble() {
 	p.add(undo...)
 	if p.database.how == repairHeights {
 		p.add(Step{Text: "Move the block hashes to their heights.", Stopped: true,
-			Command: []string{"ailee_resync_blocks", "--repair-heights", "--db-path", p.databasePath(), "--bitcoin-rpc", p.url()}})
+			Command: append([]string{"ailee_resync_blocks", "--repair-heights", "--db-path", p.databasePath()}, p.bitcoinFlags()...)})
 	}
 	if p.sync != nil {
 		p.add(*p.sync)
@@ -165,6 +168,18 @@ func (p *planner) assemble() {
 		p.end()
 	}
 }
+
+// makeRoom is ROOM. Root's commands work as the user to whom the data belongs, who must be
+// able to write there.
+func (p *planner) makeRoom() []string {
+	if o := p.v.Owners; p.Root && o != nil && o.UID != 0 {
+		return []string{"install", "-d", "-m", "750", "-o", p.ownerPart(0), "-g", p.ownerPart(1), p.room}
+	}
+	return []string{"mkdir", "-m", "750", p.room}
+}
+
+// ownerPart is the node's user, or its group.
+func (p *planner) ownerPart(i int) string { return strings.SplitN(p.v.Owners.User, ":", 2)[i] }
 
 // add adds steps. One that has no exit statuses is to end with 0.
 func (p *planner) add(steps ...Step) {
@@ -191,9 +206,14 @@ func (p *planner) end() { p.add(Step{Text: "Look again.", Command: p.doctor()}) 
 func (p *planner) doctor() []string {
 	command := p.own("ailee-doctor")
 	if p.URL != "" {
-		command = append(command, "--bitcoin-rpc", p.URL)
+		command = append(command, p.bitcoinFlags()...)
 	}
 	return command
+}
+
+// bitcoinFlags say where the Bitcoin node is.
+func (p *planner) bitcoinFlags() []string {
+	return slices.Concat([]string{"--bitcoin-rpc", p.url()}, p.Login)
 }
 
 // again is a plan of nothing but to look again later.

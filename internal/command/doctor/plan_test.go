@@ -48,6 +48,26 @@ type row struct {
 	code    int
 }
 
+// TestPlanOfOthers: what an operator gave is given on, and root's commands can write where
+// they are to.
+func TestPlanOfOthers(t *testing.T) {
+	v := healthy()
+	hiddenSnapshot(v)
+	reorged(v)
+	s := Setting{DataDir: "/srv/a b", BackupDir: "/mnt/b", Unit: "node", URL: "https://btc:8332", Login: []string{"--rpc-cookie-file", "/c"}, Root: true, Now: now,
+		Flags: []string{"--data-dir", "/srv/a b", "--backup-dir", "/mnt/b"}}
+	require.Equal(t, []string{
+		"systemctl stop node",
+		"install -d -m 750 -o ailee -g ailee '/srv/a b/recovery_20260318_102041'",
+		"ailee_recover_snapshots /var/lib/ailee/l2_snapshots.dat '/srv/a b/recovery_20260318_102041/l2_snapshots.dat' [0 2]",
+		"ailee-restore --snapshot-backup '/srv/a b/recovery_20260318_102041/l2_snapshots.dat' --data-dir '/srv/a b' --backup-dir /mnt/b",
+		"ailee_resync_blocks --anchors --db-path '/srv/a b/reorg_db' --bitcoin-rpc https://btc:8332 --rpc-cookie-file /c",
+		"systemctl start node",
+		"ailee-backup --data-dir '/srv/a b' --backup-dir /mnt/b",
+		"ailee-doctor --data-dir '/srv/a b' --backup-dir /mnt/b --bitcoin-rpc https://btc:8332 --rpc-cookie-file /c",
+	}, MakePlan(v, s).commands())
+}
+
 // TestPlan is the table of findings, and that of the pairs.
 func TestPlan(t *testing.T) {
 	rows := []row{

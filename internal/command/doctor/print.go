@@ -398,7 +398,7 @@ func pieces(command []string) (parts []string) {
 			i++
 			part += " " + shell(command[i:i+1])
 		}
-		if i == 1 && command[0] == "mkdir" || i == 2 && command[0] == "mkdir" {
+		if i > 0 && i < len(command)-1 && (command[0] == "mkdir" || command[0] == "install") {
 			parts[len(parts)-1] += " " + part
 			continue
 		}

@@ -58,6 +58,8 @@ func (p *planner) decideSnapshots() repair {
 	c := p.coverOf(datadir.SnapshotKind)
 	lacks := c != nil && !formWrong && !latestWrong && v.Cover.Lacks(datadir.SnapshotKind, datadir.Backup) != ""
 	switch {
+	case latestWrong && hides && c != nil:
+		return p.joinSnapshots(c, hides, lacks)
 	case formWrong || latestWrong:
 		if c == nil || v.BackupFolder != nil && v.BackupFolder.NotMounted {
 			return repair{how: hidden}
@@ -103,9 +105,10 @@ func (p *planner) recoverSnapshots(c *coverage) repair {
 // joinSnapshots is for a file that a node can load, and that does not have all there is.
 func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
 	set := c.gather(only(c.live), func(s datadir.Source) bool {
-		return s.Role == datadir.Backup && s.Verdict == datadir.SourceSound || s.Role == datadir.LeftoverRole
+		return s.Role == datadir.Backup && s.Verdict == datadir.SourceSound || s.Role == datadir.LeftoverRole || p.v.Is(datadir.SnapshotsLatest, datadir.Wrong)
 	})
 	r := p.recovered(c, set)
+	r.loses = p.invalidAfter(c, set)
 	switch {
 	case lacks:
 		r.why = "the histories are joined, each snapshot once"
@@ -161,12 +164,21 @@ func newestMs(s datadir.Source) uint64 {
 func (p *planner) invalidAfter(c *coverage, set []int) loss {
 	l := c.loss(set)
 	if all := p.v.AllSnapshots; all != nil {
-		l.invalid = uint64(all.Complete - all.Valid)
-		if len(all.Bad) > 0 {
+		// Those that hide sound ones are not lost.
+		l.invalid = uint64(max(all.Complete-all.Valid-p.hidden(), 0))
+		if len(all.Bad) > 0 && l.invalid > 0 {
 			l.invalidLast = all.Bad[len(all.Bad)-1].Time.Ms
 		}
 	}
 	return l
+}
+
+// hidden is how many sound snapshots no node sees.
+func (p *planner) hidden() int64 {
+	if p.v.Hidden == nil {
+		return 0
+	}
+	return p.v.Hidden.Count
 }
 
 // decideDatabase says what is to be done to the database.

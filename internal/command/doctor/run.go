@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 
 	"ailee-recovery/internal/bitcoin"
@@ -54,7 +55,14 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 
 // setting is what a plan needs to know of the options.
 func (o Options) setting(out *cli.IO, url string) Setting {
-	s := Setting{DataDir: o.DataDir, BackupDir: o.BackupDir, Unit: o.Unit, URL: url, Now: out.Now().UTC()}
+	s := Setting{DataDir: o.DataDir, BackupDir: o.BackupDir, Unit: o.Unit, URL: url, Root: os.Geteuid() == 0, Now: out.Now().UTC()}
+	if b := o.Bitcoin; b != nil {
+		for _, flag := range [][2]string{{"--rpc-cookie-file", b.CookieFile}, {"--rpc-ca-cert", b.CACert}} {
+			if flag[1] != "" {
+				s.Login = append(s.Login, flag[:]...)
+			}
+		}
+	}
 	if s.DataDir != defaultDataDir {
 		s.Flags = append(s.Flags, "--data-dir", s.DataDir)
 	}

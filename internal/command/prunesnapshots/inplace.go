@@ -22,8 +22,12 @@ func (p *pruning) inPlace(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	killed := p.notesOfKilled(ctx)
 	if err := r.Finish(context.WithoutCancel(ctx)); err != nil {
 		return err
+	}
+	for _, n := range killed {
+		p.writeNote(n)
 	}
 	c := &content{pruning: p}
 	if err := r.Replace(ctx, c); err != nil {

@@ -1,6 +1,7 @@
 package prunesnapshots
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,8 +12,11 @@ import (
 	"syscall"
 	"time"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/prunenote"
 	"ailee-recovery/internal/snapshottool"
+	"ailee-recovery/internal/swap"
+	"ailee-recovery/snapshot"
 )
 
 // note says which snapshots were pruned away.
@@ -41,10 +45,117 @@ func newNote(p *plan, r io.ReaderAt, now time.Time) (note, error) {
 	return n, nil
 }
 
+// notesOfKilled makes the notes of runs that were killed after their exchange, from the old
+// files that these left: what comes in them before the first snapshot of the file was
+// dropped. What cannot be read has none.
+func (p *pruning) notesOfKilled(ctx context.Context) (notes []note) {
+	left, err := swap.LeftOf(p.File)
+	if err != nil {
+		return nil // who completes it says so
+	}
+	for _, name := range left {
+		if name.Elsewhere {
+			continue
+		}
+		if n, ok, err := p.noteOfKilled(ctx, name.Path); err == nil && ok {
+			notes = append(notes, n)
+		}
+	}
+	return notes
+}
+
+func (p *pruning) noteOfKilled(ctx context.Context, old string) (n note, ok bool, err error) {
+	pruned, first, err := openFirst(p.File)
+	if err != nil {
+		return n, false, err
+	}
+	defer pruned.Close()
+	n = note{Time: p.out.Now().UTC().Format(time.RFC3339)}
+	if n.FirstKept, err = digestOf(pruned, first); err != nil {
+		return n, false, err
+	}
+	before, _, err := openFirst(old)
+	if err != nil {
+		return n, false, err
+	}
+	defer before.Close()
+	info, err := before.Stat()
+	if err != nil {
+		return n, false, err
+	}
+	var dropped int64
+	var oldest, newest snapshot.Located
+	for l, err := range snapshot.Forward(before, info.Size()) {
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return n, false, err
+		}
+		if l.BodyEnd-l.Offset == first.BodyEnd-first.Offset {
+			sum, err := digestOf(before, l)
+			if err != nil {
+				return n, false, err
+			}
+			if sum == n.FirstKept {
+				n.Dropped, n.DroppedBytes = &dropped, l.Offset
+				break
+			}
+		}
+		if dropped++; dropped == 1 {
+			oldest = l
+		}
+		newest = l
+	}
+	if n.Dropped == nil || dropped == 0 {
+		return n, false, nil
+	}
+	for _, of := range []struct {
+		l  snapshot.Located
+		at *string
+	}{{oldest, &n.DroppedFrom}, {newest, &n.DroppedTo}} {
+		report, err := p.judge.Check(ctx, before, of.l)
+		if err != nil {
+			return n, false, err
+		}
+		*of.at, _ = snapshottool.UTC(report.TimestampMs)
+	}
+	return n, true, nil
+}
+
+// openFirst opens a snapshot file and finds its first snapshot.
+func openFirst(path string) (f *os.File, first snapshot.Located, err error) {
+	f, err = durable.OpenRegular(path, os.O_RDONLY)
+	if err != nil {
+		return nil, first, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = snapshot.ErrNoSnapshot
+		for l, failed := range snapshot.Forward(f, info.Size()) {
+			first, err = l, failed
+			break
+		}
+	}
+	if err != nil {
+		return nil, first, errors.Join(err, f.Close())
+	}
+	return f, first, nil
+}
+
+// digestOf is the digest of a snapshot as notes have it.
+func digestOf(f io.ReaderAt, l snapshot.Located) (string, error) {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(f, l.Offset, l.Size)); err != nil {
+		return "", err
+	}
+	if !l.Newline() {
+		hash.Write([]byte{'\n'})
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
 // writeNote adds a line to the notes beside the file. What failed is a warning: the
 // prune is done, and a backup will ask about it once.
 func (p *pruning) writeNote(n note) {
-	if p.plan.drop.bytes == 0 {
+	if n.DroppedBytes == 0 {
 		return
 	}
 	if err := p.appendNote(n); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -262,12 +263,18 @@ func statusName(s reorgdb.AnchorStatus) string {
 	return "other"
 }
 
+// keepsShut are the kinds of damage for which no node opens a database, though nothing may
+// be lost.
+var keepsShut = map[rocksfile.ProblemKind]bool{
+	rocksfile.MissingCurrent: true, rocksfile.DamagedCurrent: true, rocksfile.MissingManifest: true, rocksfile.DamagedManifest: true,
+}
+
 // sayDamage is db-damage.
 func (l *looker) sayDamage(db *content.Database) {
 	d := &Damage{}
 	lost := map[string]int64{} // entries by file, of those where records are lost
 	for _, p := range db.Problems {
-		if !p.Lost && !p.Stale {
+		if !p.Lost && !p.Stale && !keepsShut[p.Kind] {
 			continue
 		}
 		d.Count++

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ailee-recovery/internal/datadir"
 )
@@ -29,7 +30,7 @@ func (p *planner) decideSync() *Step {
 	if s == nil || !p.bitcoinFails() {
 		return s
 	}
-	p.plan.Consider = append(p.plan.Consider, fmt.Sprintf("When %s can be used, with the node stopped: %s", p.url(), shell(s.Command)))
+	p.consider(s.Command, "When %s can be used, with the node stopped", p.url())
 	return nil
 }
 
@@ -122,7 +123,7 @@ func (p *planner) decideSend() (steps []Step) {
 	}
 	send := Step{Text: "Finish the broadcast: the same transaction, paid once.", Command: p.sendCommand(state), Stopped: true}
 	if p.bitcoinFails() {
-		p.plan.Consider = append(p.plan.Consider, fmt.Sprintf("When %s can be used, finish the broadcast, with the node stopped: %s", p.url(), shell(send.Command)))
+		p.consider(send.Command, "When %s can be used, finish the broadcast, with the node stopped", p.url())
 		return nil
 	}
 	return append(steps, send)
@@ -160,31 +161,27 @@ func (p *planner) needsSaving(send []Step) bool {
 	return !c.loss([]int{best}).none()
 }
 
+// consider adds advice.
+func (p *planner) consider(command []string, format string, args ...any) {
+	p.plan.Consider = append(p.plan.Consider, Advice{fmt.Sprintf(format, args...), command})
+}
+
 // considerAll lists what costs money or judgement.
 func (p *planner) considerAll() {
-	add := func(format string, args ...any) {
-		p.plan.Consider = append(p.plan.Consider, fmt.Sprintf(format, args...))
-	}
+	anchorAgain := append([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file()}, p.bitcoinFlags()...)
 	if a := p.v.AgreeLatest; a != nil && a.Recorded == 0 && len(a.HadBy) == 0 && p.v.Fact(datadir.AgreeLatest).Remark != "" && !p.database.replaces() {
-		add("The latest anchor has no record. If it was sent, prove it: %s. If not, anchor again, which costs a fee: %s",
-			shell(append([]string{"ailee_l2_verify", "--snapshot", p.file(), "--anchor-tx", "TXID"}, p.bitcoinFlags()...)),
-			shell(append([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file()}, p.bitcoinFlags()...)))
+		p.consider(nil, "The latest anchor has no record. If it was sent, its transaction proves it, with ailee_l2_verify --anchor-tx.")
+		p.consider(anchorAgain, "If it was not sent, anchor again, with the node stopped. It costs a fee, and asks before it sends")
 	}
-	if p.anchorFailed() && !p.bitcoinFails() && p.sync != nil {
-		p.afterSync()
+	if p.anchorFailed() && p.sync != nil {
+		p.consider(anchorAgain, "If the latest anchor still is %s after that, anchor again, with the node stopped. It costs a fee, and asks before it sends",
+			strings.ToUpper(p.v.AgreeLatest.Status))
 	}
 	if h := p.v.Holders; h != nil && h.Installed && h.Node() == nil && !slices.ContainsFunc(p.plan.Steps, starts) && p.snapshots.how != lost && p.database.how != lost {
-		add("The node is not running: %s", shell([]string{"systemctl", "start", p.Unit}))
+		p.consider([]string{"systemctl", "start", p.Unit}, "The node is not running")
 	}
 }
 
 func starts(s Step) bool {
 	return len(s.Command) > 1 && s.Command[0] == "systemctl" && s.Command[1] == "start"
-}
-
-// afterSync is what to do where the latest anchor is lost for good. It asks before it sends.
-func (p *planner) afterSync() {
-	p.plan.Consider = append(p.plan.Consider, fmt.Sprintf("If the latest anchor still is %s then, anchor again, which costs a fee: %s",
-		map[string]string{"invalidated": "INVALIDATED", "failed": "FAILED"}[p.v.AgreeLatest.Status],
-		shell(append([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file()}, p.bitcoinFlags()...))))
 }

@@ -20,7 +20,7 @@ type planDocument struct {
 	Loses      string               `json:"loses"`
 	Blocks     uint64               `json:"loses_block_hashes"`
 	Instead    *alternativeDocument `json:"instead,omitempty"`
-	Consider   []string             `json:"consider"`
+	Consider   []adviceDocument     `json:"consider"`
 	LastResort *lastResortDocument  `json:"last_resort,omitempty"`
 	Again      *againDocument       `json:"again,omitempty"`
 }
@@ -35,6 +35,11 @@ type stepDocument struct {
 	Node    string   `json:"node"` // stopped, or any
 	Expect  []int    `json:"expect"`
 	Manual  bool     `json:"manual"`
+}
+
+type adviceDocument struct {
+	Text    string `json:"text"`
+	Command string `json:"command,omitempty"`
 }
 
 type alternativeDocument struct {
@@ -55,7 +60,14 @@ type againDocument struct {
 func (d *diagnosis) document() document {
 	p := d.plan
 	doc := document{DataDir: terminal.Text(d.DataDir), At: d.view.At.Format(timeForm), Facts: d.view.Facts, ExitCode: d.view.ExitCode(),
-		Plan: planDocument{Steps: stepDocuments(p.Steps), Stops: p.Stops, Loses: p.Loses, Blocks: p.Blocks, Consider: append([]string{}, p.Consider...)}}
+		Plan: planDocument{Steps: stepDocuments(p.Steps), Stops: p.Stops, Loses: p.Loses, Blocks: p.Blocks, Consider: []adviceDocument{}}}
+	for _, a := range p.Consider {
+		advice := adviceDocument{Text: a.Text}
+		if a.Command != nil {
+			advice.Command = shell(a.Command)
+		}
+		doc.Plan.Consider = append(doc.Plan.Consider, advice)
+	}
 	if p.Instead != nil {
 		doc.Plan.Instead = &alternativeDocument{shell(p.Instead.Command), p.Instead.Loses}
 	}

@@ -45,13 +45,19 @@ type Plan struct {
 	Stops   bool   // the node
 	Instead *Alternative
 	// Consider is what costs money or judgement, and never changes the exit status.
-	Consider []string
+	Consider []Advice
 	// LastResort is for when nothing else is left, after what LastResortLoses says.
 	LastResort      []Step
 	LastResortLoses string
 	// Again is when to look again, where there is nothing to do until then: a step without a
 	// number.
 	Again *Step
+}
+
+// Advice is something to think about, with a command where there is one.
+type Advice struct {
+	Text    string
+	Command []string
 }
 
 // Alternative is the runner-up.

@@ -310,8 +310,12 @@ func (d *diagnosis) planText() string {
 		text := fmt.Sprintf("Instead: %s. Loses %s.", shell(p.Instead.Command), p.Instead.Loses)
 		b.WriteString("\n" + paragraph("", text))
 	}
-	for _, text := range p.Consider {
-		b.WriteString("\n" + paragraph("", "Consider: "+text))
+	for _, a := range p.Consider {
+		if a.Command == nil {
+			b.WriteString("\n" + paragraph("", "Consider: "+a.Text))
+			continue
+		}
+		b.WriteString("\n" + paragraph("", "Consider: "+a.Text+":") + "\n" + commandText(a.Command))
 	}
 	if p.LastResort != nil {
 		b.WriteString("\nLast resort\n\n" + paragraph("", p.LastResortLoses))

@@ -30,6 +30,9 @@ type fault struct {
 	code int
 	// sound is set where nothing is wrong.
 	sound bool
+	// destroys is set where a part can only come back from a backup, withoutBackup where
+	// there is none.
+	destroys, withoutBackup bool
 	// pruned is how many of the first snapshots were dropped on purpose.
 	pruned int
 	root   bool // only root can do it: it is about owners
@@ -125,7 +128,7 @@ var faults = []fault{
 	{name: "fused snapshot", hits: "tail", inject: appendDirty(func(h *history) string { return h.next()[:300] + h.next() })},
 	{name: "zeros before a header", hits: "tail", inject: appendDirty(func(h *history) string { return strings.Repeat("\x00", 50) + h.next() })},
 	{name: "tampered latest", hits: onFile, inject: touch(func(data []byte) []byte { return tamper(data, bytes.LastIndex(data, []byte("SNAPSHOT v1"))) }, (*patient).file)},
-	{name: "all tampered", hits: onFile, inject: touch(func(data []byte) []byte {
+	{name: "all tampered", hits: onFile, destroys: true, inject: touch(func(data []byte) []byte {
 		for at := 0; at >= 0 && at < len(data); {
 			data = tamper(data, at)
 			next := bytes.Index(data[at+1:], []byte("SNAPSHOT v1"))
@@ -136,9 +139,9 @@ var faults = []fault{
 		}
 		return data
 	}, (*patient).file)},
-	{name: "file missing", hits: onFile, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.Remove(p.file())) }},
-	{name: "file empty", hits: onFile, inject: touch(func([]byte) []byte { return nil }, (*patient).file)},
-	{name: "file of zeros", hits: onFile, inject: touch(func(data []byte) []byte { return make([]byte, len(data)) }, (*patient).file)},
+	{name: "file missing", hits: onFile, destroys: true, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.Remove(p.file())) }},
+	{name: "file empty", hits: onFile, destroys: true, inject: touch(func([]byte) []byte { return nil }, (*patient).file)},
+	{name: "file of zeros", hits: onFile, destroys: true, inject: touch(func(data []byte) []byte { return make([]byte, len(data)) }, (*patient).file)},
 	{name: "file replaced by gzip", hits: onFile, inject: pack("gzip", "-c")},
 	{name: "file replaced by zstd", hits: onFile, inject: func(t *testing.T, p *patient, h *history) {
 		if _, err := exec.LookPath("zstd"); err != nil {
@@ -166,8 +169,8 @@ var faults = []fault{
 	}},
 	{name: "log of zeros", hits: onDatabase, inject: touch(func(data []byte) []byte { return make([]byte, max(len(data), 4096)) },
 		func(p *patient) string { return lastIn(p.database(), "*.log") })},
-	{name: "database missing", hits: onDatabase, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.RemoveAll(p.database())) }},
-	{name: "database an empty folder", hits: onDatabase, inject: func(t *testing.T, p *patient, _ *history) {
+	{name: "database missing", hits: onDatabase, destroys: true, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.RemoveAll(p.database())) }},
+	{name: "database an empty folder", hits: onDatabase, destroys: true, inject: func(t *testing.T, p *patient, _ *history) {
 		require.NoError(t, os.RemoveAll(p.database()))
 		require.NoError(t, os.Mkdir(p.database(), 0o750))
 	}},
@@ -226,11 +229,11 @@ var faults = []fault{
 	}},
 	{name: "broadcast broken off", hits: "broadcast", inject: leaveBroadcast},
 
-	{name: "no backups", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) {
+	{name: "no backups", hits: onBackups, withoutBackup: true, inject: func(t *testing.T, p *patient, _ *history) {
 		require.NoError(t, os.RemoveAll(p.backups()))
 		require.NoError(t, os.Mkdir(p.backups(), 0o750))
 	}},
-	{name: "no folder of backups", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.RemoveAll(p.backups())) }},
+	{name: "no folder of backups", hits: onBackups, withoutBackup: true, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.RemoveAll(p.backups())) }},
 	{name: "newest backup of the database rotten", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) {
 		newest := p.newest(t, "reorg_db_*")
 		require.NoError(t, os.Truncate(newest, clitest.FileSize(t, newest)*2/3))
@@ -245,7 +248,7 @@ var faults = []fault{
 		newest := p.newest(t, "l2_snapshots_2*")
 		require.NoError(t, os.Rename(newest, filepath.Join(p.backups(), "l2_snapshots_20990101_000000.dat.bak")))
 	}},
-	{name: "backups not mounted", hits: onBackups, code: exit.Failed, inject: func(t *testing.T, p *patient, _ *history) {
+	{name: "backups not mounted", hits: onBackups, code: exit.Failed, withoutBackup: true, inject: func(t *testing.T, p *patient, _ *history) {
 		require.NoError(t, os.Rename(p.backups(), filepath.Join(p.dir, "unmounted")))
 		require.NoError(t, os.Mkdir(p.backups(), 0o750))
 		require.NoError(t, os.WriteFile(filepath.Join(p.dir, "etc", "fstab"), []byte("/dev/vdb1 /var/lib/ailee/backups ext4 defaults 0 2\n"), 0o644))
@@ -337,7 +340,7 @@ func newWard(t *testing.T) *ward {
 func (w *ward) cure(t *testing.T, all ...fault) {
 	t.Helper()
 	p := newPatient(t, w.healthy, w.history)
-	code, sound := exit.OK, true
+	code, sound, destroys, withoutBackup := exit.OK, true, false, false
 	for _, f := range all {
 		if f.root && os.Geteuid() != 0 {
 			t.Skip("only root can do this")
@@ -346,6 +349,11 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 			f.inject(t, p, w.history)
 		}
 		code, sound = max(code, f.code), sound && f.sound
+		destroys, withoutBackup = destroys || f.destroys, withoutBackup || f.withoutBackup
+	}
+	lost := destroys && withoutBackup
+	if lost {
+		code = exit.Wrong // until somebody finds a copy, or mounts what they are on
 	}
 	p.own(t)
 	for _, f := range all {
@@ -357,7 +365,7 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 	seen, got := p.follow(t, p.url)
 	t.Log(seen)
 	require.Equal(t, code, got, "the exit status in the end of\n%s", seen)
-	if sound || len(all) == 1 && code != exit.OK {
+	if sound || lost || len(all) == 1 && code != exit.OK {
 		require.Equal(t, listed, listing(t, p.data()), "nothing was to be touched by\n%s", seen)
 	}
 	if p.small > 0 {

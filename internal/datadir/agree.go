@@ -74,6 +74,8 @@ func (l *looker) agreeAll(ctx context.Context) error {
 	l.view.AgreeAll = a
 	text := fmt.Sprintf("%d of %d anchors of the snapshot file are recorded", a.Recorded, a.Anchors)
 	switch {
+	case a.Anchors == 0:
+		text = "no anchor of a valid snapshot to look for"
 	case a.Anchors == 1 && a.Recorded == 1:
 		text = "the anchor of the snapshot file is recorded"
 	case a.Recorded == a.Anchors:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"al.essio.dev/pkg/shellescape"
 
@@ -122,5 +123,9 @@ func (p *planner) lastResort(snapshots, database bool) {
 		add(Step{Text: "Fetch the block hashes.", Stopped: true, Command: append([]string{"ailee_resync_blocks",
 			"--start-height", fmt.Sprint(p.firstHeight()), "--db-path", p.databasePath()}, p.bitcoinFlags()...)})
 	}
+	if p.v.Holders != nil && slices.ContainsFunc(steps, p.stopsNode) {
+		add(Step{Text: "Start the node.", Command: []string{"systemctl", "start", p.Unit}})
+	}
+	add(Step{Text: "Look again.", Command: p.doctor()})
 	p.plan.LastResort = steps
 }

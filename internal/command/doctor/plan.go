@@ -147,6 +147,9 @@ func (p *planner) assemble() {
 		p.add(Step{Text: "Back up first: the database is going to be changed, and no backup has all of it.", Command: p.own("ailee-backup")})
 	}
 	if p.snapshots.how == tail {
+		if !stops {
+			p.endWriters()
+		}
 		p.addTail()
 	}
 	if p.snapshots.gathers() || p.database.gathers() || p.extracts(send) {
@@ -297,6 +300,20 @@ func (p *planner) stopHolders(why string) {
 	p.plan.Stops = true
 }
 
+// endWriters ends whoever keeps the snapshot file open for writing, as no node does: a prune
+// in place waits for writers.
+func (p *planner) endWriters() {
+	if p.v.Holders == nil {
+		return
+	}
+	commands := p.stopCommands(func(h datadir.Holder) bool {
+		return h.Part == datadir.SnapshotKind && h.Writes && h.Unit != p.v.Holders.Unit
+	})
+	for _, command := range commands {
+		p.add(Step{Text: fmt.Sprintf("End %s, which keeps the snapshot file open: a prune would wait for it.", p.holderOf(command)), Command: command})
+	}
+}
+
 // holderOf names the process that a command stops.
 func (p *planner) holderOf(command []string) string {
 	for _, process := range p.v.Holders.Processes {
@@ -344,12 +361,14 @@ func (p *planner) stopReason(send []Step) string {
 	return "the database is going to be changed"
 }
 
+// stopsNode tells whether a step stops the node.
+func (p *planner) stopsNode(s Step) bool {
+	return slices.Equal(s.Command, []string{"systemctl", "stop", p.Unit})
+}
+
 // start is START, only after a STOP.
 func (p *planner) start() {
-	stopped := slices.ContainsFunc(p.plan.Steps, func(s Step) bool {
-		return len(s.Command) == 3 && s.Command[0] == "systemctl" && s.Command[1] == "stop" && s.Command[2] == p.Unit
-	})
-	if stopped {
+	if slices.ContainsFunc(p.plan.Steps, p.stopsNode) {
 		p.add(Step{Text: "Start the node.", Command: []string{"systemctl", "start", p.Unit}})
 	}
 }

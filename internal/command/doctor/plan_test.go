@@ -94,7 +94,7 @@ func TestPlan(t *testing.T) {
 			instead: "ailee-restore --snapshot-only --force: 5 snapshots"},
 		{name: "7 compressed", change: fileMissing.and(packed), want: []string{stop, "ailee-restore --snapshot-backup " + file, start, save}},
 		{name: "8 nothing valid anywhere", change: fileMissing.and(noBackups), code: 2,
-			last: []string{stop, "ailee_init_node --data-dir /var/lib/ailee --if-missing"}},
+			last: []string{stop, "ailee_init_node --data-dir /var/lib/ailee --if-missing", start, again}},
 		{name: "9 wrong owner", change: wrongOwner, want: []string{"chown ailee:ailee " + file}},
 		{name: "9 wrong mode", change: wrongOwner.and(func(v *datadir.View) { v.Owners.Wrong[0].ByOwner, v.Owners.Wrong[0].ByMode = false, true }),
 			want: []string{"chmod u+rwX " + file}},
@@ -117,7 +117,7 @@ func TestPlan(t *testing.T) {
 			share(v, datadir.AnchorThing, datadir.Group{Sources: []int{0}, Count: 14}, datadir.Group{Sources: []int{1}, Count: 2})
 		}), want: []string{stop, mkdir, "ailee_init_reorg_db --path " + merged + " --copy-from " + databaseBackup + " --copy-from " + database + ".replaced_1", putDB, sync, start, save}},
 		{name: "14 database missing, no source", change: databaseMissing.and(noBackups), code: 2,
-			last: []string{stop, "ailee_init_reorg_db --path " + database, "ailee_resync_blocks --start-height 847690 --db-path " + database + " --bitcoin-rpc http://localhost:8332"}},
+			last: []string{stop, "ailee_init_reorg_db --path " + database, "ailee_resync_blocks --start-height 847690 --db-path " + database + " --bitcoin-rpc http://localhost:8332", start, again}},
 		{name: "15 made anew", change: madeAnew, want: []string{stop, mkdir, mergeBoth, putDB, sync, start, save}, instead: "ailee-backup --accept-loss: 14 anchors and 3 events"},
 		{name: "16 another network", change: withBitcoin.and(func(v *datadir.View) {
 			v.Chain.OtherNetwork = true
@@ -140,6 +140,9 @@ func TestPlan(t *testing.T) {
 		{name: "21 held by another process", change: hiddenSnapshot.and(func(v *datadir.View) {
 			v.Holders.Processes[0].Unit, v.Holders.Processes[0].Command, v.Holders.Installed = "", "bash", false
 		}), want: []string{"kill 1234", mkdir, recLive, putFile, save}},
+		{name: "21 held by another process, and a torn tail", change: tornTail.and(func(v *datadir.View) {
+			v.Holders.Processes = append(v.Holders.Processes, datadir.Holder{PID: 77, Command: "tail", Part: datadir.SnapshotKind, Writes: true})
+		}), want: []string{"kill 77", prune, save}},
 		{name: "22 LOCK removed beside a holder", change: tornTail.and(func(v *datadir.View) {
 			v.Holders.Processes[0].Locks, v.Holders.Removed = false, true
 			set(v, datadir.DataHolders, datadir.Wrong, "its LOCK is gone")

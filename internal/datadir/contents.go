@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"ailee-recovery/internal/content"
-	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -187,7 +186,7 @@ func (l *looker) sayRecords(ctx context.Context, db *content.Database, orphaned 
 		text = fmt.Sprintf("no blocks, %d anchors, %d events", r.AnchorCount(), r.Events)
 	}
 	switch {
-	case db.Lossy():
+	case db.Damaged():
 		// What is missing, or too low, is so since it is damaged.
 		l.sound(DBRecords, r, "%s can be read", text)
 		return nil
@@ -263,18 +262,12 @@ func statusName(s reorgdb.AnchorStatus) string {
 	return "other"
 }
 
-// keepsShut are the kinds of damage for which no node opens a database, though nothing may
-// be lost.
-var keepsShut = map[rocksfile.ProblemKind]bool{
-	rocksfile.MissingCurrent: true, rocksfile.DamagedCurrent: true, rocksfile.MissingManifest: true, rocksfile.DamagedManifest: true,
-}
-
 // sayDamage is db-damage.
 func (l *looker) sayDamage(db *content.Database) {
 	d := &Damage{}
 	lost := map[string]int64{} // entries by file, of those where records are lost
 	for _, p := range db.Problems {
-		if !p.Lost && !p.Stale && !keepsShut[p.Kind] {
+		if !p.Lost && !p.Stale && db.Unopened == nil {
 			continue
 		}
 		d.Count++
@@ -284,6 +277,10 @@ func (l *looker) sayDamage(db *content.Database) {
 		if len(d.Found) < MaxListed {
 			d.Found = append(d.Found, Damaged{File: printable(p.File), Kind: string(p.Kind), Offset: p.Offset, Length: p.Length, Entries: p.Entries, Why: printable(p.Why)})
 		}
+	}
+	if d.Count == 0 && db.Unopened != nil {
+		d.Count = 1
+		d.Found = []Damaged{{Kind: "does not open", Why: printable(db.Unopened.Error())}}
 	}
 	for file, entries := range lost {
 		d.Entries += entries

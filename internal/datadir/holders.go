@@ -314,12 +314,12 @@ func (s *search) lookUp(name string) (target, bool) {
 // process's own: it may see other mounts.
 func (s *search) removed(dir, path string) (target, bool) {
 	in := func(folder string) bool {
-		there, err := os.Stat(dir + "/root" + filepath.Dir(path))
-		if err != nil {
-			return false
+		if same(dir+"/root"+filepath.Dir(path), folder) {
+			return true
 		}
-		mine, err := os.Stat(folder)
-		return err == nil && os.SameFile(there, mine)
+		// The folder itself may have been removed, and made again since.
+		return filepath.Base(filepath.Dir(path)) == filepath.Base(folder) &&
+			same(dir+"/root"+filepath.Dir(filepath.Dir(path)), filepath.Dir(folder))
 	}
 	name := filepath.Base(path)
 	switch {
@@ -329,6 +329,16 @@ func (s *search) removed(dir, path string) (target, bool) {
 		return target{part: SnapshotKind}, true
 	}
 	return target{}, false
+}
+
+// same tells whether two paths lead to one file or folder.
+func same(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
 }
 
 // opensForWriting tells how a descriptor was opened.

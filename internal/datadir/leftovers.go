@@ -21,7 +21,7 @@ const JournalName = ".ailee-restore.json"
 // temporary are patterns of names that runs give to what is not done yet. Most are locked
 // by their run; the next one of the same command removes or takes over what a killed one
 // left.
-var temporary = []string{".*.ailee-tmp", ".ailee-restore.tmp", ".ailee-backup.tmp", ".ailee-unnamed-*", "*.ailee-tmp"}
+var temporary = []string{".*.ailee-tmp", ".ailee-restore.tmp", ".*.ailee-restore.tmp", ".ailee-backup.tmp", ".ailee-unnamed-*", "*.ailee-tmp"}
 
 // lookLeftovers is data-leftovers.
 func (l *looker) lookLeftovers() {

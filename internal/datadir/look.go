@@ -282,10 +282,7 @@ func (l *looker) progress(what string, total int64) func(int64) {
 
 func (l *looker) backupDir() string {
 	dir := cmp.Or(l.BackupDir, filepath.Join(l.DataDir, "backups"))
-	if abs, err := filepath.Abs(dir); err == nil {
-		return abs
-	}
-	return dir
+	return absolute(dir)
 }
 
 // printable makes text from files fit for terminals and documents.

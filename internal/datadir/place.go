@@ -20,12 +20,8 @@ const databaseName = "reorg_db"
 
 // lookPlace is data-dir. It also finds out where the parts are.
 func (l *looker) lookPlace() {
-	given, err := filepath.Abs(l.DataDir)
-	if err != nil {
-		l.couldNot(DataDir, err)
-		return
-	}
-	path, broken, err := resolve(given)
+	given := absolute(l.DataDir)
+	path, broken, err := Resolve(given)
 	p := &Place{Path: path}
 	p.addLink(given, path, broken)
 	if err == nil && broken {
@@ -58,7 +54,7 @@ func (l *looker) lookPlace() {
 		path *string
 	}{{snapshot.FileName, &p.Snapshots}, {databaseName, &p.Database}} {
 		name := filepath.Join(path, part.name)
-		leads, broken, err := resolve(name)
+		leads, broken, err := Resolve(name)
 		if err != nil {
 			l.couldNot(DataDir, err)
 			return
@@ -75,6 +71,19 @@ func (l *looker) lookPlace() {
 	f.Remark = terminal.Text(strings.Join(links, "; "))
 }
 
+// absolute is the path from the root on, where that can be reached by name: a process may be
+// in a folder that it cannot.
+func absolute(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if _, err := os.Stat(abs); errors.Is(err, fs.ErrPermission) {
+		return path
+	}
+	return abs
+}
+
 func (p *Place) addLink(name, leads string, broken bool) {
 	if name != leads {
 		p.Links = append(p.Links, Link{name, leads, broken})
@@ -84,9 +93,9 @@ func (p *Place) addLink(name, leads string, broken bool) {
 // maxLinks is how many links are followed, as by the kernel.
 const maxLinks = 40
 
-// resolve follows all links of a path, of which the last part may be missing. broken is
+// Resolve follows all links of a path, of which the last part may be missing. broken is
 // set where a link leads to what is not there: the path is then what it says.
-func resolve(path string) (resolved string, broken bool, err error) {
+func Resolve(path string) (resolved string, broken bool, err error) {
 	resolved, err = filepath.EvalSymlinks(path)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return resolved, false, err
@@ -98,7 +107,12 @@ func resolve(path string) (resolved string, broken bool, err error) {
 		}
 		broken = true
 		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(path), target)
+			// What .. is depends on where the folder of the link really is.
+			folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+			if err != nil {
+				return path, broken, err
+			}
+			target = filepath.Join(folder, target)
 		}
 		path = target
 	}

@@ -230,9 +230,6 @@ func (l *looker) sayBlocks(ctx context.Context) error {
 
 var errOtherChain = errors.New("it is of another network")
 
-// sampled is how many hashes of a backup are compared.
-const sampled = 100
-
 // backupAgrees tells whether a backup of the database is of Bitcoin's network.
 func (l *looker) backupAgrees(ctx context.Context) (bool, error) {
 	if err := l.readBackups(ctx); err != nil {
@@ -252,22 +249,14 @@ func (l *looker) backupAgrees(ctx context.Context) (bool, error) {
 
 // agrees tells whether one of the highest hashes of a database is of the chain.
 func (l *looker) agrees(ctx context.Context, path string) (agrees bool, err error) {
-	db, err := reorgdb.OpenReadOnly(path)
+	stored, err := hashesAt(ctx, path)
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	highest, ok, err := db.HighestBlock()
-	if err != nil || !ok {
-		return false, err
-	}
 	var hashes []string
-	for b, err := range db.Blocks(ctx, max(highest.Height, sampled)-sampled) {
-		if err != nil {
-			return false, err
-		}
-		if bitcoin.IsHash(b.Hash) {
-			hashes = append(hashes, b.Hash)
+	for _, hash := range stored {
+		if bitcoin.IsHash(hash) {
+			hashes = append(hashes, hash)
 		}
 	}
 	headers, err := l.Bitcoin.FindBlocks(ctx, hashes)
@@ -275,6 +264,38 @@ func (l *looker) agrees(ctx context.Context, path string) (agrees bool, err erro
 		agrees = agrees || h != nil && h.Confirmations > 0
 	}
 	return agrees, err
+}
+
+// hashesAt are the highest hashes of the database at a path.
+func hashesAt(ctx context.Context, path string) (hashes map[uint64]string, err error) {
+	db, err := reorgdb.OpenReadOnly(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return highestHashes(ctx, db)
+}
+
+// disagree tells whether the live database and the newest backup have enough heights in
+// common, and not one hash: they are of different networks.
+func (l *looker) disagree(ctx context.Context) (bool, error) {
+	backup := l.newest[DatabaseKind]
+	if len(l.hashes) == 0 || backup == nil || backup.unpacked == "" {
+		return false, nil
+	}
+	stored, err := hashesAt(ctx, backup.unpacked)
+	if err != nil {
+		return false, err
+	}
+	common := 0
+	for height, hash := range l.hashes {
+		other, ok := stored[height]
+		if ok && other == hash {
+			return false, nil
+		}
+		common += boolInt(ok)
+	}
+	return common > fewBlocks, nil
 }
 
 func (l *looker) sayProofs() {

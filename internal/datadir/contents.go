@@ -144,6 +144,9 @@ func (l *looker) lookDatabase(ctx context.Context) error {
 			if orphaned, err = countOrphaned(ctx, db, l.now); err != nil {
 				return err
 			}
+			if l.hashes, err = highestHashes(ctx, db); err != nil {
+				return err
+			}
 			return l.compareChain(ctx, db)
 		},
 	})
@@ -158,6 +161,25 @@ func (l *looker) lookDatabase(ctx context.Context) error {
 	l.db = db
 	l.sayDamage(db)
 	return l.sayRecords(ctx, db, orphaned)
+}
+
+// sampled is how many of the highest heights are compared between databases.
+const sampled = 1000
+
+// highestHashes are the block hashes of the highest heights.
+func highestHashes(ctx context.Context, db *reorgdb.DB) (map[uint64]string, error) {
+	highest, ok, err := db.HighestBlock()
+	if err != nil || !ok {
+		return nil, err
+	}
+	hashes := map[uint64]string{}
+	for b, err := range db.Blocks(ctx, max(highest.Height, sampled)-sampled) {
+		if err != nil {
+			return nil, err
+		}
+		hashes[b.Height] = b.Hash
+	}
+	return hashes, nil
 }
 
 // countOrphaned counts the anchors that a node calls orphaned.

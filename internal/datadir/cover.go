@@ -28,6 +28,9 @@ func (l *looker) lookCover(ctx context.Context) error {
 			c, err = l.cover(ctx)
 		}
 	}
+	if err == nil {
+		c.Disagree, err = l.disagree(ctx)
+	}
 	if err != nil {
 		return l.unless(ctx, BackupsCover, err)
 	}

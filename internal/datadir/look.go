@@ -68,6 +68,7 @@ type looker struct {
 	checker *snapshot.Checker
 	all     *content.Snapshots // of the live file, also of one in another form
 	db      *content.Database  // the live one
+	hashes  map[uint64]string  // of its highest heights
 	chain   chainLook
 	dir     *backups.Dir
 	sources []*source

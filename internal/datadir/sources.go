@@ -112,6 +112,9 @@ type Cover struct {
 	// Explained is how many valid snapshots a backup has that the file lacks, and prune
 	// notes explain.
 	Explained int64 `json:"explained"`
+	// Disagree is set where the live database and the newest backup have not one block hash
+	// in common: they are of different networks.
+	Disagree bool `json:"networks_differ,omitempty"`
 	// FamiliesLacking are column families of a backup that the live database has not.
 	FamiliesLacking []string `json:"families_lacking,omitempty"`
 }

@@ -37,7 +37,7 @@ func (p *planner) decideSync() *Step {
 // wantedSync is SYNC, if something asks for it.
 func (p *planner) wantedSync() *Step {
 	v, d := p.v, p.database
-	if d.how == lost || d.how == hidden || v.Is(datadir.DBForm, datadir.CouldNot) || v.Is(datadir.DBDamage, datadir.CouldNot) {
+	if d.how == lost || d.how == hidden || p.unread() {
 		return nil
 	}
 	step := &Step{Text: "Fetch the missing block hashes, and what became of the anchors.", Stopped: true}
@@ -58,6 +58,9 @@ func (p *planner) bitcoinSync(step *Step) *Step {
 	switch r := v.Records; {
 	case r == nil:
 		return nil
+	case len(r.Gaps) > 0 && v.Chain == nil && r.Gaps[0].From <= lowHeight && r.Gaps[0].To > lowHeight:
+		p.consider(p.askBitcoin(), "The lowest heights may be a count of blocks: Bitcoin knows")
+		return nil
 	case len(r.Gaps) > 0:
 		flags = []string{"--start-height", fmt.Sprint(r.Gaps[0].From)}
 	case v.Is(datadir.BitcoinBlocks, datadir.Wrong) && v.Chain.Different > 0:
@@ -75,6 +78,15 @@ func (p *planner) bitcoinSync(step *Step) *Step {
 	}
 	step.Command = p.syncCommand(flags...)
 	return step
+}
+
+// lowHeight is more than the blocks that a node sees before it is started again, and less
+// than any height since there are AILEE nodes.
+const lowHeight = 100_000
+
+// askBitcoin is the doctor with Bitcoin.
+func (p *planner) askBitcoin() []string {
+	return slices.Concat(p.own("ailee-doctor"), p.bitcoinFlags())
 }
 
 // anchorFailed tells whether the latest anchor is INVALIDATED or FAILED.
@@ -122,11 +134,19 @@ func (p *planner) decideSend() (steps []Step) {
 		return nil
 	}
 	send := Step{Text: "Finish the broadcast: the same transaction, paid once.", Command: p.sendCommand(state), Stopped: true}
+	if p.unread() {
+		return nil
+	}
 	if p.bitcoinFails() {
 		p.consider(send.Command, "When %s can be used, finish the broadcast, with the node stopped", p.url())
 		return nil
 	}
 	return append(steps, send)
+}
+
+// unread tells whether the database could not be looked at.
+func (p *planner) unread() bool {
+	return p.v.Is(datadir.DBForm, datadir.CouldNot) || p.v.Is(datadir.DBDamage, datadir.CouldNot) || p.v.Is(datadir.DBRecords, datadir.CouldNot)
 }
 
 func (p *planner) sendCommand(state string) []string {

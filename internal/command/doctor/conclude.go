@@ -29,9 +29,6 @@ func (p *planner) conclude() {
 	if s.how == hidden || d.how == hidden {
 		p.visible()
 	}
-	if p.tooNew() {
-		p.manual("Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read.")
-	}
 	if len(p.plan.Steps) == 0 && p.plan.LastResort == nil && p.v.ExitCode() == 1 {
 		p.again(p.waitFor())
 	}

@@ -77,14 +77,17 @@ func (p *planner) attributes(replaces bool) (undo []Step) {
 	return []Step{{Text: "Make it append-only again.", Command: slices.Concat([]string{"chattr", "+a"}, appendOnly)}}
 }
 
-// notMounted names what has to be mounted first, or otherwise.
-func (p *planner) notMounted() {
+// outside names what only somebody else can do: mount disks, or install another build.
+func (p *planner) outside() {
 	if m := p.v.Mounts; m != nil {
 		for _, f := range m.Found {
 			if f.Kind == datadir.ReadOnly {
 				p.manual("The file system at %s is mounted read-only. See why, with dmesg, before you make it writable: a failing disk does this.", f.Point)
 			}
 		}
+	}
+	if p.tooNew() {
+		p.manual("Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read.")
 	}
 	if f := p.v.BackupFolder; f != nil && f.NotMounted {
 		p.manual("Mount what the backups are on: %s. Do not make the folder: it would hide them.", p.v.Fact(datadir.BackupsFolder).Text)
@@ -215,6 +218,10 @@ func (p *planner) save(changed bool) {
 	if wrong && p.v.NewestBackups != nil && len(p.v.NewestBackups.Wrong) > 0 && !p.snapshots.replaces() && !p.database.replaces() {
 		p.add(Step{Text: "Have it noted which backups are wrong, so that nothing is linked to them. Exit status 2 is expected.",
 			Command: p.own("ailee-backup", "verify", "--all"), Expect: []int{0, 2}})
+	}
+	if p.unread() {
+		p.add(Step{Text: "Back up the snapshot file.", Command: p.own("ailee-backup", "--snapshot-only")})
+		return
 	}
 	p.add(Step{Text: "Back up.", Command: p.own("ailee-backup")})
 }

@@ -140,7 +140,7 @@ func (p *planner) assemble() {
 	}
 	p.rights()
 	p.fixSpace()
-	p.notMounted()
+	p.outside()
 	undo := p.attributes(replaced || p.snapshots.how == tail)
 	if p.needsSaving(send) {
 		p.saveFirst = true

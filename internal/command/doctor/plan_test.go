@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,7 @@ type row struct {
 	loses   string
 	instead string // of the runner-up: its command, and its loss
 	last    []string
+	waits   bool // there is only advice
 	stays   bool // there is nothing to do until something outside changes
 	code    int
 }
@@ -136,6 +138,21 @@ func TestPlan(t *testing.T) {
 			set(v, datadir.DBDamage, datadir.CouldNot, "too new").Err = &reorgdb.TooNewError{}
 			v.Damage, v.Records = nil, nil
 		}, want: []string{"manual: Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read."}, stays: true, code: 1},
+		{name: "19 too new, and a torn tail and a broadcast", change: tornTail.and(pendingBroadcast).and(func(v *datadir.View) {
+			set(v, datadir.DBDamage, datadir.CouldNot, "too new").Err = &reorgdb.TooNewError{}
+			v.Damage, v.Records = nil, nil
+		}), want: []string{"manual: Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read.",
+			prune, "ailee-backup --snapshot-only"}},
+		{name: "16 another network, and Bitcoin not asked", change: madeAnew.and(func(v *datadir.View) { v.Cover.Disagree = true }), waits: true},
+		{name: "18 heights may be a count, and Bitcoin not asked", change: func(v *datadir.View) {
+			v.Records.Gaps, v.Records.Missing = []datadir.Range{{From: 13, To: 845740}}, 845728
+			set(v, datadir.DBRecords, datadir.Wrong, "845728 heights have no block hash")
+		}, waits: true},
+		{name: "32 reorg, but Bitcoin is syncing", change: func(v *datadir.View) {
+			v.Records.Gaps, v.Records.Missing = []datadir.Range{{From: 846000, To: 846009}}, 10
+			set(v, datadir.DBRecords, datadir.Wrong, "10 heights have no block hash")
+			syncing(v)
+		}, waits: true},
 		{name: "20 held by the node", change: func(*datadir.View) {}},
 		{name: "21 held by another process", change: hiddenSnapshot.and(func(v *datadir.View) {
 			v.Holders.Processes[0].Unit, v.Holders.Processes[0].Command, v.Holders.Installed = "", "bash", false
@@ -301,6 +318,7 @@ func TestPlan(t *testing.T) {
 				require.Equal(t, r.code, v.ExitCode())
 			}
 			require.NotContains(t, printed(v, s), "see the runbook")
+			require.Equal(t, r.waits, strings.Contains(printed(v, s), "cannot be put right yet"))
 			for _, step := range p.Steps {
 				require.True(t, step.Manual != (step.Command != nil), "%+v", step)
 			}

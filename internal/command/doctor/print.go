@@ -290,12 +290,12 @@ func (d *diagnosis) planText() string {
 		b.WriteString(paragraph("", p.summary()))
 	case p.LastResort != nil:
 		b.WriteString(paragraph("", "What to do: there is nothing to recover from, neither here nor in a backup. Look for copies elsewhere first."))
-	case code == 0 && len(p.Consider) == 0:
-		b.WriteString("Healthy. Nothing to do.\n")
 	case code == 0:
 		b.WriteString("Healthy. Nothing to do.\n")
 	case code == 1:
 		b.WriteString(paragraph("", "Could not look at everything. Nothing that was looked at is wrong."))
+	case len(p.Consider) > 0:
+		b.WriteString(paragraph("", "What is wrong cannot be put right yet."))
 	default:
 		b.WriteString(paragraph("", "What is wrong is not for a command to mend: see the runbook."))
 	}

@@ -184,7 +184,7 @@ func (p *planner) hidden() int64 {
 // decideDatabase says what is to be done to the database.
 func (p *planner) decideDatabase() repair {
 	v := p.v
-	if v.Is(datadir.DBForm, datadir.CouldNot) || v.Is(datadir.DBDamage, datadir.CouldNot) || v.Is(datadir.DBRecords, datadir.CouldNot) {
+	if p.unread() {
 		return repair{}
 	}
 	c := p.coverOf(datadir.DatabaseKind)
@@ -202,6 +202,9 @@ func (p *planner) decideDatabase() repair {
 		return repair{how: restoreNewest, force: true, why: "the backup is of Bitcoin's network", put: "Put the database of this network in place. The other one is kept beside it."}
 	case v.Is(datadir.DBHeights, datadir.Wrong):
 		return repair{how: repairHeights}
+	case v.Chain == nil && v.Cover != nil && v.Cover.Disagree:
+		p.consider(p.askBitcoin(), "The database and its backup are of different networks: Bitcoin knows which is right")
+		return repair{}
 	case c != nil && c.live == 0 && p.databaseLacks():
 		return p.joinDatabase(c)
 	case v.Records != nil && v.Records.CounterBehind:

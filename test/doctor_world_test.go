@@ -421,7 +421,7 @@ func stepsIn(out string) (steps []step) {
 	for line := range strings.Lines(plan) {
 		numbered := len(line) > 2 && line[0] >= '0' && line[0] <= '9' && strings.Contains(line[:min(4, len(line))], ". ")
 		switch {
-		case strings.HasPrefix(line, "Instead: "), strings.HasPrefix(line, "Consider: "), strings.HasPrefix(line, "Last resort"):
+		case strings.HasPrefix(line, "Instead"), strings.HasPrefix(line, "Consider: "), strings.HasPrefix(line, "Last resort"):
 			end()
 			return steps
 		case numbered:

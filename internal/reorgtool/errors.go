@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"syscall"
 
 	"ailee-recovery/internal/durable"
@@ -38,9 +39,14 @@ func Explain(path string, err error) error {
 	case durable.Hint(err) != "":
 		return exit.Fail(durable.Hint(err), err)
 	case errors.Is(err, fs.ErrNotExist):
-		return exit.Fail("check the path, or make a new database: "+exit.Command("ailee_init_reorg_db", "--path", path), err)
+		return exit.Fail("check the path; if the database is gone, do not make a new one, but see how to get it back: "+doctorFor(path), err)
 	}
 	return exit.Fail("", fmt.Errorf("%s: %w", path, err))
+}
+
+// doctorFor is the doctor of the data directory that a database is in.
+func doctorFor(path string) string {
+	return exit.Command("ailee-doctor", "--data-dir", filepath.Dir(path))
 }
 
 // LookAgain tells whether the error of reading the database at path says that it is

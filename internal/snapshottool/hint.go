@@ -23,5 +23,5 @@ func ReadHint(err error) string {
 	if hint := durable.Hint(err); hint != "" || !errors.Is(err, fs.ErrNotExist) {
 		return hint
 	}
-	return "check the path, or restore the file from a backup"
+	return "check the path; if the file is gone, see how to get it back: ailee-doctor"
 }

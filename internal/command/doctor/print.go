@@ -307,8 +307,7 @@ func (d *diagnosis) planText() string {
 		b.WriteString("\n" + s.lines())
 	}
 	if p.Instead != nil {
-		text := fmt.Sprintf("Instead: %s. Loses %s.", shell(p.Instead.Command), p.Instead.Loses)
-		b.WriteString("\n" + paragraph("", text))
+		b.WriteString("\n" + p.Instead.lines())
 	}
 	for _, a := range p.Consider {
 		if a.Command == nil {
@@ -324,6 +323,14 @@ func (d *diagnosis) planText() string {
 		}
 	}
 	return b.String()
+}
+
+// lines are those of the runner-up: its command is never broken.
+func (a *Alternative) lines() string {
+	if text := fmt.Sprintf("Instead: %s. Loses %s.", shell(a.Command), a.Loses); len(text) <= columns {
+		return text + "\n"
+	}
+	return paragraph("", fmt.Sprintf("Instead, which loses %s:", a.Loses)) + "\n" + commandText(a.Command)
 }
 
 // summary is the first sentence of a plan.

@@ -403,7 +403,10 @@ func (p *planner) addReplacement() {
 	case s.how == restoreNewest && d.how == restoreNewest:
 		step.Text = "Restore both from the newest sound backups."
 	case s.how == restoreNewest && !d.replaces():
-		step.Text = "Restore the snapshot file from the newest sound backup. What is there is kept beside it."
+		step.Text = "Restore the snapshot file from the newest sound backup."
+		if p.v.SnapshotForm == nil || p.v.SnapshotForm.Form != datadir.MissingForm {
+			step.Text += " What is there is kept beside it."
+		}
 		step.Command = append(step.Command, "--snapshot-only")
 	case d.how == restoreNewest && !s.replaces():
 		step.Text = "Restore the database from the newest sound backup."

@@ -99,6 +99,7 @@ func (h *Holders) wrong() string {
 // target is a file of the data that somebody may have open.
 type target struct {
 	part Kind
+	path string // "" for one whose name is gone
 	// log is set for what a writer of the database has open for writing.
 	log bool
 }
@@ -162,6 +163,7 @@ func targetsOf(p *Place) (map[ID]target, error) {
 	add := func(path string, t target) {
 		var st unix.Stat_t
 		if unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+			t.path = path
 			targets[ID{uint64(st.Dev), st.Ino}] = t
 		}
 	}
@@ -178,7 +180,7 @@ func targetsOf(p *Place) (map[ID]target, error) {
 		return targets, nil
 	}
 	err = eachFile(p.Database, func(path string) error {
-		add(path, target{DatabaseKind, isLog(filepath.Base(path))})
+		add(path, target{part: DatabaseKind, log: isLog(filepath.Base(path))})
 		return nil
 	})
 	return targets, err
@@ -306,8 +308,14 @@ func (s *search) lookUp(name string) (target, bool) {
 	if unix.Statx(unix.AT_FDCWD, name, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st) != nil {
 		return target{}, false
 	}
-	t, ok := s.targets[ID{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}]
-	return t, ok
+	id := ID{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}
+	t, ok := s.targets[id]
+	if !ok {
+		return target{}, false
+	}
+	// A node removes files all the time, and others are given their numbers.
+	now, there := idAt(t.path)
+	return t, there && now == id
 }
 
 // removed tells whether a file that was deleted was one of the data. The path is the
@@ -324,7 +332,7 @@ func (s *search) removed(dir, path string) (target, bool) {
 	name := filepath.Base(path)
 	switch {
 	case in(s.place.Database):
-		return target{DatabaseKind, isLog(name) || name == "LOCK"}, true
+		return target{part: DatabaseKind, log: isLog(name) || name == "LOCK"}, true
 	case name == filepath.Base(s.place.Snapshots) && in(filepath.Dir(s.place.Snapshots)):
 		return target{part: SnapshotKind}, true
 	}

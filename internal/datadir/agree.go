@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/reorgdb"
 )
 
@@ -18,7 +19,7 @@ func (l *looker) agreeLatest(ctx context.Context) error {
 	if !l.latestHolds() {
 		return nil // that is another fact
 	}
-	a := &Agreement{Anchor: printable(l.latest.Anchor.Hash), Anchors: 1}
+	a := &Agreement{Anchor: printable.Text(l.latest.Anchor.Hash), Anchors: 1}
 	record, ok, err := l.db.Anchor(l.latest.Anchor.Hash)
 	if err != nil {
 		return l.unless(ctx, AgreeLatest, err)

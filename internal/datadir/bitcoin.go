@@ -11,6 +11,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/bitcoin/anchortx"
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/reorgdb"
 )
@@ -59,7 +60,7 @@ func (l *looker) lookBitcoin(ctx context.Context) error {
 		l.couldNotWith(BitcoinNode, b, err)
 		return nil
 	}
-	b.Chain, b.Height, b.Headers, b.TipTime = printable(info.Chain), info.Blocks, info.Headers, time.Unix(tip.Time, 0).UTC()
+	b.Chain, b.Height, b.Headers, b.TipTime = printable.Text(info.Chain), info.Blocks, info.Headers, time.Unix(tip.Time, 0).UTC()
 	limit := oldTestTip
 	if info.Chain == "main" || info.Chain == "mainnet" {
 		limit = oldTip
@@ -146,7 +147,7 @@ func (l *looker) prove(ctx context.Context, db *reorgdb.DB) (p Proofs, err error
 		default:
 			p.Count++
 			if len(p.Wrong) < MaxListed {
-				p.Wrong = append(p.Wrong, Unproven{printable(a.Hash), printable(a.BitcoinTxID), a.BitcoinHeight, printable(proof.Text)})
+				p.Wrong = append(p.Wrong, Unproven{printable.Text(a.Hash), printable.Text(a.BitcoinTxID), a.BitcoinHeight, printable.Text(proof.Text)})
 			}
 		}
 	})

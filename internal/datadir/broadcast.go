@@ -13,6 +13,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin/wallet"
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/snapshot"
 )
 
@@ -87,7 +88,7 @@ func readBroadcast(path string) (*Broadcast, error) {
 	case a == nil || *a != *snapshot.NewAnchor(a.L2StateRoot, a.TimestampMs, a.RecoveryMetadata):
 		return nil, fmt.Errorf("%w: no anchor that is bound to its payload", errMalformed)
 	}
-	return &Broadcast{Path: path, Anchor: pending.Anchor.Hash, Root: printable(pending.Anchor.L2StateRoot), TxID: tx.TxHash().String(), Wallet: printable(pending.Wallet)}, nil
+	return &Broadcast{Path: path, Anchor: pending.Anchor.Hash, Root: printable.Text(pending.Anchor.L2StateRoot), TxID: tx.TxHash().String(), Wallet: printable.Text(pending.Wallet)}, nil
 }
 
 // findRoot looks for the snapshot whose state is being anchored, the newest first.

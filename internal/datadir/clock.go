@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"ailee-recovery/internal/printable"
 )
 
 // lookClock is data-clock. A clock is wrong where it is more than an hour behind what two
@@ -67,7 +69,7 @@ func (l *looker) lookClock() {
 	}
 	f := l.sound(DataClock, c, "%s", c.Now.Format(time.DateTime))
 	if len(c.Doubtful) > 0 {
-		f.Remark = printable(fmt.Sprintf("the time of %s is in doubt: %s", c.Doubtful[0].Of, c.Doubtful[0].Time))
+		f.Remark = printable.Text(fmt.Sprintf("the time of %s is in doubt: %s", c.Doubtful[0].Of, c.Doubtful[0].Time))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -73,7 +74,7 @@ func located(s *content.Snapshot) *Located {
 	if s == nil {
 		return nil
 	}
-	return &Located{Number: s.Number, Offset: s.Offset, Root: printable(s.Root), Anchor: printable(s.Anchor), Time: timeAt(s)}
+	return &Located{Number: s.Number, Offset: s.Offset, Root: printable.Text(s.Root), Anchor: printable.Text(s.Anchor), Time: timeAt(s)}
 }
 
 // timeAt is the time of a snapshot.
@@ -240,7 +241,7 @@ func recordsOf(db *content.Database) (*Records, error) {
 	}
 	for family, n := range db.Families {
 		if family != reorgdb.DefaultFamily {
-			r.Families[printable(family)] = uint64(n)
+			r.Families[printable.Text(family)] = uint64(n)
 		}
 	}
 	next, any := uint64(0), false
@@ -297,12 +298,12 @@ func (l *looker) sayDamage(db *content.Database) {
 			lost[p.File] += max(p.Entries, 0)
 		}
 		if len(d.Found) < MaxListed {
-			d.Found = append(d.Found, Damaged{File: printable(p.File), Kind: string(p.Kind), Offset: p.Offset, Length: p.Length, Entries: p.Entries, Why: printable(p.Why)})
+			d.Found = append(d.Found, Damaged{File: printable.Text(p.File), Kind: string(p.Kind), Offset: p.Offset, Length: p.Length, Entries: p.Entries, Why: printable.Text(p.Why)})
 		}
 	}
 	if d.Count == 0 && db.Unopened != nil {
 		d.Count = 1
-		d.Found = []Damaged{{Kind: "does not open", Why: printable(db.Unopened.Error())}}
+		d.Found = []Damaged{{Kind: "does not open", Why: printable.Text(db.Unopened.Error())}}
 	}
 	for file, entries := range lost {
 		d.Entries += entries
@@ -366,7 +367,7 @@ func (l *looker) lookPegOuts(ctx context.Context) error {
 		if err == nil && len(problem.AnchorHash) > 0 && !open.Has(problem.AnchorHash) {
 			err = l.checker.Add(open, string(problem.AnchorHash))
 			if len(named) < MaxListed {
-				named[string(problem.AnchorHash)] = NamedAnchor{printable(string(problem.PegID)), printable(string(problem.AnchorHash))}
+				named[string(problem.AnchorHash)] = NamedAnchor{printable.Text(string(problem.PegID)), printable.Text(string(problem.AnchorHash))}
 			}
 		}
 		if err != nil {

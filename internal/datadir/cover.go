@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/prunenote"
 )
 
@@ -328,8 +329,8 @@ func (c *Cover) compareFamilies(databases []*source) {
 	}
 	for _, s := range databases[1:] {
 		for family := range s.db.Families {
-			if _, ok := databases[0].db.Families[family]; !ok && !slices.Contains(c.FamiliesLacking, printable(family)) {
-				c.FamiliesLacking = append(c.FamiliesLacking, printable(family))
+			if _, ok := databases[0].db.Families[family]; !ok && !slices.Contains(c.FamiliesLacking, printable.Text(family)) {
+				c.FamiliesLacking = append(c.FamiliesLacking, printable.Text(family))
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/swap"
 )
 
@@ -296,7 +297,7 @@ func (s *search) descriptor(dir, fd string, hold func(Kind) *Holder) {
 		writes = writes && t.log
 	}
 	if h.Path == "" || writes && !h.Writes {
-		h.Path, h.Deleted = printable(path), deleted
+		h.Path, h.Deleted = printable.Text(path), deleted
 	}
 	h.Writes = h.Writes || writes
 }
@@ -383,7 +384,7 @@ func (s *search) mappings(dir string, hold func(Kind) *Holder) {
 		}
 		h := hold(t.part)
 		_, path, _ := strings.Cut(lines.Text(), "/")
-		h.Path = cmp.Or(h.Path, printable("/"+path))
+		h.Path = cmp.Or(h.Path, printable.Text("/"+path))
 		h.Writes = h.Writes || t.part == SnapshotKind && strings.HasPrefix(fields[1][1:], "w") && fields[1][3] == 's'
 	}
 }
@@ -391,7 +392,7 @@ func (s *search) mappings(dir string, hold func(Kind) *Holder) {
 // commandOf is the name of a process.
 func commandOf(dir string) string {
 	name, _ := os.ReadFile(dir + "/comm")
-	return printable(strings.TrimSpace(string(name)))
+	return printable.Text(strings.TrimSpace(string(name)))
 }
 
 // unitOf is the service of systemd that a process belongs to. Where the process is in none,

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/swap"
 )
 
@@ -50,7 +51,7 @@ func (l *looker) lookLeftovers() {
 	}
 	f := l.sound(DataLeftovers, found, "no run was broken off")
 	if len(remarks) > 0 {
-		f.Remark = printable(fmt.Sprintf("the next run removes %s", strings.Join(remarks, ", ")))
+		f.Remark = printable.Text(fmt.Sprintf("the next run removes %s", strings.Join(remarks, ", ")))
 	}
 }
 

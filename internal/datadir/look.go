@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"ailee-recovery/internal/backups"
-	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/snapshot"
 )
 
@@ -227,7 +227,7 @@ func (l *looker) hasDatabase() bool {
 
 // add adds a fact. The pointer is valid until the next one.
 func (l *looker) add(code Code, s State, evidence any, format string, args ...any) *Fact {
-	l.view.Facts = append(l.view.Facts, Fact{Code: code, State: s, Text: printable(fmt.Sprintf(format, args...)), Evidence: evidence,
+	l.view.Facts = append(l.view.Facts, Fact{Code: code, State: s, Text: printable.Text(fmt.Sprintf(format, args...)), Evidence: evidence,
 		At: l.Now().UTC().Truncate(time.Second), Cost: time.Since(l.began)})
 	return &l.view.Facts[len(l.view.Facts)-1]
 }
@@ -285,9 +285,6 @@ func (l *looker) backupDir() string {
 	dir := cmp.Or(l.BackupDir, filepath.Join(l.DataDir, "backups"))
 	return absolute(dir)
 }
-
-// printable makes text from files fit for terminals and documents.
-func printable(text string) string { return terminal.Text(text) }
 
 // linksOf is how many names the inode has.
 func linksOf(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }

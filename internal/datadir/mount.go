@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/swap"
 )
 
@@ -62,7 +63,7 @@ func (l *looker) lookMount() {
 		l.wrong(DataMount, m, "%s", strings.Join(wrong, "; "))
 		return
 	}
-	l.sound(DataMount, m, "a node can write to all of it").Remark = printable(strings.Join(remarks, "; "))
+	l.sound(DataMount, m, "a node can write to all of it").Remark = printable.Text(strings.Join(remarks, "; "))
 }
 
 // mountPoints are those of a mount table.

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/snapshot"
 )
 
@@ -68,7 +68,7 @@ func (l *looker) lookPlace() {
 	for _, link := range p.Links {
 		links = append(links, fmt.Sprintf("%s leads to %s", link.Path, link.Target))
 	}
-	f.Remark = terminal.Text(strings.Join(links, "; "))
+	f.Remark = printable.Text(strings.Join(links, "; "))
 }
 
 // absolute is the path from the root on, where that can be reached by name: a process may be

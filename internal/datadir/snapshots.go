@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/snapshot"
 )
@@ -162,7 +163,7 @@ func (l *looker) lookLatest(ctx context.Context) error {
 	latest := &Latest{Complete: true, Offset: located.Offset, Size: located.Size, Verdict: string(report.Verdict()), Root: report.Root,
 		PegOuts: report.Counts[snapshot.PegOuts], Time: l.timeOf(report)}
 	if a := report.Anchor; a != nil {
-		latest.Anchor = printable(a.Hash)
+		latest.Anchor = printable.Text(a.Hash)
 		latest.Height = heightIn(a.RecoveryMetadata)
 	}
 	l.view.Latest, l.latest, l.checker = latest, report, checker

@@ -14,6 +14,7 @@ import (
 
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/printable"
 	"ailee-recovery/snapshot"
 )
 
@@ -83,7 +84,7 @@ func (l *looker) examined(e *backups.Examined, kind Kind, role Role) (*source, e
 	s := &source{Source: Source{Path: e.Path, Kind: kind, Role: role, Verdict: e.Verdict, ReadNow: true, Made: e.MTime.UTC().Truncate(time.Second)},
 		file: e.Snapshots, db: e.Database, unpacked: e.Unpacked}
 	if e.Err != nil {
-		s.Why = printable(withoutPath(e.Err, e.Path))
+		s.Why = printable.Text(withoutPath(e.Err, e.Path))
 	}
 	return s, s.count()
 }
@@ -123,7 +124,7 @@ func (l *looker) lookFolder(ctx context.Context) error {
 	}
 	fact := l.sound(BackupsFolder, f, "%d of the file and %d of the database", f.Snapshots, f.Databases)
 	if f.Rebuilt && exists(filepath.Join(path, backups.CatalogueName)) {
-		fact.Remark = printable("the catalogue does not count: " + dir.Rebuilt)
+		fact.Remark = printable.Text("the catalogue does not count: " + dir.Rebuilt)
 	}
 	return nil
 }
@@ -200,7 +201,7 @@ func (o *OlderBackups) add(b backups.Backup, path string) {
 	case backups.Wrong:
 		o.Wrong++
 		if len(o.Listed) < MaxListed {
-			o.Listed = append(o.Listed, Source{Path: path, Kind: b.Kind, Role: Backup, Verdict: SourceWrong, Why: printable(b.Verified.Why), Made: b.Made})
+			o.Listed = append(o.Listed, Source{Path: path, Kind: b.Kind, Role: Backup, Verdict: SourceWrong, Why: printable.Text(b.Verified.Why), Made: b.Made})
 		}
 	default:
 		o.Unread++

@@ -237,8 +237,8 @@ var plays = []play{
 		end: ends(".ailee-monitor", backups, corruptFile, "reorg_db: does not open", down)},
 
 	// What the guide has not.
-	{on: "healthy", scripts: "start-node runbook/first-in-every-case", says: lines("Newest valid snapshot: 10 of 10", "Confirmed: ", "Filesystem"), end: ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
-	{on: "corrupt", scripts: "runbook/first-in-every-case", codes: "2 2", says: lines("state root mismatch", "the database is damaged", "Filesystem"), end: ends(backups, corruptFile, "reorg_db: does not open", down)},
+	{on: "healthy", scripts: "start-node runbook/first-in-every-case", says: lines("10 snapshots, all valid", "Healthy. Nothing to do."), end: ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
+	{on: "corrupt", scripts: "runbook/first-in-every-case", codes: "2", says: lines("state root mismatch", "damaged", "What to do: "), end: ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{on: "torn", scripts: "runbook/the-node-cannot-read-its-files", says: lines("/var/lib/ailee/l2_snapshots.dat", verifies, tornTail), end: ends(backups, tornFile, "reorg_db: "+tornRecords, down)},
 	{on: "hidden", scripts: "runbook/a-snapshot-is-hidden-behind-a-torn-line", codes: "2", says: lines("1 of them hidden from nodes", "Would recover 11 snapshot(s)"),
 		end: ends(backups, "l2_snapshots.dat: 1-10, another snapshot, verify 2", "reorg_db: "+wholeRecords, down)},

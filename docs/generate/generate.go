@@ -18,6 +18,7 @@ import (
 	"ailee-recovery/internal/cli/manual"
 	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/doctor"
 	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
@@ -32,7 +33,7 @@ import (
 )
 
 var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
-	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool()}
+	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool()}
 
 var scripts = []string{"ailee-restore", "ailee-monitor"}
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,6 +91,19 @@ var sessions = map[string]session{
 		}},
 	},
 	"ailee-backup": {before: anchoredNode},
+	"ailee-doctor": {before: func(w *world) error {
+		if err := anchoredNode(w); err != nil {
+			return err
+		}
+		return w.runs("ailee-backup", fmt.Sprintf("touch -d @%d %s", w.now.Unix(), snapshotFile))
+	}, change: map[int]func(*world) error{1: func(w *world) error {
+		text, err := os.ReadFile(w.path(snapshotFile))
+		if err != nil {
+			return err
+		}
+		return errors.Join(os.WriteFile(w.path(snapshotFile), append(text, "SNAPSHOT v1\nbal"...), 0o640),
+			w.runs(fmt.Sprintf("touch -d @%d %s", w.now.Unix(), snapshotFile)))
+	}}},
 	"ailee-restore": {
 		before: func(w *world) error {
 			if err := anchoredNode(w); err != nil {

@@ -48,10 +48,7 @@ func Tool() cli.Tool {
 
    Run it as root: others cannot see who has the data open. A minute goes by at most
    where there is little data; all of it is read, and the newest backups.`,
-		Environment: slices.Concat([]cli.Entry{
-			{Name: "AILEE_DATA_DIR", Text: "the default of --data-dir"},
-			{Name: "AILEE_BACKUP_DIR", Text: "the default of --backup-dir"},
-		}, flags.BitcoinEnvironment()),
+		Environment: flags.BitcoinEnvironment(),
 		Files: slices.Concat([]cli.Entry{
 			{Name: "/var/lib/ailee/", Text: "where a node has its data"},
 			{Name: "/var/lib/ailee/backups/", Text: "where ailee-backup has its backups"},
@@ -60,8 +57,8 @@ func Tool() cli.Tool {
 		Examples: `
 # What is wrong, and what is to be done?
 ailee-doctor
-# Does it agree with Bitcoin as well?
-ailee-doctor --bitcoin-rpc http://localhost:8332`,
+# The node has crashed while it wrote: the commands of the plan, for a script
+ailee-doctor --json | jq -r '.plan.steps[].command'`,
 		SeeAlso: []string{"ailee-backup", "ailee-restore", "ailee-monitor", "ailee_l2_verify", "ailee_reorg_verify"},
 		Flags: append([]urfave.Flag{
 			flags.DataDir("look at the data in `DIR`", defaultDataDir),

@@ -124,10 +124,11 @@ hostile:
 	go test -count 1 -timeout 3h -v -run '^Test(Damage|Giants|Scale|Terabyte|Planted|PlantedForScripts|NoRegularFile|ShrinksWhileItIsRead)$$' ./test ./internal/command/initreorgdb
 	go test -count 1 -timeout 3h -v -run '^Test(EqualKeys|DamagedFilesAgainstReference)$$' ./snapshot
 
-## load       the tests under load in full size, and hourly backups of a whole year
+## load       the tests under load in full size, hourly backups of a whole year, and a
+##            hundred pairs of faults that the doctor is followed through
 load: export AILEE_LOAD := 1
 load:
-	go test -count 1 -timeout 3h -v -run '^Test(Load|OverAYear$$)' ./test ./internal/command/prunesnapshots ./internal/command/backup
+	go test -count 1 -timeout 3h -v -run '^Test(Load|OverAYear$$|DoctorOfPairs$$)' ./test ./internal/command/prunesnapshots ./internal/command/backup
 
 ## faults     every tool broken at every system call, the power cut at each: half an hour
 faults:

@@ -494,9 +494,15 @@ func listing(t *testing.T, dir string) map[string]string {
 	return list
 }
 
-// backUp backs the data directory up, at a time.
+// backUp backs the data directory up; a time counts for a script alone.
 func (h *history) backUp(t *testing.T, dir string, at time.Time) {
-	quiet(t, at.Unix(), "ailee-backup", "--data-dir", dir)
+	t.Helper()
+	scripts, err := filepath.Abs("../scripts")
+	require.NoError(t, err)
+	cmd := exec.Command("sh", "-c", `PATH=$PATH:$1; exec ailee-backup --data-dir "$2"`, "sh", scripts, dir)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("AILEE_NOW=%d", at.Unix()))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 // leaveBroadcast leaves what a broadcast of the latest state leaves that broke off before

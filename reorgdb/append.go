@@ -35,6 +35,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"unsafe"
 
 	"github.com/linxGnu/grocksdb"
@@ -183,10 +184,25 @@ func (db *DB) ingest(paths ...string) error {
 	if len(paths) == 0 {
 		return nil
 	}
+	return db.ingestInto(db.families[0], paths)
+}
+
+// noLink is in RocksDB's error where a file system has no hard links: its C interface has
+// no code for it.
+const noLink = "while link file to"
+
+// ingestInto links the tables to their names in the database, or copies them where they
+// cannot be linked.
+func (db *DB) ingestInto(family *grocksdb.ColumnFamilyHandle, paths []string) error {
 	opts := grocksdb.NewDefaultIngestExternalFileOptions()
 	defer opts.Destroy()
 	opts.SetMoveFiles(true)
-	if err := db.rocks.IngestExternalFileCF(db.families[0], paths, opts); err != nil {
+	err := db.rocks.IngestExternalFileCF(family, paths, opts)
+	if err != nil && strings.Contains(err.Error(), noLink) {
+		opts.SetMoveFiles(false)
+		err = db.rocks.IngestExternalFileCF(family, paths, opts)
+	}
+	if err != nil {
 		return explain(db.path, err)
 	}
 	return nil

@@ -172,13 +172,7 @@ func (t *changesTable) end() error {
 	if err := t.writer.Finish(); err != nil {
 		return explain(t.db.path, err)
 	}
-	opts := grocksdb.NewDefaultIngestExternalFileOptions()
-	defer opts.Destroy()
-	opts.SetMoveFiles(true)
-	if err := t.db.rocks.IngestExternalFileCF(t.family, []string{t.path}, opts); err != nil {
-		return explain(t.db.path, err)
-	}
-	return nil
+	return t.db.ingestInto(t.family, []string{t.path})
 }
 
 func (t *changesTable) drop() {

@@ -246,14 +246,7 @@ func markPlace(path string, folder bool) error {
 			return f.Close()
 		}
 	}
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	var stat unix.Stat_t
-	if unix.Lstat(path, &stat) != nil || stat.Mode&0o7777 != 0 || int(stat.Uid) != os.Geteuid() {
-		return err
-	}
-	if kind := stat.Mode & unix.S_IFMT; folder && kind == unix.S_IFDIR || !folder && kind == unix.S_IFREG && stat.Size == 0 {
+	if errors.Is(err, fs.ErrExist) && reserved(path, folder) {
 		return nil
 	}
 	return err

@@ -143,6 +143,8 @@ func run(dir, bin string, repeat int, only string) error {
 			prune + " --file " + many + " --keep 5 --output $OUT", prune + " --file " + few + " --keep 5 --output $OUT", 1.2, true, maxMemory, ""},
 		{"recover all of a sound file of 1 GiB, against `cp` and `sync`",
 			bin + "/ailee_recover_snapshots -q " + many + " $OUT", "cp " + many + " $OUT && sync $OUT", 1.3, true, maxMemory, ""},
+		{"restore a snapshot file of 1 GiB, against `cp` and `sync`",
+			bin + "/ailee-restore -q --data-dir $OUT --snapshot-backup " + many, "cp " + many + " $OUT && sync $OUT", 1.3, true, 64 * mib, "mkdir $OUT"},
 		{"root, anchor and append of a state of 1,000,000 balances (97 MiB of JSON), against `jq -c .`",
 			anchor + " --l2-state-file " + state + " --data-dir " + out, "jq -c . " + state + " > /dev/null", 0.35, true, 3 * info.Size(), ""},
 		{"verify a reorg database of 1,000,000 blocks and 10,000 anchors, against `ldb scan`",

@@ -69,7 +69,7 @@ func requireStrict(t *testing.T, s *jsonschema.Schema) {
 
 // TestUsageErrorsOfScripts: they are documents, also where the flags cannot be read.
 func TestUsageErrorsOfScripts(t *testing.T) {
-	for _, name := range []string{"ailee-monitor", "ailee-restore"} {
+	for _, name := range []string{"ailee-monitor"} {
 		for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}} {
 			code, stdout, stderr := runScript(t, 0, name, args...)
 			require.Equal(t, exit.Failed, code)
@@ -92,8 +92,6 @@ func TestDocumentsOfScripts(t *testing.T) {
 	for i := range int64(2) {
 		prints(exit.OK, start+i, "ailee-backup", "--data-dir", dir, "--keep", "1")
 	}
-	prints(exit.OK, start+2, "ailee-restore", "--data-dir", dir, "--dry-run")
-	prints(exit.OK, start+3, "ailee-restore", "--data-dir", dir, "--snapshot-only")
 	require.NoError(t, os.Truncate(filepath.Join(dir, "l2_snapshots.dat"), 100))
 	prints(exit.Wrong, start+4, "ailee-monitor", "--data-dir", dir)
 }

@@ -188,6 +188,9 @@ func newGuideSandbox(t *testing.T, healthy, state string) *sandbox {
 	return s
 }
 
+// kept are the names of what a restore keeps, which have its time.
+var kept = regexp.MustCompile(`(\.replaced_)\d{8}_\d{6}$`)
+
 // describe says what is in a data directory.
 func describe(t *testing.T, dir string) string {
 	var parts []string
@@ -201,9 +204,9 @@ func describe(t *testing.T, dir string) string {
 			require.NoError(t, err)
 			verify := exec.Command("ailee_l2_verify", "--quiet", "--snapshot", path)
 			_ = verify.Run()
-			parts = append(parts, fmt.Sprintf("%s: %s, verify %d", name, listed(string(data)), verify.ProcessState.ExitCode()))
+			parts = append(parts, fmt.Sprintf("%s: %s, verify %d", kept.ReplaceAllString(name, "${1}TIME"), listed(string(data)), verify.ProcessState.ExitCode()))
 		case strings.HasPrefix(name, "reorg_db"):
-			parts = append(parts, name+": "+counted(t, path))
+			parts = append(parts, kept.ReplaceAllString(name, "${1}TIME")+": "+counted(t, path))
 		case name == "backups":
 			parts = append(parts, "backups: "+backedUp(t, path))
 		case info.IsDir():

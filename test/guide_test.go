@@ -74,9 +74,9 @@ var plays = []play{
 	{on: "healthy", scripts: "start-node runbook/the-snapshot-file-has-a-torn-tail", says: "Dropped 0 snapshot(s), 0 bytes",
 		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
 	{on: "corrupt", scripts: "runbook/the-snapshot-file-is-missing-or-empty runbook/the-reorg-database-is-damaged", codes: "1 2",
-		says: lines("would restore", "Restored /var/lib/ailee/l2_snapshots.dat from /var/lib/ailee/backups/l2_snapshots_20250215_000000.dat.bak", noStart, "Anchors: 4", "ailee-node is active"),
-		end: ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
-			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: does not open", runs)},
+		says: lines("Would restore l2_snapshots.dat from l2_snapshots_20250215_000000.dat.bak", "Restored l2_snapshots.dat from l2_snapshots_20250215_000000.dat.bak", noStart, "Anchors: 4", "ailee-node is active"),
+		end: ends(backups, restored, "l2_snapshots.dat.replaced_TIME: 1-9, another snapshot, verify 2",
+			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.replaced_TIME: does not open", runs)},
 
 	// Procedure 2: the node starts with the latest snapshot that is valid, and nothing
 	// else is left in the file.
@@ -90,12 +90,12 @@ var plays = []play{
 		end: ends(backups, "l2_snapshots.dat: 9, verify 0", "reorg_db: does not open", down)},
 	{on: "emptied", scripts: "restore-from-earlier-snapshot", codes: "1 2 1 1 1", says: lines("ailee_extract_snapshots: error: open /var/lib/ailee/l2_snapshots.dat: no such file", noStart),
 		end: ends(backups, down)},
-	{on: "healthy anchoring", scripts: "start-node runbook/the-latest-snapshot-is-wrong", says: "Recovered 11 snapshot(s)",
-		end: ends(backups, anchored11, "l2_snapshots.dat.replaced_20250215_010000: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{on: "healthy anchoring", scripts: "start-node runbook/the-latest-snapshot-is-wrong", says: lines("Recovered 11 snapshot(s)", "l2_snapshots.dat is sound and lacks nothing, left alone"),
+		end: ends(backups, anchored11, "reorg_db: "+wholeRecords, runs)},
 	{on: "corrupt", scripts: "runbook/the-latest-snapshot-is-wrong runbook/the-reorg-database-is-damaged", codes: "2 1 2",
 		says: lines("Recovered 9 snapshot(s)", "state root mismatch", noStart, "Anchors: 4", "ailee-node is active"),
-		end: ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2",
-			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: does not open", runs)},
+		end: ends(backups, restored, "l2_snapshots.dat.replaced_TIME: 1-9, another snapshot, verify 2",
+			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.replaced_TIME: does not open", runs)},
 
 	// Procedure 3: the database has the block hashes. To the letter, the anchors are
 	// lost, and the tool warns.
@@ -110,9 +110,9 @@ var plays = []play{
 	{on: "emptied", scripts: "rebuild-reorg-database", codes: "1 1", says: lines("mv: cannot stat", "Made an empty reorg database", "134 written", noStart),
 		end: ends(backups, "reorg_db: 134 blocks, 0 anchors, 0 events", down)},
 	{on: "healthy anchoring", scripts: "start-node runbook/the-reorg-database-is-damaged", says: lines("Blocks: 31", "Anchors: 4", "Reorg events: 1", "173 written, 31 equal, 0 replaced"),
-		end: ends(backups, anchored11, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: "+wholeRecords, runs)},
+		end: ends(backups, anchored11, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.replaced_TIME: "+wholeRecords, runs)},
 	{on: "torn", scripts: "runbook/the-reorg-database-is-damaged", codes: "2", says: lines("Blocks: 31", "Anchors: 4", "/backups/reorg_db_20250215_000000.tar.gz: 1 block", "torn log tail", "173 written, 31 equal, 0 replaced"),
-		end: ends(backups, tornFile, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.corrupted_20250215_010000: "+tornRecords, runs)},
+		end: ends(backups, tornFile, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.replaced_TIME: "+tornRecords, runs)},
 
 	{on: "healthy", scripts: "runbook/the-heights-are-a-count", says: lines("No stored height is a count of blocks: nothing to move", "173 written, 31 equal, 0 replaced", "ailee-node is active"),
 		end: ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
@@ -168,13 +168,12 @@ var plays = []play{
 		end: ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{on: "emptied one-backup", scripts: "node-wont-start", codes: "2 1 1", says: "Failed to open snapshot file",
 		end: ends("backups: 1 of 1-9, 1 of the database", restored, down)},
-	{on: "corrupt", scripts: "runbook/both-are-lost", says: lines("Restored /var/lib/ailee/l2_snapshots.dat", "Restored /var/lib/ailee/reorg_db"),
-		end: ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-9, another snapshot, verify 2", "reorg_db: 204 blocks, 4 anchors, 1 events",
-			"reorg_db.replaced_20250215_010000: does not open", runs)},
-	{on: "healthy anchoring", scripts: "start-node runbook/both-are-lost", says: "Kept what was there",
-		end: ends(backups, restored, "l2_snapshots.dat.replaced_20250215_010000: 1-11, verify 0", "reorg_db: 204 blocks, 4 anchors, 1 events",
-			"reorg_db.replaced_20250215_010000: "+wholeRecords, runs)},
-	{on: "emptied", scripts: "runbook/both-are-lost", says: lines("Restored /var/lib/ailee/l2_snapshots.dat", "Restored /var/lib/ailee/reorg_db"),
+	{on: "corrupt", scripts: "runbook/both-are-lost", says: lines("Restored l2_snapshots.dat from ", "Restored reorg_db from "),
+		end: ends(backups, restored, "l2_snapshots.dat.replaced_TIME: 1-9, another snapshot, verify 2", "reorg_db: 204 blocks, 4 anchors, 1 events",
+			"reorg_db.replaced_TIME: does not open", runs)},
+	{on: "healthy anchoring", scripts: "start-node runbook/both-are-lost", says: lines("l2_snapshots.dat is sound and newer than the newest backup:", "left alone"),
+		end: ends(backups, anchored11, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
+	{on: "emptied", scripts: "runbook/both-are-lost", says: lines("Restored l2_snapshots.dat from ", "Restored reorg_db from "),
 		end: ends(backups, restored, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
 
 	// The database is locked: by nobody, and by a node.
@@ -214,8 +213,8 @@ var plays = []play{
 	// To the letter, the latest of more than ten is the tenth.
 	{on: "long", scripts: "state-root-mismatch", says: "Found valid snapshot: /tmp/snapshots/snapshot_10.dat",
 		end: ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+wholeRecords, runs)},
-	{on: "long", scripts: "runbook/the-latest-snapshot-is-wrong", says: "Recovered 1005 snapshot(s)",
-		end: ends(backups, "l2_snapshots.dat: 1-1005, verify 0", "l2_snapshots.dat.replaced_20250215_010000: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
+	{on: "long", scripts: "runbook/the-latest-snapshot-is-wrong", says: lines("Recovered 1005 snapshot(s)", "left alone"),
+		end: ends(backups, "l2_snapshots.dat: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
 
 	// Backups: the last 24. To the letter, also of what is damaged, and in the end of
 	// nothing else, the one for Procedure 1 included.

@@ -156,8 +156,6 @@ func TestPlantedForScripts(t *testing.T) {
 	for args, at := range map[string][]string{
 		"ailee-backup": {".backups.ailee-tmp", "backups/.ailee-backup.tmp", "backups/l2_snapshots_latest.dat.bak", "backups/ailee-catalogue.json", "backups/.ailee-catalogue.json.ailee-tmp",
 			"backups/l2_snapshots_" + stampOf(start+9) + ".dat.bak", "backups/reorg_db_" + stampOf(start+9) + ".tar.gz"},
-		"ailee-restore": {".ailee-restore.tmp", ".l2_snapshots.dat.ailee-restore.tmp", ".reorg_db.ailee-restore.tmp",
-			"l2_snapshots.dat.replaced_" + stampOf(start+9), "reorg_db.replaced_" + stampOf(start+9)},
 		"ailee-monitor --prometheus DIR/prom": {".ailee-monitor", ".ailee-monitor.new", "prom", "prom.new"},
 	} {
 		t.Run(args, func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
+	"ailee-recovery/internal/command/restore"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
 )
 
@@ -35,8 +37,7 @@ func TestScriptsAfterAKilledNode(t *testing.T) {
 			require.NotContains(t, stderr, "reorg_db")
 			require.Equal(t, left, clitest.Names(t, db))
 			// It is replaced as it is.
-			code, _, stderr = runScript(t, start+60, "ailee-restore", "--data-dir", dir, "--db-only")
-			require.Zero(t, code, stderr)
+			clitest.RunProcess(t, exit.OK, restore.Name, "--data-dir", dir, "--db-only", "--force")
 			require.Equal(t, want, reorgtest.Records(t, db))
 			require.FileExists(t, filepath.Join(db, "CURRENT"))
 			replaced, err := filepath.Glob(db + ".replaced_*")

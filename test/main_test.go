@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	clitest.MainFor(m, []string{"ailee-monitor", "ailee-restore"}, clitest.Programs{
+	clitest.MainFor(m, []string{"ailee-monitor"}, clitest.Programs{
 		reorgtest.NodeName: reorgtest.Programs[reorgtest.NodeName],
 		sandboxed:          sandboxMain, followed: followedMain, serviceName: service, "bitcoin-cli": bitcoinCLI, "peak": peak,
 		panicking().Name: func() { cli.Main(panicking()) },

@@ -28,6 +28,7 @@ import (
 	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
 )
@@ -75,12 +76,14 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 		resyncblocks.Name: {{"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}, {"--db-path", f, "--bitcoin-rpc", nobody, "--rpc-wait", "0"},
 			{"--check", "--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0", "--rpc-cookie-file", out}},
 		drill.Name: {{"--mode", "reorg", "--data-dir", f}, {"--mode", "reorg", "--data-dir", dir}, {"--mode", out}, {"--mode", "reorg", "--reorg-depth", out}},
+		restore.Name: {{"--data-dir", dir, "--snapshot-backup", f}, {"--data-dir", dir, "--db-backup", db}, {"--data-dir", dir, "--backup-dir", out}, {"--data-dir", out, "--snapshot-backup", f},
+			{"--data-dir", dir, "--backup-dir", dir, "--force"}},
 	}
 }
 
 func allTools() []cli.Tool {
 	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(),
-		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool()}
+		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool(), restore.Tool()}
 }
 
 // TestHostileNames: whatever files are called, and whatever is in them, nothing is
@@ -150,9 +153,6 @@ func TestHostileNamesOfScripts(t *testing.T) {
 		{"ailee-backup", "--data-dir", hostile, "--backup-dir", gone},
 		{"ailee-backup", "--data-dir", gone, "--backup-dir", backups},
 		{"ailee-backup", "--data-dir", gone, "--backup-dir", backups, "--dry-run"},
-		{"ailee-restore", "--data-dir", hostile, "--backup-dir", backups},
-		{"ailee-restore", "--data-dir", hostile, "--snapshot-backup", gone},
-		{"ailee-restore", "--data-dir", gone, "--snapshot-backup", gone},
 		{"ailee-monitor", "--data-dir", hostile, "--backup-dir", backups},
 		{"ailee-monitor", "--data-dir", gone, "--backup-dir", gone},
 		{"ailee-monitor", "--" + hostileName},

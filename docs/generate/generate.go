@@ -29,13 +29,14 @@ import (
 	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
 )
 
 var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
-	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool()}
+	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool(), restore.Tool()}
 
-var scripts = []string{"ailee-restore", "ailee-monitor"}
+var scripts = []string{"ailee-monitor"}
 
 // aliases are scripts that do nothing but run a command, by their names: they have its
 // page and completions.

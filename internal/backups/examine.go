@@ -215,7 +215,7 @@ func (e *Examined) plain(ctx context.Context, f *os.File, form content.Form, o E
 		err = content.Unpack(ctx, plain, f)
 	} else {
 		var room int64
-		if room, err = roomFor(plain); err != nil {
+		if room, err = roomFor(plain, o); err != nil {
 			return nil, nil, err
 		}
 		hashed := newHashed(f)
@@ -291,7 +291,7 @@ func (e *Examined) archive(ctx context.Context, f *os.File, o ExamineOptions) er
 		return err
 	}
 	defer folder.Close()
-	limit, err := roomFor(folder)
+	limit, err := roomFor(folder, o)
 	if err != nil {
 		return err
 	}
@@ -317,13 +317,18 @@ func (e *Examined) archive(ctx context.Context, f *os.File, o ExamineOptions) er
 // reserve is what unpacking leaves on a disk, in bytes: a node may write to it.
 const reserve = 64 << 20
 
-// roomFor is how many bytes may be unpacked where a file lies.
-func roomFor(f *os.File) (int64, error) {
+// roomFor is how many bytes may be unpacked where a file lies. What stays there takes what it
+// needs.
+func roomFor(f *os.File, o ExamineOptions) (int64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &stat); err != nil {
 		return 0, &os.PathError{Op: "statfs", Path: f.Name(), Err: err}
 	}
-	return max(0, int64(stat.Bavail)*stat.Bsize-reserve), nil
+	room := int64(stat.Bavail) * stat.Bsize
+	if o.UnpackTo == "" {
+		room -= reserve
+	}
+	return max(0, room), nil
 }
 
 // bounded is a file that takes so many bytes and no more.

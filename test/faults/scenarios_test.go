@@ -21,6 +21,7 @@ import (
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
+	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/reorgdb"
@@ -322,7 +323,7 @@ func scenarios() []*scenario {
 			same:     withoutTime,
 		},
 		{
-			name: "restore", long: true,
+			name: "restore",
 			prepare: func(t *testing.T, root string) {
 				snapshots(t, in(root, file), 2)
 				database(t, in(root, db), "node-rocksdb-7.8.3-reopened")
@@ -334,9 +335,10 @@ func scenarios() []*scenario {
 				require.NoError(t, exec.Command("tar", "-C", dir, "-czf", filepath.Join(backups, "reorg_db_20250101_000000.tar.gz"), db).Run())
 			},
 			command: func(root string, run int) []string {
-				return []string{script("ailee-restore"), "--data-dir", in(root)}
+				return []string{bin(restore.Name), "--data-dir", in(root), "--force"}
 			},
-			leftover: append([]string{".ailee-restore.tmp"}, temporary...),
+			leftover: append([]string{".*.ailee-restore.tmp", ".ailee-restore.json"}, temporary...),
+			resumed:  []string{".*.ailee-restore.tmp", ".ailee-restore.json"},
 			same:     withoutTime,
 			keeps: func(path string) string {
 				what, _, ok := strings.Cut(path, ".replaced_")

@@ -28,6 +28,7 @@ import (
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/snapshot"
 )
@@ -35,7 +36,7 @@ import (
 func TestMain(m *testing.M) {
 	commands := map[string]func(){failingName: failing}
 	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(),
-		prunesnapshots.Tool(), recoversnapshots.Tool(), reorgverify.Tool(), resyncblocks.Tool(), backup.Tool()} {
+		prunesnapshots.Tool(), recoversnapshots.Tool(), reorgverify.Tool(), resyncblocks.Tool(), restore.Tool(), backup.Tool()} {
 		commands[tool.Name] = func() { cli.Main(tool) }
 	}
 	testscript.Main(m, commands)
@@ -57,7 +58,7 @@ var uses = []struct{ name, args string }{
 	{"blocks", resyncblocks.Name + " --start-height 0 --end-height 100 --db-path DIR/reorg_db --bitcoin-rpc RPC"},
 	{"a copied database", initreorgdb.Name + " --path DIR/copy --copy-from DIR/reorg_db"},
 	{"backed up", "ailee-backup --data-dir DIR/node --backup-dir DIR/backups"},
-	{"restored", "ailee-restore --data-dir DIR/node --backup-dir DIR/backups"},
+	{"restored", restore.Name + " --force --data-dir DIR/node --backup-dir DIR/backups"},
 }
 
 // filesystems are what is tried, by their names in the table. mount mounts one on a

@@ -16,6 +16,7 @@ import (
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
+	"ailee-recovery/internal/command/restore"
 )
 
 // run runs a tool with the system's folder for temporary files, or another.
@@ -81,7 +82,23 @@ func TestWhoRootBecomes(t *testing.T) {
 	made(run(t, "", recoversnapshots.Name, state, packed, filepath.Join(data, "recovered.dat")))
 	made(run(t, "", extractsnapshots.Name, state, filepath.Join(data, "parts")))
 	made(run(t, "", l2verify.Name, "--snapshot", state, "--junit", filepath.Join(data, "report.xml")))
+	made(run(t, "", restore.Name, "--force", "--data-dir", data, "--snapshot-backup", packed, "--db-backup", filepath.Join(data, "copy")))
+	made(run(t, "", restore.Name, "--data-dir", data, "--db-backup", filepath.Join(data, "reorg_db")))
 	requireSomebodys(t, data)
+
+	// Sources that only root can read, but none to which somebody's own link leads.
+	data = folder("restored", somebody, somebody)
+	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(private, "reorg_db")))
+	made(run(t, "", restore.Name, "--data-dir", data, "--snapshot-backup", packed, "--db-backup", filepath.Join(private, "reorg_db")))
+	require.NoError(t, os.Symlink(state, filepath.Join(data, "link")))
+	require.NoError(t, os.Symlink(filepath.Join(private, "reorg_db"), filepath.Join(data, "folder")))
+	requireSomebodys(t, filepath.Join(data, "reorg_db"))
+	belongs(filepath.Join(data, "l2_snapshots.dat"), somebody, somebody)
+	for _, args := range [][]string{{"--snapshot-backup", filepath.Join(data, "link")}, {"--db-backup", filepath.Join(data, "folder")}} {
+		ok, said := run(t, "", append([]string{restore.Name, "--force", "--data-dir", data}, args...)...)
+		require.False(t, ok)
+		require.Contains(t, said, "permission denied\n")
+	}
 
 	// The group root is for nobody else.
 	data = folder("of-group-root", somebody, 0)

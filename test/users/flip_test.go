@@ -31,6 +31,7 @@ import (
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
+	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/snapshot"
@@ -43,7 +44,7 @@ const flipperName = "flipper"
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){flipperName: flipper}
-	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), resyncblocks.Tool()} {
+	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), resyncblocks.Tool(), restore.Tool()} {
 		commands[tool.Name] = func() { cli.Main(tool) }
 	}
 	testscript.Main(m, commands)
@@ -56,6 +57,7 @@ var names = []string{
 	"out", ".out.ailee-tmp", "parts", "parts/.ailee_extract-staging", ".ailee_extract-staging", "snapshot_1.dat",
 	"reorg_db/000000.dbtmp", "reorg_db/CURRENT", "reorg_db/000100.sst", "reorg_db/LOCK", "reorg_db/MANIFEST-000099", "backups",
 	".reorg_db.anchor-pending", "..reorg_db.anchor-pending.ailee-tmp",
+	".l2_snapshots.dat.ailee-restore.tmp", ".reorg_db.ailee-restore.tmp", ".ailee-restore.json", "..ailee-restore.json.ailee-tmp",
 	"node/reorg_db", ".ailee_init_node-ready/reorg_db", ".ailee_init_node-ready/backups",
 }
 
@@ -190,6 +192,9 @@ func TestSomebodyElsesFolder(t *testing.T) {
 		{favourite: ".out.ailee-tmp", args: prunesnapshots.Name + " --quiet --force --keep 3 --file TOP/state.dat --output DIR/out"},
 		{favourite: ".out.ailee-tmp", args: recoversnapshots.Name + " --quiet DIR/l2_snapshots.dat TOP/state.dat DIR/out"},
 		{favourite: "parts", args: extractsnapshots.Name + " --quiet --force TOP/state.dat DIR/parts"},
+		{favourite: ".reorg_db.ailee-restore.tmp", args: restore.Name + " --quiet --force --data-dir DIR --db-backup TOP/reorg_db.tar.gz"},
+		{favourite: ".l2_snapshots.dat.ailee-restore.tmp", args: restore.Name + " --quiet --force --data-dir DIR --snapshot-backup TOP/state.dat --db-backup TOP/reorg_db.tar.gz"},
+		{favourite: ".ailee-restore.json", args: restore.Name + " --quiet --force --data-dir DIR --snapshot-backup TOP/state.dat"},
 		{favourite: "out", args: l2verify.Name + " --quiet --snapshot TOP/state.dat --junit DIR/out"},
 	}
 	t.Setenv("BITCOIN_RPC_USER", "u")
@@ -229,7 +234,11 @@ func (w write) try(t *testing.T, try int) (code int) {
 	require.NoError(t, os.Mkdir(data, 0o755))
 	require.NoError(t, golden.Unpack("node-rocksdb-7.8.3-reopened", data))
 	unpacked := filepath.Join(data, "node-rocksdb-7.8.3-reopened")
-	if strings.Contains(args, "--copy-from") {
+	if strings.HasPrefix(args, restore.Name) {
+		require.NoError(t, os.Rename(unpacked, filepath.Join(data, "reorg_db")))
+		require.NoError(t, exec.Command("tar", "-C", data, "-czf", filepath.Join(top, "reorg_db.tar.gz"), "reorg_db").Run())
+		require.NoError(t, os.Chmod(filepath.Join(top, "reorg_db.tar.gz"), 0o600))
+	} else if strings.Contains(args, "--copy-from") {
 		require.NoError(t, os.Rename(unpacked, filepath.Join(data, "old")))
 	} else if strings.HasPrefix(args, resyncblocks.Name) || strings.Contains(args, "--fee-rate") {
 		require.NoError(t, os.RemoveAll(unpacked))
@@ -253,6 +262,8 @@ func (w write) try(t *testing.T, try int) (code int) {
 	}
 	chownAll(t, data)
 	before := all(t, outside)
+	present, err := os.ReadDir(top)
+	require.NoError(t, err)
 
 	somebodyElse := exec.Command(flipperName, data, outside, w.favourite, fmt.Sprint(try))
 	somebodyElse.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: somebody, Gid: somebody}, Pdeathsig: syscall.SIGKILL}
@@ -275,7 +286,7 @@ func (w write) try(t *testing.T, try int) (code int) {
 	require.Equal(t, before, all(t, outside), "try %d: %s\n%s", try, fields, said)
 	made, err := os.ReadDir(top)
 	require.NoError(t, err)
-	require.Len(t, made, 3)
+	require.Len(t, made, len(present))
 	requireSomebodys(t, data)
 	return code
 }

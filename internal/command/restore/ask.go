@@ -1,0 +1,253 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/reorgdb"
+)
+
+// refusal is a reason why nothing is replaced.
+type refusal struct {
+	code  int
+	err   error
+	hints []string
+}
+
+// refuse notes a reason why a part is not replaced. One that is known already is said once.
+func (r *restoring) refuse(t *target, code int, hint, format string, args ...any) {
+	t.decision, t.code = refused, max(t.code, code)
+	r.refuseAll(code, hint, format, args...)
+}
+
+// refuseAll notes a reason why nothing at all is replaced.
+func (r *restoring) refuseAll(code int, hint, format string, args ...any) {
+	found := refusal{code: code, err: fmt.Errorf(format, args...)}
+	if hint != "" {
+		found.hints = []string{hint}
+	}
+	for _, known := range r.refusals {
+		if known.err.Error() == found.err.Error() {
+			return
+		}
+	}
+	r.refusals = append(r.refusals, found)
+}
+
+// view is what is asked of the data directory beforehand.
+func (r *restoring) view(ctx context.Context, codes ...datadir.Code) (*datadir.View, error) {
+	return datadir.Look(ctx, datadir.Options{DataDir: r.DataDir, BackupDir: r.BackupDir, Codes: codes, Now: r.out.Now})
+}
+
+// askHolders refuses where somebody has the file or the database open, by whatever path.
+func (r *restoring) askHolders(v *datadir.View) {
+	if f := v.Fact(datadir.DataHolders); f != nil && f.State == datadir.CouldNot && v.Holders == nil {
+		r.refuseAll(exit.Failed, "run it as root", "who has the data open cannot be seen: %w", f.Err)
+		return
+	}
+	if v.Holders == nil {
+		return
+	}
+	said := map[int]bool{}
+	for _, part := range []datadir.Kind{datadir.DatabaseKind, datadir.SnapshotKind} {
+		for i := range v.Holders.Processes {
+			p := &v.Holders.Processes[i]
+			if p.Part == part && !said[p.PID] {
+				said[p.PID] = true
+				r.refuseAll(exit.Failed, stopCommand(p), "%s is in use by %s%s", r.removedName(p), holderName(p), r.asPath(p))
+			}
+		}
+	}
+	for _, pid := range v.Holders.Hidden {
+		r.refuseAll(exit.Failed, "run it as root", "pid %d belongs to the owner of the data, and what it has open cannot be seen", pid)
+	}
+}
+
+// removedName is the part that a process has open; what has lost its name is another one.
+func (r *restoring) removedName(p *datadir.Holder) string {
+	name := databaseName
+	if p.Part == datadir.SnapshotKind {
+		name = r.all[0].name
+	}
+	if p.Deleted {
+		name += ", which was removed,"
+	}
+	return name
+}
+
+func holderName(p *datadir.Holder) string {
+	if p.PID == 0 {
+		return "a process that cannot be seen from here"
+	}
+	return fmt.Sprintf("%s (pid %d)", terminal.Text(p.Command), p.PID)
+}
+
+// asPath says by which path a process has a part open, where that is another one.
+func (r *restoring) asPath(p *datadir.Holder) string {
+	known, path := r.place.Snapshots, p.Path
+	if p.Part == datadir.DatabaseKind {
+		known, path = r.place.Database, filepath.Dir(p.Path)
+	}
+	if p.Path == "" || p.Deleted || path == known {
+		return ""
+	}
+	return " as " + terminal.Text(path)
+}
+
+// stopCommand ends a process that has the data open.
+func stopCommand(p *datadir.Holder) string {
+	switch {
+	case p.Unit != "":
+		return exit.Command("systemctl", "stop", strings.TrimSuffix(p.Unit, ".service"))
+	case p.PID == 0:
+		return "stop the node first: systemctl stop ailee-node"
+	}
+	return exit.Command("kill", fmt.Sprint(p.PID))
+}
+
+// askPlaces refuses what cannot be given another place.
+func (r *restoring) askPlaces(t *target, v *datadir.View) {
+	if f := v.Fact(datadir.DataMount); f != nil && f.State == datadir.CouldNot {
+		r.refuse(t, exit.Failed, durable.Hint(f.Err), "mounts and attributes cannot be looked at: %w", f.Err)
+	}
+	if v.Mounts == nil {
+		return
+	}
+	for _, m := range v.Mounts.Found {
+		if !t.concerns(m, r.place) {
+			continue
+		}
+		path := terminal.Text(durable.Shown(m.Path))
+		switch m.Kind {
+		case datadir.ReadOnly:
+			r.refuse(t, exit.Failed, exit.Command("mount", "-o", "remount,rw", m.Point)+", after a look at dmesg", "%s is on a file system that is mounted read-only", path)
+		case datadir.Immutable:
+			r.refuse(t, exit.Failed, exit.Command("chattr", "-i", m.Path), "%s is immutable", path)
+		case datadir.AppendOnly:
+			r.refuse(t, exit.Failed, exit.Command("chattr", "-a", m.Path)+", and +a again afterwards", "%s is append-only", path)
+		case datadir.OwnMount:
+			r.refuse(t, exit.Failed, "mount the folder above it instead, or restore with another --data-dir and copy the files",
+				"%s is a mount point, which nothing can take the place of", path)
+		case datadir.MountedBy:
+			r.refuse(t, exit.Failed, "stop whoever uses that, or mount the folder instead", "%s is also mounted by itself, at %s: whoever uses that would keep the old one", path, m.Point)
+		}
+	}
+}
+
+// concerns tells whether what is the matter with a path is in the way of replacing the
+// part: it is the part, a file of it, or a folder that it is in.
+func (t *target) concerns(m datadir.Mounted, place *datadir.Place) bool {
+	part := place.Snapshots
+	if t.isDatabase() {
+		part = place.Database
+	}
+	return m.Path == part || strings.HasPrefix(m.Path, part+"/") || m.Path == place.Path || m.Path == filepath.Dir(part)
+}
+
+// askName refuses where the name is taken that what is replaced is to get.
+func (r *restoring) askName(t *target) {
+	if t.inode == 0 {
+		return
+	}
+	kept := keptName(t.base(), r.stamp)
+	if _, err := os.Lstat(t.folder() + "/" + kept); err == nil {
+		r.refuse(t, exit.Failed, "run it again: the names have the second in them", "%s already exists", t.at(kept))
+	}
+}
+
+// askSpace refuses where it is known beforehand that there is too little for what is made
+// ready. The parts are asked together: they may be on one file system.
+func (r *restoring) askSpace(parts []*target) {
+	needed := map[uint64]uint64{}
+	for _, t := range parts {
+		var stat unix.Stat_t
+		if unix.Stat(t.folder(), &stat) != nil {
+			continue
+		}
+		device := uint64(stat.Dev)
+		needed[device] += r.leastSize(t)
+		free, err := freeIn(t.folder())
+		if err == nil && free < needed[device] {
+			r.refuse(t, exit.Failed, "see what can go: "+r.doctor(), "%s free in %s, %s needed", bytesText(free), terminal.Text(durable.Shown(t.folder())), bytesText(needed[device]))
+		}
+	}
+}
+
+// leastSize is what the smallest of the sources takes at least, in bytes, 0 where nobody
+// knows.
+func (r *restoring) leastSize(t *target) uint64 {
+	if t.file != nil {
+		if form, err := content.FormOf(t.file); err == nil && form == content.Plain {
+			if info, err := t.file.Stat(); err == nil {
+				return uint64(info.Size())
+			}
+		}
+		return 0
+	}
+	if t.named != "" || r.backups == nil {
+		return 0
+	}
+	least, first := int64(0), true
+	for _, b := range r.backups.Of(t.kind) {
+		size := b.ContentSize
+		if name, ok := backups.ParseName(b.Name); ok && size == 0 && name.Form == backups.Plain {
+			size = b.Size
+		}
+		if first || size < least {
+			least, first = size, false
+		}
+	}
+	return uint64(least)
+}
+
+// freeIn is what is free for this user in a folder, in bytes.
+func freeIn(folder string) (uint64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(folder, &stat); err != nil {
+		return 0, err
+	}
+	blocks := stat.Bavail
+	if os.Geteuid() == 0 {
+		blocks = stat.Bfree
+	}
+	return blocks * uint64(stat.Bsize), nil
+}
+
+func bytesText(n uint64) string { return humanize.IBytes(n) }
+
+// lock takes the lock of a database until the run ends.
+func (r *restoring) lock(folder string, make bool) error {
+	f, err := lockDatabase(folder, make)
+	if f != nil {
+		r.locks = append(r.locks, f)
+	}
+	return err
+}
+
+// askLock refuses where a node has the lock of the database in a folder.
+func (r *restoring) askLock(folder string) {
+	err := r.lock(folder, false)
+	var held *reorgdb.LockedError
+	switch {
+	case err == nil, errors.Is(err, unix.ENOTDIR):
+	case errors.As(err, &held) && held.PID != 0:
+		r.refuseAll(exit.Failed, exit.Command("kill", fmt.Sprint(held.PID)), "%s is in use by %s (pid %d)", databaseName, terminal.Text(held.Process), held.PID)
+	case errors.As(err, &held):
+		r.refuseAll(exit.Failed, "stop the node first: systemctl stop ailee-node", "%s is in use by another process", databaseName)
+	default:
+		r.refuseAll(exit.Failed, durable.Hint(err), "the lock of %s cannot be taken: %w", databaseName, err)
+	}
+}

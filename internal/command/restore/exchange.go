@@ -1,0 +1,183 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
+)
+
+// stageSuffix ends the name, beside that of a part, of what is ready to replace it.
+const stageSuffix = ".ailee-restore.tmp"
+
+// stageName is the name under which what replaces a file or folder is made ready. Both are
+// in one folder: a folder of another user's can get another name only where it stays in
+// the folder that it is in.
+func stageName(name string) string { return "." + name + stageSuffix }
+
+// move is how one part is replaced: what is ready gets its name, and what had it is kept
+// under another. Inodes tell how far it came, whenever it was broken off.
+type move struct {
+	Part  backups.Kind `json:"part"`
+	Name  string       `json:"name"`               // in its folder, links followed
+	Stage uint64       `json:"stage_inode,string"` // of what replaces it
+	Live  uint64       `json:"live_inode,string"`  // of what is replaced; 0: there is nothing
+	From  string       `json:"from"`               // the source, as it is called in messages
+
+	folder string // in which all names are
+	kept   string // the name that what is replaced gets
+}
+
+func (m *move) path(name string) string { return filepath.Join(m.folder, name) }
+
+// names are the inodes under the three names of a move, 0 where there is nothing.
+type names struct{ live, stage, kept uint64 }
+
+// step is what is to be done next of a move.
+type step int
+
+const (
+	lost      step = iota // something else has one of the names
+	done                  // it is complete
+	swapping              // live and stage change places
+	keeping               // the old one, under the stage's name, gets the kept one
+	placing               // nothing has the name: the stage gets it
+	placeOver             // the old one has a second name: the stage gets its first
+	dropping              // the stage has a second name that is to go
+)
+
+// next is the step that the names call for.
+func (m *move) next(at names) step {
+	isLive, isNew := at.live == m.Live && m.Live != 0, at.live == m.Stage
+	isReady := at.stage == m.Stage
+	isKept := at.kept == m.Live && m.Live != 0
+	switch {
+	case isNew && isReady:
+		return dropping
+	case isNew && at.stage == 0 && (isKept || m.Live == 0):
+		return done
+	case isNew && m.Live != 0 && at.stage == m.Live && at.kept == 0:
+		return keeping
+	case isNew && m.Live != 0 && at.stage == m.Live && isKept:
+		return dropping
+	case isLive && isReady && at.kept == 0:
+		return swapping
+	case isLive && isReady && isKept:
+		return placeOver
+	case at.live == 0 && isReady && (isKept || m.Live == 0):
+		return placing
+	}
+	return lost
+}
+
+// inode is the inode that has a name, 0 for none.
+func inode(path string) (uint64, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && durable.Reserved(path) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Sys().(*syscall.Stat_t).Ino, nil
+}
+
+func (m *move) look() (at names, err error) {
+	for _, n := range []struct {
+		name  string
+		inode *uint64
+	}{{m.Name, &at.live}, {stageName(m.Name), &at.stage}, {m.kept, &at.kept}} {
+		if *n.inode, err = inode(m.path(n.name)); err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+// forward does what is left to be done of a move. Where it fails, it goes on from there
+// when it is called again.
+func (m *move) forward() error {
+	live, stage, kept := m.path(m.Name), m.path(stageName(m.Name)), m.path(m.kept)
+	for {
+		at, err := m.look()
+		if err != nil {
+			return err
+		}
+		switch m.next(at) {
+		case done:
+			return durable.SyncDir(m.folder)
+		case swapping:
+			if err = durable.Exchange(stage, live); errors.Is(err, durable.ErrNoExchange) {
+				err = m.makeWay(live, kept)
+			}
+		case keeping:
+			err = toFree(stage, kept)
+		case placing:
+			err = toFree(stage, live)
+		case placeOver:
+			err = durable.Rename(stage, live)
+		case dropping:
+			err = os.Remove(stage)
+		default:
+			return m.lost(at)
+		}
+		if err == nil {
+			err = durable.SyncDir(m.folder)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// toFree renames to a name that is free, or that a killed run held for a moment.
+func toFree(from, to string) error {
+	if durable.Reserved(to) {
+		if err := os.Remove(to); err != nil {
+			return err
+		}
+	}
+	return durable.RenameNew(from, to)
+}
+
+// makeWay gives what is replaced its kept name, on a file system that exchanges nothing: a
+// file as a second one, so that its own is there at any moment. A folder's is missing for
+// the moment.
+func (m *move) makeWay(live, kept string) error {
+	info, err := os.Lstat(live)
+	if err != nil {
+		return err
+	}
+	if info.Mode().IsRegular() {
+		if err = durable.Link(live, kept); !errors.Is(err, durable.ErrNoExchange) {
+			return err
+		}
+	}
+	return toFree(live, kept)
+}
+
+// lost is the error where something else has one of the names than any step of this run
+// leaves there.
+func (m *move) lost(at names) error {
+	what := func(name string, inode uint64) string {
+		is := "something else"
+		switch inode {
+		case 0:
+			is = "missing"
+		case m.Stage:
+			is = "what was to be restored"
+		case m.Live:
+			is = "what was to be replaced"
+		}
+		return fmt.Sprintf("%s is %s", name, is)
+	}
+	return exit.Failf("give what is right the name "+m.Name+", move the others away, then remove "+journalName,
+		"an earlier restore was killed, and its files were moved since: in %s, %s, %s and %s", m.folder,
+		what(m.Name, at.live), what(stageName(m.Name), at.stage), what(m.kept, at.kept))
+}

@@ -50,9 +50,13 @@ func (l *looker) agreeLatest(ctx context.Context) error {
 	case len(a.HadBy) > 0:
 		l.wrong(AgreeLatest, a, "the database lacks the record of the latest anchor, which %s has", filepath.Base(a.HadBy[0]))
 	case !ok:
-		f := l.sound(AgreeLatest, a, "the latest anchor has no record anywhere")
+		where := "anywhere"
+		if l.dir == nil {
+			where = "here" // the backups were not read
+		}
+		f := l.sound(AgreeLatest, a, "the latest anchor has no record %s", where)
 		if l.latest.Anchor.RecoveryMetadata != genesis {
-			f.Remark = "the latest anchor has no record anywhere: it was not broadcast, or its record is lost"
+			f.Remark = fmt.Sprintf("the latest anchor has no record %s: it was not broadcast, or its record is lost", where)
 		}
 	default:
 		l.sound(AgreeLatest, a, "the latest anchor is %s", a.Status)

@@ -96,12 +96,12 @@ func (l *looker) lookFolder(ctx context.Context) error {
 	l.view.BackupFolder = f
 	if point := notMounted(path); point != "" {
 		f.NotMounted = true
-		l.couldNotWith(BackupsFolder, f, fmt.Errorf("%w: %s, which /etc/fstab names", errNotMounted, point))
+		l.couldNotWith(BackupsFolder, f, fmt.Errorf("%s, which /etc/fstab names, %w", point, errNotMounted))
 		return nil
 	}
 	if link, err := os.Readlink(path); err == nil && !exists(path+"/.") {
 		f.NotMounted = true
-		l.couldNotWith(BackupsFolder, f, fmt.Errorf("%w: it is a link to %s, where nothing is", errNotMounted, link))
+		l.couldNotWith(BackupsFolder, f, fmt.Errorf("it is a link to %s, and that %w", link, errNotMounted))
 		return nil
 	}
 	dir, err := backups.ReadDir(ctx, path)
@@ -129,7 +129,7 @@ func (l *looker) lookFolder(ctx context.Context) error {
 	return nil
 }
 
-var errNotMounted = errors.New("what the backups are on is not mounted")
+var errNotMounted = errors.New("is not mounted")
 
 // notMounted names the mount point at or above a path that /etc/fstab has and that nothing
 // is mounted at, "" for none.

@@ -90,7 +90,7 @@ func (p *planner) outside() {
 		p.manual("Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read.")
 	}
 	if f := p.v.BackupFolder; f != nil && f.NotMounted {
-		p.manual("Mount what the backups are on: %s. Do not make the folder: it would hide them.", p.v.Fact(datadir.BackupsFolder).Text)
+		p.manual("Mount what %s is on: %s. Do not make the folder: it would hide the backups.", f.Path, p.v.Fact(datadir.BackupsFolder).Text)
 	}
 }
 

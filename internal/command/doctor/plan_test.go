@@ -190,7 +190,7 @@ func TestPlan(t *testing.T) {
 		{name: "29 dated in the future", change: futureBackup,
 			want: []string{"mv -n " + folder + "/l2_snapshots_20990101_000000.dat.bak " + folder + "/l2_snapshots_20260318_100211.dat.bak", save}},
 		{name: "30 backups not mounted", change: notMounted, stays: true, code: 1,
-			want: []string{"manual: Mount what the backups are on: not mounted. Do not make the folder: it would hide them."}},
+			want: []string{"manual: Mount what " + folder + " is on: not mounted. Do not make the folder: it would hide the backups."}},
 		{name: "31 disk full, a copy is of no use", change: full.and(func(v *datadir.View) {
 			v.Copies.Found = []datadir.Copy{{Path: database + ".replaced_1", Kind: datadir.DatabaseKind, Size: 3 << 30, Redundant: true},
 				{Path: database + ".replaced_2", Kind: datadir.DatabaseKind, Size: 3 << 30}}
@@ -285,7 +285,7 @@ func TestPlan(t *testing.T) {
 		{name: "wrong owner + damaged", change: wrongOwner.and(damaged).and(func(v *datadir.View) { v.Cover.Databases[1].Heights[0].To = 847691 }),
 			want: []string{stop, "chown ailee:ailee " + file, mkdir, mergeBoth + " [0 2]", putDB, sync, start, save}},
 		{name: "damaged + backups not mounted", change: damaged.and(notMounted),
-			want: []string{"manual: Mount what the backups are on: not mounted. Do not make the folder: it would hide them."}},
+			want: []string{"manual: Mount what " + folder + " is on: not mounted. Do not make the folder: it would hide the backups."}},
 		{name: "clock wrong + torn tail", change: tornTail.and(func(v *datadir.View) { set(v, datadir.DataClock, datadir.Wrong, "the clock says 1970") }),
 			want: []string{"manual: Set the clock, for example with timedatectl: the clock says 1970.", prune, save}},
 	}

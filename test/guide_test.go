@@ -250,6 +250,8 @@ var plays = []play{
 	{on: "healthy", scripts: "runbook/after-every-recovery", codes: "2", says: lines(verifies, "Confirmed: 3", verifies, "ailee-monitor: warning: the latest snapshot in /var/lib/ailee/l2_snapshots.dat is 483217 hours old"),
 		end: ends(".ailee-monitor", "backups: 2 of 1-10, 1 of 1-9, 2 of the database", snapshots, "reorg_db: "+wholeRecords, down)},
 
+	{on: "healthy", scripts: "runbook/ailee-backup-says-that-something-is-lost", says: lines("HOLDS", "4 anchors, 1 event", "9 snapshots"), end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+
 	// Testing recovery, on data of its own.
 	{on: "healthy", scripts: "test-recovery", says: lines("Drill passed: crash", "Drill passed: reorg", "Drill passed: corruption"),
 		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},

@@ -439,14 +439,11 @@ func TestFailWhenSabotaged(t *testing.T) {
 // TestDoctor: a drill ends with what ailee-doctor says of the node's directory, where that
 // is installed.
 func TestDoctor(t *testing.T) {
-	if _, err := exec.LookPath("ailee-doctor"); err != nil {
-		t.Skip("there is no ailee-doctor")
-	}
 	t.Parallel()
 	for mode, args := range drills {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			m := newMachine(t)
+			m := newMachine(t, withDoctor(t))
 			require.True(t, strings.HasSuffix(m.passes(t, args...), "\nHealthy. Nothing to do.\n"))
 		})
 	}

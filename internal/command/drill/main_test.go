@@ -12,9 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/doctor"
 	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/initnode"
@@ -29,10 +31,14 @@ import (
 const scripts = "../../../scripts"
 
 // TestMain runs the drills with the tools as processes, found on PATH. As the program
-// bitcoind this binary is the stand-in for that.
+// bitcoind this binary is the stand-in for that. It is ailee-doctor where a test wants that.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "bitcoind" {
+	switch filepath.Base(os.Args[0]) {
+	case "bitcoind":
 		bitcointest.Bitcoind()
+		return
+	case doctor.Name:
+		cli.Main(doctor.Tool())
 		return
 	}
 	if path, err := filepath.Abs(scripts); err == nil {
@@ -102,10 +108,16 @@ func withProgram(t *testing.T, name, target string) string {
 
 func withBtcd(t *testing.T) string { return withProgram(t, "btcd", bitcointest.Binary(t)) }
 
-func withBitcoind(t *testing.T) string {
-	self, err := os.Executable()
+func withBitcoind(t *testing.T) string { return withProgram(t, "bitcoind", self(t)) }
+
+func withDoctor(t *testing.T) string { return withProgram(t, doctor.Name, self(t)) }
+
+// self is this binary.
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
 	require.NoError(t, err)
-	return withProgram(t, "bitcoind", self)
+	return path
 }
 
 // contents is every file below a folder, by its path, and where links lead.

@@ -176,6 +176,9 @@ var plays = []play{
 	{on: "emptied", scripts: "runbook/both-are-lost", says: lines("Restored l2_snapshots.dat from ", "Restored reorg_db from "),
 		end: ends(backups, restored, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
 
+	{on: "healthy", scripts: "start-node runbook/ailee-restore-leaves-something-alone-or-refuses", says: lines("l2_snapshots.dat is sound and newer than the newest backup:",
+		"reorg_db is sound and lacks nothing, left alone", "Would replace nothing."), end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
+
 	// The database is locked: by nobody, and by a node.
 	{on: "healthy", scripts: "reorg-database-locked", codes: "1", end: ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
 	{on: "torn", scripts: "reorg-database-locked", codes: "1", end: ends(backups, tornFile, "reorg_db: "+tornRecords, runs)},

@@ -196,8 +196,8 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	require.NoError(t, running.Close())
 
 	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--in-place", "--keep", "all", "--file", file)
-	code, stderr = monitor()
-	require.Zero(t, code, stderr)
+	_, stderr = monitor()
+	require.NotContains(t, stderr, "an earlier prune")
 }
 
 // TestScriptVersions: a script says that of the tools that it is installed with.

@@ -49,8 +49,9 @@ func (db *DB) CopyFamily(ctx context.Context, from *DB, family string, seen func
 }
 
 const (
-	// copiesAhead is how many blocks of rows each part may be ahead.
-	copiesAhead = 1024
+	// copiesAhead is how many blocks of rows each part may be ahead. Those of anchors and
+	// events hold the whole records: there are as many parts as goroutines, and one more.
+	copiesAhead = 128
 	// copiedParts is how many tables are made, enough to keep all cores busy to the end, as
 	// long as none is of more than mostCopied bytes of the files.
 	copiedParts, mostCopied = 12, 64 << 20

@@ -168,7 +168,7 @@ func (r *restoring) next() string {
 func (r *restoring) last() string {
 	switch next := r.next(); {
 	case next != "":
-		return "Next: " + next
+		return "Next: " + terminal.Text(next)
 	case r.DryRun:
 		return "Would replace nothing."
 	case len(r.refusals) > 0:

@@ -142,7 +142,7 @@ func (r *restoring) openSources(became bool) error {
 		if t.named == "" || t.file != nil || t.folderSource {
 			continue
 		}
-		if uid, err := durable.UserOf(t.named); !became && os.Geteuid() == 0 && (err != nil || uid != 0) {
+		if !became && os.Geteuid() == 0 && t.ledByOthers() {
 			continue
 		}
 		if err := t.openNamed(); err != nil {

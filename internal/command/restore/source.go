@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -37,6 +38,17 @@ func (t *target) openNamed() error {
 	return nil
 }
 
+// ledByOthers tells whether another user than root says where the name of the source leads. A
+// folder of another user's in one of root's is where root has it.
+func (t *target) ledByOthers() bool {
+	path := strings.TrimRight(t.named, "/")
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		path = filepath.Dir(path)
+	}
+	uid, err := durable.UserOf(path)
+	return err != nil || uid != 0
+}
+
 // openFolderSource opens the files of a database.
 func (t *target) openFolderSource() error {
 	if !t.isDatabase() {
@@ -55,6 +67,10 @@ func (t *target) openFolderSource() error {
 	if err != nil {
 		return exit.Fail(sourceHint(err), err)
 	}
+	folder, err := root.Stat(".")
+	if err != nil {
+		return exit.Fail(sourceHint(err), err)
+	}
 	for _, entry := range entries {
 		if backups.LeftOut(entry.Name()) {
 			continue
@@ -66,15 +82,17 @@ func (t *target) openFolderSource() error {
 		if err == nil {
 			t.files = append(t.files, f)
 			var info fs.FileInfo
-			if info, err = f.Stat(); err == nil && info.Mode().IsRegular() {
+			if info, err = f.Stat(); err == nil && info.Mode().IsRegular() && (userOf(folder) == 0 || os.Geteuid() != 0 || userOf(info) == userOf(folder)) {
 				continue
 			}
 		}
-		return exit.WrongData("name a database alone", fmt.Errorf("%s cannot be restored: %q in it is not a regular file", t.named, entry.Name()))
+		return exit.WrongData("name a database alone", fmt.Errorf("%s cannot be restored: %q in it is not a regular file of its owner", t.named, entry.Name()))
 	}
 	t.folderSource = true
 	return nil
 }
+
+func userOf(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
 
 // copyFolderSource makes the files ready.
 func (t *target) copyFolderSource(ctx context.Context) error {

@@ -76,11 +76,6 @@ func in(root string, name ...string) string {
 
 func bin(name string) string { return filepath.Join(binaries, name) }
 
-func script(name string) string {
-	path, _ := filepath.Abs(filepath.Join("..", "..", "scripts", name))
-	return path
-}
-
 // temporary are the names of what is being written.
 var temporary = []string{".*.ailee-tmp", ".ailee-reorgdb-*"}
 

@@ -75,7 +75,6 @@ type planner struct {
 	snapshots, database repair
 	sync                *Step
 	room                string // R
-	backUp              bool   // a backup is to be made at the end
 	saveFirst           bool
 }
 
@@ -239,14 +238,6 @@ func (p *planner) url() string {
 
 func (p *planner) file() string         { return filepath.Join(p.DataDir, "l2_snapshots.dat") }
 func (p *planner) databasePath() string { return filepath.Join(p.DataDir, "reorg_db") }
-
-// node is the process that has the data open as a node has, nil for none.
-func (p *planner) node() *datadir.Holder {
-	if p.v.Holders == nil {
-		return nil
-	}
-	return p.v.Holders.Node()
-}
 
 // stopCommands stop everybody who has the data open, and keep the node from being started
 // again meanwhile.

@@ -213,6 +213,10 @@ func TestPlan(t *testing.T) {
 			v.Names.Links, v.Names.Backups = 2, []string{folder + "/l2_snapshots_latest.dat.bak"}
 			set(v, datadir.SnapshotsNames, datadir.Wrong, "the live file is also the backup")
 		}, want: []string{save}},
+		{name: "35 and torn", change: tornTail.and(func(v *datadir.View) {
+			v.Names.Links, v.Names.Backups = 2, []string{folder + "/l2_snapshots_latest.dat.bak"}
+			set(v, datadir.SnapshotsNames, datadir.Wrong, "the live file is also the backup")
+		}), want: []string{stop, mkdir, recLive, putFile, start, save}},
 		{name: "36 no record of the latest anchor", change: func(v *datadir.View) {
 			v.AgreeLatest = &datadir.Agreement{Anchors: 1}
 			set(v, datadir.AgreeLatest, datadir.Sound, "no record").Remark = "no record anywhere"

@@ -57,6 +57,8 @@ func (p *planner) decideSnapshots() repair {
 	foreign := p.leftover(datadir.PruneForeign) != nil
 	c := p.coverOf(datadir.SnapshotKind)
 	lacks := c != nil && !formWrong && !latestWrong && v.Cover.Lacks(datadir.SnapshotKind, datadir.Backup) != ""
+	// A prune in place leaves a file with other names alone.
+	linked := torn && v.Names != nil && v.Names.Links > 1 && p.leftover(datadir.PruneLeft) == nil
 	switch {
 	case latestWrong && hides && c != nil:
 		return p.joinSnapshots(c, hides, lacks)
@@ -65,7 +67,7 @@ func (p *planner) decideSnapshots() repair {
 			return repair{how: hidden}
 		}
 		return p.recoverSnapshots(c)
-	case hides || foreign || lacks:
+	case hides || foreign || lacks || linked:
 		if c == nil {
 			c = &coverage{kind: datadir.SnapshotKind, sources: []datadir.Source{{Path: v.Place.Snapshots, Kind: datadir.SnapshotKind, Role: datadir.Live}}, live: 0}
 		}
@@ -116,6 +118,8 @@ func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
 		r.instead = &Alternative{Command: p.own("ailee-backup", "--accept-loss"), Loses: l}
 	case hides:
 		r.why = "a prune would refuse to drop them"
+	case p.v.Names != nil && p.v.Names.Links > 1:
+		r.why = "a prune in place would not reach those who write by the file's other names"
 	}
 	return r
 }

@@ -24,10 +24,11 @@ import (
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/reorgverify"
+	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
 )
 
-// scripts is where ailee-restore and test_recovery.sh are.
+// scripts is where test_recovery.sh is.
 const scripts = "../../../scripts"
 
 // TestMain runs the drills with the tools as processes, found on PATH. As the program
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 		_ = os.Setenv("PATH", os.Getenv("PATH")+":"+path)
 	}
 	clitest.Main(m, nil, drill.Tool(), l2verify.Tool(), initnode.Tool(), createanchor.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(),
-		initreorgdb.Tool(), reorgverify.Tool(), resyncblocks.Tool(), backup.Tool())
+		initreorgdb.Tool(), reorgverify.Tool(), resyncblocks.Tool(), backup.Tool(), restore.Tool())
 }
 
 func TestUsageErrors(t *testing.T) { clitest.UsageErrors(t, drill.Tool()) }

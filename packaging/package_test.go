@@ -257,8 +257,8 @@ func TestTarArchive(t *testing.T) {
 	cron := string(read(t, filepath.Join(dir, "share/doc/ailee-recovery/examples/cron.d-ailee-recovery")))
 	path := regexp.MustCompile(`(?m)^PATH=/usr/local(/.*)$`).FindStringSubmatch(cron)
 	require.NotNil(t, path, cron)
-	// By its full path it needs none of cron's. Each backup is of another second.
-	for _, command := range []string{"AILEE_NOW=1700000000 PATH=/usr/bin:/bin " + dir + "/bin/ailee-backup", "PATH=" + dir + path[1] + " ailee-backup", "PATH=" + dir + path[1] + " ailee-monitor"} {
+	// By its full path it needs none of cron's.
+	for _, command := range []string{"PATH=/usr/bin:/bin " + dir + "/bin/ailee-backup", "PATH=" + dir + path[1] + " ailee-backup", "PATH=" + dir + path[1] + " ailee-monitor"} {
 		assert.Empty(t, run(t, "env", append([]string{"-i", "AILEE_DATA_DIR=" + node}, strings.Fields(command)...)...), command)
 	}
 	assert.NotEmpty(t, names(t, filepath.Join(node, "backups")))

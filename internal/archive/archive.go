@@ -100,7 +100,7 @@ type Unpacked struct {
 // or is one of reading or writing files. After any but a *[DamagedError] the folder is of no
 // use.
 func Unpack(ctx context.Context, in io.Reader, to *os.Root, limits Limits) (Unpacked, error) {
-	u := &unpacking{ctx: ctx, to: to, limits: limits, raw: &source{in: in}}
+	u := &unpacking{ctx: ctx, to: to, limits: limits, raw: input.NewSource(ctx, in)}
 	err := u.run()
 	return u.done, err
 }
@@ -110,7 +110,7 @@ type unpacking struct {
 	ctx    context.Context
 	to     *os.Root
 	limits Limits
-	raw    *source
+	raw    *input.Source
 	stream *limited
 	placed bool   // top is known
 	top    string // the folder in the archive that has the files, "" for none
@@ -132,7 +132,7 @@ func (u *unpacking) run() error {
 		before := u.stream.read
 		header, err := members.Next()
 		switch {
-		case n == 0 && u.raw.err == nil && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !plain.packed):
+		case n == 0 && u.raw.Err == nil && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !plain.packed):
 			return ErrNoArchive
 		case errors.Is(err, io.EOF) && u.stream.read-before < blockSize:
 			// Without the block of zeros at the end, nothing tells it from one that was cut.
@@ -189,8 +189,8 @@ func (u *unpacking) decompressed() (plain, error) {
 func (u *unpacking) classified(err error) error {
 	var refused *RefusedError
 	switch {
-	case u.raw.err != nil:
-		return u.raw.err
+	case u.raw.Err != nil:
+		return u.raw.Err
 	case errors.As(err, &refused), errors.Is(err, ErrNoArchive):
 		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
@@ -344,20 +344,6 @@ func (u *unpacking) file(name string, content io.Reader, refuse func(string, ...
 			return u.classified(readErr)
 		}
 	}
-}
-
-// source keeps the error of reading the file apart from those of what is in it.
-type source struct {
-	in  io.Reader
-	err error
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.in.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
 }
 
 // limited ends with a *[RefusedError] where there is more to read than there may be.

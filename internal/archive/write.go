@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/input"
 )
 
 // Member is a file that an archive holds.
@@ -171,13 +172,13 @@ var ErrNotWhatWasPacked = errors.New("it does not hold what was packed")
 // file of it, none missing and none more. The error wraps [ErrNotWhatWasPacked], or is the
 // context's or one of reading.
 func Compare(ctx context.Context, r io.Reader, how Compression, packed []Member) error {
-	in := &contextReader{ctx: ctx, r: r}
+	in := input.NewSource(ctx, r)
 	err := compare(in, how, packed)
 	switch {
 	case err == nil:
 		return nil
-	case in.err != nil:
-		return in.err
+	case in.Err != nil:
+		return in.Err
 	}
 	return fmt.Errorf("%w: %w", ErrNotWhatWasPacked, err)
 }
@@ -233,22 +234,3 @@ func decompress(r io.Reader, how Compression) (io.ReadCloser, error) {
 
 // maxMemory bounds what decompressing takes, in bytes.
 const maxMemory = 64 << 20
-
-// contextReader ends with the context, and keeps an error of reading apart from those that
-// say that what was read is damaged.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-	err error
-}
-
-func (r *contextReader) Read(p []byte) (int, error) {
-	if r.err = r.ctx.Err(); r.err != nil {
-		return 0, r.err
-	}
-	n, err := r.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = err
-	}
-	return n, err
-}

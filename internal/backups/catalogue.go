@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/prunenote"
@@ -110,7 +107,7 @@ func newCatalogue() *Catalogue {
 // readCatalogue reads the catalogue of a folder. The error wraps [ErrCatalogue] where it is
 // missing or says nothing, and is one of the system otherwise.
 func readCatalogue(dir string) (*Catalogue, error) {
-	f, err := openOwn(filepath.Join(dir, CatalogueName))
+	f, err := durable.OpenNoFollow(filepath.Join(dir, CatalogueName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: there is none", ErrCatalogue)
@@ -139,26 +136,6 @@ func readCatalogue(dir string) (*Catalogue, error) {
 	}
 	c.sort()
 	return c, nil
-}
-
-// openOwn opens a regular file in the folder, which no link leads to.
-func openOwn(path string) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ELOOP) {
-		err = durable.ErrNotRegular
-	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), path)
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: durable.ErrNotRegular}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }
 
 // contradiction says what in the catalogue cannot be, "" for nothing.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/prunenote"
 	"ailee-recovery/reorgdb"
 )
@@ -279,7 +280,7 @@ func (e *Examined) release() error {
 }
 
 func readRecords(ctx context.Context, path, tempDir string) (*content.Database, error) {
-	f, err := openOwn(path)
+	f, err := durable.OpenNoFollow(path)
 	if err != nil {
 		return nil, err
 	}

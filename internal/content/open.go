@@ -3,7 +3,6 @@ package content
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/input"
 )
 
 // Form is how a snapshot file is stored.
@@ -63,10 +63,11 @@ const (
 )
 
 func formOf(start []byte) Form {
+	format := input.FormatOf(start)
 	switch {
-	case bytes.HasPrefix(start, []byte("\x1f\x8b")):
+	case format != nil && format.Name == input.Gzip:
 		return Gzip
-	case bytes.HasPrefix(start, []byte("\x28\xb5\x2f\xfd")):
+	case format != nil && format.Name == input.Zstd:
 		return Zstd
 	case len(start) >= tarMagicAt+len(tarMagic) && string(start[tarMagicAt:tarMagicAt+len(tarMagic)]) == tarMagic:
 		return Tar
@@ -138,14 +139,14 @@ func Unpack(ctx context.Context, to, f *os.File) error {
 
 // UnpackFrom is [Unpack] from a reader of a file of the given size.
 func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) error {
-	in := &systemReader{ctx: ctx, r: from}
+	in := input.NewSource(ctx, from)
 	out := &systemWriter{to: to}
 	form, err := unpack(out, in)
 	switch {
 	case err == nil:
 		return nil
-	case in.err != nil:
-		return in.err
+	case in.Err != nil:
+		return in.Err
 	case out.err != nil:
 		return out.err
 	}
@@ -216,24 +217,6 @@ func unpackTar(to io.Writer, in io.Reader) error {
 			return err
 		}
 	}
-}
-
-// systemReader keeps an error of reading apart from those that say what was read is damaged.
-type systemReader struct {
-	ctx context.Context
-	r   io.Reader
-	err error
-}
-
-func (r *systemReader) Read(p []byte) (int, error) {
-	if r.err = r.ctx.Err(); r.err != nil {
-		return 0, r.err
-	}
-	n, err := r.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = err
-	}
-	return n, err
 }
 
 // systemWriter keeps an error of writing apart.

@@ -38,3 +38,25 @@ func OpenRegular(path string, flags int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(opened), path), nil
 }
+
+// OpenNoFollow opens a regular file for reading that is under the name itself: no link is
+// followed, and no pipe keeps it waiting. Where there is something else, the error wraps
+// [ErrNotRegular].
+func OpenNoFollow(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if errors.Is(err, unix.ELOOP) {
+		err = ErrNotRegular
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}

@@ -12,10 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/durable"
 )
@@ -48,24 +45,14 @@ const maxLine = 64 << 10
 // that wraps [durable.ErrNotRegular], and one of the system is returned as it is.
 func Read(file string) (notes []Note, err error) {
 	path := Path(file)
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	f, err := durable.OpenNoFollow(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	case errors.Is(err, unix.ELOOP):
-		return nil, &fs.PathError{Op: "open", Path: path, Err: durable.ErrNotRegular}
-	case err != nil:
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
-	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: durable.ErrNotRegular}
-	}
+	defer f.Close()
 	in := bufio.NewReaderSize(f, maxLine)
 	for {
 		line, tooLong, err := in.ReadLine()

@@ -15,6 +15,7 @@ import (
 	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
 )
 
 // judge says which losses of a kind are open, and settles them where they are given up.
@@ -213,7 +214,7 @@ func (r *run) hasContent(ctx context.Context, path string, b *backups.Backup) (b
 	}
 	defer f.Close()
 	sum := newSum()
-	_, err = io.Copy(sum, &interruptible{ctx, f})
+	_, err = io.Copy(sum, input.NewSource(ctx, f))
 	return sumOf(sum) == b.ContentSHA256, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"ailee-recovery/internal/archive"
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/input"
 )
 
 // backUpOne backs up one part.
@@ -169,7 +170,7 @@ func (r *run) mendOne(ctx context.Context, p *part, b *backups.Backup) error {
 	}
 	defer f.Close()
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, sum), &interruptible{ctx, io.NewSectionReader(p.file, 0, b.Size)})
+	n, err := io.Copy(io.MultiWriter(f, sum), input.NewSource(ctx, io.NewSectionReader(p.file, 0, b.Size)))
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
 	"ailee-recovery/internal/snapshottool"
 )
 
@@ -306,7 +307,7 @@ func (c *copying) readBack(ctx context.Context, b *backups.Backup) error {
 	}
 	content, file := sha256.New(), sha256.New()
 	counted := &counter{to: content}
-	if err := unpackTo(ctx, counted, io.TeeReader(&interruptible{ctx, f}, file)); err != nil {
+	if err := unpackTo(ctx, counted, io.TeeReader(input.NewSource(ctx, f), file)); err != nil {
 		return err
 	}
 	if counted.n != b.ContentSize || sumOf(content) != b.ContentSHA256 || sumOf(file) != b.SHA256 {
@@ -350,19 +351,6 @@ func (r *run) failed(p *part, err error) error {
 	}
 	r.problem(p, exit.Failed, hint, "%s cannot be backed up: %v", p.source, err)
 	return nil
-}
-
-// interruptible reads a file up to its end, or that of the context.
-type interruptible struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (i *interruptible) Read(b []byte) (int, error) {
-	if err := i.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return i.r.Read(b)
 }
 
 // counter counts what is written.

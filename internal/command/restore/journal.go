@@ -11,8 +11,6 @@ import (
 	"regexp"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
@@ -69,17 +67,15 @@ func removeJournal(dataDir string) error {
 // to whom the data directory belongs, has written there counts.
 func readJournal(dataDir string) (*journal, error) {
 	path := filepath.Join(dataDir, journalName)
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
-	if errors.Is(err, unix.ENOENT) {
+	f, err := durable.OpenNoFollow(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if errors.Is(err, unix.ELOOP) {
+	case errors.Is(err, durable.ErrNotRegular):
 		return nil, planted(path)
+	case err != nil:
+		return nil, err
 	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
 	if err := checkJournal(f, dataDir); err != nil {
 		return nil, err
@@ -112,7 +108,7 @@ func checkJournal(f *os.File, dataDir string) error {
 		return err
 	}
 	stat, of := info.Sys().(*syscall.Stat_t), folder.Sys().(*syscall.Stat_t)
-	if !info.Mode().IsRegular() || stat.Nlink != 1 || info.Mode().Perm()&0o022 != 0 || int(stat.Uid) != os.Geteuid() && stat.Uid != of.Uid {
+	if stat.Nlink != 1 || info.Mode().Perm()&0o022 != 0 || int(stat.Uid) != os.Geteuid() && stat.Uid != of.Uid {
 		return planted(f.Name())
 	}
 	return nil

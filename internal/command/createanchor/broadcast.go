@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/pending"
 	"ailee-recovery/internal/bitcoin/wallet"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/durable"
@@ -141,8 +142,8 @@ func (a *anchoring) pay(ctx context.Context) error {
 	}
 	// From here on an interrupt would only leave work to a second run.
 	ctx = context.WithoutCancel(ctx)
-	p := &pending{Anchor: a.anchor, Wallet: a.Wallet, RawTransaction: wallet.Encode(tx.MsgTx), path: pendingFile(a.DBPath), tx: tx.MsgTx}
-	if err := p.write(); err != nil {
+	p := pending.New(a.DBPath, a.anchor, a.Wallet, tx.MsgTx)
+	if err := p.Write(); err != nil {
 		return exit.Fail("nothing was sent", err)
 	}
 	if err := a.record(p); err != nil {
@@ -187,26 +188,26 @@ func (a *anchoring) ask(ctx context.Context, amount string) error {
 }
 
 // unknown is the error where the node may have taken the transaction.
-func (a *anchoring) unknown(p *pending, err error) error {
+func (a *anchoring) unknown(p *pending.Broadcast, err error) error {
 	return exit.Fail("run the same command again: it looks for this transaction, and pays for no other",
-		fmt.Errorf("whether transaction %s was sent is unknown, and the anchor stays PENDING: %w", p.tx.TxID(), err))
+		fmt.Errorf("whether transaction %s was sent is unknown, and the anchor stays PENDING: %w", p.Tx.TxID(), err))
 }
 
 // record writes the PENDING record, unless it is there. A node that ran meanwhile
 // may have called it orphaned.
-func (a *anchoring) record(p *pending) error {
+func (a *anchoring) record(p *pending.Broadcast) error {
 	before, ok, err := a.db.Anchor(p.Anchor.Hash)
 	if err != nil || ok && before.Status != reorgdb.FailedOrphaned {
 		return reorgtool.Explain(a.DBPath, err)
 	}
 	return reorgtool.Explain(a.DBPath, a.db.Update(func(u *reorgdb.Update) error {
-		return u.Anchor(reorgdb.Anchor{Hash: p.Anchor.Hash, BitcoinTxID: p.tx.TxID(), BroadcastTime: uint64(time.Now().UnixMilli()),
+		return u.Anchor(reorgdb.Anchor{Hash: p.Anchor.Hash, BitcoinTxID: p.Tx.TxID(), BroadcastTime: uint64(time.Now().UnixMilli()),
 			Status: reorgdb.Pending, L2StateRoot: p.Anchor.L2StateRoot})
 	}))
 }
 
 // takeBack undoes what was written for a transaction that is not to be mined.
-func (a *anchoring) takeBack(p *pending) error {
+func (a *anchoring) takeBack(p *pending.Broadcast) error {
 	err := a.db.Update(func(u *reorgdb.Update) error {
 		u.DeleteAnchor(p.Anchor.Hash)
 		return nil
@@ -214,30 +215,30 @@ func (a *anchoring) takeBack(p *pending) error {
 	if err != nil {
 		return reorgtool.Explain(a.DBPath, err)
 	}
-	return p.remove()
+	return p.Remove()
 }
 
 // finish writes the snapshot, unless an earlier run has.
-func (a *anchoring) finish(ctx context.Context, p *pending) (err error) {
-	if p.resumed {
+func (a *anchoring) finish(ctx context.Context, p *pending.Broadcast) (err error) {
+	if p.Resumed {
 		a.done, err = a.find(ctx, a.anchor.Hash)
 	}
 	if err == nil && !a.done {
 		err = a.write(ctx)
 	}
 	if err == nil {
-		err = p.remove()
+		err = p.Remove()
 	}
 	if err != nil {
-		a.out.Warn("transaction %s is sent; the same command again does the rest, without paying again", p.tx.TxID())
+		a.out.Warn("transaction %s is sent; the same command again does the rest, without paying again", p.Tx.TxID())
 	}
 	return err
 }
 
 // resume goes on with what an earlier run began.
-func (a *anchoring) resume(ctx context.Context, p *pending) error {
+func (a *anchoring) resume(ctx context.Context, p *pending.Broadcast) error {
 	a.anchor = p.Anchor
-	a.payment = &payment{TxID: p.tx.TxID(), VSize: wallet.VSize(p.tx), Resumed: true}
+	a.payment = &payment{TxID: p.Tx.TxID(), VSize: wallet.VSize(p.Tx), Resumed: true}
 	if a.DryRun {
 		return a.write(ctx)
 	}
@@ -250,9 +251,9 @@ func (a *anchoring) resume(ctx context.Context, p *pending) error {
 
 // settle brings the broadcast of another state to its end. Its snapshot is not
 // appended: the state it takes is not at hand, and is an older one.
-func (a *anchoring) settle(ctx context.Context, p *pending) error {
+func (a *anchoring) settle(ctx context.Context, p *pending.Broadcast) error {
 	if a.DryRun {
-		a.out.Warn("an earlier broadcast is not finished, of the anchor %s in transaction %s", p.Anchor.Hash, p.tx.TxID())
+		a.out.Warn("an earlier broadcast is not finished, of the anchor %s in transaction %s", p.Anchor.Hash, p.Tx.TxID())
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -260,17 +261,17 @@ func (a *anchoring) settle(ctx context.Context, p *pending) error {
 		return err
 	}
 	a.out.Warn("an earlier run has sent transaction %s for another state, whose snapshot is not appended: its anchor is %s, the payload %s",
-		p.tx.TxID(), p.Anchor.Hash, p.Anchor.Payload)
-	return p.remove()
+		p.Tx.TxID(), p.Anchor.Hash, p.Anchor.Payload)
+	return p.Remove()
 }
 
 // deliver makes sure that the record is there and that the node has the transaction.
-func (a *anchoring) deliver(ctx context.Context, p *pending) error {
+func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) error {
 	if err := a.record(p); err != nil {
 		return err
 	}
 	w := wallet.Open(a.node, p.Wallet)
-	state, err := w.Find(ctx, p.tx.TxID())
+	state, err := w.Find(ctx, p.Tx.TxID())
 	if err != nil {
 		return err
 	}
@@ -279,26 +280,26 @@ func (a *anchoring) deliver(ctx context.Context, p *pending) error {
 	case wallet.Known:
 		return nil
 	case wallet.Absent:
-		refused = w.Send(ctx, p.tx)
+		refused = w.Send(ctx, p.Tx)
 		if refused == nil {
 			return nil
 		}
 		if errors.Is(refused, bitcoin.ErrOutcomeUnknown) {
 			return a.unknown(p, refused)
 		}
-		dead, err := w.Dead(ctx, p.tx)
+		dead, err := w.Dead(ctx, p.Tx)
 		if err != nil {
 			return err
 		}
 		if !dead {
 			return exit.Fail("it may still be mined: run the same command again later",
-				fmt.Errorf("transaction %s of an earlier run is neither in the mempool nor in the chain, and the node does not take it now: %w", p.tx.TxID(), refused))
+				fmt.Errorf("transaction %s of an earlier run is neither in the mempool nor in the chain, and the node does not take it now: %w", p.Tx.TxID(), refused))
 		}
 	}
 	if err := a.takeBack(p); err != nil {
 		return err
 	}
-	return exit.Failf("run the same command again", "transaction %s of an earlier run can never be mined, since others spend its inputs: its record is taken back", p.tx.TxID())
+	return exit.Failf("run the same command again", "transaction %s of an earlier run can never be mined, since others spend its inputs: its record is taken back", p.Tx.TxID())
 }
 
 // alreadyDone tells whether an earlier run has broadcast this state to the end: a

@@ -92,5 +92,5 @@ func init() {
 }
 
 func usage(t Tool, err error) error {
-	return exit.Fail(t.Name+" --help shows the usage", err)
+	return exit.Fail(usageHint(t.Name), err)
 }

@@ -4,7 +4,6 @@
 package backup
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -119,13 +118,7 @@ ailee-backup verify --all`,
 			cli.QuietFlag,
 		},
 		Bare: map[string]cli.Bare{"compress": {Means: string(archive.Gzip), Values: []string{string(archive.Gzip), string(archive.Zstd)}}},
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := parse(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run:  cli.Parsed(parse, Run),
 	}
 }
 

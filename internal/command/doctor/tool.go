@@ -3,7 +3,6 @@
 package doctor
 
 import (
-	"context"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
-	"ailee-recovery/internal/exit"
 )
 
 // Name is the command's name.
@@ -68,13 +66,7 @@ ailee-doctor --json | jq -r '.plan.steps[].command'`,
 			cli.JSONFlag,
 			cli.QuietFlag,
 		}, flags.OptionalBitcoinRPC()...),
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := parse(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run: cli.Parsed(parse, Run),
 	}
 }
 

@@ -3,7 +3,6 @@
 package drill
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/cli"
-	"ailee-recovery/internal/exit"
 )
 
 // Name is the command's name.
@@ -90,13 +88,7 @@ ailee-drill --mode corruption --corrupt-snapshot`,
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := parse(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run: cli.Parsed(parse, Run),
 	}
 }
 

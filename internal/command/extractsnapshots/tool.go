@@ -3,14 +3,12 @@
 package extractsnapshots
 
 import (
-	"context"
 	"fmt"
 
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
-	"ailee-recovery/internal/exit"
 )
 
 // Name is the command's name.
@@ -74,13 +72,7 @@ ailee_extract_snapshots --newest-valid --format json /var/lib/ailee/l2_snapshots
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := options(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run: cli.Parsed(options, Run),
 	}
 }
 

@@ -4,7 +4,6 @@
 package getsnapshotblock
 
 import (
-	"context"
 	"errors"
 
 	urfave "github.com/urfave/cli/v2"
@@ -12,7 +11,6 @@ import (
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
-	"ailee-recovery/internal/exit"
 )
 
 // Name is the command's name.
@@ -60,13 +58,7 @@ ailee_get_snapshot_block --bitcoin-rpc http://localhost:8332 --max-divergence 10
 			cli.JSONFlag,
 			&urfave.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the height and errors only"},
 		}, flags.OptionalBitcoinRPC()...),
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := parse(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run: cli.Parsed(parse, Run),
 	}
 }
 

@@ -3,7 +3,6 @@
 package prunesnapshots
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -14,7 +13,6 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
-	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/swap"
 )
 
@@ -93,13 +91,7 @@ ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.
 			cli.QuietFlag,
 		},
 		Leaves: "FILE is whole at every moment: with --in-place, run it again",
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := options(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run:    cli.Parsed(options, Run),
 	}
 }
 

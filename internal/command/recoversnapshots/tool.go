@@ -3,13 +3,10 @@
 package recoversnapshots
 
 import (
-	"context"
-
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
-	"ailee-recovery/internal/exit"
 )
 
 // Name is the command's name.
@@ -78,13 +75,7 @@ ailee_l2_verify --all --snapshot /var/lib/ailee/recovered.dat`,
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := options(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run: cli.Parsed(options, Run),
 	}
 }
 

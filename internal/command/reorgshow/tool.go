@@ -3,7 +3,6 @@
 package reorgshow
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -13,7 +12,6 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
-	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 )
 
@@ -94,13 +92,7 @@ ailee_reorg_show --db-path /var/lib/ailee/reorg_db families`,
 			cli.JSONLinesFlag,
 			cli.QuietFlag,
 		},
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := parse(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run: cli.Parsed(parse, Run),
 	}
 }
 

@@ -3,7 +3,6 @@
 package restore
 
 import (
-	"context"
 	"errors"
 	"path/filepath"
 
@@ -11,7 +10,6 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
-	"ailee-recovery/internal/exit"
 )
 
 // Name is the command's name.
@@ -91,13 +89,7 @@ ailee-restore --force --db-backup /var/lib/ailee/backups/reorg_db_20250215_12000
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := options(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run: cli.Parsed(options, Run),
 	}
 }
 

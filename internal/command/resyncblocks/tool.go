@@ -4,7 +4,6 @@
 package resyncblocks
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
-	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 )
 
@@ -88,13 +86,7 @@ ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://local
 			cli.QuietFlag,
 		}, flags.BitcoinRPC()...),
 		Leaves: "what was written stays, all blocks up to some height: run it again to go on",
-		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
-			o, err := parse(c)
-			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
-			}
-			return Run(ctx, o, out)
-		},
+		Run:    cli.Parsed(parse, Run),
 	}
 }
 

@@ -1,0 +1,24 @@
+package cli
+
+import (
+	"context"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/exit"
+)
+
+// Parsed is the Run of a tool whose options are parsed first: what is wrong with them is an
+// error that points to the usage.
+func Parsed[O any](parse func(*urfave.Context) (O, error), run func(context.Context, O, *IO) error) func(context.Context, *urfave.Context, *IO) error {
+	return func(ctx context.Context, c *urfave.Context, out *IO) error {
+		o, err := parse(c)
+		if err != nil {
+			return exit.Fail(usageHint(out.tool), err)
+		}
+		return run(ctx, o, out)
+	}
+}
+
+// usageHint says where the usage of a tool is shown.
+func usageHint(tool string) string { return tool + " --help shows the usage" }

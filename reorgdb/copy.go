@@ -15,16 +15,11 @@ import (
 // does, and tells seen of each, in the order of the keys: of blocks in rows, whatever their
 // hashes are. The errors are those of [DB.BulkLoad] and, of reading, those of [DB.Records].
 func (db *DB) CopyFamily(ctx context.Context, from *DB, family string, seen func(Row)) error {
-	handle, err := db.family(family)
-	if err != nil {
-		return err
-	}
-	end, err := db.beginWriting()
+	handle, end, err := db.beginLoading(family)
 	if err != nil {
 		return err
 	}
 	defer end()
-	db.reorgs = reorgs{}
 	records := from.Records(ctx, family)
 	if view := from.fileView(ctx); view != nil && family == DefaultFamily {
 		var next []byte

@@ -20,17 +20,24 @@ const bulkBatch = 4096
 // takes several times as long. It ends with the first error that records yields, or with one
 // that wraps [ErrNoFamily] or [ErrReadOnly].
 func (db *DB) BulkLoad(family string, records iter.Seq2[Record, error]) error {
-	handle, err := db.family(family)
-	if err != nil {
-		return err
-	}
-	end, err := db.beginWriting()
+	handle, end, err := db.beginLoading(family)
 	if err != nil {
 		return err
 	}
 	defer end()
-	db.reorgs = reorgs{}
 	return db.bulkLoad(handle, records)
+}
+
+// beginLoading is [DB.beginWriting] for what writes to one column family past the updates.
+func (db *DB) beginLoading(family string) (handle *grocksdb.ColumnFamilyHandle, end func(), err error) {
+	if handle, err = db.family(family); err != nil {
+		return nil, nil, err
+	}
+	if end, err = db.beginWriting(); err != nil {
+		return nil, nil, err
+	}
+	db.reorgs = reorgs{}
+	return handle, end, nil
 }
 
 func (db *DB) bulkLoad(family *grocksdb.ColumnFamilyHandle, records iter.Seq2[Record, error]) (err error) {

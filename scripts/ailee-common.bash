@@ -21,16 +21,12 @@ json=false
 # Also where a flag in front of it is wrong.
 [[ " $* " != *" --json "* ]] || json=true
 quiet=false
-dry_run=false
 exit_code=0
 output_failed=false
 errors=() # JSON objects
-scratch=  # a folder that goes with the script
-elsewhere= # another
 
 now=${AILEE_NOW:-}
 [[ $now =~ ^[0-9]+$ ]] || printf -v now '%(%s)T' -1
-printf -v stamp '%(%Y%m%d_%H%M%S)T' "$now"
 
 exit_status='EXIT STATUS:
    0  done, or verified
@@ -150,21 +146,6 @@ need() {
     done
 }
 
-# lock_folder DIR holds off other runs as long as the script and its children live.
-lock_folder() {
-    local locked
-    exec {locked}<"$1"
-    flock -n "$locked" || fail 1 "another ailee-backup or ailee-restore is at work in $1" "wait until it is done"
-}
-
-# make_scratch DIR makes the folder anew: a killed run may have left it.
-make_scratch() {
-    scratch=$1
-    trap 'rm -rf "$scratch" ${elsewhere:+"$elsewhere"} || warn "cannot remove $scratch: the next run does"' EXIT
-    trap 'exit 1' HUP INT TERM
-    { rm -rf "$scratch" && mkdir "$scratch"; } || fail 1 "cannot write to ${scratch%/*}" "run it as the owner of the directory, or as root"
-}
-
 # quietly COMMAND... runs a command and sets message to what it says, without the
 # name of a tool in front, and advice to its hint. Nothing is written: the disk may be full. Killed, a command
 # has said nothing: it could not do its job. Nor could a tool that exits with 2 and
@@ -182,54 +163,6 @@ quietly() {
     ((code != 2)) || [[ $1 != ailee_* || $message == "$1: error: "* ]] || code=1
     message=${message#*: error: }
     return "$code"
-}
-
-# sync_folder DIR makes renames in it durable, as far as its file system has such a thing.
-sync_folder() {
-    local said
-    said=$(sync "$1" 2>&1) || lacking "$said"
-}
-
-# lacking ERROR tells whether a command failed since the file system has no such thing, or
-# does not allow it. Otherwise it prints the error: it may be over the next time.
-lacking() {
-    case $1 in
-    *": Invalid argument" | *": Operation not supported" | *": Operation not permitted" | *": Function not implemented") ;;
-    *) echo "$1" && return 1 ;;
-    esac
-}
-
-# give_owner FILE OTHER gives a file, not what a link leads to, the owner of another where
-# owners can be given.
-give_owner() {
-    local said
-    ((EUID > 0)) || said=$(chown -h --reference="$2" "$1" 2>&1) || lacking "$said"
-}
-
-# rights FILE SOURCE gives a file the owner, mode and access list of another. What cannot
-# be given leaves it to whoever made it.
-rights() {
-    local said
-    give_owner "$1" "$2" || return 1
-    if ((EUID == 0)) && [[ $(stat -c %u:%g "$1") != "$(stat -L -c %u:%g "$2")" ]]; then
-        chmod go= "$1"
-    else
-        said=$(cp --attributes-only --preserve=mode "$2" "$1" 2>&1) || { lacking "$said" && chmod go= "$1"; }
-    fi
-}
-
-# what_next FOLDER sets advice to what helps against what message says, where nothing did.
-what_next() {
-    [[ -z $advice ]] || return 0
-    case $message in
-    *"No space left"* | *"quota exceeded"*) advice="see how much space is left: df $1" ;;
-    *"Not found in archive"*) advice="it must hold the folder reorg_db at its top, as ailee-backup packs it" ;;
-    *"ownership of"* | *"Operation not permitted"* | *"Operation not supported"*) advice="run it as root, on a file system that keeps owners, modes and access lists" ;;
-    *"Permission denied"*) advice="run it as the owner of the directory, or as root" ;;
-    *"Read-only file system"*) advice="the file system is mounted read-only: see why, with findmnt and dmesg" ;;
-    *"Device or resource busy"*) advice="it is a mount point: mount the folder above it instead" ;;
-    *) advice="run it again, and look for a failing disk" ;;
-    esac
 }
 
 # field NAME prints the first value of that name in the JSON of a tool. Their strings
@@ -271,12 +204,6 @@ check_snapshots() {
     esac
     not_checked ailee_l2_verify "$document"
     return 1
-}
-
-# trim FILE END ends a file at the byte, behind an END_SNAPSHOT, and with a newline,
-# so that a node that appends to it damages nothing.
-trim() {
-    truncate -s "$2" "$1" && { [[ -z $(tail -c 1 "$1") ]] || echo >>"$1"; }
 }
 
 # check_database DIR [FLAG...] verifies a database. True when nothing is damaged:

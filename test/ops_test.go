@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +22,6 @@ import (
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/exit"
-	"ailee-recovery/internal/golden"
 )
 
 // command is a script of scripts/, which finds the tools on PATH. Its time is now
@@ -92,29 +90,7 @@ func stampOf(now int64) string { return time.Unix(now, 0).UTC().Format("20060102
 func nodeDir(t *testing.T, count int) string {
 	t.Helper()
 	clitest.SkipUnderRace(t)
-	dir := filepath.Join(t.TempDir(), "ailee")
-	require.NoError(t, os.Mkdir(dir, 0o750))
-	for i := 1; i <= count; i++ {
-		require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), i))
-	}
-	require.NoError(t, golden.Unpack("node-rocksdb-6.11.4", dir))
-	require.NoError(t, os.Rename(filepath.Join(dir, "node-rocksdb-6.11.4"), filepath.Join(dir, "reorg_db")))
-	return dir
-}
-
-// contents is every file below a folder, by its path.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		all[strings.TrimPrefix(path, dir+"/")] = string(data)
-		return err
-	}))
-	return all
+	return clitest.NodeDir(t, count)
 }
 
 // requireRestorable restores every backup in a folder into a directory of its own,
@@ -147,7 +123,7 @@ func TestNoVerdictOfADeadTool(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", dir)
-	before := contents(t, dir)
+	before := clitest.Contents(t, dir)
 	for _, name := range []string{"ailee_l2_verify", "ailee_reorg_verify"} {
 		for _, script := range []string{"ailee-monitor --state-file= --max-snapshot-age=1000000"} {
 			bin := t.TempDir()
@@ -159,7 +135,7 @@ func TestNoVerdictOfADeadTool(t *testing.T) {
 			code, stdout, stderr := runCommand(t, cmd)
 			require.Equal(t, exit.Failed, code, "%s without %s: %s", script, name, stderr)
 			require.Contains(t, stdout, `"exit_code": 1`)
-			for path := range contents(t, dir) {
+			for path := range clitest.Contents(t, dir) {
 				if _, ok := before[path]; !ok {
 					require.NoError(t, os.Remove(filepath.Join(dir, path)))
 				}
@@ -176,7 +152,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	file := filepath.Join(dir, "l2_snapshots.dat")
 	size := clitest.FileSize(t, file)
 	left := filepath.Join(dir, fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d", size, size))
-	before := contents(t, dir)["l2_snapshots.dat"]
+	before := clitest.Contents(t, dir)["l2_snapshots.dat"]
 	require.NoError(t, os.WriteFile(left, []byte(before+clitest.Numbered(5)), 0o640))
 	monitor := func() (int, string) {
 		t.Helper()

@@ -1,6 +1,8 @@
 package clitest
 
 import (
+	"ailee-recovery/internal/golden"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,4 +51,41 @@ func Memory() string {
 		return "/dev/shm"
 	}
 	return os.TempDir()
+}
+
+// NodeDir is a node's data directory with the given number of snapshots and a database.
+func NodeDir(t *testing.T, count int) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ailee")
+	require.NoError(t, os.Mkdir(dir, 0o750))
+	for i := 1; i <= count; i++ {
+		require.NoError(t, AppendOne(filepath.Join(dir, "l2_snapshots.dat"), i))
+	}
+	require.NoError(t, os.Rename(golden.Database(t, "node-rocksdb-6.11.4"), filepath.Join(dir, "reorg_db")))
+	return dir
+}
+
+// Contents is every file below a folder, by its path, and where links lead.
+func Contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		name, text := strings.TrimPrefix(path, dir+"/"), ""
+		switch {
+		case err != nil || d.IsDir():
+			return err
+		case d.Type()&fs.ModeSymlink != 0:
+			text, err = os.Readlink(path)
+			text = "-> " + text
+		case d.Type().IsRegular():
+			var data []byte
+			data, err = os.ReadFile(path)
+			text = string(data)
+		default:
+			text = d.Type().String()
+		}
+		all[name] = text
+		return err
+	}))
+	return all
 }

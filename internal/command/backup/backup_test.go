@@ -29,7 +29,7 @@ import (
 // TestBesideANode: a node appends to the file and writes to the database meanwhile. Each
 // backup ends after a snapshot.
 func TestBesideANode(t *testing.T) {
-	dir := nodeDir(t, 3)
+	dir := clitest.NodeDir(t, 3)
 	stop, err := reorgtest.StartNode(filepath.Join(dir, "reorg_db"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, stop()) }()
@@ -90,7 +90,7 @@ func TestDamagedSource(t *testing.T) {
 		{"no database", "l2_snapshots_", func(_ *testing.T, dir string) error { return os.RemoveAll(filepath.Join(dir, "reorg_db")) }, "is missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := nodeDir(t, 3)
+			dir := clitest.NodeDir(t, 3)
 			for i := range 3 {
 				changed(t, dir)
 				quiet(t, hours(i), "--data-dir", dir)
@@ -131,7 +131,7 @@ func TestDamagedSource(t *testing.T) {
 // TestPegOuts: what the nodes' own verifier rejects of every snapshot with peg-outs is no
 // damage.
 func TestPegOuts(t *testing.T) {
-	dir := nodeDir(t, 0)
+	dir := clitest.NodeDir(t, 0)
 	written, err := os.ReadFile(filepath.Join(golden.Dir(), "write", "node-written.dat"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), written, 0o644))
@@ -143,7 +143,7 @@ func TestPegOuts(t *testing.T) {
 
 // TestHidden: what hides valid snapshots is backed up as far as a node sees it, and said.
 func TestHidden(t *testing.T) {
-	dir := nodeDir(t, 2)
+	dir := clitest.NodeDir(t, 2)
 	file := filepath.Join(dir, "l2_snapshots.dat")
 	before := clitest.Read(t, file)
 	require.NoError(t, os.WriteFile(file, []byte(before+"torn"+clitest.Numbered(3)), 0o644))
@@ -159,7 +159,7 @@ func TestDiskFull(t *testing.T) {
 	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
 	}
-	dir := nodeDir(t, 60)
+	dir := clitest.NodeDir(t, 60)
 	folder := filepath.Join(dir, "backups")
 	require.NoError(t, os.Mkdir(folder, 0o755))
 	step := 24
@@ -199,7 +199,7 @@ func TestDiskFull(t *testing.T) {
 // TestTwice: a second run beside the first ends at once and changes nothing. One after the
 // other in the same second, the later takes the next.
 func TestTwice(t *testing.T) {
-	dir := nodeDir(t, 3)
+	dir := clitest.NodeDir(t, 3)
 	folder := filepath.Join(dir, "backups")
 	quiet(t, start, "--data-dir", dir)
 	before := contents(t, folder)
@@ -235,7 +235,7 @@ func TestTwice(t *testing.T) {
 
 // TestKilled: whatever has its name is whole, and the next run removes what a killed one left.
 func TestKilled(t *testing.T) {
-	dir := nodeDir(t, 20)
+	dir := clitest.NodeDir(t, 20)
 	folder := filepath.Join(dir, "backups")
 	quiet(t, start, "--data-dir", dir)
 	rng := rand.New(rand.NewSource(3))
@@ -267,7 +267,7 @@ func TestKilled(t *testing.T) {
 
 // TestUnchanged: what did not change takes no space, for a day.
 func TestUnchanged(t *testing.T) {
-	dir := nodeDir(t, 3)
+	dir := clitest.NodeDir(t, 3)
 	age(t, dir)
 	folder := filepath.Join(dir, "backups")
 	inode := func(name string) uint64 {
@@ -301,7 +301,7 @@ func TestUnchanged(t *testing.T) {
 
 // TestLiveFileIsABackup: somebody moved the latest over the live file, and a node appended.
 func TestLiveFileIsABackup(t *testing.T) {
-	dir := nodeDir(t, 3)
+	dir := clitest.NodeDir(t, 3)
 	folder, file := filepath.Join(dir, "backups"), filepath.Join(dir, "l2_snapshots.dat")
 	quiet(t, start, "--data-dir", dir)
 	before := clitest.Read(t, file)
@@ -328,7 +328,7 @@ func TestLiveFileIsABackup(t *testing.T) {
 
 // TestClockWasWrong: one from a time to come is not counted, and is no reason to delete.
 func TestClockWasWrong(t *testing.T) {
-	dir := nodeDir(t, 1)
+	dir := clitest.NodeDir(t, 1)
 	folder := filepath.Join(dir, "backups")
 	once := []string{"--data-dir", dir, "--keep", "1", "--keep-daily", "0", "--keep-weekly", "0"}
 	future := time.Date(2099, time.January, 1, 0, 0, 0, 0, time.UTC)
@@ -351,7 +351,7 @@ func TestCompressed(t *testing.T) {
 		{"--compress", ".dat.bak.gz", ".tar.gz"}, {"--compress gzip", ".dat.bak.gz", ".tar.gz"},
 		{"--compress=zstd", ".dat.bak.zst", ".tar.zst"}, {"--compress zstd", ".dat.bak.zst", ".tar.zst"},
 	} {
-		dir := nodeDir(t, 5)
+		dir := clitest.NodeDir(t, 5)
 		torn, err := os.OpenFile(filepath.Join(dir, "l2_snapshots.dat"), os.O_APPEND|os.O_WRONLY, 0)
 		require.NoError(t, err)
 		_, err = torn.WriteString(clitest.Numbered(6)[:300])
@@ -371,7 +371,7 @@ func TestCompressed(t *testing.T) {
 
 // TestDryRun says what the run would do, of what is damaged as well.
 func TestDryRun(t *testing.T) {
-	dir := nodeDir(t, 3)
+	dir := clitest.NodeDir(t, 3)
 	folder := filepath.Join(dir, "backups")
 	flags := []string{"--data-dir", dir, "--keep", "1", "--keep-daily", "0", "--keep-weekly", "0", "--dry-run"}
 	quiet(t, start, "--data-dir", dir)
@@ -401,7 +401,7 @@ func TestDryRun(t *testing.T) {
 
 // TestDiskThatIsNotMounted: no folder on another disk takes its place.
 func TestDiskThatIsNotMounted(t *testing.T) {
-	dir := nodeDir(t, 1)
+	dir := clitest.NodeDir(t, 1)
 	top := t.TempDir()
 	link := filepath.Join(top, "link")
 	require.NoError(t, os.Symlink(filepath.Join(top, "disk", "ailee"), link))
@@ -416,7 +416,7 @@ func TestDiskThatIsNotMounted(t *testing.T) {
 
 // TestEnvironmentHasNoEffect: no other program is started, which it could change.
 func TestEnvironmentHasNoEffect(t *testing.T) {
-	dir := nodeDir(t, 2)
+	dir := clitest.NodeDir(t, 2)
 	t.Setenv("TAR_OPTIONS", "--exclude=*.sst")
 	t.Setenv("CDPATH", t.TempDir())
 	t.Setenv("PATH", "/nowhere")
@@ -426,7 +426,7 @@ func TestEnvironmentHasNoEffect(t *testing.T) {
 
 // TestExec runs a command once all is in place, and not where something could not be done.
 func TestExec(t *testing.T) {
-	dir := nodeDir(t, 2)
+	dir := clitest.NodeDir(t, 2)
 	folder, said := filepath.Join(dir, "backups"), filepath.Join(t.TempDir(), "said")
 	command := `echo "$AILEE_BACKUP_SNAPSHOTS $AILEE_BACKUP_DATABASE $AILEE_BACKUP_STATUS" >>` + said
 	quiet(t, start, "--data-dir", dir, "--exec", command)
@@ -444,7 +444,7 @@ func TestExec(t *testing.T) {
 
 // TestDatabaseMadeAnew: nothing that has the anchors is deleted before somebody gives them up.
 func TestDatabaseMadeAnew(t *testing.T) {
-	dir := nodeDir(t, 2)
+	dir := clitest.NodeDir(t, 2)
 	folder, db := filepath.Join(dir, "backups"), filepath.Join(dir, "reorg_db")
 	few := []string{"--data-dir", dir, "--db-only", "--keep", "2", "--keep-daily", "0", "--keep-weekly", "0"}
 	quiet(t, start, few...)
@@ -492,7 +492,7 @@ func TestDatabaseMadeAnew(t *testing.T) {
 
 // TestFileCut: a prune with its note is no loss, and the same by hand is.
 func TestFileCut(t *testing.T) {
-	dir := nodeDir(t, 6)
+	dir := clitest.NodeDir(t, 6)
 	folder, file := filepath.Join(dir, "backups"), filepath.Join(dir, "l2_snapshots.dat")
 	args := []string{"--data-dir", dir, "--snapshot-only"}
 	quiet(t, start, args...)
@@ -518,7 +518,7 @@ func TestFileCut(t *testing.T) {
 
 // TestRottenBackup: it is not counted, and nothing is compared with it.
 func TestRottenBackup(t *testing.T) {
-	dir := nodeDir(t, 2)
+	dir := clitest.NodeDir(t, 2)
 	folder := filepath.Join(dir, "backups")
 	for i := range 3 {
 		require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), 3+i))
@@ -550,7 +550,7 @@ func TestRottenBackup(t *testing.T) {
 
 // TestCatalogueIsMadeAnew: from the backups, whatever happened to it.
 func TestCatalogueIsMadeAnew(t *testing.T) {
-	dir := nodeDir(t, 1)
+	dir := clitest.NodeDir(t, 1)
 	folder := filepath.Join(dir, "backups")
 	for i := range 3 {
 		require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), 2+i))
@@ -582,7 +582,7 @@ func TestFolderOfAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")
 	}
-	dir := nodeDir(t, 2)
+	dir := clitest.NodeDir(t, 2)
 	top := clitest.ForNobody(t)
 	data := filepath.Join(top, "ailee")
 	require.NoError(t, os.Rename(dir, data))
@@ -617,7 +617,7 @@ func TestFolderOfAnother(t *testing.T) {
 
 // TestDocument has what scripts read.
 func TestDocument(t *testing.T) {
-	dir := nodeDir(t, 2)
+	dir := clitest.NodeDir(t, 2)
 	age(t, dir)
 	code, stdout, _ := run(start, "--data-dir", dir, "--json")
 	require.Zero(t, code)

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +19,6 @@ import (
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/prunesnapshots"
-	"ailee-recovery/internal/golden"
 )
 
 // TestMain has all folders in memory: nothing here is about the disk.
@@ -60,31 +59,14 @@ func stamp(at time.Time) string { return at.UTC().Format("20060102_150405") }
 func snapshotsAt(at time.Time) string { return "l2_snapshots_" + stamp(at) + ".dat.bak" }
 func databaseAt(at time.Time) string  { return "reorg_db_" + stamp(at) + ".tar.gz" }
 
-// nodeDir is a node's data directory with the given number of snapshots and a database.
-func nodeDir(t *testing.T, count int) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "ailee")
-	require.NoError(t, os.Mkdir(dir, 0o750))
-	for i := 1; i <= count; i++ {
-		require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), i))
-	}
-	require.NoError(t, golden.Unpack("node-rocksdb-6.11.4", dir))
-	require.NoError(t, os.Rename(filepath.Join(dir, "node-rocksdb-6.11.4"), filepath.Join(dir, "reorg_db")))
-	return dir
-}
-
 // contents is every file below a folder, by its path, but for the catalogue.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	all := map[string]string{}
-	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == backups.CatalogueName || strings.HasPrefix(d.Name(), "ailee-records-") {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		all[strings.TrimPrefix(path, dir+"/")] = string(data)
-		return err
-	}))
+	all := clitest.Contents(t, dir)
+	maps.DeleteFunc(all, func(path, _ string) bool {
+		name := filepath.Base(path)
+		return name == backups.CatalogueName || strings.HasPrefix(name, "ailee-records-")
+	})
 	return all
 }
 

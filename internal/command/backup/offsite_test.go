@@ -17,7 +17,7 @@ func TestRestic(t *testing.T) {
 	if _, err := exec.LookPath("restic"); err != nil {
 		t.Skip("no restic")
 	}
-	dir, top := nodeDir(t, 2), t.TempDir()
+	dir, top := clitest.NodeDir(t, 2), t.TempDir()
 	folder := filepath.Join(dir, "backups")
 	t.Setenv("RESTIC_REPOSITORY", filepath.Join(top, "repository"))
 	t.Setenv("RESTIC_PASSWORD", "secret")

@@ -30,7 +30,7 @@ func TestOverAYear(t *testing.T) {
 		days = 5
 	}
 	t.Setenv("TZ", "Europe/Berlin")
-	dir := nodeDir(t, 1)
+	dir := clitest.NodeDir(t, 1)
 	file, db, folder := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "reorg_db"), filepath.Join(dir, "backups")
 	first := time.Date(2024, time.February, 28, 0, 17, 0, 0, time.UTC)
 	number, lostSince, lossDay := 1, -1, 1

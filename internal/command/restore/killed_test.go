@@ -102,11 +102,11 @@ func TestCompletes(t *testing.T) {
 	require.NoError(t, clitest.AppendOne(file, 4))
 	want := reorgtest.Records(t, db)
 	stamp := halfway(t, dir)
-	before := contents(t, dir)
+	before := clitest.Contents(t, dir)
 	code, stdout, stderr := run(t, start+60, dir, "--dry-run")
 	require.Zero(t, code, stderr)
 	require.Equal(t, "Would complete the restore of reorg_db from old.tar.gz\nWould complete the restore of l2_snapshots.dat from old.bak\nNext: ailee-restore --data-dir "+dir+"\n", stdout)
-	require.Equal(t, before, contents(t, dir))
+	require.Equal(t, before, clitest.Contents(t, dir))
 
 	// A node that was started meanwhile is in the way.
 	stop, err := reorgtest.StartNode(db)
@@ -153,13 +153,13 @@ func TestLost(t *testing.T) {
 	backUp(t, dir, start)
 	halfway(t, dir)
 	require.NoError(t, os.Rename(filepath.Join(dir, "reorg_db"), filepath.Join(dir, "elsewhere")))
-	before := contents(t, dir)
+	before := clitest.Contents(t, dir)
 	for _, args := range [][]string{nil, {"--dry-run"}} {
 		code, _, stderr := run(t, start+60, dir, args...)
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, "error: an earlier restore was killed, and its files were moved since: in "+dir+
 			", reorg_db is missing, .reorg_db.ailee-restore.tmp is what was to be replaced and reorg_db.replaced_"+stampOf(start+5)+" is missing\n")
-		require.Equal(t, before, contents(t, dir))
+		require.Equal(t, before, clitest.Contents(t, dir))
 	}
 	// A journal that somebody planted.
 	require.NoError(t, os.Remove(filepath.Join(dir, ".ailee-restore.json")))

@@ -19,12 +19,12 @@ import (
 // that a dry run tells so, and that nothing is changed.
 func requireRefused(t *testing.T, dir, says string) {
 	t.Helper()
-	before := contents(t, dir)
+	before := clitest.Contents(t, dir)
 	for _, args := range [][]string{{"--force"}, {"--force", "--dry-run"}} {
 		code, _, stderr := run(t, start+5, dir, args...)
 		require.Equal(t, 1, code, stderr)
 		require.Contains(t, stderr, says)
-		require.Equal(t, before, contents(t, dir))
+		require.Equal(t, before, clitest.Contents(t, dir))
 	}
 }
 
@@ -123,7 +123,7 @@ func TestOwnerThatCannotBeGiven(t *testing.T) {
 	require.NoError(t, os.Rename(dir, data))
 	require.NoError(t, exec.Command("chown", "-R", "65534:65534", data).Run())
 	require.NoError(t, os.Chown(filepath.Join(data, "l2_snapshots.dat"), 0, 0))
-	before := contents(t, data)
+	before := clitest.Contents(t, data)
 	t.Setenv(clitest.DocumentsDir, "")
 	// As root it works as the user of the folder.
 	for _, as := range []func(args ...string) (int, string, string){
@@ -136,7 +136,7 @@ func TestOwnerThatCannotBeGiven(t *testing.T) {
 		code, _, stderr := as(restore.Name, "--data-dir", data, "--force")
 		require.Equal(t, 1, code, stderr)
 		require.Contains(t, stderr, "error: l2_snapshots.dat cannot be made ready: cannot keep the owner (user 0, group 0)")
-		require.Equal(t, before, contents(t, data))
+		require.Equal(t, before, clitest.Contents(t, data))
 	}
 	require.NoError(t, os.Chown(filepath.Join(data, "l2_snapshots.dat"), clitest.Nobody, clitest.Nobody))
 	want := reorgtest.Records(t, filepath.Join(data, "reorg_db"))
@@ -221,7 +221,7 @@ func TestPlanted(t *testing.T) {
 // listed is what is in a folder: modes, owners, times and contents.
 func listed(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	all := contents(t, dir)
+	all := clitest.Contents(t, dir)
 	for _, name := range append(clitest.Names(t, dir), ".") {
 		var stat unix.Stat_t
 		require.NoError(t, unix.Lstat(filepath.Join(dir, name), &stat))

@@ -38,17 +38,12 @@ func run(t *testing.T, now int64, dir string, args ...string) (code int, stdout,
 	return code, out.String(), errs.String()
 }
 
-// nodeDir is a node's data directory with the given number of snapshots and a database.
+// nodeDir is not made with the race detector, which sees nothing of the processes that
+// these tests start.
 func nodeDir(t *testing.T, count int) string {
 	t.Helper()
 	clitest.SkipUnderRace(t)
-	dir := filepath.Join(t.TempDir(), "ailee")
-	require.NoError(t, os.Mkdir(dir, 0o750))
-	for i := 1; i <= count; i++ {
-		require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), i))
-	}
-	require.NoError(t, os.Rename(golden.Database(t, "node-rocksdb-6.11.4"), filepath.Join(dir, "reorg_db")))
-	return dir
+	return clitest.NodeDir(t, count)
 }
 
 // backUp makes backups of both parts as they are, dated at a time.
@@ -77,21 +72,6 @@ func pack(t *testing.T, dir, archive string, names ...string) {
 	require.NoError(t, err, "%s", said)
 }
 
-// contents is every file below a folder, by its path.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		all[strings.TrimPrefix(path, dir+"/")] = string(data)
-		return err
-	}))
-	return all
-}
-
 // TestRestore takes the most recent valid state, and keeps what it replaces.
 func TestRestore(t *testing.T) {
 	t.Parallel()
@@ -112,14 +92,14 @@ func TestRestore(t *testing.T) {
 		require.NoError(t, os.Chown(file, 12, 34))
 		require.NoError(t, filepath.WalkDir(db, func(path string, _ fs.DirEntry, err error) error { return os.Chown(path, 12, 34) }))
 	}
-	before := contents(t, dir)
+	before := clitest.Contents(t, dir)
 	now := int64(start + 1000)
 
 	code, stdout, stderr := run(t, now, dir, "--dry-run")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "Would restore l2_snapshots.dat from l2_snapshots_20250215_000100.dat.bak\n")
 	require.Contains(t, stdout, "Next: ailee-restore --data-dir "+dir+"\n")
-	require.Equal(t, before, contents(t, dir))
+	require.Equal(t, before, clitest.Contents(t, dir))
 
 	code, stdout, stderr = run(t, now, dir)
 	require.Zero(t, code, stderr)
@@ -133,7 +113,7 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, []uint64{8, 9}, clitest.Times(t, file))
 	require.Equal(t, want, reorgtest.Records(t, db))
 	kept := "l2_snapshots.dat.replaced_" + stampOf(now)
-	require.Equal(t, "damaged", contents(t, dir)[kept])
+	require.Equal(t, "damaged", clitest.Contents(t, dir)[kept])
 	require.Equal(t, []string{"backups", "l2_snapshots.dat", kept, "reorg_db", "reorg_db.replaced_" + stampOf(now)}, clitest.Names(t, dir))
 	info, err := os.Stat(file)
 	require.NoError(t, err)
@@ -151,21 +131,21 @@ func TestRestore(t *testing.T) {
 	for _, name := range clitest.Names(t, backups) {
 		require.NoError(t, os.WriteFile(filepath.Join(backups, name), []byte("rotten"), 0o644))
 	}
-	before = contents(t, dir)
+	before = clitest.Contents(t, dir)
 	code, _, stderr = run(t, now+1, dir)
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "error: no backup of the snapshots in "+backups+" verifies\n")
 	require.Contains(t, stderr, "error: no backup of the database in "+backups+" verifies\n")
-	require.Equal(t, before, contents(t, dir))
+	require.Equal(t, before, clitest.Contents(t, dir))
 
 	// And with nothing there.
 	require.NoError(t, os.Remove(file))
-	before = contents(t, dir)
+	before = clitest.Contents(t, dir)
 	code, stdout, stderr = run(t, now+1, dir)
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "no backup of the snapshots in "+backups+" verifies")
 	require.Contains(t, stdout, "Nothing was changed.\n")
-	require.Equal(t, before, contents(t, dir))
+	require.Equal(t, before, clitest.Contents(t, dir))
 }
 
 // TestTakenName: the name for what is kept is asked for before anything is replaced.
@@ -175,12 +155,12 @@ func TestTakenName(t *testing.T) {
 	backUp(t, dir, start)
 	taken := filepath.Join(dir, "reorg_db.replaced_"+stampOf(start+5))
 	require.NoError(t, os.Mkdir(taken, 0o700))
-	before := contents(t, dir)
+	before := clitest.Contents(t, dir)
 	for _, args := range [][]string{{"--force"}, {"--force", "--dry-run"}} {
 		code, _, stderr := run(t, start+5, dir, args...)
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, "error: "+filepath.Base(taken)+" already exists\nailee-restore: hint: run it again")
-		require.Equal(t, before, contents(t, dir))
+		require.Equal(t, before, clitest.Contents(t, dir))
 	}
 }
 
@@ -254,11 +234,11 @@ func TestTwice(t *testing.T) {
 		held, err := os.Open(folder)
 		require.NoError(t, err)
 		require.NoError(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
-		before := contents(t, dir)
+		before := clitest.Contents(t, dir)
 		code, _, stderr := run(t, start+1, dir, "--force")
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, "ailee-restore: error: another ailee-backup or ailee-restore is at work in "+folder+"\n")
-		require.Equal(t, before, contents(t, dir))
+		require.Equal(t, before, clitest.Contents(t, dir))
 		require.NoError(t, held.Close())
 	}
 	// Both folders are locked, also where they are one.
@@ -321,7 +301,7 @@ func TestThroughALink(t *testing.T) {
 			t.Cleanup(func() { _ = os.RemoveAll(disk) })
 			name, moved := filepath.Join(dir, part), filepath.Join(disk, "moved")
 			backUp(t, dir, start)
-			want := contents(t, dir)
+			want := clitest.Contents(t, dir)
 			require.NoError(t, os.RemoveAll(name))
 			require.NoError(t, os.Symlink(moved, name))
 			code, _, stderr := run(t, start, dir)
@@ -374,7 +354,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	require.Zero(t, code, stderr)
 	kept := file + ".unfinished_" + stampOf(start)
 	require.Contains(t, stderr, "warning: an earlier prune of l2_snapshots.dat was killed: what it left is set aside as "+kept+"\n")
-	after := contents(t, dir)
+	after := clitest.Contents(t, dir)
 	require.ElementsMatch(t, []string{"one", "another"}, []string{after[filepath.Base(kept)], after[filepath.Base(kept)+"_"]})
 	require.NoFileExists(t, left)
 }

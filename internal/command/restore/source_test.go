@@ -110,11 +110,11 @@ func TestHostileArchives(t *testing.T) {
 				if there {
 					require.NoError(t, os.CopyFS(filepath.Join(dir, "reorg_db"), os.DirFS(db)))
 				}
-				before := contents(t, dir)
+				before := clitest.Contents(t, dir)
 				code, _, stderr := run(t, start, dir, "--force", "--db-backup", source)
 				require.Equal(t, 2, code, stderr)
 				require.Contains(t, stderr, "error: "+source+" cannot be restored: ")
-				require.Equal(t, before, contents(t, dir))
+				require.Equal(t, before, clitest.Contents(t, dir))
 				require.NoFileExists(t, outside)
 			}
 		})

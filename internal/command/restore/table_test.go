@@ -126,16 +126,16 @@ func TestDecisions(t *testing.T) {
 					if strings.HasSuffix(how, "force") {
 						args, decision, code, says = append(args, "--force"), isReplaced, 0, "Restored "
 					}
-					before := contents(t, dir)
+					before := clitest.Contents(t, dir)
 					got, dry, stderr := run(t, start+9, dir, append(args, "--dry-run", "--json")...)
 					require.Equal(t, code, got, stderr)
-					require.Equal(t, before, contents(t, dir))
+					require.Equal(t, before, clitest.Contents(t, dir))
 					got, stdout, stderr := run(t, start+9, dir, args...)
 					require.Equal(t, code, got, stderr)
 					require.Contains(t, stdout+stderr, says)
 					kept := name + ".replaced_" + stampOf(start+9)
 					if decision != isReplaced {
-						require.Equal(t, before, contents(t, dir))
+						require.Equal(t, before, clitest.Contents(t, dir))
 						require.Contains(t, dry, `"decision": "`+map[string]string{isLeft: "left-alone", isRefused: "refused"}[decision]+`"`)
 						return
 					}

@@ -38,7 +38,7 @@ func (r *run) prepare(p *part) {
 // notOpened says why the source of a part cannot be read.
 func (r *run) notOpened(p *part, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
-		r.problem(p, exit.Wrong, "see how to get it back: ailee-doctor; or name the right folder with --data-dir", "%s is missing", p.source)
+		r.problem(p, exit.Wrong, "see how to get it back: "+r.command("ailee-doctor")+"; or name the right folder with --data-dir", "%s is missing", p.source)
 		return
 	}
 	r.problem(p, exit.Failed, durable.Hint(err), "%s cannot be read: %v", p.source, err)
@@ -105,7 +105,7 @@ func (r *run) sound(p *part, s *content.Snapshots) bool {
 	const kept = "; it was not backed up, the earlier backups are kept"
 	switch {
 	case s.Latest == nil:
-		r.problem(p, exit.Wrong, "see how to get it back: ailee-doctor", "%s: no complete snapshot%s", p.source, kept)
+		r.problem(p, exit.Wrong, "see how to get it back: "+r.command("ailee-doctor"), "%s: no complete snapshot%s", p.source, kept)
 		return false
 	case !s.LatestValid():
 		r.problem(p, exit.Wrong, "find the newest valid snapshot: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.source),

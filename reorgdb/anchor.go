@@ -51,7 +51,7 @@ func (a *Anchor) AfterRoot() string { return a.afterRoot }
 // milliseconds.
 const orphanedAfter = 3_600_000
 
-// Orphaned tells whether a node would call the anchor orphaned at the given time
+// Orphaned reports whether a node would call the anchor orphaned at the given time
 // in Unix milliseconds: pending for more than an hour without a confirmation.
 func (a *Anchor) Orphaned(nowMs uint64) bool {
 	return a.Status == Pending && a.Confirmations == 0 && nowMs > a.BroadcastTime && nowMs-a.BroadcastTime > orphanedAfter

@@ -159,7 +159,7 @@ func (c *copier) end() {
 	}
 }
 
-// put puts the records of a block into the table, and tells whether to go on.
+// put puts the records of a block into the table, and reports whether to go on.
 func (c *copier) put(b *block, _ error) bool {
 	c.any = true
 	c.failed = c.table.putRecords(b.data)

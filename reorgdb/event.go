@@ -75,7 +75,7 @@ func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 	return ReorgEvent{}, fmt.Errorf("%w: it announces %d anchors and names %d", ErrUnreadable, count, named)
 }
 
-// nodeReads tells whether a node gets through the anchors of an event, of which r has
+// nodeReads reports whether a node gets through the anchors of an event, of which r has
 // just read the number. It takes one character for the separator, which from the second
 // anchor on is the anchor's own first one, and what follows up to the next separator.
 // Only the last anchor may be missing.

@@ -15,7 +15,7 @@ func PartSize(n uint64) (restore func()) {
 	return func() { partSize, leastCopied, loadTable = read, copied, loaded }
 }
 
-// ReadsFiles tells whether records are read without RocksDB's iterator.
+// ReadsFiles reports whether records are read without RocksDB's iterator.
 func (db *DB) ReadsFiles(ctx context.Context) bool { return db.fileView(ctx) != nil }
 
 // RocksRecords is [DB.Records], but always through RocksDB's iterator.

@@ -37,7 +37,7 @@ func read(db *reorgdb.DB, records func(family string) iter.Seq2[reorgdb.Record, 
 }
 
 // requireSame holds what is read of a database to what RocksDB's iterator shows of it, and
-// tells whether the iterator was not needed.
+// reports whether the iterator was not needed.
 func requireSame(t *testing.T, path, what string) (files bool) {
 	t.Helper()
 	db, err := reorgdb.OpenReadOnly(path)
@@ -78,7 +78,7 @@ func requireSame(t *testing.T, path, what string) (files bool) {
 	return files
 }
 
-// isHash tells whether a value in hex is a hash.
+// isHash reports whether a value in hex is a hash.
 func isHash(value string) bool {
 	text, err := hex.DecodeString(value)
 	return err == nil && reorgdb.IsBlockHash(text)

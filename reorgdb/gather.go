@@ -36,7 +36,7 @@ func (b *block) after(buf []byte) []byte {
 	return append(append(buf[:0], last.Key...), 0)
 }
 
-// full tells whether a block has no room for a record. An empty one has room for any.
+// full reports whether a block has no room for a record. An empty one has room for any.
 func (b *block) full(key, value []byte) bool {
 	return len(b.rows) == maxRows || len(b.data) > 0 && 8+len(key)+len(value) > cap(b.data)-len(b.data)
 }
@@ -151,7 +151,7 @@ func (g *gatherer) expect(height uint64) {
 	g.next[i]++
 }
 
-// flush hands over the block, and tells whether to go on.
+// flush hands over the block, and reports whether to go on.
 func (g *gatherer) flush() bool {
 	full := g.block
 	g.block, g.next = nil, g.next[:0]
@@ -182,7 +182,7 @@ func (g *gatherer) gather(records []byte) error {
 	return nil
 }
 
-// IsBlockHash tells whether text is a hash as nodes write it: 32 bytes in lower-case hex. It looks
+// IsBlockHash reports whether text is a hash as nodes write it: 32 bytes in lower-case hex. It looks
 // at every byte without a branch: on digits and letters at random those would take longer
 // than all else that is done with a record.
 func IsBlockHash(text []byte) bool {

@@ -52,7 +52,7 @@ func AnchorKey(hash string) []byte { return []byte(anchorPrefix + hash) }
 // EventKey returns the key that nodes write a reorg event with.
 func EventKey(id uint64) []byte { return numberedKey(eventPrefix, id) }
 
-// IsEventKey tells whether a node takes the record for a reorg event. It reads the
+// IsEventKey reports whether a node takes the record for a reorg event. It reads the
 // value before the id in the key, which may turn out to be none.
 func IsEventKey(key []byte) bool { return bytes.HasPrefix(key, []byte(eventPrefix)) }
 

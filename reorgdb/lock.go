@@ -90,7 +90,7 @@ func removedLock(path string) error {
 	return nil
 }
 
-// removedIn tells whether a descriptor of a process is of a LOCK that was removed from a
+// removedIn reports whether a descriptor of a process is of a LOCK that was removed from a
 // folder. The path of its name is the process's own: it may see other mounts.
 func removedIn(process, fd string, folder fs.FileInfo) bool {
 	target, err := os.Readlink(filepath.Join(process, "fd", fd))
@@ -122,7 +122,7 @@ func writtenFiles(path string) map[file]bool {
 	return written
 }
 
-// writes tells whether a descriptor of a process is of one of the files, for writing.
+// writes reports whether a descriptor of a process is of one of the files, for writing.
 func writes(process, fd string, files map[file]bool) bool {
 	var stat unix.Stat_t
 	if unix.Stat(filepath.Join(process, "fd", fd), &stat) != nil || !files[file{uint64(stat.Dev), stat.Ino}] {

@@ -110,7 +110,7 @@ func sharedMode(path string) mode {
 	return readOnly
 }
 
-// CheckFolder tells whether there is a database at path that can be opened, as far
+// CheckFolder reports whether there is a database at path that can be opened, as far
 // as the names and kinds of the files show: RocksDB would wait for ever for the writer
 // of a pipe. The error wraps [fs.ErrNotExist],
 // [syscall.ENOTDIR], [fs.ErrPermission], [ErrNoDatabase] or [ErrCorrupt].
@@ -143,7 +143,7 @@ func CheckFolder(path string) error {
 	return fmt.Errorf("%s: %w", path, ErrNoDatabase)
 }
 
-// named tells whether the name of an entry has one of the patterns.
+// named reports whether the name of an entry has one of the patterns.
 func named(entry fs.DirEntry, patterns ...string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		match, _ := filepath.Match(pattern, entry.Name())
@@ -242,7 +242,7 @@ const (
 	maxTables = 1000
 )
 
-// fewerTables tells whether a database has more tables than this process should have open
+// fewerTables reports whether a database has more tables than this process should have open
 // at a time, and how many that is. Otherwise all stay open, which is faster.
 func fewerTables(tables int) (n int, fewer bool) {
 	n = maxTables

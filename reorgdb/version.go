@@ -24,7 +24,7 @@ var newestFormat = sync.OnceValue(func() int {
 	return newest
 })
 
-// writesFormat tells whether RocksDB here can write tables with a format version.
+// writesFormat reports whether RocksDB here can write tables with a format version.
 func writesFormat(version int) bool {
 	opts, err := newOptions()
 	if err != nil {

@@ -27,7 +27,7 @@ func NewAnchor(root string, timestampMs uint64, metadata string) *Anchor {
 		Payload: payload, Hash: AnchorHash(payload)}
 }
 
-// Bound tells whether the payload commits to the anchor's own root, time and
+// Bound reports whether the payload commits to the anchor's own root, time and
 // metadata. The nodes' verifier does not look at that.
 func (a *Anchor) Bound() bool {
 	return a.Payload == Payload(a.L2StateRoot, a.TimestampMs, a.RecoveryMetadata)

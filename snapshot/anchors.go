@@ -56,7 +56,7 @@ func (w *anchorWalk) run() error {
 	}
 }
 
-// lines takes whole lines. It tells whether to go on.
+// lines takes whole lines. It reports whether to go on.
 func (w *anchorWalk) lines(lines []byte, off int64) bool {
 	for len(lines) > 0 {
 		line, rest, newline := bytes.Cut(lines, []byte{'\n'})
@@ -81,7 +81,7 @@ func (w *anchorWalk) lines(lines []byte, off int64) bool {
 	return true
 }
 
-// record takes a line within a snapshot, and tells whether it would have to know how the
+// record takes a line within a snapshot, and reports whether it would have to know how the
 // line goes on, if it does.
 func (w *anchorWalk) record(line []byte) (more bool) {
 	f := newFields(line)

@@ -64,7 +64,7 @@ func TerminateLine(f *os.File) error {
 	return err
 }
 
-// Terminated tells whether the file is empty or ends in a newline.
+// Terminated reports whether the file is empty or ends in a newline.
 func Terminated(f *os.File) (bool, error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {

@@ -88,7 +88,7 @@ func (r *Report) Verdict() Verdict {
 	return Valid
 }
 
-// pegOutsDiffer tells whether any peg-out lacks the snapshot's own anchor hash.
+// pegOutsDiffer reports whether any peg-out lacks the snapshot's own anchor hash.
 func (r *Report) pegOutsDiffer() bool {
 	if r.Counts[PegOuts] == 0 || r.Anchor == nil {
 		return false
@@ -198,7 +198,7 @@ type sectionScan struct {
 	run, longestRun int64
 }
 
-// inOrder tells whether a node leaves the records seen so far as they are. Equal keys
+// inOrder reports whether a node leaves the records seen so far as they are. Equal keys
 // it moves even in a section that is sorted.
 func (s *sectionScan) inOrder() bool {
 	return !s.unsorted && (s.longestRun == 0 || s.kept <= insertionMax)

@@ -25,7 +25,7 @@ func Commitment(payload string) []byte {
 	return append([]byte(commitmentPrefix), sum[:]...)
 }
 
-// CommitsTo tells whether a commitment is that of an anchor of which only hash and
+// CommitsTo reports whether a commitment is that of an anchor of which only hash and
 // state root are known: its payload has the hash, which is compared without case as
 // nodes do. Where the commitment is the payload itself, it must also start with the
 // root.

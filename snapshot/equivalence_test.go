@@ -197,7 +197,7 @@ func statesOf(t testing.TB, data []byte) []*snapshot.State {
 	return states
 }
 
-// hostile tells whether the large forms of the tests are to run.
+// hostile reports whether the large forms of the tests are to run.
 func hostile() bool { return os.Getenv("AILEE_HOSTILE") != "" }
 
 // mutations damages files in ways that a crash, an editor or a bad disk would.

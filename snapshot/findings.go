@@ -25,7 +25,7 @@ const (
 	UnboundPayload Kind = "unbound-payload" // an anchor payload that does not commit to the anchor's own root
 )
 
-// Matters tells whether an operator should hear of it unasked. The other kinds
+// Matters reports whether an operator should hear of it unasked. The other kinds
 // are only reported on request.
 func (k Kind) Matters() bool {
 	switch k {
@@ -35,7 +35,7 @@ func (k Kind) Matters() bool {
 	return false
 }
 
-// Fails tells whether a strict check fails for it. A section out of order is no sign of
+// Fails reports whether a strict check fails for it. A section out of order is no sign of
 // damage: a node writes its records in whatever order it is handed them.
 func (k Kind) Fails() bool { return k != Unsorted }
 

@@ -28,7 +28,7 @@ type Located struct {
 // End returns the offset behind the snapshot.
 func (l Located) End() int64 { return l.Offset + l.Size }
 
-// Newline tells whether the end line has its newline.
+// Newline reports whether the end line has its newline.
 func (l Located) Newline() bool { return l.End()-l.BodyEnd > int64(len(EndLine)) }
 
 // Forward yields the complete snapshots of the first size bytes of r, the

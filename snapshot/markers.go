@@ -19,7 +19,7 @@ const (
 	stuckMarker                    // a longer line that starts with EndLine: an end line that lost its newline
 )
 
-// starts tells whether it is where a snapshot starts, or was meant to.
+// starts reports whether it is where a snapshot starts, or was meant to.
 func (k markerKind) starts() bool { return k == headerMarker || k == fusedMarker }
 
 // marker is a place where the word SNAPSHOT marks, or was meant to mark, the
@@ -82,7 +82,7 @@ func classify(window []byte, p int, base, size int64) (marker, bool) {
 	return marker{}, false
 }
 
-// lineEnd tells whether a line ends at off, where rest starts, and where the
+// lineEnd reports whether a line ends at off, where rest starts, and where the
 // next one starts.
 func lineEnd(rest []byte, off, size int64) (next int64, ok bool) {
 	if off == size {

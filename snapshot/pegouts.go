@@ -43,10 +43,10 @@ func (c *Checker) PegOutProblems(ctx context.Context, r io.ReaderAt, rep *Report
 // AnchorSet is a set of anchor hashes, as they are written.
 type AnchorSet map[string]struct{}
 
-// Has tells whether the set has the hash.
+// Has reports whether the set has the hash.
 func (s AnchorSet) Has(hash []byte) bool { _, ok := s[string(hash)]; return ok }
 
-// Holding tells whether the snapshot's own root and anchor hold, whatever its
+// Holding reports whether the snapshot's own root and anchor hold, whatever its
 // peg-outs say: such an anchor may be named by later peg-outs.
 func (r *Report) Holding() bool { return r.AnchorVerdict == AnchorHolds }
 

@@ -10,7 +10,7 @@ import (
 // its text it may write: short fields are copied in one piece of fixed size.
 const plainSlack = 32
 
-// startsPlain tells whether the line, which is long enough, begins as a node writes the
+// startsPlain reports whether the line, which is long enough, begins as a node writes the
 // section's records.
 func (l *layout) startsPlain(line []byte) bool { return string(line[:len(l.start)]) == l.start }
 

@@ -69,7 +69,7 @@ func (c *Checker) records(ctx context.Context, r io.ReaderAt, in span, s Section
 	}
 }
 
-// parseLine tells whether the line is a record of section s, which is then in c.rec.
+// parseLine reports whether the line is a record of section s, which is then in c.rec.
 func (c *Checker) parseLine(line []byte, s Section) bool {
 	f := newFields(line)
 	c.rec.consumed = 0

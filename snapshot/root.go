@@ -106,5 +106,5 @@ func asRecords[T any, P interface {
 	return out
 }
 
-// hasNewline tells whether any string of the record holds one.
+// hasNewline reports whether any string of the record holds one.
 func (r *record) hasNewline() bool { return bytes.IndexByte(r.text, '\n') >= 0 }

@@ -307,7 +307,7 @@ func leavePrune(t *testing.T, p *patient, h *history, replaced bool) {
 	require.NoError(t, os.Rename(p.file()+".new", p.file()))
 }
 
-// compatible tells whether both can befall a node at once.
+// compatible reports whether both can befall a node at once.
 func compatible(a, b fault) bool {
 	for part := range strings.FieldsSeq(a.hits) {
 		if slices.Contains(strings.Fields(b.hits), part) {

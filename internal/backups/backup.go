@@ -178,10 +178,10 @@ type Backup struct {
 	Database  *DatabaseEntry  `json:"database,omitempty"`
 }
 
-// Sound tells whether it was sound when it was last read.
+// Sound reports whether the last look at the backup found it sound.
 func (b *Backup) Sound() bool { return b.Verified.Verdict == Sound }
 
-// before tells whether it comes before another.
+// before reports whether the backup was made before another.
 func (b *Backup) before(other *Backup) bool {
 	if b.Sequence != other.Sequence {
 		return b.Sequence < other.Sequence

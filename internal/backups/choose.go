@@ -211,7 +211,7 @@ func (p *choosing) prefer(e *Examined) error {
 	return worse.Close()
 }
 
-// isBetter tells whether a is to be chosen rather than b, and what the chosen one has.
+// isBetter reports whether a is to be chosen over b, and says what the chosen one has.
 func (p *choosing) isBetter(a, b *Examined) (better bool, why string, err error) {
 	if p.kind == Snapshots {
 		return p.betterSnapshots(a.Snapshots, b.Snapshots)
@@ -244,7 +244,7 @@ func (p *choosing) betterSnapshots(a, b *content.Snapshots) (better bool, why st
 	return a.Valid > b.Valid, "has no fewer snapshots, and was made later", nil
 }
 
-// goesOn tells whether a has the newest snapshot of b, and a later one.
+// goesOn reports whether a has the newest snapshot of b and at least one after it.
 func goesOn(ctx context.Context, a, b *content.Snapshots) (bool, error) {
 	if b.Newest == nil || a.Newest == nil || a.Newest.SHA256 == b.Newest.SHA256 {
 		return false, nil

@@ -105,12 +105,12 @@ func SortForPeople(all []Backup, now time.Time) {
 	})
 }
 
-// is tells whether a file is as it was when it was last read.
+// is reports whether a file is as it was when it was last read.
 func (b *Backup) is(info fs.FileInfo) bool {
 	return info.Size() == b.Size && info.ModTime().Equal(b.MTime)
 }
 
-// isOwn tells whether a name is that of something that belongs to the folder and is no backup.
+// isOwn reports whether a name is that of something that belongs to the folder and is no backup.
 func isOwn(name string) bool {
 	return name == CatalogueName || name == LatestName || strings.HasPrefix(name, recordsPrefix) ||
 		strings.HasPrefix(name, ".ailee-") || strings.HasSuffix(name, ".ailee-tmp")

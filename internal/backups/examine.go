@@ -423,7 +423,7 @@ func copyFile(ctx context.Context, root *os.Root, name, to string) (err error) {
 	return durable.CopyRange(ctx, out, f, 0, info.Size(), func(int64) {})
 }
 
-// LeftOut tells whether a file in the folder of a database is in no backup: its LOCK, and
+// LeftOut reports whether a file in the folder of a database is in no backup: its LOCK, and
 // what RocksDB tells in words.
 func LeftOut(name string) bool {
 	return name == "LOCK" || name == "LOG" || strings.HasPrefix(name, "LOG.old")

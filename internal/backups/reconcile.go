@@ -168,7 +168,7 @@ func (b *Backup) setExamined(e *Examined, now time.Time) {
 	}
 }
 
-// isNewest tells whether a backup that was found is later than all that the catalogue knows.
+// isNewest reports whether a backup that was found is later than all that the catalogue knows.
 func (d *Dir) isNewest(b *Backup, now time.Time) bool {
 	return !slices.ContainsFunc(d.Catalogue.OfKind(b.Kind), func(known *Backup) bool { return known.when(now).After(b.when(now)) })
 }

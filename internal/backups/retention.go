@@ -19,7 +19,7 @@ type Retention struct {
 // maxPause is how long after the last run a run may still delete.
 const maxPause = 7 * 24 * time.Hour
 
-// MayDelete tells whether a run at now may delete anything, after the last one: its clock
+// MayDelete reports whether a run at now may delete anything, after the last one: its clock
 // must be neither before that nor more than seven days after it. The zero time stands for no
 // last run.
 func MayDelete(lastRun, now time.Time) bool {

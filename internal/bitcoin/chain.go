@@ -74,7 +74,7 @@ func (c *Client) BlockHashes(ctx context.Context, from, to int64, visit func(hei
 	return pipelined(ctx, from, to, c.blockHashes, visit)
 }
 
-// AboveTip tells whether err says that the chain has no block at that height.
+// AboveTip reports whether err says that the chain has no block at that height.
 func AboveTip(err error) bool {
 	var e *heightError
 	var rpc *btcjson.RPCError
@@ -172,7 +172,7 @@ func checkHash[T string | []byte](hash T) error {
 	return nil
 }
 
-// IsHash tells whether text is the hash of a block as nodes print it.
+// IsHash reports whether text is the hash of a block as nodes print it.
 func IsHash(text string) bool { return checkHash(text) == nil }
 
 // BlockHeader asks for the header of a block.
@@ -213,7 +213,7 @@ func (c *Client) FindBlocks(ctx context.Context, hashes []string) ([]*Header, er
 	return found, nil
 }
 
-// notInChain tells whether a node says that it does not know a block or, as btcd does, that
+// notInChain reports whether a node says that it does not know a block or, as btcd does, that
 // the block is not in the active chain.
 func notInChain(err error) bool {
 	var rpc *btcjson.RPCError

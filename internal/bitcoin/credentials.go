@@ -124,7 +124,7 @@ func defaultCookie(port string) string {
 	return filepath.Join(home, ".bitcoin", network, ".cookie")
 }
 
-// isLoopback tells whether what is sent to the host stays on this machine.
+// isLoopback reports whether what is sent to the host stays on this machine.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()

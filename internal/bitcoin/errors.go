@@ -42,7 +42,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("HTTP status %d %s", e.Code, http.StatusText(e.Code))
 }
 
-// passing tells whether an error may go away by itself.
+// passing reports whether an error may go away by itself.
 func passing(err error) bool {
 	var rpc *btcjson.RPCError
 	var status *StatusError
@@ -66,7 +66,7 @@ func passing(err error) bool {
 	return false
 }
 
-// refused tells whether the node, or the server in front of it, said no.
+// refused reports whether the node, or the server in front of it, said no.
 func refused(err error) bool {
 	var rpc *btcjson.RPCError
 	var status *StatusError

@@ -55,7 +55,7 @@ func TestEndsWithItsParent(t *testing.T) {
 	}
 }
 
-// alive tells whether a process runs: one that nobody waits for, as in a container, does
+// alive reports whether a process runs: one that nobody waits for, as in a container, does
 // not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -46,10 +46,10 @@ const bufferSize = 64 << 10
 // before anything on standard error, and at the end.
 func (out *IO) Buffer() { out.buffered = true }
 
-// JSON tells whether the result is to be JSON.
+// JSON reports whether the result is to be JSON.
 func (out *IO) JSON() bool { return out.json }
 
-// Quiet tells whether only errors are to be printed.
+// Quiet reports whether only errors are to be printed.
 func (out *IO) Quiet() bool { return out.quiet }
 
 // Now returns the time that is given to what is made.
@@ -133,14 +133,14 @@ func (out *IO) Hint(format string, args ...any) {
 // Error prints an error on standard error that is one of several.
 func (out *IO) Error(format string, args ...any) { out.line("error", sprintf(format, args...)) }
 
-// Interactive tells whether there is somebody to [IO.Ask]: questions go to standard
+// Interactive reports whether there is somebody to [IO.Ask]: questions go to standard
 // error, answers come from standard input.
 func (out *IO) Interactive() bool {
 	f, ok := out.Err.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && out.In != nil && term.IsTerminal(int(out.In.Fd()))
 }
 
-// Ask asks a question and tells whether the answer is yes.
+// Ask asks a question and reports whether the answer is yes.
 func (out *IO) Ask(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(out.Err, "%s [y/N] ", question)
 	var line string

@@ -56,7 +56,7 @@ func (v validated) Run() int {
 	return code
 }
 
-// narrowed tells whether only some of the tests were asked for.
+// narrowed reports whether only some of the tests were asked for.
 func narrowed() bool {
 	return slices.ContainsFunc(os.Args, func(arg string) bool {
 		return strings.HasPrefix(arg, "-test.run=") || strings.HasPrefix(arg, "-test.skip=") || strings.HasPrefix(arg, "-test.list=")

@@ -82,13 +82,13 @@ func WaitFor(t *testing.T, cmd *exec.Cmd, condition func() bool) {
 	}
 }
 
-// Exited tells whether a process that was not waited for has ended.
+// Exited reports whether a process that was not waited for has ended.
 func Exited(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || bytes.Contains(text, []byte(") Z "))
 }
 
-// Opened tells whether a process has a file open.
+// Opened reports whether a process has a file open.
 func Opened(pid int, file string) bool {
 	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, fd := range fds {

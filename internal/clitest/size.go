@@ -18,10 +18,10 @@ func SkipUnderRace(t *testing.T) {
 	}
 }
 
-// UnderLoad tells whether the large forms of the tests under load are to run: make load.
+// UnderLoad reports whether the large forms of the tests under load are to run: make load.
 func UnderLoad() bool { return os.Getenv("AILEE_LOAD") != "" }
 
-// Hostile tells whether the large forms of the tests of hostile and damaged files are to
+// Hostile reports whether the large forms of the tests of hostile and damaged files are to
 // run: make hostile.
 func Hostile() bool { return os.Getenv("AILEE_HOSTILE") != "" }
 

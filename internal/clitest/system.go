@@ -25,7 +25,7 @@ func readonly(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Chmod(ts.MkAbs(args[0]), 0))
 }
 
-// CanMount tells whether a file system can be mounted: as root, and not in every
+// CanMount reports whether a file system can be mounted: as root, and not in every
 // container.
 func CanMount(t *testing.T) bool {
 	dir := t.TempDir()

@@ -94,7 +94,7 @@ func (s *Snapshots) ValidDigests(ctx context.Context) iter.Seq2[SnapshotDigest, 
 	}
 }
 
-// Has tells whether a valid snapshot has the digest, in hex.
+// Has reports whether a valid snapshot has the digest, in hex.
 func (s *Snapshots) Has(ctx context.Context, sha256 string) (bool, error) {
 	for d, err := range s.ValidDigests(ctx) {
 		if err != nil || hex.EncodeToString(d.SHA256[:]) == sha256 {
@@ -244,7 +244,7 @@ type SnapshotsDifference struct {
 	Parting int64
 }
 
-// Contains tells whether B holds all valid snapshots of A.
+// Contains reports whether B holds all valid snapshots of A.
 func (d *SnapshotsDifference) Contains() bool { return d.OnlyA.Count == 0 }
 
 // CompareSnapshots says what a has that b lacks, and the other way round. It reads no more
@@ -278,7 +278,7 @@ func CompareSnapshots(ctx context.Context, a, b *Snapshots) (*SnapshotsDifferenc
 	return d, d.sets(ctx, a, b)
 }
 
-// begins tells whether the content of a is the beginning of b's.
+// begins reports whether the content of a is the beginning of b's.
 func begins(ctx context.Context, a, b *Snapshots) (bool, error) {
 	switch {
 	case a.ContentSize > b.ContentSize:

@@ -37,7 +37,7 @@ type Database struct {
 	Events      int64 // readable or not
 	Unreadable  int64 // anchors and events that no node can read, and keys that none asks for
 	Mismatched  int64 // anchors whose record disagrees with its key
-	// Counter is the next event id, and CounterSound tells whether it is above that of every
+	// Counter is the next event id, and CounterSound reports whether it is above that of every
 	// event: otherwise the next event overwrites one.
 	Counter      uint64
 	CounterSound bool
@@ -57,13 +57,13 @@ type Database struct {
 	records *records
 }
 
-// Lossy tells whether records are lost or could be, or may have come back.
+// Lossy reports whether records are lost or could be, or may have come back.
 func (d *Database) Lossy() bool { return reorgtool.Lossy(d.Problems) }
 
-// Damaged tells whether a node cannot use it as it is: it does not open, or records are lost.
+// Damaged reports whether a node cannot use it as it is: it does not open, or records are lost.
 func (d *Database) Damaged() bool { return d.Lossy() || d.Unopened != nil }
 
-// Sound tells whether it is not damaged, and the next reorg event overwrites none.
+// Sound reports whether it is not damaged, and the next reorg event overwrites none.
 func (d *Database) Sound() bool { return !d.Damaged() && d.CounterSound }
 
 // Close frees the temporary files.
@@ -360,7 +360,7 @@ type DatabaseDifference struct {
 	TipA, TipB           uint64
 }
 
-// Contains tells whether B holds all that A does: every anchor, event and column family,
+// Contains reports whether B holds all that A does: every anchor, event and column family,
 // with a counter that is not lower. Blocks do not count, Bitcoin has them.
 func (d *DatabaseDifference) Contains() bool {
 	return d.AnchorsA.Count == 0 && d.EventsA.Count == 0 && len(d.FamiliesA) == 0 && d.CounterB >= d.CounterA

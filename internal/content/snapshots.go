@@ -78,7 +78,7 @@ type Snapshot struct {
 // maxAhead is how far ahead of the clock a time may be.
 const maxAhead = time.Hour
 
-// InDoubt tells whether a time may be that of a clock that was wrong: more than an hour
+// InDoubt reports whether a time may be that of a clock that was wrong: more than an hour
 // ahead of now, or zero, which stands for one that no calendar has.
 func InDoubt(at, now time.Time) bool { return at.IsZero() || at.After(now.Add(maxAhead)) }
 
@@ -323,13 +323,13 @@ func (s *Snapshots) PrefixSHA256(n int64) (sha256 string, ok bool) {
 	return sha256, ok
 }
 
-// Sound tells whether a node can load the latest snapshot, and nothing hides valid ones
+// Sound reports whether a node can load the latest snapshot, and nothing hides valid ones
 // from it. A torn tail or older snapshots that are not valid do not matter here.
 func (s *Snapshots) Sound() bool {
 	return s.Latest != nil && s.LatestValid() && s.HiddenCount == 0
 }
 
-// LatestValid tells whether there is a latest snapshot, and it is valid.
+// LatestValid reports whether there is a latest snapshot, and it is valid.
 func (s *Snapshots) LatestValid() bool {
 	return s.Latest != nil && (s.Latest.Verdict == snapshot.Valid || s.Latest.Verdict == snapshot.PegOutMismatch)
 }

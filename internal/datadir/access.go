@@ -83,7 +83,7 @@ func accessOf(path string, st *syscall.Stat_t) ([]aclEntry, error) {
 	return list, nil
 }
 
-// may tells whether the account has all the rights (4 read, 2 write, 1 search), as the
+// may reports whether the account has all the rights (4 read, 2 write, 1 search), as the
 // kernel decides it (acl(5)).
 func (a account) may(st *syscall.Stat_t, list []aclEntry, rights uint32) bool {
 	if a.uid == 0 {

@@ -166,7 +166,7 @@ func newCursor(hashes iter.Seq2[string, error]) *cursor {
 	return c
 }
 
-// has tells whether the hash is among them; it must not be less than the one before.
+// has reports whether the hash is among them; it must not be less than the one before.
 func (c *cursor) has(hash string) (bool, error) {
 	for c.more && c.err == nil && c.hash < hash {
 		c.hash, c.err, c.more = c.next()

@@ -231,7 +231,7 @@ func (l *looker) sayBlocks(ctx context.Context) error {
 
 var errOtherChain = errors.New("it is of another network")
 
-// backupAgrees tells whether a backup of the database is of Bitcoin's network.
+// backupAgrees reports whether a backup of the database is of Bitcoin's network.
 func (l *looker) backupAgrees(ctx context.Context) (bool, error) {
 	if err := l.readBackups(ctx); err != nil {
 		return false, err
@@ -248,7 +248,7 @@ func (l *looker) backupAgrees(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// agrees tells whether one of the highest hashes of a database is of the chain.
+// agrees reports whether one of the highest hashes of a database is of the chain.
 func (l *looker) agrees(ctx context.Context, path string) (agrees bool, err error) {
 	stored, err := hashesAt(ctx, path)
 	if err != nil {
@@ -277,7 +277,7 @@ func hashesAt(ctx context.Context, path string) (hashes map[uint64]string, err e
 	return highestHashes(ctx, db)
 }
 
-// disagree tells whether the live database and the newest backup have enough heights in
+// disagree reports whether the live database and the newest backup have enough heights in
 // common, and not one hash: they are of different networks.
 func (l *looker) disagree(ctx context.Context) (bool, error) {
 	backup := l.newest[DatabaseKind]

@@ -68,7 +68,7 @@ func (l *looker) sayCover(c *Cover) {
 
 var errNoBackups = fmt.Errorf("there are no backups to compare with")
 
-// needsCopies tells whether a plan may need what is kept beside the data: a live part is
+// needsCopies reports whether a plan may need what is kept beside the data: a live part is
 // not as it should be, or the disk is full.
 func (l *looker) needsCopies(c *Cover) bool {
 	for _, f := range l.view.Facts {
@@ -88,7 +88,7 @@ func (l *looker) needsCopies(c *Cover) bool {
 	return l.recordMissing() || l.tight()
 }
 
-// recordMissing tells whether the latest anchor has no record in the live database.
+// recordMissing reports whether the latest anchor has no record in the live database.
 func (l *looker) recordMissing() bool {
 	if !l.latestHolds() || l.db == nil {
 		return false
@@ -97,7 +97,7 @@ func (l *looker) recordMissing() bool {
 	return err == nil && !ok
 }
 
-// tight tells whether the disk may be too full.
+// tight reports whether the disk may be too full.
 func (l *looker) tight() bool {
 	s := &Space{}
 	if s.add(l.view.Place.Path) != nil {
@@ -182,7 +182,7 @@ func eventThings(d *content.Database) iter.Seq2[thing, error] {
 	}
 }
 
-// explanation returns what tells whether a snapshot that the live file lacks was pruned: a
+// explanation returns what reports whether a snapshot that the live file lacks was pruned: a
 // note says that the file begins where it does, or a prune that was killed after its
 // exchange left the old file, and the snapshot comes before that in the source. nil where
 // nothing is explained.
@@ -221,7 +221,7 @@ func (l *looker) explanation(ctx context.Context, files []*source) (func(source 
 	}, nil
 }
 
-// leftByPrune tells whether a file is what a prune displaced that is to be completed.
+// leftByPrune reports whether a file is what a prune displaced that is to be completed.
 func (l *looker) leftByPrune(path string) bool {
 	return l.view.Leftovers != nil && slices.ContainsFunc(l.view.Leftovers.Found, func(f Leftover) bool { return f.Path == path && f.Kind == PruneLeft })
 }

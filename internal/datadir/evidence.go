@@ -124,7 +124,7 @@ type Need struct {
 	Bytes uint64 `json:"bytes"`
 }
 
-// Lacks tells whether less is free than is needed.
+// Lacks reports whether less is free than is needed.
 func (f FileSystem) Lacks() bool { return f.Free < f.Needed || !f.NoInodes && f.Inodes < minInodes }
 
 // minInodes are those that a backup and a repair make, generously.
@@ -142,7 +142,7 @@ type Holders struct {
 	Removed bool `json:"removed_lock,omitempty"`
 	// Writers is how many processes may write the database. Two are wrong.
 	Writers int `json:"writers"`
-	// Unit is the node's unit of systemd, and Installed tells whether the machine has it.
+	// Unit is the node's unit of systemd, and Installed reports whether the machine has it.
 	Unit      string `json:"unit"`
 	Installed bool   `json:"unit_installed"`
 }

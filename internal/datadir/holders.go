@@ -142,7 +142,7 @@ func findHolders(p *Place, unit string) (*Holders, error) {
 	return s.found, nil
 }
 
-// hidesProcesses tells whether /proc shows this process only those of its own user.
+// hidesProcesses reports whether /proc shows this process only those of its own user.
 func hidesProcesses() bool {
 	if os.Geteuid() == 0 {
 		return false
@@ -187,7 +187,7 @@ func targetsOf(p *Place) (map[ID]target, error) {
 	return targets, err
 }
 
-// isLog tells whether a writer of a database has a file of this name open for writing as
+// isLog reports whether a writer of a database has a file of this name open for writing as
 // long as it has the database open.
 func isLog(name string) bool {
 	log, _ := filepath.Match("*.log", name)
@@ -270,7 +270,7 @@ func (s *search) process(pid, owner int) error {
 	return nil
 }
 
-// gone tells whether the process has ended.
+// gone reports whether the process has ended.
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
 }
@@ -319,7 +319,7 @@ func (s *search) lookUp(name string) (target, bool) {
 	return t, there && now == id
 }
 
-// removed tells whether a file that was deleted was one of the data. The path is the
+// removed reports whether a file that was deleted was one of the data. The path is the
 // process's own: it may see other mounts.
 func (s *search) removed(dir, path string) (target, bool) {
 	in := func(folder string) bool {
@@ -340,7 +340,7 @@ func (s *search) removed(dir, path string) (target, bool) {
 	return target{}, false
 }
 
-// same tells whether two paths lead to one file or folder.
+// same reports whether two paths lead to one file or folder.
 func same(a, b string) bool {
 	first, err := os.Stat(a)
 	if err != nil {

@@ -129,7 +129,7 @@ func (f *Leftovers) add(path string, kind LeftoverKind) error {
 	return nil
 }
 
-// isLocked tells whether somebody has the lock (flock) on a file or folder. What is neither
+// isLocked reports whether somebody has the lock (flock) on a file or folder. What is neither
 // has none, and neither has what is gone.
 func isLocked(path string) (bool, error) {
 	info, err := os.Lstat(path)

@@ -132,7 +132,7 @@ func (l *looker) close() {
 	}
 }
 
-// replaced tells whether another file or folder has the name of a part by now.
+// replaced reports whether another file or folder has the name of a part by now.
 func (l *looker) replaced() bool {
 	if l.view.Place == nil {
 		return false

@@ -191,7 +191,7 @@ func (l *looker) timeOf(r *snapshot.Report) Time {
 // ahead is how far a time may be ahead of the clock.
 const ahead = time.Hour
 
-// inDoubt tells whether a time in Unix milliseconds is one that no clock can show, or too
+// inDoubt reports whether a time in Unix milliseconds is one that no clock can show, or too
 // far ahead of this one.
 func (l *looker) inDoubt(ms uint64) bool {
 	_, ok := snapshottool.UTC(ms)

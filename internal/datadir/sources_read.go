@@ -469,7 +469,7 @@ func (l *looker) readMore(ctx context.Context, kind Kind, b backups.Backup) erro
 	return nil
 }
 
-// contains tells whether b has all that a has.
+// contains reports whether b has all that a has.
 func contains(ctx context.Context, a, b *source) (bool, error) {
 	if a.Kind == SnapshotKind {
 		d, err := content.CompareSnapshots(ctx, a.file, b.file)
@@ -581,7 +581,7 @@ func soundFirst(s *source) int {
 // maxSources is how many sources of a kind are compared.
 const maxSources = 64
 
-// latestHolds tells whether a node loads the file as it is.
+// latestHolds reports whether a node loads the file as it is.
 func (l *looker) latestHolds() bool {
 	return l.latest != nil && l.latest.AnchorVerdict == snapshot.AnchorHolds
 }

@@ -90,7 +90,7 @@ func (v *View) Fact(code Code) *Fact {
 	return nil
 }
 
-// Is tells whether the fact is there and has the state.
+// Is reports whether the fact is there and has the state.
 func (v *View) Is(code Code, s State) bool {
 	f := v.Fact(code)
 	return f != nil && f.State == s

@@ -81,7 +81,7 @@ func also(a, b error) error {
 	return fmt.Errorf("%w; %w", a, b)
 }
 
-// keepOwner gives dst an owner. sameGroup tells whether it has the group at least.
+// keepOwner gives dst an owner. sameGroup reports whether it has the group at least.
 func keepOwner(dst *os.File, want *unix.Stat_t) (sameGroup bool, err error) {
 	fd := int(dst.Fd())
 	var have unix.Stat_t

@@ -72,7 +72,7 @@ func copyThrough(ctx context.Context, dst, src *os.File, off, n int64, progress 
 	return nil
 }
 
-// Clone makes dst, which is empty, share the blocks of src, as it is now. It tells whether the
+// Clone makes dst, which is empty, share the blocks of src, as it is now. It reports whether the
 // file system can; where not, dst stays empty.
 func Clone(dst, src *os.File) (bool, error) {
 	err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd()))

@@ -19,21 +19,21 @@ import (
 // ErrMountPoint says that a name is a mount point: nothing can take its place.
 var ErrMountPoint = errors.New("it is a mount point, which nothing can take the place of")
 
-// isOneOf tells whether err is one of the errnos.
+// isOneOf reports whether err is one of the errnos.
 func isOneOf(err error, errnos ...unix.Errno) bool {
 	return slices.ContainsFunc(errnos, func(errno unix.Errno) bool { return errors.Is(err, errno) })
 }
 
-// unsupported tells whether a file system has no such call, or not with these flags:
+// unsupported reports whether a file system has no such call, or not with these flags:
 // flags of renameat2 on FUSE, NFS, 9p and older ZFS; fsync of a folder on CIFS and FUSE.
 func unsupported(err error) bool {
 	return isOneOf(err, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.ENOTTY)
 }
 
-// noLinks tells whether a file system has no hard links.
+// noLinks reports whether a file system has no hard links.
 func noLinks(err error) bool { return unsupported(err) || isOneOf(err, unix.EPERM, unix.EMLINK) }
 
-// notGiven tells whether an owner, a mode or an attribute cannot be given: not by this
+// notGiven reports whether an owner, a mode or an attribute cannot be given: not by this
 // process (EPERM, EACCES: NFS with root_squash, dropped capabilities), not to a user that
 // is not mapped (EINVAL, EOVERFLOW), or not on this file system (ENOTSUP, ENOSYS: FAT).
 func notGiven(err error) bool {
@@ -51,7 +51,7 @@ func renameError(from, to string, err error) error {
 	return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 }
 
-// isMountPoint tells whether something is mounted at a name.
+// isMountPoint reports whether something is mounted at a name.
 func isMountPoint(path string) bool {
 	var stat unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &stat)
@@ -63,7 +63,7 @@ func isMountPoint(path string) bool {
 	return unix.Lstat(path, &here) == nil && unix.Lstat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev
 }
 
-// CannotLook tells whether an error says nothing of the data: this process may not look
+// CannotLook reports whether an error says nothing of the data: this process may not look
 // at it, or has not what looking takes.
 func CannotLook(err error) bool {
 	return isOneOf(err, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES, unix.EPERM)
@@ -120,13 +120,13 @@ func mayNot() string {
 	return "run it as the owner of the folder, or as root"
 }
 
-// noFolder tells whether the folder is missing in which a file or folder was to be made.
+// noFolder reports whether the folder is missing in which a file or folder was to be made.
 func noFolder(err error) bool {
 	var failed *fs.PathError
 	return errors.Is(err, fs.ErrNotExist) && errors.As(err, &failed) && strings.HasSuffix(failed.Path, temporarySuffix)
 }
 
-// inTemporaryFolder tells whether an error is of the folder for temporary files, or of a
+// inTemporaryFolder reports whether an error is of the folder for temporary files, or of a
 // file in it that a tool of ours makes.
 func inTemporaryFolder(err error) bool {
 	var failed *fs.PathError

@@ -46,7 +46,7 @@ func Rename(from, to string) error {
 	return nil
 }
 
-// Reserved tells whether what has a name is the empty file or folder that [RenameNew] makes
+// Reserved reports whether what has a name is the empty file or folder that [RenameNew] makes
 // for a moment, on a file system that cannot see to it that a name is free: a process was
 // killed before something was renamed to it.
 func Reserved(path string) bool { return reserved(path, true) || reserved(path, false) }
@@ -60,7 +60,7 @@ func reserved(path string, folder bool) bool {
 	return folder && kind == unix.S_IFDIR || !folder && kind == unix.S_IFREG && stat.Size == 0
 }
 
-// CanExchange tells whether the file system of a folder of this user's own can exchange two
+// CanExchange reports whether the file system of a folder of this user's own can exchange two
 // names. It tries.
 func CanExchange(folder string) (bool, error) {
 	var names [2]string

@@ -114,7 +114,7 @@ func (o Owner) giveOne(root *os.Root, name string, mode fs.FileMode) error {
 	return o.lost(root.Lchown(name, o.UID, o.GID))
 }
 
-// has tells whether nothing is to be given.
+// has reports whether nothing is to be given.
 func (o Owner) has(info fs.FileInfo) bool {
 	stat := info.Sys().(*syscall.Stat_t)
 	return !o.Set || int(stat.Uid) == o.UID && int(stat.Gid) == o.GID

@@ -128,7 +128,7 @@ func lockNamed(f *os.File, name string) (bool, error) {
 	return err == nil && os.SameFile(mine, named), err
 }
 
-// own tells whether a file or folder can only be what this run made, or what one of
+// own reports whether a file or folder can only be what this run made, or what one of
 // this user left. A regular file that was just made is; another must have no other
 // name: that is a file from elsewhere, or one that was put in its place by a link and
 // is done. Folders are emptied: whose they are could change what is built in them.
@@ -306,7 +306,7 @@ func syncWhole(f *os.File) error {
 	return nil
 }
 
-// reachesDisk tells whether syncfs does all that fsync does. On FUSE and 9p it does not:
+// reachesDisk reports whether syncfs does all that fsync does. On FUSE and 9p it does not:
 // what is behind them is told of fsync only.
 func reachesDisk(f *os.File) bool {
 	var stat unix.Statfs_t

@@ -82,7 +82,7 @@ func makeFolder(dir string, give func(folder *os.File) error) error {
 	return err
 }
 
-// Resumed tells whether an earlier run was killed before it was done.
+// Resumed reports whether an earlier run was killed before it was done.
 func (s *Staging) Resumed() bool { return s.resumed }
 
 // Missing returns an error that wraps [fs.ErrExist] when the folder has a file of
@@ -138,7 +138,7 @@ func (s *Staging) Publish(name string, replace bool) error {
 	return s.root.Remove(filepath.Join(s.name, name))
 }
 
-// same tells whether two regular files in the folder have the same bytes.
+// same reports whether two regular files in the folder have the same bytes.
 func (s *Staging) same(a, b string) (bool, error) {
 	info, err := s.root.Lstat(b)
 	if err != nil || !info.Mode().IsRegular() {
@@ -157,7 +157,7 @@ func (s *Staging) same(a, b string) (bool, error) {
 	return SameBytes(fa, fb)
 }
 
-// SameBytes tells whether two readers have the same bytes.
+// SameBytes reports whether two readers have the same bytes.
 func SameBytes(a, b io.Reader) (bool, error) {
 	bufA, bufB := make([]byte, 256<<10), make([]byte, 256<<10)
 	for {

@@ -201,7 +201,7 @@ func groupsOf(uid, folderGID int) (gid int, groups []int) {
 	return gid, groups
 }
 
-// isMapped tells whether a user is one of this user namespace. In the first one all are;
+// isMapped reports whether a user is one of this user namespace. In the first one all are;
 // in others, whoever is not is shown as nobody.
 func isMapped(uid int) bool {
 	f, err := os.Open("/proc/self/uid_map")
@@ -221,7 +221,7 @@ func isMapped(uid int) bool {
 	return false
 }
 
-// groupsDenied tells whether nobody in this user namespace may change groups: it then has
+// groupsDenied reports whether nobody in this user namespace may change groups: it then has
 // none that its maker had not.
 func groupsDenied() bool {
 	text, err := os.ReadFile("/proc/self/setgroups")

@@ -65,7 +65,7 @@ func (r *Reader) Char() {
 }
 
 // digits reads an optional sign and as many digits as follow. The magnitude
-// saturates with over set; any tells whether there was a digit at all.
+// saturates with over set; any reports whether there was a digit at all.
 func (r *Reader) digits() (magnitude uint64, negative, over, any bool) {
 	if r.Failed || !r.SkipSpace() {
 		r.Failed = true

@@ -88,7 +88,7 @@ func (l *Lease) Take(ctx context.Context, wait time.Duration, each func() error)
 	}
 }
 
-// Held tells whether the lease is certainly held, since it was taken, up to this call. It
+// Held reports whether the lease is certainly held, since it was taken, up to this call. It
 // is false as well when somebody has waited for half of the time after which the kernel
 // takes it back: it is to be given back then.
 func (l *Lease) Held() (bool, error) {

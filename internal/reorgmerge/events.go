@@ -285,7 +285,7 @@ func (e *events) findUnknown(sources []Source, reorgs *spill.Sorter) error {
 	return look()
 }
 
-// stands tells whether the block that a source has at the height of a reorg, of which it has
+// stands reports whether the block that a source has at the height of a reorg, of which it has
 // no event, is not the one that the reorg replaced. Of the first source all is taken but that;
 // another must have the new one.
 func stands(s Source, first bool, height uint64, before, after [16]byte) (bool, error) {

@@ -81,7 +81,7 @@ func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile
 	return problems, nil
 }
 
-// Lossy tells whether records are lost or could be, or may have come back.
+// Lossy reports whether records are lost or could be, or may have come back.
 func Lossy(problems []rocksfile.Problem) bool {
 	for _, p := range problems {
 		if p.Lost || p.Stale {

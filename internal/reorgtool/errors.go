@@ -49,7 +49,7 @@ func doctorFor(path string) string {
 	return exit.Command("ailee-doctor", "--data-dir", filepath.Dir(path))
 }
 
-// LookAgain tells whether the error of reading the database at path says that it is
+// LookAgain reports whether the error of reading the database at path says that it is
 // damaged while a node has it open: beside a node damage is believed only when it is seen
 // twice.
 func LookAgain(path string, err error) bool {

@@ -11,7 +11,7 @@ type handle struct{ off, size uint64 }
 
 func (h handle) end() uint64 { return h.off + h.size + blockTrailer }
 
-// within tells whether the block and its trailer lie below limit.
+// within reports whether the block and its trailer lie below limit.
 func (h handle) within(limit int) bool {
 	return h.off <= uint64(limit) && h.size <= uint64(limit) && h.end() <= uint64(limit)
 }

@@ -54,7 +54,7 @@ func (t checksumType) String() string {
 
 func (t checksumType) known() bool { return t <= checksumXXH3 }
 
-// holds tells whether a block, given with its trailer, is as it was written.
+// holds reports whether a block, given with its trailer, is as it was written.
 func (t checksumType) holds(block []byte) bool {
 	n := len(block) - blockTrailer
 	stored := binary.LittleEndian.Uint32(block[n+1:])

@@ -27,7 +27,7 @@ const (
 	compressZSTDEarly = 0x40 // before the format was final
 )
 
-// compressed tells whether a block can have the compression type.
+// compressed reports whether a block can have the compression type.
 func compressed(how byte) bool { return how <= compressZSTD || how == compressZSTDEarly }
 
 // maxInflation bounds what a block may decompress to, as a multiple of its size
@@ -85,7 +85,7 @@ func (d *dictionary) unpack(block, scratch []byte, format uint32) ([]byte, error
 // to stands in front of it, but for Snappy, which has its own.
 const lengthInFront = 2
 
-// lengthMoved tells whether that is what a block of this compression type was before.
+// lengthMoved reports whether that is what a block of this compression type was before.
 func lengthMoved(how byte) bool {
 	return how == compressZlib || how == compressBZip2 || how == compressLZ4 || how == compressLZ4HC
 }

@@ -15,12 +15,12 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// lost tells whether records are lost or could be.
+// lost reports whether records are lost or could be.
 func lost(s *rocksfile.Salvaged) bool {
 	return slices.ContainsFunc(s.Problems, func(p rocksfile.Problem) bool { return p.Lost })
 }
 
-// stale tells whether records may have come back that were deleted, or in an older
+// stale reports whether records may have come back that were deleted, or in an older
 // form.
 func stale(s *rocksfile.Salvaged) bool {
 	return slices.ContainsFunc(s.Problems, func(p rocksfile.Problem) bool { return p.Stale })

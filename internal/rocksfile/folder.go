@@ -243,7 +243,7 @@ func (f *folder) state(problem func(Problem)) state {
 	return best
 }
 
-// unchanged tells whether the folder is still as it was listed, and its MANIFEST as
+// unchanged reports whether the folder is still as it was listed, and its MANIFEST as
 // it was read: a log that is not in the list may have taken the place of one that is.
 func (f *folder) unchanged(s state) bool {
 	now, err := openFolder(f.dir)

@@ -9,7 +9,7 @@ import (
 // A process that is killed while it makes or opens a database leaves a folder that
 // looks as if something were missing. Nothing is; RocksDB goes on from there.
 
-// Unfinished tells whether dir is a new database without its CURRENT: a process was
+// Unfinished reports whether dir is a new database without its CURRENT: a process was
 // killed while it made it, or is still at it. Nothing was ever written to it, and
 // whoever opens it next makes it anew. A folder that is empty, or that holds
 // anything else, is none.
@@ -35,7 +35,7 @@ func (f *folder) unfinished() bool {
 // firstManifest is the number of the MANIFEST of each new database.
 const firstManifest = 1
 
-// beforeCurrent tells whether a file of that name can be there before CURRENT is.
+// beforeCurrent reports whether a file of that name can be there before CURRENT is.
 func beforeCurrent(name string) bool {
 	switch name {
 	case "LOCK", "IDENTITY", "LOG", manifestName(firstManifest):
@@ -46,13 +46,13 @@ func beforeCurrent(name string) bool {
 	return ext == "dbtmp" && err == nil || strings.HasPrefix(name, "LOG.old.")
 }
 
-// neverHadALog tells whether a database was being made and had no log yet. RocksDB
+// neverHadALog reports whether a database was being made and had no log yet. RocksDB
 // writes the OPTIONS file once the first log is there.
 func (f *folder) neverHadALog(s state) bool {
 	return s.untouched() && f.options == 0 && len(f.logs)+len(f.tables) == 0
 }
 
-// replayed tells whether all logs were replayed into tables and the next one is not
+// replayed reports whether all logs were replayed into tables and the next one is not
 // there yet. RocksDB before 7.2 puts a new MANIFEST in place first, with the number
 // behind that of the last log as the oldest needed, and makes the new log then. That
 // MANIFEST has the number behind those of the tables that came of the logs; or, with

@@ -32,16 +32,16 @@ func (k Kind) String() string {
 	return fmt.Sprintf("entries of kind %d", uint8(k))
 }
 
-// plain tells whether RocksDB reads entries of kind k as they were written, whoever wrote
+// plain reports whether RocksDB reads entries of kind k as they were written, whoever wrote
 // them. Of entities it shows one column. At a merge operand without its operator it ends the
 // reading of a log, an iterator, or on its way back the process.
 func (k Kind) plain() bool { return k != KindMerge && k != KindBlobIndex && k != KindEntity }
 
-// foreign tells whether sound tables of other programs have entries of kind k, which this
+// foreign reports whether sound tables of other programs have entries of kind k, which this
 // package does not read.
 func (k Kind) foreign() bool { return k == kindTimestampDelete || k == kindPreferredSeq }
 
-// tableKind tells whether a data block can hold entries of kind k.
+// tableKind reports whether a data block can hold entries of kind k.
 func (k Kind) tableKind() bool {
 	switch k {
 	case KindDelete, KindPut, KindMerge, KindSingleDelete, KindBlobIndex, KindEntity:

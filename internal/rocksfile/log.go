@@ -257,7 +257,7 @@ func isRecycled(kind byte) bool {
 	return kind > logLast && kind <= logLast+logRecycled || kind == 11 || kind == logIgnoreMask|3
 }
 
-// known tells whether RocksDB writes fragments of the kind, up to release 10.
+// known reports whether RocksDB writes fragments of the kind, up to release 10.
 func known(kind byte) bool {
 	return kind != logZero && kind <= 11 || kind == logIgnoreMask|2 || kind == logIgnoreMask|3
 }
@@ -291,7 +291,7 @@ func (f *logFile) sound(pos int64) bool {
 	return reason == ""
 }
 
-// zerosFrom tells whether the file has nothing but zeros from pos on, where a block starts.
+// zerosFrom reports whether the file has nothing but zeros from pos on, where a block starts.
 func (f *logFile) zerosFrom(pos int64) bool {
 	for pos > f.notZero && pos < f.size {
 		b := f.rest(pos)

@@ -83,7 +83,7 @@ func newManifest() *Manifest {
 	}
 }
 
-// untouched tells whether this is still the state that a new database begins with.
+// untouched reports whether this is still the state that a new database begins with.
 // RocksDB before 7 keeps it, and all records in the logs, until the first flush or
 // until the database is opened again.
 func (m *Manifest) untouched() bool {

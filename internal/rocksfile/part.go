@@ -80,7 +80,7 @@ func (v *View) Parts(family string, partSize uint64) iter.Seq[Part] {
 	}
 }
 
-// below tells whether a key is in front of a bound, nil for none.
+// below reports whether a key is in front of a bound, nil for none.
 func below(key, to []byte) bool { return to == nil || bytes.Compare(key, to) < 0 }
 
 // boolCompare is for a binary search for the first that is not below.
@@ -226,7 +226,7 @@ func (h cursors) Less(i, j int) bool {
 }
 func (h cursors) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
-// alone tells whether all that is left of the block of the first one comes before all else,
+// alone reports whether all that is left of the block of the first one comes before all else,
 // and belongs to the part.
 func (h cursors) alone() bool {
 	c := h[0]
@@ -242,7 +242,7 @@ func (h cursors) alone() bool {
 	return true
 }
 
-// moved tells whether the first one no longer is.
+// moved reports whether the first one no longer is.
 func (h cursors) moved() bool {
 	return len(h) > 1 && h.Less(1, 0) || len(h) > 2 && h.Less(2, 0)
 }
@@ -313,7 +313,7 @@ func (c *cursor) begin() {
 	c.skip = c.part.from != nil
 }
 
-// advance goes to the next entry, and tells whether there is one.
+// advance goes to the next entry, and reports whether there is one.
 func (c *cursor) advance() (more bool, err error) {
 	if c.table == nil {
 		if len(c.items) == 0 {
@@ -342,7 +342,7 @@ func (c *cursor) advance() (more bool, err error) {
 	}
 }
 
-// load goes to the first entry of the next block, and tells whether there is one. The index
+// load goes to the first entry of the next block, and reports whether there is one. The index
 // must be right about the block before.
 func (c *cursor) load() (more bool, err error) {
 	if c.begun && (len(c.points) > 0 || bytes.Compare(c.user, c.table.between.at(c.next-1)) > 0) {

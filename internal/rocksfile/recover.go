@@ -78,7 +78,7 @@ func (r *tableReader) findDictionary(blocks []handle) {
 	r.dict = dict
 }
 
-// dataBlock tells whether the block at h has entries as those of a data block are.
+// dataBlock reports whether the block at h has entries as those of a data block are.
 func (r *tableReader) dataBlock(h handle) bool {
 	b, err := r.block(h)
 	if err != nil {
@@ -154,7 +154,7 @@ func (r *tableReader) snappyBlock(ahead *window, pos, size int, adjoins bool) in
 	}
 }
 
-// plausible tells whether a data block can start here that is not compressed, or
+// plausible reports whether a data block can start here that is not compressed, or
 // with zstd: its first key is whole, and has eight bytes of sequence number and
 // kind. Those of LZ4 and zlib are only found behind a sound block.
 func plausible(b []byte) bool {
@@ -282,7 +282,7 @@ func (r *tableReader) other(b []byte) {
 	}
 }
 
-// isIndex tells whether block, at h, is one of an index: its values are handles
+// isIndex reports whether block, at h, is one of an index: its values are handles
 // of blocks in front of it.
 func isIndex(block []byte, at handle, blocks []handle) bool {
 	for _, form := range []indexForm{{delta: true}, {}, {delta: true, firstKey: true}, {firstKey: true}} {

@@ -41,7 +41,7 @@ func (r *Replay) LogBytes() int64 { return r.logs.size() }
 // Tables is how many tables there are.
 func (r *Replay) Tables() int { return len(r.state.Tables) }
 
-// Unchanged tells whether the database is still as it was.
+// Unchanged reports whether the database is still as it was.
 func (r *Replay) Unchanged() bool { return r.folder.unchanged(r.state) }
 
 // Link makes of the empty folder at path the database without its logs: it has links to the

@@ -100,7 +100,7 @@ func (s *salvage) run(ctx context.Context) error {
 	return s.merge(ctx)
 }
 
-// family tells whether entries of a family count. Those of one that was dropped
+// family reports whether entries of a family count. Those of one that was dropped
 // do not.
 func (s *salvage) family(id uint32) bool {
 	return !s.state.sound || s.state.Families[id] != nil || id > s.state.MaxFamily

@@ -213,7 +213,7 @@ func (v *View) readLogs(ctx context.Context, f *folder, s state, byID map[uint32
 	return visible, err
 }
 
-// simple tells whether an entry of kind k concerns one key, and needs no other entry to be
+// simple reports whether an entry of kind k concerns one key, and needs no other entry to be
 // understood.
 func simple(k Kind) bool { return k == KindPut || k.deletes() }
 
@@ -256,7 +256,7 @@ func openViewTable(f *folder, listed Table) (_ *viewTable, err error) {
 	return t, nil
 }
 
-// usual tells whether a table is whole so far and has nothing but keys with their values.
+// usual reports whether a table is whole so far and has nothing but keys with their values.
 func (r *TableReport) usual() bool {
 	p := r.Properties
 	return p != nil && len(r.Metadata) == 0 && !r.RangesUnknown && p.RangeDeletions == 0 && p.MergeOperands == 0 && p.Comparator == bytewiseOrder

@@ -58,7 +58,7 @@ type Merged struct {
 	Report *snapshot.Report // nil where a line is too long to be read
 }
 
-// Torn tells whether it starts and does not end.
+// Torn reports whether it starts and does not end.
 func (f Found) Torn() bool { return f.Report == nil }
 
 // Everything yields all that was meant as a snapshot in the first size bytes of r, in file
@@ -78,7 +78,7 @@ func Everything(ctx context.Context, r io.ReaderAt, size int64, memory *snapshot
 	}
 }
 
-// through passes on what is found from end on. It tells whether to go on, behind a line
+// through passes on what is found from end on. It reports whether to go on, behind a line
 // that is too long to be read.
 func (p *pieces) through(reports iter.Seq2[*snapshot.Report, error]) (more bool) {
 	for report, err := range reports {
@@ -149,12 +149,12 @@ type pieces struct {
 	r       io.ReaderAt
 	size    int64
 	checker *snapshot.Checker
-	found   func(Found, error) bool // tells whether to go on
+	found   func(Found, error) bool // reports whether to go on
 	end     int64                   // up to where all was passed on
 	merged  *Merged                 // for the next piece
 }
 
-// yield passes on the pieces in [from, to), and tells whether to go on.
+// yield passes on the pieces in [from, to), and reports whether to go on.
 func (p *pieces) yield(from, to int64) bool {
 	if from == to {
 		return true
@@ -172,7 +172,7 @@ func (p *pieces) yield(from, to int64) bool {
 	return true
 }
 
-// anyHolds tells whether a snapshot that a node sees has one within whose root and anchor
+// anyHolds reports whether a snapshot that a node sees has one within whose root and anchor
 // hold.
 func (p *pieces) anyHolds(outer snapshot.Located) (bool, error) {
 	for l, err := range snapshot.Hidden(p.r, outer.Offset, outer.End(), p.size) {
@@ -187,7 +187,7 @@ func (p *pieces) anyHolds(outer snapshot.Located) (bool, error) {
 	return false, nil
 }
 
-// mayHide tells whether a snapshot with such a finding can have another one within: a
+// mayHide reports whether a snapshot with such a finding can have another one within: a
 // header behind other bytes, or an end line before them.
 func mayHide(f snapshot.Finding) bool {
 	return f.Kind == snapshot.FusedHeader || f.Kind == snapshot.UnknownTag

@@ -113,7 +113,7 @@ func (r *run) next() (more bool, err error) {
 // merge is a heap of runs, by their next record.
 type merge []*run
 
-// add starts a run, and tells whether to go on.
+// add starts a run, and reports whether to go on.
 func (m *merge) add(r *run, yield func([]byte, error) bool) bool {
 	more, err := r.next()
 	if err != nil {

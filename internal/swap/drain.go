@@ -196,7 +196,7 @@ func (r *Run) record(n *second, src, current *file, in *insertion) error {
 	return nil
 }
 
-// state tells whether a file was written since: size and times.
+// state reports whether a file was written since: size and times.
 type state struct {
 	Size       int64
 	Mtim, Ctim unix.Timespec
@@ -275,7 +275,7 @@ func (in *insertion) reader() io.Reader {
 	return io.MultiReader(bytes.NewReader([]byte(in.before)), io.NewSectionReader(in.src, in.from, in.size), bytes.NewReader([]byte(in.after)))
 }
 
-// stands tells whether all of it stands at a place of f.
+// stands reports whether all of it stands at a place of f.
 func (in *insertion) stands(f *os.File, at int64) (bool, error) {
 	size, err := sizeOf(f)
 	if err != nil || size < at+in.length() {

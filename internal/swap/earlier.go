@@ -60,7 +60,7 @@ func (r *Run) adopt(n *second) error {
 	return r.rename(n.name(r.base), next.name(r.base), unix.RENAME_NOREPLACE)
 }
 
-// goesOn tells whether FILE still goes on where the old file's bytes belong: the last
+// goesOn reports whether FILE still goes on where the old file's bytes belong: the last
 // snapshot before them is in both, with the same bytes after it.
 func goesOn(current, src *os.File, n *second) (bool, error) {
 	have, err := sizeOf(current)

@@ -49,7 +49,7 @@ func LeftOf(path string) (names []LeftName, err error) {
 	return names, nil
 }
 
-// isElsewhere tells whether [Run.complete] would end in [Run.elsewhere]; FILE is the inode
+// isElsewhere reports whether [Run.complete] would end in [Run.elsewhere]; FILE is the inode
 // now, 0 where there is none.
 func (n *second) isElsewhere(path, name string, now uint64) (bool, error) {
 	switch {

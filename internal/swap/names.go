@@ -102,7 +102,7 @@ func digest(f io.ReaderAt, place int64) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:8]), err
 }
 
-// sameBefore tells whether what stands before a place in f is what a name says.
+// sameBefore reports whether what stands before a place in f is what a name says.
 func sameBefore(f *os.File, place int64, want string) (bool, error) {
 	size, err := sizeOf(f)
 	if err != nil || size < place {

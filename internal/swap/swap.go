@@ -402,7 +402,7 @@ func (r *Run) sameBytes(ctx context.Context, pieces []Piece, old *file, to *os.F
 	return !since.IsZero(), same, err
 }
 
-// compare tells whether the new file has the pieces of the old one. each is called every
+// compare reports whether the new file has the pieces of the old one. each is called every
 // megabyte.
 func compare(ctx context.Context, pieces []Piece, old, to *os.File, each func() error) (bool, error) {
 	const step = 1 << 20

@@ -92,7 +92,7 @@ func (j *job[P, R]) do(ctx context.Context, work func() Worker[P, R]) {
 	}
 }
 
-// yield passes the results on and tells whether to go on.
+// yield passes the results on and reports whether to go on.
 func (j *job[P, R]) yield(ctx context.Context, yield func(R, error) bool) bool {
 	var none R
 	for {

@@ -43,7 +43,7 @@ var ways = []way{
 	{name: "dead", fault: fault{errno: unix.EIO}, then: fault{errno: unix.EIO}},
 }
 
-// concerns tells whether a call is one of those named.
+// concerns reports whether a call is one of those named.
 func (c call) concerns(commands []string) bool {
 	switch {
 	case c.size >= 0 && c.args[c.size] < 2 && slices.Equal(commands, shortened):
@@ -195,7 +195,7 @@ var ignorable = []struct{ calls, path, before, why string }{
 	{"ftruncate", "MANIFEST-*", "*", "cuts off what was set aside"},
 }
 
-// harmless tells whether the failure is one of those, or of the close of a file of
+// harmless reports whether the failure is one of those, or of the close of a file of
 // which everything was synced.
 func harmless(o outcome) bool {
 	if o.hit.name == "close" && !o.unsynced {

@@ -40,7 +40,7 @@ type scenario struct {
 	plain func(path, content string) string
 	// same gives names that differ from run to run one name.
 	same func(path string) string
-	// between tells whether a content that is neither the old nor the new one is
+	// between reports whether a content that is neither the old nor the new one is
 	// right for the moment, since it is appended to.
 	between func(old, want, content string) bool
 	// keeps says of which file or folder, old or new, a path is what was there, ""
@@ -67,7 +67,7 @@ type state map[string]string
 // be missing.
 const notes = ".ailee-pruned"
 
-// isKnown tells whether a file is what is known of backups: it has times and digests, and is
+// isKnown reports whether a file is what is known of backups: it has times and digests, and is
 // made anew where it is missing.
 func isKnown(name string) bool {
 	return name == "ailee-catalogue.json" || strings.HasPrefix(name, "ailee-records-")

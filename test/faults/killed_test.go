@@ -323,7 +323,7 @@ func killedIsSound(t *testing.T, root string, want map[string]string, url string
 	return hasAll(t, path, want)
 }
 
-// hasAll tells whether the records that were written are there. One that was
+// hasAll reports whether the records that were written are there. One that was
 // overwritten since has only its key in common.
 func hasAll(t *testing.T, path string, want map[string]string) error {
 	t.Helper()

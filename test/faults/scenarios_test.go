@@ -79,7 +79,7 @@ func bin(name string) string { return filepath.Join(binaries, name) }
 // temporary are the names of what is being written.
 var temporary = []string{".*.ailee-tmp", ".ailee-reorgdb-*"}
 
-// appended tells whether a file is what it was with the beginning of what is
+// appended reports whether a file is what it was with the beginning of what is
 // appended to it.
 func appended(old, want, content string) bool {
 	return strings.HasPrefix(content, old) && strings.HasPrefix(want, content)

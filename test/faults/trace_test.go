@@ -236,7 +236,7 @@ func (t *tracing) stopped(tid int) error {
 	return unix.PtraceSetRegs(tid, &regs)
 }
 
-// changes tells whether a call changes something below the folder.
+// changes reports whether a call changes something below the folder.
 func (t *tracing) changes(tid int, info syscallInfo) (call, bool) {
 	c, ok := t.calls[info.nr]
 	if !ok {

@@ -219,7 +219,7 @@ func TestFileSystems(t *testing.T) {
 	}
 }
 
-// isFUSE tells whether others may write to a folder without the kernel's knowing: a lease
+// isFUSE reports whether others may write to a folder without the kernel's knowing: a lease
 // says nothing there.
 func isFUSE(t *testing.T, at string) bool {
 	t.Helper()

@@ -69,7 +69,7 @@ func named(f *ast.FuncDecl) map[string]bool {
 	return all
 }
 
-// reaches tells whether a function asks for testing.Short, or names one that does.
+// reaches reports whether a function asks for testing.Short, or names one that does.
 func reaches(name string, uses map[string]map[string]bool, seen map[string]bool) bool {
 	if seen[name] {
 		return false

@@ -403,7 +403,7 @@ func (t *try) rescued() string {
 // notRead is what RocksDB says of a database that is too new for it.
 var notRead = regexp.MustCompile(`unknown checksum type \d+|Unknown Footer version|unsupported format_version: \d+`)
 
-// opens tells whether nodes with one RocksDB can go on with what those with another wrote.
+// opens reports whether nodes with one RocksDB can go on with what those with another wrote.
 func (t *try) opens(writer release) string {
 	require.NoError(t, t.session(writer, append(t.work(), flush)...).close())
 	want := records{}.after(t.T, t.kind, t.done...)
@@ -451,7 +451,7 @@ func (t *try) write(want records) records {
 	return want
 }
 
-// tooNew tells whether the tools refuse the database because a newer RocksDB wrote it.
+// tooNew reports whether the tools refuse the database because a newer RocksDB wrote it.
 // Otherwise it verifies.
 func (t *try) tooNew() bool {
 	t.Helper()
@@ -514,7 +514,7 @@ func damage(t *try, path string) {
 	require.NoError(t, os.WriteFile(tables[0], data, 0o640))
 }
 
-// ingested tells whether a table of the database was made outside of it.
+// ingested reports whether a table of the database was made outside of it.
 func ingested(t *try) bool {
 	tables, err := filepath.Glob(filepath.Join(t.path, "*.sst"))
 	require.NoError(t, err)

@@ -39,7 +39,7 @@ type summary struct {
 	out  io.Writer
 }
 
-// summarize tells whether all has passed.
+// summarize reports whether all has passed.
 func summarize(in io.Reader, out io.Writer) (bool, error) {
 	s := summary{skipped: map[string]int{}, said: map[[2]string][]string{}, out: out}
 	lines := bufio.NewReader(in)

@@ -168,7 +168,7 @@ func plain(text []comment.Text) string {
 	return strings.ReplaceAll(b.String(), "] [", "]  [") // each has its own space around it
 }
 
-// leads tells whether a name leads to something: in the package or in one that it
+// leads reports whether a name leads to something: in the package or in one that it
 // imports.
 func leads(p *types.Package, name string) bool {
 	if path, rest, ok := cutPackage(p, name); ok {

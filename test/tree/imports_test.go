@@ -94,7 +94,7 @@ func isCommandLine(path string) bool {
 	return within(path, module+"internal/cli") || within(path, "github.com/urfave/cli")
 }
 
-// within tells whether a package is the one at path or below it.
+// within reports whether a package is the one at path or below it.
 func within(pkg, path string) bool { return pkg == path || strings.HasPrefix(pkg, path+"/") }
 
 // listed asks the go command for packages and all that they are linked with.

@@ -51,7 +51,7 @@ type Found struct {
 	Why           string // it could not be told; "" in the other states
 }
 
-// IsTxID tells whether text is a transaction id: 64 lower-case hex digits.
+// IsTxID reports whether text is a transaction id: 64 lower-case hex digits.
 func IsTxID(text string) bool {
 	return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == ""
 }
@@ -171,7 +171,7 @@ func (s *search) lookForIndex(ctx context.Context) error {
 	return nil
 }
 
-// unanswered tells whether the node leaves a question open that it may answer in
+// unanswered reports whether the node leaves a question open that it may answer in
 // another way: it refuses the method or knows nothing.
 func unanswered(err error) bool {
 	var rpc *btcjson.RPCError

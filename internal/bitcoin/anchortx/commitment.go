@@ -8,7 +8,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Carries tells whether an output of the transaction is the script.
+// Carries reports whether an output of the transaction is the script.
 func Carries(tx *wire.MsgTx, script []byte) bool {
 	for _, out := range tx.TxOut {
 		if bytes.Equal(out.PkScript, script) {
@@ -18,7 +18,7 @@ func Carries(tx *wire.MsgTx, script []byte) bool {
 	return false
 }
 
-// CarriesAnchor tells whether an output of the transaction is the script of an anchor
+// CarriesAnchor reports whether an output of the transaction is the script of an anchor
 // of which only hash and state root are known, see [snapshot.CommitsTo].
 func CarriesAnchor(tx *wire.MsgTx, hash, root string) bool {
 	for _, out := range tx.TxOut {

@@ -28,7 +28,7 @@ const medianBlocks = 11
 // answers in Bitcoin Core's form. The exported fields are set before it serves.
 type Chain struct {
 	// Misbehave may answer in the node's place: it is called with the number of the
-	// request, from 1, and tells whether it has answered.
+	// request, from 1, and reports whether it has answered.
 	Misbehave func(number int64, w http.ResponseWriter, r *http.Request, body []byte) bool
 	// Methods are further methods, or other ones. Their errors are *btcjson.RPCError.
 	Methods map[string]func(params []json.RawMessage) (any, error)

@@ -98,7 +98,7 @@ func (n *Node) fail() {
 	n.tb.Fatalf("btcd does not start:\n%s", log)
 }
 
-// start tells whether the node answers.
+// start reports whether the node answers.
 func (n *Node) start() bool {
 	path, err := binary()
 	require.NoError(n.tb, err)

@@ -115,7 +115,7 @@ func (w *Wallet) Find(ctx context.Context, txid string) (State, error) {
 	return Known, nil
 }
 
-// Dead tells whether a transaction that is [Absent] can never be mined, because
+// Dead reports whether a transaction that is [Absent] can never be mined, because
 // others in the chain spend what it spends.
 func (w *Wallet) Dead(ctx context.Context, tx *wire.MsgTx) (bool, error) {
 	for _, in := range tx.TxIn {

@@ -59,7 +59,7 @@ func BitcoinFiles() []cli.Entry {
 }
 
 // ParseBitcoinRPC reads them, and the environment variables that go with them.
-// given tells whether a URL was set at all. An empty variable counts as unset.
+// given reports whether a URL was set at all. An empty variable counts as unset.
 func ParseBitcoinRPC(c *urfave.Context) (o bitcoin.Options, given bool, err error) {
 	o = bitcoin.Options{
 		URL:          c.String(bitcoinRPC),

@@ -12,7 +12,7 @@ func DataDir(usage, def string) urfave.Flag {
 // ParseDataDir reads it.
 func ParseDataDir(c *urfave.Context) string { return c.String(dataDir) }
 
-// DataDirGiven tells whether it was named.
+// DataDirGiven reports whether it was named.
 func DataDirGiven(c *urfave.Context) bool { return c.IsSet(dataDir) }
 
 const backupDir = "backup-dir"

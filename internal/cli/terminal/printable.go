@@ -13,7 +13,7 @@ import (
 // Text is [printable.Text].
 func Text(s string) string { return printable.Text(s) }
 
-// Is tells whether w is a terminal.
+// Is reports whether w is a terminal.
 func Is(w io.Writer) bool {
 	f, ok := w.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(f.Fd()))

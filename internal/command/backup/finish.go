@@ -201,12 +201,12 @@ func (r *run) makeLatest(ctx context.Context, p *part, b *backups.Backup) error 
 	return durable.SyncDir(r.BackupDir)
 }
 
-// isNew tells whether a backup is the one that this run made.
+// isNew reports whether a backup is the one that this run made.
 func (p *part) isNew(b *backups.Backup) bool {
 	return p.backup != nil && p.backup.Name == b.Name && !p.linked
 }
 
-// hasContent tells whether a file has what is in a backup.
+// hasContent reports whether a file has what is in a backup.
 func (r *run) hasContent(ctx context.Context, path string, b *backups.Backup) (bool, error) {
 	f, err := durable.OpenRegular(path, os.O_RDONLY)
 	if err != nil {

@@ -87,7 +87,7 @@ func (r *run) linkUnchanged(p *part, before []backups.Source) (bool, error) {
 
 var errChanged = errors.New("it was changed")
 
-// isLinkError tells whether a file system has no hard links, or no more of this file.
+// isLinkError reports whether a file system has no hard links, or no more of this file.
 func isLinkError(err error) bool {
 	var failed *os.LinkError
 	return errors.As(err, &failed) && !errors.Is(err, fs.ErrExist) && !errors.Is(err, errNoSpace)

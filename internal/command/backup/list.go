@@ -218,7 +218,7 @@ func (r *run) verify(ctx context.Context) error {
 	return &exit.Error{Code: r.code}
 }
 
-// asked tells whether a backup is to be verified.
+// asked reports whether a backup is to be verified.
 func (r *run) asked(name string) bool {
 	parsed, _ := backups.ParseName(name)
 	switch {

@@ -37,7 +37,7 @@ func (r *run) publish(kind backups.Kind, form backups.Form, place func(path stri
 	return "", fmt.Errorf("%s: all names are taken up to %s: %w", r.BackupDir, name, fs.ErrExist)
 }
 
-// taken tells whether a time is in the name of a backup of any form: two of one time would
+// taken reports whether a time is in the name of a backup of any form: two of one time would
 // be told apart by their form alone.
 func (r *run) taken(kind backups.Kind, at time.Time) bool {
 	for _, form := range backups.FormsOf(kind) {

@@ -100,7 +100,7 @@ func (r *run) backUpSnapshots(ctx context.Context, p *part, before []backups.Sou
 	return r.place(ctx, p, b)
 }
 
-// sound tells whether the latest snapshot may be backed up, and says why not.
+// sound reports whether the latest snapshot may be backed up, and says why not.
 func (r *run) sound(p *part, s *content.Snapshots) bool {
 	const kept = "; it was not backed up, the earlier backups are kept"
 	switch {
@@ -147,7 +147,7 @@ func (c *copying) close() {
 // that of the source: a rotten sector is rotten under every name.
 const maxShared = 24 * time.Hour
 
-// mayShare tells whether a backup need not be a copy of its own.
+// mayShare reports whether a backup need not be a copy of its own.
 func (r *run) mayShare(kind backups.Kind) bool {
 	for _, b := range r.dir.Catalogue.OfKind(kind) {
 		if b.Copy == backups.Copied && b.Sound() {
@@ -195,7 +195,7 @@ func newFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// cloned tells whether the plain copy has all of the source already.
+// cloned reports whether the plain copy has all of the source already.
 func (c *copying) cloned() bool {
 	return c.plain != nil && c.how == backups.Reflinked
 }

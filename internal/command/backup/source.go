@@ -53,12 +53,12 @@ func lookAt(p *part) []backups.Source {
 	return all
 }
 
-// settled tells whether a source would show it if it were written to from now on.
+// settled reports whether a source would show it if it were written to from now on.
 func settled(source []backups.Source, now time.Time) bool {
 	return len(source) > 0 && !slices.ContainsFunc(source, func(s backups.Source) bool { return now.Sub(s.MTime) < clockStep })
 }
 
-// same tells whether a source is as it was.
+// same reports whether a source is as it was.
 func same(a, b []backups.Source) bool {
 	return len(a) > 0 && slices.EqualFunc(a, b, func(a, b backups.Source) bool {
 		return a.Name == b.Name && a.Device == b.Device && a.Inode == b.Inode && a.Size == b.Size && a.MTime.Equal(b.MTime) && a.CTime.Equal(b.CTime)

@@ -113,7 +113,7 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 	return a.pay(ctx)
 }
 
-// wanted tells whether an anchor of an earlier run is the one to be made.
+// wanted reports whether an anchor of an earlier run is the one to be made.
 func (a *anchoring) wanted(earlier *snapshot.Anchor) bool {
 	return earlier.L2StateRoot == a.source.report.Root && (!a.TimestampSet || earlier.TimestampMs == a.TimestampMs)
 }
@@ -162,7 +162,7 @@ func (a *anchoring) pay(ctx context.Context) error {
 	return a.finish(ctx, p)
 }
 
-// writable tells whether the snapshot can be written: nothing is to be paid for one that
+// writable reports whether the snapshot can be written: nothing is to be paid for one that
 // cannot.
 func (a *anchoring) writable() error {
 	path := a.target()
@@ -302,7 +302,7 @@ func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) error {
 	return exit.Failf("run the same command again", "transaction %s of an earlier run can never be mined, since others spend its inputs: its record is taken back", p.Tx.TxID())
 }
 
-// alreadyDone tells whether an earlier run has broadcast this state to the end: a
+// alreadyDone reports whether an earlier run has broadcast this state to the end: a
 // PENDING anchor is not paid for twice, and one with the very time that was asked
 // for not either when it is confirmed.
 func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {

@@ -13,7 +13,7 @@ import (
 // takes unasked.
 const resyncDepth = 100
 
-// bitcoinFails tells whether Bitcoin was asked and is of no use now.
+// bitcoinFails reports whether Bitcoin was asked and is of no use now.
 func (p *planner) bitcoinFails() bool {
 	return p.v.BitcoinState != nil && p.v.BitcoinState.Trouble != ""
 }
@@ -89,7 +89,7 @@ func (p *planner) askBitcoin() []string {
 	return slices.Concat(p.own("ailee-doctor"), p.bitcoinFlags())
 }
 
-// anchorFailed tells whether the latest anchor is INVALIDATED or FAILED.
+// anchorFailed reports whether the latest anchor is INVALIDATED or FAILED.
 func (p *planner) anchorFailed() bool {
 	a := p.v.AgreeLatest
 	return a != nil && (a.Status == "invalidated" || a.Status == "failed")
@@ -144,7 +144,7 @@ func (p *planner) decideSend() (steps []Step) {
 	return append(steps, send)
 }
 
-// unread tells whether the database could not be looked at.
+// unread reports whether the database could not be looked at.
 func (p *planner) unread() bool {
 	return p.v.Is(datadir.DBForm, datadir.CouldNot) || p.v.Is(datadir.DBDamage, datadir.CouldNot) || p.v.Is(datadir.DBRecords, datadir.CouldNot)
 }
@@ -161,10 +161,10 @@ func (p *planner) sendCommand(state string) []string {
 	return append(command, p.bitcoinFlags()...)
 }
 
-// extracts tells whether the broadcast needs a snapshot that is taken out first.
+// extracts reports whether the broadcast needs a snapshot that is taken out first.
 func (p *planner) extracts(send []Step) bool { return len(send) == 2 }
 
-// needsSaving tells whether a database is changed in its place of which no backup has all.
+// needsSaving reports whether a database is changed in its place of which no backup has all.
 func (p *planner) needsSaving(send []Step) bool {
 	changes := p.sync != nil || len(send) > 0 || p.database.how == repairHeights
 	if !changes || p.database.replaces() || !p.v.Is(datadir.DBDamage, datadir.Sound) || p.v.BackupFolder == nil || p.v.BackupFolder.NotMounted {

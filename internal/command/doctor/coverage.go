@@ -55,7 +55,7 @@ func (c *coverage) newest(v *datadir.View) int {
 	return slices.IndexFunc(c.sources, func(s datadir.Source) bool { return s.Path == newest.Path })
 }
 
-// has tells whether one of the sources has the things of a group.
+// has reports whether one of the sources has the things of a group.
 func has(g datadir.Group, set []int) bool {
 	return slices.ContainsFunc(g.Sources, func(i int) bool { return slices.Contains(set, i) })
 }
@@ -86,7 +86,7 @@ func only(i int) []int {
 	return []int{i}
 }
 
-// hasAll tells whether one source has all there is.
+// hasAll reports whether one source has all there is.
 func (c *coverage) hasAll(i int) bool {
 	return i >= 0 && len(c.gather([]int{i}, nil)) == 1
 }
@@ -128,7 +128,7 @@ func (c *coverage) loss(set []int) loss {
 	return l
 }
 
-// none tells whether nothing is lost that Bitcoin has not.
+// none reports whether nothing is lost that Bitcoin has not.
 func (l loss) none() bool {
 	return len(l.counts) == 0 && l.invalid == 0 && l.records == 0 && !l.unknown
 }

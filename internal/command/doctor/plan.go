@@ -352,7 +352,7 @@ func (p *planner) stopReason(send []Step) string {
 	return "the database is going to be changed"
 }
 
-// stopsNode tells whether a step stops the node.
+// stopsNode reports whether a step stops the node.
 func (p *planner) stopsNode(s Step) bool {
 	return slices.Equal(s.Command, []string{"systemctl", "stop", p.Unit})
 }

@@ -418,7 +418,7 @@ func pieces(command []string) (parts []string) {
 	return parts
 }
 
-// takesValue tells whether a flag that plans use has a value.
+// takesValue reports whether a flag that plans use has a value.
 func takesValue(flag string) bool {
 	switch flag {
 	case "--in-place", "--anchors", "--repair-heights", "--broadcast", "--yes", "--snapshot-only", "--db-only", "--force", "--accept-loss",

@@ -37,10 +37,10 @@ type repair struct {
 	instead *Alternative
 }
 
-// gathers tells whether something is recovered before it is put in place.
+// gathers reports whether something is recovered before it is put in place.
 func (r repair) gathers() bool { return r.how == gather }
 
-// replaces tells whether the part is replaced.
+// replaces reports whether the part is replaced.
 func (r repair) replaces() bool {
 	return r.how == gather || r.how == restoreNewest || r.how == restoreFrom
 }
@@ -219,7 +219,7 @@ func (p *planner) decideDatabase() repair {
 	return repair{}
 }
 
-// databaseLacks tells whether a backup, or a copy, has what the database has not.
+// databaseLacks reports whether a backup, or a copy, has what the database has not.
 func (p *planner) databaseLacks() bool {
 	return p.v.Cover.Lacks(datadir.DatabaseKind, datadir.Backup) != "" || len(p.v.Cover.FamiliesLacking) > 0 ||
 		p.v.AgreeLatest != nil && len(p.v.AgreeLatest.HadBy) > 0 || p.v.AgreeAll != nil && p.v.AgreeAll.HadElsewhere > 0
@@ -318,7 +318,7 @@ func (p *planner) merged(c *coverage, set []int) repair {
 	return r
 }
 
-// tooNew tells whether the database is of a RocksDB that this build cannot read.
+// tooNew reports whether the database is of a RocksDB that this build cannot read.
 func (p *planner) tooNew() bool {
 	for _, code := range []datadir.Code{datadir.DBForm, datadir.DBDamage, datadir.DBRecords} {
 		f := p.v.Fact(code)

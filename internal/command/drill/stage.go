@@ -163,7 +163,7 @@ func (s *stage) foreign() (string, error) {
 	return "", nil
 }
 
-// owned tells whether something is this user's.
+// owned reports whether something is this user's.
 func owned(info fs.FileInfo, err error) (bool, error) {
 	if err != nil {
 		return false, err
@@ -180,7 +180,7 @@ func (s *stage) path(names ...string) string {
 // probeSize is what a drill needs at least in one piece, in bytes.
 const probeSize = 1 << 20
 
-// writable tells whether something can be written to the folder, and be read back: where
+// writable reports whether something can be written to the folder, and be read back: where
 // not, a step that failed says nothing of the tools.
 func (s *stage) writable() error {
 	f, err := s.root.OpenFile(probePart, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)

@@ -114,7 +114,7 @@ func parse(c *urfave.Context) (Options, error) {
 	return o, nil
 }
 
-// ofTheNode tells whether a variable of the environment is of the node on this machine, or
+// ofTheNode reports whether a variable of the environment is of the node on this machine, or
 // of its Bitcoin node: a drill has its own.
 func ofTheNode(variable string) bool {
 	return strings.HasPrefix(variable, "BITCOIN_") ||

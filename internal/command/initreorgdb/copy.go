@@ -64,7 +64,7 @@ func (c *copying) copyFrom(ctx context.Context, old *source, to *durable.Pending
 	return c.salvage(ctx, old, to.Path, c.keepCounterAhead)
 }
 
-// lossy tells whether records are lost or could be.
+// lossy reports whether records are lost or could be.
 func (c *copying) lossy() bool { return reorgtool.Lossy(c.problems) }
 
 // copyOpen copies through RocksDB. The error wraps [reorgdb.ErrCorrupt] when that

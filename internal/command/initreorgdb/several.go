@@ -117,7 +117,7 @@ func (p *part) openWhole(ctx context.Context) error {
 	return nil
 }
 
-// lossy tells whether records of it are lost or could be.
+// lossy reports whether records of it are lost or could be.
 func (p *part) lossy() bool { return reorgtool.Lossy(p.problems) }
 
 // entries is how many records of it are known to be lost, and whether that is all: each
@@ -136,7 +136,7 @@ func (p *part) entries() (n uint64, exact bool) {
 	return n, true
 }
 
-// madeGood tells whether it is certain that others have all that was lost of it: as many
+// madeGood reports whether it is certain that others have all that was lost of it: as many
 // heights are missing between its blocks as it has lost records, and others have them all.
 // Of what may change, such as an anchor, others may have an older state.
 func (p *part) madeGood() bool {

@@ -72,7 +72,7 @@ func openSources(ctx context.Context, o Options, scratch *durable.Scratch) ([]*s
 	return sources, nil
 }
 
-// isFile tells whether a source is no folder. One that is missing is called a folder, like
+// isFile reports whether a source is no folder. One that is missing is called a folder, like
 // what opening it says.
 func isFile(name string) bool {
 	info, err := os.Stat(name)

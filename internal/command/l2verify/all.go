@@ -207,7 +207,7 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 	return err
 }
 
-// hides tells whether a snapshot is hidden, by what was found outside of them.
+// hides reports whether a snapshot is hidden, by what was found outside of them.
 func hides(outside []snapshot.Finding) bool {
 	return slices.ContainsFunc(outside, func(f snapshot.Finding) bool { return f.Kind == snapshot.HiddenSnapshot })
 }

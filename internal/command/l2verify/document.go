@@ -122,7 +122,7 @@ func findingDocuments(found []snapshot.Finding) []findingDocument {
 	return docs
 }
 
-// passed tells whether the snapshot passes what was asked for.
+// passed reports whether the snapshot passes what was asked for.
 func (v *verifier) passed(judged snapshot.Judgement, found []snapshot.Finding) bool {
 	return judged.Verdict == snapshot.Valid && (!v.Strict || len(found) == 0)
 }

@@ -89,7 +89,7 @@ func (c *cursor) advance() error {
 
 func (c *cursor) done() bool { return c.number >= c.end }
 
-// isFirst tells whether no earlier record has the bytes of the next one.
+// isFirst reports whether no earlier record has the bytes of the next one.
 func (c *cursor) isFirst() bool { return !c.done() && c.firstNumber == c.number }
 
 // merge puts the records of all sources into one order and plans to copy them. The first
@@ -155,7 +155,7 @@ func (p *plan) pick(all []*cursor) *cursor {
 	return best
 }
 
-// ready tells whether nothing is left before the next snapshot in any other source.
+// ready reports whether nothing is left before the next snapshot in any other source.
 func (p *plan) ready(all []*cursor, c *cursor) bool {
 	for _, number := range c.others {
 		if all[p.sourceOf(number)].number < number {

@@ -37,7 +37,7 @@ type plan struct {
 	last    span // which is not yet in spans
 
 	snapshots, bytes int64
-	pending          int64  // records of which only what comes before tells whether they are valid
+	pending          int64  // records of which only what comes before reports whether they are valid
 	newest           taken  // the last one
 	sharedTimes      int64  // how many have the time of another, beyond the first of each time
 	firstShared      uint64 // the earliest of these times
@@ -150,7 +150,7 @@ func (p *plan) survey(ctx context.Context, s *source) error {
 	return nil
 }
 
-// candidate tells whether a snapshot is valid or may turn out to be.
+// candidate reports whether a snapshot is valid or may turn out to be.
 func (p *plan) candidate(r *snapshot.Report) bool {
 	v := r.Verdict()
 	return v == snapshot.Valid || v == snapshot.PegOutMismatch && p.AcceptEarlierAnchors

@@ -149,7 +149,7 @@ func (r *recovery) warnOfLeft() error {
 	return nil
 }
 
-// is tells whether the source is the file that info is of.
+// is reports whether the source is the file that info is of.
 func (s *source) is(info fs.FileInfo) bool {
 	mine, err := s.given.Stat()
 	return err == nil && os.SameFile(mine, info)

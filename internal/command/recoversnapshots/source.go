@@ -105,7 +105,7 @@ func (s *source) modified() (time.Time, error) {
 // clockStep is more than the steps in which file systems count times.
 const clockStep = 2 * time.Second
 
-// touched tells whether somebody may have written to the source since it was opened.
+// touched reports whether somebody may have written to the source since it was opened.
 func (s *source) touched() (bool, error) {
 	mtime, err := s.modified()
 	return !mtime.Equal(s.mtime) || time.Since(mtime) < clockStep, err

@@ -147,7 +147,7 @@ func (r *restoring) askPlaces(t *target, v *datadir.View) {
 	}
 }
 
-// concerns tells whether what is the matter with a path is in the way of replacing the
+// concerns reports whether what is the matter with a path is in the way of replacing the
 // part: it is the part, a file of it, or a folder that it is in.
 func (t *target) concerns(m datadir.Mounted, place *datadir.Place) bool {
 	part := place.Snapshots

@@ -33,7 +33,7 @@ type amount struct {
 	Counter     bool             `json:"counter,omitempty"` // a higher one
 }
 
-// counts tells whether it would be a loss. Blocks are none: Bitcoin has them.
+// counts reports whether it would be a loss. Blocks are none: Bitcoin has them.
 func (a amount) counts() bool {
 	return a.Snapshots > 0 || a.Anchors > 0 || a.Events > 0 || len(a.Families) > 0 || a.Counter
 }

@@ -31,7 +31,7 @@ const (
 	refused   decision = "refused"
 )
 
-// decide is the decision, and its exit status. named tells whether somebody chose the source,
+// decide is the decision, and its exit status. named reports whether somebody chose the source,
 // force whether it is to be restored all the same.
 func decide(s standing, named, force bool) (decision, int) {
 	switch {

@@ -73,7 +73,7 @@ func (r *restoring) locate(j *journal) error {
 	return nil
 }
 
-// isAllOf tells whether nothing is to be done but what the earlier run was to do.
+// isAllOf reports whether nothing is to be done but what the earlier run was to do.
 func (r *restoring) isAllOf(j *journal) bool {
 	for _, t := range r.parts {
 		if t.named == "" {

@@ -114,7 +114,7 @@ func checkJournal(f *os.File, dataDir string) error {
 	return nil
 }
 
-// valid tells whether the journal can be of this tool, and completes its moves.
+// valid reports whether the journal can be of this tool, and completes its moves.
 func (j *journal) valid() bool {
 	if j.Version != 1 || !stampForm.MatchString(j.Time) || len(j.Moves) == 0 || len(j.Moves) > 2 {
 		return false

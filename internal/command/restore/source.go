@@ -38,7 +38,7 @@ func (t *target) openNamed() error {
 	return nil
 }
 
-// ledByOthers tells whether another user than root says where the name of the source leads. A
+// ledByOthers reports whether another user than root says where the name of the source leads. A
 // folder of another user's in one of root's is where root has it.
 func (t *target) ledByOthers() bool {
 	path := strings.TrimRight(t.named, "/")
@@ -264,7 +264,7 @@ func (r *restoring) explainSource(ctx context.Context, t *target, err error) err
 	return exit.Fail(hint, err)
 }
 
-// noSpace tells whether an error is that of a disk that is too full.
+// noSpace reports whether an error is that of a disk that is too full.
 func noSpace(err error) bool {
 	var refused *archive.RefusedError
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.As(err, &refused) && refused.Limit

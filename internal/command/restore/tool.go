@@ -126,7 +126,7 @@ func (o Options) backupDir() string {
 	return filepath.Join(o.DataDir, "backups")
 }
 
-// wants tells whether a part is to be restored.
+// wants reports whether a part is to be restored.
 func (o Options) wants(t *target) bool {
 	if o.SnapshotBackup != "" || o.DBBackup != "" {
 		return t.named != ""

@@ -68,7 +68,7 @@ func (f *filling) write(ctx context.Context, c chunk) error {
 	return nil
 }
 
-// apply takes the blocks of a chunk, in one batch. changed tells whether there was
+// apply takes the blocks of a chunk, in one batch. changed reports whether there was
 // anything to write.
 func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) {
 	now := uint64(f.out.Now().Unix())

@@ -357,7 +357,7 @@ func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bi
 	return nil
 }
 
-// sample tells whether any hash below those that were compared is of the chain,
+// sample reports whether any hash below those that were compared is of the chain,
 // from a few that are evenly spread.
 func (p *plan) sample(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client) (same bool, tried int64, err error) {
 	step, i := max(1, p.stored.count/samples), int64(0)
@@ -388,7 +388,7 @@ func tooDeep(o Options, height, depth int64) error {
 		fmt.Errorf("%s: the stored hash at height %d is not the chain's: a reorg %d blocks deep, where --max-reorg-depth allows %d", o.DBPath, height, depth, o.MaxReorgDepth))
 }
 
-// warnOfHalt warns of a reorg that is deep. It tells whether it did.
+// warnOfHalt warns of a reorg that is deep. It reports whether it did.
 func warnOfHalt(out *cli.IO, depth int64) bool {
 	if depth > haltDepth {
 		out.Warn("a reorg %d blocks deep: a node halts on one deeper than %d", depth, haltDepth)

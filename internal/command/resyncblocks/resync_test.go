@@ -394,7 +394,7 @@ func TestResyncInterrupted(t *testing.T) {
 	requireModel(t, want, path, time.Now())
 }
 
-// stores tells whether a table has come into the database.
+// stores reports whether a table has come into the database.
 func stores(path string) bool {
 	tables, _ := filepath.Glob(filepath.Join(path, "*.sst"))
 	return len(tables) > 0

@@ -60,7 +60,7 @@ func (f *filling) settle(ctx context.Context) error {
 	return exit.Failf("run the command again", "the chain keeps changing: after %d rounds the stored blocks and the Bitcoin node's do not agree", maxRounds)
 }
 
-// moved tells whether the node refused a call because the chain has changed: what
+// moved reports whether the node refused a call because the chain has changed: what
 // was asked for is above the tip, though it was below that of the time, or, for
 // btcd, no longer in the chain.
 func (f *filling) moved(ctx context.Context, tip bitcoin.ChainInfo, err error) bool {
@@ -75,7 +75,7 @@ func (f *filling) moved(ctx context.Context, tip bitcoin.ChainInfo, err error) b
 	return err == nil && now.BestBlockHash != tip.BestBlockHash
 }
 
-// settleOnce tells whether all that is stored was right.
+// settleOnce reports whether all that is stored was right.
 func (f *filling) settleOnce(ctx context.Context, tip bitcoin.ChainInfo, lowestTip int64) (settled bool, err error) {
 	end := tip.Blocks
 	if f.o.End >= 0 {
@@ -119,7 +119,7 @@ func (f *filling) headers(ctx context.Context, from, to int64) ([]bitcoin.Header
 	return headers, err
 }
 
-// follow tells whether each block is the parent of the next.
+// follow reports whether each block is the parent of the next.
 func follow(headers []bitcoin.Header) bool {
 	for i := 1; i < len(headers); i++ {
 		if headers[i].PreviousBlockHash != headers[i-1].Hash {
@@ -129,7 +129,7 @@ func follow(headers []bitcoin.Header) bool {
 	return true
 }
 
-// take applies the headers. It tells whether all were stored already.
+// take applies the headers. It reports whether all were stored already.
 func (f *filling) take(ctx context.Context, headers []bitcoin.Header) (equal bool, err error) {
 	c := chunk{first: headers[0].Height}
 	for _, h := range headers {

@@ -29,7 +29,7 @@ type Outcome struct {
 	Why string
 }
 
-// Changed tells whether the record was written, or would have been.
+// Changed reports whether the record was written, or would have been.
 func (o Outcome) Changed() bool { return o.Before != o.After }
 
 // Summary is what became of all anchors.

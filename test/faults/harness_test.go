@@ -76,10 +76,19 @@ func isKnown(name string) bool {
 // uid and gid of the node, when the tests run as root.
 const uid, gid = 1234, 2345
 
+// reachable makes a folder that the node's user can reach: what becomes that user opens
+// databases by their paths.
+func reachable(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
+	return dir
+}
+
 // ready makes the template, and finds out what an undisturbed run makes of it.
 func (s *scenario) ready(t *testing.T) {
 	t.Helper()
-	s.template, s.scratch = t.TempDir(), t.TempDir()
+	s.template, s.scratch = reachable(t), reachable(t)
 	for _, dir := range []string{"data", "tmp"} {
 		require.NoError(t, os.Mkdir(filepath.Join(s.template, dir), 0o755))
 	}
@@ -90,7 +99,7 @@ func (s *scenario) ready(t *testing.T) {
 	s.payments.begin()
 	found, _ := s.look(t, s.template)
 	s.before = s.canonical(found)
-	root := s.copy(t, t.TempDir())
+	root := s.copy(t, reachable(t))
 	code, said := s.run(t, root, 0)
 	require.Zero(t, code, said)
 	found, left := s.look(t, root)

@@ -29,7 +29,7 @@ var mountOptions = []string{"defaults", "data=writeback,noauto_da_alloc,commit=6
 // newDisk makes a disk and mounts it.
 func newDisk(t *testing.T, options string) *disk {
 	t.Helper()
-	d := &disk{image: filepath.Join(t.TempDir(), "disk"), dir: t.TempDir()}
+	d := &disk{image: filepath.Join(t.TempDir(), "disk"), dir: reachable(t)}
 	f, err := os.Create(d.image)
 	require.NoError(t, err)
 	require.NoError(t, f.Truncate(64<<20))
@@ -167,7 +167,7 @@ func TestPowerCutLosesWhatIsNotSynced(t *testing.T) {
 			d.sync(t)
 			afterCut := func() (oldText, freshText string) {
 				t.Helper()
-				copied := &disk{image: filepath.Join(t.TempDir(), "disk"), dir: t.TempDir()}
+				copied := &disk{image: filepath.Join(t.TempDir(), "disk"), dir: reachable(t)}
 				_, err := d.cut("", copied.image)
 				require.NoError(t, err)
 				copied.mount(t, options)
@@ -281,7 +281,7 @@ func (s *scenario) cutPower(t *testing.T, options string) {
 
 // startAgain looks at what is there when the machine starts again, and completes it.
 func (s *scenario) startAgain(t *testing.T, m moment, options string) {
-	d := &disk{image: m.image, dir: t.TempDir()}
+	d := &disk{image: m.image, dir: reachable(t)}
 	d.mount(t, options)
 	defer os.Remove(m.image)
 	defer d.unmount(t)

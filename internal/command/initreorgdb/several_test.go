@@ -123,9 +123,10 @@ func forget(t *testing.T, path string, records map[string]string) {
 	highest, _, err := db.HighestBlock()
 	require.NoError(t, err)
 	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
-		for height := highest.Height - min(highest.Height, 30); height <= highest.Height; height++ {
-			u.DeleteBlock(height)
-			delete(records, fmt.Sprintf("default/block:%020d", height))
+		// The highest may be the highest there can be.
+		for below := range min(highest.Height, 30) + 1 {
+			u.DeleteBlock(highest.Height - below)
+			delete(records, fmt.Sprintf("default/block:%020d", highest.Height-below))
 		}
 		return nil
 	}))

@@ -229,21 +229,20 @@ type search struct {
 
 // process looks into a process. One that ends meanwhile has nothing open.
 func (s *search) process(pid, owner int) error {
-	dir := fmt.Sprintf("/proc/%d", pid)
-	info, err := os.Stat(dir)
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
 	if err != nil {
 		return nil
 	}
 	uid := int(info.Sys().(*syscall.Stat_t).Uid)
-	fds, err := os.ReadDir(dir + "/fd")
+	dir, fds, err := descriptorsOf(pid)
 	switch {
+	case errors.Is(err, errEnded):
+		return nil
 	case errors.Is(err, fs.ErrPermission) && uid == owner:
 		s.found.Hidden = append(s.found.Hidden, pid)
 		return nil
 	case errors.Is(err, fs.ErrPermission):
 		s.found.Others++
-		return nil
-	case gone(err):
 		return nil
 	case err != nil:
 		return err

@@ -19,7 +19,7 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-func TestMain(m *testing.M) { clitest.MainFor(m, nil, reorgtest.Programs, initnode.Tool()) }
+func TestMain(m *testing.M) { clitest.MainFor(m, nil, programs, initnode.Tool()) }
 
 // node is the data directory of a node that starts from nothing, with two snapshots more.
 func node(t *testing.T) string {

@@ -1,0 +1,100 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errEnded is said of a process that has nothing open any more.
+var errEnded = errors.New("the process has ended")
+
+// descriptorsOf lists what a process has open, and the folder of /proc in which that is seen.
+// What ends is not shown to ordinary users, and shows nothing to root: it is waited for, and
+// of a process whose first thread has ended another thread is asked.
+// Its errors are errEnded, fs.ErrPermission for what may not be seen, and those of reading.
+func descriptorsOf(pid int) (dir string, fds []os.DirEntry, err error) {
+	dir = fmt.Sprintf("/proc/%d", pid)
+	fds, err = os.ReadDir(dir + "/fd")
+	switch {
+	case gone(err):
+		return dir, nil, errEnded
+	case err == nil && len(fds) > 0, err != nil && !errors.Is(err, fs.ErrPermission):
+		return dir, fds, err
+	}
+	s, statErr := statOf(dir)
+	switch {
+	case statErr != nil:
+		return dir, nil, errEnded
+	case s.zombie && s.threads > 1:
+		return ofAnyThread(dir, pid, err)
+	case s.zombie, s.exits && endsWithin(pid, again):
+		return dir, nil, errEnded
+	}
+	return dir, fds, err
+}
+
+// ofAnyThread lists what a process has open whose first thread has ended.
+func ofAnyThread(dir string, pid int, err error) (string, []os.DirEntry, error) {
+	tasks, readErr := os.ReadDir(dir + "/task")
+	if readErr != nil {
+		return dir, nil, errEnded
+	}
+	for _, task := range tasks {
+		if task.Name() == strconv.Itoa(pid) {
+			continue
+		}
+		thread := dir + "/task/" + task.Name()
+		if fds, err := os.ReadDir(thread + "/fd"); err == nil && len(fds) > 0 {
+			return thread, fds, nil
+		}
+	}
+	return dir, nil, err
+}
+
+// processStat is what is needed of /proc/PID/stat.
+type processStat struct {
+	zombie  bool // its files are closed
+	exits   bool
+	threads int
+}
+
+// statOf reads the state of a process: proc_pid_stat(5).
+func statOf(dir string) (processStat, error) {
+	const state, flags, threads = 0, 6, 17 // counted after the name, which may hold anything
+	const pfExiting = 0x4                  // include/linux/sched.h
+	text, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return processStat{}, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) <= threads {
+		return processStat{}, fmt.Errorf("%s/stat has %d fields", dir, len(fields))
+	}
+	set, _ := strconv.ParseUint(fields[flags], 10, 64)
+	count, _ := strconv.Atoi(fields[threads])
+	return processStat{zombie: fields[state] == "Z" || fields[state] == "X", exits: set&pfExiting != 0, threads: count}, nil
+}
+
+// endsWithin reports whether all threads of a process end in that time.
+func endsWithin(pid int, limit time.Duration) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return errors.Is(err, unix.ESRCH)
+	}
+	defer unix.Close(fd)
+	deadline := time.Now().Add(limit)
+	for {
+		left := max(0, time.Until(deadline))
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds()))
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil && n > 0
+		}
+	}
+}

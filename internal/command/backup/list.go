@@ -202,7 +202,7 @@ func (r *run) verify(ctx context.Context) error {
 		doc.Verified = append(doc.Verified, listed{Name: terminal.Text(b.Name), Kind: b.Kind, Made: b.Made, Size: b.Size, Verdict: b.Verified.Verdict,
 			Why: terminal.Text(b.Verified.Why), Verified: &at, Line: b.Line, Copy: b.Copy, DataOf: b.DataOf, Content: b.Snapshots, Database: b.Database})
 	}
-	if err := r.dir.Catalogue.Save(r.BackupDir); err != nil {
+	if err := errors.Join(r.dir.Catalogue.Save(r.BackupDir), r.close()); err != nil {
 		return r.explain(err)
 	}
 	if r.out.JSON() {

@@ -112,7 +112,8 @@ func (r *run) backUp(ctx context.Context) error {
 	if err == nil {
 		err = r.parted(ctx)
 	}
-	if err != nil {
+	// Before the report: what fails here is in it, too.
+	if err = errors.Join(err, r.close()); err != nil {
 		return r.explain(err)
 	}
 	return r.report()

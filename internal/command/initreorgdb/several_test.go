@@ -29,10 +29,10 @@ import (
 func TestDamageWithABackup(t *testing.T) {
 	clitest.SkipUnderRace(t) // other processes are what is tested
 	clitest.InMemory(t)
-	flips, names, each := 4, golden.Databases, 1
+	flips, names, each := 4, golden.Databases, 5
 	switch {
 	case clitest.Hostile():
-		flips = 60
+		flips, each = 60, 1
 	case testing.Short():
 		names, each = names[:1], 11
 	}

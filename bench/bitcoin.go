@@ -67,11 +67,15 @@ func bitcoinRows(dir, bin, self string) (rows []work, stop func(), err error) {
 		nodeHeights, btcctl, strings.TrimPrefix(node, "http://"), bitcointest.User, bitcointest.Password)
 	deep := fmt.Sprintf("%s/ailee_resync_blocks -q --max-reorg-depth %d --start-height 0 --db-path $OUT --bitcoin-rpc %s", bin, deepBlocks, fork)
 	return []work{
-		{"resync 900,000 heights from memory, against fetching and dropping them", resync + chain, self + " -part fetch " + chain, 1.3, true, maxResyncMemory, empty},
-		{"resync 900,000 heights from memory, against a bare `net/http` loop", resync + chain, self + " -part bare " + chain, 1.6, true, maxResyncMemory, empty},
-		{"resync 501 heights from btcd, against one `btcctl getblockhash` for each", resync + node, loop, 0.02, true, maxResyncMemory, empty},
-		{"resync a reorg 10,000 blocks deep with 100,000 anchors, against the same blocks without anchors", deep, deep, 3, true, maxDeepMemory,
-			"cp -r " + filepath.Join(dir, "deep.$SIDE") + " $OUT"},
+		{name: "resync 900,000 heights from memory, against fetching and dropping them",
+			ours: resync + chain, reference: self + " -part fetch " + chain, ratio: 1.3, writes: true, memory: maxResyncMemory, before: empty},
+		{name: "resync 900,000 heights from memory, against a bare `net/http` loop",
+			ours: resync + chain, reference: self + " -part bare " + chain, ratio: 1.6, writes: true, memory: maxResyncMemory, before: empty},
+		{name: "resync 501 heights from btcd, against one `btcctl getblockhash` for each",
+			ours: resync + node, reference: loop, ratio: 0.02, writes: true, memory: maxResyncMemory, before: empty},
+		{name: "resync a reorg 10,000 blocks deep with 100,000 anchors, against the same blocks without anchors",
+			ours: deep, reference: deep, ratio: 3, writes: true, memory: maxDeepMemory,
+			before: "cp -r " + filepath.Join(dir, "deep.$SIDE") + " $OUT"},
 	}, stop, nil
 }
 

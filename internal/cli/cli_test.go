@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	urfave "github.com/urfave/cli/v2"
 
@@ -290,4 +292,30 @@ func TestNow(t *testing.T) {
 		require.Equal(t, clock != nil, now.Equal(noon))
 		require.False(t, now.IsZero())
 	}
+}
+
+// TestConcurrently: tools that run at the same time in one process share no flags. The race
+// detector would see it; a run that waits for another one shows that none waits for its end.
+func TestConcurrently(t *testing.T) {
+	both := make(chan bool)
+	var runs sync.WaitGroup
+	for i := range 2 {
+		runs.Go(func() {
+			command := tool(func(_ context.Context, c *urfave.Context, _ *cli.IO) error {
+				if i == 0 {
+					both <- true
+				} else {
+					<-both
+				}
+				return exit.Failf("", "%d, %t", c.Int("keep"), c.Bool("json"))
+			})
+			code, _, stderr := execute(command, "--keep", fmt.Sprint(i), "a", "b")
+			assert.Equal(t, exit.Failed, code)
+			assert.Contains(t, stderr, fmt.Sprintf("error: %d, false", i))
+			code, stdout, _ := execute(command, "--help")
+			assert.Zero(t, code)
+			assert.Contains(t, stdout, "ailee_tool")
+		})
+	}
+	runs.Wait()
 }

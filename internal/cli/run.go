@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	urfave "github.com/urfave/cli/v2"
@@ -24,9 +25,16 @@ func Main(t Tool) {
 	os.Exit(Execute(ctx, t, os.Args, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-// Execute runs the tool and returns its exit code.
+// parsing is held while flags are parsed: urfave keeps what it finds about them in the flags
+// themselves, and those are the whole process's.
+var parsing sync.Mutex
+
+// Execute runs the tool and returns its exit code. It is safe to call concurrently.
 func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	out := &IO{Streams: s, tool: t.Name, lines: slices.Contains(t.Flags, urfave.Flag(JSONLinesFlag))}
+	parsing.Lock()
+	parsed := sync.OnceFunc(parsing.Unlock)
+	defer parsed()
 	args = flagsFirst(t, withValues(t, args))
 	app := &urfave.App{
 		Name:                   t.Name,
@@ -48,6 +56,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 			return usage(t, err)
 		},
 		Action: func(c *urfave.Context) error {
+			parsed()
 			out.json, out.quiet = c.Bool("json"), c.Bool("quiet")
 			if err := checkArguments(t, args, c); err != nil {
 				return err

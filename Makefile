@@ -93,8 +93,9 @@ long:
 race: ALONE := TestDamage|AgainstReference|TestEveryAlignment|TestStdSort|TestEqualKeys|TestFileSystems
 race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
 race: export GORACE := atexit_sleep_ms=0
+# What is in test/ and docs/ starts the tools whole, as the tests of their packages do.
 race:
-	go test -vet=off -ldflags=-w -p 4 -timeout 60m -race -short -skip '$(ALONE)' $(ALL)
+	go test -vet=off -ldflags=-w -p 4 -timeout 60m -race -short -skip '$(ALONE)' ./internal/command/... ./internal/... ./snapshot/... ./reorgdb/...
 
 # The address sanitizer over the code that calls C: what it does not free fails.
 leaks:

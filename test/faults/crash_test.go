@@ -182,18 +182,22 @@ var ignorable = []struct{ calls, path, before, why string }{
 	{"fallocate", "*", "*", "only sets space aside"},
 	{"unlink*", "*", "*", "what stays is not used, and removed by a later run"},
 	{"fcntl", "*", "*", "a lease that can't be given back ends with the descriptor"},
-	{"*", ".*" + notes, "*", "a note of a prune that is done: it warns"},
+	{"*", ".*" + notes, "*", saidOnly + "a note of a prune that is done"},
 	{"mkdir", "*reorg_db*", "*", "RocksDB makes a folder that is there"},
 	{"mkdir", "data", "*", "mkdir -p makes a folder that is there"},
 	{"linkat", "latest", "*", "copied then"},
 	{"linkat", "*.replaced_*", "*", "copied then"},
 	{"renameat2", "l2_snapshots*", "*", "mv tries whether the name is free, and renames then"},
+	{"*", ".ailee-reorgdb-*", "*", saidOnly + "the live database is not looked at, and replaced by force"},
 	{"*", "OPTIONS-*", "*", "RocksDB's options, which only people read"},
 	{"fsync", "*reorg_db*", "OPTIONS-*", "of the folder, after the options"},
 	{"openat", "*.log", "*", "of a log that is empty by now, to cut off what was set aside"},
 	{"ftruncate", "*.log", "*", "cuts off what was set aside"},
 	{"ftruncate", "MANIFEST-*", "*", "cuts off what was set aside"},
 }
+
+// saidOnly begins why a failure may be passed over only with a warning.
+const saidOnly = "it warns: "
 
 // harmless reports whether the failure is one of those, or of the close of a file of
 // which everything was synced.
@@ -206,7 +210,7 @@ func harmless(o outcome) bool {
 		path, _ := filepath.Match(i.path, lastElement(o.hit.path))
 		before, _ := filepath.Match(i.before, lastElement(o.before))
 		if call && path && before {
-			return true
+			return !strings.HasPrefix(i.why, saidOnly) || strings.Contains(o.said, ": warning: ")
 		}
 	}
 	return false

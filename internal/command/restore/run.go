@@ -276,6 +276,9 @@ func (r *restoring) decideOne(ctx context.Context, t *target, view *datadir.View
 	case leftAlone:
 		r.remarkOn(t)
 	case replaced:
+		if t.unread != nil {
+			r.out.Warn("%s could not be looked at, and is replaced all the same, as --force says: %v", t.name, t.unread)
+		}
 		r.ask([]*target{t}, view)
 		if len(r.refusals) == 0 {
 			r.makeReady(t)

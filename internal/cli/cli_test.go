@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -205,6 +208,53 @@ func TestSpeaking(t *testing.T) {
 		require.Equal(t, exit.Wrong, code)
 		require.Equal(t, want, [2]string{stdout, stderr}, args)
 	}
+}
+
+// TestJournal: lines have priorities where standard error is the stream that JOURNAL_STREAM
+// names, of a tool that speaks to the journal. A hint has that of the line before, and an
+// alarm is printed whatever is to be quiet.
+func TestJournal(t *testing.T) {
+	errs, err := os.Create(filepath.Join(t.TempDir(), "errs"))
+	require.NoError(t, err)
+	defer errs.Close()
+	var stat syscall.Stat_t
+	require.NoError(t, syscall.Fstat(int(errs.Fd()), &stat))
+	command := tool(func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
+		out.Alarm(3, "%s", "bad\n")
+		out.Hint("do this")
+		out.Warn("odd")
+		return exit.Failf("do that", "failed")
+	})
+	const with = "<3>ailee_tool: warning: bad\\x0a\n<3>ailee_tool: hint: do this\n<4>ailee_tool: warning: odd\n<4>ailee_tool: error: failed\n<4>ailee_tool: hint: do that\n"
+	without := strings.NewReplacer("<3>", "", "<4>", "").Replace(with)
+	for _, c := range []struct {
+		stream  string
+		journal bool
+		args    string
+		want    string
+	}{
+		{fmt.Sprintf("%d:%d", stat.Dev, stat.Ino), true, "a b", with},
+		{fmt.Sprintf("%d:%d", stat.Dev, stat.Ino), true, "-q a b", "<3>ailee_tool: warning: bad\\x0a\n<4>ailee_tool: error: failed\n<4>ailee_tool: hint: do that\n"},
+		{fmt.Sprintf("%d:%d", stat.Dev, stat.Ino), false, "a b", without},
+		{fmt.Sprintf("%d:%d", stat.Dev, stat.Ino+1), true, "a b", without},
+		{fmt.Sprintf("%d:%d", stat.Dev+1, stat.Ino), true, "a b", without},
+		{"", true, "a b", without},
+	} {
+		t.Setenv("JOURNAL_STREAM", c.stream)
+		command.Journal = c.journal
+		require.NoError(t, errs.Truncate(0))
+		_, err := errs.Seek(0, io.SeekStart)
+		require.NoError(t, err)
+		require.Equal(t, exit.Failed, cli.Execute(t.Context(), command, append([]string{command.Name}, strings.Fields(c.args)...), cli.Streams{Err: errs}))
+		text, err := os.ReadFile(errs.Name())
+		require.NoError(t, err)
+		require.Equal(t, c.want, string(text))
+	}
+	// What is no file is no journal.
+	t.Setenv("JOURNAL_STREAM", fmt.Sprintf("%d:%d", stat.Dev, stat.Ino))
+	command.Journal = true
+	_, _, stderr := execute(command, "a", "b")
+	require.Equal(t, without, stderr)
 }
 
 // TestRows: an array that is printed row by row is one document, also when it is empty.

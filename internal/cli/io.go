@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,8 @@ type IO struct {
 	outErr      error // the first error of writing to Out
 	buffered    bool
 	buffer      []byte // what is still to be written to Out
+	journal     bool   // Err is the journal of systemd: lines begin with their priority
+	priority    int    // of the last line, for the hint after it
 }
 
 // bufferSize is how much is gathered before it is written, in bytes.
@@ -51,6 +54,9 @@ func (out *IO) JSON() bool { return out.json }
 
 // Quiet reports whether only errors are to be printed.
 func (out *IO) Quiet() bool { return out.quiet }
+
+// Journal reports whether standard error is the journal of systemd, of a tool that speaks to it.
+func (out *IO) Journal() bool { return out.journal }
 
 // Now returns the time that is given to what is made.
 func (out *IO) Now() time.Time {
@@ -123,6 +129,12 @@ func (out *IO) Warn(format string, args ...any) {
 	}
 }
 
+// Alarm prints a warning on standard error, also where it is to be quiet. The priority is
+// that of syslog, for the journal; the hints after it have it too.
+func (out *IO) Alarm(priority int, format string, args ...any) {
+	out.say(priority, "warning", sprintf(format, args...))
+}
+
 // Hint prints a hint on standard error, unless it is to be quiet.
 func (out *IO) Hint(format string, args ...any) {
 	if !out.quiet {
@@ -157,11 +169,28 @@ func (out *IO) Ask(ctx context.Context, question string) (bool, error) {
 	}
 }
 
-// line prints one line of the tool's own. Whatever came from a file is made
-// printable, also where standard error is no terminal: logs end up on one.
+// line prints one line of the tool's own.
 func (out *IO) line(kind, text string) {
+	priority := priorityWarning
+	if kind == "hint" {
+		priority = cmp.Or(out.priority, priority)
+	}
+	out.say(priority, kind, text)
+}
+
+// priorityWarning is that of syslog, in which less is worse.
+const priorityWarning = 4
+
+// say is line with a priority. Whatever came from a file is made printable, also where
+// standard error is no terminal: logs end up on one.
+func (out *IO) say(priority int, kind, text string) {
 	out.flush()
-	fmt.Fprintf(out.Err, "%s: %s: %s\n", out.tool, kind, terminal.Text(text))
+	out.priority = priority
+	prefix := ""
+	if out.journal {
+		prefix = fmt.Sprintf("<%d>", priority)
+	}
+	fmt.Fprintf(out.Err, "%s%s: %s: %s\n", prefix, out.tool, kind, terminal.Text(text))
 }
 
 // report says the error on standard error, and as JSON where that was asked for

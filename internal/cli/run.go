@@ -31,7 +31,8 @@ var parsing sync.Mutex
 
 // Execute runs the tool and returns its exit code. It is safe to call concurrently.
 func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
-	out := &IO{Streams: s, tool: t.Name, lines: slices.Contains(t.Flags, urfave.Flag(JSONLinesFlag))}
+	out := &IO{Streams: s, tool: t.Name, lines: slices.Contains(t.Flags, urfave.Flag(JSONLinesFlag)),
+		journal: t.Journal && isJournal(s.Err)}
 	parsing.Lock()
 	parsed := sync.OnceFunc(parsing.Unlock)
 	defer parsed()

@@ -38,6 +38,9 @@ type Tool struct {
 	// Leaves says what a run that could not do the whole job leaves, and how the next
 	// one goes on; "" where it leaves everything that existed as it was.
 	Leaves string
+	// Journal has each line on standard error begin with its priority, such as <4>, where
+	// that is the journal of systemd.
+	Journal bool
 	// Run does the work. c has the parsed flags and arguments.
 	Run func(ctx context.Context, c *urfave.Context, out *IO) error
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -9,9 +10,12 @@ import (
 // version and commit are set by the linker.
 var version, commit string
 
+// Release is the version alone.
+func Release() string { return cmp.Or(version, "devel") }
+
 // Version names the build: version, commit and Go version.
 func Version() string {
-	v, c := version, commit
+	c := commit
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" && c == "" {
@@ -19,11 +23,8 @@ func Version() string {
 			}
 		}
 	}
-	if v == "" {
-		v = "devel"
-	}
 	if c == "" {
 		c = "unknown"
 	}
-	return fmt.Sprintf("%s (commit %s, %s)", v, c, runtime.Version())
+	return fmt.Sprintf("%s (commit %s, %s)", Release(), c, runtime.Version())
 }

@@ -207,3 +207,42 @@ func TestKeepAttributesOfAnother(t *testing.T) {
 	// The group of src could not read it, and would be among the others of dst.
 	require.EqualValues(t, 0o600, info.Mode())
 }
+
+// TestAsUserOf: what is written in the folder of another user is that user's, and this process
+// stays root. Whatever only root could write stays as it is.
+func TestAsUserOf(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root becomes somebody else")
+	}
+	top, err := os.MkdirTemp("", "as-user-")
+	require.NoError(t, err)
+	defer os.RemoveAll(top)
+	require.NoError(t, os.Chmod(top, 0o755))
+	roots := filepath.Join(top, "roots")
+	require.NoError(t, os.WriteFile(roots, nil, 0o600))
+	for _, uid := range []uint32{0, 1234, 2345} {
+		dir := filepath.Join(top, fmt.Sprint(uid))
+		require.NoError(t, os.Mkdir(dir, 0o755))
+		require.NoError(t, os.Chown(dir, int(uid), int(uid)))
+		path := filepath.Join(dir, "f")
+		require.NoError(t, durable.AsUserOf(path, func() error {
+			f, err := durable.Create(path, 0o644)
+			if err != nil {
+				return err
+			}
+			_, err = os.Open(roots)
+			require.Equal(t, uid != 0, errors.Is(err, os.ErrPermission), "%v", err)
+			return f.Commit(true)
+		}))
+		requireOwner(t, path, uid, uid)
+		require.Zero(t, os.Geteuid())
+		_, err := os.Open(roots)
+		require.NoError(t, err)
+	}
+	// A link to a folder of root's is followed by the user alone.
+	require.NoError(t, os.Symlink(top, filepath.Join(top, "1234", "link")))
+	require.NoError(t, os.Lchown(filepath.Join(top, "1234", "link"), 1234, 1234))
+	path := filepath.Join(top, "1234", "link", "planted")
+	require.ErrorIs(t, durable.AsUserOf(path, func() error { return os.WriteFile(path, nil, 0o600) }), os.ErrPermission)
+	require.NoFileExists(t, filepath.Join(top, "planted"))
+}

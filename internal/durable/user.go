@@ -9,12 +9,16 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/workers"
 )
 
 // ErrUser says that this process, which is root's, cannot become the user in whose
@@ -108,6 +112,50 @@ func UserOf(path string) (uid int, err error) {
 		return 0, err
 	}
 	return folder.uid, nil
+}
+
+// AsUserOf calls write, which writes at path, as the user that [BecomeUserOf] makes of root
+// there. This process stays root: it is for what may write in the folders of several users.
+// write starts no goroutine that opens or changes anything. Not for a folder that its user
+// cannot reach by name.
+func AsUserOf(path string, write func() error) error {
+	if os.Geteuid() != 0 {
+		return write()
+	}
+	folder, err := firstNotOfRoot(path)
+	if err != nil {
+		return err
+	}
+	if folder.uid == 0 || !isMapped(folder.uid) {
+		return write()
+	}
+	gid, groups := groupsOf(folder.uid, folder.gid)
+	return <-workers.Start(func() error {
+		runtime.LockOSThread() // and never unlocks it: the thread ends with the function
+		if err := becomeAlone(folder.uid, gid, groups); err != nil {
+			return fmt.Errorf("%w with id %d, to whom %s belongs: %w", ErrUser, folder.uid, folder.path, err)
+		}
+		return write()
+	})
+}
+
+// becomeAlone makes the thread that it runs on another user, and no other thread.
+func becomeAlone(uid, gid int, groups []int) error {
+	list := make([]uint32, len(groups))
+	for i, group := range groups {
+		list[i] = uint32(group)
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(list)), uintptr(unsafe.Pointer(unsafe.SliceData(list))), 0)
+	if errno != 0 && !groupsDenied() {
+		return errno
+	}
+	if _, _, errno = unix.RawSyscall(unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid)); errno != 0 {
+		return errno
+	}
+	if _, _, errno = unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func become(uid, gid int, groups []int) error {

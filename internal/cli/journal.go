@@ -1,0 +1,24 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+)
+
+// isJournal reports whether what is written to w goes to the journal of systemd, which
+// names the device and inode of the stream in JOURNAL_STREAM. A process that was started
+// with another standard error inherits the variable all the same.
+func isJournal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	return os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
+}

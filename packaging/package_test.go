@@ -24,14 +24,11 @@ func release(t *testing.T, variable, pattern string) string {
 	return files[0]
 }
 
-// scripts are those for operators.
-var scripts = []string{"ailee-monitor"}
-
 // alias is the name that the recovery guide has for aliased.
 const alias, aliased = "test_recovery.sh", "ailee-drill"
 
 // commands are all that an operator can call.
-func commands(t *testing.T) []string { return append(append(tools(t), scripts...), alias) }
+func commands(t *testing.T) []string { return append(tools(t), alias) }
 
 func tools(t *testing.T) []string {
 	var names []string
@@ -45,14 +42,11 @@ func tools(t *testing.T) []string {
 // installed maps each file of the source that is installed as it is to its name below
 // the prefix.
 func installed(t *testing.T) map[string]string {
-	files := map[string]string{"../scripts/ailee-common.bash": "lib/ailee-recovery/ailee-common.bash", "../scripts/" + alias: "bin/" + alias}
-	for _, script := range scripts {
-		files["../scripts/"+script] = "lib/ailee-recovery/" + script
-	}
+	files := map[string]string{"../scripts/" + alias: "bin/" + alias}
 	for pattern, dir := range map[string]string{
 		"completions/bash/*": "share/bash-completion/completions", "completions/fish/*": "share/fish/vendor_completions.d",
 		"*.md": "share/doc/ailee-recovery", "docs/*.md": "share/doc/ailee-recovery/docs",
-		"docs/commands/*": "share/doc/ailee-recovery/docs/commands", "docs/schema/*.json": "share/doc/ailee-recovery/docs/schema",
+		"packaging/monitoring/*": "share/doc/ailee-recovery/monitoring", "docs/commands/*": "share/doc/ailee-recovery/docs/commands", "docs/schema/*.json": "share/doc/ailee-recovery/docs/schema",
 	} {
 		for _, file := range glob(t, pattern) {
 			files[file] = dir + "/" + filepath.Base(file)
@@ -176,7 +170,7 @@ func hasTheSource(r root) {
 		"/usr/share/doc/ailee-recovery/examples/cron.d-ailee-recovery", "/usr/share/doc/ailee-recovery/sbom.cdx.json",
 		"/usr/share/doc/ailee-recovery/third-party-licenses.txt.gz", "/usr/share/lintian/overrides/ailee-recovery",
 	}
-	for _, name := range append(tools(t), scripts...) {
+	for _, name := range tools(t) {
 		want = append(want, "/usr/bin/"+name)
 	}
 	for source, name := range installed(t) {
@@ -246,9 +240,7 @@ func TestTarArchive(t *testing.T) {
 	for _, name := range tools(t) {
 		assert.Contains(t, run(t, filepath.Join(dir, "bin", name), "--version"), name)
 	}
-	for _, name := range append(scripts, alias) {
-		assert.Contains(t, run(t, filepath.Join(dir, "bin", name), "--help"), name)
-	}
+	assert.Contains(t, run(t, filepath.Join(dir, "bin", alias), "--help"), aliased)
 	assert.Contains(t, string(read(t, filepath.Join(dir, "lib/systemd/system/ailee-backup.service"))), "ExecStart=/usr/local/bin/ailee-backup ")
 	run(t, "sh", "-c", `cd "$1" && sha256sum --check --strict SHA256SUMS`, "sh", os.Getenv("DIST"))
 

@@ -188,7 +188,7 @@ func (h *history) write(t *testing.T, dir string) {
 		if i == fewBackedUp-1 || i == len(h.snapshots)-2 {
 			require.NoError(t, made.Sync())
 			require.NoError(t, made.Close())
-			h.backUp(t, dir, h.began.Add(time.Duration(i+1)*time.Hour))
+			h.backUp(t, dir)
 			made, err = reorgdb.Open(db)
 			require.NoError(t, err)
 		}
@@ -201,7 +201,7 @@ func (h *history) write(t *testing.T, dir string) {
 		require.NoError(t, u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), []byte("2")))
 	})
 	require.NoError(t, made.Close())
-	h.backUp(t, dir, time.Now().Add(-10*time.Minute))
+	h.backUp(t, dir)
 }
 
 func mustExist(t *testing.T, path string) string {
@@ -494,14 +494,10 @@ func listing(t *testing.T, dir string) map[string]string {
 	return list
 }
 
-// backUp backs the data directory up; a time counts for a script alone.
-func (h *history) backUp(t *testing.T, dir string, at time.Time) {
+// backUp backs the data directory up.
+func (h *history) backUp(t *testing.T, dir string) {
 	t.Helper()
-	scripts, err := filepath.Abs("../scripts")
-	require.NoError(t, err)
-	cmd := exec.Command("sh", "-c", `PATH=$PATH:$1; exec ailee-backup --data-dir "$2"`, "sh", scripts, dir)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("AILEE_NOW=%d", at.Unix()))
-	out, err := cmd.CombinedOutput()
+	out, err := exec.Command("ailee-backup", "--data-dir", dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 

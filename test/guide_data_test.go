@@ -142,6 +142,18 @@ var spoilers = map[string]func(t *testing.T, s *sandbox){
 	},
 }
 
+// grow puts n bytes in front of the snapshots, which are none of a snapshot.
+func grow(t *testing.T, dir string, n int64) {
+	t.Helper()
+	path := filepath.Join(dir, "l2_snapshots.dat")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	_, err = f.WriteAt(append([]byte("\n"), data...), n-1)
+	require.NoError(t, errors.Join(err, f.Close()))
+}
+
 // guideNow is when an operator begins, an hour after the backup, in Unix seconds.
 const guideNow = start + 3600
 

@@ -147,16 +147,16 @@ func TestPlanted(t *testing.T) {
 	t.Logf("%d done, %d refused", outcomes[exit.OK], outcomes[exit.Failed])
 }
 
-// TestPlantedForScripts is the same for the scripts. What the operator names, and the
+// TestPlantedInANode is the same for what works on a whole data directory. What the operator names, and the
 // node's own files, may be links.
-func TestPlantedForScripts(t *testing.T) {
+func TestPlantedInANode(t *testing.T) {
 	node := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", node)
 	memory := clitest.Memory()
 	for args, at := range map[string][]string{
 		"ailee-backup": {".backups.ailee-tmp", "backups/.ailee-backup.tmp", "backups/l2_snapshots_latest.dat.bak", "backups/ailee-catalogue.json", "backups/.ailee-catalogue.json.ailee-tmp",
 			"backups/l2_snapshots_" + stampOf(start+9) + ".dat.bak", "backups/reorg_db_" + stampOf(start+9) + ".tar.gz"},
-		"ailee-monitor --prometheus DIR/prom": {".ailee-monitor", ".ailee-monitor.new", "prom", "prom.new"},
+		"ailee-monitor --prometheus DIR/prom": {".ailee-monitor", "..ailee-monitor.ailee-tmp", "prom", ".prom.ailee-tmp"},
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
@@ -169,7 +169,7 @@ func TestPlantedForScripts(t *testing.T) {
 					case testing.Short() || kind != "folder link" && kind != "pipe":
 						continue
 					}
-					outcomes[plantedForScript(t, memory, node, args, kind, at, plant)]++
+					outcomes[plantedInANode(t, memory, node, args, kind, at, plant)]++
 				}
 			}
 			t.Logf("%d done, %d refused, %d said something", outcomes[exit.OK], outcomes[exit.Failed], outcomes[exit.Wrong])
@@ -177,7 +177,7 @@ func TestPlantedForScripts(t *testing.T) {
 	}
 }
 
-func plantedForScript(t *testing.T, memory, node, args, kind, at string, plant func(path, outside string) error) (code int) {
+func plantedInANode(t *testing.T, memory, node, args, kind, at string, plant func(path, outside string) error) (code int) {
 	t.Helper()
 	top, err := os.MkdirTemp(memory, "planted-")
 	require.NoError(t, err)
@@ -193,7 +193,7 @@ func plantedForScript(t *testing.T, memory, node, args, kind, at string, plant f
 	require.NoError(t, plant(filepath.Join(dir, at), outside))
 	before := tree(t, outside)
 	fields := strings.Fields(strings.ReplaceAll(args, "DIR", dir))
-	code, _, stderr := runScript(t, start+9, fields[0], append(fields[1:], "--data-dir", dir)...)
+	code, _, stderr := runAt(t, start+9, fields[0], append(fields[1:], "--data-dir", dir)...)
 	what := fmt.Sprintf("%s at %s: %s\n%s", kind, at, args, stderr)
 	require.Contains(t, []int{exit.OK, exit.Failed, exit.Wrong}, code, what)
 	require.Equal(t, before, tree(t, outside), what)

@@ -14,9 +14,9 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestScriptsAfterAKilledNode: the database that it left is backed up, watched and
+// TestOperationsAfterAKilledNode: the database that it left is backed up, watched and
 // replaced like any other.
-func TestScriptsAfterAKilledNode(t *testing.T) {
+func TestOperationsAfterAKilledNode(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]string{"killed-at-start-6.11.4": "", "killed-while-creating-7.8.3": "", "unfinished": "CURRENT"} {
 		t.Run(name, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestScriptsAfterAKilledNode(t *testing.T) {
 			}
 			left, want := clitest.Names(t, db), reorgtest.Records(t, db)
 			quiet(t, start, "ailee-backup", "--data-dir", dir)
-			code, _, stderr := runScript(t, start, "ailee-monitor", "--data-dir", dir)
+			code, _, stderr := runAt(t, start, "ailee-monitor", "--data-dir", dir)
 			require.Equal(t, 2, code, "the snapshots are old: %s", stderr)
 			require.NotContains(t, stderr, "reorg_db")
 			require.Equal(t, left, clitest.Names(t, db))

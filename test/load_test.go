@@ -205,10 +205,11 @@ func TestLoadDay(t *testing.T) {
 	began := time.Now()
 	for hour := range hours {
 		now := int64(start + hour*3600)
-		appendAt(t, dir, now)
+		_, err := clitest.AppendAnchored(filepath.Join(dir, "l2_snapshots.dat"), uint64(now)*1000, "m")
+		require.NoError(t, err)
 		quiet(t, now, "ailee-backup", "--data-dir", dir, "--backup-dir", backups, "--keep", "24")
 		if hour%24 == hours-1 {
-			code, stdout, stderr := runScript(t, now, "ailee-monitor", "--data-dir", dir, "--backup-dir", backups)
+			code, stdout, stderr := runAt(t, now, "ailee-monitor", "--data-dir", dir, "--backup-dir", backups)
 			require.Contains(t, []int{exit.OK, exit.Wrong}, code, "%s%s", stdout, stderr)
 		}
 	}

@@ -1,5 +1,4 @@
-// Package test is about the whole product: the scripts of an operator, the recovery
-// guide, what every tool has in common, and what somebody may do to any of them.
+// Package test is about the whole product: the recovery guide, what every tool has in common, and what somebody may do to any of them.
 package test
 
 import (
@@ -11,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	clitest.MainFor(m, []string{"ailee-monitor"}, clitest.Programs{
+	clitest.MainFor(m, nil, clitest.Programs{
 		reorgtest.NodeName: reorgtest.Programs[reorgtest.NodeName],
 		sandboxed:          sandboxMain, followed: followedMain, serviceName: service, "bitcoin-cli": bitcoinCLI, "peak": peak,
 		panicking().Name: func() { cli.Main(panicking()) },

@@ -24,6 +24,7 @@ import (
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
@@ -76,6 +77,8 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 		resyncblocks.Name: {{"--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}, {"--db-path", f, "--bitcoin-rpc", nobody, "--rpc-wait", "0"},
 			{"--check", "--db-path", db, "--bitcoin-rpc", nobody, "--rpc-wait", "0", "--rpc-cookie-file", out}},
 		drill.Name: {{"--mode", "reorg", "--data-dir", f}, {"--mode", "reorg", "--data-dir", dir}, {"--mode", out}, {"--mode", "reorg", "--reorg-depth", out}},
+		monitor.Name: {{"--data-dir", dir, "--state-file", out, "--prometheus", out}, {"--data-dir", f}, {"--data-dir", dir, "--backup-dir", out, "--prometheus", filepath.Join(dir, "missing", "p"+hostileName)},
+			{"--data-dir", dir, "--state-file", f, "--unit", out}, {"--data-dir", dir, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}, {"--max-growth", out}},
 		restore.Name: {{"--data-dir", dir, "--snapshot-backup", f}, {"--data-dir", dir, "--db-backup", db}, {"--data-dir", dir, "--backup-dir", out}, {"--data-dir", out, "--snapshot-backup", f},
 			{"--data-dir", dir, "--backup-dir", dir, "--force"}},
 	}
@@ -83,7 +86,7 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 
 func allTools() []cli.Tool {
 	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(),
-		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool(), restore.Tool()}
+		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool(), monitor.Tool(), restore.Tool()}
 }
 
 // TestHostileNames: whatever files are called, and whatever is in them, nothing is
@@ -139,8 +142,8 @@ func TestHostileNames(t *testing.T) {
 	t.Logf("%d runs", runs)
 }
 
-// TestHostileNamesOfScripts: the same for the scripts.
-func TestHostileNamesOfScripts(t *testing.T) {
+// TestHostileNamesOfANode: the same where the folders of a node have such names.
+func TestHostileNamesOfANode(t *testing.T) {
 	clitest.InMemory(t)
 	dir := nodeDir(t, 2)
 	hostile := filepath.Join(filepath.Dir(dir), hostileName)
@@ -158,7 +161,7 @@ func TestHostileNamesOfScripts(t *testing.T) {
 		{"ailee-monitor", "--" + hostileName},
 	} {
 		for _, more := range [][]string{nil, {"--json"}} {
-			_, stdout, stderr := runScript(t, start, args[0], append(more, args[1:]...)...)
+			_, stdout, stderr := runAt(t, start, args[0], append(more, args[1:]...)...)
 			what := fmt.Sprintf("%q", args)
 			requirePrintable(t, what, stdout)
 			requirePrintable(t, what, stderr)

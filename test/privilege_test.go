@@ -18,12 +18,14 @@ import (
 	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
@@ -87,27 +89,20 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	code, _, stderr := clitest.AsNobody(t, 0o022, prunesnapshots.Name, "--file", f, "--keep", "1", "--output", filepath.Join(out, "pruned.dat"))
 	require.Zero(t, code, stderr)
 	require.Contains(t, stderr, "warning: "+filepath.Join(out, "pruned.dat")+": cannot keep the owner ")
-	bin := os.Getenv("NOBODY")
-	for _, name := range []string{"ailee-monitor", "ailee-common.bash"} {
-		script, err := os.ReadFile(filepath.Join("..", "scripts", name))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(bin, name), script, 0o755))
-	}
-	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Setenv(clitest.DocumentsDir, "") // nobody may not write there
 	backups := filepath.Join(out, "backups")
-	for _, args := range [][]string{
-		{"ailee-backup", "--data-dir", data, "--backup-dir", backups},
-		{"ailee-monitor", "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000", "--state-file", ""},
-	} {
-		code, stdout, stderr := clitest.AsNobody(t, 0o022, args...)
-		require.Zero(t, code, "%q: %s", args, stderr)
-		require.Empty(t, stdout+stderr)
-	}
-	code, _, stderr = clitest.AsNobody(t, 0o022, "ailee-monitor", "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000")
+	code, stdout, stderr := clitest.AsNobody(t, 0o022, backup.Name, "--data-dir", data, "--backup-dir", backups)
 	require.Zero(t, code, stderr)
-	require.Contains(t, stderr, ".ailee-monitor cannot be written: ")
-	require.Equal(t, 1, strings.Count(stderr, "\n"))
+	require.Empty(t, stdout+stderr)
+	// Who has the data open cannot be seen by another user than the data's.
+	const unseen = `ailee-monitor: error: could not check who has the data open: .*\nailee-monitor: hint: run it as the node's user, or as root\n$`
+	watch := []string{monitor.Name, "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000"}
+	code, _, stderr = clitest.AsNobody(t, 0o022, append(watch, "--state-file", "")...)
+	require.Equal(t, exit.Failed, code, stderr)
+	require.Regexp(t, "^"+unseen, stderr)
+	code, _, stderr = clitest.AsNobody(t, 0o022, watch...)
+	require.Equal(t, exit.Failed, code, stderr)
+	require.Regexp(t, `^ailee-monitor: warning: .*/.ailee-monitor cannot be written: .*\n`+unseen, stderr)
 	require.Equal(t, before, tree(t, data))
 	for path, mode := range map[string]os.FileMode{
 		"parts/snapshot_1.dat":  0o444, // that of the source

@@ -15,8 +15,10 @@ import (
 	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
+	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
@@ -184,6 +186,36 @@ func TestScale(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMonitorMemory: whatever there is to look at, it is looked at in 64 MiB.
+func TestMonitorMemory(t *testing.T) {
+	clitest.SkipUnderRace(t)
+	clitest.InMemory(t)
+	records, count := 10_000, 20_000
+	if testing.Short() {
+		count = 2000
+	}
+	if clitest.Hostile() {
+		records, count = 1_000_000, 500_000
+	}
+	dir := t.TempDir()
+	larges[len(larges)-1].make(t, filepath.Join(dir, "reorg_db"), records)
+	f, err := os.Create(filepath.Join(dir, "l2_snapshots.dat"))
+	require.NoError(t, err)
+	defer f.Close()
+	text := clitest.Numbered(7)
+	for range count {
+		_, err := f.WriteString(text)
+		require.NoError(t, err)
+	}
+	for range 2 {
+		clitest.RunProcess(t, exit.OK, backup.Name, "--data-dir", dir, "--compress", "zstd")
+	}
+	m := measure(t, monitor.Name, "--data-dir", dir, "--max-snapshot-age", "1000000")
+	require.Zero(t, m.code, m.stderr)
+	t.Logf("%d snapshots, %d anchors: %.2f s, %d MiB", count, records, m.took.Seconds(), m.peak>>20)
+	require.Less(t, m.peak, int64(64<<20))
 }
 
 func (l large) blockCount(size int) int {

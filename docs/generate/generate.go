@@ -25,6 +25,7 @@ import (
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/reorgshow"
@@ -34,9 +35,7 @@ import (
 )
 
 var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
-	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool(), restore.Tool()}
-
-var scripts = []string{"ailee-monitor"}
+	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool(), monitor.Tool(), restore.Tool()}
 
 // aliases are scripts that do nothing but run a command, by their names: they have its
 // page and completions.
@@ -45,8 +44,9 @@ var aliases = map[string]string{"test_recovery.sh": drill.Name}
 // folders are those in which there is nothing but what is generated.
 var folders = []string{"man/man1", "docs/commands", "completions/bash", "completions/zsh", "completions/fish"}
 
-// clockVariable is the clock of the examples, in Unix seconds. The scripts know it.
-const clockVariable = "AILEE_NOW"
+// clockVariable is the clock of the examples, in Unix seconds, for this process as one of
+// the tools.
+const clockVariable = "EXAMPLES_NOW"
 
 // runAsTool is this process as one of the tools, where it goes by the name of one. So
 // the examples run what was built from this source, and need no other binaries.
@@ -71,7 +71,7 @@ func root() string {
 
 // update writes what is generated.
 func update(root string) error {
-	files, err := generate(root)
+	files, err := generate()
 	if err != nil {
 		return err
 	}
@@ -122,8 +122,8 @@ func committed(root string) (names []string, err error) {
 }
 
 // generate returns the text of each file by its name in the repository.
-func generate(root string) (map[string]string, error) {
-	names := slices.Clone(scripts)
+func generate() (map[string]string, error) {
+	names := make([]string, 0, len(tools))
 	for _, t := range tools {
 		names = append(names, t.Name)
 	}
@@ -132,7 +132,7 @@ func generate(root string) (map[string]string, error) {
 	var g errgroup.Group
 	for i, name := range names {
 		g.Go(func() (err error) {
-			if commands[i], err = describe(root, name); err != nil {
+			if commands[i], err = describe(name); err != nil {
 				err = fmt.Errorf("%s: %w", name, err)
 			}
 			return err
@@ -167,8 +167,8 @@ func generate(root string) (map[string]string, error) {
 }
 
 // describe is what a command says of itself, with what its examples print.
-func describe(root, name string) (manual.Command, error) {
-	w, err := newWorld(root)
+func describe(name string) (manual.Command, error) {
+	w, err := newWorld()
 	if err != nil {
 		return manual.Command{}, err
 	}

@@ -33,7 +33,7 @@ const nodeURL = "http://localhost:8332"
 // The data of the examples is from a few hours before.
 var noon = time.Date(2025, 2, 15, 12, 0, 0, 0, time.UTC)
 
-func newWorld(repository string) (*world, error) {
+func newWorld() (*world, error) {
 	root, err := os.MkdirTemp("", "ailee-examples-")
 	if err != nil {
 		return nil, err
@@ -55,9 +55,6 @@ func newWorld(repository string) (*world, error) {
 	links := map[string]string{}
 	for _, t := range tools {
 		links[t.Name] = self
-	}
-	for _, name := range scripts {
-		links[name] = filepath.Join(repository, "scripts", name)
 	}
 	for name, target := range links {
 		if err := os.Symlink(target, filepath.Join(bin, name)); err != nil {

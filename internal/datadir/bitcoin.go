@@ -172,6 +172,10 @@ func (l *looker) sayChain(ctx context.Context) error {
 }
 
 func (l *looker) sayHeights() {
+	if l.chain.err != nil {
+		l.couldNot(DBHeights, l.chain.err)
+		return
+	}
 	h := &Heights{Count: uint64(len(l.chain.counted))}
 	for _, r := range reorgtool.CountedRanges(l.chain.counted) {
 		if len(h.Found) < MaxListed {

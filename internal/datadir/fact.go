@@ -1,8 +1,13 @@
 package datadir
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Code names what a fact is about. Codes are stable: they are labels of metrics, keys of
@@ -95,5 +100,27 @@ func (f Fact) MarshalJSON() ([]byte, error) {
 		At       string `json:"at"`
 		CostMs   int64  `json:"cost_ms"`
 	}{f.Code, f.State, f.Text, f.Remark, f.Evidence, f.At.UTC().Format(time.RFC3339), f.Cost.Milliseconds()}
-	return json.Marshal(d)
+	text, err := json.Marshal(d)
+	return escaped(text), err
 }
+
+// escaped is JSON in which nothing can act on a terminal: what is not printable in the names
+// of files is written as escapes, which a reader of JSON undoes.
+func escaped(text []byte) []byte {
+	if !bytes.ContainsFunc(text, unprintable) {
+		return text
+	}
+	var b []byte
+	for _, r := range string(text) {
+		if !unprintable(r) {
+			b = utf8.AppendRune(b, r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			b = fmt.Appendf(b, `\u%04x`, unit)
+		}
+	}
+	return b
+}
+
+func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }

@@ -194,6 +194,7 @@ func (l *looker) run(ctx context.Context) error {
 		{SnapshotsPegOuts, func() bool { return l.latest != nil }, func() error { return l.lookPegOuts(ctx) }},
 		{AgreeLatest, func() bool { return ready(l.latest != nil, l.db != nil) }, func() error { return l.agreeLatest(ctx) }},
 		{AgreeAll, func() bool { return ready(l.all != nil, l.db != nil) }, func() error { return l.agreeAll(ctx) }},
+		{DBHeights, func() bool { return l.chain.looked && !l.wanted[BitcoinBlocks] }, plain(l.sayHeights)},
 		{BitcoinBlocks, func() bool { return l.chain.looked }, func() error { return l.sayChain(ctx) }},
 		{DataClock, nil, plain(l.lookClock)},
 		{DataSpace, nil, plain(l.lookSpace)},

@@ -19,6 +19,8 @@ type BackupFolder struct {
 	// NotMounted is set where the folder is on another file system than the catalogue
 	// says, or the folder of a mount that is not there.
 	NotMounted bool `json:"not_mounted,omitempty"`
+	// Dir is the folder as it was read, nil where it could not be.
+	Dir *backups.Dir `json:"-"`
 }
 
 // NewestBackups are the newest of each kind, by content, and read now.
@@ -84,6 +86,8 @@ type Source struct {
 	Made    time.Time `json:"made"` // by the catalogue, else by its name
 	// ReadNow is set where this run read it; else the verdict is the catalogue's.
 	ReadNow bool `json:"read_now"`
+	// Changed is set where it verifies, and yet its bytes are not those that were backed up.
+	Changed bool `json:"changed,omitempty"`
 	// What is valid, or can be read, of it.
 	Snapshots int64 `json:"snapshots,omitempty"`
 	Hidden    int64 `json:"hidden,omitempty"` // sound snapshots that no node sees

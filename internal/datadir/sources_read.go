@@ -112,7 +112,7 @@ func (l *looker) lookFolder(ctx context.Context) error {
 	case err != nil:
 		return l.unless(ctx, BackupsFolder, err)
 	}
-	l.dir = dir
+	l.dir, f.Dir = dir, dir
 	f.Exists, f.Rebuilt, f.Unknown = true, dir.Rebuilt != "", len(dir.Unknown)
 	f.Snapshots, f.Databases = len(dir.Of(backups.Snapshots)), len(dir.Of(backups.Database))
 	for _, gone := range dir.Gone {
@@ -393,6 +393,9 @@ func (l *looker) readKind(ctx context.Context, kind Kind) error {
 		chosen = slices.IndexFunc(list, func(b backups.Backup) bool { return b.Name == filepath.Base(s.Path) })
 		if chosen >= 0 {
 			s.Made = list[chosen].Made
+			known := list[chosen]
+			known.Verify(choice.Chosen, l.now)
+			s.Changed = known.Verified.Verdict == SourceWrong
 		}
 		l.newest[kind] = s
 		l.sources = append(l.sources, s)
@@ -423,8 +426,12 @@ func (l *looker) readKind(ctx context.Context, kind Kind) error {
 const maxRotten = 8
 
 // readLines reads the newest sound backup of each open line of which none was read. Without
-// a catalogue nobody knows the lines: each backup is read, and counts where it has more.
+// a catalogue nobody knows the lines: to know all that the data lacks, each backup is read,
+// and counts where it has more.
 func (l *looker) readLines(ctx context.Context, kind Kind, list []backups.Backup, read map[uint64]bool) error {
+	if l.dir.Rebuilt != "" && !l.wanted[BackupsCover] {
+		return nil
+	}
 	if l.dir.Rebuilt != "" {
 		for _, b := range list {
 			if newest := l.newest[kind]; newest == nil || filepath.Base(newest.Path) == b.Name {

@@ -74,7 +74,7 @@ func (s *scenario) breaks(t *testing.T, root string, w way, k int) (o outcome) {
 	require.NoError(t, err)
 	defer out.Close()
 	last, unsynced := "", map[inode]bool{}
-	status, err := trace(t.Context(), slices.Insert(s.command(root, 0), 1, "--json"), s.env(root, 0), out, out, root, func(c call) fault {
+	status, err := trace(t.Context(), slices.Insert(s.command(root, 0), 1, "--json"), s.env(root), out, out, root, func(c call) fault {
 		if o.hit == nil {
 			defer func() { last = c.path }()
 			switch {

@@ -116,9 +116,8 @@ func (s *scenario) copy(t *testing.T, root string) string {
 	return root
 }
 
-func (s *scenario) env(root string, run int) []string {
-	return []string{"PATH=" + binaries + ":" + os.Getenv("PATH"), "TMPDIR=" + filepath.Join(root, "tmp"),
-		fmt.Sprintf("AILEE_NOW=%d", 1739577600+60*run)}
+func (s *scenario) env(root string) []string {
+	return []string{"PATH=" + binaries + ":" + os.Getenv("PATH"), "TMPDIR=" + filepath.Join(root, "tmp")}
 }
 
 // run runs the command with nothing in its way.
@@ -126,7 +125,7 @@ func (s *scenario) run(t *testing.T, root string, run int) (code int, said strin
 	t.Helper()
 	args := s.command(root, run)
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
-	cmd.Env = s.env(root, run)
+	cmd.Env = s.env(root)
 	out, _ := cmd.CombinedOutput()
 	return cmd.ProcessState.ExitCode(), string(out)
 }

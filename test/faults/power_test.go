@@ -255,7 +255,7 @@ func (s *scenario) cutPower(t *testing.T, options string) {
 	out, err := os.CreateTemp(t.TempDir(), "")
 	require.NoError(t, err)
 	defer out.Close()
-	status, err := trace(t.Context(), s.command(d.dir, 0), s.env(d.dir, 0), out, out, d.dir, func(c call) fault {
+	status, err := trace(t.Context(), s.command(d.dir, 0), s.env(d.dir), out, out, d.dir, func(c call) fault {
 		if c.name != "close" {
 			cut(c, false)
 			count(s.name, "power cut", c.name)

@@ -1,0 +1,128 @@
+package monitor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/snapshottool"
+)
+
+// compareWithBefore holds counts against the highest that earlier runs have seen, and makes the
+// state for the next run.
+func (r *run) compareWithBefore() {
+	before := r.before
+	r.next = newState(r.dir)
+	n := r.next
+	n.At, n.Runs = r.now, before.Runs+1
+	n.SnapshotFileBytes, n.ReorgDBBytes = r.sizes.snapshotFile, r.sizes.reorgDB
+	n.Prune = before.Prune
+	explained := map[thing]bool{}
+	if len(r.notes) > 0 {
+		last := r.notes[len(r.notes)-1]
+		n.Prune = last.Time + " " + last.FirstKept
+		explained[snapshots] = n.Prune != before.Prune
+	}
+	for _, kind := range backups.Kinds {
+		if before.Accepted[kind] != "" {
+			n.Accepted[kind] = before.Accepted[kind]
+		}
+		if r.backups == nil {
+			continue
+		}
+		if given := accepted(r.backups.dir.Catalogue, kind); given != "" && given != before.Accepted[kind] {
+			n.Accepted[kind] = given
+			explained[snapshots] = explained[snapshots] || kind == backups.Snapshots
+			explained[anchors] = explained[anchors] || kind == backups.Database
+			explained[events] = explained[anchors]
+		}
+	}
+	for _, t := range []struct {
+		thing     thing
+		part, one string
+	}{{snapshots, "l2_snapshots.dat", "valid snapshot"}, {anchors, "reorg_db", "anchor"}, {events, "reorg_db", "reorg event"}} {
+		most, seenBefore := before.Most[t.thing]
+		now, known := r.count(t.thing)
+		switch {
+		case !known:
+			if seenBefore {
+				n.Most[t.thing] = most
+			}
+			continue
+		case seenBefore && now < most.Count && !explained[t.thing]:
+			n.Most[t.thing] = most
+			r.alarm(shrunk, r.command("ailee-doctor"), "%s has %s, %d at %s UTC", t.part, count(now, t.one), most.Count, most.At.Format(time.DateTime))
+			continue
+		}
+		n.set(t.thing, now, r.now)
+	}
+	r.keepBackups()
+}
+
+func (s *state) set(t thing, count int64, at time.Time) { s.Most[t] = most{count, at} }
+
+// count is how many there are now; not known where that could not be counted, or where damage
+// hides how many there are, which is said by itself.
+func (r *run) count(t thing) (n int64, known bool) {
+	if all := r.view.AllSnapshots; t == snapshots {
+		return valueOf(all, func() int64 { return all.Valid })
+	}
+	records := r.view.Records
+	if r.wrong(datadir.DBDamage) != nil {
+		return 0, false
+	}
+	return valueOf(records, func() int64 {
+		if t == anchors {
+			return int64(records.AnchorCount())
+		}
+		return int64(records.Events)
+	})
+}
+
+// valueOf is a value of evidence, where there is any.
+func valueOf[E any](evidence *E, value func() int64) (int64, bool) {
+	if evidence == nil {
+		return 0, false
+	}
+	return value(), true
+}
+
+func count(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// accepted tells the losses of a kind that were given up, as a text that is another one when
+// there is one more.
+func accepted(c *backups.Catalogue, kind backups.Kind) string {
+	var all []string
+	for _, l := range c.Losses {
+		if l.Kind == kind && l.State == backups.Accepted {
+			all = append(all, fmt.Sprintf("%d-%d", l.Line, l.Since))
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// keepBackups remembers the last look at each backup, and which is next in turn.
+func (r *run) keepBackups() {
+	if r.backups == nil {
+		r.next.Backups, r.next.Next = r.before.Backups, r.before.Next
+		return
+	}
+	for _, e := range r.backups.entries {
+		if r.looked(e) {
+			r.next.Backups[e.Name] = e.last
+		}
+	}
+	if next := r.backups.inTurn(); next != nil {
+		r.next.Next = next.Name
+	}
+}
+
+// utc is a time in Unix milliseconds; not ok for one that no calendar has.
+func utc(ms uint64) (string, bool) { return snapshottool.UTC(ms) }

@@ -1,0 +1,61 @@
+package monitor
+
+import (
+	"time"
+
+	"ailee-recovery/internal/cli/terminal"
+	"ailee-recovery/internal/datadir"
+)
+
+// document is the JSON result.
+type document struct {
+	DataDir  string          `json:"data_dir"`
+	At       string          `json:"at"`
+	Alarms   []alarmDocument `json:"alarms"`
+	Facts    []datadir.Fact  `json:"facts"`
+	Metrics  map[string]any  `json:"metrics"`
+	State    *stateDocument  `json:"state,omitempty"`
+	Warnings []said          `json:"warnings"`
+	Errors   []said          `json:"errors"`
+	ExitCode int             `json:"exit_code"`
+}
+
+type alarmDocument struct {
+	Alarm    alarmCode `json:"alarm"`
+	Priority int       `json:"priority"` // of syslog
+	said
+}
+
+type said struct {
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
+type stateDocument struct {
+	File  string `json:"file"`
+	Runs  int64  `json:"runs"`            // the one that prints it included
+	Begun string `json:"begun,omitempty"` // why there was nothing to go on from
+}
+
+func (f failure) said() said { return said{terminal.Text(f.text), terminal.Text(f.hint)} }
+
+// document has what is said twice: alarms by their codes, and all that makes the exit status.
+func (r *run) document() document {
+	d := document{DataDir: terminal.Text(r.DataDir), At: r.now.Format(time.RFC3339), Alarms: []alarmDocument{}, Facts: r.view.Facts,
+		Metrics: r.metrics.document(), Warnings: []said{}, Errors: []said{}, ExitCode: r.code()}
+	for _, a := range r.alarms {
+		text := failure{a.text, a.hint}.said()
+		d.Alarms = append(d.Alarms, alarmDocument{a.code, a.priority(), text})
+		d.Errors = append(d.Errors, text)
+	}
+	for _, f := range r.failures {
+		d.Errors = append(d.Errors, f.said())
+	}
+	for _, w := range r.warnings {
+		d.Warnings = append(d.Warnings, w.said())
+	}
+	if r.StateFile != "" {
+		d.State = &stateDocument{terminal.Text(r.StateFile), r.next.Runs, terminal.Text(r.begun)}
+	}
+	return d
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -151,4 +152,12 @@ func parsed(t *testing.T, stdout string) (d document) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(stdout), &d), stdout)
 	return d
+}
+
+// putBlock records a block hash.
+func putBlock(t *testing.T, dir string) {
+	t.Helper()
+	update(t, dir, func(u *reorgdb.Update) {
+		require.NoError(t, u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "block:%020d", 847000), []byte(strings.Repeat("a", 64))))
+	})
 }

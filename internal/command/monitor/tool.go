@@ -71,7 +71,7 @@ func Tool() cli.Tool {
 			{Name: "/usr/share/doc/ailee-recovery/monitoring/", Text: "rules for Prometheus and a dashboard for Grafana, on what --prometheus writes"},
 		}, flags.BitcoinFiles()),
 		Examples: `
-# From cron or a timer, every ten minutes
+# From cron, or from a timer every ten minutes
 ailee-monitor
 # Metrics for node_exporter as well
 ailee-monitor --max-pending 20 --prometheus /var/lib/prometheus/node-exporter/ailee.prom

@@ -20,7 +20,7 @@ import (
 )
 
 // DocumentsDir is the variable that names the folder which takes a copy of every
-// JSON document that the tools and scripts print while the tests run.
+// JSON document that the tools print while the tests run.
 const DocumentsDir = "AILEE_TEST_DOCUMENTS"
 
 // Unrecorded is for the environment of what will be killed, and may print half a
@@ -31,7 +31,7 @@ const Unrecorded = DocumentsDir + "="
 // not what its schema says.
 type validated struct {
 	*testing.M
-	whole []string // the tools and scripts whose documents are to have every field
+	whole []string // the tools whose documents are to have every field
 }
 
 func (v validated) Run() int {
@@ -80,7 +80,7 @@ func recorded(t cli.Tool) cli.Tool {
 	return t
 }
 
-// Record keeps a copy of what a tool or script printed, if that is a document.
+// Record keeps a copy of what a tool printed, if that is a document.
 func Record(name string, args []string, stdout string) error {
 	if !slices.Contains(args, "--json") {
 		return nil

@@ -22,7 +22,7 @@ func Main(m *testing.M, programs Programs, command cli.Tool, others ...cli.Tool)
 	MainFor(m, []string{command.Name}, programs, append(others, command)...)
 }
 
-// MainFor is [Main] with the names of the tools or scripts whose documents the tests
+// MainFor is [Main] with the names of the tools whose documents the tests
 // print with every field.
 func MainFor(m *testing.M, documents []string, programs Programs, tools ...cli.Tool) {
 	commands := map[string]func(){"appender": appender}

@@ -10,13 +10,13 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// SchemaSuffix is what the name of a schema has after that of the tool or script.
+// SchemaSuffix is what the name of a schema has after that of the tool.
 const SchemaSuffix = ".v1.json"
 
 // SchemaDir is the folder of the schemas.
 func SchemaDir() string { return filepath.Join(golden.Dir(), "..", "..", "docs", "schema") }
 
-// Schema reads the schema of a tool or script.
+// Schema reads the schema of a tool.
 func Schema(name string) (*jsonschema.Schema, error) {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()

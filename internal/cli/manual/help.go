@@ -1,6 +1,6 @@
 // Package manual makes the manual of a command from its help: the page for
 // man(1), the page in docs/commands, and completions for bash, zsh and fish. The help
-// of the tools, which internal/tool prints, and that of the scripts have one form.
+// of all commands, which internal/cli prints, has one form.
 package manual
 
 import (

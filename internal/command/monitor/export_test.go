@@ -7,3 +7,12 @@ func MetricNames() (names []string) {
 	}
 	return names
 }
+
+// Priorities are those of all alarms.
+func Priorities() map[string]int {
+	all := map[string]int{}
+	for code, priority := range priorities {
+		all[string(code)] = priority
+	}
+	return all
+}

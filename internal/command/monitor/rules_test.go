@@ -240,3 +240,21 @@ func TestQueriesHaveAnswers(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o600))
 	promtool(t, "test", "rules", path)
 }
+
+// TestDocumented: docs/monitoring.md has every alarm with its limit and priority, and every metric.
+func TestDocumented(t *testing.T) {
+	text := clitest.Read(t, "../../../docs/monitoring.md")
+	for code, priority := range monitor.Priorities() {
+		row := regexp.MustCompile("(?m)^\\|.*`" + code + "`.*\\| (err|warning) \\|$").FindStringSubmatch(text)
+		require.NotNil(t, row, code)
+		require.Equal(t, map[int]string{3: "err", 4: "warning"}[priority], row[1], code)
+	}
+	for _, name := range monitor.MetricNames() {
+		require.Contains(t, text, "`"+name)
+	}
+	for _, f := range monitor.Tool().Flags {
+		if name := f.Names()[0]; strings.HasPrefix(name, "max-") && name != "max-memory" {
+			require.Contains(t, text, "`--"+name+"`")
+		}
+	}
+}

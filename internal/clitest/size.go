@@ -6,10 +6,10 @@ import (
 )
 
 // UnderRace says that the race detector is on. A tool then takes most of a second to
-// start, of which the scripts start hundreds, and it sees nothing of them.
+// start, and it sees nothing of the tools that a tool starts.
 var UnderRace bool
 
-// SkipUnderRace leaves out what starts scripts, and what starts or kills so many
+// SkipUnderRace leaves out what starts or kills so many
 // processes that the race detector costs minutes: it could say nothing there that it
 // does not say of the same code in the other tests.
 func SkipUnderRace(t *testing.T) {

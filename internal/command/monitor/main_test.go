@@ -101,7 +101,6 @@ func putAnchors(t *testing.T, dir string, n int, since time.Time) {
 // watched is a data directory of which there is nothing to say at the time start.
 func watched(t *testing.T) string {
 	t.Helper()
-	clitest.SkipUnderRace(t)
 	dir := filepath.Join(t.TempDir(), "ailee")
 	clitest.RunTool(t, 0, initnode.Tool(), "--data-dir", dir)
 	require.NoError(t, os.Truncate(filepath.Join(dir, "l2_snapshots.dat"), 0))

@@ -152,6 +152,7 @@ func stream(t *testing.T) (f *os.File, name string) {
 
 // TestOpenFiles: in the journal, with the priority and the setting of the unit.
 func TestOpenFiles(t *testing.T) {
+	clitest.SkipUnderRace(t) // which opens files of its own
 	dir := watched(t)
 	errs, stream := stream(t)
 	for i := range 60 {

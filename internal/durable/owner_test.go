@@ -225,7 +225,7 @@ func TestAsUserOf(t *testing.T) {
 		require.NoError(t, os.Mkdir(dir, 0o755))
 		require.NoError(t, os.Chown(dir, int(uid), int(uid)))
 		path := filepath.Join(dir, "f")
-		require.NoError(t, durable.AsUserOf(path, func() error {
+		require.NoError(t, durable.AsUserOf(path, func(path string) error {
 			f, err := durable.Create(path, 0o644)
 			if err != nil {
 				return err
@@ -243,6 +243,17 @@ func TestAsUserOf(t *testing.T) {
 	require.NoError(t, os.Symlink(top, filepath.Join(top, "1234", "link")))
 	require.NoError(t, os.Lchown(filepath.Join(top, "1234", "link"), 1234, 1234))
 	path := filepath.Join(top, "1234", "link", "planted")
-	require.ErrorIs(t, durable.AsUserOf(path, func() error { return os.WriteFile(path, nil, 0o600) }), os.ErrPermission)
+	require.ErrorIs(t, durable.AsUserOf(path, func(path string) error { return os.WriteFile(path, nil, 0o600) }), os.ErrPermission)
 	require.NoFileExists(t, filepath.Join(top, "planted"))
+	// A folder that its user cannot reach by name, as the volume of a container.
+	require.NoError(t, os.Chmod(top, 0o700))
+	path = filepath.Join(top, "1234", "g")
+	require.NoError(t, durable.AsUserOf(path, func(path string) error {
+		f, err := durable.Create(path, 0o644)
+		if err != nil {
+			return err
+		}
+		return f.Commit(true)
+	}))
+	requireOwner(t, path, 1234, 1234)
 }

@@ -114,28 +114,36 @@ func UserOf(path string) (uid int, err error) {
 	return folder.uid, nil
 }
 
-// AsUserOf calls write, which writes at path, as the user that [BecomeUserOf] makes of root
-// there. This process stays root: it is for what may write in the folders of several users.
-// write starts no goroutine that opens or changes anything. Not for a folder that its user
-// cannot reach by name.
-func AsUserOf(path string, write func() error) error {
+// AsUserOf calls write, which writes at the path that it is given, as the user that
+// [BecomeUserOf] makes of root at path. This process stays root: it is for what may write in
+// the folders of several users. write starts no goroutine that opens or changes anything. It
+// is given another path of the same folder where its user cannot reach that by name.
+func AsUserOf(path string, write func(path string) error) error {
 	if os.Geteuid() != 0 {
-		return write()
+		return write(path)
 	}
 	folder, err := firstNotOfRoot(path)
 	if err != nil {
 		return err
 	}
 	if folder.uid == 0 || !isMapped(folder.uid) {
-		return write()
+		return write(path)
 	}
+	fd, err := unix.Open(folder.path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: folder.path, Err: err}
+	}
+	defer unix.Close(fd)
 	gid, groups := groupsOf(folder.uid, folder.gid)
 	return <-workers.Start(func() error {
 		runtime.LockOSThread() // and never unlocks it: the thread ends with the function
 		if err := becomeAlone(folder.uid, gid, groups); err != nil {
 			return fmt.Errorf("%w with id %d, to whom %s belongs: %w", ErrUser, folder.uid, folder.path, err)
 		}
-		return write()
+		if unix.Access(folder.path, unix.X_OK) != nil {
+			path = fmt.Sprintf("/proc/self/fd/%d/%s", fd, folder.rest)
+		}
+		return write(path)
 	})
 }
 

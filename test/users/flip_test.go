@@ -29,6 +29,7 @@ import (
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/restore"
@@ -44,7 +45,7 @@ const flipperName = "flipper"
 
 func TestMain(m *testing.M) {
 	commands := map[string]func(){flipperName: flipper}
-	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), resyncblocks.Tool(), restore.Tool()} {
+	for _, tool := range []cli.Tool{createanchor.Tool(), extractsnapshots.Tool(), initnode.Tool(), initreorgdb.Tool(), l2verify.Tool(), monitor.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), resyncblocks.Tool(), restore.Tool()} {
 		commands[tool.Name] = func() { cli.Main(tool) }
 	}
 	testscript.Main(m, commands)
@@ -58,7 +59,7 @@ var names = []string{
 	"reorg_db/000000.dbtmp", "reorg_db/CURRENT", "reorg_db/000100.sst", "reorg_db/LOCK", "reorg_db/MANIFEST-000099", "backups",
 	".reorg_db.anchor-pending", "..reorg_db.anchor-pending.ailee-tmp",
 	".l2_snapshots.dat.ailee-restore.tmp", ".reorg_db.ailee-restore.tmp", ".ailee-restore.json", "..ailee-restore.json.ailee-tmp",
-	"node/reorg_db", ".ailee_init_node-ready/reorg_db", ".ailee_init_node-ready/backups",
+	"node/reorg_db", ".ailee_init_node-ready/reorg_db", ".ailee_init_node-ready/backups", ".ailee-monitor", "..ailee-monitor.ailee-tmp",
 }
 
 // flipper DIR OUTSIDE FAVOURITE SEED is what somebody does in the folder, as fast as it
@@ -195,6 +196,9 @@ func TestSomebodyElsesFolder(t *testing.T) {
 		{favourite: ".reorg_db.ailee-restore.tmp", args: restore.Name + " --quiet --force --data-dir DIR --db-backup TOP/reorg_db.tar.gz"},
 		{favourite: ".l2_snapshots.dat.ailee-restore.tmp", args: restore.Name + " --quiet --force --data-dir DIR --snapshot-backup TOP/state.dat --db-backup TOP/reorg_db.tar.gz"},
 		{favourite: ".ailee-restore.json", args: restore.Name + " --quiet --force --data-dir DIR --snapshot-backup TOP/state.dat"},
+		{favourite: ".ailee-monitor", args: monitor.Name + " --quiet --data-dir DIR"},
+		{favourite: "..ailee-monitor.ailee-tmp", args: monitor.Name + " --quiet --data-dir DIR"},
+		{favourite: ".out.ailee-tmp", args: monitor.Name + " --quiet --data-dir DIR --state-file DIR/parts/state --prometheus DIR/out"},
 		{favourite: "out", args: l2verify.Name + " --quiet --snapshot TOP/state.dat --junit DIR/out"},
 	}
 	t.Setenv("BITCOIN_RPC_USER", "u")

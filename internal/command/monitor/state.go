@@ -125,7 +125,7 @@ func (s *state) save(path string) error {
 // writeWhole replaces a file, whole or not at all, with all of it on disk; root does it as the
 // user to whom the folder belongs.
 func writeWhole(path string, mode fs.FileMode, text []byte) error {
-	return durable.AsUserOf(path, func() error {
+	return durable.AsUserOf(path, func(path string) error {
 		f, err := durable.Create(path, mode)
 		if err != nil {
 			return err

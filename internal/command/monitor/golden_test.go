@@ -1,0 +1,53 @@
+package monitor
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/datadir"
+)
+
+// TestGolden: what an operator sees who gave no flags, to the letter.
+func TestGolden(t *testing.T) {
+	now := time.Date(2026, 3, 18, 9, 30, 2, 0, time.UTC)
+	made := now.Add(-7*time.Hour - 13*time.Minute)
+	kept := func(kind backups.Kind, name string, made time.Time) *entry {
+		return &entry{Backup: backups.Backup{Name: name, Kind: kind, Made: made}, last: seen{Verdict: backups.Sound, At: made}}
+	}
+	r := &run{
+		Options: Options{DataDir: defaultDataDir, Unit: defaultUnit, Limits: Limits{SnapshotSize: 5000, DBSize: 1000, SnapshotAge: 24, BackupAge: 3, LeftoverAge: 1}},
+		now:     now,
+		view: &datadir.View{
+			Place:   &datadir.Place{Path: defaultDataDir, Snapshots: defaultDataDir + "/l2_snapshots.dat", Database: defaultDataDir + "/reorg_db"},
+			Records: &datadir.Records{Anchors: map[string]uint64{}},
+		},
+		backups: &survey{dir: &backups.Dir{Path: defaultDataDir + "/backups", Catalogue: &backups.Catalogue{}}, entries: []*entry{
+			kept(backups.Snapshots, "l2_snapshots_20260318_091702.dat.bak", now.Add(-13*time.Minute)),
+			kept(backups.Database, "reorg_db_20260318_021702.tar.gz", made),
+		}},
+		before: newState(defaultDataDir),
+	}
+	r.before.Most[anchors] = most{14, time.Date(2026, 3, 18, 9, 20, 3, 0, time.UTC)}
+	r.evaluate()
+	var b bytes.Buffer
+	tool := Tool()
+	tool.Flags, tool.Run = nil, func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
+		r.out = out
+		r.say()
+		return nil
+	}
+	require.Zero(t, cli.Execute(t.Context(), tool, []string{Name}, cli.Streams{Out: &b, Err: &b}))
+	require.Equal(t, `ailee-monitor: warning: the newest backup of the database is 7 h old, limit 3 h
+ailee-monitor: hint: ailee-backup; systemctl status ailee-backup.timer
+ailee-monitor: warning: reorg_db has 0 anchors, 14 at 2026-03-18 09:20:03 UTC
+ailee-monitor: hint: ailee-doctor
+`, b.String())
+	require.Equal(t, 2, r.code())
+}

@@ -19,6 +19,7 @@ import (
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/command/initreorgdb"
+	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/command/recoversnapshots"
 	"ailee-recovery/internal/command/restore"
@@ -316,6 +317,25 @@ func scenarios() []*scenario {
 			},
 			leftover: append([]string{".ailee-backup.tmp", ".backups.ailee-tmp"}, temporary...),
 			same:     withoutTime,
+		},
+		{
+			name: "metrics", long: true, roomy: true,
+			prepare: func(t *testing.T, root string) {
+				prepareFile(t, root)
+				database(t, in(root, db), "node-rocksdb-6.11.4")
+				require.NoError(t, exec.Command(bin("ailee-backup"), "--data-dir", in(root)).Run())
+			},
+			command: func(root string, run int) []string {
+				return []string{bin(monitor.Name), "--data-dir", in(root), "--state-file", "", "--prometheus", in(root, "ailee.prom"),
+					"--max-snapshot-age", "1000000", "--max-orphaned", "1000"}
+			},
+			leftover: append([]string{".ailee-backup-*"}, temporary...),
+			plain: func(path, content string) string {
+				if filepath.Base(path) == "ailee.prom" && strings.HasPrefix(content, "# HELP ailee_snapshot_file_bytes ") && strings.HasSuffix(content, `"} 1`+"\n") {
+					return "whole" // it has times
+				}
+				return content
+			},
 		},
 		{
 			name: "restore",

@@ -119,7 +119,8 @@ func TestCouldNotLook(t *testing.T) {
 			for name, value := range c.env {
 				t.Setenv(name, value)
 			}
-			code, stdout, stderr := watch(start, "--data-dir", dir, "--rpc-wait", "0", "--max-snapshot-age", "1000000", "--json")
+			prom := filepath.Join(t.TempDir(), "p.prom")
+			code, stdout, stderr := watch(start, "--data-dir", dir, "--rpc-wait", "0", "--max-snapshot-age", "1000000", "--prometheus", prom, "--json")
 			want := 1
 			if c.torn {
 				want = 2
@@ -129,6 +130,16 @@ func TestCouldNotLook(t *testing.T) {
 			require.NotContains(t, stderr, "does not verify")
 			require.Equal(t, c.torn, strings.Contains(stderr, "warning: "))
 			require.Equal(t, want, parsed(t, stdout).ExitCode)
+			if name == "no TMPDIR" {
+				// What could not be had is no sample, and never 0.
+				text := clitest.Read(t, prom)
+				require.Contains(t, text, "\nailee_fact_state{fact=\"db-damage\"} 1\n")
+				require.Contains(t, text, "\nailee_snapshot_verified 1\n")
+				for _, unknown := range []string{"ailee_reorg_db_verified", "ailee_anchors_pending", "ailee_blocks", "ailee_reorg_events"} {
+					require.NotContains(t, text, unknown)
+				}
+				require.Equal(t, "null", string(parsed(t, stdout).Metrics["reorg_db_verified"]))
+			}
 		})
 	}
 }

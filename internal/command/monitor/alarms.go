@@ -14,6 +14,7 @@ import (
 	"ailee-recovery/internal/datadir"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/snapshottool"
 )
 
 // alarmCode names an alarm. Codes are stable: labels of metrics and keys of documents.
@@ -134,7 +135,7 @@ func (r *run) latestTime() {
 	latest := r.view.Latest
 	if latest != nil && latest.Complete {
 		at := time.UnixMilli(int64(latest.Time.Ms))
-		switch _, ok := utc(latest.Time.Ms); {
+		switch _, ok := snapshottool.UTC(latest.Time.Ms); {
 		case !ok:
 			r.alarm(snapshotFuture, lookAtClock, "the latest snapshot in %s is from a time beyond any clock: %d ms", r.file(), latest.Time.Ms)
 			return
@@ -433,7 +434,8 @@ func (r *run) sayUnseen() {
 		case e.err != nil:
 			r.couldNot(e.Name, e.err)
 		default:
-			r.failures = append(r.failures, failure{fmt.Sprintf("could not check %s at %s UTC: %s", e.Name, e.last.At.UTC().Format(time.DateTime), e.last.Why), hintOrAgain("")})
+			r.failures = append(r.failures, failure{fmt.Sprintf("could not check %s at %s UTC: %s", e.Name, e.last.At.UTC().Format(time.DateTime), e.last.Why),
+				r.command("ailee-backup", "verify", e.Name)})
 		}
 	}
 }

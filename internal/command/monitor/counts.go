@@ -7,7 +7,6 @@ import (
 
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/datadir"
-	"ailee-recovery/internal/snapshottool"
 )
 
 // compareWithBefore holds counts against the highest that earlier runs have seen, and makes the
@@ -43,50 +42,37 @@ func (r *run) compareWithBefore() {
 		thing     thing
 		part, one string
 	}{{snapshots, "l2_snapshots.dat", "valid snapshot"}, {anchors, "reorg_db", "anchor"}, {events, "reorg_db", "reorg event"}} {
-		most, seenBefore := before.Most[t.thing]
+		highest, seenBefore := before.Most[t.thing]
 		now, known := r.count(t.thing)
 		switch {
 		case !known:
 			if seenBefore {
-				n.Most[t.thing] = most
+				n.Most[t.thing] = highest
 			}
 			continue
-		case seenBefore && now < most.Count && !explained[t.thing]:
-			n.Most[t.thing] = most
-			r.alarm(shrunk, r.command("ailee-doctor"), "%s has %s, %d at %s UTC", t.part, count(now, t.one), most.Count, most.At.Format(time.DateTime))
+		case seenBefore && now < highest.Count && !explained[t.thing]:
+			n.Most[t.thing] = highest
+			r.alarm(shrunk, r.command("ailee-doctor"), "%s has %s, %d at %s UTC", t.part, count(now, t.one), highest.Count, highest.At.Format(time.DateTime))
 			continue
 		}
-		n.set(t.thing, now, r.now)
+		n.Most[t.thing] = most{now, r.now}
 	}
 	r.keepBackups()
 }
 
-func (s *state) set(t thing, count int64, at time.Time) { s.Most[t] = most{count, at} }
-
 // count is how many there are now; not known where that could not be counted, or where damage
 // hides how many there are, which is said by itself.
 func (r *run) count(t thing) (n int64, known bool) {
-	if all := r.view.AllSnapshots; t == snapshots {
-		return valueOf(all, func() int64 { return all.Valid })
-	}
-	records := r.view.Records
-	if r.wrong(datadir.DBDamage) != nil {
+	switch all, records := r.view.AllSnapshots, r.view.Records; {
+	case t == snapshots && all != nil:
+		return all.Valid, true
+	case t == snapshots || records == nil || r.wrong(datadir.DBDamage) != nil:
 		return 0, false
+	case t == anchors:
+		return int64(records.AnchorCount()), true
+	default:
+		return int64(records.Events), true
 	}
-	return valueOf(records, func() int64 {
-		if t == anchors {
-			return int64(records.AnchorCount())
-		}
-		return int64(records.Events)
-	})
-}
-
-// valueOf is a value of evidence, where there is any.
-func valueOf[E any](evidence *E, value func() int64) (int64, bool) {
-	if evidence == nil {
-		return 0, false
-	}
-	return value(), true
 }
 
 func count(n int64, one string) string {
@@ -123,6 +109,3 @@ func (r *run) keepBackups() {
 		r.next.Next = next.Name
 	}
 }
-
-// utc is a time in Unix milliseconds; not ok for one that no calendar has.
-func utc(ms uint64) (string, bool) { return snapshottool.UTC(ms) }

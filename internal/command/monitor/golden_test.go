@@ -36,6 +36,39 @@ func TestGolden(t *testing.T) {
 	}
 	r.before.Most[anchors] = most{14, time.Date(2026, 3, 18, 9, 20, 3, 0, time.UTC)}
 	r.evaluate()
+	require.Equal(t, `ailee-monitor: warning: the newest backup of the database is 7 h old, limit 3 h
+ailee-monitor: hint: ailee-backup; systemctl status ailee-backup.timer
+ailee-monitor: warning: reorg_db has 0 anchors, 14 at 2026-03-18 09:20:03 UTC
+ailee-monitor: hint: ailee-doctor
+`, r.said(t))
+	require.Equal(t, 2, r.code())
+}
+
+// TestUnreadIsSaidAgain: a backup that could not be read is said at each run, until it is read
+// again; it does not keep the others from their turn, and is no alarm.
+func TestUnreadIsSaidAgain(t *testing.T) {
+	now := time.Date(2026, 3, 18, 9, 30, 2, 0, time.UTC)
+	kept := func(name string, verdict backups.State, looked time.Time) *entry {
+		return &entry{Backup: backups.Backup{Name: name, Kind: backups.Database, Made: now.Add(-time.Hour), Verified: backups.Verified{At: now.Add(-time.Hour), Verdict: backups.Sound}},
+			last: seen{Verdict: verdict, At: looked, Why: "input/output error"}}
+	}
+	unread := kept("reorg_db_20260318_021702.tar.gz", backups.CouldNot, now.Add(-10*time.Minute))
+	other := kept("reorg_db_20260318_031702.tar.gz", backups.Sound, now.Add(-time.Hour))
+	r := &run{Options: Options{DataDir: defaultDataDir, Limits: Limits{BackupAge: 3}}, now: now, view: &datadir.View{}, before: newState(defaultDataDir),
+		backups: &survey{dir: &backups.Dir{Path: defaultDataDir + "/backups", Catalogue: &backups.Catalogue{}}, entries: []*entry{unread, other}}}
+	require.Equal(t, other, r.backups.inTurn())
+	r.sayUnseen()
+	require.Equal(t, `ailee-monitor: error: could not check reorg_db_20260318_021702.tar.gz at 2026-03-18 09:20:02 UTC: input/output error
+ailee-monitor: hint: ailee-backup verify reorg_db_20260318_021702.tar.gz
+`, r.said(t))
+	require.Equal(t, 1, r.code())
+	_, _, count, _ := r.backups.count(backups.Database)
+	require.Equal(t, 1, count)
+}
+
+// said is what an operator sees of a run.
+func (r *run) said(t *testing.T) string {
+	t.Helper()
 	var b bytes.Buffer
 	tool := Tool()
 	tool.Flags, tool.Run = nil, func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
@@ -44,10 +77,5 @@ func TestGolden(t *testing.T) {
 		return nil
 	}
 	require.Zero(t, cli.Execute(t.Context(), tool, []string{Name}, cli.Streams{Out: &b, Err: &b}))
-	require.Equal(t, `ailee-monitor: warning: the newest backup of the database is 7 h old, limit 3 h
-ailee-monitor: hint: ailee-backup; systemctl status ailee-backup.timer
-ailee-monitor: warning: reorg_db has 0 anchors, 14 at 2026-03-18 09:20:03 UTC
-ailee-monitor: hint: ailee-doctor
-`, b.String())
-	require.Equal(t, 2, r.code())
+	return b.String()
 }

@@ -49,9 +49,6 @@ func runTool(now time.Time, tool cli.Tool, args ...string) (code int, stdout, st
 	return code, out.String(), errs.String()
 }
 
-func monitorTool() cli.Tool { return monitor.Tool() }
-func initTool() cli.Tool    { return initnode.Tool() }
-
 // watch runs the monitor at a time.
 func watch(now time.Time, args ...string) (code int, stdout, stderr string) {
 	return runTool(now, monitor.Tool(), args...)

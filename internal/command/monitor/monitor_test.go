@@ -18,6 +18,7 @@ import (
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/backup"
+	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/golden"
@@ -258,8 +259,8 @@ func TestInTurn(t *testing.T) {
 	quiet(t, at, monitor.Tool(), "--data-dir", dir)
 }
 
-// TestUnreadBackup: one that cannot be read is said at each run, and the others go on in turn.
-func TestUnreadBackup(t *testing.T) {
+// TestPipeForABackup: what is no file is no backup, and is not waited for.
+func TestPipeForABackup(t *testing.T) {
 	dir := watched(t)
 	at := start.Add(time.Hour)
 	appendAt(t, dir, at)
@@ -363,7 +364,7 @@ func TestShrunkUntilAccepted(t *testing.T) {
 	putAnchors(t, dir, 3, at)
 	require.Equal(t, []string{"backup-failed", "backup-loss"}, quietOf())
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "reorg_db")))
-	clitest.RunTool(t, 0, initTool(), "--data-dir", dir, "--if-missing")
+	clitest.RunTool(t, 0, initnode.Tool(), "--data-dir", dir, "--if-missing")
 	putAnchors(t, dir, 1, at)
 	for range 2 {
 		require.Equal(t, []string{"backup-failed", "backup-loss", "shrunk"}, quietOf())

@@ -229,7 +229,7 @@ func (r *run) hint(text string) {
 // command is a command line with the folders of this run, where they are not the usual ones.
 func (r *run) command(name string, args ...string) string {
 	words := append([]string{name}, args...)
-	if r.DataDirGiven && r.DataDir != defaultDataDir {
+	if r.DataDir != defaultDataDir {
 		words = append(words, "--data-dir", r.DataDir)
 	}
 	if r.BackupDir != "" && r.BackupDir != filepath.Join(r.DataDir, "backups") {

@@ -17,6 +17,7 @@ import (
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/initnode"
+	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
@@ -263,13 +264,13 @@ func TestAlarms(t *testing.T) {
 			path := filepath.Join(dir, "l2_snapshots.dat")
 			text := clitest.Read(t, path)
 			appendAt(t, dir, start.Add(time.Minute))
-			quiet(t, start.Add(time.Minute), monitorTool(), "--data-dir", dir)
+			quiet(t, start.Add(time.Minute), monitor.Tool(), "--data-dir", dir)
 			require.NoError(t, os.WriteFile(path, []byte(text), 0o640))
 			age(t, dir)
 		}, hour, "", 2, []string{"shrunk"}, []string{`l2_snapshots.dat has 1 valid snapshot, 2 at 2025-02-15 00:01:00 UTC\n.*hint: ailee-doctor`}},
 		{"fewer snapshots after a prune", func(t *testing.T, dir string) {
 			appendAt(t, dir, start.Add(time.Minute))
-			quiet(t, start.Add(time.Minute), monitorTool(), "--data-dir", dir)
+			quiet(t, start.Add(time.Minute), monitor.Tool(), "--data-dir", dir)
 			clitest.RunTool(t, 0, prunesnapshots.Tool(), "--in-place", "--keep", "1", "--file", filepath.Join(dir, "l2_snapshots.dat"))
 			age(t, dir)
 		}, hour, "", 0, nil, nil},
@@ -287,7 +288,7 @@ func TestAlarms(t *testing.T) {
 		}, 0, "", 2, []string{"db-wrong"}, []string{`reorg_db does not verify: 1 heights have no block hash, from 6 on`}},
 		{"a database made anew", func(t *testing.T, dir string) {
 			putAnchors(t, dir, 14, start)
-			quiet(t, start.Add(time.Minute), monitorTool(), "--data-dir", dir)
+			quiet(t, start.Add(time.Minute), monitor.Tool(), "--data-dir", dir)
 			require.NoError(t, os.RemoveAll(filepath.Join(dir, "reorg_db")))
 			clitest.RunTool(t, 0, initnode.Tool(), "--data-dir", dir, "--if-missing")
 		}, 2 * time.Minute, "", 2, []string{"shrunk"}, []string{`ailee-monitor: warning: reorg_db has 0 anchors, 14 at 2025-02-15 00:01:00 UTC\nailee-monitor: hint: ailee-doctor --data-dir `}},

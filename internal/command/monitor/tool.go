@@ -21,13 +21,11 @@ const Name = "ailee-monitor"
 
 // Options are the command's options.
 type Options struct {
-	DataDir        string
-	DataDirGiven   bool   // by a flag or the environment
-	BackupDir      string // "": backups in the data directory
-	Unit           string
-	StateFile      string // "" for none
-	Prometheus     string // file for metrics, "" for none
-	StateFileGiven bool
+	DataDir    string
+	BackupDir  string // "": backups in the data directory
+	Unit       string
+	StateFile  string // "" for none
+	Prometheus string // file for metrics, "" for none
 	Limits
 	Bitcoin *bitcoin.Options // nil: Bitcoin is not asked
 	flags.Checking
@@ -128,8 +126,8 @@ func off(name, usage, def string) urfave.Flag {
 const maxLimit = 1e15 - 1
 
 func parse(c *urfave.Context) (o Options, err error) {
-	o = Options{DataDir: flags.ParseDataDir(c), DataDirGiven: flags.DataDirGiven(c), BackupDir: flags.ParseBackupDir(c), Prometheus: c.String("prometheus"),
-		Unit: strings.TrimSuffix(c.String("unit"), ".service"), StateFile: c.String(stateFile), StateFileGiven: c.IsSet(stateFile)}
+	o = Options{DataDir: flags.ParseDataDir(c), BackupDir: flags.ParseBackupDir(c), Prometheus: c.String("prometheus"),
+		Unit: strings.TrimSuffix(c.String("unit"), ".service"), StateFile: c.String(stateFile)}
 	switch {
 	case o.DataDir == "":
 		return o, errors.New("--data-dir is empty")
@@ -160,7 +158,7 @@ func parse(c *urfave.Context) (o Options, err error) {
 			return o, err
 		}
 	}
-	if !o.StateFileGiven {
+	if !c.IsSet(stateFile) {
 		o.StateFile = filepath.Join(o.DataDir, StateName)
 	}
 	rpc, given, err := flags.ParseBitcoinRPC(c)

@@ -104,13 +104,13 @@ func (r *run) snapshotFile() {
 	file := r.file()
 	switch form, latest := r.wrong(datadir.SnapshotsForm), r.wrong(datadir.SnapshotsLatest); {
 	case form != nil && (r.view.SnapshotForm == nil || r.view.SnapshotForm.Form == datadir.MissingForm || r.view.SnapshotForm.Form == datadir.OtherForm):
-		r.alarm(snapshotInvalid, r.command("ailee-doctor"), "%s", form.Text) // which names it
+		r.alarm(snapshotInvalid, r.doctor(), "%s", form.Text) // which names it
 	case form != nil:
-		r.alarm(snapshotInvalid, r.command("ailee-doctor"), "%s does not verify: %s", file, form.Text)
+		r.alarm(snapshotInvalid, r.doctor(), "%s does not verify: %s", file, form.Text)
 	case latest != nil && r.view.Latest != nil && r.view.Latest.Complete:
-		r.alarm(snapshotInvalid, r.command("ailee-doctor"), "%s does not verify: %s, at byte %d", file, r.view.Latest.Verdict, r.view.Latest.Offset)
+		r.alarm(snapshotInvalid, r.doctor(), "%s does not verify: %s, at byte %d", file, r.view.Latest.Verdict, r.view.Latest.Offset)
 	case latest != nil:
-		r.alarm(snapshotInvalid, r.command("ailee-doctor"), "%s does not verify: %s", file, latest.Text)
+		r.alarm(snapshotInvalid, r.doctor(), "%s does not verify: %s", file, latest.Text)
 	}
 	if r.wrong(datadir.SnapshotsTail) != nil {
 		at := r.view.Tail.Offset
@@ -121,11 +121,11 @@ func (r *run) snapshotFile() {
 			"%s ends in an unfinished snapshot or line, at byte %d: what is appended next would be damaged", file, at)
 	}
 	if f := r.wrong(datadir.SnapshotsHidden); f != nil {
-		r.alarm(snapshotHidden, r.command("ailee-doctor"), "%s: %s", file, f.Text)
+		r.alarm(snapshotHidden, r.doctor(), "%s: %s", file, f.Text)
 	}
 	r.latestTime()
 	if f := r.wrong(datadir.SnapshotsNames); f != nil {
-		r.alarm(backupShared, r.command("ailee-doctor"), "%s", f.Text)
+		r.alarm(backupShared, r.doctor(), "%s", f.Text)
 	}
 }
 
@@ -179,10 +179,10 @@ func (r *run) database() {
 		if !strings.Contains(text, path) {
 			text = path + " does not verify: " + text
 		}
-		r.alarm(dbWrong, r.command("ailee-doctor"), "%s", text)
+		r.alarm(dbWrong, r.doctor(), "%s", text)
 	}
 	if f := r.wrong(datadir.AgreeLatest); f != nil {
-		r.alarm(agreement, r.command("ailee-doctor"), "%s", f.Text)
+		r.alarm(agreement, r.doctor(), "%s", f.Text)
 	}
 	records := r.view.Records
 	if records == nil || r.wrong(datadir.DBDamage) != nil {
@@ -206,7 +206,7 @@ func (r *run) machine() {
 	if r.wrong(datadir.DataLeftovers) != nil {
 		for _, left := range r.view.Leftovers.Found {
 			if left.Kind != datadir.Temporary && r.isOld(left.Made, r.LeftoverAge) {
-				r.alarm(leftover, r.command("ailee-doctor"), "%s was killed and left %s", map[datadir.LeftoverKind]string{
+				r.alarm(leftover, r.doctor(), "%s was killed and left %s", map[datadir.LeftoverKind]string{
 					datadir.PruneLeft: "an earlier prune", datadir.PruneForeign: "an earlier prune", datadir.RestoreLeft: "an earlier restore",
 				}[left.Kind], left.Path)
 			}
@@ -214,11 +214,11 @@ func (r *run) machine() {
 	}
 	if f := r.wrong(datadir.DataBroadcast); f != nil && r.view.Broadcast != nil {
 		if info, err := os.Lstat(r.view.Broadcast.Path); err == nil && r.isOld(info.ModTime(), r.LeftoverAge) {
-			r.alarm(leftover, r.command("ailee-doctor"), "%s", f.Text)
+			r.alarm(leftover, r.doctor(), "%s", f.Text)
 		}
 	}
 	if f := r.wrong(datadir.DataSpace); f != nil {
-		r.alarm(disk, r.command("ailee-doctor"), "%s", f.Text)
+		r.alarm(disk, r.doctor(), "%s", f.Text)
 	}
 	if f := r.wrong(datadir.DataOwner); f != nil {
 		r.alarm(owner, r.ownerHint(), "%s", f.Text)
@@ -244,7 +244,7 @@ func (r *run) stopHint() string {
 		}
 		return fmt.Sprintf("stop that process: kill %d", p.PID)
 	}
-	return r.command("ailee-doctor")
+	return r.doctor()
 }
 
 // ownerHint is how to give the node what it cannot use.
@@ -258,7 +258,7 @@ func (r *run) ownerHint() string {
 		hint = exit.Command("chmod", fmt.Sprintf("%04o", first.Mode), first.Path)
 	}
 	if o.Count > 1 || first.ByOwner && first.ByMode {
-		hint += "; for all that is to be done: " + r.command("ailee-doctor")
+		hint += "; for all that is to be done: " + r.doctor()
 	}
 	return hint
 }
@@ -302,10 +302,10 @@ func (r *run) watchBackups() {
 	if f := r.wrong(datadir.BackupsNames); f != nil {
 		names := r.view.BackupNames
 		if len(names.Future) > 0 {
-			r.alarm(backupFuture, r.command("ailee-doctor"), "%s is from a time to come", atMost(paths(names.Future)))
+			r.alarm(backupFuture, r.doctor(), "%s is from a time to come", atMost(paths(names.Future)))
 		}
 		if len(names.Shared) > 0 {
-			r.alarm(backupShared, r.command("ailee-doctor"), "%d backups, such as %s, share the only data there is", len(names.Shared), names.Shared[0])
+			r.alarm(backupShared, r.doctor(), "%d backups, such as %s, share the only data there is", len(names.Shared), names.Shared[0])
 		}
 	}
 }
@@ -368,7 +368,7 @@ func (r *run) backupRuns() {
 				r.failures = append(r.failures, failure{fmt.Sprintf("could not check what %s lacks that earlier backups have: %s", kind.Source(), l.CouldNot), r.command("ailee-backup")})
 				continue
 			}
-			r.alarm(backupLoss, r.command("ailee-doctor"), "%s lacks %s that earlier backups have, since %s UTC", kind.Source(), l.Missing.String(), l.Seen.UTC().Format(time.DateTime))
+			r.alarm(backupLoss, r.doctor(), "%s lacks %s that earlier backups have, since %s UTC", kind.Source(), l.Missing.String(), l.Seen.UTC().Format(time.DateTime))
 		}
 	}
 }
@@ -467,7 +467,7 @@ func partOf(code datadir.Code) string {
 func (r *run) hintFor(f datadir.Fact) string {
 	switch {
 	case f.Code == datadir.SnapshotsPegOuts && r.view.PegOuts != nil:
-		return "nothing says that it is damaged: " + r.command("ailee-doctor")
+		return "nothing says that it is damaged: " + r.doctor()
 	case f.Code == datadir.DataHolders && os.Geteuid() != 0:
 		return "run it as the node's user, or as root"
 	case f.Code == datadir.BackupsFolder && r.view.BackupFolder.NotMounted:

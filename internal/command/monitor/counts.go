@@ -52,7 +52,7 @@ func (r *run) compareWithBefore() {
 			continue
 		case seenBefore && now < highest.Count && !explained[t.thing]:
 			n.Most[t.thing] = highest
-			r.alarm(shrunk, r.command("ailee-doctor"), "%s has %s, %d at %s UTC", t.part, count(now, t.one), highest.Count, highest.At.Format(time.DateTime))
+			r.alarm(shrunk, r.doctor(), "%s has %s, %d at %s UTC", t.part, count(now, t.one), highest.Count, highest.At.Format(time.DateTime))
 			continue
 		}
 		n.Most[t.thing] = most{now, r.now}

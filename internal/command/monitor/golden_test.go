@@ -54,7 +54,7 @@ func TestUnreadIsSaidAgain(t *testing.T) {
 	}
 	unread := kept("reorg_db_20260318_021702.tar.gz", backups.CouldNot, now.Add(-10*time.Minute))
 	other := kept("reorg_db_20260318_031702.tar.gz", backups.Sound, now.Add(-time.Hour))
-	r := &run{Options: Options{DataDir: defaultDataDir, Limits: Limits{BackupAge: 3}}, now: now, view: &datadir.View{}, before: newState(defaultDataDir),
+	r := &run{Options: Options{DataDir: defaultDataDir, Unit: defaultUnit, Limits: Limits{BackupAge: 3}}, now: now, view: &datadir.View{}, before: newState(defaultDataDir),
 		backups: &survey{dir: &backups.Dir{Path: defaultDataDir + "/backups", Catalogue: &backups.Catalogue{}}, entries: []*entry{unread, other}}}
 	require.Equal(t, other, r.backups.inTurn())
 	r.sayUnseen()

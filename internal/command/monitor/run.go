@@ -238,6 +238,14 @@ func (r *run) command(name string, args ...string) string {
 	return exit.Command(words...)
 }
 
+// doctor is the command line that says what to do.
+func (r *run) doctor() string {
+	if r.Unit == defaultUnit {
+		return r.command("ailee-doctor")
+	}
+	return r.command("ailee-doctor", "--unit", r.Unit)
+}
+
 // backupFolder is the folder of backups.
 func (r *run) backupFolder() string {
 	if r.BackupDir != "" {

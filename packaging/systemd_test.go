@@ -105,7 +105,13 @@ StandardOutput=append:/var/lib/ailee/l2_snapshots.dat
 [Install]
 WantedBy=multi-user.target
 `), 0o644))
+	// The same restrictions, to see that they are in force here.
+	r.sh(`sed 's/^ExecStart=.*/ExecStart=-sh -c "cat \/proc\/self\/status \/proc\/self\/uid_map; touch \/usr\/x; touch \/var\/lib\/ailee\/x"/' /usr/lib/systemd/system/ailee-backup.service >/etc/systemd/system/restricted.service`)
 	m := r.boot()
+	restricted := m.sh("systemctl start restricted; journalctl --sync; journalctl -q -u restricted -o cat")
+	assert.Regexp(t, `NoNewPrivs:\s+1\n(.*\n)*Seccomp:\s+2\n`, restricted)
+	assert.Contains(t, restricted, "touch: cannot touch '/usr/x': Read-only file system")
+	assert.NotContains(t, restricted, "/var/lib/ailee/x")
 	m.sh("systemctl enable --now ailee-node.service ailee-backup.timer ailee-monitor.timer")
 	timers := m.sh("systemctl list-timers --no-pager --no-legend 'ailee-*'")
 	assert.Regexp(t, `(?m)left .*ailee-backup\.timer`, timers)

@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/exit"
@@ -35,9 +37,12 @@ type fault struct {
 	destroys, withoutBackup bool
 	// asksBitcoin is set where nobody knows what to do without it.
 	asksBitcoin bool
+	// unbacked is set where the newest backup of the database is gone or wrong: only a new one
+	// mends that.
+	unbacked bool
 	// pruned is how many of the first snapshots were dropped on purpose.
 	pruned int
-	root   bool // only root can do it: it is about owners
+	root   bool // only root can do it: it is about owners, or attributes
 }
 
 // touch edits a file that is there.
@@ -68,6 +73,12 @@ func (h *history) next() string {
 	text, _ := h.snapshotAt(uint64(time.Now().UnixMilli()))
 	return text
 }
+
+// invalid is one that a node would write next, and that is not valid.
+func (h *history) invalid() string { return string(tamper([]byte(h.next()), 0)) }
+
+// zeros are what a crash leaves.
+var zeros = strings.Repeat("\x00", 50)
 
 // appendDirty appends something to the snapshot file.
 func appendDirty(text func(h *history) string) func(*testing.T, *patient, *history) {
@@ -121,6 +132,9 @@ const (
 	onNode     = "node"
 	onDisk     = "disk"
 	onPrune    = "prune"
+	onTail     = "tail"
+	onFlags    = "attributes"
+	onRestore  = onFile + " " + onDatabase + " " + onPrune
 
 	notMounted = "backups not mounted"
 	newer      = "database too new"
@@ -128,10 +142,11 @@ const (
 
 var faults = []fault{
 	{name: "nothing", inject: func(*testing.T, *patient, *history) {}, sound: true},
-	{name: "torn tail", hits: "tail", inject: appendDirty(func(h *history) string { return h.next()[:300] })},
-	{name: "missing newline", hits: "tail", inject: touch(func(data []byte) []byte { return data[:len(data)-1] }, (*patient).file)},
-	{name: "fused snapshot", hits: "tail", inject: appendDirty(func(h *history) string { return h.next()[:300] + h.next() })},
-	{name: "zeros before a header", hits: "tail", inject: appendDirty(func(h *history) string { return strings.Repeat("\x00", 50) + h.next() })},
+	{name: "torn tail", hits: onTail, inject: appendDirty(func(h *history) string { return h.next()[:300] })},
+	{name: "missing newline", hits: onTail, inject: touch(func(data []byte) []byte { return data[:len(data)-1] }, (*patient).file)},
+	{name: "fused snapshot", hits: onTail, inject: appendDirty(func(h *history) string { return h.next()[:300] + h.next() })},
+	{name: "zeros before a header", hits: onTail, inject: appendDirty(func(h *history) string { return zeros + h.next() })},
+	{name: "zeros before an invalid snapshot", hits: onTail, inject: appendDirty(func(h *history) string { return zeros + h.invalid() })},
 	{name: "tampered latest", hits: onFile, inject: touch(func(data []byte) []byte { return tamper(data, bytes.LastIndex(data, []byte("SNAPSHOT v1"))) }, (*patient).file)},
 	{name: "all tampered", hits: onFile, destroys: true, inject: touch(func(data []byte) []byte {
 		for at := 0; at >= 0 && at < len(data); {
@@ -160,6 +175,11 @@ var faults = []fault{
 		require.NoError(t, exec.Command("chown", "-R", "0:0", p.database()).Run())
 		require.NoError(t, exec.Command("chmod", "-R", "go=", p.database()).Run())
 	}},
+	{name: "immutable file", hits: onFlags, root: true, inject: attribute("+i", "l2_snapshots.dat")},
+	{name: "immutable database", hits: onFlags, root: true, inject: attribute("-R +i", "reorg_db")},
+	{name: "immutable folder", hits: onFlags, root: true, inject: attribute("+i", ".")},
+	{name: "append-only file", hits: onFlags, root: true, sound: true, inject: attribute("+a", "l2_snapshots.dat")},
+	{name: "append-only folder", hits: onFlags, root: true, sound: true, inject: attribute("+a", ".")},
 
 	{name: "damaged table", hits: onDatabase, inject: touch(func(data []byte) []byte {
 		data[len(data)/4] ^= 0x55
@@ -227,19 +247,41 @@ var faults = []fault{
 		p.inside = append(p.inside, "sleep 1000 3<>/var/lib/ailee/l2_snapshots.dat >/dev/null 2>&1 &")
 	}},
 
-	{name: "killed prune", hits: onPrune, pruned: 1, inject: func(t *testing.T, p *patient, h *history) { leavePrune(t, p, h, false) }},
-	{name: "killed prune, and the file replaced since", hits: onPrune + " " + onFile, inject: func(t *testing.T, p *patient, h *history) { leavePrune(t, p, h, true) }},
+	{name: "killed prune", hits: onPrune, pruned: 1, inject: func(t *testing.T, p *patient, h *history) { leavePrune(t, p, h.next()) }},
+	{name: "killed prune, and the file replaced since", hits: onPrune + " " + onFile, inject: func(t *testing.T, p *patient, h *history) {
+		leavePrune(t, p, h.next())
+		replaceFile(t, p, h.snapshots[:3])
+	}},
+	{name: "killed prune, and the file replaced by one that has more", hits: onPrune + " " + onFile, inject: func(t *testing.T, p *patient, h *history) {
+		next := h.next()
+		leavePrune(t, p, next)
+		replaceFile(t, p, append(slices.Clone(h.snapshots), next))
+	}},
+	{name: "killed prune, and an invalid snapshot after it", hits: onPrune + " " + onTail, pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
+		leavePrune(t, p, h.next())
+		add(t, p.file(), zeros+h.invalid())
+	}},
+	{name: "killed prune that carries over an invalid snapshot", hits: onPrune, pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
+		leavePrune(t, p, h.next()+zeros+h.invalid())
+	}},
+	{name: "killed prune that carries over a hidden snapshot", hits: onPrune, pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
+		leavePrune(t, p, zeros+h.next())
+	}},
+	{name: "killed restore", hits: onRestore, inject: func(t *testing.T, p *patient, _ *history) { leaveRestore(t, p, 0) }},
+	{name: "killed restore, the database exchanged", hits: onRestore, inject: func(t *testing.T, p *patient, _ *history) { leaveRestore(t, p, 1) }},
+	{name: "killed restore, both exchanged", hits: onRestore, inject: func(t *testing.T, p *patient, _ *history) { leaveRestore(t, p, 2) }},
 	{name: "a pruned file", hits: onFile, sound: true, pruned: hours - 2, inject: func(t *testing.T, p *patient, _ *history) {
 		clitest.RunProcess(t, exit.OK, "ailee_prune_snapshots", "--in-place", "--keep", "2", "--accept-earlier-anchors", "--file", p.file())
 	}},
-	{name: "broadcast broken off", hits: "broadcast", inject: leaveBroadcast},
+	{name: "broadcast broken off", hits: "broadcast", asksBitcoin: true, inject: leaveBroadcast(hours - 1)},
+	{name: "broadcast of an older state broken off", hits: "broadcast", asksBitcoin: true, inject: leaveBroadcast(hours - 3)},
 
-	{name: "no backups", hits: onBackups, withoutBackup: true, inject: func(t *testing.T, p *patient, _ *history) {
+	{name: "no backups", hits: onBackups, withoutBackup: true, unbacked: true, inject: func(t *testing.T, p *patient, _ *history) {
 		require.NoError(t, os.RemoveAll(p.backups()))
 		require.NoError(t, os.Mkdir(p.backups(), 0o750))
 	}},
-	{name: "no folder of backups", hits: onBackups, withoutBackup: true, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.RemoveAll(p.backups())) }},
-	{name: "newest backup of the database rotten", hits: onBackups, inject: func(t *testing.T, p *patient, _ *history) {
+	{name: "no folder of backups", hits: onBackups, withoutBackup: true, unbacked: true, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.RemoveAll(p.backups())) }},
+	{name: "newest backup of the database rotten", hits: onBackups, unbacked: true, inject: func(t *testing.T, p *patient, _ *history) {
 		newest := p.newest(t, "reorg_db_*")
 		require.NoError(t, os.Truncate(newest, clitest.FileSize(t, newest)*2/3))
 	}},
@@ -288,23 +330,61 @@ func lastIn(dir, pattern string) string {
 	return found[len(found)-1]
 }
 
-// leavePrune leaves what a prune leaves that was killed after its exchange, with a snapshot
-// that the node had appended to the old file. The file was replaced since, or not.
-func leavePrune(t *testing.T, p *patient, h *history, replaced bool) {
+// leavePrune leaves what a prune leaves that was killed after its exchange, with what was
+// appended to the old file since.
+func leavePrune(t *testing.T, p *patient, appended string) {
 	text := clitest.Read(t, p.file())
 	kept := text[strings.Index(text[1:], "SNAPSHOT v1\n")+1:]
-	appended := h.next()
 	aside := p.file() + ".aside"
 	require.NoError(t, os.Rename(p.file(), aside))
 	require.NoError(t, os.WriteFile(p.file(), []byte(kept), 0o640))
 	name := fmt.Sprintf(".l2_snapshots.dat.ailee-old-%d-%d-%d-%d-%s-%s", inodeOf(t, aside), len(text), inodeOf(t, p.file()), len(kept), digestOf(text), digestOf(kept))
 	require.NoError(t, os.Rename(aside, filepath.Join(p.data(), name)))
 	add(t, filepath.Join(p.data(), name), appended)
-	if !replaced {
-		return
-	}
-	require.NoError(t, os.WriteFile(p.file()+".new", []byte(strings.Join(h.snapshots[:3], "")), 0o640))
+}
+
+// replaceFile puts a file of snapshots in the place of what is there.
+func replaceFile(t *testing.T, p *patient, snapshots []string) {
+	require.NoError(t, os.WriteFile(p.file()+".new", []byte(strings.Join(snapshots, "")), 0o640))
 	require.NoError(t, os.Rename(p.file()+".new", p.file()))
+}
+
+// leaveRestore leaves what a restore leaves of both parts, which were damaged, that was
+// killed when it had exchanged as many.
+func leaveRestore(t *testing.T, p *patient, exchanged int) {
+	type part struct{ kind, path, stage string }
+	parts := []part{{kind: "database", path: p.database()}, {kind: "snapshots", path: p.file()}}
+	var moves []map[string]string
+	for i := range parts {
+		part := &parts[i]
+		part.stage = filepath.Join(p.data(), "."+filepath.Base(part.path)+".ailee-restore.tmp")
+		require.NoError(t, exec.Command("cp", "-a", part.path, part.stage).Run())
+		moves = append(moves, map[string]string{"part": part.kind, "name": filepath.Base(part.path), "from": "a backup",
+			"stage_inode": fmt.Sprint(inodeOf(t, part.stage)), "live_inode": fmt.Sprint(inodeOf(t, part.path))})
+	}
+	require.NoError(t, os.Remove(filepath.Join(p.database(), "CURRENT")))
+	text := []byte(clitest.Read(t, p.file()))
+	require.NoError(t, os.WriteFile(p.file(), tamper(text, bytes.LastIndex(text, []byte("SNAPSHOT v1"))), 0o640))
+	for _, part := range parts[:exchanged] {
+		require.NoError(t, unix.Renameat2(unix.AT_FDCWD, part.stage, unix.AT_FDCWD, part.path, unix.RENAME_EXCHANGE))
+	}
+	journal, err := json.Marshal(map[string]any{"version": 1, "time": "20260101_000000", "parts": moves})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(p.data(), ".ailee-restore.json"), journal, 0o600))
+}
+
+// attribute sets attributes of something in the data directory, on the patient's machine:
+// what is mounted there only then has them.
+func attribute(flags, name string) func(*testing.T, *patient, *history) {
+	return func(t *testing.T, p *patient, _ *history) {
+		probe := filepath.Join(p.dir, "probe")
+		require.NoError(t, os.WriteFile(probe, nil, 0o600))
+		if out, err := exec.Command("bash", "-c", `chattr +i "$1" && chattr -i "$1"`, "bash", probe).CombinedOutput(); err != nil {
+			t.Skipf("the file system of %s has no attributes: %s", p.dir, out)
+		}
+		t.Cleanup(func() { _ = exec.Command("chattr", "-R", "-f", "-i", "-a", p.data()).Run() })
+		p.inside = append(p.inside, fmt.Sprintf("chattr %s /var/lib/ailee/%s", flags, name))
+	}
 }
 
 // compatible reports whether both can befall a node at once.
@@ -315,15 +395,19 @@ func compatible(a, b fault) bool {
 		}
 	}
 	// What a prune leaves, and a tail, need the file as it was; a node that cannot start holds
-	// no lock. Without a backup, nobody can tell which network is the right one.
+	// no lock. Without a backup, nobody can tell which network is the right one. What is
+	// missing has neither an owner nor attributes, and what a killed run says of inodes is of
+	// the disk that it was on.
 	needs := func(x, y fault) bool {
-		return x.hits == "tail" && (y.hits == onFile || strings.Contains(y.hits, onPrune)) && !strings.HasPrefix(y.name, "tampered") ||
+		return x.hits == onTail && (y.hits == onFile || strings.Contains(y.hits, onPrune)) && !strings.HasPrefix(y.name, "tampered") ||
 			x.hits == onPrune && y.hits == onFile ||
 			x.hits == onNode && (strings.Contains(y.hits, onFile) || y.hits == onDatabase || y.hits == "owner" || y.hits == onDisk || y.hits == onPrune) ||
 			x.hits == onNode && (y.name == "fused snapshot" || y.name == "zeros before a header") ||
 			x.name == "database of another network" && y.withoutBackup && y.name != notMounted ||
 			x.hits == "broadcast" && y.hits == onFile ||
-			x.name == "disk nearly full" && (y.hits == onDatabase || strings.Contains(y.hits, onFile) || y.hits == "tail")
+			x.name == "disk nearly full" && (y.hits == onDatabase || strings.Contains(y.hits, onFile) || y.hits == onTail) ||
+			x.name == "wrong owner" && y.name == "file missing" || x.name == "wrong owner of the database" && y.name == "database missing" ||
+			x.hits == onFlags && (y.name == "file missing" || y.name == "database missing")
 	}
 	return a.name != b.name && !needs(a, b) && !needs(b, a)
 }
@@ -347,7 +431,7 @@ func newWard(t *testing.T) *ward {
 func (w *ward) cure(t *testing.T, all ...fault) {
 	t.Helper()
 	p := newPatient(t, w.healthy, w.history)
-	code, sound, destroys, withoutBackup, asks := exit.OK, true, false, false, false
+	code, sound, destroys, withoutBackup, asks, unbacked := exit.OK, true, false, false, false, false
 	for _, f := range all {
 		if f.root && os.Geteuid() != 0 {
 			t.Skip("only root can do this")
@@ -357,6 +441,7 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 		}
 		code, sound = max(code, f.code), sound && f.sound
 		destroys, withoutBackup, asks = destroys || f.destroys, withoutBackup || f.withoutBackup, asks || f.asksBitcoin
+		unbacked = unbacked || f.unbacked
 	}
 	lost := destroys && withoutBackup
 	if lost {
@@ -367,6 +452,10 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 		if f.root {
 			f.inject(t, p, w.history)
 		}
+	}
+	tooNew := slices.ContainsFunc(all, func(f fault) bool { return f.name == newer })
+	if tooNew && unbacked {
+		code = exit.Wrong // until it can be backed up
 	}
 	before, listed := p.all(t), listing(t, p.data())
 	seen, got := p.follow(t, p.url)
@@ -391,10 +480,12 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 			delete(before, "snapshot "+strings.TrimSuffix(text, "\n"))
 		}
 	}
-	tooNew := slices.ContainsFunc(all, func(f fault) bool { return f.name == newer })
 	after := p.live(t)
 	for thing := range before {
 		require.True(t, after[thing] || lost || hidden || tooNew, "lost: %.60q by\n%s", thing, seen)
+	}
+	if !lost && !hidden {
+		require.Equal(t, before.newest(), p.loaded(t), "a node loads another state after\n%s", seen)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -242,6 +243,34 @@ func (p *patient) all(t *testing.T) holdings {
 	return h
 }
 
+// newest is the time of the newest snapshot, as its text has it; "" for none.
+func (h holdings) newest() (newest string) {
+	for thing := range h {
+		if text, ok := strings.CutPrefix(thing, "snapshot SNAPSHOT v1\ntimestamp_ms "); ok {
+			at, _, _ := strings.Cut(text, "\n")
+			newest = max(newest, at) // all have as many digits
+		}
+	}
+	return newest
+}
+
+// loaded is the time of the snapshot that a node loads, "" for none.
+func (p *patient) loaded(t *testing.T) string {
+	f, err := os.Open(p.file())
+	require.NoError(t, err)
+	defer f.Close()
+	info, err := f.Stat()
+	require.NoError(t, err)
+	l, err := snapshot.Latest(f, info.Size())
+	if errors.Is(err, snapshot.ErrNoSnapshot) {
+		return ""
+	}
+	require.NoError(t, err)
+	report, err := snapshot.NewChecker(nil).Check(t.Context(), f, l)
+	require.NoError(t, err)
+	return fmt.Sprint(report.TimestampMs)
+}
+
 // addFile adds the snapshots of a file that hold, hidden ones too.
 func (h holdings) addFile(t *testing.T, path string) {
 	f, _, size, err := content.OpenSnapshots(t.Context(), path, "")
@@ -361,6 +390,7 @@ func beFollowed(dir, tools, repository, url, size string, inside []string) (code
 	if url != "" {
 		args = append(args, "--bitcoin-rpc", url, "--rpc-wait", "0")
 	}
+	before := ""
 	for range rounds {
 		out, status := show(exec.Command(args[0], args[1:]...))
 		if status == exit.OK {
@@ -370,6 +400,12 @@ func beFollowed(dir, tools, repository, url, size string, inside []string) (code
 		if len(steps) == 0 {
 			return status, nil
 		}
+		all := commandsOf(steps)
+		if all != "" && all == before {
+			fmt.Println("followed: the same again")
+			return 9, nil
+		}
+		before = all
 		for _, s := range steps {
 			if strings.HasPrefix(s.command, "ailee-doctor") {
 				break
@@ -382,6 +418,19 @@ func beFollowed(dir, tools, repository, url, size string, inside []string) (code
 		code = status
 	}
 	return code, nil
+}
+
+// stamps are times in names.
+var stamps = regexp.MustCompile(`\d{8}_\d{6}`)
+
+// commandsOf are the commands of a plan that change something, whenever it was made.
+func commandsOf(steps []step) (all string) {
+	for _, s := range steps {
+		if !strings.HasPrefix(s.command, "ailee-doctor") {
+			all += stamps.ReplaceAllString(s.command, "T") + "\n"
+		}
+	}
+	return all
 }
 
 func shellCommand(command string) *exec.Cmd {
@@ -501,19 +550,20 @@ func (h *history) backUp(t *testing.T, dir string) {
 	require.NoError(t, err, "%s", out)
 }
 
-// leaveBroadcast leaves what a broadcast of the latest state leaves that broke off before
-// it was sent.
-func leaveBroadcast(t *testing.T, p *patient, h *history) {
-	var latest snapshot.Anchor
-	text := h.snapshots[len(h.snapshots)-1]
-	report, err := snapshot.NewChecker(nil).Check(t.Context(), strings.NewReader(text), snapshot.Located{Size: int64(len(text)), BodyEnd: int64(strings.LastIndex(text, "END_SNAPSHOT"))})
-	require.NoError(t, err)
-	latest = *snapshot.NewAnchor(report.Root, uint64(time.Now().UnixMilli()), "m")
-	tx := wire.NewMsgTx(2)
-	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: chainhash.HashH([]byte("coin"))}, nil, nil))
-	tx.TxIn[0].Witness = wire.TxWitness{make([]byte, 72), make([]byte, 33)}
-	tx.AddTxOut(wire.NewTxOut(0, snapshot.OpReturnScript(snapshot.Commitment(latest.Payload))))
-	pending, err := json.Marshal(map[string]any{"anchor": latest, "wallet": "", "raw_transaction": wallet.Encode(tx)})
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(p.data(), ".reorg_db.anchor-pending"), pending, 0o640))
+// leaveBroadcast leaves what a broadcast of a state leaves that broke off before it was
+// sent.
+func leaveBroadcast(of int) func(*testing.T, *patient, *history) {
+	return func(t *testing.T, p *patient, h *history) {
+		text := h.snapshots[of]
+		report, err := snapshot.NewChecker(nil).Check(t.Context(), strings.NewReader(text), snapshot.Located{Size: int64(len(text)), BodyEnd: int64(strings.LastIndex(text, "END_SNAPSHOT"))})
+		require.NoError(t, err)
+		anchor := snapshot.NewAnchor(report.Root, uint64(time.Now().UnixMilli()), "m")
+		tx := wire.NewMsgTx(2)
+		tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: chainhash.HashH([]byte("coin"))}, nil, nil))
+		tx.TxIn[0].Witness = wire.TxWitness{make([]byte, 72), make([]byte, 33)}
+		tx.AddTxOut(wire.NewTxOut(0, snapshot.OpReturnScript(snapshot.Commitment(anchor.Payload))))
+		pending, err := json.Marshal(map[string]any{"anchor": anchor, "wallet": "", "raw_transaction": wallet.Encode(tx)})
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(p.data(), ".reorg_db.anchor-pending"), pending, 0o640))
+	}
 }

@@ -45,6 +45,8 @@ type Snapshots struct {
 	// HiddenCount.
 	Hidden      []Snapshot
 	HiddenCount int64
+	// HiddenBad is how many complete ones that no node sees are not valid.
+	HiddenBad int64
 	// Outside are the findings on bytes that belong to no complete snapshot: a torn tail,
 	// a missing newline, stray bytes, hidden snapshots.
 	Outside []snapshot.Finding
@@ -225,6 +227,7 @@ func (s *Snapshots) add(l snapshot.Located, report *snapshot.Report) error {
 
 func (s *Snapshots) addHidden(report *snapshot.Report) {
 	if !report.Holding() {
+		s.HiddenBad++
 		return
 	}
 	s.HiddenCount++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"ailee-recovery/internal/bitcoin/pending"
@@ -58,16 +59,27 @@ func (l *looker) findRoot(ctx context.Context, b *Broadcast) error {
 		return nil
 	}
 	checker := snapshot.NewChecker(l.Memory)
-	number, total := int64(0), int64(0)
+	var named []snapshot.Located
+	total := int64(0)
 	for at, err := range checker.Anchors(ctx, l.file, l.size) {
 		if err != nil {
 			return err
 		}
 		total = at.Index
 		if at.Anchor != nil && at.Anchor.L2StateRoot == b.Root {
-			number = at.Index
+			named = append(named, at.Located)
 		}
 	}
-	b.Snapshot, b.Latest = number, number > 0 && number == total
+	for _, at := range slices.Backward(named) {
+		report, err := checker.Check(ctx, l.file, at)
+		if err != nil {
+			return err
+		}
+		// For another state, whatever its anchor names, another transaction would be paid.
+		if report.Root == b.Root {
+			b.Snapshot, b.Latest = at.Index, at.Index == total
+			return nil
+		}
+	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (l *looker) lookAll(ctx context.Context) error {
 
 // sayHidden is snapshots-hidden.
 func (l *looker) sayHidden(all *content.Snapshots) {
-	h := &Hidden{Count: all.HiddenCount}
+	h := &Hidden{Count: all.HiddenCount, Invalid: all.HiddenBad}
 	for i := range all.Hidden {
 		h.Found = append(h.Found, *located(&all.Hidden[i]))
 	}

@@ -203,6 +203,10 @@ type Leftover struct {
 	Made time.Time    `json:"made"` // by its mtime
 	// Snapshots is how many valid ones it has, where that was counted, else -1.
 	Snapshots int64 `json:"snapshots"`
+	// Hidden and Invalid are, of what completing a prune carries over, the complete snapshots
+	// that no node sees: valid ones, and others.
+	Hidden  int64 `json:"hidden,omitempty"`
+	Invalid int64 `json:"invalid,omitempty"`
 }
 
 // Copies are earlier states beside the data.
@@ -337,6 +341,9 @@ type Tail struct {
 type Hidden struct {
 	Found []Located `json:"found,omitempty"`
 	Count int64     `json:"count"`
+	// Invalid is how many complete ones no node sees either, and are not valid: nothing is
+	// wrong with that, but no prune drops them unasked.
+	Invalid int64 `json:"invalid,omitempty"`
 }
 
 // PegOuts are the anchors that the peg-outs of the latest snapshot name.

@@ -1,8 +1,10 @@
 package datadir
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/swap"
 )
@@ -25,11 +29,10 @@ const JournalName = ".ailee-restore.json"
 var temporary = []string{".*.ailee-tmp", ".ailee-restore.tmp", ".*.ailee-restore.tmp", ".ailee-backup.tmp", ".ailee-unnamed-*", "*.ailee-tmp"}
 
 // lookLeftovers is data-leftovers.
-func (l *looker) lookLeftovers() {
+func (l *looker) lookLeftovers(ctx context.Context) error {
 	found := &Leftovers{}
-	if err := l.findLeftovers(found); err != nil {
-		l.couldNot(DataLeftovers, err)
-		return
+	if err := l.findLeftovers(ctx, found); err != nil {
+		return l.unless(ctx, DataLeftovers, err)
 	}
 	l.view.Leftovers = found
 	var wrong, remarks []string
@@ -47,15 +50,16 @@ func (l *looker) lookLeftovers() {
 	}
 	if len(wrong) > 0 {
 		l.wrong(DataLeftovers, found, "%s", strings.Join(wrong, "; "))
-		return
+		return nil
 	}
 	f := l.sound(DataLeftovers, found, "no run was broken off")
 	if len(remarks) > 0 {
 		f.Remark = printable.Text(fmt.Sprintf("the next run removes %s", strings.Join(remarks, ", ")))
 	}
+	return nil
 }
 
-func (l *looker) findLeftovers(found *Leftovers) error {
+func (l *looker) findLeftovers(ctx context.Context, found *Leftovers) error {
 	p := l.view.Place
 	seconds, err := swap.LeftOf(p.Snapshots)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -68,6 +72,11 @@ func (l *looker) findLeftovers(found *Leftovers) error {
 		}
 		if err := found.add(second.Path, kind); err != nil {
 			return err
+		}
+		if n := len(found.Found); n > 0 && found.Found[n-1].Path == second.Path {
+			if err := l.readCarried(ctx, &found.Found[n-1], second.From); err != nil {
+				return err
+			}
 		}
 	}
 	if err := found.add(filepath.Join(p.Path, JournalName), RestoreLeft); err != nil {
@@ -93,6 +102,26 @@ func (l *looker) findLeftovers(found *Leftovers) error {
 		}
 	}
 	return nil
+}
+
+// readCarried counts what no node sees of what completing a prune carries over: all that
+// comes after a place.
+func (l *looker) readCarried(ctx context.Context, left *Leftover, from int64) error {
+	f, err := durable.OpenRegular(left.Path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size := max(left.Size-from, 0)
+	all, err := content.ReadSnapshots(ctx, io.NewSectionReader(f, from, size), size, content.SnapshotsOptions{Now: l.now, Memory: l.Memory})
+	if err != nil {
+		return err
+	}
+	left.Hidden, left.Invalid = all.HiddenCount, all.HiddenBad
+	return all.Close()
 }
 
 func matches(name string, patterns []string) bool {

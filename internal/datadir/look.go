@@ -183,7 +183,7 @@ func (l *looker) run(ctx context.Context) error {
 		{SnapshotsNames, nil, plain(l.lookNames)},
 		{DBForm, nil, plain(l.lookDatabaseForm)},
 		{DBDamage, l.hasDatabase, func() error { return l.lookDatabase(ctx) }},
-		{DataLeftovers, nil, plain(l.lookLeftovers)},
+		{DataLeftovers, nil, func() error { return l.lookLeftovers(ctx) }},
 		{DataCopies, nil, plain(l.lookCopies)},
 		{DataBroadcast, nil, func() error { return l.lookBroadcast(ctx) }},
 		{BackupsFolder, nil, func() error { return l.lookFolder(ctx) }},

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/durable"
 )
 
 // LeftName is a second name that a run left, or that one that is at it has.
@@ -15,6 +17,9 @@ type LeftName struct {
 	// Elsewhere is set where no run completes it: FILE is missing or was replaced since, and
 	// what belongs in it is only in the file of this name.
 	Elsewhere bool
+	// From is where what the file has begins that is brought to FILE, in bytes: its size where
+	// that is nothing.
+	From int64
 }
 
 // LeftOf returns the second names beside FILE, and what the next run makes of each. It
@@ -44,7 +49,11 @@ func LeftOf(path string) (names []LeftName, err error) {
 		if err != nil {
 			return nil, err
 		}
-		names = append(names, LeftName{name, elsewhere})
+		from := st.Size
+		if n.earlier && n.leads != file.Ino || !n.earlier && n.leads == n.src {
+			from = min(n.from, st.Size)
+		}
+		names = append(names, LeftName{name, elsewhere, from})
 	}
 	return names, nil
 }
@@ -61,7 +70,7 @@ func (n *second) isElsewhere(path, name string, now uint64) (bool, error) {
 	case !n.earlier && n.leads != n.src, now == 0:
 		return true, nil
 	}
-	src, err := os.Open(name)
+	src, err := durable.OpenRegular(name, os.O_RDONLY)
 	if err != nil {
 		return false, err
 	}
@@ -69,7 +78,7 @@ func (n *second) isElsewhere(path, name string, now uint64) (bool, error) {
 	if size, err := sizeOf(src); err != nil || size == n.from {
 		return false, err // nothing is lost with it
 	}
-	current, err := os.Open(path)
+	current, err := durable.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
 		return false, err
 	}

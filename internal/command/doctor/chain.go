@@ -121,19 +121,22 @@ func (p *planner) decideSend() (steps []Step) {
 			shell([]string{"ailee_reorg_show", "--db-path", p.databasePath(), "anchors", "--status", "pending"}))
 		return nil
 	}
-	state := p.file()
+	command := p.sendCommand(p.file())
 	switch {
-	case b.Latest:
+	case b.Latest && !p.latestMoves():
 	case b.Snapshot > 0:
-		state = filepath.Join(p.room, fmt.Sprintf("snapshot_%d.dat", b.Snapshot))
 		steps = append(steps, Step{Text: "Take the snapshot out that was being anchored.",
 			Command: []string{"ailee_extract_snapshots", "--index", fmt.Sprint(b.Snapshot), p.file(), p.room}})
+		// A node loads the last snapshot of its file: an older state does not go there.
+		command = append(p.sendCommand(filepath.Join(p.room, fmt.Sprintf("snapshot_%d.dat", b.Snapshot))), "--output", filepath.Join(p.room, fmt.Sprintf("anchored_%d.dat", b.Snapshot)))
+	case p.latestMoves():
+		return nil // it may be in what takes the place of the file
 	default:
 		p.manual("Find the state file that was being anchored: the snapshot file has none with the root %s. Then, with the node stopped: %s", b.Root,
 			shell(p.sendCommand("STATE_FILE")))
 		return nil
 	}
-	send := Step{Text: "Finish the broadcast: the same transaction, paid once.", Command: p.sendCommand(state), Stopped: true}
+	send := Step{Text: "Finish the broadcast: the same transaction, paid once.", Command: command, Stopped: true}
 	if p.unread() {
 		return nil
 	}
@@ -142,6 +145,12 @@ func (p *planner) decideSend() (steps []Step) {
 		return nil
 	}
 	return append(steps, send)
+}
+
+// latestMoves reports whether the plan may give the file another latest snapshot. For
+// another state than the one that was being anchored, another transaction would be paid.
+func (p *planner) latestMoves() bool {
+	return p.snapshots.replaces() || p.leftover(datadir.PruneLeft) != nil
 }
 
 // unread reports whether the database could not be looked at.

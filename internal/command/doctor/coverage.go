@@ -61,14 +61,14 @@ func has(g datadir.Group, set []int) bool {
 }
 
 // gather adds to the sources those that have what none of them has, the fewest first come,
-// where they are allowed; nil allows all. A live file that hides snapshots has something
-// that no other has.
+// where they are allowed; nil allows all. A live file that hides snapshots, or what a prune left, has
+// something that no other has.
 func (c *coverage) gather(set []int, allowed func(datadir.Source) bool) []int {
 	for i, s := range c.sources {
 		if slices.Contains(set, i) || allowed != nil && !allowed(s) {
 			continue
 		}
-		adds := s.Hidden > 0 && s.Role == datadir.Live || slices.ContainsFunc(c.groups, func(g datadir.Group) bool {
+		adds := s.Hidden > 0 && (s.Role == datadir.Live || s.Role == datadir.LeftoverRole) || slices.ContainsFunc(c.groups, func(g datadir.Group) bool {
 			return slices.Contains(g.Sources, i) && !has(g, set)
 		})
 		if adds {
@@ -110,6 +110,7 @@ type loss struct {
 	last        map[datadir.Thing]uint64 // the latest of them, in Unix milliseconds
 	invalid     uint64                   // snapshots that are not valid
 	invalidLast uint64                   // in Unix milliseconds
+	unseen      uint64                   // complete ones that are not valid, and that no node sees
 	blocks      uint64                   // hashes, which Bitcoin has
 	records     uint64                   // of a damaged database, of any kind
 	unknown     bool                     // perhaps more
@@ -130,7 +131,7 @@ func (c *coverage) loss(set []int) loss {
 
 // none reports whether nothing is lost that Bitcoin has not.
 func (l loss) none() bool {
-	return len(l.counts) == 0 && l.invalid == 0 && l.records == 0 && !l.unknown
+	return len(l.counts) == 0 && l.invalid == 0 && l.unseen == 0 && l.records == 0 && !l.unknown
 }
 
 // text says what is lost, "" for nothing. Block hashes are left to the sentence of the plan.
@@ -156,6 +157,12 @@ func (l loss) text(now time.Time) string {
 		parts = append(parts, "1 snapshot that is not valid"+at(l.invalidLast, now))
 	case l.invalid > 1:
 		parts = append(parts, fmt.Sprintf("%d snapshots that are not valid", l.invalid))
+	}
+	switch {
+	case l.unseen == 1:
+		parts = append(parts, "1 snapshot that is not valid, and that no node sees")
+	case l.unseen > 1:
+		parts = append(parts, fmt.Sprintf("%d snapshots that are not valid, and that no node sees", l.unseen))
 	}
 	switch {
 	case l.records > 0:

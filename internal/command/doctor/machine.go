@@ -77,15 +77,20 @@ func (p *planner) attributes(replaces bool) (undo []Step) {
 	return []Step{{Text: "Make it append-only again.", Command: slices.Concat([]string{"chattr", "+a"}, appendOnly)}}
 }
 
-// outside names what only somebody else can do: mount disks, or install another build.
-func (p *planner) outside() {
-	if m := p.v.Mounts; m != nil {
-		for _, f := range m.Found {
-			if f.Kind == datadir.ReadOnly {
-				p.manual("The file system at %s is mounted read-only. See why, with dmesg, before you make it writable: a failing disk does this.", f.Point)
-			}
+// readOnly names what keeps every other step from being done.
+func (p *planner) readOnly() {
+	if p.v.Mounts == nil {
+		return
+	}
+	for _, f := range p.v.Mounts.Found {
+		if f.Kind == datadir.ReadOnly {
+			p.manual("The file system at %s is mounted read-only. See why, with dmesg, before you make it writable: a failing disk does this.", f.Point)
 		}
 	}
+}
+
+// outside names what only somebody else can do: mount disks, or install another build.
+func (p *planner) outside() {
 	if p.tooNew() {
 		p.manual("Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read.")
 	}
@@ -171,7 +176,7 @@ const margin = 64 << 20
 
 // writes is how much what is recovered takes, in bytes.
 func (p *planner) writes() (size uint64) {
-	if p.snapshots.replaces() && p.v.SnapshotForm != nil {
+	if (p.snapshots.replaces() || p.discards()) && p.v.SnapshotForm != nil {
 		size += uint64(max(p.v.SnapshotForm.Size, 0))
 	}
 	if p.database.replaces() && p.v.DatabaseForm != nil {

@@ -75,7 +75,6 @@ type planner struct {
 	snapshots, database repair
 	sync                *Step
 	room                string // R
-	saveFirst           bool
 }
 
 // stamp is the form of times in names, in UTC.
@@ -108,7 +107,11 @@ func (p *planner) make() {
 		return
 	case p.leftover(datadir.RestoreLeft) != nil:
 		p.stopHolders("a restore was broken off, and is going to be completed")
+		p.readOnly()
+		undo := p.attributes(true)
+		p.rights()
 		p.add(Step{Text: "Complete the restore that was broken off.", Command: p.own("ailee-restore"), Stopped: true})
+		p.add(undo...)
 		p.end()
 		return
 	}
@@ -137,26 +140,31 @@ func (p *planner) assemble() {
 	if stops {
 		p.stopHolders(p.stopReason(send))
 	}
+	p.readOnly()
+	undo := p.attributes(replaced || p.snapshots.how == tail)
 	p.rights()
 	p.fixSpace()
 	p.outside()
-	undo := p.attributes(replaced || p.snapshots.how == tail)
 	if p.needsSaving(send) {
-		p.saveFirst = true
 		p.add(Step{Text: "Back up first: the database is going to be changed, and no backup has all of it.", Command: p.own("ailee-backup")})
 	}
-	if p.snapshots.how == tail {
-		if !stops {
-			p.endWriters()
-		}
-		p.addTail()
+	if p.snapshots.how == tail && !stops {
+		p.endWriters()
 	}
-	if p.snapshots.gathers() || p.database.gathers() || p.extracts(send) {
-		p.add(Step{Text: "Make a folder for what is recovered.", Command: p.makeRoom()})
+	room := Step{Text: "Make a folder for what is recovered.", Command: p.makeRoom()}
+	early := p.extracts(send) || p.discards()
+	if early {
+		p.add(room)
 	}
 	if p.extracts(send) {
-		p.add(send[0])
+		p.add(send[0]) // before the number of the snapshot is another
 		send = send[1:]
+	}
+	if p.snapshots.how == tail {
+		p.addTail()
+	}
+	if !early && (p.snapshots.gathers() || p.database.gathers()) {
+		p.add(room)
 	}
 	p.addGathering()
 	p.addReplacement()

@@ -184,7 +184,7 @@ func TestPlan(t *testing.T) {
 		{name: "26 broadcast pending", change: pendingBroadcast, want: []string{stop, send, start, save}},
 		{name: "26 of an older snapshot", change: pendingBroadcast.and(func(v *datadir.View) { v.Broadcast.Latest, v.Broadcast.Snapshot, v.Broadcast.Wallet = false, 1200, "" }),
 			want: []string{stop, mkdir, "ailee_extract_snapshots --index 1200 " + file + " " + room,
-				"ailee_create_anchor --broadcast --yes --l2-state-file " + room + "/snapshot_1200.dat --bitcoin-rpc http://localhost:8332", start, save}},
+				"ailee_create_anchor --broadcast --yes --l2-state-file " + room + "/snapshot_1200.dat --bitcoin-rpc http://localhost:8332 --output " + room + "/anchored_1200.dat", start, save}},
 		{name: "27 no backups", change: noBackups, want: []string{save}},
 		{name: "28 newest backup wrong", change: rotten, want: []string{verify, save}},
 		{name: "29 dated in the future", change: futureBackup,
@@ -216,7 +216,7 @@ func TestPlan(t *testing.T) {
 		{name: "35 and torn", change: tornTail.and(func(v *datadir.View) {
 			v.Names.Links, v.Names.Backups = 2, []string{folder + "/l2_snapshots_latest.dat.bak"}
 			set(v, datadir.SnapshotsNames, datadir.Wrong, "the live file is also the backup")
-		}), want: []string{stop, mkdir, recLive, putFile, start, save}},
+		}), want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
 		{name: "36 no record of the latest anchor", change: func(v *datadir.View) {
 			v.AgreeLatest = &datadir.Agreement{Anchors: 1}
 			set(v, datadir.AgreeLatest, datadir.Sound, "no record").Remark = "no record anywhere"

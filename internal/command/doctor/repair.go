@@ -55,6 +55,8 @@ func (p *planner) decideSnapshots() repair {
 	formWrong, latestWrong := v.Is(datadir.SnapshotsForm, datadir.Wrong), v.Is(datadir.SnapshotsLatest, datadir.Wrong)
 	hides := v.Is(datadir.SnapshotsHidden, datadir.Wrong)
 	foreign := p.leftover(datadir.PruneForeign) != nil
+	// To complete a prune carries over what no node sees as it is.
+	hides = hides || p.carried(func(left datadir.Leftover) int64 { return left.Hidden }) > 0
 	c := p.coverOf(datadir.SnapshotKind)
 	lacks := c != nil && !formWrong && !latestWrong && v.Cover.Lacks(datadir.SnapshotKind, datadir.Backup) != ""
 	// A prune in place leaves a file with other names alone.
@@ -69,13 +71,46 @@ func (p *planner) decideSnapshots() repair {
 		return p.recoverSnapshots(c)
 	case hides || foreign || lacks || linked:
 		if c == nil {
-			c = &coverage{kind: datadir.SnapshotKind, sources: []datadir.Source{{Path: v.Place.Snapshots, Kind: datadir.SnapshotKind, Role: datadir.Live}}, live: 0}
+			c = p.uncompared()
 		}
 		return p.joinSnapshots(c, hides, lacks)
 	case torn || p.leftover(datadir.PruneLeft) != nil:
-		return repair{how: tail}
+		r := repair{how: tail}
+		if v.Hidden != nil {
+			r.loses.unseen = uint64(v.Hidden.Invalid + p.carried(func(left datadir.Leftover) int64 { return left.Invalid }))
+		}
+		return r
 	}
 	return repair{}
+}
+
+// uncompared is what is there of the snapshot file where nothing could be compared: it, and
+// what prunes left of it.
+func (p *planner) uncompared() *coverage {
+	c := &coverage{kind: datadir.SnapshotKind, sources: []datadir.Source{{Path: p.v.Place.Snapshots, Kind: datadir.SnapshotKind, Role: datadir.Live}}}
+	if p.v.Leftovers == nil {
+		return c
+	}
+	for _, left := range p.v.Leftovers.Found {
+		if left.Kind == datadir.PruneLeft || left.Kind == datadir.PruneForeign {
+			c.sources = append(c.sources, datadir.Source{Path: left.Path, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole})
+			c.groups = append(c.groups, datadir.Group{Thing: datadir.SnapshotThing, Sources: []int{len(c.sources) - 1}})
+		}
+	}
+	return c
+}
+
+// carried adds up what is to be said of what completing a prune carries over.
+func (p *planner) carried(count func(datadir.Leftover) int64) (sum int64) {
+	if p.v.Leftovers == nil {
+		return 0
+	}
+	for _, left := range p.v.Leftovers.Found {
+		if left.Kind == datadir.PruneLeft {
+			sum += count(left)
+		}
+	}
+	return sum
 }
 
 // recoverSnapshots is for a file that no node can load.
@@ -111,6 +146,8 @@ func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
 	})
 	r := p.recovered(c, set)
 	r.loses = p.invalidAfter(c, set)
+	// What is sound and has all that its source has is left alone unless forced.
+	r.force = len(set) == 1 && !hides && !p.v.Is(datadir.SnapshotsLatest, datadir.Wrong)
 	switch {
 	case lacks:
 		r.why = "the histories are joined, each snapshot once"
@@ -342,7 +379,28 @@ func (p *planner) addTail() {
 	case p.v.Tail != nil && p.v.Tail.Length == 0:
 		text = "End the last line: the next snapshot would be damaged without it."
 	}
-	p.add(Step{Text: text, Command: []string{"ailee_prune_snapshots", "--in-place", "--keep", "all", "--file", p.file()}})
+	command := []string{"ailee_prune_snapshots", "--in-place", "--keep", "all", "--file", p.file()}
+	if p.discards() {
+		p.addCopy()
+		command = slices.Insert(command, 2, "--discard-hidden")
+	}
+	p.add(Step{Text: text, Command: command, Loses: p.snapshots.loses.text(p.Now)})
+}
+
+// discards reports whether TAIL drops complete snapshots, which are not valid and which no
+// node sees.
+func (p *planner) discards() bool { return p.snapshots.how == tail && p.snapshots.loses.unseen > 0 }
+
+// addCopy is COPY of a file out of which TAIL drops complete snapshots, of which it keeps
+// nothing: a node may have appended since they were looked at.
+func (p *planner) addCopy() {
+	command := []string{"cp", "-a", "--reflink=auto", p.file()}
+	for _, left := range p.v.Leftovers.Found {
+		if left.Kind == datadir.PruneLeft {
+			command = append(command, left.Path)
+		}
+	}
+	p.add(Step{Text: "Keep a copy of the file: the next step drops something complete from it.", Command: append(command, p.room)})
 }
 
 // addGathering is REC and MERGE.
@@ -398,6 +456,10 @@ func (p *planner) addReplacement() {
 	if d.replaces() && d.force {
 		p.add(Step{Text: d.put, Why: d.why, Command: p.own("ailee-restore", "--db-only", "--force"), Stopped: true})
 		d.how = keep
+	}
+	if s.replaces() && s.force {
+		p.add(Step{Text: s.put, Why: s.why, Command: p.own("ailee-restore", "--snapshot-backup", p.sourceOf(s, datadir.SnapshotKind, "l2_snapshots.dat"), "--force"), Stopped: true})
+		s.how = keep
 	}
 	if !s.replaces() && !d.replaces() {
 		return

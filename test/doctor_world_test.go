@@ -42,6 +42,8 @@ type patient struct {
 	url   string
 	// inside are commands that are run on that machine before anybody looks.
 	inside []string
+	// timers are what comes after these.
+	timers []string
 	// small is the size of the disk that the data is on, 0 for no limit.
 	small int64
 }
@@ -221,6 +223,8 @@ func (p *patient) all(t *testing.T) holdings {
 	h := holdings{}
 	h.addFile(t, p.file())
 	h.addDatabase(t, p.database())
+	h.addFile(t, filepath.Join(p.data(), ".l2_snapshots.dat.ailee-restore.tmp"))
+	h.addDatabase(t, filepath.Join(p.data(), ".reorg_db.ailee-restore.tmp"))
 	entries, err := os.ReadDir(p.backups())
 	if !errors.Is(err, fs.ErrNotExist) {
 		require.NoError(t, err)
@@ -344,7 +348,7 @@ func (p *patient) follow(t *testing.T, url string) (seen string, code int) {
 	require.NoError(t, err)
 	here, err := os.Getwd()
 	require.NoError(t, err)
-	cmd := exec.Command(followed, slices.Concat([]string{p.dir, filepath.Dir(tools), filepath.Dir(here), url, fmt.Sprint(p.small)}, p.inside)...)
+	cmd := exec.Command(followed, slices.Concat([]string{p.dir, filepath.Dir(tools), filepath.Dir(here), url, fmt.Sprint(p.small)}, p.inside, p.timers)...)
 	cmd.SysProcAttr = inOwnNamespaces(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP)
 	cmd.Env = []string{"PATH=/mnt/guide/bin:/mnt/work:/mnt/tools:" + os.Getenv("PATH"), "PLACE=/mnt", "HOME=/mnt/home", "LC_ALL=C.UTF-8"}
 	out, _ := cmd.CombinedOutput()

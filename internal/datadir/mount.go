@@ -49,21 +49,43 @@ func (l *looker) lookMount() {
 		switch f.Kind {
 		case ReadOnly:
 			wrong = append(wrong, fmt.Sprintf("%s is on a file system that is mounted read-only, at %s", f.Path, f.Point))
-		case Immutable:
-			wrong = append(wrong, fmt.Sprintf("%s is immutable (chattr +i)", f.Path))
-		case AppendOnly:
-			remarks = append(remarks, fmt.Sprintf("%s is append-only (chattr +a)", f.Path))
 		case OwnMount:
 			remarks = append(remarks, fmt.Sprintf("%s is a mount of its own", f.Path))
 		case MountedBy:
 			remarks = append(remarks, fmt.Sprintf("%s is also mounted alone, at %s", f.Path, f.Point))
 		}
 	}
+	if first, text := m.first(Immutable); first != "" {
+		wrong = append(wrong, fmt.Sprintf("%s is immutable (chattr +i)%s", first, text))
+	}
+	if first, text := m.first(AppendOnly); first != "" {
+		remarks = append(remarks, fmt.Sprintf("%s is append-only (chattr +a)%s", first, text))
+	}
 	if len(wrong) > 0 {
 		l.wrong(DataMount, m, "%s", strings.Join(wrong, "; "))
 		return
 	}
 	l.sound(DataMount, m, "a node can write to all of it").Remark = printable.Text(strings.Join(remarks, "; "))
+}
+
+// first is the first path of a kind, and what is said of the others.
+func (m *Mounts) first(kind MountKind) (path, more string) {
+	n := 0
+	for _, f := range m.Found {
+		if f.Kind != kind {
+			continue
+		}
+		if n++; n == 1 {
+			path = f.Path
+		}
+	}
+	switch {
+	case len(m.Found) >= MaxListed && n > 1:
+		more = fmt.Sprintf(", and at least %d more", n-1)
+	case n > 1:
+		more = fmt.Sprintf(", and %d more", n-1)
+	}
+	return path, more
 }
 
 // mountPoints are those of a mount table.

@@ -16,6 +16,8 @@ type BackupFolder struct {
 	// Rebuilt is set where the catalogue is missing or wrong: what it had is not known.
 	Rebuilt bool     `json:"catalogue_rebuilt,omitempty"`
 	Gone    []string `json:"gone,omitempty"` // files that no rule deleted
+	// Changed are files that are not what the catalogue says.
+	Changed []string `json:"changed,omitempty"`
 	// NotMounted is set where the folder is on another file system than the catalogue
 	// says, or the folder of a mount that is not there.
 	NotMounted bool `json:"not_mounted,omitempty"`

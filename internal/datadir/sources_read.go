@@ -116,10 +116,21 @@ func (l *looker) lookFolder(ctx context.Context) error {
 	f.Exists, f.Rebuilt, f.Unknown = true, dir.Rebuilt != "", len(dir.Unknown)
 	f.Snapshots, f.Databases = len(dir.Of(backups.Snapshots)), len(dir.Of(backups.Database))
 	for _, gone := range dir.Gone {
-		f.Gone = append(f.Gone, gone.Name)
+		to := &f.Gone
+		if slices.ContainsFunc(dir.New, func(b backups.Backup) bool { return b.Name == gone.Name }) {
+			to = &f.Changed
+		}
+		*to = append(*to, gone.Name)
 	}
-	if len(f.Gone) > 0 {
-		l.wrong(BackupsFolder, f, "%d backups are gone that no rule deleted, the last is %s", len(f.Gone), f.Gone[len(f.Gone)-1])
+	var wrong []string
+	if n := len(f.Gone); n > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s gone that no rule deleted, the last is %s", countIs(n, "backup"), f.Gone[n-1]))
+	}
+	if n := len(f.Changed); n > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s not what was backed up, the last is %s", countIs(n, "backup"), f.Changed[n-1]))
+	}
+	if len(wrong) > 0 {
+		l.wrong(BackupsFolder, f, "%s", strings.Join(wrong, "; "))
 		return nil
 	}
 	fact := l.sound(BackupsFolder, f, "%d of the file and %d of the database", f.Snapshots, f.Databases)
@@ -127,6 +138,14 @@ func (l *looker) lookFolder(ctx context.Context) error {
 		fact.Remark = printable.Text("the catalogue does not count: " + dir.Rebuilt)
 	}
 	return nil
+}
+
+// countIs begins a sentence of so many things.
+func countIs(n int, of string) string {
+	if n == 1 {
+		return "1 " + of + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, of)
 }
 
 var errNotMounted = errors.New("is not mounted")
@@ -190,7 +209,7 @@ func (l *looker) lookOlder() {
 	}
 	f := l.sound(BackupsOlder, o, "%s", text)
 	if o.Wrong > 0 {
-		f.Remark = fmt.Sprintf("%d are wrong, such as %s", o.Wrong, filepath.Base(o.Listed[0].Path))
+		f.Remark = fmt.Sprintf("%s wrong, such as %s", countIs(o.Wrong, "backup"), filepath.Base(o.Listed[0].Path))
 	}
 }
 
@@ -229,7 +248,7 @@ func (l *looker) lookBackupNames(ctx context.Context) error {
 	l.view.BackupNames = n
 	switch {
 	case len(n.Future) > 0:
-		l.wrong(BackupsNames, n, "%d dated in the future, such as %s", len(n.Future), filepath.Base(n.Future[0].Path))
+		l.wrong(BackupsNames, n, "%s dated in the future, such as %s", countIs(len(n.Future), "backup"), filepath.Base(n.Future[0].Path))
 	case len(n.Shared) > 0:
 		l.wrong(BackupsNames, n, "%d names, such as %s, share the only data there is", len(n.Shared), filepath.Base(n.Shared[0]))
 	default:

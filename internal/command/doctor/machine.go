@@ -52,9 +52,9 @@ func (p *planner) rights() {
 	}
 }
 
-// attributes takes off what keeps a file from being replaced, and returns the steps that
-// put it back.
-func (p *planner) attributes(replaces bool) (undo []Step) {
+// attributes takes off what keeps a file from being replaced, or only one from being removed
+// from the data directory, and returns the steps that put it back.
+func (p *planner) attributes(replaces, removes bool) (undo []Step) {
 	if p.v.Mounts == nil {
 		return nil
 	}
@@ -63,8 +63,16 @@ func (p *planner) attributes(replaces bool) (undo []Step) {
 		switch {
 		case m.Kind == datadir.Immutable:
 			immutable = append(immutable, m.Path)
-		case m.Kind == datadir.AppendOnly && replaces:
+		case m.Kind == datadir.AppendOnly && (replaces || removes && m.Path == p.v.Place.Path):
 			appendOnly = append(appendOnly, m.Path)
+		}
+	}
+	inDatabase := func(path string) bool { return path == p.v.Place.Database || filepath.Dir(path) == p.v.Place.Database }
+	if n := len(immutable); n > 0 {
+		rest := slices.DeleteFunc(slices.Clone(immutable), inDatabase)
+		if n-len(rest) > listedPaths {
+			immutable = rest
+			p.add(Step{Text: "Let the node write to its database, which is immutable.", Command: []string{"chattr", "-R", "-i", p.v.Place.Database}})
 		}
 	}
 	if len(immutable) > 0 {
@@ -213,14 +221,16 @@ func (p *planner) save(changed bool) {
 	if p.snapshots.how == lost || p.database.how == lost {
 		return // there is nothing to back up
 	}
-	wrong := p.v.Is(datadir.BackupsNewest, datadir.Wrong)
-	asked := wrong || p.v.Is(datadir.BackupsFolder, datadir.Wrong) || p.v.Is(datadir.BackupsOlder, datadir.Wrong) ||
-		p.v.Is(datadir.SnapshotsNames, datadir.Wrong) || p.v.BackupNames != nil && len(p.v.BackupNames.Shared) > 0 ||
-		p.v.BackupNames != nil && len(p.v.BackupNames.Future) > 0
-	if !changed && !asked {
+	asks := p.asksBackup
+	if p.unread() {
+		// The file alone can be backed up: that mends nothing of the database's backups.
+		changed = p.snapshots.replaces() || p.snapshots.how == tail
+		asks = p.fileAsksBackup
+	}
+	if !changed && !asks() {
 		return
 	}
-	if wrong && p.v.NewestBackups != nil && len(p.v.NewestBackups.Wrong) > 0 && !p.snapshots.replaces() && !p.database.replaces() {
+	if p.unnoted() && !p.snapshots.replaces() && !p.database.replaces() {
 		p.add(Step{Text: "Have it noted which backups are wrong, so that nothing is linked to them. Exit status 2 is expected.",
 			Command: p.own("ailee-backup", "verify", "--all"), Expect: []int{0, 2}})
 	}
@@ -229,4 +239,28 @@ func (p *planner) save(changed bool) {
 		return
 	}
 	p.add(Step{Text: "Back up.", Command: p.own("ailee-backup")})
+}
+
+// asksBackup reports whether a new backup is what the others lack.
+func (p *planner) asksBackup() bool {
+	return p.v.Is(datadir.BackupsNewest, datadir.Wrong) || p.v.Is(datadir.BackupsFolder, datadir.Wrong) || p.v.Is(datadir.BackupsOlder, datadir.Wrong) ||
+		p.v.Is(datadir.SnapshotsNames, datadir.Wrong) || p.v.BackupNames != nil && len(p.v.BackupNames.Shared)+len(p.v.BackupNames.Future) > 0
+}
+
+// fileAsksBackup is [planner.asksBackup] where the snapshot file alone can be backed up.
+func (p *planner) fileAsksBackup() bool {
+	isFile := func(s datadir.Source) bool { return s.Kind == datadir.SnapshotKind }
+	n, o := p.v.NewestBackups, p.v.OlderBackups
+	return p.v.Is(datadir.BackupsFolder, datadir.Wrong) || p.v.Is(datadir.SnapshotsNames, datadir.Wrong) ||
+		n != nil && (n.Snapshots == nil || slices.ContainsFunc(n.Wrong, isFile)) ||
+		o != nil && slices.Contains(o.LineWithout, datadir.SnapshotKind) ||
+		p.v.BackupNames != nil && len(p.v.BackupNames.Future) > 0
+}
+
+// unnoted reports whether a newest backup is wrong, and the catalogue does not say so yet.
+func (p *planner) unnoted() bool {
+	n, o := p.v.NewestBackups, p.v.OlderBackups
+	return n != nil && slices.ContainsFunc(n.Wrong, func(s datadir.Source) bool {
+		return o == nil || !slices.ContainsFunc(o.Listed, func(known datadir.Source) bool { return known.Path == s.Path })
+	})
 }

@@ -108,7 +108,7 @@ func (p *planner) make() {
 	case p.leftover(datadir.RestoreLeft) != nil:
 		p.stopHolders("a restore was broken off, and is going to be completed")
 		p.readOnly()
-		undo := p.attributes(true)
+		undo := p.attributes(true, true)
 		p.rights()
 		p.add(Step{Text: "Complete the restore that was broken off.", Command: p.own("ailee-restore"), Stopped: true})
 		p.add(undo...)
@@ -141,12 +141,12 @@ func (p *planner) assemble() {
 		p.stopHolders(p.stopReason(send))
 	}
 	p.readOnly()
-	undo := p.attributes(replaced || p.snapshots.how == tail)
+	undo := p.attributes(replaced || p.snapshots.how == tail, len(send) > 0 || p.v.Is(datadir.DataSpace, datadir.Wrong))
 	p.rights()
 	p.fixSpace()
 	p.outside()
 	if p.needsSaving(send) {
-		p.add(Step{Text: "Back up first: the database is going to be changed, and no backup has all of it.", Command: p.own("ailee-backup")})
+		p.add(Step{Text: "Back up first: the database is going to be changed, and no backup has all of it.", Command: p.own("ailee-backup", "--db-only")})
 	}
 	if p.snapshots.how == tail && !stops {
 		p.endWriters()
@@ -168,7 +168,6 @@ func (p *planner) assemble() {
 	}
 	p.addGathering()
 	p.addReplacement()
-	p.add(undo...)
 	if p.database.how == repairHeights {
 		p.add(Step{Text: "Move the block hashes to their heights.", Stopped: true,
 			Command: append([]string{"ailee_resync_blocks", "--repair-heights", "--db-path", p.databasePath()}, p.bitcoinFlags()...)})
@@ -177,6 +176,7 @@ func (p *planner) assemble() {
 		p.add(*p.sync)
 	}
 	p.add(send...)
+	p.add(undo...)
 	p.start()
 	p.names()
 	p.save(replaced || stops || p.snapshots.how == tail)

@@ -533,6 +533,58 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// tails are what can be after the last whole snapshot of a file.
+var tails = []struct {
+	name string
+	text func(h *history) string
+}{
+	{"torn", func(h *history) string { return h.next()[:300] }},
+	{"zeros", func(*history) string { return zeros }},
+	{"torn, then a valid snapshot", func(h *history) string { return h.next()[:300] + h.next() }},
+	{"torn, then an invalid snapshot", func(h *history) string { return h.next()[:300] + h.invalid() }},
+	{"zeros, then a valid snapshot", func(h *history) string { return zeros + h.next() }},
+	{"zeros, then an invalid snapshot", func(h *history) string { return zeros + h.invalid() }},
+	{"zeros, an invalid snapshot, and a torn one", func(h *history) string { return zeros + h.invalid() + h.next()[:300] }},
+	{"zeros, an invalid snapshot, and a valid one", func(h *history) string { return zeros + h.invalid() + h.next() }},
+	{"zeros, an invalid snapshot, a valid one, and a torn one", func(h *history) string { return zeros + h.invalid() + h.next() + h.next()[:300] }},
+	{"zeros, an invalid snapshot, zeros, and a valid one", func(h *history) string { return zeros + h.invalid() + zeros + h.next() }},
+}
+
+// TestDoctorOfTails: each tail, of the file as it is, of one with another name, and where a
+// prune was killed, in the file and in what that carries over.
+func TestDoctorOfTails(t *testing.T) {
+	t.Parallel()
+	w := newWard(t)
+	i := 0
+	for _, tail := range tails {
+		for _, f := range []fault{
+			{name: "", inject: func(t *testing.T, p *patient, h *history) { add(t, p.file(), tail.text(h)) }},
+			{name: " of a file with another name", inject: func(t *testing.T, p *patient, h *history) {
+				add(t, p.file(), tail.text(h))
+				require.NoError(t, os.Link(p.file(), filepath.Join(p.data(), "another name")))
+			}},
+			{name: " after a killed prune", pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
+				leavePrune(t, p, h.next())
+				add(t, p.file(), tail.text(h))
+			}},
+			{name: " carried over by a killed prune", pruned: 1, inject: func(t *testing.T, p *patient, h *history) { leavePrune(t, p, tail.text(h)) }},
+			{name: " both", pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
+				leavePrune(t, p, tail.text(h))
+				add(t, p.file(), tail.text(h))
+			}},
+		} {
+			i++
+			t.Run(tail.name+f.name, func(t *testing.T) {
+				if testing.Short() && i%shortStep != 1 {
+					t.Skip("one of several that are not tried in short mode")
+				}
+				t.Parallel()
+				w.cure(t, f)
+			})
+		}
+	}
+}
+
 // TestDoctorOfPairs: two faults at a time, at random.
 func TestDoctorOfPairs(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,7 @@ func TestSnapshots(t *testing.T) {
 		complete, valid, doubtful int64
 		end                       int
 		latest, newest            int64 // numbers
-		hidden                    int64
+		hidden, hiddenBad         int64
 		sound                     bool
 		outside                   []snapshot.Kind
 		first                     int64
@@ -86,11 +86,14 @@ func TestSnapshots(t *testing.T) {
 		"of no other time":    {text: future, complete: 1, valid: 1, doubtful: 1, end: len(future), first: 1, latest: 1, newest: 1, sound: true},
 		"hidden at the end":   {text: one + "xyz" + two, complete: 1, valid: 1, end: len(one), first: 1, latest: 1, newest: 1, hidden: 1, outside: []snapshot.Kind{snapshot.HiddenSnapshot, snapshot.StrayBytes}},
 		"hidden between":      {text: one + "xyz" + two + three, complete: 2, valid: 2, end: len(one + "xyz" + two + three), first: 1, latest: 2, newest: 2, hidden: 1, outside: []snapshot.Kind{snapshot.HiddenSnapshot, snapshot.StrayBytes}},
-		"within a torn one":   {text: torn + two + three, complete: 2, valid: 1, end: len(torn + two + three), first: 2, latest: 2, newest: 2, hidden: 1},
+		"hidden, and not valid": {text: one + "xyz" + tampered(2), complete: 1, valid: 1, end: len(one), first: 1, latest: 1, newest: 1, hiddenBad: 1, sound: true,
+			outside: []snapshot.Kind{snapshot.HiddenSnapshot, snapshot.StrayBytes}},
+		"within a torn one": {text: torn + two + three, complete: 2, valid: 1, end: len(torn + two + three), first: 2, latest: 2, newest: 2, hidden: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := read(t, c.text)
-			require.Equal(t, []int64{c.complete, c.valid, c.doubtful, c.hidden, int64(c.end)}, []int64{s.Complete, s.Valid, s.Doubtful, s.HiddenCount, s.End})
+			require.Equal(t, []int64{c.complete, c.valid, c.doubtful, c.hidden, c.hiddenBad, int64(c.end)},
+				[]int64{s.Complete, s.Valid, s.Doubtful, s.HiddenCount, s.HiddenBad, s.End})
 			require.EqualValues(t, len(c.text), s.Size)
 			require.Equal(t, c.sound, s.Sound())
 			require.Equal(t, c.outside, kinds(s.Outside))

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +31,12 @@ const (
 	backFile  = "ailee-restore --snapshot-only"
 	backDB    = "ailee-restore --db-only"
 	verify    = "ailee-backup verify --all [0 2]"
+	discard   = "ailee_prune_snapshots --in-place --discard-hidden --keep all --file " + file
+	leftover  = dataDir + "/.l2_snapshots.dat.ailee-old-1"
+	copyFile  = "cp -a --reflink=auto " + file
+	extract   = "ailee_extract_snapshots --index 1203"
+	sendAside = "ailee_create_anchor --broadcast --yes --wallet anchors --l2-state-file " + room + "/snapshot_1203.dat --bitcoin-rpc http://localhost:8332 --output " + room + "/anchored_1203.dat"
+	useBuild  = "manual: Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read."
 
 	recLive       = "ailee_recover_snapshots " + file + " " + recovered + " [0 2]"
 	recBackupLive = "ailee_recover_snapshots " + fileBackup + " " + file + " " + recovered + " [0 2]"
@@ -78,6 +85,10 @@ func TestPlan(t *testing.T) {
 			v.Tail.NoNewline = true
 			set(v, datadir.SnapshotsTail, datadir.Wrong, "the last line has no newline")
 		}, want: []string{prune, save}},
+		{name: "1 torn tail with a complete snapshot that is not valid", change: tornTail.and(func(v *datadir.View) { v.Hidden.Invalid = 1 }),
+			want: []string{mkdir, copyFile + " " + room, discard, save}, loses: "1 snapshot that is not valid, and that no node sees"},
+		{name: "1 torn tail of a file with other names", change: tornTail.and(func(v *datadir.View) { v.Names.Links = 2 }),
+			want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
 		{name: "2 hidden snapshots", change: hiddenSnapshot, want: []string{stop, mkdir, recLive, putFile, start, save}},
 		{name: "3 latest wrong, a backup has all", change: latestWrong, want: []string{stop, backFile, start, save}, loses: "1 snapshot that is not valid, of 10:02:11 UTC"},
 		{name: "4 latest wrong, the file has more", change: latestWrongAhead, want: []string{stop, mkdir, recBackupLive, putFile, start, save},
@@ -171,6 +182,19 @@ func TestPlan(t *testing.T) {
 			set(v, datadir.DataHolders, datadir.Wrong, "two writers")
 		}, want: []string{stop, "kill 77"}},
 		{name: "23 killed prune", change: killedPrune, want: []string{prune, save}},
+		{name: "23 killed prune that carries over what is not valid", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].Invalid = 2 }),
+			want: []string{mkdir, copyFile + " " + leftover + " " + room, discard, save}, loses: "2 snapshots that are not valid, and that no node sees"},
+		{name: "23 killed prune that carries over what is hidden", change: killedPrune.and(func(v *datadir.View) {
+			v.Leftovers.Found[0].Hidden = 1
+			left := datadir.Source{Path: leftover, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole, Verdict: datadir.SourceSound, Hidden: 1, Newest: &datadir.Time{Ms: ms("09:00:00")}}
+			v.Cover.Snapshots = append(v.Cover.Snapshots, left)
+		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + leftover + " " + file + " " + recovered + " [0 2]", putFile, start, save}},
+		{name: "23 the same, and nothing could be compared", change: killedPrune.and(func(v *datadir.View) {
+			v.Leftovers.Found[0].Hidden, v.Cover = 1, nil
+			set(v, datadir.BackupsCover, datadir.CouldNot, "no right")
+		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + leftover + " " + file + " " + recovered + " [0 2]", putFile, start, save}},
+		{name: "24 killed prune, file replaced since by one that has more", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].Kind = datadir.PruneForeign }),
+			want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
 		{name: "24 killed prune, file replaced since", change: killedPrune.and(func(v *datadir.View) {
 			v.Leftovers.Found[0].Kind = datadir.PruneForeign
 			left := datadir.Source{Path: v.Leftovers.Found[0].Path, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole, Verdict: datadir.SourceSound, Newest: &datadir.Time{Ms: ms("09:00:00")}}
@@ -181,10 +205,19 @@ func TestPlan(t *testing.T) {
 			v.Leftovers.Found = []datadir.Leftover{{Path: dataDir + "/.ailee-restore.json", Kind: datadir.RestoreLeft}}
 			set(v, datadir.DataLeftovers, datadir.Wrong, "a restore was broken off")
 		}), want: []string{stop, "ailee-restore"}},
+		{name: "25 killed restore, immutable and of another owner", change: wrongOwner.and(immutable).and(func(v *datadir.View) {
+			v.Leftovers.Found = []datadir.Leftover{{Path: dataDir + "/.ailee-restore.json", Kind: datadir.RestoreLeft}}
+		}), want: []string{stop, "chattr -i " + file, "chown ailee:ailee " + file, "ailee-restore"}},
 		{name: "26 broadcast pending", change: pendingBroadcast, want: []string{stop, send, start, save}},
 		{name: "26 of an older snapshot", change: pendingBroadcast.and(func(v *datadir.View) { v.Broadcast.Latest, v.Broadcast.Snapshot, v.Broadcast.Wallet = false, 1200, "" }),
 			want: []string{stop, mkdir, "ailee_extract_snapshots --index 1200 " + file + " " + room,
 				"ailee_create_anchor --broadcast --yes --l2-state-file " + room + "/snapshot_1200.dat --bitcoin-rpc http://localhost:8332 --output " + room + "/anchored_1200.dat", start, save}},
+		{name: "26 and the latest snapshot will be another", change: pendingBroadcast.and(killedPrune).and(func(v *datadir.View) { v.Broadcast.Snapshot = 1203 }),
+			want: []string{stop, mkdir, extract + " " + file + " " + room, prune, sendAside, start, save}},
+		{name: "26 and the file is replaced", change: pendingBroadcast.and(hiddenSnapshot).and(func(v *datadir.View) { v.Broadcast.Snapshot = 1203 }),
+			want: []string{stop, mkdir, extract + " " + file + " " + room, recLive, putFile, sendAside, start, save}},
+		{name: "26 of a state that only a backup may have", change: pendingBroadcast.and(fileMissing).and(func(v *datadir.View) { v.Broadcast.Latest, v.Broadcast.Snapshot = false, 0 }),
+			want: []string{stop, backFile, start, save}},
 		{name: "27 no backups", change: noBackups, want: []string{save}},
 		{name: "28 newest backup wrong", change: rotten, want: []string{verify, save}},
 		{name: "29 dated in the future", change: futureBackup,
@@ -282,10 +315,24 @@ func TestPlan(t *testing.T) {
 		{name: "replacement + a mount of its own", change: databaseMissing.and(func(v *datadir.View) {
 			v.Mounts.Found = []datadir.Mounted{{Path: database, Kind: datadir.OwnMount, Point: database}}
 		}), want: []string{stop, "manual: /var/lib/ailee/reorg_db is a mount of its own, at /var/lib/ailee/reorg_db, which nothing can take the place of: mount the folder above it instead, or copy into it what is ready.", sync, start, save}},
-		{name: "immutable", change: func(v *datadir.View) {
-			v.Mounts.Found = []datadir.Mounted{{Path: file, Kind: datadir.Immutable}}
+		{name: "immutable", change: immutable, want: []string{"chattr -i " + file}},
+		{name: "immutable and of another owner", change: wrongOwner.and(immutable), want: []string{"chattr -i " + file, "chown ailee:ailee " + file}},
+		{name: "immutable database", change: func(v *datadir.View) {
+			for i := range listedPaths + 1 {
+				v.Mounts.Found = append(v.Mounts.Found, datadir.Mounted{Path: fmt.Sprintf("%s/%06d.sst", database, i), Kind: datadir.Immutable})
+			}
 			set(v, datadir.DataMount, datadir.Wrong, "immutable")
-		}, want: []string{"chattr -i " + file}},
+		}, want: []string{"chattr -R -i " + database}},
+		{name: "broadcast + append-only folder", change: pendingBroadcast.and(func(v *datadir.View) {
+			v.Mounts.Found = []datadir.Mounted{{Path: dataDir, Kind: datadir.AppendOnly}}
+		}), want: []string{stop, "chattr -a " + dataDir, send, "chattr +a " + dataDir, start, save}},
+		{name: "19 too new, and no backup", change: tooNew.and(noBackups), want: []string{useBuild, "ailee-backup --snapshot-only"}, stays: true},
+		{name: "19 too new, and no backup of the database", change: tooNew.and(noBackups).and(func(v *datadir.View) {
+			v.NewestBackups.Snapshots = &datadir.Source{Path: fileBackup, Kind: datadir.SnapshotKind}
+		}), want: []string{useBuild}, stays: true},
+		{name: "19 too new, and the newest backup of the database wrong", change: tooNew.and(rotten), want: []string{useBuild}, stays: true},
+		{name: "28 noted already", change: rotten.and(func(v *datadir.View) { v.OlderBackups.Listed = v.NewestBackups.Wrong }), want: []string{save}},
+		{name: "32 reorg, and no backup", change: reorged.and(noBackups), want: []string{stop, "ailee-backup --db-only", sync, start, save}},
 		{name: "wrong owner + damaged", change: wrongOwner.and(damaged).and(func(v *datadir.View) { v.Cover.Databases[1].Heights[0].To = 847691 }),
 			want: []string{stop, "chown ailee:ailee " + file, mkdir, mergeBoth + " [0 2]", putDB, sync, start, save}},
 		{name: "damaged + backups not mounted", change: damaged.and(notMounted),

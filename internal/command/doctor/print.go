@@ -425,5 +425,5 @@ func takesValue(flag string) bool {
 		"--accept-earlier-anchors", "--all", "--if-missing", "--discard-hidden":
 		return false
 	}
-	return true
+	return !strings.Contains(flag, "=")
 }

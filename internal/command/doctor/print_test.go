@@ -120,6 +120,19 @@ Bitcoin has.
 
 Instead: ailee-restore --db-only --force. Loses 1 anchor of 09:40:12 UTC.
 `},
+		"a tail with what is not valid": {change: tornTail.and(func(v *datadir.View) { v.Hidden.Invalid = 1 }), code: 2, only: "2. Keep", until: "4. Back",
+			want: `2. Keep a copy of the file: the next step drops something complete from it.
+
+    cp -a --reflink=auto /var/lib/ailee/l2_snapshots.dat \
+        /var/lib/ailee/recovery_20260318_102041
+
+3. Remove the torn tail: the next snapshot would be damaged by it. Loses 1
+   snapshot that is not valid, and that no node sees.
+
+    ailee_prune_snapshots --in-place --discard-hidden --keep all \
+        --file /var/lib/ailee/l2_snapshots.dat
+
+`},
 		"could not look": {change: syncing, code: 1, only: "?      Bitcoin", want: `?      Bitcoin        http://localhost:8332 is still syncing: block 512004
                       of 847702
 ok     machine        12.4 GiB free, 2.9 GiB needed
@@ -137,11 +150,27 @@ Look again when Bitcoin has caught up:
 				s.URL = v.BitcoinState.URL
 			}
 			text := printed(v, s)
-			require.Equal(t, c.want, text[strings.Index(text, c.only):])
+			shown := text[strings.Index(text, c.only):]
+			if c.until != "" {
+				shown = shown[:strings.Index(shown, c.until)]
+			}
+			require.Equal(t, c.want, shown)
 			require.Equal(t, c.code, v.ExitCode())
 			for line := range strings.Lines(text) {
 				require.LessOrEqual(t, len(line), columns+1, line)
 			}
 		})
+	}
+}
+
+// TestPieces: a flag is on the line of its value, and of nothing else.
+func TestPieces(t *testing.T) {
+	for command, want := range map[string][]string{
+		"ailee_prune_snapshots --in-place --discard-hidden FILE": {"ailee_prune_snapshots", "--in-place", "--discard-hidden", "FILE"},
+		"ailee_prune_snapshots --keep all --file FILE":           {"ailee_prune_snapshots", "--keep all", "--file FILE"},
+		"ailee-restore --force --db-only --snapshot-backup FILE": {"ailee-restore", "--force", "--db-only", "--snapshot-backup FILE"},
+		"cp -a --reflink=auto FILE FOLDER":                       {"cp", "-a", "--reflink=auto", "FILE", "FOLDER"},
+	} {
+		require.Equal(t, want, pieces(strings.Fields(command)))
 	}
 }

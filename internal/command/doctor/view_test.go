@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/reorgdb"
 )
 
 // now is when the views of these tests were taken.
@@ -209,6 +210,14 @@ var (
 		v.Cover.Databases[0].Verdict = datadir.SourceWrong
 		v.Cover.Databases[0].Heights = []datadir.Range{{From: 845741, To: 847640}, {From: 847692, To: 847695}}
 		v.Cover.Databases[1].Heights = []datadir.Range{{From: 845741, To: 847689}}
+	}
+	immutable change = func(v *datadir.View) {
+		v.Mounts.Found = []datadir.Mounted{{Path: file, Kind: datadir.Immutable}}
+		set(v, datadir.DataMount, datadir.Wrong, "immutable")
+	}
+	tooNew change = func(v *datadir.View) {
+		set(v, datadir.DBDamage, datadir.CouldNot, "too new").Err = &reorgdb.TooNewError{}
+		v.Damage, v.Records = nil, nil
 	}
 	databaseMissing change = func(v *datadir.View) {
 		gone(v, datadir.DatabaseKind)

@@ -563,6 +563,10 @@ func TestDoctorOfTails(t *testing.T) {
 				add(t, p.file(), tail.text(h))
 				require.NoError(t, os.Link(p.file(), filepath.Join(p.data(), "another name")))
 			}},
+			{name: " of a pruned file", pruned: hours - 2, inject: func(t *testing.T, p *patient, h *history) {
+				clitest.RunProcess(t, exit.OK, "ailee_prune_snapshots", "--in-place", "--keep", "2", "--accept-earlier-anchors", "--file", p.file())
+				add(t, p.file(), tail.text(h))
+			}},
 			{name: " after a killed prune", pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
 				leavePrune(t, p, h.next())
 				add(t, p.file(), tail.text(h))

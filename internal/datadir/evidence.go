@@ -207,6 +207,9 @@ type Leftover struct {
 	// that no node sees: valid ones, and others.
 	Hidden  int64 `json:"hidden,omitempty"`
 	Invalid int64 `json:"invalid,omitempty"`
+	// LatestInvalid is set where the last complete one of it that a node sees is not valid: a
+	// node would load it.
+	LatestInvalid bool `json:"latest_invalid,omitempty"`
 }
 
 // Copies are earlier states beside the data.

@@ -120,7 +120,7 @@ func (l *looker) readCarried(ctx context.Context, left *Leftover, from int64) er
 	if err != nil {
 		return err
 	}
-	left.Hidden, left.Invalid = all.HiddenCount, all.HiddenBad
+	left.Hidden, left.Invalid, left.LatestInvalid = all.HiddenCount, all.HiddenBad, all.Latest != nil && !all.LatestValid()
 	return all.Close()
 }
 

@@ -94,7 +94,7 @@ func TestPlan(t *testing.T) {
 		{name: "4 latest wrong, the file has more", change: latestWrongAhead, want: []string{stop, mkdir, recBackupLive, putFile, start, save},
 			loses: "1 snapshot that is not valid, of 10:02:11 UTC", instead: "ailee-restore --snapshot-only --force: 2 snapshots, the last of 10:00:00 UTC"},
 		{name: "4 with peg-outs", change: latestWrongAhead.and(func(v *datadir.View) { v.Cover.Snapshots[0].PegOutsOpen = 3 }),
-			want:  []string{stop, mkdir, "ailee_recover_snapshots --accept-earlier-anchors " + fileBackup + " " + file + " " + recovered + " [0 2]", putFile, start, save},
+			want:  []string{stop, mkdir, "ailee_recover_snapshots --accept-pruned-anchors " + fileBackup + " " + file + " " + recovered + " [0 2]", putFile, start, save},
 			loses: "1 snapshot that is not valid, of 10:02:11 UTC", instead: "ailee-restore --snapshot-only --force: 2 snapshots, the last of 10:00:00 UTC"},
 		{name: "5 zeros", change: fileMissing.and(func(v *datadir.View) {
 			v.SnapshotForm.Form = datadir.ZerosForm
@@ -189,7 +189,14 @@ func TestPlan(t *testing.T) {
 			left := datadir.Source{Path: leftover, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole, Verdict: datadir.SourceSound, Hidden: 1, Newest: &datadir.Time{Ms: ms("09:00:00")}}
 			v.Cover.Snapshots = append(v.Cover.Snapshots, left)
 		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + leftover + " " + file + " " + recovered + " [0 2]", putFile, start, save}},
-		{name: "23 the same, and nothing could be compared", change: killedPrune.and(func(v *datadir.View) {
+		{name: "23 killed prune that carries over an invalid latest", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].LatestInvalid = true }),
+			want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
+		{name: "23 killed prune, both tails with what is not valid", change: killedPrune.and(tornTail).and(func(v *datadir.View) {
+			v.Leftovers.Found[0].Invalid, v.Hidden.Invalid = 1, 1
+			left := datadir.Source{Path: leftover, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole, Verdict: datadir.SourceSound, Newest: &datadir.Time{Ms: ms("09:00:00")}}
+			v.Cover.Snapshots = append(v.Cover.Snapshots, left)
+		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + leftover + " " + file + " " + recovered + " [0 2]", putFile + " --force", start, save}},
+		{name: "23 killed prune that carries over what is hidden, and nothing could be compared", change: killedPrune.and(func(v *datadir.View) {
 			v.Leftovers.Found[0].Hidden, v.Cover = 1, nil
 			set(v, datadir.BackupsCover, datadir.CouldNot, "no right")
 		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + leftover + " " + file + " " + recovered + " [0 2]", putFile, start, save}},

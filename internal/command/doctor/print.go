@@ -422,7 +422,7 @@ func pieces(command []string) (parts []string) {
 func takesValue(flag string) bool {
 	switch flag {
 	case "--in-place", "--anchors", "--repair-heights", "--broadcast", "--yes", "--snapshot-only", "--db-only", "--force", "--accept-loss",
-		"--accept-earlier-anchors", "--all", "--if-missing", "--discard-hidden":
+		"--accept-pruned-anchors", "--all", "--if-missing", "--discard-hidden":
 		return false
 	}
 	return !strings.Contains(flag, "=")

@@ -69,7 +69,7 @@ func (p *planner) decideSnapshots() repair {
 			return repair{how: hidden}
 		}
 		return p.recoverSnapshots(c)
-	case hides || foreign || lacks || linked:
+	case hides || foreign || lacks || linked || p.carriesInvalid():
 		if c == nil {
 			c = p.uncompared()
 		}
@@ -82,6 +82,19 @@ func (p *planner) decideSnapshots() repair {
 		return r
 	}
 	return repair{}
+}
+
+// carriesInvalid reports whether completing a prune may give the file a latest snapshot that
+// is not valid: what it carries over ends in one, or both tails have one, and of tails that
+// begin alike the prune keeps what differs.
+func (p *planner) carriesInvalid() bool {
+	invalid := p.carried(func(left datadir.Leftover) int64 { return left.Invalid })
+	return invalid > 0 && p.v.Hidden != nil && p.v.Hidden.Invalid > 0 || p.carried(func(left datadir.Leftover) int64 {
+		if left.LatestInvalid {
+			return 1
+		}
+		return 0
+	}) > 0
 }
 
 // uncompared is what is there of the snapshot file where nothing could be compared: it, and
@@ -144,10 +157,16 @@ func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
 	set := c.gather(only(c.live), func(s datadir.Source) bool {
 		return s.Role == datadir.Backup && s.Verdict == datadir.SourceSound || s.Role == datadir.LeftoverRole || p.v.Is(datadir.SnapshotsLatest, datadir.Wrong)
 	})
-	r := p.recovered(c, set)
-	r.loses = p.invalidAfter(c, set)
 	// What is sound and has all that its source has is left alone unless forced.
-	r.force = len(set) == 1 && !hides && !p.v.Is(datadir.SnapshotsLatest, datadir.Wrong)
+	force := len(set) == 1 && !hides && !p.v.Is(datadir.SnapshotsLatest, datadir.Wrong)
+	// A prune that is not completed leaves no note: what it dropped would be missing.
+	for i, s := range c.sources {
+		if s.Role == datadir.LeftoverRole && p.leftover(datadir.PruneLeft) != nil && !slices.Contains(set, i) {
+			set = append(set, i)
+		}
+	}
+	r := p.recovered(c, set)
+	r.loses, r.force = p.invalidAfter(c, set), force
 	switch {
 	case lacks:
 		r.why = "the histories are joined, each snapshot once"
@@ -155,6 +174,8 @@ func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
 		r.instead = &Alternative{Command: p.own("ailee-backup", "--accept-loss"), Loses: l}
 	case hides:
 		r.why = "a prune would refuse to drop them"
+	case p.carriesInvalid():
+		r.why = "a prune would carry over what is not valid"
 	case p.v.Names != nil && p.v.Names.Links > 1:
 		r.why = "a prune in place would not reach those who write by the file's other names"
 	}
@@ -409,8 +430,9 @@ func (p *planner) addGathering() {
 		command := []string{"ailee_recover_snapshots"}
 		expect := []int{0}
 		for _, s := range r.sources {
-			if s.PegOutsOpen > 0 && !slices.Contains(command, "--accept-earlier-anchors") {
-				command = slices.Insert(command, 1, "--accept-earlier-anchors")
+			// Whether a prune has dropped what peg-outs name cannot be told from the file.
+			if s.PegOutsOpen > 0 && !slices.Contains(command, "--accept-pruned-anchors") {
+				command = slices.Insert(command, 1, "--accept-pruned-anchors")
 			}
 			if s.Verdict != datadir.SourceSound || s.Role == datadir.Live {
 				expect = []int{0, 2}

@@ -168,7 +168,7 @@ func (p *plan) ready(all []*cursor, c *cursor) bool {
 // take plans to copy a snapshot, if it is valid after those before it.
 func (p *plan) take(ctx context.Context, t taken, earlier snapshot.AnchorSet) error {
 	s := p.sources[t.source]
-	if t.flags&pending != 0 {
+	if t.flags&pending != 0 && !p.AcceptPrunedAnchors {
 		judge := snapshot.Judge{Checker: p.checker, AcceptEarlierAnchors: true}
 		report, err := judge.Check(ctx, s.in.Section(), t.located())
 		if err != nil {

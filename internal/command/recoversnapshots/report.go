@@ -163,8 +163,11 @@ func (r *recovery) outcome() error {
 		return nil
 	}
 	hint := "other copies and backups may have it: name them as well, and another OUT"
-	if pegOuts > 0 && !r.AcceptEarlierAnchors {
+	switch {
+	case pegOuts > 0 && !r.AcceptEarlierAnchors:
 		hint = "accept peg-outs that name the anchor of an earlier snapshot with --accept-earlier-anchors"
+	case pegOuts > 0:
+		hint = "accept peg-outs that name anchors which a prune has dropped with --accept-pruned-anchors"
 	}
 	return exit.WrongData(hint, fmt.Errorf("not all could be recovered: %d torn and %d invalid snapshot(s), %s in all, were dropped", torn, invalid, terminal.Size(dropped)))
 }

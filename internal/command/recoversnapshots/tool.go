@@ -18,6 +18,9 @@ type Options struct {
 	Output      string
 	DryRun      bool
 	MaxUnpacked int64 // bytes that a compressed source may unpack to
+	// AcceptPrunedAnchors accepts every snapshot whose own root and anchor hold, whatever its
+	// peg-outs name.
+	AcceptPrunedAnchors bool
 	flags.Checking
 }
 
@@ -36,8 +39,9 @@ func Tool() cli.Tool {
    gzip, what a prune that was killed left beside it. Name the oldest first. Found are
    also snapshots that nodes do not see because torn lines, zero bytes or a byte-order
    mark are on the line of their header or end. A snapshot is valid when the nodes'
-   verifier says so; with --accept-earlier-anchors those with peg-outs are valid too. The
-   SOURCEs are only read. OUT is there whole or not at all, with owner and mode of the
+   verifier says so; with --accept-earlier-anchors those with peg-outs are valid too, and
+   with --accept-pruned-anchors also those whose peg-outs name anchors that a prune has
+   dropped. The SOURCEs are only read. OUT is there whole or not at all, with owner and mode of the
    last SOURCE. Run as root, it writes as the user to whom OUT's folder belongs.
 
    The order in OUT: two snapshots of one SOURCE keep the order that they have there,
@@ -71,6 +75,7 @@ ailee_l2_verify --all --snapshot /var/lib/ailee/recovered.dat`,
 			&urfave.BoolFlag{Name: "dry-run", Usage: "show what would be recovered and dropped, write nothing"},
 			flags.MaxUnpacked(),
 			&urfave.BoolFlag{Name: "accept-earlier-anchors", Usage: "accept a peg-out that names the anchor of an earlier snapshot in OUT whose own root and anchor hold"},
+			&urfave.BoolFlag{Name: "accept-pruned-anchors", Usage: "accept a peg-out that names any anchor, as after a prune, in a snapshot whose own root and anchor hold"},
 			flags.MaxMemory(),
 			cli.JSONFlag,
 			cli.QuietFlag,
@@ -87,5 +92,7 @@ func options(c *urfave.Context) (Options, error) {
 		return o, err
 	}
 	o.Checking, err = flags.ParseChecking(c)
+	o.AcceptPrunedAnchors = c.Bool("accept-pruned-anchors")
+	o.AcceptEarlierAnchors = o.AcceptEarlierAnchors || o.AcceptPrunedAnchors
 	return o, err
 }

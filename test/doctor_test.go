@@ -572,6 +572,10 @@ func TestDoctorOfTails(t *testing.T) {
 				add(t, p.file(), tail.text(h))
 			}},
 			{name: " carried over by a killed prune", pruned: 1, inject: func(t *testing.T, p *patient, h *history) { leavePrune(t, p, tail.text(h)) }},
+			{name: " carried over by a killed prune that left a file with another name", pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
+				require.NoError(t, os.Link(p.file(), filepath.Join(p.data(), "another name")))
+				leavePrune(t, p, tail.text(h))
+			}},
 			{name: " both", pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
 				leavePrune(t, p, tail.text(h))
 				add(t, p.file(), tail.text(h))

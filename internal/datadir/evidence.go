@@ -210,6 +210,9 @@ type Leftover struct {
 	// LatestInvalid is set where the last complete one of it that a node sees is not valid: a
 	// node would load it.
 	LatestInvalid bool `json:"latest_invalid,omitempty"`
+	// Shared is set on what a prune left that has other names (hard links): no prune takes it for
+	// its own.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // Copies are earlier states beside the data.

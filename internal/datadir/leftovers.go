@@ -154,7 +154,8 @@ func (f *Leftovers) add(path string, kind LeftoverKind) error {
 	if info.IsDir() {
 		size = int64(treeSize(path))
 	}
-	f.Found = append(f.Found, Leftover{Path: path, Kind: kind, Size: size, Made: info.ModTime().UTC().Truncate(time.Second), Snapshots: -1})
+	f.Found = append(f.Found, Leftover{Path: path, Kind: kind, Size: size, Made: info.ModTime().UTC().Truncate(time.Second), Snapshots: -1,
+		Shared: info.Mode().IsRegular() && linksOf(info) > 1})
 	return nil
 }
 

@@ -191,6 +191,8 @@ func TestPlan(t *testing.T) {
 		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + leftover + " " + file + " " + recovered + " [0 2]", putFile, start, save}},
 		{name: "23 killed prune that carries over an invalid latest", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].LatestInvalid = true }),
 			want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
+		{name: "23 killed prune that left a file with other names", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].Shared = true }),
+			want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
 		{name: "23 killed prune, both tails with what is not valid", change: killedPrune.and(tornTail).and(func(v *datadir.View) {
 			v.Leftovers.Found[0].Invalid, v.Hidden.Invalid = 1, 1
 			left := datadir.Source{Path: leftover, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole, Verdict: datadir.SourceSound, Newest: &datadir.Time{Ms: ms("09:00:00")}}

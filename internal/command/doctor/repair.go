@@ -69,7 +69,7 @@ func (p *planner) decideSnapshots() repair {
 			return repair{how: hidden}
 		}
 		return p.recoverSnapshots(c)
-	case hides || foreign || lacks || linked || p.carriesInvalid():
+	case hides || foreign || lacks || linked || p.notToComplete():
 		if c == nil {
 			c = p.uncompared()
 		}
@@ -84,13 +84,14 @@ func (p *planner) decideSnapshots() repair {
 	return repair{}
 }
 
-// carriesInvalid reports whether completing a prune may give the file a latest snapshot that
-// is not valid: what it carries over ends in one, or both tails have one, and of tails that
-// begin alike the prune keeps what differs.
-func (p *planner) carriesInvalid() bool {
+// notToComplete reports whether a prune that was killed is not to be completed: it would
+// refuse what it left where that has other names, or may give the file a latest snapshot that
+// is not valid. What it carries over ends in one, or both tails have one, and of tails that
+// begin alike it keeps what differs.
+func (p *planner) notToComplete() bool {
 	invalid := p.carried(func(left datadir.Leftover) int64 { return left.Invalid })
 	return invalid > 0 && p.v.Hidden != nil && p.v.Hidden.Invalid > 0 || p.carried(func(left datadir.Leftover) int64 {
-		if left.LatestInvalid {
+		if left.LatestInvalid || left.Shared {
 			return 1
 		}
 		return 0
@@ -174,8 +175,8 @@ func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
 		r.instead = &Alternative{Command: p.own("ailee-backup", "--accept-loss"), Loses: l}
 	case hides:
 		r.why = "a prune would refuse to drop them"
-	case p.carriesInvalid():
-		r.why = "a prune would carry over what is not valid"
+	case p.notToComplete():
+		r.why = "a prune would refuse what was left, or carry over what is not valid"
 	case p.v.Names != nil && p.v.Names.Links > 1:
 		r.why = "a prune in place would not reach those who write by the file's other names"
 	}

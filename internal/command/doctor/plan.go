@@ -141,7 +141,9 @@ func (p *planner) assemble() {
 		p.stopHolders(p.stopReason(send))
 	}
 	p.readOnly()
-	undo := p.attributes(replaced || p.snapshots.how == tail, len(send) > 0 || p.v.Is(datadir.DataSpace, datadir.Wrong))
+	// A backup that is the live file is replaced by SAVE.
+	shared := p.v.Is(datadir.SnapshotsNames, datadir.Wrong)
+	undo := p.attributes(replaced || p.snapshots.how == tail || shared, len(send) > 0 || p.v.Is(datadir.DataSpace, datadir.Wrong))
 	p.rights()
 	p.fixSpace()
 	p.outside()
@@ -176,10 +178,15 @@ func (p *planner) assemble() {
 		p.add(*p.sync)
 	}
 	p.add(send...)
-	p.add(undo...)
+	if !shared {
+		p.add(undo...)
+	}
 	p.start()
 	p.names()
 	p.save(replaced || stops || p.snapshots.how == tail)
+	if shared {
+		p.add(undo...)
+	}
 	if len(p.plan.Steps) > 0 {
 		p.end()
 	}

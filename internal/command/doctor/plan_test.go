@@ -255,6 +255,11 @@ func TestPlan(t *testing.T) {
 			v.Names.Links, v.Names.Backups = 2, []string{folder + "/l2_snapshots_latest.dat.bak"}
 			set(v, datadir.SnapshotsNames, datadir.Wrong, "the live file is also the backup")
 		}, want: []string{save}},
+		{name: "35 and append-only", change: func(v *datadir.View) {
+			v.Names.Links, v.Names.Backups = 2, []string{folder + "/l2_snapshots_latest.dat.bak"}
+			set(v, datadir.SnapshotsNames, datadir.Wrong, "the live file is also the backup")
+			v.Mounts.Found = []datadir.Mounted{{Path: file, Kind: datadir.AppendOnly}}
+		}, want: []string{"chattr -a " + file, save, "chattr +a " + file}},
 		{name: "35 and torn", change: tornTail.and(func(v *datadir.View) {
 			v.Names.Links, v.Names.Backups = 2, []string{folder + "/l2_snapshots_latest.dat.bak"}
 			set(v, datadir.SnapshotsNames, datadir.Wrong, "the live file is also the backup")

@@ -301,28 +301,17 @@ func (r *run) watchBackups() {
 	r.backupRuns()
 	if f := r.wrong(datadir.BackupsNames); f != nil {
 		names := r.view.BackupNames
-		if len(names.Future) > 0 {
-			r.alarm(backupFuture, r.doctor(), "%s is from a time to come", atMost(paths(names.Future)))
+		switch n := len(names.Future); n {
+		case 0:
+		case 1:
+			r.alarm(backupFuture, r.doctor(), "%s is from a time to come", names.Future[0].Path)
+		default:
+			r.alarm(backupFuture, r.doctor(), "%d backups are from a time to come, such as %s", n, names.Future[0].Path)
 		}
 		if len(names.Shared) > 0 {
 			r.alarm(backupShared, r.doctor(), "%d backups, such as %s, share the only data there is", len(names.Shared), names.Shared[0])
 		}
 	}
-}
-
-func paths(all []datadir.Misdated) (list []string) {
-	for _, m := range all {
-		list = append(list, m.Path)
-	}
-	return list
-}
-
-// atMost is the first of several, and how many more there are.
-func atMost(list []string) string {
-	if len(list) == 1 {
-		return list[0]
-	}
-	return fmt.Sprintf("%s, and so are %d more,", list[0], len(list)-1)
 }
 
 // wrongBackups says which backups do not verify, as far as that is known: the newest, which

@@ -66,6 +66,23 @@ ailee-monitor: hint: ailee-backup verify reorg_db_20260318_021702.tar.gz
 	require.Equal(t, 1, count)
 }
 
+// TestStopHint: the writer is named that is not the node, by its unit where it has one.
+func TestStopHint(t *testing.T) {
+	node := datadir.Holder{PID: 7, Command: "ailee-node", Unit: "ailee-node.service", Writes: true, Locks: true}
+	for _, c := range []struct {
+		others []datadir.Holder
+		hint   string
+	}{
+		{[]datadir.Holder{{PID: 8, Unit: "copy.service", Writes: true}}, "stop that process: systemctl stop copy"},
+		{[]datadir.Holder{{PID: 8, Unit: "user@1000.slice", Writes: true}}, "stop that process: kill 8"},
+		{[]datadir.Holder{{PID: 8, Command: "tail"}, {PID: 9, Command: "cat", Writes: true}}, "stop that process: kill 9"},
+		{nil, "ailee-doctor"},
+	} {
+		r := &run{Options: Options{DataDir: defaultDataDir, Unit: defaultUnit}, view: &datadir.View{Holders: &datadir.Holders{Processes: append([]datadir.Holder{node}, c.others...)}}}
+		require.Equal(t, c.hint, r.stopHint())
+	}
+}
+
 // said is what an operator sees of a run.
 func (r *run) said(t *testing.T) string {
 	t.Helper()

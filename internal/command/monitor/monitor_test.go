@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/backup"
@@ -22,6 +24,7 @@ import (
 	"ailee-recovery/internal/command/monitor"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/golden"
+	"ailee-recovery/reorgdb"
 )
 
 // TestBesideANode: what a node is just writing is no torn tail, and its database is no fault.
@@ -375,6 +378,31 @@ func TestShrunkUntilAccepted(t *testing.T) {
 	require.Empty(t, quietOf())
 	putAnchors(t, dir, 1, at.Add(time.Minute))
 	require.Empty(t, quietOf())
+}
+
+// TestBitcoin: where a Bitcoin node is named, heights that are a count of blocks are seen, and a
+// node that is of use is no fault.
+func TestBitcoin(t *testing.T) {
+	dir := watched(t)
+	chain := bitcointest.NewChain((start.Unix() - bitcointest.GenesisTime) / bitcointest.BlockSpacing)
+	url := chain.Serve(t)
+	t.Setenv("BITCOIN_RPC_USER", "u")
+	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
+	for _, counted := range []bool{false, true} {
+		update(t, dir, func(u *reorgdb.Update) {
+			for i := range int64(20) {
+				height := 800 + i
+				if counted {
+					height = 1 + i
+				}
+				u.SetBlock(reorgdb.Block{Height: uint64(height), Hash: chain.Hash(800 + i)})
+			}
+		})
+		_, stdout, stderr := watch(start, "--data-dir", dir, "--json", "--bitcoin-rpc", url, "--rpc-wait", "0")
+		d := parsed(t, stdout)
+		require.Equal(t, counted, slices.Contains(d.codes(), "db-wrong"), stderr)
+		require.Equal(t, counted, strings.Contains(stderr, "20 blocks are stored at a count in place of their height, from 1 on"), stderr)
+	}
 }
 
 // TestNoCatalogue: backups of an earlier version have none: they are read, and nothing is known

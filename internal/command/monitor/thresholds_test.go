@@ -168,7 +168,7 @@ func TestAlarms(t *testing.T) {
 		{"snapshot and backups of a time to come", nil, -hour - second, "", 2, []string{"snapshot-future", "backup-none", "backup-future"},
 			[]string{`the latest snapshot in .* is from a time to come: 2025-02-15 00:00:00 UTC\n.*hint: look at the clock`,
 				`has no sound backup whose date is not in doubt of the snapshot file`, `has no sound backup whose date is not in doubt of the database`,
-				`/l2_snapshots_20250215_000000.dat.bak, and so are 1 more, is from a time to come\n.*hint: ailee-doctor`}},
+				`2 backups are from a time to come, such as .*/l2_snapshots_20250215_000000.dat.bak\n.*hint: ailee-doctor`}},
 		{"a time beyond any clock", appended(func() string {
 			st := snapshot.State{TimestampMs: 1<<64 - 1}
 			st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
@@ -181,7 +181,7 @@ func TestAlarms(t *testing.T) {
 			later := start.Add(4 * hour)
 			require.NoError(t, os.Chtimes(filepath.Join(dir, "l2_snapshots.dat"), later, later))
 			quiet(t, later, backup.Tool(), "--data-dir", dir)
-		}, 2 * hour, "", 2, []string{"snapshot-future", "backup-future"}, []string{`the clock says 2025-02-15 02:00:00, which is before the last backup and the last change`, `is from a time to come`}},
+		}, 2 * hour, "", 2, []string{"snapshot-future", "backup-future"}, []string{`the clock says 2025-02-15 02:00:00, which is before the last backup and the last change`, `2 backups are from a time to come, such as `}},
 		{"older backups, and one of a time to come", func(t *testing.T, dir string) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "backups", "l2_snapshots_20990101_000000.dat.bak"), nil, 0o600))
 		}, 3*hour + second, "", 2, []string{"backup-old", "backup-wrong", "backup-future"},

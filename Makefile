@@ -122,7 +122,7 @@ fuzz:
 ##            GiB, 100,000 mutated files read in two ways, a database with a log of 4 GiB
 hostile: export AILEE_HOSTILE := 1
 hostile:
-	go test -count 1 -timeout 3h -v -run '^Test(Damage|DamageWithABackup|Giants|Scale|Terabyte|Planted|PlantedInANode|NoRegularFile|ShrinksWhileItIsRead)$$' ./test ./internal/command/initreorgdb
+	go test -count 1 -timeout 3h -v -run '^Test(Damage|DamageWithABackup|Giants|Scale|MonitorMemory|Terabyte|Planted|PlantedInANode|NoRegularFile|ShrinksWhileItIsRead)$$' ./test ./internal/command/initreorgdb
 	go test -count 1 -timeout 3h -v -run '^Test(EqualKeys|DamagedFilesAgainstReference|DamagedFilesAreReadAsRocksDBReadsThem|RandomDatabasesAreReadAsRocksDBReadsThem)$$' ./snapshot ./reorgdb
 
 ## load       the tests under load in full size, hourly backups of a whole year, and a

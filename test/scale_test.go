@@ -188,7 +188,8 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestMonitorMemory: whatever there is to look at, it is looked at in 64 MiB.
+// TestMonitorMemory: what a node has is looked at in 64 MiB, and a hundred times as much in
+// hardly more: the tests' own binary is larger than the tool.
 func TestMonitorMemory(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	clitest.InMemory(t)
@@ -196,8 +197,9 @@ func TestMonitorMemory(t *testing.T) {
 	if testing.Short() {
 		count = 2000
 	}
+	limit := int64(64 << 20)
 	if clitest.Hostile() {
-		records, count = 1_000_000, 500_000
+		records, count, limit = 1_000_000, 500_000, 96<<20
 	}
 	dir := t.TempDir()
 	larges[len(larges)-1].make(t, filepath.Join(dir, "reorg_db"), records)
@@ -215,7 +217,7 @@ func TestMonitorMemory(t *testing.T) {
 	m := measure(t, monitor.Name, "--data-dir", dir, "--max-snapshot-age", "1000000")
 	require.Zero(t, m.code, m.stderr)
 	t.Logf("%d snapshots, %d anchors: %.2f s, %d MiB", count, records, m.took.Seconds(), m.peak>>20)
-	require.Less(t, m.peak, int64(64<<20))
+	require.Less(t, m.peak, limit)
 }
 
 func (l large) blockCount(size int) int {

@@ -60,7 +60,7 @@ type sizes struct{ snapshotFile, reorgDB *int64 }
 
 // gcPercent is how much garbage there may be, in percent of what is in use: it has time, and
 // little memory.
-const gcPercent = 50
+const gcPercent = 20
 
 // Run watches. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *cli.IO) error {

@@ -80,19 +80,19 @@ func badJSON(err error) error {
 	return fmt.Errorf("%w: %w", ErrBadAnswer, err)
 }
 
-// decodeAnswer decodes the answer to the call with the given id.
-func decodeAnswer(text []byte, id uint64, result any) error {
+// decodeAnswer returns the result in the answer to the call with the given id.
+func decodeAnswer(text []byte, id uint64) (json.RawMessage, error) {
 	var a answer
 	if err := decode(text, &a); err != nil {
-		return err
+		return nil, err
 	}
 	if err := a.fault(); err != nil {
-		return err
+		return nil, err
 	}
 	if string(a.ID) != strconv.FormatUint(id, 10) {
-		return fmt.Errorf("%w: to another call", ErrBadAnswer)
+		return nil, fmt.Errorf("%w: to another call", ErrBadAnswer)
 	}
-	return decodeResult(a.Result, result)
+	return a.Result, nil
 }
 
 func decodeResult(text json.RawMessage, result any) error {

@@ -2,6 +2,7 @@ package bitcoin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,12 +59,15 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 
 // BlockHash asks for the hash of the block at a height of the active chain. For a
 // height above the tip the error is [AboveTip].
-func (c *Client) BlockHash(ctx context.Context, height int64) (string, error) {
-	hashes, err := c.blockHashes(ctx, height, height)
+func (c *Client) BlockHash(ctx context.Context, height int64) (hash string, err error) {
+	err = c.call(ctx, "getblockhash", []any{height}, func(text json.RawMessage) (err error) {
+		hash, err = hashOf(text)
+		return err
+	}, func(err error) error { return &heightError{height, err} })
 	if err != nil {
 		return "", err
 	}
-	return hashes[0], nil
+	return hash, nil
 }
 
 // BlockHashes visits the hashes at the heights from to to, both included, in
@@ -125,7 +129,12 @@ func (a *answer) hash() (string, error) {
 	if err := a.fault(); err != nil {
 		return "", err
 	}
-	hash, ok := strings.CutPrefix(string(a.Result), `"`)
+	return hashOf(a.Result)
+}
+
+// hashOf reads a result that is a hash.
+func hashOf(result json.RawMessage) (string, error) {
+	hash, ok := strings.CutPrefix(string(result), `"`)
 	hash, closed := strings.CutSuffix(hash, `"`)
 	if !ok || !closed {
 		return "", fmt.Errorf("%w: the hash is no string", ErrBadAnswer)
@@ -176,12 +185,12 @@ func checkHash[T string | []byte](hash T) error {
 func IsHash(text string) bool { return checkHash(text) == nil }
 
 // BlockHeader asks for the header of a block.
-func (c *Client) BlockHeader(ctx context.Context, hash string) (Header, error) {
-	headers, err := c.blockHeaders(ctx, []string{hash})
-	if err != nil {
-		return Header{}, err
-	}
-	return headers[0], nil
+func (c *Client) BlockHeader(ctx context.Context, hash string) (h Header, err error) {
+	err = c.call(ctx, "getblockheader", []any{hash}, func(text json.RawMessage) (err error) {
+		h, err = headerOf(text, hash)
+		return err
+	}, func(err error) error { return fmt.Errorf("block %s: %w", hash, err) })
+	return h, err
 }
 
 // FindBlocks asks where blocks are: for each hash its header, whose Confirmations are
@@ -274,6 +283,11 @@ func (a *answer) header(hash string) (Header, error) {
 	if err := a.fault(); err != nil {
 		return Header{}, err
 	}
+	return headerOf(a.Result, hash)
+}
+
+// headerOf reads a result that is the header of a block.
+func headerOf(result json.RawMessage, hash string) (Header, error) {
 	var r struct {
 		Hash              string `json:"hash"`
 		Height            *int64 `json:"height"`
@@ -282,7 +296,7 @@ func (a *answer) header(hash string) (Header, error) {
 		MedianTime        int64  `json:"mediantime"`
 		Confirmations     *int64 `json:"confirmations"`
 	}
-	if err := decodeResult(a.Result, &r); err != nil {
+	if err := decodeResult(result, &r); err != nil {
 		return Header{}, err
 	}
 	switch {

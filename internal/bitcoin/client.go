@@ -30,6 +30,9 @@ const (
 	DefaultWait    = time.Minute
 )
 
+// MaxTimeout is the longest [Options.Timeout]: a little later rpcclient gives a call up.
+const MaxTimeout = 10 * time.Minute
+
 // Options say where the node is and how to log in. Of the credentials the first
 // that are set count: in the URL, CookieFile, User with a password, and the
 // cookie file of a local node where it is by default.
@@ -40,7 +43,7 @@ type Options struct {
 	Password     string
 	PasswordFile string        // holds the password, where Password is ""
 	CACert       string        // PEM file to trust for https in place of the system's roots
-	Timeout      time.Duration // of one request with its answer; 0 for [DefaultTimeout]
+	Timeout      time.Duration // of one request with its answer, up to [MaxTimeout]; 0 for [DefaultTimeout]
 	Wait         time.Duration // how long a call that fails is tried again in all; 0 for not at all
 }
 
@@ -160,13 +163,22 @@ func (c *Client) Wallet(name string) *Client {
 // the result does not matter. A result that is null is an error, but for a
 // *json.RawMessage.
 func (c *Client) Call(ctx context.Context, method string, params []any, result any) error {
-	id := c.ids.Add(1)
-	body, err := request(id, method, params)
-	if err != nil {
-		return err
-	}
+	return c.call(ctx, method, params, func(text json.RawMessage) error { return decodeResult(text, result) }, nil)
+}
+
+// call hands the result to read. about, unless it is nil, adds to an error what the call
+// was for.
+func (c *Client) call(ctx context.Context, method string, params []any, read func(json.RawMessage) error, about func(error) error) error {
 	return c.retried(ctx, method, func(ctx context.Context) error {
-		return c.post(ctx, c.kept, body, func(text []byte) error { return decodeAnswer(text, id, result) })
+		text, err := c.ask(ctx, c.kept, method, params)
+		if err == nil {
+			err = read(text)
+		}
+		// Why many calls are tried again is said once for all of them.
+		if err != nil && about != nil && !passing(err) {
+			err = about(err)
+		}
+		return err
 	})
 }
 
@@ -175,18 +187,16 @@ func (c *Client) Call(ctx context.Context, method string, params []any, result a
 // [ErrOutcomeUnknown] leaves open whether the node did it, also where the context
 // ended; after any other error it surely did not.
 func (c *Client) Send(ctx context.Context, method string, params []any, result any) error {
-	id := c.ids.Add(1)
-	body, err := request(id, method, params)
-	if err != nil {
-		return err
-	}
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
 	limited, cancel := context.WithTimeoutCause(traced, c.timeout, errTimeout)
 	defer cancel()
-	err = c.post(limited, c.fresh, body, func(text []byte) error { return decodeAnswer(text, id, result) })
+	text, err := c.ask(limited, c.fresh, method, params)
+	if err == nil {
+		err = decodeResult(text, result)
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -196,14 +206,6 @@ func (c *Client) Send(ctx context.Context, method string, params []any, result a
 		return ctx.Err()
 	}
 	return c.explain(method, err)
-}
-
-func request(id uint64, method string, params []any) ([]byte, error) {
-	r, err := btcjson.NewRequest(btcjson.RpcVersion1, id, method, params)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(r)
 }
 
 // post sends one request and hands the answer to decode, which must not keep it.
@@ -238,12 +240,24 @@ func (c *Client) post(ctx context.Context, client *http.Client, body []byte, dec
 		return fmt.Errorf("%w: longer than %d MiB", ErrBadAnswer, maxAnswer>>20)
 	case resp.StatusCode == http.StatusOK:
 		return decode(answer.Bytes())
+	case fromServer(resp.StatusCode):
+		return c.statusError(resp.StatusCode, answer.Bytes(), login)
 	}
 	var rpc *btcjson.RPCError
 	if err := decode(answer.Bytes()); errors.As(err, &rpc) {
 		return err
 	}
 	return c.statusError(resp.StatusCode, answer.Bytes(), login)
+}
+
+// fromServer reports whether no node says this itself, but the HTTP server that it has or
+// that is before it, whatever JSON goes with it.
+func fromServer(code int) bool {
+	switch code {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	}
+	return false
 }
 
 // statusError judges an answer that is an HTTP error only.

@@ -29,6 +29,7 @@ var ErrOutcomeUnknown = errors.New("the outcome is unknown")
 var (
 	errTimeout   = errors.New("no complete answer within the time-out")
 	errTruncated = errors.New("the answer breaks off")
+	errNoSocket  = errors.New("the socket between this process and itself cannot be opened")
 )
 
 // StatusError is an HTTP status other than 200, without an error of the node's
@@ -111,6 +112,8 @@ func (c *Client) hint(err error) string {
 			return "look into the node's log"
 		}
 		return wrongURL
+	case errors.Is(err, errNoSocket):
+		return "let the process have Unix sockets: AF_UNIX in RestrictAddressFamilies= of its systemd unit"
 	case errors.Is(err, errTimeout):
 		return "the node is slow or stuck: look into its log, or raise BITCOIN_RPC_TIMEOUT"
 	case errors.Is(err, syscall.ECONNREFUSED):

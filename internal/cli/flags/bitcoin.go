@@ -49,7 +49,7 @@ func BitcoinEnvironment() []cli.Entry {
 		{Name: "BITCOIN_RPC_USER", Text: "log in to the node as this user, unless the URL has a login or --rpc-cookie-file is given"},
 		{Name: "BITCOIN_RPC_PASSWORD", Text: "the password of that user"},
 		{Name: "BITCOIN_RPC_PASSWORD_FILE", Text: "a file that holds the password, when BITCOIN_RPC_PASSWORD is not set"},
-		{Name: "BITCOIN_RPC_TIMEOUT", Text: "the limit of one request with its answer (default: " + bitcoin.DefaultTimeout.String() + ")"},
+		{Name: "BITCOIN_RPC_TIMEOUT", Text: fmt.Sprintf("the limit of one request with its answer, at most %.0fm (default: %s)", bitcoin.MaxTimeout.Minutes(), bitcoin.DefaultTimeout)},
 	}
 }
 
@@ -90,6 +90,9 @@ func parseTimeout(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
 		return 0, fmt.Errorf("BITCOIN_RPC_TIMEOUT %q is not a duration such as 30s", text)
+	}
+	if d > bitcoin.MaxTimeout {
+		return 0, fmt.Errorf("BITCOIN_RPC_TIMEOUT %q is more than %.0fm", text, bitcoin.MaxTimeout.Minutes())
 	}
 	return d, nil
 }

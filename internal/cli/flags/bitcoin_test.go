@@ -43,7 +43,7 @@ func TestBitcoinRPC(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, bitcoin.Options{URL: "http://b:2", CookieFile: "c", User: "u", PasswordFile: "f", CACert: "d", Timeout: 90 * time.Second}, o)
 
-	for _, timeout := range []string{"0", "-1s", "soon"} {
+	for _, timeout := range []string{"0", "-1s", "soon", "601", "10m1s"} {
 		t.Setenv("BITCOIN_RPC_TIMEOUT", timeout)
 		_, _, err = parse()
 		require.ErrorContains(t, err, "BITCOIN_RPC_TIMEOUT", timeout)

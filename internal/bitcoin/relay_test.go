@@ -1,0 +1,325 @@
+package bitcoin
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/btcsuite/btcd/btcjson"
+	"github.com/btcsuite/btcd/rpcclient"
+	"github.com/stretchr/testify/require"
+
+	"ailee-recovery/internal/bitcoin/bitcointest"
+)
+
+// misbehaving returns a client of a node that answers so.
+func misbehaving(t *testing.T, o Options, answer func(w http.ResponseWriter, r *http.Request)) (*Client, *bitcointest.Chain) {
+	t.Helper()
+	chain := bitcointest.NewChain(0)
+	chain.Misbehave = func(_ int64, w http.ResponseWriter, r *http.Request, _ []byte) bool {
+		answer(w, r)
+		return true
+	}
+	o.URL = chain.Serve(t)
+	c, err := Open(o, t.Logf)
+	require.NoError(t, err)
+	return c, chain
+}
+
+func resetConnection(w http.ResponseWriter) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}
+}
+
+// impatient gives each try of rpcclient a limit, and counts the tries. What rpcclient
+// waits for one, a minute, cannot be set.
+func impatient(t *testing.T, limit time.Duration) (tries *atomic.Int64) {
+	t.Helper()
+	tries = new(atomic.Int64)
+	newRPC = func(config *rpcclient.ConnConfig, handlers *rpcclient.NotificationHandlers) (*rpcclient.Client, error) {
+		client, err := rpcclient.New(config, handlers)
+		if err == nil {
+			field := reflect.ValueOf(client).Elem().FieldByName("httpClient")
+			inner := *(**http.Client)(unsafe.Pointer(field.UnsafeAddr()))
+			inner.Timeout, inner.Transport = limit, counting{inner.Transport, tries}
+		}
+		return client, err
+	}
+	t.Cleanup(func() { newRPC = rpcclient.New })
+	return tries
+}
+
+type counting struct {
+	http.RoundTripper
+	tries *atomic.Int64
+}
+
+func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.tries.Add(1)
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// TestPaidOnce: what pays reaches the node once. rpcclient alone sends it 10 times after a
+// lost answer, 100 times after a redirect, and again after a minute.
+func TestPaidOnce(t *testing.T) {
+	for _, method := range []string{"bumpfee", "sendrawtransaction"} {
+		for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
+			"reset": func(w http.ResponseWriter, _ *http.Request) { resetConnection(w) },
+			"lost half-way": func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", "1000")
+				_, _ = io.WriteString(w, `{"result":`)
+				panic(http.ErrAbortHandler)
+			},
+			"redirect": func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+			},
+		} {
+			c, chain := misbehaving(t, Options{Wait: time.Hour}, answer)
+			err := c.Send(t.Context(), method, []any{"00"}, nil)
+			require.Error(t, err, name)
+			require.Equal(t, name != "redirect", errors.Is(err, ErrOutcomeUnknown), "%s: %v", name, err)
+			require.EqualValues(t, 1, chain.Requests(), name)
+		}
+		t.Run(method+" answered late", func(t *testing.T) {
+			tries := impatient(t, 50*time.Millisecond)
+			c, chain := misbehaving(t, Options{Timeout: time.Hour}, func(w http.ResponseWriter, _ *http.Request) {
+				for tries.Load() < 3 {
+					runtime.Gosched()
+				}
+				_, _ = io.WriteString(w, `{"result":"done","error":null,"id":1}`)
+			})
+			var result string
+			require.NoError(t, c.Send(t.Context(), method, []any{"00"}, &result))
+			require.Equal(t, "done", result)
+			require.GreaterOrEqual(t, tries.Load(), int64(3))
+			require.EqualValues(t, 1, chain.Requests())
+		})
+	}
+}
+
+// TestGivenUpByRPCClient: when rpcclient gives up on what was sent, it may have been done.
+func TestGivenUpByRPCClient(t *testing.T) {
+	sent, gaveUp := make(chan struct{}), make(chan struct{})
+	newRPC = func(config *rpcclient.ConnConfig, handlers *rpcclient.NotificationHandlers) (*rpcclient.Client, error) {
+		client, err := rpcclient.New(config, handlers)
+		go func() {
+			<-sent
+			client.Shutdown()
+			client.WaitForShutdown()
+			close(gaveUp)
+		}()
+		return client, err
+	}
+	t.Cleanup(func() { newRPC = rpcclient.New })
+	c, chain := misbehaving(t, Options{Timeout: time.Hour}, func(w http.ResponseWriter, _ *http.Request) {
+		close(sent)
+		<-gaveUp
+		_, _ = io.WriteString(w, `{"result":"done","error":null,"id":1}`)
+	})
+	require.ErrorIs(t, c.Send(t.Context(), "sendrawtransaction", []any{"00"}, nil), ErrOutcomeUnknown)
+	require.EqualValues(t, 1, chain.Requests())
+}
+
+// TestOtherRequestsOfRPCClient: what was not asked for is not sent, nor is it answered with
+// the answer to what was.
+func TestOtherRequestsOfRPCClient(t *testing.T) {
+	carried := 0
+	e := &exchange{token: "t", carry: func([]byte) (json.RawMessage, error) { carried++; return []byte("7"), nil }}
+	post := func(token, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set(tokenHeader, token)
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, r)
+		return w
+	}
+	require.Equal(t, http.StatusNotFound, post("other", "a").Code)
+	require.Equal(t, http.StatusNotFound, post("", "a").Code)
+	require.Zero(t, carried)
+	for range 3 {
+		require.JSONEq(t, `{"result":7,"error":null,"id":null}`, post("t", "a").Body.String())
+	}
+	w := post("t", "b")
+	require.Equal(t, http.StatusConflict, w.Code)
+	require.Zero(t, w.Body.Len())
+	require.Equal(t, 1, carried)
+
+	ended := &exchange{token: "t", carry: func([]byte) (json.RawMessage, error) { panic("after its end") }}
+	require.ErrorIs(t, ended.end(context.Canceled), context.Canceled)
+	e = ended
+	require.Equal(t, http.StatusConflict, post("t", "a").Code)
+}
+
+// TestStatusWithJSON: a status stays one, whatever JSON goes with it. rpcclient takes such
+// a body for a result that is null.
+func TestStatusWithJSON(t *testing.T) {
+	for _, code := range []int{401, 403, 429, 500, 502, 503} {
+		for _, body := range []string{`{}`, `null`, `{"message":"rate limited"}`, `{"result":null,"error":null,"id":1}`,
+			`{"result":"0000","error":null,"id":1}`, `{"result":null,"error":{"code":-32000,"message":"login"},"id":1}`} {
+			own := strings.Contains(body, "-32000") && (code == 500 || code == 502)
+			c, chain := misbehaving(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(code)
+				_, _ = io.WriteString(w, body)
+			})
+			for _, call := range []func() error{
+				func() error { return c.Call(t.Context(), "getblockcount", nil, nil) },
+				func() error { return c.Send(t.Context(), "sendrawtransaction", []any{"00"}, nil) },
+				func() error { _, err := c.BlockHash(t.Context(), 1); return err },
+			} {
+				err := call()
+				var status *StatusError
+				var rpc *btcjson.RPCError
+				switch unknown := errors.Is(err, ErrOutcomeUnknown); {
+				case own:
+					require.ErrorAs(t, err, &rpc)
+				case unknown:
+					require.Contains(t, []int{500, 502}, code)
+					require.ErrorContains(t, err, fmt.Sprintf("HTTP status %d", code))
+				default:
+					require.ErrorAs(t, err, &status, "%d %s: %v", code, body, err)
+					require.Equal(t, code, status.Code)
+				}
+			}
+			require.EqualValues(t, 3, chain.Requests())
+		}
+	}
+}
+
+// TestNotBelieved: what is sent is not taken for done by an answer that is none, or to
+// another call.
+func TestNotBelieved(t *testing.T) {
+	for _, body := range []string{`{}`, `null`, `[]`, `{"message":"ok"}`, `{"result":"done","error":null,"id":2}`, `{"result":"done","error":null,"id":null}`,
+		`{"result":"done","id":"1"}`, `{"result":"done","error":null,"id":1}{}`, `[{"result":"done","error":null,"id":1}]`} {
+		c, chain := misbehaving(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+		err := c.Send(t.Context(), "bumpfee", []any{"00"}, nil)
+		require.ErrorIs(t, err, ErrOutcomeUnknown, body)
+		require.EqualValues(t, 1, chain.Requests())
+		c, _ = misbehaving(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+		_, err = c.BlockHash(t.Context(), 1)
+		require.ErrorIs(t, err, ErrBadAnswer, body)
+		require.ErrorContains(t, err, "getblockhash: height 1: ")
+	}
+}
+
+// TestLargeAnswers: an answer takes no more memory than it may have, be it endless or
+// compressed.
+func TestLargeAnswers(t *testing.T) {
+	chunk := bytes.Repeat([]byte(" "), 1<<20)
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	for range 1 << 10 {
+		_, err := z.Write(chunk)
+		require.NoError(t, err)
+	}
+	require.NoError(t, z.Close())
+	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"2 GiB": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(2<<30))
+			for range 2 << 10 {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		},
+		"gzip": func(w http.ResponseWriter, r *http.Request) {
+			require.Empty(t, r.Header.Get("Accept-Encoding"))
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(bomb.Bytes())
+		},
+	} {
+		c, _ := misbehaving(t, Options{}, answer)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		require.ErrorIs(t, c.Call(t.Context(), "getblock", nil, nil), ErrBadAnswer, name)
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8*maxAnswer), name)
+	}
+}
+
+// TestStranger: whoever else dials the socket of a call gets nothing, and sends nothing.
+func TestStranger(t *testing.T) {
+	var host string
+	newRPC = func(config *rpcclient.ConnConfig, handlers *rpcclient.NotificationHandlers) (*rpcclient.Client, error) {
+		host = strings.TrimPrefix(config.Host, "unix://")
+		return rpcclient.New(config, handlers)
+	}
+	t.Cleanup(func() { newRPC = rpcclient.New })
+	var mu sync.Mutex
+	var got []string
+	c, chain := misbehaving(t, Options{User: "u", Password: "p4ss"}, func(w http.ResponseWriter, _ *http.Request) {
+		stranger := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", host) }}}
+		for _, token := range []string{"", strings.Repeat("A", 26)} {
+			r, _ := http.NewRequest(http.MethodPost, "http://unix", strings.NewReader(`{"jsonrpc":"1.0","method":"sendrawtransaction","params":["00"],"id":1}`))
+			r.Header.Set(tokenHeader, token)
+			resp, err := stranger.Do(r)
+			mu.Lock()
+			if err != nil {
+				got = append(got, err.Error())
+			} else {
+				text, _ := httpText(resp)
+				got = append(got, text)
+			}
+			mu.Unlock()
+		}
+		_, _ = io.WriteString(w, `{"result":"done","error":null,"id":1}`)
+	})
+	require.NoError(t, c.Send(t.Context(), "sendrawtransaction", []any{"00"}, nil))
+	require.Equal(t, []string{"404 Not Found: ", "404 Not Found: "}, got)
+	require.EqualValues(t, 1, chain.Requests())
+	_, err := net.Dial("unix", host)
+	require.Error(t, err, "the socket is gone with the call")
+}
+
+func httpText(resp *http.Response) (string, error) {
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return resp.Status + ": " + string(text), err
+}
+
+// TestNothingIsLeft of calls: no goroutine, no descriptor, no socket.
+func TestNothingIsLeft(t *testing.T) {
+	chain := bitcointest.NewChain(10)
+	c, err := Open(Options{URL: chain.Serve(t)}, t.Logf)
+	require.NoError(t, err)
+	descriptors := func() int {
+		names, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		return len(names)
+	}
+	call := func() {
+		_, err := c.BlockHash(t.Context(), 7)
+		require.NoError(t, err)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, c.Call(ended, "getblockcount", nil, nil), context.Canceled)
+	}
+	call()
+	goroutines, open := runtime.NumGoroutine(), descriptors()
+	for range 1000 {
+		call()
+	}
+	// What ends by itself may take a moment.
+	for runtime.NumGoroutine() > goroutines || descriptors() > open {
+		time.Sleep(time.Millisecond)
+	}
+	require.LessOrEqual(t, chain.Requests(), int64(2*1001))
+}

@@ -56,8 +56,8 @@ const maxAnswer = 32 << 20
 // server did, [ErrBadAnswer] where the answer cannot be believed. No error holds
 // credentials, or of the URL more than its scheme and host.
 type Client struct {
-	url           string // without credentials
-	name          string // for messages
+	url           *url.URL // without credentials
+	name          string   // for messages
 	credentials   credentials
 	kept          *http.Client // keeps its connections
 	fresh         *http.Client // opens a connection for each request
@@ -99,7 +99,7 @@ func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 	once.DisableKeepAlives = true
 	c.kept, c.fresh = httpClient(transport), httpClient(once)
 	u.User = nil
-	c.url = u.String()
+	c.url = u
 	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
 		warn("%s: not encrypted, and the credentials can be read on the way: use https or a tunnel", c.name)
 	}
@@ -119,6 +119,8 @@ func parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("the Bitcoin RPC URL starts neither with http:// nor with https://")
 	case u.Hostname() == "":
 		return nil, errors.New("the Bitcoin RPC URL names no host")
+	case strings.Contains(text, "#"):
+		return nil, errors.New("the Bitcoin RPC URL has a fragment, which no node gets: what is in it from # on")
 	}
 	return u, nil
 }
@@ -149,13 +151,26 @@ func httpClient(t *http.Transport) *http.Client {
 }
 
 // URL is where the node is, without credentials.
-func (c *Client) URL() string { return c.url }
+func (c *Client) URL() string { return c.url.String() }
 
-// Wallet returns a client for the calls of one wallet of the node.
-func (c *Client) Wallet(name string) *Client {
+// Wallet returns a client for the calls of one wallet of the node. Without a name it is
+// the one that is loaded.
+func (c *Client) Wallet(name string) (*Client, error) {
+	if name == "" {
+		return c, nil
+	}
+	if name == "." || name == ".." {
+		return nil, exit.Failf("name a wallet that bitcoin-cli listwallets shows", "%q is no name of a wallet: in a path it leads elsewhere", name)
+	}
+	u := *c.url
+	u.RawPath = strings.TrimRight(u.EscapedPath(), "/") + "/wallet/" + url.PathEscape(name)
+	var err error
+	if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
+		return nil, err
+	}
 	w := *c
-	w.url = strings.TrimRight(c.url, "/") + "/wallet/" + url.PathEscape(name)
-	return &w
+	w.url = &u
+	return &w, nil
 }
 
 // Call calls a method that may be called twice. result is a pointer that
@@ -216,7 +231,7 @@ func (c *Client) post(ctx context.Context, client *http.Client, body []byte, dec
 	if err != nil && c.credentials.source != "" {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url.String(), bytes.NewReader(body))
 	if err != nil {
 		return withoutURL(err)
 	}

@@ -533,18 +533,47 @@ func TestSendHasItsOwnConnection(t *testing.T) {
 
 func isUnknown(err error) bool { return errors.Is(err, bitcoin.ErrOutcomeUnknown) }
 
+// TestWallet: the calls of a wallet go to its own path, whatever else the URL has. At the
+// path of the node the default wallet would pay.
 func TestWallet(t *testing.T) {
 	var asked atomic.Value
 	chain := bitcointest.NewChain(0)
 	chain.Misbehave = func(_ int64, _ http.ResponseWriter, r *http.Request, _ []byte) bool {
-		asked.Store(r.URL.EscapedPath())
+		asked.Store(r.RequestURI)
 		return false
 	}
-	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t) + "/"}, t.Logf)
+	url := chain.Serve(t)
+	for _, c := range []struct{ more, name, want string }{
+		{"", "hot", "/wallet/hot"},
+		{"/", "my wallet/ä?", "/wallet/my%20wallet%2F%C3%A4%3F"},
+		{"/?apikey=K", "hot", "/wallet/hot?apikey=K"},
+		{"?apikey=K%2F&b", "a#b&c", "/wallet/a%23b&c?apikey=K%2F&b"},
+		{"/v2/k%2Fey//?a=/b/", "hot", "/v2/k%2Fey/wallet/hot?a=/b/"},
+		{"/k%2F/", "%2e%2e", "/k%2F/wallet/%252e%252e"},
+		{"/k", "../other", "/k/wallet/..%2Fother"},
+		{"/k?a=1", "", "/k?a=1"},
+	} {
+		node, err := bitcoin.Open(bitcoin.Options{URL: url + c.more}, t.Logf)
+		require.NoError(t, err)
+		w, err := node.Wallet(c.name)
+		require.NoError(t, err)
+		require.NoError(t, w.Call(context.Background(), "getblockcount", nil, new(int64)))
+		require.Equal(t, c.want, asked.Load())
+		require.NoError(t, w.Send(context.Background(), "getblockcount", nil, nil))
+		require.Equal(t, c.want, asked.Load())
+		require.Equal(t, url+c.more, node.URL())
+	}
+	node, err := bitcoin.Open(bitcoin.Options{URL: url}, t.Logf)
 	require.NoError(t, err)
-	err = c.Wallet("my wallet/ä?").Call(context.Background(), "getblockcount", nil, new(int64))
-	require.NoError(t, err)
-	require.Equal(t, "/wallet/my%20wallet%2F%C3%A4%3F", asked.Load())
+	for _, name := range []string{".", ".."} {
+		_, err := node.Wallet(name)
+		require.ErrorContains(t, err, "no name of a wallet")
+	}
+	for _, fragment := range []string{"#", "#frag", "/?a=1#frag"} {
+		_, err := bitcoin.Open(bitcoin.Options{URL: withLogin(url) + fragment}, t.Logf)
+		require.ErrorContains(t, err, "has a fragment")
+		requireNoSecret(t, err, new(said))
+	}
 }
 
 func TestCredentials(t *testing.T) {

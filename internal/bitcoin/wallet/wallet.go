@@ -26,11 +26,12 @@ type Wallet struct {
 
 // Open returns the wallet of that name, or with "" the one that is loaded. It makes
 // no call.
-func Open(node *bitcoin.Client, name string) *Wallet {
-	if name == "" {
-		return &Wallet{node, node}
+func Open(node *bitcoin.Client, name string) (*Wallet, error) {
+	own, err := node.Wallet(name)
+	if err != nil {
+		return nil, err
 	}
-	return &Wallet{node, node.Wallet(name)}
+	return &Wallet{node, own}, nil
 }
 
 // Fees say what a transaction is to cost.

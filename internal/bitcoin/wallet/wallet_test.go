@@ -46,7 +46,9 @@ func open(t *testing.T, answers methods) (*wallet.Wallet, func() []string) {
 	}
 	client, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t), User: "u", Password: "p"}, t.Logf)
 	require.NoError(t, err)
-	return wallet.Open(client, ""), func() []string {
+	w, err := wallet.Open(client, "")
+	require.NoError(t, err)
+	return w, func() []string {
 		mu.Lock()
 		defer mu.Unlock()
 		return calls

@@ -128,7 +128,10 @@ func (a *anchoring) pay(ctx context.Context) error {
 	if err := a.writable(); err != nil {
 		return a.explain(err)
 	}
-	w := wallet.Open(a.node, a.Wallet)
+	w, err := wallet.Open(a.node, a.Wallet)
+	if err != nil {
+		return err
+	}
 	tx, err := w.Build(ctx, snapshot.OpReturnScript(snapshot.Commitment(a.anchor.Payload)), a.Fees)
 	if err != nil {
 		return err
@@ -270,7 +273,10 @@ func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) error {
 	if err := a.record(p); err != nil {
 		return err
 	}
-	w := wallet.Open(a.node, p.Wallet)
+	w, err := wallet.Open(a.node, p.Wallet)
+	if err != nil {
+		return err
+	}
 	state, err := w.Find(ctx, p.Tx.TxID())
 	if err != nil {
 		return err
@@ -342,7 +348,11 @@ func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 
 // stillThere warns when the transaction of an anchor has vanished.
 func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
-	state, err := wallet.Open(a.node, a.Wallet).Find(ctx, r.BitcoinTxID)
+	w, err := wallet.Open(a.node, a.Wallet)
+	if err != nil {
+		return err
+	}
+	state, err := w.Find(ctx, r.BitcoinTxID)
 	if err == nil && state != wallet.Known {
 		a.out.Warn("transaction %s is neither in the mempool nor in the chain: ailee_resync_blocks --anchors brings the record up to date", r.BitcoinTxID)
 	}

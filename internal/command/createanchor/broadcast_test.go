@@ -227,6 +227,27 @@ func TestBroadcast(t *testing.T) {
 	}
 }
 
+// TestBroadcastPaysFromTheWalletNamed, whatever the URL ends with; the default wallet would
+// pay at the path of the node.
+func TestBroadcastPaysFromTheWalletNamed(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "hot")
+	p := payer.place(t)
+	for _, odd := range []string{"#frag", "/?apikey=K#frag"} {
+		_, stderr := p.run(t, exit.Failed, p.args("--bitcoin-rpc", p.url()+odd)...)
+		require.Contains(t, stderr, "has a fragment")
+		require.NotContains(t, stderr, bitcointest.Password)
+	}
+	for _, odd := range []string{".", ".."} {
+		_, stderr := p.run(t, exit.Failed, p.args("--wallet", odd)...)
+		require.Contains(t, stderr, "no name of a wallet")
+	}
+	require.NotContains(t, p.wallet.Methods(), "fundrawtransaction")
+	p.unchanged(t)
+	p.run(t, exit.OK, p.args("--bitcoin-rpc", p.url()+"/?apikey=K")...)
+	p.complete(t, p.node.Mempool())
+}
+
 func rpcError(code btcjson.RPCErrorCode, text string) func(string) error {
 	return func(string) error { return btcjson.NewRPCError(code, text) }
 }

@@ -69,7 +69,10 @@ func (b *bumping) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.record, b.wallet = record, wallet.Open(node, b.Wallet)
+	b.record = record
+	if b.wallet, err = wallet.Open(node, b.Wallet); err != nil {
+		return err
+	}
 	return b.replace(ctx)
 }
 

@@ -54,9 +54,19 @@ type Wallet struct {
 	before, after func(method string) error
 	spoilt        func(method string, tx *wire.MsgTx)
 	methods       []string // that were called
+	unsent        bool     // bumpfee sends nothing
+	replaced      map[string]*Recorded
 	blocks        map[chainhash.Hash]*wire.MsgBlock
 	seen          map[string]*wire.MsgTx // every transaction of the wallet's own
 	replacedBy    map[string]string
+}
+
+// KeepUnsent makes bumpfee answer as ever and send nothing, as with -walletbroadcast=0 or
+// where the mempool refuses.
+func (w *Wallet) KeepUnsent(keep bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unsent = keep
 }
 
 // NewWallet returns a wallet of the node.
@@ -78,6 +88,16 @@ func (w *Wallet) On(before, after func(method string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.before, w.after = before, after
+}
+
+// Replace answers a method with what was recorded; nil to carry it out again.
+func (w *Wallet) Replace(method string, by *Recorded) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.replaced == nil {
+		w.replaced = map[string]*Recorded{}
+	}
+	w.replaced[method] = by
 }
 
 // Spoil sets what changes the transactions that methods make; nil for nothing.
@@ -109,7 +129,12 @@ func (w *Wallet) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	before, after := w.before, w.after
 	w.methods = append(w.methods, c.Method)
+	recorded := w.replaced[c.Method]
 	w.mu.Unlock()
+	if recorded != nil {
+		recorded.Answer(rw, body)
+		return
+	}
 	if before != nil {
 		if err := before(c.Method); err != nil {
 			answerError(rw, c, err)
@@ -430,6 +455,11 @@ func (w *Wallet) getTransaction(params []json.RawMessage) (any, error) {
 	if writer := w.replacedBy[txid]; writer != "" {
 		r["replaced_by_txid"] = writer
 	}
+	for old, writer := range w.replacedBy {
+		if writer == txid {
+			r["replaces_txid"] = old
+		}
+	}
 	return r, nil
 }
 
@@ -533,12 +563,19 @@ func (w *Wallet) bump(params []json.RawMessage, send bool) (any, error) {
 		return r, nil
 	}
 	sign(tx)
-	if _, err := w.node.rpc.SendRawTransaction(tx, true); err != nil {
-		return nil, btcjson.NewRPCError(btcjson.ErrRPCWallet, err.Error())
+	w.spoil("bumpfee", tx)
+	w.mu.Lock()
+	unsent := w.unsent
+	w.mu.Unlock()
+	if !unsent {
+		if _, err := w.node.rpc.SendRawTransaction(tx, true); err != nil {
+			return nil, btcjson.NewRPCError(btcjson.ErrRPCWallet, err.Error())
+		}
 	}
 	w.sync()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.seen[tx.TxID()] = tx
 	w.replacedBy[txid] = tx.TxID()
 	r["txid"] = tx.TxID()
 	return r, nil

@@ -73,7 +73,7 @@ func (w *Wallet) fund(ctx context.Context, script []byte, fees Fees) (*Transacti
 	if t.Fee = in - t.Change; t.Fee != satoshi(*r.Fee) {
 		return nil, bad(method, "a fee of %d sat for a transaction that pays %d sat", satoshi(*r.Fee), t.Fee)
 	}
-	return t, fees.check(t.Fee)
+	return t, fees.Check(t.Fee)
 }
 
 // checkOutputs sees that there is our output, and otherwise at most the change at

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/btcsuite/btcd/btcjson"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"ailee-recovery/internal/bitcoin"
-	"ailee-recovery/internal/exit"
 )
 
 // increment is by how much a wallet raises a fee at least, in sat per 1,000 vB.
@@ -23,66 +23,65 @@ type Bump struct {
 	Fee  int64  // sat
 }
 
-// Stuck returns a transaction of the wallet that waits to be mined. It is an error
-// when the wallet does not know it, and when it is in the chain.
-func (w *Wallet) Stuck(ctx context.Context, txid string) (*wire.MsgTx, error) {
+// Member is one of the transactions of the wallet of which at most one can be mined:
+// each replaces another, or spends what another spends.
+type Member struct {
+	Tx            *wire.MsgTx
+	TxID          string
+	State         State
+	BlockHash     string // "" unless it is in a block
+	Confirmations int64
+	Fee           int64 // sat; 0 where the wallet does not say
+	// ReplacedBy is what the wallet has made in its place, "" for nothing. It may never
+	// have been sent.
+	ReplacedBy string
+	Others     []string // the ids of those that spend the same, whoever made them
+}
+
+// Member asks for a transaction; nil where the wallet does not know it.
+func (w *Wallet) Member(ctx context.Context, txid string) (*Member, error) {
 	e, err := w.entry(ctx, txid)
-	switch {
-	case err != nil:
+	if e == nil || err != nil {
 		return nil, err
-	case e == nil:
-		return nil, exit.Failf("name the wallet that sent it: --wallet NAME", "the wallet does not know the transaction %s", txid)
-	case *e.Confirmations > 0:
-		return nil, exit.Failf("there is nothing to replace: bring the records up to date with ailee_resync_blocks --anchors",
-			"the transaction %s is in the chain, with %d confirmation(s)", txid, *e.Confirmations)
 	}
 	tx, err := Decode(e.Hex)
 	if err != nil || tx.TxID() != txid {
 		return nil, bad("gettransaction", "another transaction")
 	}
-	return tx, nil
+	m := &Member{Tx: tx, TxID: txid, BlockHash: e.BlockHash, Confirmations: *e.Confirmations, ReplacedBy: e.ReplacedBy}
+	if e.Fee != nil {
+		m.Fee = -satoshi(*e.Fee)
+	}
+	for _, other := range append([]string{e.ReplacedBy, e.Replaces}, e.Conflicts...) {
+		if other != "" && !slices.Contains(m.Others, other) {
+			m.Others = append(m.Others, other)
+		}
+	}
+	m.State, err = w.state(ctx, txid, e)
+	return m, err
 }
 
-// Replacement returns the id of the transaction that has replaced another one, the
-// latest if that was replaced in turn, and "" for none. It counts only if ours says
-// so.
-func (w *Wallet) Replacement(ctx context.Context, txid string, ours func(*wire.MsgTx) bool) (string, error) {
-	latest := ""
+// Family returns a transaction and those that replaced it, that it replaced, or that are in
+// conflict with it, and theirs in turn; nothing where the wallet does not know it. Others
+// than the first count, and lead on, only if ours says so.
+func (w *Wallet) Family(ctx context.Context, txid string, ours func(*wire.MsgTx) bool) (all []*Member, err error) {
 	seen := map[string]bool{}
 	for queue := []string{txid}; len(queue) > 0; queue = queue[1:] {
 		if seen[queue[0]] {
 			continue
 		}
 		seen[queue[0]] = true
-		e, err := w.entry(ctx, queue[0])
+		m, err := w.Member(ctx, queue[0])
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if e == nil {
+		if m == nil || len(all) > 0 && !ours(m.Tx) {
 			continue
 		}
-		if queue[0] != txid {
-			tx, err := Decode(e.Hex)
-			if err != nil || tx.TxID() != queue[0] {
-				return "", bad("gettransaction", "another transaction")
-			}
-			if !ours(tx) {
-				continue
-			}
-			state, err := w.Find(ctx, queue[0])
-			if err != nil {
-				return "", err
-			}
-			if state == Known {
-				latest = queue[0]
-			}
-		}
-		if e.ReplacedBy != "" {
-			queue = append(queue, e.ReplacedBy)
-		}
-		queue = append(queue, e.Conflicts...)
+		all = append(all, m)
+		queue = append(queue, m.Others...)
 	}
-	return latest, nil
+	return all, nil
 }
 
 // PlanBump says what replacing a transaction costs. Without a rate it is what the
@@ -117,7 +116,7 @@ func (w *Wallet) PlanBump(ctx context.Context, old *wire.MsgTx, fees Fees) (*Bum
 	default:
 		b.Fee = satoshi(*r.Fee)
 	}
-	return b, fees.check(b.Fee)
+	return b, fees.Check(b.Fee)
 }
 
 func (b *Bump) options() map[string]any { return Fees{Rate: b.Rate}.options() }
@@ -153,9 +152,11 @@ func (w *Wallet) estimate(ctx context.Context, blocks int) (uint64, error) {
 	return uint64(satoshi(r.FeeRate)), err
 }
 
-// Bump replaces the transaction, and returns the new one's id and fee in sat. After
-// an error that is [bitcoin.ErrOutcomeUnknown] it may be replaced; after any other
-// it is not. A wallet replaces a transaction once only.
+// Bump lets the wallet make a replacement, and returns its id and fee in sat. Whether it
+// was sent the wallet does not say: it answers the same where it does not broadcast, and
+// where the mempool refused it. After an error that is [bitcoin.ErrOutcomeUnknown] there
+// may be a replacement; after any other there is none. A wallet replaces a transaction once
+// only.
 func (w *Wallet) Bump(ctx context.Context, b *Bump) (txid string, fee int64, err error) {
 	const method = "bumpfee"
 	var r struct {

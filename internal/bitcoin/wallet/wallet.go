@@ -49,8 +49,8 @@ func (f Fees) options() map[string]any {
 	return map[string]any{"conf_target": f.ConfTarget}
 }
 
-// check refuses a fee in sat that is too high.
-func (f Fees) check(fee int64) error {
+// Check refuses a fee in sat that is too high.
+func (f Fees) Check(fee int64) error {
 	if fee > f.Max {
 		return exit.Failf("raise --max-fee, or take a lower --fee-rate or a longer --conf-target", "the fee of %d sat is above the %d sat of --max-fee", fee, f.Max)
 	}
@@ -70,7 +70,10 @@ const (
 // entry is what the wallet says of a transaction.
 type entry struct {
 	Confirmations *int64   `json:"confirmations"` // below 0 where another one is in the chain
+	BlockHash     string   `json:"blockhash"`
+	Fee           *float64 `json:"fee"` // BTC, below 0
 	Hex           string   `json:"hex"`
+	Replaces      string   `json:"replaces_txid"`
 	ReplacedBy    string   `json:"replaced_by_txid"`
 	Conflicts     []string `json:"walletconflicts"`
 }
@@ -95,9 +98,15 @@ func (w *Wallet) entry(ctx context.Context, txid string) (*entry, error) {
 // Find looks for a transaction of the wallet.
 func (w *Wallet) Find(ctx context.Context, txid string) (State, error) {
 	e, err := w.entry(ctx, txid)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Absent, err
+	}
+	return w.state(ctx, txid, e)
+}
+
+// state is where a transaction is of which the wallet says e.
+func (w *Wallet) state(ctx context.Context, txid string, e *entry) (State, error) {
+	switch {
 	case e != nil && *e.Confirmations > 0:
 		return Known, nil
 	case e != nil && *e.Confirmations < 0:
@@ -105,7 +114,7 @@ func (w *Wallet) Find(ctx context.Context, txid string) (State, error) {
 	}
 	// The wallet also keeps what has left the mempool.
 	var text string
-	err = w.node.Call(ctx, "getrawtransaction", []any{txid}, &text)
+	err := w.node.Call(ctx, "getrawtransaction", []any{txid}, &text)
 	var rpc *btcjson.RPCError
 	switch {
 	case errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCNoTxInfo:

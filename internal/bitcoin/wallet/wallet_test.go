@@ -147,32 +147,31 @@ func TestDead(t *testing.T) {
 	require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
 }
 
-// TestStuck: only what waits can be replaced.
-func TestStuck(t *testing.T) {
+// TestMember: only the transaction that was asked for.
+func TestMember(t *testing.T) {
 	tx := transaction(1)
-	w, _ := open(t, methods{"gettransaction": map[string]any{"confirmations": 0, "hex": wallet.Encode(tx)}})
-	found, err := w.Stuck(t.Context(), tx.TxID())
+	w, _ := open(t, methods{"gettransaction": map[string]any{"confirmations": 3, "hex": wallet.Encode(tx)}})
+	found, err := w.Member(t.Context(), tx.TxID())
 	require.NoError(t, err)
-	require.Equal(t, tx.TxID(), found.TxID())
-	_, err = w.Stuck(t.Context(), transaction(2).TxID())
+	require.Equal(t, tx.TxID(), found.TxID)
+	require.EqualValues(t, 3, found.Confirmations)
+	_, err = w.Member(t.Context(), transaction(2).TxID())
 	require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
 	w, _ = open(t, methods{"gettransaction": unknown})
-	_, err = w.Stuck(t.Context(), tx.TxID())
-	requireHint(t, err, "does not know the transaction", "--wallet NAME")
-	w, _ = open(t, methods{"gettransaction": map[string]any{"confirmations": 3, "hex": wallet.Encode(tx)}})
-	_, err = w.Stuck(t.Context(), tx.TxID())
-	requireHint(t, err, "is in the chain, with 3 confirmation(s)", "ailee_resync_blocks --anchors")
+	found, err = w.Member(t.Context(), tx.TxID())
+	require.NoError(t, err)
+	require.Nil(t, found)
 }
 
-// TestReplacement follows replacements and conflicts to the latest that the node knows,
-// around circles, and only along those that are ours.
-func TestReplacement(t *testing.T) {
+// TestFamily follows replacements and conflicts in both directions, around circles, and
+// only along those that are ours.
+func TestFamily(t *testing.T) {
 	first, second, third, foreign := transaction(1), transaction(2), transaction(3), transaction(9)
-	entry := func(tx *wire.MsgTx, confirmations int, replacedBy string, conflicts ...string) map[string]any {
-		return map[string]any{"confirmations": confirmations, "hex": wallet.Encode(tx), "replaced_by_txid": replacedBy, "walletconflicts": conflicts}
+	entry := func(tx *wire.MsgTx, confirmations int, replaces, replacedBy string, conflicts ...string) map[string]any {
+		return map[string]any{"confirmations": confirmations, "hex": wallet.Encode(tx), "replaces_txid": replaces, "replaced_by_txid": replacedBy, "walletconflicts": conflicts, "fee": -0.00000012}
 	}
 	ours := func(tx *wire.MsgTx) bool { return tx.TxOut[0].Value < 9 }
-	find := func(entries map[string]map[string]any) (string, error) {
+	find := func(entries map[string]map[string]any) ([]*wallet.Member, error) {
 		w, _ := open(t, methods{
 			"gettransaction": func(params []json.RawMessage) any {
 				var txid string
@@ -184,27 +183,36 @@ func TestReplacement(t *testing.T) {
 			},
 			"getrawtransaction": refused(btcjson.ErrRPCNoTxInfo, "No such mempool transaction"),
 		})
-		return w.Replacement(t.Context(), first.TxID(), ours)
+		return w.Family(t.Context(), first.TxID(), ours)
 	}
 	a, b, c, x := first.TxID(), second.TxID(), third.TxID(), foreign.TxID()
+	states := map[string]wallet.State{}
 	for name, c := range map[string]struct {
 		entries map[string]map[string]any
-		want    string
+		want    map[string]wallet.State
 	}{
-		"unknown":                  {nil, ""},
-		"by none":                  {map[string]map[string]any{a: entry(first, 0, "")}, ""},
-		"itself in the chain":      {map[string]map[string]any{a: entry(first, 5, "")}, ""},
-		"by one":                   {map[string]map[string]any{a: entry(first, 0, b), b: entry(second, 1, "")}, b},
-		"by one that is gone":      {map[string]map[string]any{a: entry(first, 0, b), b: entry(second, 0, "")}, ""},
-		"by one, and that in turn": {map[string]map[string]any{a: entry(first, 0, b), b: entry(second, 0, c), c: entry(third, 1, "")}, c},
-		"as a conflict":            {map[string]map[string]any{a: entry(first, 0, "", b), b: entry(second, 1, "", a)}, b},
-		"by one of another's":      {map[string]map[string]any{a: entry(first, 0, x), x: entry(foreign, 1, b), b: entry(second, 1, "")}, ""},
+		"unknown":                  {nil, map[string]wallet.State{}},
+		"by none":                  {map[string]map[string]any{a: entry(first, 0, "", "")}, map[string]wallet.State{a: wallet.Absent}},
+		"itself in the chain":      {map[string]map[string]any{a: entry(first, 5, "", "")}, map[string]wallet.State{a: wallet.Known}},
+		"by one":                   {map[string]map[string]any{a: entry(first, -1, "", b), b: entry(second, 1, a, "")}, map[string]wallet.State{a: wallet.Conflicted, b: wallet.Known}},
+		"by one that is gone":      {map[string]map[string]any{a: entry(first, 0, "", b), b: entry(second, 0, a, "")}, map[string]wallet.State{a: wallet.Absent, b: wallet.Absent}},
+		"by one, and that in turn": {map[string]map[string]any{a: entry(first, -1, "", b), b: entry(second, -1, "", c), c: entry(third, 1, "", "")}, map[string]wallet.State{a: wallet.Conflicted, b: wallet.Conflicted, c: wallet.Known}},
+		"it replaces one":          {map[string]map[string]any{a: entry(first, -1, b, ""), b: entry(second, 1, "", a)}, map[string]wallet.State{a: wallet.Conflicted, b: wallet.Known}},
+		"as a conflict":            {map[string]map[string]any{a: entry(first, -1, "", "", b), b: entry(second, 1, "", "", a)}, map[string]wallet.State{a: wallet.Conflicted, b: wallet.Known}},
+		"by one of another's":      {map[string]map[string]any{a: entry(first, -1, "", x), x: entry(foreign, 1, "", b), b: entry(second, 1, "", "")}, map[string]wallet.State{a: wallet.Conflicted}},
 	} {
-		txid, err := find(c.entries)
+		family, err := find(c.entries)
 		require.NoError(t, err, name)
-		require.Equal(t, c.want, txid, name)
+		clear(states)
+		for i, m := range family {
+			require.EqualValues(t, 12, m.Fee)
+			require.Equal(t, m.TxID, m.Tx.TxID())
+			require.Equal(t, i == 0, m.TxID == a)
+			states[m.TxID] = m.State
+		}
+		require.Equal(t, c.want, states, name)
 	}
-	_, err := find(map[string]map[string]any{a: entry(first, 0, b), b: entry(third, 1, "")})
+	_, err := find(map[string]map[string]any{a: entry(first, 0, "", b), b: entry(third, 1, "", "")})
 	require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
 }
 

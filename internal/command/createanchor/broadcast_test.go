@@ -814,6 +814,191 @@ func TestBump(t *testing.T) {
 	}
 }
 
+// TestBumpNotSent: a wallet answers bumpfee just as well where nothing was sent. The record
+// names the new transaction only when the node has it, and there is never a third one.
+func TestBumpNotSent(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	bump := func(p *place, hash string, more ...string) []string {
+		return p.with(append([]string{"--yes", "--bump", hash}, more...)...)
+	}
+	count := func(p *place, methods ...string) {
+		t.Helper()
+		counted := map[string]int{}
+		for _, method := range p.wallet.Methods() {
+			counted[method]++
+		}
+		for _, method := range []string{"bumpfee", "sendrawtransaction"} {
+			want := 0
+			for _, m := range methods {
+				if m == method {
+					want++
+				}
+			}
+			require.Equal(t, want, counted[method], method)
+		}
+	}
+	begin := func() (*place, reorgdb.Anchor) {
+		payer.wallet.KeepUnsent(false)
+		p := payer.place(t)
+		p.run(t, exit.OK, p.args()...)
+		p.wallet.Methods()
+		p.wallet.KeepUnsent(true)
+		return p, p.anchors(t)[0]
+	}
+	ended := func(p *place, first reorgdb.Anchor) {
+		t.Helper()
+		record := p.anchors(t)[0]
+		require.NotEqual(t, first.BitcoinTxID, record.BitcoinTxID)
+		require.EqualValues(t, 1, record.RetryCount)
+		sent := p.mined()
+		require.Len(t, sent, 1)
+		require.Contains(t, sent, record.BitcoinTxID)
+	}
+	t.Run("the node takes it", func(t *testing.T) {
+		p, first := begin()
+		stdout, _ := p.run(t, exit.OK, bump(p, first.Hash)...)
+		require.Contains(t, stdout, "Fee: ")
+		count(p, "bumpfee", "sendrawtransaction")
+		ended(p, first)
+	})
+	t.Run("the node refuses it", func(t *testing.T) {
+		p, first := begin()
+		refused := bitcointest.OneRecorded(t, "probe-sendrawtransaction-min-relay-fee")
+		p.wallet.Replace("sendrawtransaction", &refused)
+		for i, methods := range [][]string{{"bumpfee", "sendrawtransaction"}, {"sendrawtransaction"}} {
+			_, stderr := p.run(t, exit.Failed, bump(p, first.Hash)...)
+			require.Contains(t, stderr, "sendrawtransaction: -26: min relay fee not met, 1 < 16")
+			require.Contains(t, stderr, "hint: the old transaction may still be mined")
+			require.Equal(t, i > 0, strings.Contains(stderr, "and not sent it"))
+			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+			require.Equal(t, []string{first.BitcoinTxID}, p.node.Waiting())
+			count(p, methods...)
+		}
+		p.wallet.Replace("sendrawtransaction", nil)
+		_, stderr := p.run(t, exit.Failed, bump(p, first.Hash, "--max-fee", "1")...)
+		require.Contains(t, stderr, "above the 1 sat of --max-fee")
+		_, stderr = p.run(t, exit.Failed, p.with("--bump", first.Hash)...)
+		require.Contains(t, stderr, "--yes")
+		stdout, _ := p.run(t, exit.OK, bump(p, first.Hash, "--dry-run")...)
+		require.Contains(t, stdout, "Would record")
+		count(p)
+		require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+		p.run(t, exit.OK, bump(p, first.Hash)...)
+		count(p, "sendrawtransaction")
+		ended(p, first)
+	})
+	t.Run("the answer is lost", func(t *testing.T) {
+		for _, arrived := range []bool{false, true} {
+			p, first := begin()
+			p.cutSend(arrived)
+			_, stderr := p.run(t, exit.Failed, bump(p, first.Hash)...)
+			require.Contains(t, stderr, "is unknown")
+			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+			p.wallet.On(nil, nil)
+			count(p, "bumpfee", "sendrawtransaction")
+			p.run(t, exit.OK, bump(p, first.Hash)...)
+			if arrived {
+				count(p)
+			} else {
+				count(p, "sendrawtransaction")
+			}
+			ended(p, first)
+		}
+	})
+	t.Run("the old one is mined", func(t *testing.T) {
+		p, first := begin()
+		refused := bitcointest.OneRecorded(t, "probe-sendrawtransaction-min-relay-fee")
+		p.wallet.Replace("sendrawtransaction", &refused)
+		p.run(t, exit.Failed, bump(p, first.Hash)...)
+		p.wallet.Replace("sendrawtransaction", nil)
+		require.Contains(t, p.mined(), first.BitcoinTxID)
+		_, stderr := p.run(t, exit.Failed, bump(p, first.Hash)...)
+		require.Contains(t, stderr, "is in the chain")
+		require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+	})
+	t.Run("it carries something else", func(t *testing.T) {
+		p, first := begin()
+		p.wallet.Spoil(func(method string, tx *wire.MsgTx) {
+			if method == "bumpfee" {
+				tx.TxOut = tx.TxOut[1:]
+			}
+		})
+		_, stderr := p.run(t, exit.Failed, bump(p, first.Hash)...)
+		p.wallet.Spoil(nil)
+		require.Contains(t, stderr, "does not carry the anchor")
+		require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
+		count(p, "bumpfee")
+	})
+}
+
+// TestBumpRecorded plays what a real Bitcoin Core said with -walletbroadcast=0: before the
+// bump, after it, and when the old transaction was mined in spite of it.
+func TestBumpRecorded(t *testing.T) {
+	const seq = "seq-walletbroadcast0-bump-"
+	stages := [][]string{
+		{seq + "1-getrawtransaction-old", seq + "2-gettransaction-old", seq + "3-psbtbumpfee", seq + "4-bumpfee"},
+		{seq + "5-getrawtransaction-new", seq + "6-gettransaction-new", seq + "7-gettransaction-old", seq + "8-getrawtransaction-old"},
+		{seq + "9-gettransaction-new-after-old-is-mined", seq + "10-gettransaction-old-is-mined"},
+	}
+	var bumped struct{ TxID string }
+	bitcointest.OneRecorded(t, seq+"4-bumpfee").Result(t, &bumped)
+	calls, _ := bitcointest.OneRecorded(t, seq+"4-bumpfee").Calls()
+	old, hash := calls[0].Params[0].(string), strings.Repeat("05", 32)
+	first := reorgdb.Anchor{Hash: hash, BitcoinTxID: old, BroadcastTime: 1, Status: reorgdb.Pending, L2StateRoot: strings.Repeat("ab", 32)}
+	for name, c := range map[string]struct {
+		accepts bool
+		mined   bool
+	}{"the node takes it": {accepts: true}, "the node refuses it": {}, "then the old one is mined": {mined: true}} {
+		t.Run(name, func(t *testing.T) {
+			chain := bitcointest.NewChain(10)
+			chain.Methods = map[string]func([]json.RawMessage) (any, error){"sendrawtransaction": func([]json.RawMessage) (any, error) {
+				if c.accepts {
+					return bumped.TxID, nil
+				}
+				return nil, btcjson.NewRPCError(-26, "datacarrier")
+			}}
+			node := bitcointest.NewReplay(t, chain, stages...)
+			path := filepath.Join(t.TempDir(), "reorg_db")
+			db, err := reorgdb.Create(path)
+			require.NoError(t, err)
+			require.NoError(t, db.Update(func(u *reorgdb.Update) error { return u.Anchor(first) }))
+			require.NoError(t, db.Close())
+			args := []string{"--db-path", path, "--bitcoin-rpc", node.URL, "--rpc-wait", "0s", "--wallet", "anchors", "--fee-rate", "20", "--yes", "--bump", hash}
+			record := func() reorgdb.Anchor {
+				db, err := reorgdb.OpenReadOnly(path)
+				require.NoError(t, err)
+				defer db.Close()
+				r, ok, err := db.Anchor(hash)
+				require.NoError(t, err)
+				require.True(t, ok)
+				return r
+			}
+			if c.accepts {
+				stdout, _ := clitest.RunProcess(t, exit.OK, createanchor.Name, args...)
+				require.Contains(t, stdout, "Transaction: "+bumped.TxID+"\nFee: 2960 sat\n")
+				require.Equal(t, bumped.TxID, record().BitcoinTxID)
+			} else {
+				_, stderr := clitest.RunProcess(t, exit.Failed, createanchor.Name, args...)
+				require.Contains(t, stderr, "the wallet has made transaction "+bumped.TxID+" in place of "+old+", but the node does not take it")
+				require.Contains(t, stderr, "-26: datacarrier")
+				require.Equal(t, first, record())
+			}
+			if c.mined {
+				node.Next()
+				_, stderr := clitest.RunProcess(t, exit.Failed, createanchor.Name, args...)
+				require.Contains(t, stderr, "the transaction "+old+" is in the chain, with 1 confirmation(s)")
+				require.Equal(t, first, record())
+			}
+			sent := map[string]int{}
+			for _, call := range node.Asked() {
+				sent[call.Method]++
+			}
+			require.Equal(t, []int{1, 1}, []int{sent["bumpfee"], sent["sendrawtransaction"]})
+		})
+	}
+}
+
 // TestBroadcastAsks plays an operator on a terminal.
 func TestBroadcastAsks(t *testing.T) {
 	t.Parallel()

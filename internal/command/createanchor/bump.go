@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -20,7 +21,8 @@ import (
 
 // bump replaces the transaction of a stuck anchor. The wallet knows what replaces
 // what, and replaces a transaction once only: whatever happens between that and the
-// record, the next run finds the new transaction and records it.
+// record, the next run finds the new transaction, sends it if the node has none of it,
+// and records it.
 func bump(ctx context.Context, o Options, out *cli.IO) error {
 	b := &bumping{Options: o, out: out}
 	if err := b.run(ctx); err != nil {
@@ -76,25 +78,49 @@ func (b *bumping) run(ctx context.Context) (err error) {
 	return b.replace(ctx)
 }
 
-// replace makes the new transaction, unless there is one, and records it.
+// replace makes the new transaction, unless there is one, and records it once the node has
+// it. Until then the record names the old one, which may still be mined.
 func (b *bumping) replace(ctx context.Context) error {
-	carries := func(tx *wire.MsgTx) bool { return anchortx.CarriesAnchor(tx, b.record.Hash, b.record.L2StateRoot) }
-	earlier, err := b.wallet.Replacement(ctx, b.record.BitcoinTxID, carries)
+	family, err := b.wallet.Family(ctx, b.record.BitcoinTxID, b.carries)
 	if err != nil {
 		return err
 	}
-	if earlier != "" {
-		b.out.Warn("transaction %s was replaced already", b.record.BitcoinTxID)
-		return b.replaced(earlier, 0)
+	if len(family) == 0 {
+		return exit.Failf("name the wallet that sent it: --wallet NAME", "the wallet does not know the transaction %s", b.record.BitcoinTxID)
 	}
-	old, err := b.wallet.Stuck(ctx, b.record.BitcoinTxID)
-	if err != nil {
-		return err
+	for _, m := range family[1:] {
+		switch {
+		case m.State != wallet.Known:
+			continue
+		case m.Confirmations > 0:
+			b.out.Warn("transaction %s, which carries the same anchor, is in the chain", m.TxID)
+		default:
+			b.out.Warn("transaction %s was replaced already", b.record.BitcoinTxID)
+		}
+		return b.replaced(m.TxID, 0)
 	}
-	if !carries(old) {
+	old := family[0]
+	switch {
+	case old.Confirmations > 0:
+		return exit.Failf("there is nothing to replace: bring the records up to date with "+exit.Command("ailee_resync_blocks", "--anchors", "--db-path", b.DBPath),
+			"the transaction %s is in the chain, with %d confirmation(s)", old.TxID, old.Confirmations)
+	case old.State == wallet.Conflicted:
+		return dead(old)
+	case !b.carries(old.Tx):
 		return exit.Failf("check the record: ailee_reorg_verify shows it", "transaction %s does not carry the anchor %s", b.record.BitcoinTxID, b.record.Hash)
 	}
-	plan, err := b.wallet.PlanBump(ctx, old, b.Fees)
+	if made := unsent(family); made != nil {
+		b.out.Warn("the wallet has made transaction %s in place of %s, and not sent it", made.TxID, old.TxID)
+		if b.DryRun {
+			b.txid, b.fee = made.TxID, made.Fee
+			return nil
+		}
+		if err := b.ask(ctx, old.TxID, made.Fee); err != nil {
+			return err
+		}
+		return b.send(context.WithoutCancel(ctx), made)
+	}
+	plan, err := b.wallet.PlanBump(ctx, old.Tx, b.Fees)
 	if err != nil {
 		return err
 	}
@@ -102,28 +128,107 @@ func (b *bumping) replace(ctx context.Context) error {
 		b.fee = plan.Fee
 		return nil
 	}
-	if !b.Yes {
-		yes, err := b.out.Ask(ctx, fmt.Sprintf("Transaction: a replacement of %s\nAmount: 0 sat in an OP_RETURN output, the rest as change\nFee: about %d sat\nSend it?", plan.Old, plan.Fee))
-		if err != nil {
-			return err
-		}
-		if !yes {
-			return exit.Failf("nothing was changed", "not sent: the answer was no")
+	if err := b.ask(ctx, plan.Old, plan.Fee); err != nil {
+		return err
+	}
+	return b.make(context.WithoutCancel(ctx), plan)
+}
+
+func (b *bumping) carries(tx *wire.MsgTx) bool {
+	return anchortx.CarriesAnchor(tx, b.record.Hash, b.record.L2StateRoot)
+}
+
+// unsent returns the latest replacement of the first that the wallet has made and the node
+// does not know, nil for none.
+func unsent(family []*wallet.Member) (latest *wallet.Member) {
+	byID := map[string]*wallet.Member{}
+	for _, m := range family {
+		byID[m.TxID] = m
+	}
+	for m := byID[family[0].ReplacedBy]; m != nil; m = byID[m.ReplacedBy] {
+		delete(byID, m.TxID) // against circles
+		if m.State == wallet.Absent {
+			latest = m
 		}
 	}
-	ctx = context.WithoutCancel(ctx)
+	return latest
+}
+
+// dead is the error for a transaction in whose place another one is in the chain.
+func dead(m *wallet.Member) error {
+	spender := "another one spends its inputs"
+	if len(m.Others) > 0 {
+		spender = strings.Join(m.Others, " or ") + " spends its inputs"
+	}
+	return exit.Failf("anchor the state anew, with a time of its own: --broadcast --timestamp-ms N",
+		"transaction %s can never be mined: %s, and is in the chain", m.TxID, spender)
+}
+
+// ask shows what is to be sent and waits for a yes, unless that was given.
+func (b *bumping) ask(ctx context.Context, old string, fee int64) error {
+	if b.Yes {
+		return nil
+	}
+	yes, err := b.out.Ask(ctx, fmt.Sprintf("Transaction: a replacement of %s\nAmount: 0 sat in an OP_RETURN output, the rest as change\nFee: about %d sat\nSend it?", old, fee))
+	if err == nil && !yes {
+		err = exit.Failf("nothing was changed", "not sent: the answer was no")
+	}
+	return err
+}
+
+// make lets the wallet make the replacement, and sees that the node has it: the wallet says
+// the same where it has sent nothing.
+func (b *bumping) make(ctx context.Context, plan *wallet.Bump) error {
 	txid, fee, err := b.wallet.Bump(ctx, plan)
 	if errors.Is(err, bitcoin.ErrOutcomeUnknown) {
-		return exit.Fail("run the same command again: it looks for a replacement before it makes one",
-			fmt.Errorf("whether transaction %s was replaced is unknown: %w", plan.Old, err))
+		return b.unknown(err)
 	}
 	if err != nil {
 		return err
 	}
-	if fee > b.Fees.Max {
-		b.out.Warn("the wallet took a fee of %d sat, above --max-fee", fee)
+	made, err := b.wallet.Member(ctx, txid)
+	if err == nil && made == nil {
+		err = errors.New("it does not know the transaction that it has made: " + txid)
 	}
-	return b.replaced(txid, fee)
+	switch {
+	case err != nil:
+		return b.unknown(err)
+	case made.State == wallet.Known && b.carries(made.Tx):
+		if fee > b.Fees.Max {
+			b.out.Warn("the wallet took a fee of %d sat, above --max-fee", fee)
+		}
+		return b.replaced(txid, fee)
+	}
+	return b.send(ctx, made)
+}
+
+// send sends what the wallet has made, and records it when the node has taken it.
+func (b *bumping) send(ctx context.Context, made *wallet.Member) error {
+	switch {
+	case made.State == wallet.Conflicted:
+		return dead(made)
+	case !b.carries(made.Tx):
+		return exit.Failf("look at both transactions: the record still names the old one",
+			"the wallet has made transaction %s in place of %s, but it does not carry the anchor %s", made.TxID, b.record.BitcoinTxID, b.record.Hash)
+	}
+	if err := b.Fees.Check(made.Fee); err != nil {
+		return err
+	}
+	err := b.wallet.Send(ctx, made.Tx)
+	switch {
+	case errors.Is(err, bitcoin.ErrOutcomeUnknown):
+		return b.unknown(err)
+	case err != nil:
+		return exit.Fail("the old transaction may still be mined; when the node takes the new one, the same command sends it",
+			fmt.Errorf("the wallet has made transaction %s in place of %s, but the node does not take it, and the record stays as it is: %w", made.TxID, b.record.BitcoinTxID, err))
+	}
+	return b.replaced(made.TxID, made.Fee)
+}
+
+// unknown is the error where the transaction may have been replaced.
+func (b *bumping) unknown(err error) error {
+	return exit.Fail("run the same command again: it looks for a replacement before it makes one",
+		fmt.Errorf("whether transaction %s was replaced is unknown: %w", b.record.BitcoinTxID, err))
 }
 
 // replaced notes the new transaction in the record.

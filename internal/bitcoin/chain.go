@@ -22,6 +22,7 @@ type ChainInfo struct {
 	BestBlockHash        string
 	MedianTime           int64 // of the tip, Unix seconds
 	InitialBlockDownload bool  // false where the node does not say (btcd)
+	PruneHeight          int64 // the lowest block that is there; 0 where none was pruned
 }
 
 // Header is a block's header. Hashes are 64 lower-case hex digits.
@@ -44,6 +45,7 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 		BestBlockHash        string `json:"bestblockhash"`
 		MedianTime           *int64 `json:"mediantime"`
 		InitialBlockDownload bool   `json:"initialblockdownload"`
+		PruneHeight          int64  `json:"pruneheight"`
 	}
 	if err := c.Call(ctx, method, nil, &r); err != nil {
 		return ChainInfo{}, err
@@ -54,7 +56,7 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 	if err := checkHash(r.BestBlockHash); err != nil {
 		return ChainInfo{}, c.explain(method, err)
 	}
-	return ChainInfo{r.Chain, *r.Blocks, *r.Headers, r.BestBlockHash, *r.MedianTime, r.InitialBlockDownload}, nil
+	return ChainInfo{r.Chain, *r.Blocks, *r.Headers, r.BestBlockHash, *r.MedianTime, r.InitialBlockDownload, max(0, r.PruneHeight)}, nil
 }
 
 // BlockHash asks for the hash of the block at a height of the active chain. For a

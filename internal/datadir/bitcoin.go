@@ -137,7 +137,7 @@ func (c *Chain) addHeight(height uint64) {
 
 // prove looks for the transactions of the confirmed anchors.
 func (l *looker) prove(ctx context.Context, db *reorgdb.DB) (p Proofs, err error) {
-	err = reorgtool.ProveAnchors(ctx, l.Bitcoin, db, anchortx.DefaultScan, func(a reorgdb.Anchor, proof reorgtool.Proof) {
+	err = reorgtool.ProveAnchors(ctx, l.Bitcoin, db, anchortx.Options{Scan: anchortx.DefaultScan}, func(a reorgdb.Anchor, proof reorgtool.Proof) {
 		p.Confirmed++
 		switch {
 		case proof.Kind == reorgtool.Proven:

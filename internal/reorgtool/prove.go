@@ -20,6 +20,7 @@ const (
 	NotInChain                    // its transaction is not in the active chain
 	NotCommitted                  // its transaction carries something else
 	OtherHeight                   // its transaction is in another block
+	OtherTx                       // another transaction with the anchor is in the chain
 )
 
 // Proof is what was found of one anchor.
@@ -28,13 +29,13 @@ type Proof struct {
 	Text string // a sentence; "" for one that is proven
 }
 
-// ProveAnchors looks for the transaction of every confirmed anchor of a database, in up to
-// scan blocks where the node cannot find one by its id, and calls found with each.
-func ProveAnchors(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, scan int64, found func(reorgdb.Anchor, Proof)) error {
+// ProveAnchors looks for the transaction of every confirmed anchor of a database, and calls
+// found with each.
+func ProveAnchors(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, o anchortx.Options, found func(reorgdb.Anchor, Proof)) error {
 	confirmed := func(a reorgdb.StoredAnchor) bool { return a.Status == reorgdb.Confirmed }
 	for row, err := range AnchorRows(ctx, db, AnchorRow, confirmed) {
 		if err == nil {
-			err = proveRow(ctx, c, row, scan, found)
+			err = proveRow(ctx, c, row, o, found)
 		}
 		if err != nil {
 			return err
@@ -44,7 +45,7 @@ func ProveAnchors(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, scan i
 }
 
 // proveRow does so for some of them.
-func proveRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAnchor, scan int64, found func(reorgdb.Anchor, Proof)) error {
+func proveRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAnchor, o anchortx.Options, found func(reorgdb.Anchor, Proof)) error {
 	var anchors []reorgdb.Anchor
 	var wanted []anchortx.Wanted
 	for _, a := range row {
@@ -53,9 +54,9 @@ func proveRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAnchor
 			continue
 		}
 		anchors = append(anchors, a.Anchor)
-		wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.BitcoinHeight, a.BroadcastTime))
+		wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.Hash, a.L2StateRoot, a.BitcoinHeight, a.BroadcastTime))
 	}
-	places, err := anchortx.Find(ctx, c, wanted, scan)
+	places, err := anchortx.Find(ctx, c, wanted, o)
 	if err != nil {
 		return err
 	}
@@ -71,6 +72,8 @@ func prove(a reorgdb.Anchor, f anchortx.Found) Proof {
 		return Proof{NotTold, fmt.Sprintf("transaction %s of the confirmed anchor %s %s", a.BitcoinTxID, a.Hash, f)}
 	case f.State != anchortx.Mined:
 		return Proof{NotInChain, fmt.Sprintf("transaction %s of the confirmed anchor %s is %s", a.BitcoinTxID, a.Hash, f)}
+	case f.Tx.TxID() != a.BitcoinTxID:
+		return Proof{OtherTx, fmt.Sprintf("anchor %s is recorded in transaction %s, but it was mined in %s, %s", a.Hash, a.BitcoinTxID, f.Tx.TxID(), f)}
 	case !anchortx.CarriesAnchor(f.Tx, a.Hash, a.L2StateRoot):
 		return Proof{NotCommitted, fmt.Sprintf("transaction %s does not carry the commitment of anchor %s", a.BitcoinTxID, a.Hash)}
 	case uint64(f.Height) != a.BitcoinHeight:

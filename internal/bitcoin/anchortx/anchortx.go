@@ -16,6 +16,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/wallet"
 	"ailee-recovery/internal/workers"
 )
 
@@ -26,6 +27,9 @@ type Wanted struct {
 	// Since is a time before which it was not sent, in Unix seconds; 0 where none is
 	// known.
 	Since int64
+	// Carries reports whether a transaction carries the anchor: where this one is nowhere,
+	// one that it replaced or that replaced it is found in its place. nil for no other.
+	Carries func(*wire.MsgTx) bool
 }
 
 // State is where a transaction is.
@@ -42,13 +46,16 @@ const (
 // Found is what was found out.
 type Found struct {
 	State State
-	Tx    *wire.MsgTx // nil unless it is mined or in the mempool
+	// Tx is nil unless it is mined or in the mempool. It may be another one than was
+	// wanted, with the same anchor.
+	Tx *wire.MsgTx
 	// Height, BlockHash and Confirmations, at least 1, are those of the block of one
 	// that is mined.
 	Height        int64
 	BlockHash     string
 	Confirmations int64
-	Why           string // it could not be told; "" in the other states
+	// Why it could not be told, or why it can never be mined; "" otherwise.
+	Why string
 }
 
 // IsTxID reports whether text is a transaction id: 64 lower-case hex digits.
@@ -56,10 +63,12 @@ func IsTxID(text string) bool {
 	return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == ""
 }
 
-// ForRecord is what an anchor record knows of its transaction: the height, 0 where
-// that is not known, and when it was broadcast, in Unix milliseconds.
-func ForRecord(txid string, height, broadcastMs uint64) Wanted {
-	return Wanted{TxID: txid, Height: clamp(height), Since: clamp(broadcastMs / 1000)}
+// ForRecord is what an anchor record knows of its transaction: the anchor's hash and state
+// root, the height, 0 where that is not known, and when it was broadcast, in Unix
+// milliseconds.
+func ForRecord(txid, hash, root string, height, broadcastMs uint64) Wanted {
+	return Wanted{TxID: txid, Height: clamp(height), Since: clamp(broadcastMs / 1000),
+		Carries: func(tx *wire.MsgTx) bool { return CarriesAnchor(tx, hash, root) }}
 }
 
 func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
@@ -72,7 +81,11 @@ func (f Found) String() string {
 	case InMempool:
 		return "in the mempool, not in a block"
 	case Absent:
-		return "neither in the active chain nor in the mempool"
+		const nowhere = "neither in the active chain nor in the mempool"
+		if f.Why != "" {
+			return nowhere + ", and can never be mined: " + f.Why
+		}
+		return nowhere
 	}
 	return "could not be told: " + f.Why
 }
@@ -85,18 +98,30 @@ const DefaultScan = 1000
 // a time by default: one is left for others.
 const inFlight = 3
 
-// Find looks for transactions: in the wallet of the node, if one is loaded; in its
-// mempool and transaction index; in the block at the height given; and last in up
-// to scan blocks from the time given on. One is [Absent] only where the index or
+// Options say how to look.
+type Options struct {
+	Wallet string // the wallet that is asked, "" for the one that is loaded
+	Scan   int64  // how many blocks may be looked through
+}
+
+// Find looks for transactions: in a wallet of the node, if one is loaded; in its
+// mempool and transaction index; in the block at the height given; and last in the
+// blocks from the time given on. One is [Absent] only where the index or
 // these blocks leave no room for it, and the node has the whole chain. The errors
 // are those of the client, where the node does not answer at all or cannot be
 // believed.
-func Find(ctx context.Context, c *bitcoin.Client, wanted []Wanted, scan int64) ([]Found, error) {
+func Find(ctx context.Context, c *bitcoin.Client, wanted []Wanted, o Options) ([]Found, error) {
 	if len(wanted) == 0 {
 		return nil, nil
 	}
-	s := &search{client: c, limit: scan, places: make([]place, len(wanted))}
+	s := &search{client: c, limit: o.Scan, places: make([]place, len(wanted)), medians: map[int]int64{}}
 	var err error
+	if s.own, err = c.Wallet(o.Wallet); err != nil {
+		return nil, err
+	}
+	if s.wallet, err = wallet.Open(c, o.Wallet); err != nil {
+		return nil, err
+	}
 	if s.info, err = c.ChainInfo(ctx); err != nil {
 		return nil, err
 	}
@@ -115,12 +140,17 @@ func Find(ctx context.Context, c *bitcoin.Client, wanted []Wanted, scan int64) (
 	if err := s.scan(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.scanInstead(ctx); err != nil {
+		return nil, err
+	}
 	return s.conclude(ctx)
 }
 
 // search is one run of [Find].
 type search struct {
 	client   *bitcoin.Client
+	own      *bitcoin.Client // for the calls that concern the wallet
+	wallet   *wallet.Wallet
 	limit    int64 // blocks
 	info     bitcoin.ChainInfo
 	index    index
@@ -133,6 +163,8 @@ type search struct {
 type place struct {
 	Wanted
 	Found
+	inWallet  bool   // the wallet knows it, and what spends the same
+	dead      string // why it can never be mined, "" where that is not known
 	noMempool bool   // the node said that it is not in its mempool
 	covered   bool   // nor anywhere in the active chain
 	gap       string // why that is not known
@@ -190,8 +222,8 @@ func notFound(err error) (words string, ok bool) {
 
 // direct asks for one transaction in every way that needs no search.
 func (s *search) direct(ctx context.Context, p *place) error {
-	for _, look := range []func(context.Context, *place) error{s.inWallet, s.inMempoolOrIndex, s.atHeight} {
-		if err := look(ctx, p); err != nil || p.found() || p.covered && p.noMempool {
+	for _, look := range []func(context.Context, *place) error{s.inWallet, s.inMempoolOrIndex, s.instead, s.atHeight} {
+		if err := look(ctx, p); err != nil || p.found() {
 			return err
 		}
 	}
@@ -214,7 +246,7 @@ func (s *search) inWallet(ctx context.Context, p *place) error {
 		return nil
 	}
 	var r verbose
-	err := s.client.Call(ctx, "gettransaction", []any{p.TxID}, &r)
+	err := s.own.Call(ctx, "gettransaction", []any{p.TxID}, &r)
 	if err != nil {
 		if !unanswered(err) {
 			return err
@@ -224,10 +256,45 @@ func (s *search) inWallet(ctx context.Context, p *place) error {
 		}
 		return nil
 	}
+	p.inWallet = true
 	if r.BlockHash == "" {
 		return nil
 	}
 	return s.settle(ctx, p, r)
+}
+
+// instead asks the wallet for another transaction with the same anchor: one that has
+// replaced this one, or the original, which may be mined after it was replaced.
+func (s *search) instead(ctx context.Context, p *place) error {
+	if !p.inWallet {
+		return nil
+	}
+	carries := p.Carries
+	if carries == nil {
+		carries = func(*wire.MsgTx) bool { return false }
+	}
+	family, err := s.wallet.Family(ctx, p.TxID, carries)
+	if err != nil || len(family) == 0 {
+		if err != nil && !unanswered(err) {
+			return err
+		}
+		return nil
+	}
+	for _, m := range family[1:] {
+		switch {
+		case m.State == wallet.Known && m.BlockHash != "":
+			if err := s.inActive(ctx, p, m.Tx, m.BlockHash); err != nil || p.found() {
+				return err
+			}
+		case m.State == wallet.Known && m.Confirmations == 0:
+			p.Found = Found{State: InMempool, Tx: m.Tx}
+			return nil
+		}
+	}
+	if family[0].State == wallet.Conflicted {
+		p.dead, p.covered, p.noMempool = family[0].Spent(), true, true
+	}
+	return nil
 }
 
 // inMempoolOrIndex asks for the transaction alone: nodes look into the mempool,
@@ -258,7 +325,7 @@ func (s *search) inMempoolOrIndex(ctx context.Context, p *place) error {
 
 // atHeight looks into the block at the height where it should be.
 func (s *search) atHeight(ctx context.Context, p *place) error {
-	if p.Wanted.Height <= 0 || p.Wanted.Height > s.info.Blocks {
+	if p.covered && p.noMempool || p.Wanted.Height <= 0 || p.Wanted.Height > s.info.Blocks || p.Wanted.Height < s.info.PruneHeight {
 		return nil
 	}
 	hash, err := s.client.BlockHash(ctx, p.Wanted.Height)
@@ -285,19 +352,12 @@ func (s *search) inBlock(ctx context.Context, p *place, hash string) error {
 	} else if !unanswered(err) {
 		return err
 	}
-	var text string
-	if err := s.client.Call(ctx, "getblock", []any{hash, 0}, &text); err != nil {
+	block, err := s.block(ctx, hash)
+	if err != nil {
 		if unanswered(err) {
 			return nil
 		}
 		return err
-	}
-	var block wire.MsgBlock
-	if err := deserialize(text, block.Deserialize); err != nil {
-		return fmt.Errorf("block %s: %w", hash, err)
-	}
-	if got := block.BlockHash().String(); got != hash {
-		return fmt.Errorf("%w: block %s in place of %s", bitcoin.ErrBadAnswer, got, hash)
 	}
 	for _, tx := range block.Transactions {
 		if tx.TxHash().String() == p.TxID {
@@ -305,6 +365,22 @@ func (s *search) inBlock(ctx context.Context, p *place, hash string) error {
 		}
 	}
 	return nil
+}
+
+// block reads a block.
+func (s *search) block(ctx context.Context, hash string) (*wire.MsgBlock, error) {
+	var text string
+	if err := s.client.Call(ctx, "getblock", []any{hash, 0}, &text); err != nil {
+		return nil, err
+	}
+	block := new(wire.MsgBlock)
+	if err := deserialize(text, block.Deserialize); err != nil {
+		return nil, fmt.Errorf("block %s: %w", hash, err)
+	}
+	if got := block.BlockHash().String(); got != hash {
+		return nil, fmt.Errorf("%w: block %s in place of %s", bitcoin.ErrBadAnswer, got, hash)
+	}
+	return block, nil
 }
 
 func (s *search) settle(ctx context.Context, p *place, r verbose) error {

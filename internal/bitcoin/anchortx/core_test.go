@@ -193,7 +193,7 @@ func TestBitcoinCore(t *testing.T) {
 			node := bitcointest.NewChain(250)
 			node.Reorganise(200, 250)
 			node.Methods = n.methods(txid)
-			_, err := anchortx.Find(ctx, client(t, node), []anchortx.Wanted{{TxID: txid, Since: since}}, 100)
+			_, err := anchortx.Find(ctx, client(t, node), []anchortx.Wanted{{TxID: txid, Since: since}}, anchortx.Options{Scan: 100})
 			require.ErrorIs(t, err, bitcoin.ErrBadAnswer, name)
 		}
 	}
@@ -254,7 +254,7 @@ func TestAnotherBlock(t *testing.T) {
 		require.NoError(t, chaincfg.RegressionNetParams.GenesisBlock.Serialize(&b))
 		return hex.EncodeToString(b.Bytes()), nil
 	}
-	_, err := anchortx.Find(ctx, client(t, node), []anchortx.Wanted{{TxID: other, Height: 201}}, 100)
+	_, err := anchortx.Find(ctx, client(t, node), []anchortx.Wanted{{TxID: other, Height: 201}}, anchortx.Options{Scan: 100})
 	require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
 	require.ErrorContains(t, err, "in place of "+node.Hash(201))
 }

@@ -98,7 +98,7 @@ func FuzzFind(f *testing.F) {
 		defer server.CloseClientConnections()
 		c, err := bitcoin.Open(bitcoin.Options{URL: server.URL, User: "u", Password: "p"}, func(string, ...any) {})
 		require.NoError(t, err)
-		found, err := anchortx.Find(context.Background(), c, []anchortx.Wanted{{TxID: txid, Height: 2}, {TxID: strings.Repeat("cd", 32), Since: 4}}, 3)
+		found, err := anchortx.Find(context.Background(), c, []anchortx.Wanted{{TxID: txid, Height: 2}, {TxID: strings.Repeat("cd", 32), Since: 4}}, anchortx.Options{Scan: 3})
 		if err != nil {
 			return
 		}

@@ -28,7 +28,7 @@ func open(t *testing.T, n *bitcointest.Node) *bitcoin.Client {
 // find looks for one transaction.
 func find(t *testing.T, c *bitcoin.Client, w anchortx.Wanted, scan int64) anchortx.Found {
 	t.Helper()
-	found, err := anchortx.Find(ctx, c, []anchortx.Wanted{w}, scan)
+	found, err := anchortx.Find(ctx, c, []anchortx.Wanted{w}, anchortx.Options{Scan: scan})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	return found[0]
@@ -78,7 +78,7 @@ func TestRealNode(t *testing.T) {
 			}
 
 			// many at once, in their order
-			both, err := anchortx.Find(ctx, c, []anchortx.Wanted{{TxID: other, Since: sent}, wanted, {TxID: other}, wanted}, anchortx.DefaultScan)
+			both, err := anchortx.Find(ctx, c, []anchortx.Wanted{{TxID: other, Since: sent}, wanted, {TxID: other}, wanted}, anchortx.Options{Scan: anchortx.DefaultScan})
 			require.NoError(t, err)
 			require.Equal(t, anchortx.Absent, both[0].State, both[0].Why)
 			check(both[1])

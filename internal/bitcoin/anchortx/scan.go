@@ -28,30 +28,128 @@ type span struct{ first, last int64 }
 
 // scan looks through blocks for all that was not found otherwise, each block once.
 func (s *search) scan(ctx context.Context) error {
-	s.medians = map[int]int64{}
-	var spans []span
 	missing := map[string][]*place{}
+	var spans []span
 	for i := range s.places {
 		p := &s.places[i]
 		if p.found() || p.covered {
 			continue
 		}
-		first, err := s.firstSince(ctx, p.Since)
-		if err != nil {
+		const unseen = "the node has no complete transaction index, and it is not in the %d block(s) from height %d on"
+		if err := s.span(ctx, p, unseen); err != nil {
 			return err
 		}
-		last := min(first+s.limit-1, s.info.Blocks)
-		p.scanned = span{first, last}
-		p.covered = last == s.info.Blocks && (p.Since > 0 || first == 0)
-		if !p.covered {
-			p.gap = fmt.Sprintf("the node has no complete transaction index, and it is not in the %d block(s) from height %d on", last-first+1, first)
-		}
-		if first <= last {
-			spans = append(spans, p.scanned)
-		}
+		spans = append(spans, p.scanned)
 		missing[p.TxID] = append(missing[p.TxID], p)
 	}
+	var mu sync.Mutex
+	left := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(missing)
+	}
+	return s.walk(ctx, spans, left, func(ctx context.Context, height int64, hash string) error {
+		ids, err := s.txids(ctx, hash)
+		if err != nil && !unanswered(err) {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			s.lacks(height)
+			return nil
+		}
+		for _, id := range ids {
+			for _, p := range missing[id] {
+				if err := s.inBlock(ctx, p, hash); err != nil {
+					return err
+				}
+				if !p.found() {
+					p.covered, p.gap = false, "the node does not give it out"
+				}
+			}
+			delete(missing, id)
+		}
+		return nil
+	})
+}
+
+// scanInstead looks through blocks for other transactions with the anchors of those that
+// are nowhere, where there is no wallet that knows of them.
+func (s *search) scanInstead(ctx context.Context) error {
+	var missing []*place
+	var spans []span
+	for i := range s.places {
+		p := &s.places[i]
+		if p.found() || p.Carries == nil || p.inWallet || !p.covered || !p.noMempool {
+			continue
+		}
+		const unseen = "it is nowhere, but another transaction may carry its anchor, which is not in the %d block(s) from height %d on"
+		if err := s.span(ctx, p, unseen); err != nil {
+			return err
+		}
+		spans = append(spans, p.scanned)
+		missing = append(missing, p)
+	}
+	var mu sync.Mutex
+	left := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(missing)
+	}
+	return s.walk(ctx, spans, left, func(ctx context.Context, height int64, hash string) error {
+		block, err := s.block(ctx, hash)
+		if err != nil && !unanswered(err) {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			s.lacks(height)
+			return nil
+		}
+		for _, tx := range block.Transactions {
+			for _, p := range missing {
+				if !p.Carries(tx) {
+					continue
+				}
+				if err := s.inActive(ctx, p, tx, hash); err != nil {
+					return err
+				}
+			}
+		}
+		missing = slices.DeleteFunc(missing, func(p *place) bool { return p.found() })
+		return nil
+	})
+}
+
+// span notes which blocks are to be looked through for a transaction, and what is not known
+// afterwards where these are not all.
+func (s *search) span(ctx context.Context, p *place, unseen string) error {
+	first, err := s.firstSince(ctx, p.Since)
+	if err != nil {
+		return err
+	}
+	whole := p.Since > 0 || first == 0
+	if pruned := s.info.PruneHeight; first < pruned {
+		first, whole = pruned, false
+		unseen += ", and those below were pruned"
+	}
+	last := min(first+s.limit-1, s.info.Blocks)
+	p.scanned, p.gap = span{first, last}, ""
+	if p.covered = whole && last == s.info.Blocks; !p.covered {
+		p.gap = fmt.Sprintf(unseen, max(0, last-first+1), first)
+	}
+	return nil
+}
+
+// walk visits the blocks of all spans, each once, several at a time, until nothing is left
+// to look for.
+func (s *search) walk(ctx context.Context, spans []span, left func() int, visit func(ctx context.Context, height int64, hash string) error) error {
 	for _, sp := range merged(spans) {
+		if left() == 0 {
+			return nil
+		}
 		var hashes []string
 		err := s.client.BlockHashes(ctx, sp.first, sp.last, func(_ int64, hash string) error {
 			hashes = append(hashes, hash)
@@ -60,54 +158,19 @@ func (s *search) scan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.scanBlocks(ctx, sp.first, hashes, missing); err != nil {
+		group, ctx := workers.WithContext(ctx)
+		group.SetLimit(inFlight)
+		for i, hash := range hashes {
+			if left() == 0 || ctx.Err() != nil {
+				break
+			}
+			group.Go(func() error { return visit(ctx, sp.first+int64(i), hash) })
+		}
+		if err := group.Wait(); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// scanBlocks takes what it finds out of missing, and ends when nothing is left.
-func (s *search) scanBlocks(ctx context.Context, first int64, hashes []string, missing map[string][]*place) error {
-	var mu sync.Mutex
-	group, ctx := workers.WithContext(ctx)
-	group.SetLimit(inFlight)
-	left := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(missing)
-	}
-	for i, hash := range hashes {
-		if left() == 0 || ctx.Err() != nil {
-			break
-		}
-		group.Go(func() error {
-			ids, err := s.txids(ctx, hash)
-			if err != nil && !unanswered(err) {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				// A block that was pruned, mostly.
-				s.lacks(first + int64(i))
-				return nil
-			}
-			for _, id := range ids {
-				for _, p := range missing[id] {
-					if err := s.inBlock(ctx, p, hash); err != nil {
-						return err
-					}
-					if !p.found() {
-						p.covered, p.gap = false, "the node does not give it out"
-					}
-				}
-				delete(missing, id)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
 }
 
 // lacks notes that a block could not be looked through.
@@ -159,6 +222,7 @@ func (s *search) firstSince(ctx context.Context, since int64) (int64, error) {
 // merged returns the spans in order, those that touch as one. Their ends are in the
 // order of their beginnings: all have the same limit.
 func merged(spans []span) []span {
+	spans = slices.DeleteFunc(spans, func(sp span) bool { return sp.first > sp.last })
 	slices.SortFunc(spans, func(a, b span) int { return int(a.first - b.first) })
 	var out []span
 	for _, sp := range spans {
@@ -195,7 +259,7 @@ func (s *search) conclude(ctx context.Context) ([]Found, error) {
 			case !p.noMempool:
 				p.Why = "the node does not tell what is in its mempool"
 			default:
-				p.State = Absent
+				p.State, p.Why = Absent, p.dead
 			}
 		}
 		found[i] = p.Found

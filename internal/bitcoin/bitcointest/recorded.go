@@ -158,6 +158,13 @@ func NewReplay(tb testing.TB, behind http.Handler, stages ...[]string) *Replay {
 	return r
 }
 
+// Add adds an exchange to the present stage.
+func (r *Replay) Add(e Recorded) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stages[r.now] = append(r.stages[r.now], e)
+}
+
 // Next goes on to the next stage.
 func (r *Replay) Next() {
 	r.mu.Lock()

@@ -450,6 +450,9 @@ func (w *Wallet) getTransaction(params []json.RawMessage) (any, error) {
 	if fee := w.fee(tx); fee > 0 {
 		r["fee"] = json.RawMessage("-" + btc(fee))
 	}
+	if chain := w.chain(); confirmations > 0 {
+		r["blockhash"], r["blockheight"] = chain[confirmations-1].BlockHash().String(), len(chain)-confirmations
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if writer := w.replacedBy[txid]; writer != "" {
@@ -579,6 +582,29 @@ func (w *Wallet) bump(params []json.RawMessage, send bool) (any, error) {
 	w.replacedBy[txid] = tx.TxID()
 	r["txid"] = tx.TxID()
 	return r, nil
+}
+
+// ReplacedBy is what bumpfee has made in the place of a transaction.
+func (w *Wallet) ReplacedBy(txid string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.replacedBy[txid]
+}
+
+// DoubleSpend sends a transaction of the wallet's own that spends what another one spends,
+// pays more, and has no other purpose. It returns its id.
+func (w *Wallet) DoubleSpend(txid string) string {
+	w.node.tb.Helper()
+	tx, _, err := w.find(txid)
+	require.NoError(w.node.tb, err)
+	tx = tx.Copy()
+	change := slices.IndexFunc(tx.TxOut, func(out *wire.TxOut) bool { return out.Value > 0 })
+	tx.TxOut = tx.TxOut[change:][:1]
+	tx.TxOut[0].Value -= 1_000_000
+	sign(tx)
+	id := w.node.Send(tx)
+	w.sync()
+	return id
 }
 
 // Waiting returns the ids of the transactions in the mempool.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/btcsuite/btcd/btcjson"
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -36,6 +37,14 @@ type Member struct {
 	// have been sent.
 	ReplacedBy string
 	Others     []string // the ids of those that spend the same, whoever made them
+}
+
+// Spent says what is in the chain in the place of a member that is [Conflicted].
+func (m *Member) Spent() string {
+	if len(m.Others) == 0 {
+		return "another transaction in the chain spends its inputs"
+	}
+	return strings.Join(m.Others, " or ") + " in the chain spends its inputs"
 }
 
 // Member asks for a transaction; nil where the wallet does not know it.

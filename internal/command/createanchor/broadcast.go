@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/btcsuite/btcd/wire/v2"
 	"golang.org/x/sys/unix"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/anchortx"
 	"ailee-recovery/internal/bitcoin/pending"
 	"ailee-recovery/internal/bitcoin/wallet"
 	"ailee-recovery/internal/cli"
@@ -346,17 +348,40 @@ func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// stillThere warns when the transaction of an anchor has vanished.
+// stillThere warns when the transaction of an anchor has vanished. It is an error when it
+// can never be mined: the anchor is not on its way then.
 func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
 	w, err := wallet.Open(a.node, a.Wallet)
 	if err != nil {
 		return err
 	}
-	state, err := w.Find(ctx, r.BitcoinTxID)
-	if err == nil && state != wallet.Known {
-		a.out.Warn("transaction %s is neither in the mempool nor in the chain: ailee_resync_blocks --anchors brings the record up to date", r.BitcoinTxID)
+	carries := func(tx *wire.MsgTx) bool { return anchortx.CarriesAnchor(tx, r.Hash, r.L2StateRoot) }
+	family, err := w.Family(ctx, r.BitcoinTxID, carries)
+	if err != nil {
+		return err
 	}
-	return err
+	if len(family) == 0 {
+		// It is of another wallet.
+		state, err := w.Find(ctx, r.BitcoinTxID)
+		if err != nil || state == wallet.Known {
+			return err
+		}
+	}
+	resync := exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath) + " brings the record up to date"
+	for _, m := range family {
+		if m.State != wallet.Known {
+			continue
+		}
+		if m.TxID != r.BitcoinTxID {
+			a.out.Warn("the anchor is in transaction %s, in place of %s: %s", m.TxID, r.BitcoinTxID, resync)
+		}
+		return nil
+	}
+	if len(family) > 0 && family[0].State == wallet.Conflicted {
+		return dead(family[0])
+	}
+	a.out.Warn("transaction %s is neither in the mempool nor in the chain: %s", r.BitcoinTxID, resync)
+	return nil
 }
 
 // find looks for the snapshot with an anchor in the file that is written, the

@@ -24,6 +24,7 @@ import (
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
@@ -665,6 +666,76 @@ func TestBroadcastSpentElsewhere(t *testing.T) {
 	p.unchanged(t)
 	p.run(t, exit.OK, p.args()...)
 	p.complete(t, p.node.Mempool())
+}
+
+// TestBroadcastDead: an anchor whose transaction can never be mined is not taken for one
+// that is on its way, and the way on is open.
+func TestBroadcastDead(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.run(t, exit.OK, p.args()...)
+	record := p.anchors(t)[0]
+	foreign := p.wallet.DoubleSpend(record.BitcoinTxID)
+	_, stderr := p.run(t, exit.OK, p.args()...)
+	require.Contains(t, stderr, "neither in the mempool nor in the chain: ailee_resync_blocks --anchors")
+	require.Contains(t, p.mined(), foreign)
+	p.wallet.Methods()
+	dead := "transaction " + record.BitcoinTxID + " can never be mined: " + foreign + " in the chain spends its inputs"
+	for _, args := range [][]string{p.args(), p.with("--yes", "--bump", record.Hash)} {
+		stdout, stderr := p.run(t, exit.Failed, args...)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, dead)
+		require.Contains(t, stderr, "hint: anchor the state anew, with a time of its own: --broadcast --timestamp-ms N")
+	}
+	require.Equal(t, []reorgdb.Anchor{record}, p.anchors(t))
+	require.Empty(t, p.node.Mempool())
+	stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, "--db-path", filepath.Join(p.dir, "reorg_db"), "--bitcoin-rpc", p.url(), "--anchors")
+	require.Contains(t, stderr, "warning: anchor "+record.Hash+", PENDING: transaction "+record.BitcoinTxID+" is neither in the active chain nor in the mempool, and can never be mined: "+foreign+" in the chain spends its inputs")
+	require.Contains(t, stdout, "Anchors: 1 followed, 0 changed")
+
+	p.run(t, exit.OK, p.args("--timestamp-ms", "7")...)
+	require.Len(t, p.anchors(t), 2)
+	require.Len(t, p.node.Mempool(), 1)
+}
+
+// TestOriginalMined: the original is mined after a bump that went well. The anchor is on the
+// chain, and neither paid for again nor called failed.
+func TestOriginalMined(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.run(t, exit.OK, p.args()...)
+	first := p.anchors(t)[0]
+	p.wallet.KeepUnsent(true) // other nodes have the original still
+	refused := bitcointest.OneRecorded(t, "probe-sendrawtransaction-min-relay-fee")
+	p.wallet.Replace("sendrawtransaction", &refused)
+	p.run(t, exit.Failed, p.with("--yes", "--bump", first.Hash)...)
+	p.wallet.Replace("sendrawtransaction", nil)
+	p.wallet.KeepUnsent(false)
+	bumped := p.wallet.ReplacedBy(first.BitcoinTxID)
+	long := uint64(time.Now().Add(-2 * time.Hour).UnixMilli()) // it would be called failed
+	p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+		a.BitcoinTxID, a.BroadcastTime = bumped, long
+		require.NoError(t, u.Anchor(a))
+	})
+	require.Contains(t, p.mined(), first.BitcoinTxID)
+
+	_, stderr := p.run(t, exit.OK, p.args()...)
+	require.Contains(t, stderr, "the anchor is in transaction "+first.BitcoinTxID+", in place of "+bumped)
+	require.Empty(t, p.node.Mempool())
+	follow := func() string {
+		stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, "--quiet", "--db-path", filepath.Join(p.dir, "reorg_db"), "--bitcoin-rpc", p.url(), "--anchors", "--json")
+		require.Empty(t, stderr)
+		return stdout
+	}
+	require.Contains(t, follow(), `"found_txid": "`+first.BitcoinTxID+`"`)
+	record := p.anchors(t)[0]
+	require.Equal(t, first.BitcoinTxID, record.BitcoinTxID)
+	require.Equal(t, reorgdb.Pending, record.Status)
+	require.EqualValues(t, 111, record.BitcoinHeight)
+	require.EqualValues(t, 1, record.Confirmations)
+	require.NotContains(t, follow(), "found_txid")
 }
 
 // TestBroadcastAppendFails: what is left to do after the send is done by the next

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -156,12 +155,8 @@ func unsent(family []*wallet.Member) (latest *wallet.Member) {
 
 // dead is the error for a transaction in whose place another one is in the chain.
 func dead(m *wallet.Member) error {
-	spender := "another one spends its inputs"
-	if len(m.Others) > 0 {
-		spender = strings.Join(m.Others, " or ") + " spends its inputs"
-	}
 	return exit.Failf("anchor the state anew, with a time of its own: --broadcast --timestamp-ms N",
-		"transaction %s can never be mined: %s, and is in the chain", m.TxID, spender)
+		"transaction %s can never be mined: %s", m.TxID, m.Spent())
 }
 
 // ask shows what is to be sent and waits for a yes, unless that was given.

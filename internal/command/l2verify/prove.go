@@ -25,7 +25,7 @@ const (
 type Proof struct {
 	Bitcoin          bitcoin.Options
 	MinConfirmations int64 // 0: the mempool will do
-	ScanBlocks       int64
+	Find             anchortx.Options
 }
 
 // parseProof reads the flags that go with --anchor-tx.
@@ -43,7 +43,7 @@ func (o *Options) parseProof(c *urfave.Context) (err error) {
 	case o.Proof.MinConfirmations < 0:
 		return fmt.Errorf("--%s %d is not a number of confirmations", minConfirmations, o.Proof.MinConfirmations)
 	}
-	if o.Proof.ScanBlocks, err = flags.ParseScanBlocks(c); err != nil {
+	if o.Proof.Find, err = flags.ParseFinding(c); err != nil {
 		return err
 	}
 	o.Proof.Bitcoin, _, err = flags.ParseBitcoinRPC(c)
@@ -80,7 +80,7 @@ func (v *verifier) prove(ctx context.Context, judged snapshot.Judgement) (*proof
 	}
 	// An anchor is sent after it was made.
 	since := int64(min(judged.Anchor.TimestampMs/1000, math.MaxInt64))
-	all, err := anchortx.Find(ctx, node, []anchortx.Wanted{{TxID: v.AnchorTx, Since: since}}, v.Proof.ScanBlocks)
+	all, err := anchortx.Find(ctx, node, []anchortx.Wanted{{TxID: v.AnchorTx, Since: since}}, v.Proof.Find)
 	if err != nil {
 		return nil, err
 	}

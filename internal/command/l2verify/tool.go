@@ -66,6 +66,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 			flags.MaxMemory(),
 			&urfave.StringFlag{Name: anchorTx, Usage: "prove the latest snapshot by the Bitcoin transaction `TXID`"},
 			&urfave.Int64Flag{Name: minConfirmations, Usage: "demand `N` confirmations of it", Value: 1},
+			flags.Wallet(),
 			flags.ScanBlocks(),
 			&urfave.StringFlag{Name: junitFlag, Usage: "write a JUnit XML report to `FILE`, with one test for each snapshot; an earlier report is replaced"},
 			cli.JSONFlag,

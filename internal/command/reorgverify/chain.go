@@ -96,7 +96,7 @@ func (w *wrongRange) report(s *survey) {
 
 // proveAnchors looks for the transaction of every confirmed anchor.
 func (s *survey) proveAnchors(ctx context.Context, o Options, c *bitcoin.Client, db *reorgdb.DB) error {
-	return reorgtool.ProveAnchors(ctx, c, db, o.ScanBlocks, func(_ reorgdb.Anchor, p reorgtool.Proof) {
+	return reorgtool.ProveAnchors(ctx, c, db, o.Find, func(_ reorgdb.Anchor, p reorgtool.Proof) {
 		s.chain.confirmed++
 		switch p.Kind {
 		case reorgtool.Proven:
@@ -105,7 +105,7 @@ func (s *survey) proveAnchors(ctx context.Context, o Options, c *bitcoin.Client,
 			s.add(noAnswer, false, "%s", p.Text)
 		case reorgtool.NotCommitted:
 			s.add(notCommitted, true, "%s", p.Text)
-		case reorgtool.OtherHeight:
+		case reorgtool.OtherHeight, reorgtool.OtherTx:
 			s.add(wrongHeight, true, "%s", p.Text)
 		default:
 			s.add(notAnchored, true, "%s", p.Text)

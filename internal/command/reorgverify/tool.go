@@ -10,6 +10,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/anchortx"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/exit"
@@ -25,8 +26,8 @@ type Options struct {
 	Snapshot string // cross-check with this snapshot file; "" for none
 	flags.Checking
 
-	Bitcoin    *bitcoin.Options // the node to compare with; nil for none
-	ScanBlocks int64
+	Bitcoin *bitcoin.Options // the node to compare with; nil for none
+	Find    anchortx.Options
 }
 
 // Tool describes the command.
@@ -64,6 +65,7 @@ ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --bitcoin-rpc ht
 			&urfave.IntFlag{Name: "recent", Usage: "print the last `N` reorgs", Value: 10},
 			&urfave.StringFlag{Name: "snapshot", Usage: "check that `FILE` agrees with the database"},
 			flags.MaxMemory(),
+			flags.Wallet(),
 			flags.ScanBlocks(),
 			cli.JSONFlag,
 			cli.QuietFlag,
@@ -84,7 +86,7 @@ ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --bitcoin-rpc ht
 			if given {
 				o.Bitcoin = &node
 			}
-			if o.ScanBlocks, err = flags.ParseScanBlocks(c); err != nil {
+			if o.Find, err = flags.ParseFinding(c); err != nil {
 				return err
 			}
 			return Run(ctx, o, out)

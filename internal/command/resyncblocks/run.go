@@ -72,7 +72,7 @@ func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitco
 	if !o.Anchors {
 		return nil, nil
 	}
-	sum, err := followanchors.Follow(ctx, db, client, followanchors.Options{Confirmations: o.Confirmations, ScanBlocks: o.ScanBlocks,
+	sum, err := followanchors.Follow(ctx, db, client, followanchors.Options{Confirmations: o.Confirmations, Find: o.Find,
 		NowMs: uint64(time.Now().UnixMilli()), DryRun: o.DryRun})
 	return &sum, err
 }

@@ -11,6 +11,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/bitcoin/anchortx"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/reorgdb"
@@ -30,7 +31,7 @@ type Options struct {
 	RepairHeights bool  // move blocks whose heights are counts, and do nothing else
 	Anchors       bool  // bring the anchor records in line with Bitcoin, too
 	Confirmations uint64
-	ScanBlocks    int64
+	Find          anchortx.Options
 	Bitcoin       bitcoin.Options
 }
 
@@ -81,6 +82,7 @@ ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://local
 			&urfave.BoolFlag{Name: "repair-heights", Usage: "move hashes stored at block counts to their heights, and do nothing else"},
 			&urfave.BoolFlag{Name: "anchors", Usage: "bring the anchor records in line with Bitcoin, too"},
 			&urfave.Uint64Flag{Name: "confirmations", Usage: "with --anchors, take an anchor for confirmed from `N` confirmations on", Value: reorgdb.ConfirmedAt},
+			flags.Wallet(),
 			flags.ScanBlocks(),
 			cli.JSONFlag,
 			cli.QuietFlag,
@@ -97,7 +99,7 @@ func parse(c *urfave.Context) (Options, error) {
 	}
 	o := Options{DBPath: flags.ParseDBPath(c), Start: -1, End: -1, MaxReorgDepth: c.Int64("max-reorg-depth"),
 		Check: c.Bool("check"), DryRun: c.Bool("dry-run"), Anchors: c.Bool("anchors"), RepairHeights: c.Bool("repair-heights"), Confirmations: c.Uint64("confirmations"), Bitcoin: rpc}
-	if o.ScanBlocks, err = flags.ParseScanBlocks(c); err != nil {
+	if o.Find, err = flags.ParseFinding(c); err != nil {
 		return Options{}, err
 	}
 	for _, height := range []struct {

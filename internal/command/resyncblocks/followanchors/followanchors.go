@@ -15,7 +15,7 @@ import (
 // Options say how.
 type Options struct {
 	Confirmations uint64 // that make an anchor confirmed; 0 for [reorgdb.ConfirmedAt]
-	ScanBlocks    int64  // how many blocks may be looked through for one transaction
+	Find          anchortx.Options
 	NowMs         uint64 // Unix milliseconds
 	DryRun        bool   // write nothing
 }
@@ -45,6 +45,8 @@ type Summary struct {
 // Follow looks for the transaction of each anchor that a node can read, and writes
 // in one synced update what has changed:
 //
+//   - another transaction with the anchor in its place: its id. It replaced this one, or is
+//     the original, which was mined after it was replaced.
 //   - in the active chain: its height and confirmations. It is confirmed from the
 //     threshold on. Below it is pending, unless it is confirmed at this very height:
 //     a node never takes that back.
@@ -94,11 +96,11 @@ func followRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAncho
 			out.Why = "its record names no transaction"
 		default:
 			at = append(at, len(outcomes))
-			wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.BitcoinHeight, a.BroadcastTime))
+			wanted = append(wanted, anchortx.ForRecord(a.BitcoinTxID, a.Hash, a.L2StateRoot, a.BitcoinHeight, a.BroadcastTime))
 		}
 		outcomes = append(outcomes, out)
 	}
-	found, err := anchortx.Find(ctx, c, wanted, o.ScanBlocks)
+	found, err := anchortx.Find(ctx, c, wanted, o.Find)
 	for i, f := range found {
 		out := &outcomes[at[i]]
 		out.State, out.After, out.Why = f.State, follow(out.Before, f, o), f.String()
@@ -143,6 +145,9 @@ func write(db *reorgdb.DB, outcomes []Outcome) error {
 
 // follow returns the record as it should be.
 func follow(a reorgdb.Anchor, f anchortx.Found, o Options) reorgdb.Anchor {
+	if f.Tx != nil {
+		a.BitcoinTxID = f.Tx.TxID()
+	}
 	switch f.State {
 	case anchortx.Mined:
 		height, confirmations := uint64(f.Height), uint64(f.Confirmations)

@@ -43,7 +43,7 @@ func TestFollow(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	now := uint64(time.Now().UnixMilli())
 	const hour = 3_600_000
-	options := followanchors.Options{ScanBlocks: 1000, NowMs: now}
+	options := followanchors.Options{Find: anchortx.Options{Scan: 1000}, NowMs: now}
 
 	n.Generate(bitcointest.Maturity + 2)
 	txid := n.Send(n.Transaction(1, []byte{0x6a, 1, 1}))
@@ -156,7 +156,7 @@ func TestFollow(t *testing.T) {
 	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
 		return u.Put(reorgdb.DefaultFamily, reorgdb.AnchorKey("mismatch"), []byte("pending|"+txid+"|0|0|0|3|0|root"))
 	}))
-	options.ScanBlocks = 50
+	options.Find.Scan = 50
 	sum, err = followanchors.Follow(ctx, db, c, options)
 	require.NoError(t, err)
 	require.Equal(t, 4, sum.Unknown)
@@ -178,7 +178,7 @@ func TestFollow(t *testing.T) {
 		u.DeleteAnchor("mismatch")
 		return nil
 	}))
-	options.ScanBlocks = 1000
+	options.Find.Scan = 1000
 
 	// Gone: btcd forgets its mempool.
 	n.InvalidateBlock(second)

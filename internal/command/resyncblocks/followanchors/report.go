@@ -18,13 +18,15 @@ type Document struct {
 }
 
 type outcomeDocument struct {
-	Hash    string         `json:"anchor_hash"`
-	TxID    string         `json:"txid"`
-	State   anchortx.State `json:"state"` // of the transaction
-	Why     string         `json:"why"`
-	Changed bool           `json:"changed"`
-	Before  recordDocument `json:"before"`
-	After   recordDocument `json:"after"`
+	Hash string `json:"anchor_hash"`
+	TxID string `json:"txid"`
+	// FoundTxID is another transaction with the anchor, which was found in its place.
+	FoundTxID string         `json:"found_txid,omitempty"`
+	State     anchortx.State `json:"state"` // of the transaction
+	Why       string         `json:"why"`
+	Changed   bool           `json:"changed"`
+	Before    recordDocument `json:"before"`
+	After     recordDocument `json:"after"`
 }
 
 type recordDocument struct {
@@ -41,8 +43,12 @@ func record(a reorgdb.Anchor) recordDocument {
 func (s Summary) Document() Document {
 	d := Document{Changed: s.Changed, Unknown: s.Unknown, Total: s.Total, Anchors: []outcomeDocument{}}
 	for _, o := range s.Outcomes {
-		d.Anchors = append(d.Anchors, outcomeDocument{Hash: terminal.Text(o.Before.Hash), TxID: terminal.Text(o.Before.BitcoinTxID),
-			State: o.State, Why: terminal.Text(o.Why), Changed: o.Changed(), Before: record(o.Before), After: record(o.After)})
+		doc := outcomeDocument{Hash: terminal.Text(o.Before.Hash), TxID: terminal.Text(o.Before.BitcoinTxID),
+			State: o.State, Why: terminal.Text(o.Why), Changed: o.Changed(), Before: record(o.Before), After: record(o.After)}
+		if o.After.BitcoinTxID != o.Before.BitcoinTxID {
+			doc.FoundTxID = o.After.BitcoinTxID
+		}
+		d.Anchors = append(d.Anchors, doc)
 	}
 	return d
 }
@@ -55,7 +61,13 @@ func (s Summary) Print(out *cli.IO) {
 		case o.State == anchortx.Unknown:
 			out.Warn("anchor %s is left as it is, %s: %s", hash, o.Before.Status, o.Why)
 		case o.Changed():
-			out.Printf("Anchor %s: %s, was %s: transaction %s is %s\n", hash, inWords(o.After), inWords(o.Before), o.Before.BitcoinTxID, o.Why)
+			txid := o.After.BitcoinTxID
+			if o.Before.BitcoinTxID != txid {
+				txid += ", in place of " + o.Before.BitcoinTxID + ","
+			}
+			out.Printf("Anchor %s: %s, was %s: transaction %s is %s\n", hash, inWords(o.After), inWords(o.Before), txid, o.Why)
+		case o.State == anchortx.Absent && o.Before.Status != reorgdb.FailedOrphaned:
+			out.Warn("anchor %s, %s: transaction %s is %s", hash, o.Before.Status, o.Before.BitcoinTxID, o.Why)
 		}
 	}
 	if more := s.Total - len(s.Outcomes); more > 0 {

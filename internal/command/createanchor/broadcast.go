@@ -28,7 +28,7 @@ import (
 
 // The order of events of a broadcast, so that no crash loses track of a payment:
 //
-//  1. take the database
+//  1. take the database, and see that its hashes are of the node's chain
 //  2. fund, sign and check the transaction, and ask
 //  3. write the pending file: the anchor and the signed transaction
 //  4. write the PENDING record
@@ -85,6 +85,10 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 	}()
 	if a.node, err = a.openNode(); err != nil {
 		return err
+	}
+	// On another chain the anchor would be paid for, and be worth nothing.
+	if err := reorgtool.SameChain(ctx, a.node, a.db, a.DBPath); err != nil {
+		return reorgtool.Explain(a.DBPath, err)
 	}
 	p, err := readPending(a.DBPath)
 	switch {

@@ -738,6 +738,76 @@ func TestOriginalMined(t *testing.T) {
 	require.NotContains(t, follow(), "found_txid")
 }
 
+// TestBroadcastOnAnotherChain: with block hashes of another chain nothing is paid, and no
+// record is called failed.
+func TestBroadcastOnAnotherChain(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	path := filepath.Join(p.dir, "reorg_db")
+	record := reorgdb.Anchor{Hash: strings.Repeat("ab", 32), BitcoinTxID: strings.Repeat("cd", 32), BroadcastTime: 1, Status: reorgdb.Pending, L2StateRoot: strings.Repeat("ef", 32)}
+	store := func(blocks ...reorgdb.Block) {
+		t.Helper()
+		require.NoError(t, os.RemoveAll(path))
+		db, err := reorgdb.Create(path)
+		require.NoError(t, err)
+		require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+			for _, b := range blocks {
+				u.SetBlock(b)
+			}
+			return u.Anchor(record)
+		}))
+		require.NoError(t, db.Close())
+	}
+	other := bitcointest.NewChain(900_000)
+	row := func(from, to uint64) (blocks []reorgdb.Block) {
+		for height := from; height <= to; height++ {
+			blocks = append(blocks, reorgdb.Block{Height: height, Hash: other.Hash(int64(height))})
+		}
+		return blocks
+	}
+	genesis := reorgdb.Block{Hash: p.node.Hash(0)}
+	for name, c := range map[string]struct {
+		blocks []reorgdb.Block
+		code   int
+		words  string
+	}{
+		"below the tip":             {row(50, 110), exit.Wrong, "none of the stored hashes that were compared is of the chain regtest"},
+		"one":                       {row(109, 109), exit.Wrong, "none of the stored hashes"},
+		"above the tip":             {row(840_000, 840_010), exit.Failed, "all stored block hashes are above the tip of the Bitcoin node's chain regtest, at height 110"},
+		"below and above":           {row(100, 120), exit.Wrong, "none of the stored hashes"},
+		"with the same first block": {append(row(1, 20), genesis), exit.Wrong, "none of the stored hashes"},
+	} {
+		store(c.blocks...)
+		for _, args := range [][]string{p.args(), p.args("--dry-run"), p.with("--yes", "--bump", record.Hash)} {
+			_, stderr := p.run(t, c.code, args...)
+			require.Contains(t, stderr, c.words, name)
+			require.Contains(t, stderr, "hint: check that ", name)
+		}
+		for _, args := range [][]string{{"--anchors"}, {"--anchors", "--start-height", "0"}, {"--anchors", "--start-height", "0", "--dry-run"}} {
+			clitest.RunProcess(t, c.code, resyncblocks.Name, append(args, "--db-path", path, "--bitcoin-rpc", p.url())...)
+		}
+		require.Equal(t, []reorgdb.Anchor{record}, p.anchors(t))
+	}
+	asked := p.wallet.Methods()
+	for _, method := range []string{"fundrawtransaction", "bumpfee", "sendrawtransaction", "gettransaction"} {
+		require.NotContains(t, asked, method)
+	}
+
+	// The latest block was replaced; and all are stored at counts.
+	replaced := p.node.Hash(110)
+	p.node.InvalidateBlock(replaced)
+	p.node.Generate(1)
+	for name, blocks := range map[string][]reorgdb.Block{
+		"a reorg": {{Height: 109, Hash: p.node.Hash(109)}, {Height: 110, Hash: replaced}},
+		"counts":  {{Height: 1, Hash: p.node.Hash(101)}, {Height: 2, Hash: p.node.Hash(102)}},
+	} {
+		store(blocks...)
+		stdout, _ := p.run(t, exit.OK, p.args("--dry-run")...)
+		require.Contains(t, stdout, "not sent", name)
+	}
+}
+
 // TestBroadcastAppendFails: what is left to do after the send is done by the next
 // run.
 func TestBroadcastAppendFails(t *testing.T) {

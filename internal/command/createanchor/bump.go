@@ -70,6 +70,9 @@ func (b *bumping) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := reorgtool.SameChain(ctx, node, b.db, b.DBPath); err != nil {
+		return reorgtool.Explain(b.DBPath, err)
+	}
 	b.record = record
 	if b.wallet, err = wallet.Open(node, b.Wallet); err != nil {
 		return err

@@ -100,6 +100,12 @@ func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 	if err := synced(p.tip); err != nil {
 		return nil, err
 	}
+	if o.Anchors {
+		// On another chain no record's transaction is anywhere.
+		if err := reorgtool.SameChain(ctx, client, db, o.DBPath); err != nil {
+			return nil, err
+		}
+	}
 	if p.stored, err = storedUpTo(ctx, db, p.tip.Blocks); err != nil {
 		return nil, err
 	}
@@ -340,8 +346,7 @@ func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bi
 			return err
 		}
 		if !same && tried+p.differing+p.outsideCount > haltDepth {
-			return exit.WrongData("check that --bitcoin-rpc is a node of the AILEE node's network, and --db-path the right database",
-				fmt.Errorf("%s: none of the stored hashes that were compared is of the chain %s: another network or another database", o.DBPath, p.tip.Chain))
+			return reorgtool.OtherChain(o.DBPath, p.tip.Chain)
 		}
 	}
 	if depth := p.depth(p.lowestDifferent); depth > o.MaxReorgDepth {

@@ -1,0 +1,94 @@
+package reorgtool
+
+import (
+	"context"
+	"fmt"
+
+	"ailee-recovery/internal/bitcoin"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/reorgdb"
+)
+
+const (
+	latestCompared = 7  // one more than the depth of a reorg at which a node halts
+	spreadCompared = 16 // over all stored heights
+)
+
+// SameChain returns an error unless a stored hash is one of the node's chain, from a few
+// that it compares: the latest, and some from the lowest on. It is of exit code
+// [exit.Wrong] when none is, and of [exit.Failed] when all are above the tip. A database
+// without hashes is of any chain. That of the genesis block counts for nothing: all chains
+// of a test network have it.
+func SameChain(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, path string) error {
+	highest, any, err := db.HighestBlock()
+	if err != nil || !any {
+		return err
+	}
+	info, err := c.ChainInfo(ctx)
+	if err != nil {
+		return err
+	}
+	lowest, err := lowestBlock(ctx, db)
+	if err != nil {
+		return err
+	}
+	if lowest.Height > uint64(info.Blocks) {
+		return exit.Failf("check that the Bitcoin node is in sync and on the network of the AILEE node",
+			"%s: all stored block hashes are above the tip of the Bitcoin node's chain %s, at height %d", path, info.Chain, info.Blocks)
+	}
+	top := min(highest.Height, uint64(info.Blocks))
+	var heights []uint64
+	for i := range min(latestCompared, top-lowest.Height+1) {
+		heights = append(heights, top-i)
+	}
+	for i := range uint64(spreadCompared) {
+		heights = append(heights, lowest.Height+i*((top-lowest.Height)/spreadCompared))
+	}
+	var others []string
+	for _, height := range heights {
+		stored, ok, err := db.BlockHash(height)
+		if err != nil {
+			return err
+		}
+		if !ok || height == 0 {
+			continue
+		}
+		hash, err := c.BlockHash(ctx, int64(height))
+		if err != nil && !bitcoin.AboveTip(err) {
+			return err
+		}
+		if hash == stored {
+			return nil
+		}
+		if bitcoin.IsHash(stored) {
+			others = append(others, stored)
+		}
+	}
+	// One that was replaced, or is stored at a count in place of its height.
+	headers, err := c.FindBlocks(ctx, others)
+	if err != nil {
+		return err
+	}
+	for _, h := range headers {
+		if h != nil {
+			return nil
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return OtherChain(path, info.Chain)
+}
+
+func lowestBlock(ctx context.Context, db *reorgdb.DB) (reorgdb.Block, error) {
+	for b, err := range db.Blocks(ctx, 0) {
+		return b, err
+	}
+	return reorgdb.Block{}, nil
+}
+
+// OtherChain is the error for a database none of whose hashes is of the chain.
+func OtherChain(path, chain string) error {
+	return exit.WrongData("check that --bitcoin-rpc is a node of the AILEE node's network, and --db-path the right database",
+		fmt.Errorf("%s: none of the stored hashes that were compared is of the chain %s: another network or another database", path, chain))
+}

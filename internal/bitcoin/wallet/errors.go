@@ -9,40 +9,95 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// explain adds a hint to what the node refuses. Its texts change between releases:
-// they decide only where one code stands for many reasons.
+// explain adds a hint to what the node refuses. The code decides, since its texts change
+// between releases; they only make the hint better where one code stands for many reasons.
 func explain(err error) error {
 	var rpc *btcjson.RPCError
 	if !errors.As(err, &rpc) {
 		return err
 	}
-	words := strings.ToLower(rpc.Message)
-	hint := ""
-	switch {
-	case rpc.Code == btcjson.ErrRPCWalletUnlockNeeded:
-		hint = "unlock the wallet with bitcoin-cli walletpassphrase and run the command again"
-	case rpc.Code == btcjson.ErrRPCWalletNotFound:
-		hint = "load the wallet with bitcoin-cli loadwallet NAME, and name it with --wallet NAME"
-	case rpc.Code == btcjson.ErrRPCWalletNotSpecified:
-		hint = "name one of them with --wallet NAME: bitcoin-cli listwallets shows them"
-	case rpc.Code == btcjson.ErrRPCWalletInsufficientFunds, strings.Contains(words, "insufficient funds"):
-		hint = "send coins to the wallet, or wait until those on their way are confirmed"
-	case rpc.Code == btcjson.ErrRPCWalletKeypoolRanOut, strings.Contains(words, "keypool"), strings.Contains(words, "change address"):
-		hint = "the wallet has no address for the change: unlock it, or fill its key pool with bitcoin-cli keypoolrefill"
-	case strings.Contains(words, "fee estimation"), strings.Contains(words, "fallbackfee"):
-		hint = "give the fee rate: --fee-rate SAT_VB"
-	case rpc.Code == btcjson.ErrRPCMethodNotFound.Code, rpc.Code == btcjson.ErrRPCNoWallet:
-		hint = "the node has no wallet: name a Bitcoin Core with one in --bitcoin-rpc"
-	case rpc.Code == btcjson.ErrRPCTxError, rpc.Code == btcjson.ErrRPCTxRejected:
-		hint = rejectedHint(words)
+	if hint := hint(rpc.Code, strings.ToLower(rpc.Message)); hint != "" {
+		return exit.Fail(hint, err)
 	}
-	return exit.Fail(hint, err)
+	return err // the client's own hint
+}
+
+const (
+	sendCoins = "send coins to the wallet, or wait until those on their way are confirmed"
+	noWallet  = "the node has no wallet: name a Bitcoin Core with one in --bitcoin-rpc"
+	keypool   = "the wallet has no address for the change: unlock it, or fill its key pool with bitcoin-cli keypoolrefill"
+	waitFor   = "wait until the wallet's transactions are confirmed; with several coins it need not spend what is not"
+)
+
+func hint(code btcjson.RPCErrorCode, words string) string {
+	has := func(parts ...string) bool {
+		for _, part := range parts {
+			if strings.Contains(words, part) {
+				return true
+			}
+		}
+		return false
+	}
+	switch code {
+	case btcjson.ErrRPCWalletUnlockNeeded:
+		return "unlock the wallet with bitcoin-cli walletpassphrase and run the command again"
+	case btcjson.ErrRPCWalletNotFound:
+		return "load the wallet with bitcoin-cli loadwallet NAME, and name it with --wallet NAME"
+	case btcjson.ErrRPCWalletNotSpecified:
+		return "name one of them with --wallet NAME: bitcoin-cli listwallets shows them"
+	case btcjson.ErrRPCWalletInsufficientFunds:
+		return sendCoins
+	case btcjson.ErrRPCWalletKeypoolRanOut:
+		return keypool
+	case btcjson.ErrRPCMethodNotFound.Code:
+		return noWallet
+	case btcjson.ErrRPCTxError, btcjson.ErrRPCTxRejected:
+		return rejectedHint(words)
+	case btcjson.ErrRPCInvalidAddressOrKey:
+		return "name the wallet that sent it: --wallet NAME"
+	case btcjson.ErrRPCType, btcjson.ErrRPCDeserialization:
+		return "the node takes other arguments: use Bitcoin Core 0.21 or later"
+	case btcjson.ErrRPCWallet, btcjson.ErrRPCInvalidParameter, btcjson.ErrRPCMisc:
+	default:
+		return ""
+	}
+	switch {
+	case has("unconfirmed utxos", "descendants", "chain of transactions"):
+		return waitFor
+	case has("insufficient funds", "exceeds your balance", "not enough"):
+		return sendCoins
+	case has("keypool", "change address"):
+		return keypool
+	case has("fee estimation", "fallbackfee"):
+		return "give the fee rate: --fee-rate SAT_VB"
+	case has("insufficient total fee", "less than"):
+		return "take a higher fee rate: --fee-rate SAT_VB"
+	case has("maxtxfee", "fee exceeds maximum", "fee rate"):
+		return "take a lower fee rate, --fee-rate SAT_VB, or raise the node's maxtxfee"
+	case has("already spent", "already bumped", "has been mined", "conflicted"):
+		return "see what became of the anchor's transaction: ailee_resync_blocks --anchors"
+	case has("wallet commands"): // btcd
+		return noWallet
+	}
+	switch code {
+	case btcjson.ErrRPCWallet:
+		return "see what the wallet can spend: bitcoin-cli getbalances, and bitcoin-cli listunspent"
+	case btcjson.ErrRPCInvalidParameter:
+		return "the node does not take these fees: see --fee-rate and --conf-target"
+	}
+	return "look into the node's log"
 }
 
 // rejectedHint is for a transaction that a mempool refuses.
 func rejectedHint(words string) string {
-	if strings.Contains(strings.ToLower(words), "fee") {
+	words = strings.ToLower(words)
+	switch {
+	case strings.Contains(words, "fee"):
 		return "take another fee rate: --fee-rate SAT_VB"
+	case strings.Contains(words, "datacarrier"), strings.Contains(words, "scriptpubkey"):
+		return "let the node take OP_RETURN outputs (datacarrier=1), or name another node in --bitcoin-rpc"
+	case strings.Contains(words, "cluster"), strings.Contains(words, "mempool-chain"):
+		return waitFor
 	}
 	return "see what the node's policy asks for, and that no other transaction spends the same coins"
 }

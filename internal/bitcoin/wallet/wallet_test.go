@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -326,39 +327,126 @@ func TestHints(t *testing.T) {
 	}
 }
 
+// TestRecordedHints: what real Bitcoin Cores refuse, in their words, with what to do next.
+func TestRecordedHints(t *testing.T) {
+	const wait, coins, resync = "several coins", "send coins", "ailee_resync_blocks --anchors"
+	for name, hint := range map[string]string{
+		"d1-fundrawtransaction-error-4-fee-estimation-failed-fallbackfee-is-disabled":        "give the fee rate",
+		"d2-fundrawtransaction-error-19-multiple-wallets-are-loaded-please-select":           "name one of them",
+		"d3-fundrawtransaction-error-18-requested-wallet-does-not-exist-or":                  "loadwallet",
+		"prune3-fundrawtransaction-error-18-no-wallet-is-loaded-load-a":                      "loadwallet",
+		"d5a-fundrawtransaction-error-4-the-total-exceeds-your-balance-when":                 coins,
+		"m3-fundrawtransaction-error-4-the-total-exceeds-your-balance-when":                  coins,
+		"v29-fundrawtransaction-error-4-insufficient-funds":                                  coins,
+		"m3d-fundrawtransaction-error-4-fee-exceeds-maximum-configured-by-user":              "maxtxfee",
+		"u6-fundrawtransaction-error-4-unconfirmed-utxos-are-available-but-spending":         wait,
+		"d5e-signrawtransactionwithwallet-error-13-error-please-enter-the-wallet-passphrase": "walletpassphrase",
+		"m5-psbtbumpfee-error-13-error-please-enter-the-wallet-passphrase":                   "walletpassphrase",
+		"e2-psbtbumpfee-error-8-transaction-has-descendants-in-the-wallet":                   wait,
+		"probe-psbtbumpfee-conflicted":                                                       resync,
+		"probe-psbtbumpfee-unknown":                                                          "--wallet NAME",
+		"probe-bumpfee-already-bumped":                                                       resync,
+		"probe-bumpfee-conflicted":                                                           resync,
+		"probe-bumpfee-unknown":                                                              "--wallet NAME",
+		"probe-sendrawtransaction-bad-hex":                                                   "Bitcoin Core 0.21",
+		"probe-sendrawtransaction-inputs-spent":                                              "no other transaction spends",
+		"probe-sendrawtransaction-min-relay-fee":                                             "another fee rate",
+		"v29-probe-sendrawtransaction-replaced":                                              "another fee rate",
+		"probe-wrong-type":                                                                   "Bitcoin Core 0.21",
+		"probe-unknown-method":                                                               "has no wallet",
+		"probe-warming-up-wallet":                                                            "is starting",
+		"wl-fundrawtransaction-http403":                                                      "rpcwhitelist",
+	} {
+		r := bitcointest.OneRecorded(t, name)
+		s := httptest.NewServer(r)
+		client, err := bitcoin.Open(bitcoin.Options{URL: s.URL}, t.Logf)
+		require.NoError(t, err)
+		w, err := wallet.Open(client, "")
+		require.NoError(t, err)
+		var answer struct{ Error *btcjson.RPCError }
+		words := ""
+		if json.Unmarshal([]byte(r.Response), &answer) == nil {
+			words = answer.Error.Message
+		}
+		_, buildErr := w.Build(t.Context(), []byte{0x6a}, wallet.Fees{Rate: 1})
+		requireHint(t, buildErr, words, hint)
+		_, _, bumpErr := w.Bump(t.Context(), &wallet.Bump{Old: transaction(1).TxID()})
+		requireHint(t, bumpErr, words, hint)
+		requireHint(t, w.Send(t.Context(), transaction(1)), words, hint)
+		s.Close()
+	}
+	for name, hint := range map[string]string{
+		"f1-testmempoolaccept-ok-rejected-datacarrier":       "datacarrier=1",
+		"lc-testmempoolaccept-ok-rejected-too-large-cluster": wait,
+		"probe-testmempoolaccept-inputs-spent":               "no other transaction spends",
+		"probe-testmempoolaccept-min-relay-fee":              "another fee rate",
+		"probe-testmempoolaccept-replacement-fee-too-low":    "another fee rate",
+		"probe-testmempoolaccept-already-in-mempool":         "policy",
+	} {
+		var answer []map[string]any
+		bitcointest.OneRecorded(t, name).Result(t, &answer)
+		_, _, err := build(t, nil, nil, methods{"testmempoolaccept": func(signed string) any {
+			answer[0]["txid"] = signed
+			return answer
+		}})
+		requireHint(t, err, "the node would refuse the transaction: "+answer[0]["reject-reason"].(string), hint)
+	}
+	for _, name := range []string{"probe-sendrawtransaction-again-in-mempool", "probe-sendrawtransaction-mined", "d6-sendrawtransaction-ok"} {
+		s := httptest.NewServer(bitcointest.OneRecorded(t, name))
+		client, err := bitcoin.Open(bitcoin.Options{URL: s.URL}, t.Logf)
+		require.NoError(t, err)
+		w, err := wallet.Open(client, "")
+		require.NoError(t, err)
+		require.NoError(t, w.Send(t.Context(), transaction(1)), name)
+		s.Close()
+	}
+}
+
+// The transaction that [build] has made: what it spends, and what is left.
+const spent, change = 1000, 800
+
+var script = []byte{0x6a, 1, 7}
+
+// funded is the transaction that a wallet makes, edited.
+func funded(edit func(tx *wire.MsgTx)) *wire.MsgTx {
+	tx := transaction(1)
+	tx.TxIn[0].Sequence = wire.MaxTxInSequenceNum - 2
+	tx.TxOut = []*wire.TxOut{wire.NewTxOut(0, script), wire.NewTxOut(change, []byte{0x51})}
+	if edit != nil {
+		edit(tx)
+	}
+	return tx
+}
+
+// build lets a wallet build one that is edited when it is funded and when it is signed. An
+// answer that is a func gets the id of the signed one.
+func build(t *testing.T, fund, sign func(tx *wire.MsgTx), changes methods) (*wallet.Transaction, []string, error) {
+	t.Helper()
+	signed := funded(nil)
+	signed.TxIn[0].SignatureScript = []byte{1, 2}
+	if sign != nil {
+		sign(signed)
+	}
+	answers := methods{
+		"fundrawtransaction":           map[string]any{"hex": wallet.Encode(funded(fund)), "fee": 0.000002, "changepos": 1},
+		"gettxout":                     map[string]any{"value": 0.00001},
+		"signrawtransactionwithwallet": map[string]any{"hex": wallet.Encode(signed), "complete": true},
+		"testmempoolaccept":            []any{map[string]any{"txid": signed.TxID(), "allowed": true}},
+	}
+	for method, answer := range changes {
+		if f, ok := answer.(func(signed string) any); ok {
+			answer = f(signed.TxID())
+		}
+		answers[method] = answer
+	}
+	w, calls := open(t, answers)
+	tx, err := w.Build(t.Context(), script, wallet.Fees{Rate: 2000, Max: spent - change})
+	return tx, calls(), err
+}
+
 // TestBuild: the transaction is the one asked for, or it is not signed.
 func TestBuild(t *testing.T) {
-	script := []byte{0x6a, 1, 7}
-	const spent, change = 1000, 800
-	funded := func(edit func(tx *wire.MsgTx)) *wire.MsgTx {
-		tx := transaction(1)
-		tx.TxIn[0].Sequence = wire.MaxTxInSequenceNum - 2
-		tx.TxOut = []*wire.TxOut{wire.NewTxOut(0, script), wire.NewTxOut(change, []byte{0x51})}
-		if edit != nil {
-			edit(tx)
-		}
-		return tx
-	}
-	build := func(fund, sign func(tx *wire.MsgTx), changes methods) (*wallet.Transaction, []string, error) {
-		signed := funded(nil)
-		signed.TxIn[0].SignatureScript = []byte{1, 2}
-		if sign != nil {
-			sign(signed)
-		}
-		answers := methods{
-			"fundrawtransaction":           map[string]any{"hex": wallet.Encode(funded(fund)), "fee": 0.000002, "changepos": 1},
-			"gettxout":                     map[string]any{"value": 0.00001},
-			"signrawtransactionwithwallet": map[string]any{"hex": wallet.Encode(signed), "complete": true},
-			"testmempoolaccept":            []any{map[string]any{"txid": signed.TxID(), "allowed": true}},
-		}
-		for method, answer := range changes {
-			answers[method] = answer
-		}
-		w, calls := open(t, answers)
-		tx, err := w.Build(t.Context(), script, wallet.Fees{Rate: 2000, Max: spent - change})
-		return tx, calls(), err
-	}
-	tx, calls, err := build(nil, nil, nil)
+	tx, calls, err := build(t, nil, nil, nil)
 	require.NoError(t, err)
 	require.EqualValues(t, []int64{200, 800}, []int64{tx.Fee, tx.Change})
 	require.Equal(t, []byte{1, 2}, tx.TxIn[0].SignatureScript)
@@ -387,7 +475,7 @@ func TestBuild(t *testing.T) {
 		if strings.HasPrefix(message, "the fee of") {
 			c.changes["fundrawtransaction"] = map[string]any{"hex": wallet.Encode(funded(c.fund)), "fee": 0.000003, "changepos": 1}
 		}
-		_, calls, err := build(c.fund, c.sign, c.changes)
+		_, calls, err := build(t, c.fund, c.sign, c.changes)
 		require.ErrorContains(t, err, message)
 		for _, call := range calls {
 			require.NotContains(t, call, "sendrawtransaction")
@@ -401,7 +489,7 @@ func TestBuild(t *testing.T) {
 		"the node would refuse the transaction: package-not-validated": {"package-error": "package-not-validated"},
 	} {
 		answer["txid"], answer["allowed"] = signed.TxID(), false
-		_, _, err := build(nil, nil, methods{"testmempoolaccept": []any{answer}})
+		_, _, err := build(t, nil, nil, methods{"testmempoolaccept": []any{answer}})
 		require.EqualError(t, err, want)
 	}
 }

@@ -311,6 +311,37 @@ func TestBroadcastRefused(t *testing.T) {
 	p.unchanged(t)
 }
 
+// TestBroadcastRefusedAsRecorded: what real Bitcoin Cores refuse leaves nothing behind, and
+// is told in their words with what to do next.
+func TestBroadcastRefusedAsRecorded(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	for name, hint := range map[string]string{
+		"d1-fundrawtransaction-error-4-fee-estimation-failed-fallbackfee-is-disabled":        "give the fee rate: --fee-rate SAT_VB",
+		"d2-fundrawtransaction-error-19-multiple-wallets-are-loaded-please-select":           "name one of them with --wallet NAME: bitcoin-cli listwallets shows them",
+		"d3-fundrawtransaction-error-18-requested-wallet-does-not-exist-or":                  "load the wallet with bitcoin-cli loadwallet NAME, and name it with --wallet NAME",
+		"d5a-fundrawtransaction-error-4-the-total-exceeds-your-balance-when":                 "send coins to the wallet, or wait until those on their way are confirmed",
+		"m3d-fundrawtransaction-error-4-fee-exceeds-maximum-configured-by-user":              "take a lower fee rate, --fee-rate SAT_VB, or raise the node's maxtxfee",
+		"u6-fundrawtransaction-error-4-unconfirmed-utxos-are-available-but-spending":         "wait until the wallet's transactions are confirmed; with several coins it need not spend what is not",
+		"wl-fundrawtransaction-http403":                                                      "allow this machine and the method on the node: rpcallowip, rpcwhitelist",
+		"d5e-signrawtransactionwithwallet-error-13-error-please-enter-the-wallet-passphrase": "unlock the wallet with bitcoin-cli walletpassphrase and run the command again",
+		"probe-sendrawtransaction-min-relay-fee":                                             "take another fee rate: --fee-rate SAT_VB",
+		"v29-probe-sendrawtransaction-replaced":                                              "take another fee rate: --fee-rate SAT_VB",
+		"probe-sendrawtransaction-inputs-spent":                                              "see what the node's policy asks for, and that no other transaction spends the same coins",
+	} {
+		r := bitcointest.OneRecorded(t, name)
+		calls, _ := r.Calls()
+		p.wallet.Replace(calls[0].Method, &r)
+		_, stderr := p.run(t, exit.Failed, p.args()...)
+		p.wallet.Replace(calls[0].Method, nil)
+		var refused struct{ Error btcjson.RPCError }
+		_ = json.Unmarshal([]byte(r.Response), &refused)
+		require.Regexp(t, "^ailee_create_anchor: error: .*"+regexp.QuoteMeta(refused.Error.Message)+"\nailee_create_anchor: hint: "+regexp.QuoteMeta(hint)+"\n$", stderr, name)
+		p.unchanged(t)
+	}
+}
+
 // TestBroadcastTrustsNoWallet: what the wallet made is sent only if it is what was
 // asked for.
 func TestBroadcastTrustsNoWallet(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/btcsuite/btcd/btcjson"
 )
@@ -21,6 +22,7 @@ type ChainInfo struct {
 	Headers              int64 // height of the best header known
 	BestBlockHash        string
 	MedianTime           int64 // of the tip, Unix seconds
+	TipTime              int64 // Unix seconds; the median time where the node does not say (btcd)
 	InitialBlockDownload bool  // false where the node does not say (btcd)
 	PruneHeight          int64 // the lowest block that is there; 0 where none was pruned
 }
@@ -44,6 +46,7 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 		Headers              *int64 `json:"headers"`
 		BestBlockHash        string `json:"bestblockhash"`
 		MedianTime           *int64 `json:"mediantime"`
+		Time                 *int64 `json:"time"`
 		InitialBlockDownload bool   `json:"initialblockdownload"`
 		PruneHeight          int64  `json:"pruneheight"`
 	}
@@ -56,7 +59,56 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 	if err := checkHash(r.BestBlockHash); err != nil {
 		return ChainInfo{}, c.explain(method, err)
 	}
-	return ChainInfo{r.Chain, *r.Blocks, *r.Headers, r.BestBlockHash, *r.MedianTime, r.InitialBlockDownload, max(0, r.PruneHeight)}, nil
+	tip := r.MedianTime
+	if r.Time != nil {
+		tip = r.Time
+	}
+	return ChainInfo{r.Chain, *r.Blocks, *r.Headers, r.BestBlockHash, *r.MedianTime, *tip, r.InitialBlockDownload, max(0, r.PruneHeight)}, nil
+}
+
+// Tip is [Client.ChainInfo] once the node has the blocks of all headers that it knows: a
+// header comes before its block. It waits as long as for a node that is away, and then
+// returns what there is; for a node that loads its first blocks it does not wait.
+func (c *Client) Tip(ctx context.Context) (ChainInfo, error) {
+	start := time.Now()
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		info, err := c.ChainInfo(ctx)
+		if err != nil || info.Headers <= info.Blocks || info.InitialBlockDownload || time.Since(start)+pause >= c.wait {
+			return info, err
+		}
+		if pause > time.Second { // until then it is nothing to speak of
+			c.outages.say(fmt.Sprintf("%s: the block of a header is missing: waiting for up to %s", c.name, c.wait))
+		}
+		select {
+		case <-ctx.Done():
+			return ChainInfo{}, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// OldTip is the age of a tip from which on it is the node that stands still, and not the
+// chain.
+func (i ChainInfo) OldTip() time.Duration {
+	if i.Chain == "main" || i.Chain == "mainnet" {
+		return 3 * time.Hour
+	}
+	return 24 * time.Hour
+}
+
+// Behind says why the node's tip may not be that of the chain, "" where nothing speaks for
+// it.
+func (i ChainInfo) Behind(now time.Time) string {
+	age := now.Sub(time.Unix(i.TipTime, 0))
+	switch {
+	case i.Headers > i.Blocks:
+		return fmt.Sprintf("it has %d of %d blocks", i.Blocks, i.Headers)
+	case age >= 48*time.Hour:
+		return fmt.Sprintf("its tip at height %d is %.0f days old", i.Blocks, age.Hours()/24)
+	case i.InitialBlockDownload || age > i.OldTip():
+		return fmt.Sprintf("its tip at height %d is %.1f hours old", i.Blocks, age.Hours())
+	}
+	return ""
 }
 
 // BlockHash asks for the hash of the block at a height of the active chain. For a

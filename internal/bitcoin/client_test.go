@@ -314,6 +314,53 @@ func TestChainInfoIsComplete(t *testing.T) {
 	}
 }
 
+// TestTip: a header comes before its block, which is waited for, not longer than for a node
+// that is away, and without a word at first.
+func TestTip(t *testing.T) {
+	for name, test := range map[string]struct {
+		wait   time.Duration
+		after  int64 // answers without the block
+		whole  bool
+		loads  bool // its first blocks
+		answer int64
+	}{
+		"at once":          {wait: time.Hour, whole: true, answer: 1},
+		"comes":            {wait: time.Hour, after: 2, whole: true, answer: 3},
+		"comes too late":   {wait: 250 * time.Millisecond, after: 9, answer: 2},
+		"not waited for":   {after: 9, answer: 1},
+		"the first blocks": {wait: time.Hour, after: 9, loads: true, answer: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var answers atomic.Int64
+			chain := bitcointest.NewChain(5)
+			chain.Methods = map[string]func([]json.RawMessage) (any, error){"getblockchaininfo": func([]json.RawMessage) (any, error) {
+				headers := 5
+				if answers.Add(1) <= test.after {
+					headers = 6
+				}
+				return item{"chain": "main", "blocks": 5, "headers": headers, "bestblockhash": chain.Hash(5), "mediantime": 7, "initialblockdownload": test.loads}, nil
+			}}
+			c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t), Wait: test.wait}, t.Errorf)
+			require.NoError(t, err)
+			info, err := c.Tip(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, test.whole, info.Headers == info.Blocks)
+			require.Equal(t, test.answer, answers.Load())
+			require.EqualValues(t, 7, info.TipTime, "the median, where there is no other")
+		})
+	}
+	chain := bitcointest.NewChain(5)
+	chain.Ahead = 1
+	ctx, cancel := context.WithCancel(t.Context())
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t), Wait: time.Hour}, func(format string, args ...any) {
+		require.Contains(t, fmt.Sprintf(format, args...), "the block of a header is missing: waiting for up to 1h0m0s")
+		cancel()
+	})
+	require.NoError(t, err)
+	_, err = c.Tip(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
 func TestHeaders(t *testing.T) {
 	chain := bitcointest.NewChain(3000)
 	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/btcjson"
 	"github.com/stretchr/testify/require"
@@ -159,6 +160,22 @@ func TestRecordedChain(t *testing.T) {
 		require.Equal(t, headersAhead, info.Headers-info.Blocks)
 		require.False(t, info.InitialBlockDownload)
 	}
+	info, err := node("t4-getblockchaininfo-ok").Tip(t.Context())
+	require.NoError(t, err)
+	at := time.Unix(info.TipTime, 0)
+	require.Equal(t, "it has 9197 of 9198 blocks", info.Behind(at))
+	info, err = node("prune1-getblockchaininfo-ok").Tip(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 276, info.PruneHeight)
+	require.EqualValues(t, 1795908095, info.TipTime)
+	at = time.Unix(info.TipTime, 0)
+	require.Empty(t, info.Behind(at.Add(24*time.Hour)))
+	require.Equal(t, "its tip at height 814 is 25.0 hours old", info.Behind(at.Add(25*time.Hour)))
+	require.Equal(t, "its tip at height 814 is 20 days old", info.Behind(at.Add(20*24*time.Hour)))
+	info.Chain = "main"
+	require.Equal(t, "its tip at height 814 is 4.0 hours old", info.Behind(at.Add(4*time.Hour)))
+	info.InitialBlockDownload = true
+	require.Equal(t, "its tip at height 814 is 1.0 hours old", info.Behind(at.Add(time.Hour)))
 	for name, hint := range map[string]string{
 		"c4-getblockchaininfo-error-28-loading-banlist":  "the node is starting",
 		"c4-getblockchaininfo-error-28-verifying-blocks": "the node is starting",

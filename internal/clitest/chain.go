@@ -3,6 +3,8 @@ package clitest
 import (
 	"net/http/httptest"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -22,10 +24,22 @@ func number(ts *testscript.TestScript, text string) int64 {
 	return n
 }
 
-// chain TIP syncing starts a Bitcoin node in memory, without the last word one that has all blocks, and sets CHAIN to its URL.
+// chain TIP syncing|old|ahead starts a Bitcoin node in memory and sets CHAIN to its URL: one
+// that has all blocks, is loading its first ones, has a tip of 30 hours ago, or knows a header
+// whose block it lacks.
 func chain(ts *testscript.TestScript, _ bool, args []string) {
 	c := bitcointest.NewChain(number(ts, args[0]))
-	c.Syncing = len(args) > 1
+	switch word := strings.Join(args[1:], " "); word {
+	case "":
+	case "syncing":
+		c.Syncing = true
+	case "old":
+		c.Age = 30 * time.Hour
+	case "ahead":
+		c.Ahead = 1
+	default:
+		ts.Fatalf("a chain is not %s", word)
+	}
 	s := httptest.NewServer(c)
 	ts.Defer(s.Close)
 	*chainOf(ts) = c

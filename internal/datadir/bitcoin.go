@@ -28,12 +28,6 @@ type chainLook struct {
 	anchors error // why the anchors were not looked for
 }
 
-// Ages of a tip from which on something is the matter with the node.
-const (
-	oldTip     = 3 * time.Hour  // main
-	oldTestTip = 24 * time.Hour // other networks
-)
-
 // headersWait is how long blocks may lag behind their headers.
 const headersWait = time.Minute
 
@@ -61,15 +55,11 @@ func (l *looker) lookBitcoin(ctx context.Context) error {
 		return nil
 	}
 	b.Chain, b.Height, b.Headers, b.TipTime = printable.Text(info.Chain), info.Blocks, info.Headers, time.Unix(tip.Time, 0).UTC()
-	limit := oldTestTip
-	if info.Chain == "main" || info.Chain == "mainnet" {
-		limit = oldTip
-	}
 	switch {
 	case info.InitialBlockDownload, info.Headers > info.Blocks:
 		b.Trouble = Syncing
 		l.couldNotWith(BitcoinNode, b, fmt.Errorf("%w: block %d of %d", errSyncing, info.Blocks, info.Headers))
-	case l.now.Sub(b.TipTime) > limit:
+	case l.now.Sub(b.TipTime) > info.OldTip():
 		b.Trouble = OldTip
 		l.couldNotWith(BitcoinNode, b, fmt.Errorf("%w: block %d is of %s", errOldTip, info.Blocks, b.TipTime.Format(time.DateTime)))
 	default:

@@ -122,7 +122,7 @@ func Find(ctx context.Context, c *bitcoin.Client, wanted []Wanted, o Options) ([
 	if s.wallet, err = wallet.Open(c, o.Wallet); err != nil {
 		return nil, err
 	}
-	if s.info, err = c.ChainInfo(ctx); err != nil {
+	if s.info, err = c.Tip(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.lookForIndex(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/btcjson"
 )
@@ -34,8 +35,10 @@ type Chain struct {
 	Methods map[string]func(params []json.RawMessage) (any, error)
 	// Login is user:password, "" to let everybody in.
 	Login   string
-	Network string // "" for main
-	Syncing bool   // still in its initial block download
+	Network string        // "" for main
+	Syncing bool          // still in its initial block download, its tip is old
+	Age     time.Duration // of the tip
+	Ahead   int64         // headers whose blocks are missing
 
 	requests atomic.Int64
 	mu       sync.Mutex
@@ -258,8 +261,8 @@ func (c *Chain) call(v view, one call) (any, *btcjson.RPCError) {
 	case "getbestblockhash":
 		return string(v.appendHash(nil, v.tip)), nil
 	case "getblockchaininfo":
-		return map[string]any{"chain": c.network(), "blocks": v.tip, "headers": v.tip,
-			"bestblockhash": string(v.appendHash(nil, v.tip)), "mediantime": medianTime(v.tip), "initialblockdownload": c.Syncing}, nil
+		return map[string]any{"chain": c.network(), "blocks": v.tip, "headers": v.tip + c.Ahead,
+			"bestblockhash": string(v.appendHash(nil, v.tip)), "mediantime": medianTime(v.tip), "time": c.tipTime(v.tip), "initialblockdownload": c.Syncing}, nil
 	case "getblockhash":
 		var height int64
 		if len(one.Params) != 1 || json.Unmarshal(one.Params[0], &height) != nil || height < 0 || height > v.tip {
@@ -270,6 +273,15 @@ func (c *Chain) call(v view, one call) (any, *btcjson.RPCError) {
 		return v.header(one.Params)
 	}
 	return nil, btcjson.ErrRPCMethodNotFound
+}
+
+// tipTime is the time of the tip as getblockchaininfo says it, in Unix seconds: a while ago,
+// whatever its header says.
+func (c *Chain) tipTime(tip int64) int64 {
+	if c.Syncing {
+		return blockTime(tip)
+	}
+	return time.Now().Add(-c.Age).Unix()
 }
 
 func (c *Chain) network() string {

@@ -105,8 +105,8 @@ func (a *anchoring) tip(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if info.InitialBlockDownload {
-		a.out.Warn("the Bitcoin node is still syncing: its tip at height %d is an old block", info.Blocks)
+	if behind := info.Behind(a.out.Now()); behind != "" {
+		a.out.Warn("the Bitcoin node may be behind the chain: %s", behind)
 	}
 	return fmt.Sprintf("btc_height=%d,btc_hash=%s", info.Blocks, info.BestBlockHash), nil
 }

@@ -47,6 +47,11 @@ func (f *finder) compare(ctx context.Context, b block) (*comparison, error) {
 // without a limit it is but a warning, since the block is known.
 func (f *finder) judge(b block, compared *comparison, err error) error {
 	limited := f.MaxDivergence >= 0
+	if f.node != nil && err == nil {
+		if behind := f.info.Behind(f.out.Now()); behind != "" {
+			f.out.Warn("the Bitcoin node may be behind the chain: %s", behind)
+		}
+	}
 	switch {
 	case f.node == nil:
 	case limited && err != nil:

@@ -2,6 +2,7 @@ package reorgverify
 
 import (
 	"context"
+	"time"
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/reorgtool"
@@ -21,12 +22,12 @@ type onChain struct {
 // compareChain compares everything that is stored with the active chain of a node:
 // the block hashes, and the confirmed anchors with their transactions.
 func (s *survey) compareChain(ctx context.Context, o Options, c *bitcoin.Client, db *reorgdb.DB) error {
-	info, err := c.ChainInfo(ctx)
+	info, err := c.Tip(ctx)
 	if err != nil {
 		return err
 	}
-	if info.InitialBlockDownload {
-		s.add(noAnswer, false, "the Bitcoin node is still loading blocks: it is at height %d", info.Blocks)
+	if behind := info.Behind(time.Now()); behind != "" {
+		s.add(noAnswer, false, "the Bitcoin node may be behind the chain: %s", behind)
 	}
 	s.chain = &onChain{tip: info.Blocks}
 	if err := s.compareBlocks(ctx, c, db); err != nil {

@@ -2,6 +2,7 @@ package resyncblocks_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,18 @@ func TestResyncFollowsAnchors(t *testing.T) {
 	sync("with 6 confirmation(s), was CONFIRMED")
 	anchor(reorgdb.Confirmed, 103, 6)
 	clitest.RunTool(t, 0, reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", n.LoginURL())
+
+	// The record names a replacement that was not mined.
+	db, err = reorgdb.Open(path)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		return u.Anchor(reorgdb.Anchor{Hash: made.Hash, BitcoinTxID: strings.Repeat("ab", 32), BroadcastTime: uint64(time.Now().UnixMilli()), L2StateRoot: made.Root})
+	}))
+	require.NoError(t, db.Close())
+	sync(`"found_txid": "`+txid+`"`, "--json", "--dry-run")
+	sync("transaction " + txid + ", in place of " + strings.Repeat("ab", 32) + ", is in the block at height 103, 6 confirmation(s)")
+	anchor(reorgdb.Confirmed, 103, 6)
+	sync("Anchors: 1 followed, 0 changed, 0 could not be told\n")
 
 	code, _, stderr := clitest.Run(resyncblocks.Tool(), "--db-path", path, "--check", "--anchors", "--bitcoin-rpc", n.LoginURL())
 	require.Equal(t, 1, code)

@@ -94,10 +94,10 @@ func (p *plan) depth(height int64) int64 { return p.stored.top - height + 1 }
 func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) (*plan, error) {
 	p := &plan{}
 	var err error
-	if p.tip, err = client.ChainInfo(ctx); err != nil {
+	if p.tip, err = client.Tip(ctx); err != nil {
 		return nil, err
 	}
-	if err := synced(p.tip); err != nil {
+	if err := synced(p.tip, out); err != nil {
 		return nil, err
 	}
 	if o.Anchors {
@@ -130,12 +130,19 @@ func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 	return p, p.refuse(ctx, o, db, client, out)
 }
 
-// synced refuses a node that does not have all blocks.
-func synced(tip bitcoin.ChainInfo) error {
-	if tip.InitialBlockDownload || tip.Headers > tip.Blocks {
-		return exit.Failf("wait until it has all blocks", "the Bitcoin node is still syncing: %d of %d blocks", tip.Blocks, max(tip.Blocks, tip.Headers))
+// synced refuses a node that is loading its first blocks, or the many since it was stopped.
+func synced(tip bitcoin.ChainInfo, out *cli.IO) error {
+	if tip.InitialBlockDownload {
+		return exit.Failf("wait until it has all blocks", "the Bitcoin node is still syncing: %s", tip.Behind(out.Now()))
 	}
 	return nil
+}
+
+// warnBehind warns of a node that seems to lack blocks.
+func warnBehind(tip bitcoin.ChainInfo, out *cli.IO) {
+	if behind := tip.Behind(out.Now()); behind != "" {
+		out.Warn("the Bitcoin node may be behind the chain: %s", behind)
+	}
 }
 
 // compareStored compares what of the stored heights was asked for.

@@ -54,7 +54,7 @@ func repairHeights(ctx context.Context, o Options, out *cli.IO) error {
 	if clientErr != nil {
 		return errors.Join(clientErr, db.Close())
 	}
-	r, err := repairOpen(ctx, o, db, client)
+	r, err := repairOpen(ctx, o, db, client, out)
 	if err = errors.Join(err, db.Close()); err != nil {
 		return err
 	}
@@ -62,14 +62,15 @@ func repairHeights(ctx context.Context, o Options, out *cli.IO) error {
 	return nil
 }
 
-func repairOpen(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client) (r *repair, err error) {
+func repairOpen(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) (r *repair, err error) {
 	r = &repair{}
-	if r.tip, err = client.ChainInfo(ctx); err != nil {
+	if r.tip, err = client.Tip(ctx); err != nil {
 		return nil, err
 	}
-	if err := synced(r.tip); err != nil {
+	if err := synced(r.tip, out); err != nil {
 		return nil, err
 	}
+	warnBehind(r.tip, out)
 	err = reorgtool.CompareBlocks(ctx, client, db, r.tip.Blocks, func(_ int, different []reorgtool.Different, counted []reorgtool.Counted) error {
 		r.different += len(different)
 		r.counted = append(r.counted, counted...)

@@ -55,6 +55,7 @@ func compareOnly(ctx context.Context, o Options, out *cli.IO) (err error) {
 	if err != nil {
 		return err
 	}
+	warnBehind(p.tip, out)
 	above, err := storedAbove(ctx, db, p.tip.Blocks)
 	if err != nil {
 		return err
@@ -104,6 +105,7 @@ func fillOpen(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 	if err != nil {
 		return nil, err
 	}
+	warnBehind(p.tip, out)
 	f := &filling{o: o, client: client, db: db, out: out, plan: p, top: p.stored.top, highest: p.stored.top, warned: p.warned}
 	above, err := storedAbove(ctx, db, p.tip.Blocks)
 	if err != nil {

@@ -77,7 +77,7 @@ func (c *Client) Tip(ctx context.Context) (ChainInfo, error) {
 			return info, err
 		}
 		if pause > time.Second { // until then it is nothing to speak of
-			c.outages.say(fmt.Sprintf("%s: the block of a header is missing: waiting for up to %s", c.name, c.wait))
+			c.outages.say("header", fmt.Sprintf("%s: the block of a header is missing: waiting for up to %s", c.name, c.wait))
 		}
 		select {
 		case <-ctx.Done():

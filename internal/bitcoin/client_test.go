@@ -700,6 +700,52 @@ func TestDefaultCookies(t *testing.T) {
 	}
 }
 
+// A node that is starting has not written the cookie file that was named: it is waited for,
+// as everything else is.
+func TestCookieOfAStartingNode(t *testing.T) {
+	cookie := filepath.Join(t.TempDir(), ".cookie")
+	chain := bitcointest.NewChain(0)
+	chain.Login = "__cookie__:new"
+	url := chain.Serve(t)
+	var warnings said
+	c, err := bitcoin.Open(bitcoin.Options{URL: url, CookieFile: cookie, Wait: time.Hour}, func(format string, args ...any) {
+		warnings.warn(format, args...)
+		_ = os.WriteFile(cookie, []byte(chain.Login), 0o600)
+	})
+	require.NoError(t, err)
+	require.NoError(t, c.Call(context.Background(), "getblockcount", nil, nil))
+	require.Len(t, warnings.lines, 1)
+	require.EqualValues(t, 1, chain.Requests())
+
+	require.NoError(t, os.Remove(cookie))
+	c, err = bitcoin.Open(bitcoin.Options{URL: url, CookieFile: cookie, Wait: 200 * time.Millisecond}, warnings.warn)
+	require.NoError(t, err)
+	for _, err := range []error{c.Call(context.Background(), "getblockcount", nil, nil), c.Send(context.Background(), "bumpfee", nil, nil)} {
+		require.ErrorContains(t, err, cookie+": no such file or directory")
+		require.NotErrorIs(t, err, bitcoin.ErrOutcomeUnknown)
+		var hinted *exit.Error
+		require.ErrorAs(t, err, &hinted)
+		require.Contains(t, hinted.Hint, "the node writes the file when it starts")
+	}
+	require.EqualValues(t, 1, chain.Requests())
+}
+
+// TestConnectionClosed: new nodes close it without an answer where rpcallowip does not name
+// this machine.
+func TestConnectionClosed(t *testing.T) {
+	for name, end := range map[string]func(w http.ResponseWriter){
+		"reset": reset, "closed": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		chain := bitcointest.NewChain(0)
+		chain.Misbehave = func(_ int64, w http.ResponseWriter, _ *http.Request, _ []byte) bool { end(w); return true }
+		c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+		require.NoError(t, err)
+		var hinted *exit.Error
+		require.ErrorAs(t, c.Call(context.Background(), "getblockcount", nil, nil), &hinted, name)
+		require.Contains(t, hinted.Hint, "rpcallowip", name)
+	}
+}
+
 // A node that was started again has another cookie.
 func TestCookieChanges(t *testing.T) {
 	cookie := filepath.Join(t.TempDir(), ".cookie")

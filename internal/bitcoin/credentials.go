@@ -25,6 +25,9 @@ type credentials struct {
 // login is a user with its password; the zero login is none.
 type login struct{ user, password string }
 
+// notYet is the hint for a cookie file that is not there.
+const notYet = "the node writes the file when it starts: check the path, and that the node runs"
+
 const howToLogIn = "give a cookie file with --rpc-cookie-file, or set BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD"
 
 // findCredentials takes the first of the sources that has something.
@@ -39,8 +42,9 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 	case o.CookieFile != "":
 		c := credentials{cookie: o.CookieFile, source: "in " + o.CookieFile}
 		var err error
-		if c.login, err = c.current(); err != nil {
-			return c, exit.Fail("the node writes the file when it starts: check the path, and that the node runs", err)
+		// A node that is starting has not written it yet: the calls wait for it.
+		if c.login, err = c.current(); err != nil && (o.Wait == 0 || !errors.Is(err, fs.ErrNotExist)) {
+			return c, exit.Fail(notYet, err)
 		}
 		return c, nil
 	case o.User != "" || o.Password != "" || o.PasswordFile != "":

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"syscall"
 
 	"github.com/btcsuite/btcd/btcjson"
@@ -58,13 +59,22 @@ func passing(err error) bool {
 	case errors.As(err, &dns):
 		return dns.IsTemporary || dns.IsTimeout
 	}
-	for _, e := range []error{errTimeout, errTruncated, io.EOF, io.ErrUnexpectedEOF, fs.ErrNotExist,
-		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return lostConnection(err) || is(err, errTimeout, errTruncated, fs.ErrNotExist)
+}
+
+// lostConnection reports whether there was none, or it ended.
+func lostConnection(err error) bool {
+	return closed(err) || is(err, syscall.ECONNREFUSED, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH)
+}
+
+// closed reports whether the other side ended the connection.
+func closed(err error) bool {
+	return is(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE)
+}
+
+// is reports whether an error is one of several.
+func is(err error, any ...error) bool {
+	return slices.ContainsFunc(any, func(e error) bool { return errors.Is(err, e) })
 }
 
 // refused reports whether the node, or the server in front of it, said no.
@@ -116,6 +126,10 @@ func (c *Client) hint(err error) string {
 		return "let the process have Unix sockets: AF_UNIX in RestrictAddressFamilies= of its systemd unit"
 	case errors.Is(err, errTimeout):
 		return "the node is slow or stuck: look into its log, or raise BITCOIN_RPC_TIMEOUT"
+	case errors.Is(err, fs.ErrNotExist):
+		return notYet
+	case closed(err):
+		return "the other side ends the connection: allow this machine on the node (rpcallowip), and see that both sides speak http, or both https"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "start the node with its RPC server on (server=1), or check --bitcoin-rpc"
 	case errors.As(err, &cert), errors.As(err, &authority):

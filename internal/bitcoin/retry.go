@@ -2,9 +2,12 @@ package bitcoin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/btcsuite/btcd/btcjson"
 )
 
 // The pauses between attempts double from the first to the longest.
@@ -32,7 +35,7 @@ func (c *Client) retried(ctx context.Context, what string, attempt func(context.
 		case left <= 0:
 			return c.explain(what, fmt.Errorf("%w (waited %s)", err, time.Since(start).Round(time.Millisecond)))
 		}
-		c.outages.say(fmt.Sprintf("%s: %v: trying again for up to %s", c.name, err, c.wait))
+		c.outages.say(outageOf(err), fmt.Sprintf("%s: %v: trying again for up to %s", c.name, err, c.wait))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -50,12 +53,28 @@ type outages struct {
 	said map[string]time.Time
 }
 
-func (o *outages) say(text string) {
+func (o *outages) say(outage, text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if last, known := o.said[text]; known && time.Since(last) < time.Minute {
+	if last, known := o.said[outage]; known && time.Since(last) < time.Minute {
 		return
 	}
-	o.said[text] = time.Now()
+	o.said[outage] = time.Now()
 	o.warn("%s", text)
+}
+
+// outageOf names an outage by its error: without what is another at each try, such as the
+// port of this side, or which call the connection was lost in.
+func outageOf(err error) string {
+	var rpc *btcjson.RPCError
+	var status *StatusError
+	switch {
+	case errors.As(err, &rpc):
+		return fmt.Sprint(rpc.Code)
+	case errors.As(err, &status):
+		return status.Error()
+	case lostConnection(err):
+		return "connection"
+	}
+	return err.Error()
 }

@@ -3,6 +3,9 @@ package bitcoin
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +60,37 @@ func TestTriedAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestOutageSaidOnce, whatever port is in its text, and in whichever call the connection was
+// lost; another minute, another word.
+func TestOutageSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var warnings []string
+		c, err := Open(Options{Wait: 90 * time.Second}, func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) })
+		require.NoError(t, err)
+		attempts := 0
+		err = c.retried(t.Context(), "getblockcount", func(context.Context) error {
+			attempts++
+			end := []error{syscall.ECONNRESET, io.EOF, syscall.EPIPE, syscall.ECONNREFUSED}[attempts%4]
+			return &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000 + attempts}, Err: end}
+		})
+		require.Error(t, err)
+		require.Greater(t, attempts, 15)
+		require.Len(t, warnings, 2)
+		warnings = nil
+		for _, e := range []error{btcjson.NewRPCError(btcjson.ErrRPCInWarmup, "Loading wallet…"), btcjson.NewRPCError(btcjson.ErrRPCInWarmup, "Verifying blocks…"),
+			&StatusError{Code: 503, passing: true}, &StatusError{Code: 429, passing: true}, errTimeout, errTimeout} {
+			left := 2
+			require.NoError(t, c.retried(t.Context(), "getblockcount", func(context.Context) error {
+				if left--; left < 0 {
+					return nil
+				}
+				return e
+			}))
+		}
+		require.Len(t, warnings, 4)
+	})
 }
 
 // TestInterruptedPause: it ends at once.

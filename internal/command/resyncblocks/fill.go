@@ -87,7 +87,7 @@ func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) 
 			case reorgdb.Replaced:
 				if depth := f.top - height + 1; depth > f.o.MaxReorgDepth {
 					// The chain has changed since the plan was made.
-					return tooDeep(f.o, height, depth)
+					return tooDeep(f.o, height, depth, height == f.plan.start && height > 0)
 				} else if !f.warned {
 					f.warned = warnOfHalt(f.out, depth)
 				}

@@ -18,7 +18,8 @@ import (
 const (
 	// haltDepth is the depth of a reorg beyond which a node halts.
 	haltDepth = 6
-	// defaultBelow is how far below the highest stored height it begins by default.
+	// defaultBelow is how far below the highest stored height it begins by default, unless
+	// a reorg may be deeper.
 	defaultBelow = 100
 	// maxKept bounds the lists of heights that are kept for the report.
 	maxKept = 1000
@@ -30,6 +31,7 @@ const (
 type plan struct {
 	tip        bitcoin.ChainInfo
 	start, end int64 // both included
+	compared   int64 // the lowest stored height that was compared
 	stored     stored
 	comparison
 	warned bool // of a deep reorg
@@ -158,6 +160,7 @@ func (p *plan) compareStored(ctx context.Context, o Options, db *reorgdb.DB, cli
 	if p.start < from && p.start <= p.end {
 		p.miss(heights{p.start, min(from-1, p.end)})
 	}
+	p.compared = from
 	return p.compare(ctx, db, client, from, to, bar)
 }
 
@@ -196,7 +199,7 @@ func (p *plan) setRange(o Options, db *reorgdb.DB, out *cli.IO) error {
 		case o.Check && p.stored.top >= 0:
 			p.start = p.stored.lowest
 		default:
-			p.start = max(0, p.start-defaultBelow)
+			p.start = max(0, p.start-max(defaultBelow, o.MaxReorgDepth))
 		}
 	}
 	if p.end < 0 {
@@ -205,7 +208,7 @@ func (p *plan) setRange(o Options, db *reorgdb.DB, out *cli.IO) error {
 	const hint = "check that the Bitcoin node is in sync and on the network of the AILEE node"
 	switch {
 	case p.start > tip && o.Start < 0:
-		return exit.Failf(hint+", or give --start-height", "the highest stored height is more than %d above the chain's tip at height %d", defaultBelow, tip)
+		return exit.Failf(hint+", or give --start-height", "the highest stored height is more than %d above the chain's tip at height %d", max(defaultBelow, o.MaxReorgDepth), tip)
 	case p.start > tip:
 		return exit.Failf(hint, "the start height %d is above the chain's tip at height %d", p.start, tip)
 	case p.end > tip:
@@ -357,7 +360,11 @@ func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bi
 		}
 	}
 	if depth := p.depth(p.lowestDifferent); depth > o.MaxReorgDepth {
-		return tooDeep(o, p.lowestDifferent, depth)
+		atLeast, err := p.deeper(ctx, db, client)
+		if err != nil {
+			return err
+		}
+		return tooDeep(o, p.lowestDifferent, depth, atLeast)
 	}
 	if p.differing > 0 {
 		p.warned = warnOfHalt(out, p.depth(p.differences[0].Height))
@@ -367,6 +374,20 @@ func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bi
 			p.outsideCount, p.outside.From, p.outside.To, p.lowestDifferent)
 	}
 	return nil
+}
+
+// deeper reports whether a reorg may reach below all that was compared.
+func (p *plan) deeper(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client) (bool, error) {
+	below := p.lowestDifferent - 1
+	if p.lowestDifferent > p.compared || below < p.stored.lowest {
+		return false, nil
+	}
+	stored, ok, err := db.BlockHash(uint64(below))
+	if err != nil || !ok {
+		return true, err
+	}
+	hash, err := client.BlockHash(ctx, below)
+	return hash != stored, err
 }
 
 // sample reports whether any hash below those that were compared is of the chain,
@@ -395,9 +416,14 @@ func (p *plan) sample(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clien
 	return false, tried, nil
 }
 
-func tooDeep(o Options, height, depth int64) error {
+// tooDeep refuses a reorg. atLeast says that what is below its height was not looked at.
+func tooDeep(o Options, height, depth int64, atLeast bool) error {
+	least := ""
+	if atLeast {
+		least = "at least "
+	}
 	return exit.WrongData("the Bitcoin node may be of another network, or the database another one: ailee_resync_blocks --check lists what differs; --max-reorg-depth lets more be replaced",
-		fmt.Errorf("%s: the stored hash at height %d is not the chain's: a reorg %d blocks deep, where --max-reorg-depth allows %d", o.DBPath, height, depth, o.MaxReorgDepth))
+		fmt.Errorf("%s: the stored hash at height %d is not the chain's: a reorg %s%d blocks deep, where --max-reorg-depth allows %d", o.DBPath, height, least, depth, o.MaxReorgDepth))
 }
 
 // warnOfHalt warns of a reorg that is deep. It reports whether it did.

@@ -317,6 +317,70 @@ func TestReorgTooDeepWhileItRuns(t *testing.T) {
 	require.Equal(t, "201", reorgtest.Records(t, path)["default/reorg_counter"])
 }
 
+// TestDeepReorgIsReplacedWhole: it begins as deep as it was asked to, and says that a reorg is
+// at least so deep where it has looked no further.
+func TestDeepReorgIsReplacedWhole(t *testing.T) {
+	const tip, depth = 1000, 120
+	c := bitcointest.NewChain(tip)
+	url := c.Serve(t)
+	path := filepath.Join(t.TempDir(), "reorg_db")
+	nodeModel{}.write(t, path)
+	run := func(want int, args ...string) (stdout, stderr string) {
+		t.Helper()
+		code, stdout, stderr := clitest.Run(resyncblocks.Tool(), append(args, "--db-path", path, "--bitcoin-rpc", url)...)
+		require.Equal(t, want, code, stderr)
+		return stdout, stderr
+	}
+	run(exit.OK, "--start-height", "0")
+	c.Reorganise(tip-depth+1, tip+1)
+	_, stderr := run(exit.Wrong)
+	require.Contains(t, stderr, "a reorg at least 101 blocks deep, where --max-reorg-depth allows 100")
+	_, stderr = run(exit.Wrong, "--max-reorg-depth", "118")
+	require.Contains(t, stderr, "a reorg at least 119 blocks deep, where --max-reorg-depth allows 118")
+	_, stderr = run(exit.Wrong, "--max-reorg-depth", "119")
+	require.Contains(t, stderr, "a reorg 120 blocks deep, where --max-reorg-depth allows 119")
+	_, stderr = run(exit.Wrong, "--max-reorg-depth", "119", "--start-height", "500")
+	require.Contains(t, stderr, "a reorg 120 blocks deep, where --max-reorg-depth allows 119")
+	stdout, stderr := run(exit.OK, "--max-reorg-depth", "200")
+	require.Contains(t, stdout, "1 written, 81 equal, 120 replaced")
+	require.NotContains(t, stderr, "outside the heights asked for")
+	run(exit.OK, "--check")
+}
+
+// TestStaleHeadersWhileSettling: headers that follow from one another, but have left the
+// active chain, are not taken for it.
+func TestStaleHeadersWhileSettling(t *testing.T) {
+	const tip, end = 1000, 900
+	c := bitcointest.NewChain(tip)
+	path := filepath.Join(t.TempDir(), "reorg_db")
+	nodeModel{}.write(t, path)
+	stale := map[string]string{}
+	for height := int64(end - 5); height <= end; height++ {
+		stale[fmt.Sprint(height)] = c.Hash(height)
+	}
+	c.Reorganise(end-5, tip)
+	rounds := 0
+	c.Misbehave = func(_ int64, w http.ResponseWriter, _ *http.Request, body []byte) bool {
+		// A node that reorganises between the hashes and their headers, and back.
+		if !bytes.Contains(body, []byte(`"getblockhash"`)) || rounds == 2 {
+			return false
+		}
+		rounds++
+		_, answer := c.Answer(body)
+		for height, hash := range stale {
+			n, err := strconv.ParseInt(height, 10, 64)
+			require.NoError(t, err)
+			answer = bytes.ReplaceAll(answer, []byte(c.Hash(n)), []byte(hash))
+		}
+		_, _ = w.Write(answer)
+		return true
+	}
+	clitest.RunTool(t, exit.OK, resyncblocks.Tool(), "--quiet", "--start-height", "0", "--end-height", fmt.Sprint(end), "--db-path", path, "--bitcoin-rpc", c.Serve(t))
+	require.Equal(t, 2, rounds)
+	c.Misbehave = nil
+	clitest.RunTool(t, exit.OK, resyncblocks.Tool(), "--quiet", "--check", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
+}
+
 // TestResyncKilled: wherever it ends, a second run completes, and what is stored is
 // what a node would have left.
 func TestResyncKilled(t *testing.T) {

@@ -3,6 +3,7 @@ package resyncblocks
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/btcjson"
@@ -94,7 +95,8 @@ func (f *filling) settleOnce(ctx context.Context, tip bitcoin.ChainInfo, lowestT
 		if err != nil || len(headers) == 0 {
 			return err == nil, err
 		}
-		if last := headers[len(headers)-1]; !follow(headers) || end == tip.Blocks && last.Hash != tip.BestBlockHash {
+		left := func(h bitcoin.Header) bool { return h.Confirmations < 1 }
+		if last := headers[len(headers)-1]; !follow(headers) || slices.ContainsFunc(headers, left) || end == tip.Blocks && last.Hash != tip.BestBlockHash {
 			return false, nil // it changed between two requests
 		}
 		if from > f.plan.start {

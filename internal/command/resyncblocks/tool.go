@@ -74,7 +74,7 @@ ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://local
 		Flags: append([]urfave.Flag{
 			flags.DBPath("fill the database in `DIR`"),
 			&urfave.Int64Flag{Name: "start-height", Usage: "begin at height `H`",
-				DefaultText: "100 below the highest stored height, 0 when none is stored; with --check the lowest stored height"},
+				DefaultText: "100 below the highest stored height, or --max-reorg-depth where that is more, 0 when none is stored; with --check the lowest stored height"},
 			&urfave.Int64Flag{Name: "end-height", Usage: "end with height `H`", DefaultText: "the tip"},
 			&urfave.Int64Flag{Name: "max-reorg-depth", Usage: "refuse to replace blocks more than `N` deep", Value: 100},
 			&urfave.BoolFlag{Name: "check", Usage: "compare what is stored with the chain and write nothing; exit status 2 when they differ"},

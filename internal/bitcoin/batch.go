@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,13 +124,76 @@ func (c *Client) batch(ctx context.Context, method string, n int, param func(b [
 	body = append(body, ']')
 
 	return c.retried(ctx, method, func(ctx context.Context) error {
-		return c.post(ctx, c.kept, body, func(text []byte) error { return read(text, first) })
+		err := c.post(ctx, c.kept, body, func(text []byte) error { return read(text, first) })
+		var status *StatusError
+		if errors.As(err, &status) && slices.Contains(batchStatuses, status.Code) {
+			err = &batchError{n, err}
+		}
+		return err
 	})
 }
 
+// batchStatuses are the HTTP statuses of servers that take no batch, or none of that size.
+var batchStatuses = []int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusNotImplemented}
+
+// batchError says that a batch was refused, for being one or for its size.
+type batchError struct {
+	calls int
+	err   error
+}
+
+func (e *batchError) Error() string { return fmt.Sprintf("a batch of %d calls: %v", e.calls, e.err) }
+func (e *batchError) Unwrap() error { return e.err }
+
+// inParts makes n calls: batch those from one on and up to another, single one alone. Where
+// a batch is refused the parts get smaller, for this client for good, and in the end each call
+// is made alone.
+func (c *Client) inParts(n int, batch func(from, to int) error, single func(i int) error) error {
+	for from := 0; from < n; {
+		limit := c.batches.Load()
+		if limit == 1 {
+			if err := single(from); err != nil {
+				return err
+			}
+			from++
+			continue
+		}
+		to := min(from+int(limit), n)
+		err := batch(from, to)
+		var refused *batchError
+		switch {
+		case errors.As(err, &refused):
+			if c.batches.CompareAndSwap(limit, smaller(to-from)) {
+				c.outages.say("batches", fmt.Sprintf("%s: %v: asking for less at a time, which takes longer", c.name, refused))
+			}
+		case err != nil:
+			return err
+		default:
+			from = to
+		}
+	}
+	return nil
+}
+
+// smaller is the next size of batches after one was refused: what servers allow is a round
+// number.
+func smaller(size int) int64 {
+	switch {
+	case size > 100:
+		return 100
+	case size > 10:
+		return 10
+	}
+	return 1
+}
+
+// serverError reports whether a code is of those that JSON-RPC leaves to servers, which no
+// node uses: a limit of a server before it, mostly.
+func serverError(code btcjson.RPCErrorCode) bool { return -32099 <= code && code <= -32000 }
+
 // decodeBatch puts the answers to the calls [first, first+n) in order. Each must
 // be there once, and nothing else. An error inside is left for its call, unless
-// the node is still starting. It holds no more than n answers, however many came.
+// the node is still starting, or a server takes no more of them. It holds no more than n answers, however many came.
 func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if opening, err := d.Token(); err != nil {
@@ -140,6 +205,9 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 			return nil, err
 		}
 		if err := whole.fault(); err != nil {
+			if whole.Error != nil && whole.Error.Code != btcjson.ErrRPCInWarmup {
+				err = &batchError{n, err}
+			}
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: one result for a batch", ErrBadAnswer)
@@ -159,6 +227,8 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 			return nil, fmt.Errorf("%w: a batch with two answers to one call", ErrBadAnswer)
 		case a.Error != nil && a.Error.Code == btcjson.ErrRPCInWarmup:
 			return nil, a.fault()
+		case a.Error != nil && serverError(a.Error.Code):
+			return nil, &batchError{n, a.fault()}
 		default:
 			ordered[i] = a
 		}

@@ -152,9 +152,24 @@ func (e *heightError) Unwrap() error { return e.err }
 
 // blockHashes returns the hashes of the heights [lo, hi], or those below the
 // first that failed.
-func (c *Client) blockHashes(ctx context.Context, lo, hi int64) ([]string, error) {
+func (c *Client) blockHashes(ctx context.Context, lo, hi int64) (all []string, err error) {
+	err = c.inParts(int(hi-lo+1), func(from, to int) error {
+		hashes, err := c.batchOfHashes(ctx, lo+int64(from), to-from)
+		all = append(all, hashes...)
+		return err
+	}, func(i int) error {
+		hash, err := c.BlockHash(ctx, lo+int64(i))
+		if err == nil {
+			all = append(all, hash)
+		}
+		return err
+	})
+	return all, err
+}
+
+// batchOfHashes returns those of n heights, or those below the first that failed.
+func (c *Client) batchOfHashes(ctx context.Context, lo int64, n int) ([]string, error) {
 	const method = "getblockhash"
-	n := int(hi - lo + 1)
 	var hashes []string
 	var answers []answer
 	err := c.batch(ctx, method, n, func(b []byte, i int) []byte { return strconv.AppendInt(b, lo+int64(i), 10) },
@@ -251,29 +266,54 @@ func (c *Client) BlockHeader(ctx context.Context, hash string) (h Header, err er
 // below 1 where the block is not in the active chain, and nil where the node knows no
 // such block. btcd says of none that is not in the active chain what it knows.
 func (c *Client) FindBlocks(ctx context.Context, hashes []string) ([]*Header, error) {
-	const method = "getblockheader"
 	found := make([]*Header, len(hashes))
-	for first := 0; first < len(hashes); first += batchSize {
-		part := hashes[first:min(first+batchSize, len(hashes))]
+	err := c.eachHeader(ctx, hashes, func(i int, h Header, err error) error {
+		switch {
+		case err == nil:
+			found[i] = &h
+		case !notInChain(err):
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// eachHeader visits the headers of blocks, or why there is none.
+func (c *Client) eachHeader(ctx context.Context, hashes []string, visit func(i int, h Header, err error) error) error {
+	const method = "getblockheader"
+	return c.inParts(len(hashes), func(from, to int) error {
+		part := hashes[from:to]
 		var answers []answer
 		err := c.batch(ctx, method, len(part), func(b []byte, i int) []byte { return strconv.AppendQuote(b, part[i]) },
-			func(text []byte, id uint64) (err error) {
-				answers, err = decodeBatch(text, id, len(part))
+			func(text []byte, first uint64) (err error) {
+				answers, err = decodeBatch(text, first, len(part))
 				return err
 			})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for i := range answers {
 			h, err := answers[i].header(part[i])
-			if err == nil {
-				found[first+i] = &h
-			} else if !notInChain(err) {
-				return nil, c.explain(method, fmt.Errorf("block %s: %w", part[i], err))
+			if err != nil {
+				err = c.explain(method, fmt.Errorf("block %s: %w", part[i], err))
+			}
+			if err := visit(from+i, h, err); err != nil {
+				return err
 			}
 		}
-	}
-	return found, nil
+		return nil
+	}, func(i int) error {
+		h, err := c.BlockHeader(ctx, hashes[i])
+		var rpc *btcjson.RPCError
+		if err != nil && !errors.As(err, &rpc) {
+			return err
+		}
+		return visit(i, h, err)
+	})
 }
 
 // notInChain reports whether a node says that it does not know a block or, as btcd does, that
@@ -312,25 +352,14 @@ func (c *Client) BlockHeaders(ctx context.Context, from, to int64, visit func(h 
 // blockHeaders returns the headers of the blocks, or those before the first that
 // failed.
 func (c *Client) blockHeaders(ctx context.Context, hashes []string) ([]Header, error) {
-	const method = "getblockheader"
-	var answers []answer
-	err := c.batch(ctx, method, len(hashes), func(b []byte, i int) []byte { return strconv.AppendQuote(b, hashes[i]) },
-		func(text []byte, first uint64) (err error) {
-			answers, err = decodeBatch(text, first, len(hashes))
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
 	headers := make([]Header, 0, len(hashes))
-	for i := range answers {
-		h, err := answers[i].header(hashes[i])
-		if err != nil {
-			return headers, c.explain(method, fmt.Errorf("block %s: %w", hashes[i], err))
+	err := c.eachHeader(ctx, hashes, func(_ int, h Header, err error) error {
+		if err == nil {
+			headers = append(headers, h)
 		}
-		headers = append(headers, h)
-	}
-	return headers, nil
+		return err
+	})
+	return headers, err
 }
 
 func (a *answer) header(hash string) (Header, error) {

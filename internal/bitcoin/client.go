@@ -64,6 +64,7 @@ type Client struct {
 	timeout, wait time.Duration
 	outages       *outages
 	ids           *atomic.Uint64
+	batches       *atomic.Int64 // how many calls a batch may have; 1 for none
 }
 
 // Open prepares calls to a node, without making one. warn is told once what is
@@ -79,7 +80,9 @@ func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 		wait:    o.Wait,
 		outages: &outages{warn: warn, said: map[string]time.Time{}},
 		ids:     new(atomic.Uint64),
+		batches: new(atomic.Int64),
 	}
+	c.batches.Store(batchSize)
 	if c.timeout == 0 {
 		c.timeout = DefaultTimeout
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,7 +150,7 @@ func TestMisbehaviour(t *testing.T) {
 		{name: "-28", does: status(500, warmingUp), warns: "-28: Loading block index"},
 		{name: "-28 inside", does: itemError(-28, "Verifying blocks…"), warns: "-28: Verifying blocks"},
 		{name: "-8", does: itemError(-8, "Block height out of range"), err: "-8: Block height out of range"},
-		{name: "batch refused", does: text(`{"result":null,"error":{"code":-32600,"message":"Batches are off"},"id":null}`), err: "-32600: Batches are off"},
+		{name: "batch refused", does: text(`{"result":null,"error":{"code":-32600,"message":"Batches are off"},"id":null}`), warns: "a batch of 1000 calls: -32600: Batches are off: asking for less at a time"},
 		{name: "reset", does: func(w http.ResponseWriter, _ []byte) { reset(w) }, warns: "connection reset"},
 		{name: "truncated", does: cut, warns: "unexpected EOF"},
 		{name: "truncated without a length", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(right[:len(right)/2]) }, warns: "breaks off"},
@@ -241,6 +242,97 @@ func TestMisbehaviour(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBatchesRefused: a node that takes no batches, or none so large, or refuses some calls
+// inside, is asked for less at a time, and at last with single calls.
+func TestBatchesRefused(t *testing.T) {
+	const tip = 1499
+	whole := func(code int, text string) func(w http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			w.WriteHeader(code)
+			_, _ = w.Write([]byte(text))
+		}
+	}
+	for name, c := range map[string]struct {
+		largest int // batch
+		refuse  func(w http.ResponseWriter)
+		words   string
+	}{
+		"none":          {0, whole(200, `{"result":null,"error":{"code":-32600,"message":"no batches here"},"id":null}`), "-32600: no batches here"},
+		"400":           {0, whole(400, `"bad request"`), "HTTP status 400 Bad Request"},
+		"405":           {0, whole(405, ``), "HTTP status 405 Method Not Allowed"},
+		"413 above 100": {100, whole(413, `"too large"`), "HTTP status 413 Request Entity Too Large"},
+		"10 with JSON":  {10, whole(413, `{"error":{"code":-32005,"message":"batch too large"}}`), "-32005: batch too large"},
+		"some inside":   {50, nil, "-32005: too many requests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			chain := bitcointest.NewChain(tip)
+			var refused, largest atomic.Int64
+			chain.Misbehave = func(_ int64, w http.ResponseWriter, _ *http.Request, body []byte) bool {
+				var calls []item
+				if json.Unmarshal(body, &calls) != nil {
+					return false
+				}
+				if len(calls) <= c.largest {
+					largest.Store(max(largest.Load(), int64(len(calls))))
+					return false
+				}
+				refused.Add(1)
+				if c.refuse != nil {
+					c.refuse(w)
+					return true
+				}
+				_, right := chain.Answer(body)
+				var all []item
+				require.NoError(t, json.Unmarshal(right, &all))
+				all[7]["result"], all[7]["error"] = nil, item{"code": -32005, "message": "too many requests"}
+				_ = json.NewEncoder(w).Encode(all)
+				return true
+			}
+			var warnings said
+			client, err := bitcoin.Open(bitcoin.Options{URL: withLogin(chain.Serve(t))}, warnings.warn)
+			require.NoError(t, err)
+			count, err := collect(t, client, chain, 0, tip)
+			require.NoError(t, err)
+			require.EqualValues(t, tip+1, count)
+			tries := refused.Load()
+			require.LessOrEqual(t, tries, int64(9), "three at once, down to 100, to 10, to 1")
+			require.Len(t, warnings.lines, 1)
+			require.Regexp(t, "a batch of [0-9]+ calls: "+regexp.QuoteMeta(c.words)+": asking for less at a time, which takes longer$", warnings.lines[0])
+			requireNoSecret(t, nil, &warnings)
+
+			var headers int64
+			require.NoError(t, client.BlockHeaders(t.Context(), 0, 250, func(h bitcoin.Header) error {
+				require.Equal(t, headers, h.Height)
+				headers++
+				return nil
+			}))
+			found, err := client.FindBlocks(t.Context(), []string{chain.Hash(7), strings.Repeat("ab", 32), chain.Hash(8)})
+			require.NoError(t, err)
+			require.EqualValues(t, 7, found[0].Height)
+			require.Nil(t, found[1])
+			require.EqualValues(t, 8, found[2].Height)
+			_, err = collect(t, client, chain, 1490, 1501)
+			require.True(t, bitcoin.AboveTip(err))
+			require.ErrorContains(t, err, "getblockhash: height 1500: ")
+			require.Equal(t, tries, refused.Load(), "it is known by now")
+			require.LessOrEqual(t, largest.Load(), int64(c.largest))
+		})
+	}
+	// Who refuses a call says so itself.
+	chain := bitcointest.NewChain(tip)
+	chain.Misbehave = func(_ int64, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+		w.WriteHeader(http.StatusBadRequest)
+		return true
+	}
+	client, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+	require.NoError(t, err)
+	_, err = collect(t, client, chain, 5, 7)
+	require.ErrorContains(t, err, "getblockhash: height 5: HTTP status 400 Bad Request")
+	_, err = client.FindBlocks(t.Context(), []string{chain.Hash(1)})
+	require.ErrorContains(t, err, "HTTP status 400 Bad Request")
 }
 
 // The hashes below the height that fails are visited, and the error names it.

@@ -3,12 +3,22 @@ package bitcoin_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -860,6 +870,57 @@ func TestCookieChanges(t *testing.T) {
 	err = c.Call(context.Background(), "getblockcount", nil, new(int64))
 	require.ErrorContains(t, err, "HTTP status 401")
 	require.EqualValues(t, 3, chain.Requests())
+}
+
+// TestCertificateHints: one that has expired, or is of another name, is not trusted by being
+// named with --rpc-ca-cert.
+func TestCertificateHints(t *testing.T) {
+	for name, c := range map[string]struct {
+		host    string
+		expires time.Duration
+		trusted bool
+		hint    string
+	}{
+		"sound":        {"127.0.0.1", time.Hour, true, ""},
+		"expired":      {"127.0.0.1", -time.Hour, true, "valid at another time"},
+		"another name": {"node.example", time.Hour, true, "is for another name"},
+		"unknown":      {"127.0.0.1", time.Hour, false, "--rpc-ca-cert FILE"},
+	} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		require.NoError(t, err)
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(c.expires),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+		if ip := net.ParseIP(c.host); ip != nil {
+			template.IPAddresses = []net.IP{ip}
+		} else {
+			template.DNSNames = []string{c.host}
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		require.NoError(t, err)
+		server := httptest.NewUnstartedServer(bitcointest.NewChain(5))
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		o := bitcoin.Options{URL: server.URL}
+		if c.trusted {
+			o.CACert = filepath.Join(t.TempDir(), "ca.pem")
+			require.NoError(t, os.WriteFile(o.CACert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+		}
+		client, err := bitcoin.Open(o, t.Logf)
+		require.NoError(t, err)
+		_, err = client.BlockHash(t.Context(), 3)
+		if c.hint == "" {
+			require.NoError(t, err)
+		} else {
+			var hinted *exit.Error
+			require.ErrorAs(t, err, &hinted)
+			require.Contains(t, hinted.Hint, c.hint, name)
+			if c.trusted {
+				require.NotContains(t, hinted.Hint, "--rpc-ca-cert")
+			}
+		}
+		server.Close()
+	}
 }
 
 func TestPlainHTTPElsewhereIsWarnedOf(t *testing.T) {

@@ -100,6 +100,8 @@ func (c *Client) hint(err error) string {
 	var status *StatusError
 	var cert *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var host x509.HostnameError
 	var dns *net.DNSError
 	switch {
 	case errors.Is(err, ErrOutcomeUnknown):
@@ -132,6 +134,10 @@ func (c *Client) hint(err error) string {
 		return "the other side ends the connection: allow this machine on the node (rpcallowip), and see that both sides speak http, or both https"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "start the node with its RPC server on (server=1), or check --bitcoin-rpc"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate is valid at another time: make the server a new one, or set this machine's clock"
+	case errors.As(err, &host):
+		return "the certificate is for another name: use that in --bitcoin-rpc"
 	case errors.As(err, &cert), errors.As(err, &authority):
 		return "name the file with the certificate to trust: --rpc-ca-cert FILE"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, ErrBadAnswer), errors.As(err, &dns):

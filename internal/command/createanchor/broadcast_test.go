@@ -734,7 +734,7 @@ func TestBroadcastDead(t *testing.T) {
 // chain, and neither paid for again nor called failed.
 func TestOriginalMined(t *testing.T) {
 	t.Parallel()
-	payer := newPayer(t, "")
+	payer := newPayer(t, "hot") // path / has no wallet
 	p := payer.place(t)
 	p.run(t, exit.OK, p.args()...)
 	first := p.anchors(t)[0]
@@ -756,7 +756,7 @@ func TestOriginalMined(t *testing.T) {
 	require.Contains(t, stderr, "the anchor is in transaction "+first.BitcoinTxID+", in place of "+bumped)
 	require.Empty(t, p.node.Mempool())
 	follow := func() string {
-		stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, "--quiet", "--db-path", filepath.Join(p.dir, "reorg_db"), "--bitcoin-rpc", p.url(), "--anchors", "--json")
+		stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, "--quiet", "--db-path", filepath.Join(p.dir, "reorg_db"), "--bitcoin-rpc", p.url(), "--anchors", "--json", "--wallet", "hot")
 		require.Empty(t, stderr)
 		return stdout
 	}

@@ -62,7 +62,7 @@ func (f *finder) judge(b block, compared *comparison, err error) error {
 			f.out.Hint("%s", hint)
 		}
 	case limited && compared.Divergence > f.MaxDivergence:
-		return exit.WrongData("anchor the state anew: "+exit.Command("ailee_create_anchor", "--l2-state-file", "STATE.json"),
+		return exit.WrongData("anchor the state anew: "+exit.Command("ailee_create_anchor", "--bitcoin-rpc", "URL", "--l2-state-file", "STATE.json"),
 			fmt.Errorf("%s: the snapshot is %d blocks behind Bitcoin, at height %d of %d", f.File, compared.Divergence, b.Height, compared.Tip))
 	case limited && (compared.Divergence < 0 || compared.Syncing || compared.Headers-b.Height > f.MaxDivergence):
 		return exit.Failf("run the command again when the node has caught up; is it on the right network?",

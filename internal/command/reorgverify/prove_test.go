@@ -179,6 +179,8 @@ func TestSnapshotNamesADeadAnchor(t *testing.T) {
 		require.Equal(t, want, code, "%s: %s%s", status, stdout, stderr)
 		if want != exit.OK {
 			require.Contains(t, stderr, fmt.Sprintf("error: the latest snapshot's anchor is %s: %s\n", status, made.Hash))
+			// Without --broadcast the new anchor would have no record either.
+			require.Contains(t, stderr, "hint: anchor the state anew, on Bitcoin, the node stopped: ailee_create_anchor --broadcast --db-path "+path+" --l2-state-file "+made.File)
 		}
 	}
 }

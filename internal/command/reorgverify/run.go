@@ -56,7 +56,7 @@ func (s *survey) hint(o Options) string {
 	case s.counts[countedHeights] > 0:
 		return reorgtool.RepairHint(o.DBPath)
 	case s.counts[missingAnchor]+s.counts[invalidated] > 0:
-		return "anchor the state anew: " + exit.Command("ailee_create_anchor", "--l2-state-file", o.Snapshot)
+		return "anchor the state anew, on Bitcoin, the node stopped: " + exit.Command("ailee_create_anchor", "--broadcast", "--db-path", o.DBPath, "--l2-state-file", o.Snapshot)
 	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared:
 		return "no block hash agrees: is the Bitcoin node on the network of this AILEE node?"
 	case s.counts[wrongHash] > 0:

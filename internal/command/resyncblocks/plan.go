@@ -32,6 +32,7 @@ type plan struct {
 	tip        bitcoin.ChainInfo
 	start, end int64 // both included
 	compared   int64 // the lowest stored height that was compared
+	foreign    bool  // none of the stored hashes is of the chain; with --check only
 	stored     stored
 	comparison
 	warned bool // of a deep reorg
@@ -48,6 +49,7 @@ type comparison struct {
 	equal, differing int64
 	differences      []difference // the first of them
 	ranges           []differing  // the first ranges of them
+	interrupted      bool         // the last of the ranges has ended
 	gaps             []heights    // the first of those without a hash
 	first            int64        // the lowest that is missing or differs
 	outside          heights      // from the lowest to the highest one that differs out of the range
@@ -73,17 +75,22 @@ type difference struct {
 	Chain  string `json:"chain"`
 }
 
-// differing is a range of heights whose stored hashes are not the chain's.
+// differing is a range of heights whose stored hashes are not the chain's: all that are
+// stored there.
 type differing struct {
 	difference // at the first height
 	to         int64
+	count      int64
 }
 
 func (d differing) String() string {
-	if d.to == d.Height {
+	switch d.count {
+	case 1:
 		return fmt.Sprintf("height %d: stored %s, in the chain %s", d.Height, d.Stored, d.Chain)
+	case d.to - d.Height + 1:
+		return fmt.Sprintf("heights %d to %d: the first has %s stored, in the chain %s", d.Height, d.to, d.Stored, d.Chain)
 	}
-	return fmt.Sprintf("heights %d to %d: the first has %s stored, in the chain %s", d.Height, d.to, d.Stored, d.Chain)
+	return fmt.Sprintf("heights %d to %d, %d of them stored: the first has %s stored, in the chain %s", d.Height, d.to, d.count, d.Stored, d.Chain)
 }
 
 // missing is how many heights of the range have no hash.
@@ -124,7 +131,8 @@ func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 		p.miss(heights{above, p.end})
 	}
 	if o.Check {
-		return p, nil
+		p.foreign, err = p.otherChain(ctx, db, client)
+		return p, err
 	}
 	if above := p.stored.top + 1; above > 0 && above < p.start {
 		out.Warn("no block hash from height %d to %d: begin at --start-height %d to fill them in too", above, p.start-1, above)
@@ -308,7 +316,7 @@ func (c *comparison) miss(h heights) {
 func (p *plan) take(height int64, stored string, chain []byte) {
 	inside := p.start <= height && height <= p.end
 	if stored == string(chain) {
-		p.anyEqual = true
+		p.anyEqual, p.interrupted = true, true
 		if inside {
 			p.equal++
 		}
@@ -331,10 +339,12 @@ func (p *plan) take(height int64, stored string, chain []byte) {
 	if len(p.differences) < maxKept {
 		p.differences = append(p.differences, d)
 	}
-	if last := len(p.ranges) - 1; last >= 0 && p.ranges[last].to+1 == height {
+	if last := len(p.ranges) - 1; last >= 0 && !p.interrupted {
 		p.ranges[last].to = height
+		p.ranges[last].count++
 	} else if len(p.ranges) < maxKept {
-		p.ranges = append(p.ranges, differing{d, height})
+		p.ranges = append(p.ranges, differing{d, height, 1})
+		p.interrupted = false
 	}
 }
 
@@ -350,14 +360,10 @@ func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bi
 	if p.lowestDifferent < 0 {
 		return nil
 	}
-	if !p.anyEqual {
-		same, tried, err := p.sample(ctx, db, client)
-		if err != nil {
-			return err
-		}
-		if !same && tried+p.differing+p.outsideCount > haltDepth {
-			return reorgtool.OtherChain(o.DBPath, p.tip.Chain)
-		}
+	if foreign, err := p.otherChain(ctx, db, client); err != nil {
+		return err
+	} else if foreign {
+		return reorgtool.OtherChain(o.DBPath, p.tip.Chain)
 	}
 	if depth := p.depth(p.lowestDifferent); depth > o.MaxReorgDepth {
 		atLeast, err := p.deeper(ctx, db, client)
@@ -388,6 +394,16 @@ func (p *plan) deeper(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clien
 	}
 	hash, err := client.BlockHash(ctx, below)
 	return hash != stored, err
+}
+
+// otherChain reports whether no stored hash is of the chain, and no reorg that a node
+// survives explains that.
+func (p *plan) otherChain(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client) (bool, error) {
+	if p.anyEqual || p.lowestDifferent < 0 || len(p.counted) > 0 {
+		return false, nil
+	}
+	same, tried, err := p.sample(ctx, db, client)
+	return !same && tried+p.differing+p.outsideCount > haltDepth, err
 }
 
 // sample reports whether any hash below those that were compared is of the chain,

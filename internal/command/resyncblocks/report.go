@@ -109,7 +109,7 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 		more := p.differing
 		for _, r := range p.ranges[:min(len(p.ranges), maxListed)] {
 			out.Error("%s", r)
-			more -= r.to - r.Height + 1
+			more -= r.count
 		}
 		if more > 0 {
 			out.Error("%d more stored hashes differ", more)
@@ -128,8 +128,11 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 		}
 		return nil
 	}
-	if len(p.counted) > 0 {
+	switch {
+	case len(p.counted) > 0:
 		return exit.WrongData(reorgtool.RepairHint(o.DBPath), nil)
+	case p.foreign:
+		return reorgtool.OtherChain(o.DBPath, p.tip.Chain)
 	}
 	return exit.WrongData("stop the node and replace what differs: "+
 		exit.Command(Name, "--start-height", fmt.Sprint(p.lowestDifferent), "--db-path", o.DBPath), nil)

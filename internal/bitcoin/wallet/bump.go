@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -115,9 +116,8 @@ func (w *Wallet) PlanBump(ctx context.Context, old *wire.MsgTx, fees Fees) (*Bum
 	}
 	// It changes nothing, and knows the fee of a replacement that takes more inputs.
 	err := w.own.Call(ctx, "psbtbumpfee", []any{b.Old, b.options()}, &r)
-	var rpc *btcjson.RPCError
 	switch {
-	case errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCMethodNotFound.Code:
+	case notThere(err):
 	case err != nil:
 		return nil, explain(err)
 	case r.Fee == nil:
@@ -152,13 +152,20 @@ func (w *Wallet) estimate(ctx context.Context, blocks int) (uint64, error) {
 	}
 	err := w.node.Call(ctx, "estimatesmartfee", []any{blocks}, &r)
 	var rpc *btcjson.RPCError
-	if errors.As(err, &rpc) {
+	if errors.As(err, &rpc) || notThere(err) {
 		return 0, nil // the least it takes is known without
 	}
 	if r.FeeRate < 0 {
 		return 0, bad("estimatesmartfee", "a fee rate below 0")
 	}
 	return uint64(satoshi(r.FeeRate)), err
+}
+
+// notThere reports whether a node lacks a method, or does not allow it.
+func notThere(err error) bool {
+	var rpc *btcjson.RPCError
+	var status *bitcoin.StatusError
+	return errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCMethodNotFound.Code || errors.As(err, &status) && status.Code == http.StatusForbidden
 }
 
 // Bump lets the wallet make a replacement, and returns its id and fee in sat. Whether it

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -217,6 +218,57 @@ func TestNotBelieved(t *testing.T) {
 		_, err = c.BlockHash(t.Context(), 1)
 		require.ErrorIs(t, err, ErrBadAnswer, body)
 		require.ErrorContains(t, err, "getblockhash: height 1: ")
+	}
+}
+
+// TestErrorsAreWhatTheyWere: what a caller can ask of an error, it can ask of one that passed
+// by rpcclient.
+func TestErrorsAreWhatTheyWere(t *testing.T) {
+	serve := func(answer func(w http.ResponseWriter, r *http.Request)) func(context.Context, *testing.T) error {
+		return func(ctx context.Context, t *testing.T) error {
+			c, _ := misbehaving(t, Options{Timeout: time.Second}, answer)
+			return c.Call(ctx, "getblockcount", nil, new(int64))
+		}
+	}
+	hang := serve(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for name, c := range map[string]struct {
+		call func(context.Context, *testing.T) error
+		is   error
+		as   any
+	}{
+		"reset":   {serve(func(w http.ResponseWriter, _ *http.Request) { resetConnection(w) }), syscall.ECONNRESET, new(*net.OpError)},
+		"closed":  {serve(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), io.EOF, nil},
+		"no JSON": {serve(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }), ErrBadAnswer, nil},
+		"refused by the node": {serve(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, `{"result":null,"error":{"code":-8,"message":"no"},"id":1}`)
+		}), nil, new(*btcjson.RPCError)},
+		"status": {serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }), nil, new(*StatusError)},
+		"late":   {hang, errTimeout, nil},
+		"interrupted": {func(ctx context.Context, t *testing.T) error {
+			ctx, cancel := context.WithCancel(ctx)
+			return serve(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })(ctx, t)
+		}, context.Canceled, nil},
+		"out of time": {func(ctx context.Context, t *testing.T) error {
+			ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+			defer cancel()
+			return hang(ctx, t)
+		}, context.DeadlineExceeded, nil},
+		"nobody there": {func(ctx context.Context, t *testing.T) error {
+			c, err := Open(Options{URL: "http://127.0.0.1:1"}, t.Logf)
+			require.NoError(t, err)
+			return c.Call(ctx, "getblockcount", nil, nil)
+		}, syscall.ECONNREFUSED, new(*net.OpError)},
+	} {
+		err := c.call(t.Context(), t)
+		require.Error(t, err, name)
+		if c.is != nil {
+			require.ErrorIs(t, err, c.is, name)
+		}
+		if c.as != nil {
+			require.ErrorAs(t, err, c.as, name)
+		}
+		require.NotContains(t, err.Error(), "unix", name)
 	}
 }
 

@@ -291,6 +291,15 @@ func (c *Chain) network() string {
 	return c.Network
 }
 
+// Header is the answer to getblockheader.
+func (c *Chain) Header(params []json.RawMessage) (any, error) {
+	h, err := c.view().header(params)
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
 // header finds a block by what its hash says, also one that was replaced.
 func (v view) header(params []json.RawMessage) (any, *btcjson.RPCError) {
 	notFound := btcjson.NewRPCError(btcjson.ErrRPCBlockNotFound, "Block not found")

@@ -1113,30 +1113,39 @@ func TestBumpRecorded(t *testing.T) {
 		{seq + "5-getrawtransaction-new", seq + "6-gettransaction-new", seq + "7-gettransaction-old", seq + "8-getrawtransaction-old"},
 		{seq + "9-gettransaction-new-after-old-is-mined", seq + "10-gettransaction-old-is-mined"},
 	}
-	var bumped struct{ TxID string }
+	var bumped, mined struct {
+		TxID, BlockHash string
+		BlockHeight     int64
+	}
 	bitcointest.OneRecorded(t, seq+"4-bumpfee").Result(t, &bumped)
-	calls, _ := bitcointest.OneRecorded(t, seq+"4-bumpfee").Calls()
-	old, hash := calls[0].Params[0].(string), strings.Repeat("05", 32)
+	bitcointest.OneRecorded(t, seq+"10-gettransaction-old-is-mined").Result(t, &mined)
+	old, hash := mined.TxID, strings.Repeat("05", 32)
 	first := reorgdb.Anchor{Hash: hash, BitcoinTxID: old, BroadcastTime: 1, Status: reorgdb.Pending, L2StateRoot: strings.Repeat("ab", 32)}
-	for name, c := range map[string]struct {
-		accepts bool
-		mined   bool
-	}{"the node takes it": {accepts: true}, "the node refuses it": {}, "then the old one is mined": {mined: true}} {
+	for name, accepts := range map[string]bool{"the node takes it": true, "the node refuses it": false} {
 		t.Run(name, func(t *testing.T) {
-			chain := bitcointest.NewChain(10)
-			chain.Methods = map[string]func([]json.RawMessage) (any, error){"sendrawtransaction": func([]json.RawMessage) (any, error) {
-				if c.accepts {
-					return bumped.TxID, nil
-				}
-				return nil, btcjson.NewRPCError(-26, "datacarrier")
-			}}
+			chain := bitcointest.NewChain(mined.BlockHeight)
+			chain.Methods = map[string]func([]json.RawMessage) (any, error){
+				"sendrawtransaction": func([]json.RawMessage) (any, error) {
+					if accepts {
+						return bumped.TxID, nil
+					}
+					return nil, btcjson.NewRPCError(-26, "datacarrier")
+				},
+				"getblockheader": func(params []json.RawMessage) (any, error) {
+					if string(params[0]) == `"`+mined.BlockHash+`"` {
+						return map[string]any{"hash": mined.BlockHash, "height": mined.BlockHeight, "previousblockhash": chain.Hash(mined.BlockHeight - 1), "time": 1, "confirmations": 1}, nil
+					}
+					return chain.Header(params)
+				},
+			}
 			node := bitcointest.NewReplay(t, chain, stages...)
 			path := filepath.Join(t.TempDir(), "reorg_db")
 			db, err := reorgdb.Create(path)
 			require.NoError(t, err)
 			require.NoError(t, db.Update(func(u *reorgdb.Update) error { return u.Anchor(first) }))
 			require.NoError(t, db.Close())
-			args := []string{"--db-path", path, "--bitcoin-rpc", node.URL, "--rpc-wait", "0s", "--wallet", "anchors", "--fee-rate", "20", "--yes", "--bump", hash}
+			common := []string{"--db-path", path, "--bitcoin-rpc", node.URL, "--rpc-wait", "0s", "--wallet", "anchors"}
+			bump := append([]string{"--fee-rate", "20", "--yes", "--bump", hash}, common...)
 			record := func() reorgdb.Anchor {
 				db, err := reorgdb.OpenReadOnly(path)
 				require.NoError(t, err)
@@ -1146,22 +1155,32 @@ func TestBumpRecorded(t *testing.T) {
 				require.True(t, ok)
 				return r
 			}
-			if c.accepts {
-				stdout, _ := clitest.RunProcess(t, exit.OK, createanchor.Name, args...)
+			want := first
+			if accepts {
+				stdout, _ := clitest.RunProcess(t, exit.OK, createanchor.Name, bump...)
 				require.Contains(t, stdout, "Transaction: "+bumped.TxID+"\nFee: 2960 sat\n")
-				require.Equal(t, bumped.TxID, record().BitcoinTxID)
+				want.BitcoinTxID, want.RetryCount, want.BroadcastTime = bumped.TxID, 1, record().BroadcastTime
 			} else {
-				_, stderr := clitest.RunProcess(t, exit.Failed, createanchor.Name, args...)
+				_, stderr := clitest.RunProcess(t, exit.Failed, createanchor.Name, bump...)
 				require.Contains(t, stderr, "the wallet has made transaction "+bumped.TxID+" in place of "+old+", but the node does not take it")
 				require.Contains(t, stderr, "-26: datacarrier")
-				require.Equal(t, first, record())
 			}
-			if c.mined {
-				node.Next()
-				_, stderr := clitest.RunProcess(t, exit.Failed, createanchor.Name, args...)
-				require.Contains(t, stderr, "the transaction "+old+" is in the chain, with 1 confirmation(s)")
-				require.Equal(t, first, record())
+			require.Equal(t, want, record())
+
+			// Whatever the record names, the anchor is where the old one is mined.
+			node.Next()
+			stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, append([]string{"--anchors", "--start-height", "9200"}, common...)...)
+			require.Empty(t, stderr)
+			where := old
+			if accepts {
+				where += ", in place of " + bumped.TxID + ","
 			}
+			require.Contains(t, stdout, "Anchor "+hash+": PENDING at height 9212 with 1 confirmation(s), was PENDING: transaction "+where+" is in the block at height 9212, 1 confirmation(s)\n")
+			want.BitcoinTxID, want.BitcoinHeight, want.Confirmations = old, 9212, 1
+			require.Equal(t, want, record())
+			_, stderr = clitest.RunProcess(t, exit.Failed, createanchor.Name, bump...)
+			require.Contains(t, stderr, "the transaction "+old+" is in the chain, with 1 confirmation(s)")
+			require.Equal(t, want, record())
 			sent := map[string]int{}
 			for _, call := range node.Asked() {
 				sent[call.Method]++

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -315,6 +316,38 @@ func TestReorgTooDeepWhileItRuns(t *testing.T) {
 	code, _, stderr = clitest.Run(resyncblocks.Tool(), "--max-reorg-depth", "201", "--start-height", "3300", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 	require.Zero(t, code, stderr)
 	require.Equal(t, "201", reorgtest.Records(t, path)["default/reorg_counter"])
+}
+
+// TestRecordedRefusals: what real Bitcoin Cores answer while they start, are busy or refuse
+// the login is one line of error and one of what to do, and nothing is written.
+func TestRecordedRefusals(t *testing.T) {
+	for name, c := range map[string]struct{ words, hint string }{
+		"c4-getblockchaininfo-error-28-loading-banlist":  {"-28: Loading banlist…", "the node is starting: wait, or wait longer with --rpc-wait"},
+		"c4-getblockchaininfo-error-28-verifying-blocks": {"-28: Verifying blocks…", "the node is starting: wait, or wait longer with --rpc-wait"},
+		"probe-warming-up-single":                        {"-28: Loading wallet…", "the node is starting: wait, or wait longer with --rpc-wait"},
+		"c6b-getblockchaininfo-http503":                  {"HTTP status 503 Service Unavailable", "the node is busy: wait longer with --rpc-wait, or raise its rpcworkqueue"},
+		"probe-unauthorized-none":                        {"HTTP status 401 Unauthorized", "no credentials were found: give a cookie file with --rpc-cookie-file, or set BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD"},
+		"probe-unknown-path":                             {"HTTP status 404 Not Found", "check the host, port and path of --bitcoin-rpc"},
+		"wl-getrawtransaction-p1-http403":                {"HTTP status 403 Forbidden", "allow this machine and the method on the node: rpcallowip, rpcwhitelist"},
+		"probe-parse-error":                              {"-32700: Parse error", ""},
+	} {
+		s := httptest.NewServer(bitcointest.OneRecorded(t, name))
+		path := filepath.Join(t.TempDir(), "reorg_db")
+		nodeModel{}.write(t, path)
+		before := reorgtest.Records(t, path)
+		code, stdout, stderr := clitest.Run(resyncblocks.Tool(), "--rpc-wait", "0s", "--start-height", "0", "--db-path", path, "--bitcoin-rpc", s.URL)
+		s.Close()
+		require.Equal(t, exit.Failed, code, name)
+		require.Empty(t, stdout)
+		lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+		require.Regexp(t, "^ailee_resync_blocks: error: Bitcoin RPC at http://[^ ]+: getblockchaininfo: "+regexp.QuoteMeta(c.words)+"( \\(waited .*\\))?$", lines[0])
+		if c.hint == "" {
+			require.Len(t, lines, 1)
+		} else {
+			require.Equal(t, []string{"ailee_resync_blocks: hint: " + c.hint}, lines[1:])
+		}
+		require.Equal(t, before, reorgtest.Records(t, path))
+	}
 }
 
 // TestDeepReorgIsReplacedWhole: it begins as deep as it was asked to, and says that a reorg is

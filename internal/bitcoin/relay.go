@@ -18,6 +18,8 @@ import (
 
 	"github.com/btcsuite/btcd/btcjson"
 	"github.com/btcsuite/btcd/rpcclient"
+
+	"ailee-recovery/internal/workers"
 )
 
 // rpcclient frames a call and decodes its answer. Between, the bytes travel with the
@@ -50,11 +52,7 @@ func (c *Client) ask(ctx context.Context, via *http.Client, method string, param
 	}
 	e := &exchange{token: rand.Text(), carry: func(text []byte) (json.RawMessage, error) { return c.carry(ctx, via, text) }}
 	server := &http.Server{Handler: e, ErrorLog: log.New(io.Discard, "", 0)}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(l)
-	}()
+	served := workers.Start(func() error { return server.Serve(l) })
 	defer func() {
 		_ = server.Close()
 		<-served
@@ -113,6 +111,7 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.once.Do(func() {
+		defer workers.Recover(&e.err) // or the server would, and say nothing
 		e.sent = body
 		e.answer, e.err = framed(e.carry(body))
 	})

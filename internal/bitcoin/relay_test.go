@@ -28,6 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/workers"
 )
 
 // misbehaving returns a client of a node that answers so.
@@ -269,6 +270,22 @@ func TestErrorsAreWhatTheyWere(t *testing.T) {
 			require.ErrorAs(t, err, c.as, name)
 		}
 		require.NotContains(t, err.Error(), "unix", name)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("on the way") }
+
+// TestPanicOnTheWay ends as an error that says where.
+func TestPanicOnTheWay(t *testing.T) {
+	c, err := Open(Options{Wait: time.Hour}, t.Logf)
+	require.NoError(t, err)
+	c.kept.Transport, c.fresh.Transport = panicking{}, panicking{}
+	for _, err := range []error{c.Call(t.Context(), "getblockcount", nil, nil), c.Send(t.Context(), "bumpfee", nil, nil)} {
+		var p *workers.PanicError
+		require.ErrorAs(t, err, &p)
+		require.ErrorContains(t, err, "RoundTrip (relay_test.go:")
 	}
 }
 

@@ -234,8 +234,11 @@ func (w *Wallet) named(path string) error {
 	if path == "/wallet/"+w.Name || path == "/" && w.Name == "" {
 		return nil
 	}
-	if path == "/" {
+	if path == "/" && w.Old {
 		return btcjson.NewRPCError(btcjson.ErrRPCWalletNotSpecified, "Wallet file not specified (must request wallet RPC through /wallet/<filename> uri-path).")
+	}
+	if path == "/" {
+		return btcjson.NewRPCError(btcjson.ErrRPCWalletNotSpecified, "Multiple wallets are loaded. Please select which wallet to use by requesting the RPC through the /wallet/<walletname> URI path.")
 	}
 	return btcjson.NewRPCError(btcjson.ErrRPCWalletNotFound, "Requested wallet does not exist or is not loaded")
 }
@@ -384,8 +387,11 @@ func (w *Wallet) fund(params []json.RawMessage) (any, error) {
 		return nil, btcjson.NewRPCError(btcjson.ErrRPCDeserialization, "TX decode failed")
 	}
 	free, _ := w.coins()
-	if len(free) == 0 {
+	if len(free) == 0 && w.Old {
 		return nil, btcjson.NewRPCError(btcjson.ErrRPCWallet, "Insufficient funds")
+	}
+	if len(free) == 0 {
+		return nil, btcjson.NewRPCError(btcjson.ErrRPCWallet, "The total exceeds your balance when the 0.00000118 transaction fee is included.")
 	}
 	in := wire.NewTxIn(&free[0].OutPoint, nil, nil)
 	if o["replaceable"] == true {
@@ -546,6 +552,8 @@ func (w *Wallet) bump(params []json.RawMessage, send bool) (any, error) {
 	switch {
 	case writer != "":
 		return nil, btcjson.NewRPCError(btcjson.ErrRPCWallet, fmt.Sprintf("Cannot bump transaction %s which was already bumped by transaction %s", txid, writer))
+	case confirmations < 0 && !w.Old:
+		return nil, btcjson.NewRPCError(btcjson.ErrRPCMisc, old.TxIn[0].PreviousOutPoint.String()+" is already spent")
 	case confirmations != 0:
 		return nil, btcjson.NewRPCError(btcjson.ErrRPCWallet, "Transaction has been mined, or is conflicted with a mined transaction")
 	}

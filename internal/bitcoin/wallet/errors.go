@@ -16,7 +16,7 @@ func explain(err error) error {
 	if !errors.As(err, &rpc) {
 		return err
 	}
-	if hint := hint(rpc.Code, strings.ToLower(rpc.Message)); hint != "" {
+	if hint := hintOf(rpc.Code, strings.ToLower(rpc.Message)); hint != "" {
 		return exit.Fail(hint, err)
 	}
 	return err // the client's own hint
@@ -29,7 +29,7 @@ const (
 	waitFor   = "wait until the wallet's transactions are confirmed; with several coins it need not spend what is not"
 )
 
-func hint(code btcjson.RPCErrorCode, words string) string {
+func hintOf(code btcjson.RPCErrorCode, words string) string {
 	has := func(parts ...string) bool {
 		for _, part := range parts {
 			if strings.Contains(words, part) {

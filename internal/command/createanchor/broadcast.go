@@ -318,13 +318,17 @@ func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) error {
 // PENDING anchor is not paid for twice, and one with the very time that was asked
 // for not either when it is confirmed.
 func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
-	var waiting []reorgdb.Anchor
+	var waiting, failed []reorgdb.Anchor
 	for r, err := range a.db.Anchors(ctx) {
 		if err != nil {
 			return false, reorgtool.Explain(a.DBPath, err)
 		}
-		if r.L2StateRoot == a.source.report.Root && (r.Status == reorgdb.Pending || a.TimestampSet && r.Status == reorgdb.Confirmed) {
+		switch {
+		case r.L2StateRoot != a.source.report.Root:
+		case r.Status == reorgdb.Pending, a.TimestampSet && r.Status == reorgdb.Confirmed:
 			waiting = append(waiting, r.Anchor)
+		case r.Status == reorgdb.FailedOrphaned && !a.TimestampSet:
+			failed = append(failed, r.Anchor)
 		}
 	}
 	for _, r := range waiting {
@@ -349,42 +353,66 @@ func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 			return true, a.stillThere(ctx, r)
 		}
 	}
+	for _, r := range failed {
+		// A node goes by the clock alone.
+		txid, _, err := a.onItsWay(ctx, r)
+		if err != nil {
+			return false, err
+		}
+		if txid != "" {
+			return false, exit.Failf("bring the record up to date with "+exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath)+
+				", or give the new anchor a time of its own with --timestamp-ms",
+				"the anchor %s of the same state is %s, but its transaction %s is in the mempool or in the chain", r.Hash, r.Status, txid)
+		}
+	}
 	return false, nil
+}
+
+// onItsWay returns the transaction with which an anchor is in the mempool or in the chain,
+// "" for none; and what the wallet knows of the one that is recorded, nil for nothing.
+func (a *anchoring) onItsWay(ctx context.Context, r reorgdb.Anchor) (txid string, recorded *wallet.Member, err error) {
+	w, err := wallet.Open(a.node, a.Wallet)
+	if err != nil {
+		return "", nil, err
+	}
+	carries := func(tx *wire.MsgTx) bool { return anchortx.CarriesAnchor(tx, r.Hash, r.L2StateRoot) }
+	family, err := w.Family(ctx, r.BitcoinTxID, carries)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(family) == 0 {
+		// It is of another wallet.
+		state, err := w.Find(ctx, r.BitcoinTxID)
+		if err != nil || state != wallet.Known {
+			return "", nil, err
+		}
+		return r.BitcoinTxID, nil, nil
+	}
+	for _, m := range family {
+		if m.State == wallet.Known {
+			return m.TxID, family[0], nil
+		}
+	}
+	return "", family[0], nil
 }
 
 // stillThere warns when the transaction of an anchor has vanished. It is an error when it
 // can never be mined: the anchor is not on its way then.
 func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
-	w, err := wallet.Open(a.node, a.Wallet)
+	txid, recorded, err := a.onItsWay(ctx, r)
 	if err != nil {
 		return err
-	}
-	carries := func(tx *wire.MsgTx) bool { return anchortx.CarriesAnchor(tx, r.Hash, r.L2StateRoot) }
-	family, err := w.Family(ctx, r.BitcoinTxID, carries)
-	if err != nil {
-		return err
-	}
-	if len(family) == 0 {
-		// It is of another wallet.
-		state, err := w.Find(ctx, r.BitcoinTxID)
-		if err != nil || state == wallet.Known {
-			return err
-		}
 	}
 	resync := exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath) + " brings the record up to date"
-	for _, m := range family {
-		if m.State != wallet.Known {
-			continue
-		}
-		if m.TxID != r.BitcoinTxID {
-			a.out.Warn("the anchor is in transaction %s, in place of %s: %s", m.TxID, r.BitcoinTxID, resync)
-		}
-		return nil
+	switch {
+	case txid == r.BitcoinTxID:
+	case txid != "":
+		a.out.Warn("the anchor is in transaction %s, in place of %s: %s", txid, r.BitcoinTxID, resync)
+	case recorded != nil && recorded.State == wallet.Conflicted:
+		return dead(recorded)
+	default:
+		a.out.Warn("transaction %s is neither in the mempool nor in the chain: %s", r.BitcoinTxID, resync)
 	}
-	if len(family) > 0 && family[0].State == wallet.Conflicted {
-		return dead(family[0])
-	}
-	a.out.Warn("transaction %s is neither in the mempool nor in the chain: %s", r.BitcoinTxID, resync)
 	return nil
 }
 

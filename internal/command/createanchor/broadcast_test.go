@@ -723,11 +723,36 @@ func TestBroadcastDead(t *testing.T) {
 	require.Empty(t, p.node.Mempool())
 	stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, "--db-path", filepath.Join(p.dir, "reorg_db"), "--bitcoin-rpc", p.url(), "--anchors")
 	require.Contains(t, stderr, "warning: anchor "+record.Hash+", PENDING: transaction "+record.BitcoinTxID+" is neither in the active chain nor in the mempool, and can never be mined: "+foreign+" in the chain spends its inputs")
+	require.Contains(t, stderr, "hint: what can never be mined is anchored anew, with a time of its own: ailee_create_anchor --broadcast --timestamp-ms N")
 	require.Contains(t, stdout, "Anchors: 1 followed, 0 changed")
 
 	p.run(t, exit.OK, p.args("--timestamp-ms", "7")...)
 	require.Len(t, p.anchors(t), 2)
 	require.Len(t, p.node.Mempool(), 1)
+}
+
+// TestBroadcastFailedByTheClock: a node calls an anchor failed after an hour. What waits in the
+// mempool all the same is not paid for again.
+func TestBroadcastFailedByTheClock(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.run(t, exit.OK, p.args()...)
+	p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+		a.Status = reorgdb.FailedOrphaned
+		require.NoError(t, u.Anchor(a))
+	})
+	failed := p.anchors(t)[0]
+	_, stderr := p.run(t, exit.Failed, p.args()...)
+	require.Contains(t, stderr, "the anchor "+failed.Hash+" of the same state is FAILED_ORPHANED, but its transaction "+failed.BitcoinTxID+" is in the mempool or in the chain")
+	require.Contains(t, stderr, "hint: bring the record up to date with ailee_resync_blocks --anchors")
+	require.Equal(t, []reorgdb.Anchor{failed}, p.anchors(t))
+	require.Equal(t, []string{failed.BitcoinTxID}, p.node.Waiting())
+	p.wallet.DoubleSpend(failed.BitcoinTxID)
+	p.mined()
+	p.run(t, exit.OK, p.args()...)
+	require.Len(t, p.anchors(t), 2)
+	require.Len(t, p.node.Waiting(), 1)
 }
 
 // TestOriginalMined: the original is mined after a bump that went well. The anchor is on the

@@ -24,6 +24,7 @@ type Options struct {
 type Outcome struct {
 	Before, After reorgdb.Anchor
 	State         anchortx.State
+	Dead          bool // the transaction can never be mined
 	// Why says in words what was found, or why nothing could be told: the record is
 	// left then.
 	Why string
@@ -104,6 +105,7 @@ func followRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAncho
 	for i, f := range found {
 		out := &outcomes[at[i]]
 		out.State, out.After, out.Why = f.State, follow(out.Before, f, o), f.String()
+		out.Dead = f.State == anchortx.Absent && f.Why != ""
 	}
 	return outcomes, err
 }

@@ -55,6 +55,7 @@ func (s Summary) Document() Document {
 
 // Print prints what changed and the counts, and warns of what could not be told.
 func (s Summary) Print(out *cli.IO) {
+	dead := false
 	for _, o := range s.Outcomes {
 		hash := terminal.Text(o.Before.Hash)
 		switch {
@@ -67,11 +68,15 @@ func (s Summary) Print(out *cli.IO) {
 			}
 			out.Printf("Anchor %s: %s, was %s: transaction %s is %s\n", hash, inWords(o.After), inWords(o.Before), txid, o.Why)
 		case o.State == anchortx.Absent && o.Before.Status != reorgdb.FailedOrphaned:
+			dead = dead || o.Dead
 			out.Warn("anchor %s, %s: transaction %s is %s", hash, o.Before.Status, o.Before.BitcoinTxID, o.Why)
 		}
 	}
 	if more := s.Total - len(s.Outcomes); more > 0 {
 		out.Warn("%d more anchors are not listed", more)
+	}
+	if dead {
+		out.Hint("what can never be mined is anchored anew, with a time of its own: ailee_create_anchor --broadcast --timestamp-ms N")
 	}
 	out.Printf("Anchors: %d followed, %d changed, %d could not be told\n", s.Total-s.Unknown, s.Changed, s.Unknown)
 }

@@ -68,13 +68,18 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 
 // Tip is [Client.ChainInfo] once the node has the blocks of all headers that it knows: a
 // header comes before its block. It waits as long as for a node that is away, and then
-// returns what there is; for a node that loads its first blocks it does not wait.
+// returns what there is; for a node that loads its first blocks it does not wait, nor twice
+// for one header.
 func (c *Client) Tip(ctx context.Context) (ChainInfo, error) {
 	start := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		info, err := c.ChainInfo(ctx)
-		if err != nil || info.Headers <= info.Blocks || info.InitialBlockDownload || time.Since(start)+pause >= c.wait {
+		switch {
+		case err != nil || info.Headers <= info.Blocks || info.InitialBlockDownload || info.Headers == c.lacking.Load():
 			return info, err
+		case time.Since(start)+pause >= c.wait:
+			c.lacking.Store(info.Headers)
+			return info, nil
 		}
 		if pause > time.Second { // until then it is nothing to speak of
 			c.outages.say("header", fmt.Sprintf("%s: the block of a header is missing: waiting for up to %s", c.name, c.wait))

@@ -65,6 +65,7 @@ type Client struct {
 	outages       *outages
 	ids           *atomic.Uint64
 	batches       *atomic.Int64 // how many calls a batch may have; 1 for none
+	lacking       *atomic.Int64 // height of the header whose block was waited for in vain
 }
 
 // Open prepares calls to a node, without making one. warn is told once what is
@@ -81,6 +82,7 @@ func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 		outages: &outages{warn: warn, said: map[string]time.Time{}},
 		ids:     new(atomic.Uint64),
 		batches: new(atomic.Int64),
+		lacking: new(atomic.Int64),
 	}
 	c.batches.Store(batchSize)
 	if c.timeout == 0 {

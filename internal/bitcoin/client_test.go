@@ -449,6 +449,9 @@ func TestTip(t *testing.T) {
 			require.Equal(t, test.whole, info.Headers == info.Blocks)
 			require.Equal(t, test.answer, answers.Load())
 			require.EqualValues(t, 7, info.TipTime, "the median, where there is no other")
+			_, err = c.Tip(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, test.answer+1, answers.Load(), "it is not waited for twice")
 		})
 	}
 	chain := bitcointest.NewChain(5)

@@ -30,21 +30,41 @@ func descriptorsOf(pid int) (dir string, fds []os.DirEntry, err error) {
 	}
 	s, statErr := statOf(dir)
 	switch {
-	case statErr != nil:
+	case statErr != nil, s.zombie && s.threads <= 1:
 		return dir, nil, errEnded
-	case s.zombie && s.threads > 1:
-		return ofAnyThread(dir, pid, err)
-	case s.zombie, s.exits && endsWithin(pid, again):
+	case s.zombie:
+		if thread, fds := ofAnyThread(dir, pid); fds != nil {
+			return thread, fds, nil
+		}
+	}
+	// The threads of a process end one after the other, and one that starts a program is
+	// not shown for a moment.
+	wait := startsWithin
+	if s.zombie || s.exits {
+		wait = again
+	}
+	switch {
+	case err == nil && !s.zombie:
+		return dir, nil, nil // it has nothing open
+	case endsWithin(pid, wait):
 		return dir, nil, errEnded
+	}
+	fds, err = os.ReadDir(dir + "/fd")
+	if gone(err) {
+		err = errEnded
 	}
 	return dir, fds, err
 }
 
-// ofAnyThread lists what a process has open whose first thread has ended.
-func ofAnyThread(dir string, pid int, err error) (string, []os.DirEntry, error) {
-	tasks, readErr := os.ReadDir(dir + "/task")
-	if readErr != nil {
-		return dir, nil, errEnded
+// startsWithin is how long a process that starts a program may not be shown.
+const startsWithin = 50 * time.Millisecond
+
+// ofAnyThread lists what a process has open whose first thread has ended; nil where no
+// thread shows it.
+func ofAnyThread(dir string, pid int) (thread string, fds []os.DirEntry) {
+	tasks, err := os.ReadDir(dir + "/task")
+	if err != nil {
+		return "", nil
 	}
 	for _, task := range tasks {
 		if task.Name() == strconv.Itoa(pid) {
@@ -52,10 +72,10 @@ func ofAnyThread(dir string, pid int, err error) (string, []os.DirEntry, error) 
 		}
 		thread := dir + "/task/" + task.Name()
 		if fds, err := os.ReadDir(thread + "/fd"); err == nil && len(fds) > 0 {
-			return thread, fds, nil
+			return thread, fds
 		}
 	}
-	return dir, nil, err
+	return "", nil
 }
 
 // processStat is what is needed of /proc/PID/stat.

@@ -18,14 +18,15 @@ var errEnded = errors.New("the process has ended")
 // descriptorsOf lists what a process has open, and the folder of /proc in which that is seen.
 // What ends is not shown to ordinary users, and shows nothing to root: it is waited for, and
 // of a process whose first thread has ended another thread is asked.
+// What is of others is not waited for: most of them are never shown.
 // Its errors are errEnded, fs.ErrPermission for what may not be seen, and those of reading.
-func descriptorsOf(pid int) (dir string, fds []os.DirEntry, err error) {
+func descriptorsOf(pid int, others bool) (dir string, fds []os.DirEntry, err error) {
 	dir = fmt.Sprintf("/proc/%d", pid)
 	fds, err = os.ReadDir(dir + "/fd")
 	switch {
 	case gone(err):
 		return dir, nil, errEnded
-	case err == nil && len(fds) > 0, err != nil && !errors.Is(err, fs.ErrPermission):
+	case err == nil && len(fds) > 0, err != nil && (others || !errors.Is(err, fs.ErrPermission)):
 		return dir, fds, err
 	}
 	s, statErr := statOf(dir)

@@ -234,7 +234,7 @@ func (s *search) process(pid, owner int) error {
 		return nil
 	}
 	uid := int(info.Sys().(*syscall.Stat_t).Uid)
-	dir, fds, err := descriptorsOf(pid)
+	dir, fds, err := descriptorsOf(pid, uid != owner)
 	switch {
 	case errors.Is(err, errEnded):
 		return nil

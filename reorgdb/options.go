@@ -15,6 +15,7 @@ const (
 	tableChecksum = 1
 
 	writeBuffer = 16 << 20 // bytes
+	maxVersions = 1 << 20  // of a key, that an iterator passes over one by one
 )
 
 const scratchPrefix = ".ailee-reorgdb-"
@@ -44,6 +45,10 @@ func newOptions() (*options, error) {
 	o.rocks.SetBlockBasedTableFactory(o.table)
 	o.rocks.SetCompression(grocksdb.SnappyCompression)
 	o.rocks.SetWriteBufferSize(writeBuffer)
+	// After that many versions of a key an iterator looks for the next key instead of passing
+	// over the rest: in a log of GiBs, opened as hundreds of tables, each look costs as much
+	// as thousands of versions.
+	o.rocks.SetMaxSequentialSkipInIterations(maxVersions)
 	o.rocks.SetDbLogDir(scratch.Path)
 	o.rocks.SetInfoLogLevel(grocksdb.FatalInfoLogLevel)
 	o.rocks.SetStatsDumpPeriodSec(0)

@@ -295,7 +295,8 @@ func (s *search) descriptor(dir, fd string, hold func(Kind) *Holder) {
 		// Whoever writes to the database has these open; a reader may have LOG so.
 		writes = writes && t.log
 	}
-	if h.Path == "" || writes && !h.Writes {
+	// A LOCK that was removed says most, whatever was opened before it.
+	if h.Path == "" || writes && !h.Writes || deleted && filepath.Base(path) == "LOCK" {
 		h.Path, h.Deleted = printable.Text(path), deleted
 	}
 	h.Writes = h.Writes || writes

@@ -44,7 +44,8 @@ type run struct {
 	asRoot bool // it was started as root
 
 	dir     *backups.Dir
-	scratch string // of this run, in the backup folder
+	lock    *os.File // the backup folder, locked
+	scratch string   // of this run, in the backup folder
 	notes   []prunenote.Note
 	parts   map[backups.Kind]*part
 	latest  string   // the name whose data backups.LatestName has
@@ -79,7 +80,18 @@ type part struct {
 	message   string // of what went wrong
 }
 
+// close ends the run: it gives the folder of the backups back.
 func (r *run) close() error {
+	err := r.tidy()
+	if r.lock != nil {
+		err = errors.Join(err, r.lock.Close())
+		r.lock = nil
+	}
+	return err
+}
+
+// tidy closes and removes what the run had to work with.
+func (r *run) tidy() error {
 	var err error
 	for _, closer := range slices.Backward(r.closers) {
 		err = errors.Join(err, closer())
@@ -136,6 +148,10 @@ func (r *run) parted(ctx context.Context) error {
 		return err
 	}
 	if err := r.rotate(); err != nil {
+		return err
+	}
+	// What is copied elsewhere from there has nothing temporary in it.
+	if err := r.tidy(); err != nil {
 		return err
 	}
 	return r.execute(ctx)
@@ -232,7 +248,7 @@ func (r *run) takeFolder() error {
 	if err != nil {
 		return err
 	}
-	r.later(folder.Close)
+	r.lock = folder
 	if err := durable.Lock(folder); errors.Is(err, durable.ErrBusy) {
 		return exit.Failf("wait until it is done", "another ailee-backup or ailee-restore is at work in %s", durable.Shown(r.BackupDir))
 	} else if err != nil {

@@ -129,7 +129,7 @@ hostile:
 ##            hundred pairs of faults that the doctor is followed through
 load: export AILEE_LOAD := 1
 load:
-	go test -count 1 -timeout 3h -v -run '^Test(Load|OverAYear$$|DoctorOfPairs$$)' ./test ./internal/command/prunesnapshots ./internal/command/backup
+	go test -count 1 -timeout 3h -v -run '^Test(Load|OverAYear$$|DoctorOf(Pairs|Tails)$$)' ./test ./internal/command/prunesnapshots ./internal/command/backup
 
 ## faults     every tool broken at every system call, the power cut at each: half an hour
 faults:

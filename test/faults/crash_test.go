@@ -250,7 +250,11 @@ func TestEveryCall(t *testing.T) {
 						return
 					}
 					countExisting(s.name, w.name, n)
-					ks := append(sample(n, 3), whole.always...)
+					tries := 2
+					if w.fault.kill {
+						tries = 3
+					}
+					ks := append(sample(n, tries), whole.always...)
 					slices.Sort(ks)
 					for _, k := range slices.Compact(ks) {
 						s.try(t, w, k)

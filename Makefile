@@ -93,9 +93,11 @@ long:
 race: ALONE := TestDamage|AgainstReference|TestEveryAlignment|TestStdSort|TestEqualKeys|TestFileSystems
 race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
 race: export GORACE := atexit_sleep_ms=0
-# What is in test/ and docs/ starts the tools whole, as the tests of their packages do.
+# The packages that start goroutines or lock something, and the command that is called
+# back by most of them.
+race: CONCURRENT := ./internal/command/backup/ $(sort $(dir $(shell grep -rlE --include='*.go' --exclude='*_test.go' 'go func|workers\.|errgroup|sync\.' ./internal ./snapshot ./reorgdb)))
 race:
-	go test -vet=off -ldflags=-w -p 4 -timeout 60m -race -short -skip '$(ALONE)' ./internal/command/... ./internal/... ./snapshot/... ./reorgdb/...
+	go test -vet=off -ldflags=-w -p 4 -timeout 60m -race -short -skip '$(ALONE)' $(CONCURRENT)
 
 # The address sanitizer over the code that calls C: what it does not free fails.
 leaks:

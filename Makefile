@@ -101,7 +101,7 @@ race:
 
 # The address sanitizer over the code that calls C: what it does not free fails.
 leaks:
-	go test -vet=off -timeout 60m -asan ./reorgdb
+	go test -vet=off -timeout 60m -asan -short ./reorgdb
 
 # The code with the header of every RocksDB that is supported, and tools and nodes with each
 # that Debian has, at the same databases. MIRROR= names another Debian mirror.

@@ -10,6 +10,8 @@ import (
 	"sort"
 	"sync"
 
+	"github.com/btcsuite/btcd/wire/v2"
+
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/workers"
 )
@@ -42,23 +44,8 @@ func (s *search) scan(ctx context.Context) error {
 		spans = append(spans, p.scanned)
 		missing[p.TxID] = append(missing[p.TxID], p)
 	}
-	var mu sync.Mutex
-	left := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(missing)
-	}
-	return s.walk(ctx, spans, left, func(ctx context.Context, height int64, hash string) error {
-		ids, err := s.txids(ctx, hash)
-		if err != nil && !unanswered(err) {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			s.lacks(height)
-			return nil
-		}
+	left := func() int { return len(missing) }
+	return lookThrough(ctx, s, spans, left, s.txids, func(ctx context.Context, hash string, ids []string) error {
 		for _, id := range ids {
 			for _, p := range missing[id] {
 				if err := s.inBlock(ctx, p, hash); err != nil {
@@ -91,23 +78,8 @@ func (s *search) scanInstead(ctx context.Context) error {
 		spans = append(spans, p.scanned)
 		missing = append(missing, p)
 	}
-	var mu sync.Mutex
-	left := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(missing)
-	}
-	return s.walk(ctx, spans, left, func(ctx context.Context, height int64, hash string) error {
-		block, err := s.block(ctx, hash)
-		if err != nil && !unanswered(err) {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			s.lacks(height)
-			return nil
-		}
+	left := func() int { return len(missing) }
+	return lookThrough(ctx, s, spans, left, s.block, func(ctx context.Context, hash string, block *wire.MsgBlock) error {
 		for _, tx := range block.Transactions {
 			for _, p := range missing {
 				if !p.Carries(tx) {
@@ -141,6 +113,32 @@ func (s *search) span(ctx context.Context, p *place, unseen string) error {
 		p.gap = fmt.Sprintf(unseen, max(0, last-first+1), first)
 	}
 	return nil
+}
+
+// lookThrough reads something of each block of the spans and hands it to take, as long as
+// something is left to look for. It notes the blocks that the node does not give out. Reading
+// is concurrent; left and take are called one at a time.
+func lookThrough[T any](ctx context.Context, s *search, spans []span, left func() int, read func(ctx context.Context, hash string) (T, error),
+	take func(ctx context.Context, hash string, got T) error) error {
+	var mu sync.Mutex
+	guarded := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return left()
+	}
+	return s.walk(ctx, spans, guarded, func(ctx context.Context, height int64, hash string) error {
+		got, err := read(ctx, hash)
+		if err != nil && !unanswered(err) {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			s.lacks(height)
+			return nil
+		}
+		return take(ctx, hash, got)
+	})
 }
 
 // walk visits the blocks of all spans, each once, several at a time, until nothing is left

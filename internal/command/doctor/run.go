@@ -30,10 +30,10 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 		}
 		url = client.URL()
 	}
-	bars := &bars{out: out}
+	reading := terminal.Reading{W: out.Err, Show: !out.Quiet()}
 	view, err := datadir.Look(ctx, datadir.Options{DataDir: o.DataDir, BackupDir: o.BackupDir, Unit: o.Unit, Bitcoin: client, Memory: o.Memory(), Now: out.Now,
-		Progress: bars.show})
-	bars.done()
+		Progress: reading.Progress})
+	reading.Done()
 	if err != nil {
 		return err
 	}
@@ -74,23 +74,3 @@ func (o Options) setting(out *cli.IO, url string) Setting {
 	}
 	return s
 }
-
-// bars are the progress of what is read, one after the other.
-type bars struct {
-	out  *cli.IO
-	what string
-	bar  terminal.Bar
-	at   int64
-}
-
-func (b *bars) show(what string, done, total int64) {
-	if what != b.what {
-		b.done()
-		b.what, b.at = what, 0
-		b.bar = terminal.BytesBar(b.out.Err, !b.out.Quiet(), "reading "+what, total)
-	}
-	b.bar.Add(done - b.at)
-	b.at = done
-}
-
-func (b *bars) done() { b.bar.Done() }

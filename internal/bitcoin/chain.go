@@ -287,7 +287,7 @@ func (c *Client) FindBlocks(ctx context.Context, hashes []string) ([]*Header, er
 	return found, nil
 }
 
-// eachHeader visits the headers of blocks, or why there is none.
+// eachHeader visits each block's header, or the reason why the node gives none.
 func (c *Client) eachHeader(ctx context.Context, hashes []string, visit func(i int, h Header, err error) error) error {
 	const method = "getblockheader"
 	return c.inParts(len(hashes), func(from, to int) error {

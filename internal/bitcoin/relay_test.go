@@ -206,8 +206,8 @@ func TestStatusWithJSON(t *testing.T) {
 	}
 }
 
-// TestNotBelieved: what is sent is not taken for done by an answer that is none, or to
-// another call.
+// TestNotBelieved: a call does not count as done after an answer that is malformed, or that
+// answers another call.
 func TestNotBelieved(t *testing.T) {
 	for _, body := range []string{`{}`, `null`, `[]`, `{"message":"ok"}`, `{"result":"done","error":null,"id":2}`, `{"result":"done","error":null,"id":null}`,
 		`{"result":"done","id":"1"}`, `{"result":"done","error":null,"id":1}{}`, `[{"result":"done","error":null,"id":1}]`} {

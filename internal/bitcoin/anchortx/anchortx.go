@@ -37,7 +37,7 @@ type State string
 
 // The states.
 const (
-	Unknown   State = "unknown" // it could not be told
+	Unknown   State = "unknown" // it could not be determined
 	Absent    State = "absent"  // neither in the active chain nor in the mempool
 	InMempool State = "mempool"
 	Mined     State = "mined" // in the active chain
@@ -54,7 +54,7 @@ type Found struct {
 	Height        int64
 	BlockHash     string
 	Confirmations int64
-	// Why it could not be told, or why it can never be mined; "" otherwise.
+	// Why its state could not be determined, or why it can never be mined; "" otherwise.
 	Why string
 }
 

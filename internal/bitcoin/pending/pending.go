@@ -53,7 +53,7 @@ func (e *MalformedError) Unwrap() error { return e.Err }
 const maxSize = 16 << 20
 
 // Read returns what a file has. The error is a *[MalformedError], or one of opening and
-// reading it, which wraps [os.ErrNotExist] where there is none.
+// reading it; it wraps [os.ErrNotExist] where there is no such file.
 func Read(path string) (*Broadcast, error) {
 	f, err := durable.OpenRegular(path, os.O_RDONLY)
 	if err != nil {

@@ -131,16 +131,16 @@ func (r *run) snapshotFile() {
 
 // latestTime watches the time of the latest snapshot, and the clock.
 func (r *run) latestTime() {
-	const lookAtClock = "look at the clock: timedatectl"
+	const checkClock = "check the clock: timedatectl"
 	latest := r.view.Latest
 	if latest != nil && latest.Complete {
 		at := time.UnixMilli(int64(latest.Time.Ms))
 		switch _, ok := snapshottool.UTC(latest.Time.Ms); {
 		case !ok:
-			r.alarm(snapshotFuture, lookAtClock, "the latest snapshot in %s is from a time beyond any clock: %d ms", r.file(), latest.Time.Ms)
+			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s is from a time beyond any clock: %d ms", r.file(), latest.Time.Ms)
 			return
 		case latest.Time.Doubt:
-			r.alarm(snapshotFuture, lookAtClock, "the latest snapshot in %s is from a time to come: %s UTC", r.file(), datadir.ShortTime(latest.Time.Ms))
+			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s is dated in the future: %s UTC", r.file(), datadir.ShortTime(latest.Time.Ms))
 			return
 		case r.now.Sub(at) > time.Duration(r.SnapshotAge)*time.Hour && r.SnapshotAge <= maxHours:
 			r.alarm(snapshotOld, "check that the node anchors: "+exit.Command("journalctl", "-u", r.Unit),
@@ -148,7 +148,7 @@ func (r *run) latestTime() {
 		}
 	}
 	if f := r.wrong(datadir.DataClock); f != nil {
-		r.alarm(snapshotFuture, lookAtClock, "%s", f.Text)
+		r.alarm(snapshotFuture, checkClock, "%s", f.Text)
 	}
 }
 
@@ -304,9 +304,9 @@ func (r *run) watchBackups() {
 		switch n := len(names.Future); n {
 		case 0:
 		case 1:
-			r.alarm(backupFuture, r.doctor(), "%s is from a time to come", names.Future[0].Path)
+			r.alarm(backupFuture, r.doctor(), "%s is dated in the future", names.Future[0].Path)
 		default:
-			r.alarm(backupFuture, r.doctor(), "%d backups are from a time to come, such as %s", n, names.Future[0].Path)
+			r.alarm(backupFuture, r.doctor(), "%d backups are dated in the future, such as %s", n, names.Future[0].Path)
 		}
 		if len(names.Shared) > 0 {
 			r.alarm(backupShared, r.doctor(), "%d backups, such as %s, share the only data there is", len(names.Shared), names.Shared[0])

@@ -164,11 +164,11 @@ func TestAlarms(t *testing.T) {
 		{"growth of the database", logged(1 << 20), 0, "--max-growth 2", 0, nil, nil},
 		{"large growth of the database", logged(2<<20 + 4096), 0, "--max-growth 2", 2, []string{"growth"}, []string{`reorg_db grew by 3 MB since the last run, more than 2 MB`}},
 
-		{"snapshot of a time to come, within an hour", nil, -hour, "--max-backup-age 100", 0, nil, nil},
-		{"snapshot and backups of a time to come", nil, -hour - second, "", 2, []string{"snapshot-future", "backup-none", "backup-future"},
-			[]string{`the latest snapshot in .* is from a time to come: 2025-02-15 00:00:00 UTC\n.*hint: look at the clock`,
+		{"snapshot dated in the future, within an hour", nil, -hour, "--max-backup-age 100", 0, nil, nil},
+		{"snapshot and backups dated in the future", nil, -hour - second, "", 2, []string{"snapshot-future", "backup-none", "backup-future"},
+			[]string{`the latest snapshot in .* is dated in the future: 2025-02-15 00:00:00 UTC\n.*hint: check the clock`,
 				`has no sound backup whose date is not in doubt of the snapshot file`, `has no sound backup whose date is not in doubt of the database`,
-				`2 backups are from a time to come, such as .*/l2_snapshots_20250215_000000.dat.bak\n.*hint: ailee-doctor`}},
+				`2 backups are dated in the future, such as .*/l2_snapshots_20250215_000000.dat.bak\n.*hint: ailee-doctor`}},
 		{"a time beyond any clock", appended(func() string {
 			st := snapshot.State{TimestampMs: 1<<64 - 1}
 			st.Anchor = snapshot.NewAnchor(snapshot.Root(&st), st.TimestampMs, "m")
@@ -177,17 +177,17 @@ func TestAlarms(t *testing.T) {
 			return b.String()
 		}()), 0, "", 2, []string{"snapshot-future"}, []string{`the latest snapshot in .* is from a time beyond any clock: 18446744073709551615 ms`}},
 		{"a clock that is wrong", func(t *testing.T, dir string) {
-			// The last backup and the last change of the file are of a time to come.
+			// The last backup and the last change of the file are dated in the future.
 			later := start.Add(4 * hour)
 			require.NoError(t, os.Chtimes(filepath.Join(dir, "l2_snapshots.dat"), later, later))
 			quiet(t, later, backup.Tool(), "--data-dir", dir)
-		}, 2 * hour, "", 2, []string{"snapshot-future", "backup-future"}, []string{`the clock says 2025-02-15 02:00:00, which is before the last backup and the last change`, `2 backups are from a time to come, such as `}},
-		{"older backups, and one of a time to come", func(t *testing.T, dir string) {
+		}, 2 * hour, "", 2, []string{"snapshot-future", "backup-future"}, []string{`the clock says 2025-02-15 02:00:00, which is before the last backup and the last change`, `2 backups are dated in the future, such as `}},
+		{"older backups, and one dated in the future", func(t *testing.T, dir string) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "backups", "l2_snapshots_20990101_000000.dat.bak"), nil, 0o600))
 		}, 3*hour + second, "", 2, []string{"backup-old", "backup-wrong", "backup-future"},
 			[]string{`the newest backup of the snapshot file is 3 h 1 s old, limit 3 h`, `the newest backup of the database is 3 h 1 s old, limit 3 h`,
 				`the newest backup of the snapshot file, l2_snapshots_20990101_000000.dat.bak, does not verify: no complete snapshot`,
-				`/l2_snapshots_20990101_000000.dat.bak is from a time to come`}},
+				`/l2_snapshots_20990101_000000.dat.bak is dated in the future`}},
 		{"snapshot of a day ago", nil, 24 * hour, "--max-backup-age 100", 0, nil, nil},
 		{"older snapshot", nil, 24*hour + second, "--max-backup-age 100", 2, []string{"snapshot-old"},
 			[]string{`the latest snapshot in .* is 24 h 1 s old, limit 24 h\n.*hint: check that the node anchors: journalctl -u ailee-node\n`}},

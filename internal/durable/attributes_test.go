@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -165,4 +166,20 @@ func TestOwnerThatCannotBeKept(t *testing.T) {
 		require.Equal(t, c.after, mode(t, path), "%s", c.before)
 		require.NoError(t, os.Remove(path))
 	}
+}
+
+// TestDeviceIsNotReplaced: root may write to /dev/null, and means no file there.
+func TestDeviceIsNotReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "null")
+	if err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
+		t.Skipf("only root makes devices: %v", err)
+	}
+	f, err := durable.Create(path, 0o600)
+	require.NoError(t, err)
+	require.ErrorIs(t, f.Commit(true), durable.ErrNotRegular)
+	f.Abort()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.NotZero(t, entries[0].Type()&fs.ModeDevice)
 }

@@ -168,8 +168,12 @@ func newFileOwner(folder *os.File) (uid uint32, err error) {
 }
 
 // Commit syncs the file and puts it in its place. Without replace an existing
-// file there is an error that wraps [fs.ErrExist].
+// file there is an error that wraps [fs.ErrExist]. A device there, such as /dev/null, is the
+// system's and never replaced: the error wraps [ErrNotRegular].
 func (p *Pending) Commit(replace bool) error {
+	if info, err := os.Lstat(p.place); replace && err == nil && info.Mode()&fs.ModeDevice != 0 {
+		return &fs.PathError{Op: "replace", Path: p.place, Err: ErrNotRegular}
+	}
 	if err := p.Sync(); err != nil {
 		return err
 	}

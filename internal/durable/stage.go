@@ -85,19 +85,6 @@ func makeFolder(dir string, give func(folder *os.File) error) error {
 // Resumed reports whether an earlier run was killed before it was done.
 func (s *Staging) Resumed() bool { return s.resumed }
 
-// Missing returns an error that wraps [fs.ErrExist] when the folder has a file of
-// that name.
-func (s *Staging) Missing(name string) error {
-	_, err := s.root.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err == nil:
-		err = fs.ErrExist
-	}
-	return &os.PathError{Op: "create", Path: filepath.Join(s.target, name), Err: err}
-}
-
 // StagedFile is a file in the staging folder.
 type StagedFile struct{ *os.File }
 

@@ -17,31 +17,51 @@ import (
 // the end of a log, which RocksDB goes on from, warn is told. The other errors are
 // those of [reorgdb.Open].
 func Open(ctx context.Context, path *string, warn func(format string, args ...any), others ...*string) (*reorgdb.DB, error) {
-	// Root sees processes that the user of the folder does not.
-	if err := reorgdb.Holder(*path); err != nil {
+	if err := prepare(ctx, path, warn, others); err != nil {
 		return nil, err
 	}
-	if err := durable.BecomeUserOf(path, others...); err != nil {
-		return nil, err
-	}
-	return open(ctx, *path, warn)
+	return reorgdb.Open(*path)
 }
 
-func open(ctx context.Context, path string, warn func(format string, args ...any)) (*reorgdb.DB, error) {
-	if err := reorgdb.CheckFolder(path); err != nil {
+// OpenForDryRun opens the database for reading, where [Open] would open it: it refuses what
+// Open refuses, and changes nothing.
+func OpenForDryRun(ctx context.Context, path *string, warn func(format string, args ...any), others ...*string) (*reorgdb.DB, error) {
+	if err := prepare(ctx, path, warn, others); err != nil {
 		return nil, err
+	}
+	if err := durable.CouldWriteIn(*path); err != nil {
+		return nil, err
+	}
+	return reorgdb.OpenReadOnly(*path)
+}
+
+// prepare becomes the user, and refuses what is not to be opened for writing.
+func prepare(ctx context.Context, path *string, warn func(format string, args ...any), others []*string) error {
+	// Root sees processes that the user of the folder does not.
+	if err := reorgdb.Holder(*path); err != nil {
+		return err
+	}
+	if err := durable.BecomeUserOf(path, others...); err != nil {
+		return err
+	}
+	return refuse(ctx, *path, warn)
+}
+
+func refuse(ctx context.Context, path string, warn func(format string, args ...any)) error {
+	if err := reorgdb.CheckFolder(path); err != nil {
+		return err
 	}
 	problems, err := Damage(ctx, path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, p := range problems {
 		switch {
 		case p.Kind == rocksfile.TornLog, p.Kind == rocksfile.ZeroedLog:
 			warn("%s: %s", path, p)
 		case p.Lost:
-			return nil, fmt.Errorf("%s: %w: %s", path, reorgdb.ErrCorrupt, p)
+			return fmt.Errorf("%s: %w: %s", path, reorgdb.ErrCorrupt, p)
 		}
 	}
-	return reorgdb.Open(path)
+	return nil
 }

@@ -1,6 +1,7 @@
 package swap
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 )
 
@@ -31,6 +33,31 @@ var remote = map[uint32]string{
 	0x7461636f: "OCFS2",
 	0x0bd00bd0: "Lustre",
 	0x19830326: "BeeGFS",
+}
+
+// CouldReplace returns the error by which [Lock] or [Run.Replace] would refuse FILE before
+// anything is written. It waits for nobody, and leaves nothing.
+func CouldReplace(path string) (err error) {
+	r, err := Lock(path, 0, func(string, ...any) {})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	f, err := r.openFile(r.base, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer r.closeUnlessKept(f)
+	if err := r.refuse(f.File); err != nil {
+		return err
+	}
+	if _, err := f.Try(); err != nil {
+		return explain(err)
+	}
+	if err := f.GiveBack(); err != nil {
+		return err
+	}
+	return durable.CouldCreate(path, true)
 }
 
 // refuse says why FILE cannot be replaced without a loss, as far as that is known before.

@@ -229,13 +229,13 @@ func (r *run) openSources(ctx context.Context) error {
 }
 
 // takeFolder locks the folder of backups, which is made where it is missing, and works from
-// then on as the user to whom it belongs.
+// then on as the user to whom it belongs. A dry run only sees that it could.
 func (r *run) takeFolder() error {
-	if r.DryRun {
-		return nil
-	}
 	if err := r.makeFolder(); err != nil {
 		return exit.Fail(folderHint(err), fmt.Errorf("cannot make %s: %w", r.BackupDir, err))
+	}
+	if _, err := os.Stat(r.BackupDir); r.DryRun && errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	others := []*string{&r.DataDir}
 	for _, p := range r.parts {
@@ -253,6 +253,13 @@ func (r *run) takeFolder() error {
 		return exit.Failf("wait until it is done", "another ailee-backup or ailee-restore is at work in %s", durable.Shown(r.BackupDir))
 	} else if err != nil {
 		return err
+	}
+	if r.DryRun {
+		// A run that writes meanwhile is not kept from it.
+		r.lock = nil
+		if err := errors.Join(folder.Close(), durable.CouldWriteIn(r.BackupDir)); err != nil {
+			return exit.Fail(durable.Hint(err), err)
+		}
 	}
 	return nil
 }
@@ -282,6 +289,9 @@ func (r *run) makeFolder() error {
 	}
 	if _, err := os.Lstat(path); err == nil {
 		return errNoParent // a link to nothing
+	}
+	if r.DryRun {
+		return durable.CouldWriteIn(filepath.Dir(path))
 	}
 	owner, err := durable.OwnerOf(r.DataDir)
 	if err != nil {

@@ -44,11 +44,11 @@ import (
 
 // openDatabase takes the database; for a dry run it only sees that it could.
 func openDatabase(ctx context.Context, o *Options, out *cli.IO) (db *reorgdb.DB, err error) {
-	if !o.DryRun {
-		db, err = reorgtool.Open(ctx, &o.DBPath, out.Warn, &o.DataDir, &o.Output)
-	} else if err = reorgdb.Holder(o.DBPath); err == nil {
-		db, err = reorgdb.OpenReadOnly(o.DBPath)
+	open := reorgtool.Open
+	if o.DryRun {
+		open = reorgtool.OpenForDryRun
 	}
+	db, err = open(ctx, &o.DBPath, out.Warn, &o.DataDir, &o.Output)
 	return db, reorgtool.Explain(o.DBPath, err)
 }
 

@@ -63,9 +63,6 @@ func nodeOf(o Options, out *cli.IO) func() (*bitcoin.Client, error) {
 // becomeUser becomes the user in whose folder it is to write, where it is root's. The
 // state was opened before, and what logs in at the Bitcoin node is read now.
 func (a *anchoring) becomeUser() error {
-	if a.DryRun {
-		return nil
-	}
 	if a.AskNode {
 		_, _ = a.openNode() // the error is that of the next call, too
 	}
@@ -194,17 +191,20 @@ func (a *anchoring) write(ctx context.Context) error {
 
 func (a *anchoring) put(ctx context.Context) error {
 	switch {
-	case a.DryRun:
-		text, err := a.anchored(ctx)
-		if err == nil {
-			a.written.Size, err = text.WriteTo(io.Discard)
-		}
-		return err
+	case a.Output != "" && a.DryRun:
+		return a.foresee(ctx, durable.CouldCreate(a.file, false))
 	case a.Output != "":
 		return a.create(ctx)
 	}
 	if err := a.checkDataDir(); err != nil {
 		return err
+	}
+	if a.DryRun {
+		err := a.couldAppend()
+		if errors.Is(err, fs.ErrNotExist) {
+			err = durable.CouldCreate(a.file, false)
+		}
+		return a.foresee(ctx, err)
 	}
 	err := a.append(ctx)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -214,6 +214,30 @@ func (a *anchoring) put(ctx context.Context) error {
 		return a.append(ctx) // a node has made it meanwhile
 	}
 	return err
+}
+
+// foresee is how a dry run ends, where err is what would refuse the file.
+func (a *anchoring) foresee(ctx context.Context, err error) error {
+	if err != nil {
+		return err
+	}
+	text, err := a.anchored(ctx)
+	if err == nil {
+		a.written.Size, err = text.WriteTo(io.Discard)
+	}
+	return err
+}
+
+// couldAppend opens and locks the file of a node, and waits for nobody.
+func (a *anchoring) couldAppend() error {
+	f, err := durable.OpenRegular(a.file, os.O_RDWR|os.O_APPEND)
+	if err != nil {
+		return err
+	}
+	if err = durable.Lock(f); err == nil {
+		err = a.unchanged(f)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // create writes a new file.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
 	"runtime"
 
 	"github.com/dustin/go-humanize"
@@ -36,9 +38,12 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	if p.chosen() == 0 && len(p.salvaged) == 0 {
 		return p.nothing()
 	}
+	if err := durable.BecomeUserOf(&p.Dir); err != nil {
+		return exit.Fail(durable.Hint(err), err)
+	}
 	e := &extraction{plan: p, in: in, out: out}
 	if o.DryRun {
-		err = e.list()
+		err = e.foresee(ctx)
 	} else {
 		err = e.write(ctx)
 	}
@@ -113,6 +118,33 @@ type endDocument struct {
 	ExitCode int   `json:"exit_code"`
 }
 
+// stagingName is the folder in which files wait for their names.
+const stagingName = ".ailee_extract-staging"
+
+// foresee shows the plan, where nothing refuses it.
+func (e *extraction) foresee(ctx context.Context) error {
+	resumed, err := durable.CouldStage(e.Dir, stagingName)
+	if err != nil {
+		return exit.Fail(durable.Hint(err), err)
+	}
+	if err := e.refuseExisting(resumed); err != nil {
+		return err
+	}
+	if e.Format == FormatJSON {
+		// Not every state can be written as JSON.
+		checker := snapshot.NewChecker(e.memory)
+		for i, err := range e.items() {
+			if err != nil {
+				return err
+			}
+			if err := e.encode(ctx, checker, io.Discard, i); err != nil {
+				return err
+			}
+		}
+	}
+	return e.list()
+}
+
 // list shows the plan.
 func (e *extraction) list() error {
 	rows := e.rows()
@@ -160,15 +192,12 @@ func (e *extraction) account(i item) {
 
 // write writes the files, all of them or none.
 func (e *extraction) write(ctx context.Context) error {
-	if err := durable.BecomeUserOf(&e.Dir); err != nil {
-		return exit.Fail(durable.Hint(err), err)
-	}
-	staging, err := durable.Stage(e.Dir, ".ailee_extract-staging")
+	staging, err := durable.Stage(e.Dir, stagingName)
 	if err != nil {
 		return exit.Fail(durable.Hint(err), err)
 	}
 	defer staging.Abort()
-	if err := e.refuseExisting(staging); err != nil {
+	if err := e.refuseExisting(staging.Resumed()); err != nil {
 		return err
 	}
 	bar := terminal.BytesBar(e.out.Err, !e.out.Quiet(), "extracting", e.size)
@@ -239,15 +268,15 @@ func (e *extraction) writeItems(ctx context.Context, staging *durable.Staging, b
 	return group.Wait()
 }
 
-func (e *extraction) refuseExisting(staging *durable.Staging) error {
-	if e.Force || staging.Resumed() {
+func (e *extraction) refuseExisting(resumed bool) error {
+	if e.Force || resumed {
 		return nil
 	}
 	for i, err := range e.items() {
 		if err != nil {
 			return err
 		}
-		if err := staging.Missing(i.name()); err != nil {
+		if err := durable.Missing(filepath.Join(e.Dir, i.name())); err != nil {
 			return refused(err)
 		}
 	}
@@ -260,12 +289,8 @@ func refused(err error) error {
 
 func (e *extraction) writeItem(ctx context.Context, checker *snapshot.Checker, f *durable.StagedFile, i item, bar terminal.Bar) error {
 	if e.Format == FormatJSON {
-		report, err := checker.Check(ctx, e.r, i.Located)
-		if err != nil {
-			return err
-		}
 		defer bar.Add(i.Size)
-		return statejson.Encode(ctx, f, checker, e.r, report)
+		return e.encode(ctx, checker, f, i)
 	}
 	if err := durable.CopyRange(ctx, f.File, e.in.File, e.in.Base+i.Offset, i.Size, bar.Add); err != nil {
 		return err
@@ -276,6 +301,14 @@ func (e *extraction) writeItem(ctx context.Context, checker *snapshot.Checker, f
 		}
 	}
 	return f.CheckSize(i.bytes())
+}
+
+func (e *extraction) encode(ctx context.Context, checker *snapshot.Checker, w io.Writer, i item) error {
+	report, err := checker.Check(ctx, e.r, i.Located)
+	if err != nil {
+		return err
+	}
+	return statejson.Encode(ctx, w, checker, e.r, report)
 }
 
 // finish says what was done, and what else the file holds.

@@ -38,7 +38,7 @@ type pruning struct {
 }
 
 func (p *pruning) run(ctx context.Context) (err error) {
-	if p.InPlace && !p.DryRun {
+	if p.InPlace {
 		if err := swap.RefuseMounted(p.File); err != nil {
 			return err
 		}
@@ -57,6 +57,9 @@ func (p *pruning) run(ctx context.Context) (err error) {
 		if err := p.warnOfEarlierRuns(); err != nil {
 			return err
 		}
+		if err := swap.CouldReplace(p.File); err != nil {
+			return err
+		}
 	}
 	if p.in, err = input.OpenRegular(ctx, p.File); err != nil {
 		return err
@@ -65,6 +68,11 @@ func (p *pruning) run(ctx context.Context) (err error) {
 	noted, err := p.makePlan(ctx)
 	if err != nil {
 		return err
+	}
+	if p.Output != "" {
+		if err := p.refuseOutput(); err != nil {
+			return err
+		}
 	}
 	if p.DryRun {
 		return p.show()
@@ -115,8 +123,8 @@ func (p *pruning) refuse() error {
 		fmt.Errorf("%s: none of the %d snapshot(s) to be kept verifies, but an older one does, at byte %d", p.File, p.plan.snapshots, p.plan.discard))
 }
 
-// toOutput writes the result to a file of its own.
-func (p *pruning) toOutput(ctx context.Context) error {
+// refuseOutput refuses an output that cannot be written, before anything is.
+func (p *pruning) refuseOutput() error {
 	if err := durable.BecomeUserOf(&p.Output); err != nil {
 		return err
 	}
@@ -129,9 +137,16 @@ func (p *pruning) toOutput(ctx context.Context) error {
 			return exit.Failf("name another output, or use --in-place", "%s is the file itself", p.Output)
 		}
 	}
-	if _, err := os.Lstat(p.Output); err == nil && !p.Force {
+	if err := durable.CouldCreate(p.Output, p.Force); errors.Is(err, fs.ErrExist) {
 		return exists(p.Output)
+	} else if err != nil {
+		return exit.Fail(durable.Hint(err), err)
 	}
+	return nil
+}
+
+// toOutput writes the result to a file of its own.
+func (p *pruning) toOutput(ctx context.Context) error {
 	f, err := durable.Create(p.Output, 0o600)
 	if err != nil {
 		return exit.Fail(durable.Hint(err), err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"ailee-recovery/internal/cli"
@@ -175,15 +174,12 @@ func (r *recovery) refuseOutput() error {
 			}
 		}
 	}
-	_, err := os.Lstat(r.Output)
+	err := durable.CouldCreate(r.Output, false)
 	switch {
-	case err == nil:
+	case errors.Is(err, fs.ErrExist):
 		return exists(r.Output)
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if _, err := os.Stat(filepath.Dir(r.Output)); errors.Is(err, fs.ErrNotExist) {
-		return exit.Fail("make the folder first", err)
+	case err != nil:
+		return exit.Fail(durable.Hint(err), err)
 	}
 	return nil
 }

@@ -43,11 +43,11 @@ type repairDocument struct {
 func repairHeights(ctx context.Context, o Options, out *cli.IO) error {
 	// What logs in is perhaps for root alone to read.
 	client, clientErr := bitcoin.Open(o.Bitcoin, out.Warn)
-	open := func() (*reorgdb.DB, error) { return reorgtool.Open(ctx, &o.DBPath, out.Warn) }
+	open := reorgtool.Open
 	if o.DryRun {
-		open = func() (*reorgdb.DB, error) { return reorgdb.OpenReadOnly(o.DBPath) }
+		open = reorgtool.OpenForDryRun
 	}
-	db, err := open()
+	db, err := open(ctx, &o.DBPath, out.Warn)
 	if err != nil {
 		return err
 	}

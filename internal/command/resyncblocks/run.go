@@ -26,7 +26,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 		run = compareOnly
 	}
 	err := run(ctx, o, out)
-	if (o.Check || o.DryRun) && reorgtool.LookAgain(o.DBPath, err) {
+	if o.Check && reorgtool.LookAgain(o.DBPath, err) {
 		err = run(ctx, o, out)
 	}
 	return explain(ctx, o, err)
@@ -40,16 +40,22 @@ func explain(ctx context.Context, o Options, err error) error {
 	return reorgtool.Explain(o.DBPath, err)
 }
 
-// compareOnly writes nothing.
+// compareOnly writes nothing. A dry run is refused what the run itself would be.
 func compareOnly(ctx context.Context, o Options, out *cli.IO) (err error) {
-	db, err := reorgdb.OpenReadOnly(o.DBPath)
+	// What logs in is perhaps for root alone to read.
+	client, clientErr := bitcoin.Open(o.Bitcoin, out.Warn)
+	var db *reorgdb.DB
+	if o.DryRun {
+		db, err = reorgtool.OpenForDryRun(ctx, &o.DBPath, out.Warn)
+	} else {
+		db, err = reorgdb.OpenReadOnly(o.DBPath)
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	client, err := bitcoin.Open(o.Bitcoin, out.Warn)
-	if err != nil {
-		return err
+	if clientErr != nil {
+		return clientErr
 	}
 	p, err := newPlan(ctx, o, db, client, out)
 	if err != nil {

@@ -50,8 +50,8 @@ func Tool() cli.Tool {
    ends it earlier, it says how many blocks were written, always all up to some
    height, and goes on from there when it is run again. With --anchors each anchor
    record is then brought in line with what became of its transaction. The AILEE node
-   must be stopped, but for --check and --dry-run. Run as root, it writes as the user
-   to whom DIR belongs.
+   must be stopped, except for --check; --dry-run refuses what the run itself would.
+   Run as root, it writes as the user to whom DIR belongs.
 
    Some nodes store the number of blocks that they have seen as the height, from 1 on
    after each start: a row of low heights, the hashes of which are at other heights of

@@ -3,6 +3,7 @@
 complete -c ailee_l2_verify -f
 complete -c ailee_l2_verify -l snapshot -r -F -d 'verify FILE, a file or pipe, or - for standard input'
 complete -c ailee_l2_verify -l all -d 'verify every complete snapshot and name the newest valid one'
+complete -c ailee_l2_verify -l failed -d 'with --all, show only the snapshots that fail'
 complete -c ailee_l2_verify -l strict -d 'fail on what a node passes over in silence, but for a section out of order'
 complete -c ailee_l2_verify -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold'
 complete -c ailee_l2_verify -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'

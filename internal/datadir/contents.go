@@ -15,6 +15,7 @@ import (
 
 	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/printable"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -64,7 +65,7 @@ func (l *looker) sayHidden(all *content.Snapshots) {
 	case h.Count == 0:
 		l.sound(SnapshotsHidden, h, "none")
 	case h.Count == 1:
-		l.wrong(SnapshotsHidden, h, "a sound snapshot at byte %d, of %s, is seen by no node", h.Found[0].Offset, ShortTime(h.Found[0].Time.Ms))
+		l.wrong(SnapshotsHidden, h, "a sound snapshot at byte %d, of %s, is seen by no node", h.Found[0].Offset, snapshottool.ShortTime(h.Found[0].Time.Ms))
 	default:
 		l.wrong(SnapshotsHidden, h, "%d sound snapshots, the first at byte %d, are seen by no node", h.Count, h.Found[0].Offset)
 	}

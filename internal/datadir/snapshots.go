@@ -171,9 +171,9 @@ func (l *looker) lookLatest(ctx context.Context) error {
 		l.wrong(SnapshotsLatest, latest, "at byte %d: %s", latest.Offset, latest.Verdict)
 		return nil
 	}
-	f := l.sound(SnapshotsLatest, latest, "valid, %s", ShortTime(latest.Time.Ms))
+	f := l.sound(SnapshotsLatest, latest, "valid, %s", snapshottool.ShortTime(latest.Time.Ms))
 	if latest.Time.Doubt {
-		f.Remark = "its time is in doubt: " + ShortTime(latest.Time.Ms)
+		f.Remark = "its time is in doubt: " + snapshottool.ShortTime(latest.Time.Ms)
 	}
 	return nil
 }
@@ -196,14 +196,6 @@ const ahead = time.Hour
 func (l *looker) inDoubt(ms uint64) bool {
 	_, ok := snapshottool.UTC(ms)
 	return !ok || time.UnixMilli(int64(ms)).After(l.now.Add(ahead))
-}
-
-// ShortTime is a time in Unix milliseconds as operators read it, in UTC with seconds.
-func ShortTime(ms uint64) string {
-	if _, ok := snapshottool.UTC(ms); !ok {
-		return fmt.Sprintf("%d ms", ms)
-	}
-	return time.UnixMilli(int64(ms)).UTC().Format(time.DateTime)
 }
 
 // lookTail is snapshots-tail. What is there is looked at twice: one that moved is being

@@ -23,3 +23,11 @@ func Time(ms uint64) string {
 	}
 	return fmt.Sprintf("%d ms", ms)
 }
+
+// ShortTime is [Time] to the second, for whoever is told that it is UTC.
+func ShortTime(ms uint64) string {
+	if ms > maxTimestampMs {
+		return Time(ms)
+	}
+	return time.UnixMilli(int64(ms)).UTC().Format(time.DateTime)
+}

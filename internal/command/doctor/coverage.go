@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/snapshottool"
 )
 
 // coverage says which source of one kind has what.
@@ -182,7 +183,7 @@ func at(ms uint64, now time.Time) string {
 
 // shortTime is a time, without the day where that is today.
 func shortTime(ms uint64, now time.Time) string {
-	text := datadir.ShortTime(ms)
+	text := snapshottool.ShortTime(ms)
 	if day, clock, ok := strings.Cut(text, " "); ok && day == now.UTC().Format(time.DateOnly) {
 		text = clock
 	}

@@ -8,6 +8,7 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/snapshottool"
 )
 
 // columns is the width of what is printed.
@@ -153,9 +154,9 @@ func fileText(v *datadir.View) (string, []datadir.Code) {
 	case all.Complete == 0:
 		return "no complete snapshot", []datadir.Code{datadir.SnapshotsLatest}
 	case v.Is(datadir.SnapshotsLatest, datadir.Sound):
-		return fmt.Sprintf("%s, latest %s", fact(v, datadir.SnapshotsAll), datadir.ShortTime(latest.Time.Ms)), nil
+		return fmt.Sprintf("%s, latest %s", fact(v, datadir.SnapshotsAll), snapshottool.ShortTime(latest.Time.Ms)), nil
 	case all.Newest != nil:
-		return fmt.Sprintf("%s, newest valid %s", fact(v, datadir.SnapshotsAll), datadir.ShortTime(all.Newest.Time.Ms)), nil
+		return fmt.Sprintf("%s, newest valid %s", fact(v, datadir.SnapshotsAll), snapshottool.ShortTime(all.Newest.Time.Ms)), nil
 	}
 	return fact(v, datadir.SnapshotsAll), nil
 }

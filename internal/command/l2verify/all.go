@@ -80,14 +80,19 @@ type rowPrinter struct {
 	stray   snapshottool.Stray
 	earlier snapshot.AnchorSet // the anchors that hold so far
 
+	headed bool
 	count  int64
 	failed int64            // did not pass
 	wrong  int64            // have a verdict other than valid
 	newest snapshot.Located // the newest with the verdict valid; Index 0: none
 }
 
-// One row of the table. The offset has room for a file of 10 TB.
-const rowFormat = "%7s  %14s  %12s  %-24s  %-64s  %s\n"
+// One row of the table, 80 columns wide up to files of 10 GB and snapshots of 100 MB. The
+// whole root is in the JSON document.
+const (
+	rowFormat  = "%5s  %10s  %8s  %-19s  %-8s  %s\n"
+	rootDigits = 8
+)
 
 func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Report) error {
 	if p.v.in.Seekable {
@@ -112,7 +117,8 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	found := p.v.worthSaying(report.Findings)
 	p.count++
 	report.Index = p.count
-	if !p.v.passed(judged, found) {
+	passed := p.v.passed(judged, found)
+	if !passed {
 		p.failed++
 	}
 	// Whatever --strict finds: it is the one that extracting and pruning mean.
@@ -125,29 +131,42 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	if err := p.v.report.add(ctx, p.v, r, judged, found, nil); err != nil {
 		return err
 	}
+	if p.v.Failed && passed {
+		return p.v.out.OutErr()
+	}
 	if p.v.out.JSON() {
 		return p.json.Add(p.v.describe(judged, found))
 	}
-	if p.count == 1 {
-		p.v.out.Printf(rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "STATE ROOT", "VERDICT")
-	}
-	p.v.out.Printf(rowFormat, fmt.Sprint(judged.Index), fmt.Sprint(judged.Offset), fmt.Sprint(judged.Size), snapshottool.Time(judged.TimestampMs), judged.Root, verdictCell(judged, found))
+	p.row(judged, found, passed)
 	return p.v.out.OutErr()
 }
 
-// verdictCell is the verdict with the kinds of findings behind it.
-func verdictCell(judged snapshot.Judgement, found []snapshot.Finding) string {
-	cell := string(judged.Verdict)
-	var kinds []string
+// row prints a snapshot, in red what did not pass.
+func (p *rowPrinter) row(judged snapshot.Judgement, found []snapshot.Finding, passed bool) {
+	out := p.v.out
+	if !p.headed {
+		p.headed = true
+		out.Printf(rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "ROOT", "VERDICT")
+	}
+	verdict := string(judged.Verdict)
+	if !passed {
+		verdict = terminal.Red(out.Out, verdict)
+	}
+	out.Printf(rowFormat, fmt.Sprint(judged.Index), fmt.Sprint(judged.Offset), fmt.Sprint(judged.Size),
+		snapshottool.ShortTime(judged.TimestampMs), judged.Root[:rootDigits], verdict)
+	if kinds := kindsOf(found); len(kinds) > 0 {
+		out.Printf("%5s  found: %s\n", "", strings.Join(kinds, ", "))
+	}
+}
+
+// kindsOf are the kinds of findings, each once where those of a kind are together.
+func kindsOf(found []snapshot.Finding) (kinds []string) {
 	for _, f := range found {
 		if kind := string(f.Kind); len(kinds) == 0 || kinds[len(kinds)-1] != kind {
 			kinds = append(kinds, kind)
 		}
 	}
-	if len(kinds) > 0 {
-		cell += " (" + strings.Join(kinds, ", ") + ")"
-	}
-	return cell
+	return kinds
 }
 
 // fileDocument opens the JSON document.
@@ -225,14 +244,19 @@ func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
 	case p.failed == 0:
 		return exit.WrongData(v.tidyHint(), nil)
 	case !v.in.Seekable:
-		return exit.WrongData("write the input to a file to extract from it", nil)
+		return exit.WrongData("write the input to a file to extract from it", p.failure())
 	case p.wrong == 0:
 		return exit.WrongData("nodes accept these snapshots; see what was found in each: "+
-			exit.Command(Name, "--all", "--strict", "--json", "--snapshot", v.Snapshot), nil)
+			exit.Command(Name, "--all", "--strict", "--json", "--snapshot", v.Snapshot), p.failure())
 	case p.newest.Index > 0:
 		return exit.WrongData("extract the newest valid snapshot: "+
-			exit.Command("ailee_extract_snapshots", "--newest-valid", v.Snapshot, "DIR"), nil)
+			exit.Command("ailee_extract_snapshots", "--newest-valid", v.Snapshot, "DIR"), p.failure())
 	}
 	return exit.WrongData("no snapshot is valid: restore a backup, or see what can be recovered: "+
-		exit.Command("ailee_recover_snapshots", "--dry-run", v.Snapshot, "OUT"), nil)
+		exit.Command("ailee_recover_snapshots", "--dry-run", v.Snapshot, "OUT"), p.failure())
+}
+
+// failure says how many snapshots did not pass.
+func (p *rowPrinter) failure() error {
+	return fmt.Errorf("%s: %d of %d snapshot(s) failed", p.v.Snapshot, p.failed, p.count)
 }

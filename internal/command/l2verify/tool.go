@@ -23,6 +23,7 @@ const junitFlag = "junit"
 type Options struct {
 	Snapshot string // a path, or "-" for standard input
 	All      bool
+	Failed   bool // of all, show only what did not pass
 	Strict   bool
 	JUnit    string // path of a report; "" for none
 	flags.Checking
@@ -61,6 +62,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 		Flags: append([]urfave.Flag{
 			&urfave.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input"},
 			&urfave.BoolFlag{Name: "all", Usage: "verify every complete snapshot and name the newest valid one"},
+			&urfave.BoolFlag{Name: "failed", Usage: "with --all, show only the snapshots that fail"},
 			&urfave.BoolFlag{Name: "strict", Usage: "fail on what a node passes over in silence, but for a section out of order"},
 			flags.AcceptEarlierAnchors(),
 			flags.MaxMemory(),
@@ -80,6 +82,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 			o := Options{
 				Snapshot: c.String("snapshot"),
 				All:      c.Bool("all"),
+				Failed:   c.Bool("failed"),
 				Strict:   c.Bool("strict"),
 				JUnit:    c.String(junitFlag),
 				Checking: checking,
@@ -87,6 +90,9 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 			}
 			if c.IsSet(junitFlag) && (o.JUnit == "" || o.JUnit == "-") {
 				return exit.Failf(Name+" --help shows the usage", "--%s %q is not a file: standard output has the verdict", junitFlag, o.JUnit)
+			}
+			if o.Failed && !o.All {
+				return exit.Failf(Name+" --help shows the usage", "--failed needs --all")
 			}
 			if err := o.parseProof(c); err != nil {
 				return exit.Fail(Name+" --help shows the usage", err)

@@ -140,7 +140,7 @@ func (r *run) latestTime() {
 			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s is from a time beyond any clock: %d ms", r.file(), latest.Time.Ms)
 			return
 		case latest.Time.Doubt:
-			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s is dated in the future: %s UTC", r.file(), datadir.ShortTime(latest.Time.Ms))
+			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s is dated in the future: %s UTC", r.file(), snapshottool.ShortTime(latest.Time.Ms))
 			return
 		case r.now.Sub(at) > time.Duration(r.SnapshotAge)*time.Hour && r.SnapshotAge <= maxHours:
 			r.alarm(snapshotOld, "check that the node anchors: "+exit.Command("journalctl", "-u", r.Unit),

@@ -149,7 +149,7 @@ func dryRuns() []dryRun {
 			return locked("backups")(t, dir)
 		}},
 		{"restore without backups", []string{restore.Name, "--data-dir", "$D", "--force"}, nothing},
-		{"restore from what is no backup", []string{restore.Name, "--data-dir", "$D", "--force", "--snapshot-backup", "$D/out"}, file("out")},
+		{"restore from what is not a backup", []string{restore.Name, "--data-dir", "$D", "--force", "--snapshot-backup", "$D/out"}, file("out")},
 	}
 }
 

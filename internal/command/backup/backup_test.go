@@ -642,3 +642,42 @@ func TestDocument(t *testing.T) {
 	require.Equal(t, filepath.Join(dir, "backups", snapshotsAt(start)), doc.Snapshots.File)
 	require.EqualValues(t, 2, doc.Snapshots.TimestampMs)
 }
+
+// TestOddFilesBesideBackups: files, links, pipes and folders that are not backups, whatever
+// they are called, are neither read nor removed, and do not fill a screen.
+func TestOddFilesBesideBackups(t *testing.T) {
+	dir := clitest.NodeDir(t, 1)
+	folder := filepath.Join(dir, "backups")
+	require.NoError(t, os.Mkdir(folder, 0o755))
+	odd := []string{"reorg_db_20250101_000000.tar.gz", "l2_snapshots_20250101_000000.dat.bak", "l2_snapshots_20250102_000000.dat.bak"}
+	require.NoError(t, unix.Mkfifo(filepath.Join(folder, odd[0]), 0o644))
+	require.NoError(t, os.Symlink(filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(folder, odd[1])))
+	require.NoError(t, os.Mkdir(filepath.Join(folder, odd[2]), 0o755))
+	for i := range 500 {
+		odd = append(odd, fmt.Sprintf("l2_snapshots_%d.dat.bak", i), fmt.Sprintf("reorg_db_%d.tar.gz", i))
+	}
+	for _, name := range odd[3:] {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), nil, 0o644))
+	}
+	for i := range 3 {
+		changed(t, dir)
+		quiet(t, hours(i), "--data-dir", dir, "--keep", "1", "--keep-daily", "0", "--keep-weekly", "0")
+	}
+	require.Len(t, names(t, folder), 3+3)
+	require.Subset(t, clitest.Names(t, folder), odd)
+	code, stdout, _ := run(hours(3), "list", "--data-dir", dir)
+	require.Zero(t, code)
+	require.Equal(t, 20, strings.Count(stdout, " is not a backup.\n"))
+	require.Contains(t, stdout, fmt.Sprintf("\n%d more files are not backups; --json lists them all.\n", len(odd)-20))
+	code, stdout, _ = run(hours(3), "list", "--json", "--data-dir", dir)
+	require.Zero(t, code)
+	require.Len(t, unknown(t, stdout), len(odd))
+}
+
+// unknown are the names in a list that are not backups.
+func unknown(t *testing.T, list string) []string {
+	t.Helper()
+	var doc struct{ Unknown []string }
+	require.NoError(t, json.Unmarshal([]byte(list), &doc))
+	return doc.Unknown
+}

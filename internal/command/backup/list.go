@@ -92,8 +92,13 @@ func (r *run) list(ctx context.Context) error {
 		notes = append(notes, terminal.Text(b.Name)+" is gone: no run has deleted it.")
 		doc.Gone = append(doc.Gone, terminal.Text(b.Name))
 	}
-	for _, name := range r.dir.Unknown {
-		notes = append(notes, terminal.Text(name)+" is no backup.")
+	for i, name := range r.dir.Unknown {
+		switch {
+		case i < maxUnknown:
+			notes = append(notes, terminal.Text(name)+" is not a backup.")
+		case i == maxUnknown:
+			notes = append(notes, fmt.Sprintf("%d more files are not backups; --json lists them all.", len(r.dir.Unknown)-maxUnknown))
+		}
 		doc.Unknown = append(doc.Unknown, terminal.Text(name))
 	}
 	if r.dir.Rebuilt != "" {
@@ -113,6 +118,9 @@ func (r *run) list(ctx context.Context) error {
 	}
 	return nil
 }
+
+// maxUnknown is how many names that are not backups are shown to people.
+const maxUnknown = 20
 
 // holds says what is in a backup, in 20 columns where that is possible.
 func holds(b *backups.Backup) string {
@@ -186,7 +194,7 @@ func (r *run) verify(ctx context.Context) error {
 		if r.dir.Catalogue.Find(name) == nil {
 			_, err := os.Lstat(filepath.Join(r.BackupDir, name))
 			if errors.Is(err, fs.ErrNotExist) && len(doc.Gone) == 0 {
-				r.problem(nil, exit.Failed, r.command(Name, list), "%s is no backup in %s", name, r.BackupDir)
+				r.problem(nil, exit.Failed, r.command(Name, list), "%s is not a backup in %s", name, r.BackupDir)
 			}
 		}
 	}

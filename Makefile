@@ -141,7 +141,7 @@ faults:
 model: deps-test
 	model/check
 
-## bench      the table of the README, measured here
+## bench      the table of docs/performance.md, measured here
 bench: deps-test build
 	go run ./bench
 

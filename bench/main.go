@@ -1,6 +1,6 @@
 // Command bench measures the tools against public ones: the same bytes, the same
 // run, taking turns, the median of several repetitions. It prints the table of
-// the README.
+// docs/performance.md.
 package main
 
 import (

@@ -1,9 +1,16 @@
 package test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,11 +19,11 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestReadmeSession: what README.md shows first is what is printed, but for the folders.
+// TestReadmeSession: the session that README.md shows is what is printed, but for the folders.
 func TestReadmeSession(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
 	require.NoError(t, err)
-	session := strings.Split(string(readme), "```\n")[1]
+	session := strings.Split(strings.SplitAfter(string(readme), "## A first look\n")[1], "```\n")[1]
 	dir := t.TempDir()
 	data, err := os.ReadFile(filepath.Join(golden.Dir(), "write", "node-written-clean.dat"))
 	require.NoError(t, err)
@@ -34,4 +41,62 @@ func TestReadmeSession(t *testing.T) {
 		printed.WriteString(folders.Replace(line) + string(out))
 	}
 	require.Equal(t, folders.Replace(session), printed.String())
+}
+
+// TestReadmeMessages: what the table of symptoms quotes is what the tools say, word for word.
+func TestReadmeMessages(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	require.NoError(t, err)
+	_, table, _ := strings.Cut(string(readme), "## From symptom to command\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	messages := literals(t)
+	quoted := 0
+	for line := range strings.Lines(table) {
+		symptom, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		for _, match := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(symptom, -1) {
+			quoted++
+			require.True(t, slices.ContainsFunc(messages, func(m *regexp.Regexp) bool { return m.MatchString(match[1]) }), "nothing says %q", match[1])
+		}
+	}
+	require.GreaterOrEqual(t, quoted, 6)
+}
+
+// literals are the clauses of the string literals of the product, as patterns of what they
+// print, as far as they have two words or more of their own.
+func literals(t *testing.T) (all []*regexp.Regexp) {
+	t.Helper()
+	verb := regexp.MustCompile(`%[-+#0-9.*]*[a-zA-Z]`)
+	for _, folder := range []string{"internal", "snapshot", "reorgdb"} {
+		require.NoError(t, filepath.WalkDir(filepath.Join("..", folder), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				lit, ok := n.(*ast.BasicLit)
+				if !ok || lit.Kind != token.STRING {
+					return true
+				}
+				text, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					return true
+				}
+				for _, clause := range regexp.MustCompile(`[,:] `).Split(text, -1) {
+					parts := verb.Split(clause, -1)
+					for i := range parts {
+						parts[i] = regexp.QuoteMeta(parts[i])
+					}
+					if len(strings.Fields(strings.Join(parts, ""))) > 1 {
+						all = append(all, regexp.MustCompile(`^`+strings.Join(parts, `.+`)+`$`))
+					}
+				}
+				return true
+			})
+			return nil
+		}))
+	}
+	return all
 }

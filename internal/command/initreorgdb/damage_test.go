@@ -52,7 +52,7 @@ func damages(size int, flips int, rng *rand.Rand) []damage {
 // made its exit status 2, and a database that verifies has all its records.
 func TestDamage(t *testing.T) {
 	clitest.SkipUnderRace(t) // internal/rocksfile damages more with the race detector
-	flips := 10
+	flips := 3
 	switch {
 	case clitest.Hostile():
 		flips = 120

@@ -95,7 +95,7 @@ race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
 race: export GORACE := atexit_sleep_ms=0
 # The packages that start goroutines or lock something, and the command that is called
 # back by most of them.
-race: CONCURRENT := ./internal/command/backup/ $(sort $(dir $(shell grep -rlE --include='*.go' --exclude='*_test.go' 'go func|workers\.|errgroup|sync\.' ./internal ./snapshot ./reorgdb)))
+race: CONCURRENT := ./internal/command/backup/ $(sort $(dir $(shell grep -rlE --include='*.go' --exclude='*_test.go' 'go func|workers\.|errgroup|atomic\.|sync\.(Mutex|RWMutex|WaitGroup|Pool|Cond)' ./internal ./snapshot ./reorgdb)))
 race:
 	go test -vet=off -ldflags=-w -p 4 -timeout 60m -race -short -skip '$(ALONE)' $(CONCURRENT)
 

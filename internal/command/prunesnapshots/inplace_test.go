@@ -19,6 +19,7 @@ import (
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/prunesnapshots"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/swap"
 )
 
 // shortWatch lets a prune in place watch for late writers for a moment only: those here
@@ -70,7 +71,7 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 		}
 		require.NoError(t, appending.Wait())
 	}
-	code, _, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+	code, stderr := completes(t, path, "--keep", fmt.Sprint(keep))
 	require.Zero(t, code, stderr)
 	requireLast(t, path, keep, next-1)
 	t.Logf("%d swaps, %d of them carried something over", (next-1-keep)/20, carried)
@@ -121,9 +122,29 @@ func TestInPlaceKilled(t *testing.T) {
 		_ = pruning.Wait()
 		require.NoError(t, appending.Wait())
 	}
-	code, _, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
+	code, stderr := completes(t, path, "--keep", fmt.Sprint(keep))
 	require.Zero(t, code, stderr)
 	requireLast(t, path, keep, next-1)
+}
+
+// completes runs a prune in place, and holds what is left by runs that were killed to what
+// was said of it before: it is completed, or it stays.
+func completes(t *testing.T, path string, args ...string) (code int, stderr string) {
+	t.Helper()
+	left, err := swap.LeftOf(path)
+	require.NoError(t, err)
+	code, _, stderr = runPrune(append([]string{"--file", path, "--in-place"}, args...)...)
+	after, err := swap.Left(path)
+	require.NoError(t, err)
+	elsewhere := []string(nil)
+	for _, name := range left {
+		if name.Elsewhere {
+			elsewhere = append(elsewhere, name.Path)
+		}
+	}
+	require.Equal(t, elsewhere, after, "%+v\n%s", left, stderr)
+	require.Equal(t, len(elsewhere) > 0, code != exit.OK, stderr)
+	return code, stderr
 }
 
 // killedInPlace makes what a run leaves that is killed behind the swap: it has kept
@@ -155,7 +176,7 @@ func TestInPlaceCompletedInOrder(t *testing.T) {
 		for last, appended := range map[int]string{7: "", 8: clitest.Numbered(8), 9: clitest.Numbered(8) + clitest.Numbered(9)} {
 			t.Run(fmt.Sprintf("%s carried over, then up to %d", name, last), func(t *testing.T) {
 				path, _ := killedInPlace(t, clitest.Numbered(6)+clitest.Numbered(7), carried+appended)
-				code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+				code, stderr := completes(t, path, "--keep", "all")
 				require.Zero(t, code, stderr)
 				require.Contains(t, stderr, "an earlier run was killed")
 				requireLast(t, path, last-3, last)
@@ -181,7 +202,7 @@ func TestInPlaceCompletedTorn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path, _ := killedInPlace(t, c.pending, c.behind)
 			for range 2 {
-				code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+				code, stderr := completes(t, path, "--keep", "all")
 				require.Zero(t, code, stderr)
 			}
 			want := []uint64{4, 5}
@@ -211,7 +232,7 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, []byte(other), 0o644))
 			before, err := os.ReadFile(old)
 			require.NoError(t, err)
-			code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+			code, stderr := completes(t, path, "--keep", "all")
 			require.Equal(t, exit.Failed, code)
 			require.Contains(t, stderr, "was replaced since an earlier run was killed")
 			now, err := os.ReadFile(path)
@@ -225,7 +246,7 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 	// Nothing is pending: nothing is lost with it.
 	path, _ := killedInPlace(t, "", "")
 	require.NoError(t, os.WriteFile(path, []byte(clitest.Numbered(3)), 0o644))
-	code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+	code, stderr := completes(t, path, "--keep", "all")
 	require.Zero(t, code, stderr)
 	requireLast(t, path, 1, 3)
 }
@@ -237,7 +258,7 @@ func TestInPlaceKilledAtTheSecondSwap(t *testing.T) {
 	for _, numbers := range []string{"1-1", fmt.Sprintf("%d-%d", clitest.FileSize(t, path), clitest.FileSize(t, path)+int64(len(clitest.Numbered(6))))} {
 		require.NoError(t, os.Link(path, filepath.Join(filepath.Dir(path), ".l2_snapshots.dat.ailee-old-"+numbers)))
 	}
-	code, _, stderr := runPrune("--file", path, "--keep", "all", "--in-place")
+	code, stderr := completes(t, path, "--keep", "all")
 	require.Zero(t, code, stderr)
 	requireLast(t, path, 4, 7)
 }

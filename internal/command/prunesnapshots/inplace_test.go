@@ -243,10 +243,16 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 			require.Equal(t, before, after)
 		})
 	}
-	// Nothing is pending: nothing is lost with it.
-	path, _ := killedInPlace(t, "", "")
-	require.NoError(t, os.WriteFile(path, []byte(clitest.Numbered(3)), 0o644))
+	// Nor is it dropped where there is no file.
+	path, old := killedInPlace(t, clitest.Numbered(6), "")
+	require.NoError(t, os.Remove(path))
 	code, stderr := completes(t, path, "--keep", "all")
+	require.Equal(t, exit.Failed, code, stderr)
+	require.FileExists(t, old)
+	// Nothing is pending: nothing is lost with it.
+	path, _ = killedInPlace(t, "", "")
+	require.NoError(t, os.WriteFile(path, []byte(clitest.Numbered(3)), 0o644))
+	code, stderr = completes(t, path, "--keep", "all")
 	require.Zero(t, code, stderr)
 	requireLast(t, path, 1, 3)
 }

@@ -160,7 +160,7 @@ func TestFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 func TestDamagedFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 	clitest.InMemory(t)
 	smallParts(t)
-	flips := 20
+	flips := 8
 	switch {
 	case clitest.Hostile():
 		flips = 1000
@@ -212,7 +212,7 @@ func TestDamagedFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 func TestRandomDatabasesAreReadAsRocksDBReadsThem(t *testing.T) {
 	clitest.InMemory(t)
 	smallParts(t)
-	rounds := 80
+	rounds := 30
 	switch {
 	case clitest.Hostile():
 		rounds = 3000

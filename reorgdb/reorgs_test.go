@@ -71,7 +71,7 @@ func randomAnchor(rng *rand.Rand) (key, value string) {
 // TestReorgsAreWhatASlowNodeWrites: every byte, whatever comes in one update and what in
 // several.
 func TestReorgsAreWhatASlowNodeWrites(t *testing.T) {
-	rounds := 150
+	rounds := 80
 	if testing.Short() {
 		rounds = 40
 	}

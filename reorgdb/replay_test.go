@@ -73,7 +73,7 @@ func TestReplayedAsRocksDBReads(t *testing.T) {
 			for _, log := range logs {
 				whole, err := os.ReadFile(log)
 				require.NoError(t, err)
-				step := max(1, len(whole)/40)
+				step := max(1, len(whole)/16)
 				if testing.Short() {
 					step = max(1, len(whole)/8)
 				}

@@ -287,7 +287,7 @@ func anchor(data []byte) []byte {
 
 // TestDamagedFilesAgainstReference compares verdicts on golden files that were damaged.
 func TestDamagedFilesAgainstReference(t *testing.T) {
-	rounds := 2000
+	rounds := 800
 	switch {
 	case hostile():
 		rounds = 100_000
@@ -329,7 +329,7 @@ func TestEveryAlignment(t *testing.T) {
 	body := string(read(t, golden+"/write/node-written-clean.dat")) +
 		string(read(t, golden+"/verify/torn_then_fused_header_after_balance.dat")) +
 		string(read(t, golden+"/verify/end_fused_with_next_header.dat")) + "SNAPSHOT v1\nbal"
-	step := 7
+	step := 13
 	if testing.Short() {
 		step = 37
 	}

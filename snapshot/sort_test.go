@@ -189,7 +189,7 @@ func mixed(rng *rand.Rand, file string) []byte {
 // TestEqualKeys: whatever way a root is computed, equal keys stand where std::sort
 // leaves them.
 func TestEqualKeys(t *testing.T) {
-	rounds := 600
+	rounds := 250
 	switch {
 	case hostile():
 		rounds = 10_000

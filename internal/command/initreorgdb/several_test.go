@@ -29,7 +29,7 @@ import (
 func TestDamageWithABackup(t *testing.T) {
 	clitest.SkipUnderRace(t) // other processes are what is tested
 	clitest.InMemory(t)
-	flips, names, each := 4, golden.Databases, 5
+	flips, names, each := 4, golden.Databases, 11
 	switch {
 	case clitest.Hostile():
 		flips, each = 60, 1

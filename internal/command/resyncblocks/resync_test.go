@@ -500,6 +500,7 @@ func stores(path string) bool {
 // TestBadAnswersLeaveNoWrongEntry: whatever the server says, and whenever.
 func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 	const tip = 2500
+	clitest.InMemory(t)
 	step := int64(1)
 	if testing.Short() {
 		step = 5
@@ -550,6 +551,7 @@ func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for at := int64(1); at <= 8; at += step {
 				for _, lasting := range []bool{false, true} {
 					c := bitcointest.NewChain(tip)

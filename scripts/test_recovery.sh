@@ -1,11 +1,13 @@
 #!/bin/sh
 # The name that the recovery guide has for ailee-drill, which is in AILEE_BIN, beside this
-# file, on PATH, or in the source tree in bin/.
+# file, on PATH, or in the source tree in bin/, under its own name or in the program ailee.
 here=$(dirname "$(readlink -f "$0")")
-on_path=$(command -v ailee-drill)
-for drill in "${AILEE_BIN:-$here}/ailee-drill" "$here/ailee-drill" "$on_path" "$here/../bin/ailee-drill"; do
-    if [ -x "$drill" ]; then
-        exec "$drill" "$@"
+on_path=$(command -v ailee-drill || command -v ailee)
+for folder in "${AILEE_BIN:-$here}" "$here" "${on_path%/*}" "$here/../bin"; do
+    if [ -x "$folder/ailee-drill" ]; then
+        exec "$folder/ailee-drill" "$@"
+    elif [ -f "$folder/ailee" ] && [ -x "$folder/ailee" ]; then
+        exec "$folder/ailee" ailee-drill "$@"
     fi
 done
 echo "test_recovery.sh: error: ailee-drill is missing" >&2

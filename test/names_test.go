@@ -15,9 +15,7 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
-	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
-	"ailee-recovery/internal/command/doctor"
 	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
@@ -32,6 +30,7 @@ import (
 	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/multicall"
 )
 
 // hostileName has what a terminal acts on, a second line, and bytes that are no text.
@@ -79,15 +78,13 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 		drill.Name: {{"--mode", "reorg", "--data-dir", f}, {"--mode", "reorg", "--data-dir", dir}, {"--mode", out}, {"--mode", "reorg", "--reorg-depth", out}},
 		monitor.Name: {{"--data-dir", dir, "--state-file", out, "--prometheus", out}, {"--data-dir", f}, {"--data-dir", dir, "--backup-dir", out, "--prometheus", filepath.Join(dir, "missing", "p"+hostileName)},
 			{"--data-dir", dir, "--state-file", f, "--unit", out}, {"--data-dir", dir, "--bitcoin-rpc", nobody, "--rpc-wait", "0"}, {"--max-growth", out}},
+		multicall.Name: {{out}, {"--json", out}, {"--install-links", f}, {"--install-links", dir}, {"--install-links", filepath.Join(dir, "missing"+hostileName)}, {"--list", out}},
 		restore.Name: {{"--data-dir", dir, "--snapshot-backup", f}, {"--data-dir", dir, "--db-backup", db}, {"--data-dir", dir, "--backup-dir", out}, {"--data-dir", out, "--snapshot-backup", f},
 			{"--data-dir", dir, "--backup-dir", dir, "--force"}},
 	}
 }
 
-func allTools() []cli.Tool {
-	return []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(),
-		initnode.Tool(), getsnapshotblock.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool(), monitor.Tool(), restore.Tool()}
-}
+func allTools() []cli.Tool { return append(multicall.Commands(), multicall.Tool()) }
 
 // TestHostileNames: whatever files are called, and whatever is in them, nothing is
 // printed that a terminal acts on.

@@ -16,26 +16,12 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/manual"
-	"ailee-recovery/internal/command/backup"
-	"ailee-recovery/internal/command/createanchor"
-	"ailee-recovery/internal/command/doctor"
 	"ailee-recovery/internal/command/drill"
-	"ailee-recovery/internal/command/extractsnapshots"
-	"ailee-recovery/internal/command/getsnapshotblock"
-	"ailee-recovery/internal/command/initnode"
-	"ailee-recovery/internal/command/initreorgdb"
-	"ailee-recovery/internal/command/l2verify"
-	"ailee-recovery/internal/command/monitor"
-	"ailee-recovery/internal/command/prunesnapshots"
-	"ailee-recovery/internal/command/recoversnapshots"
-	"ailee-recovery/internal/command/reorgshow"
-	"ailee-recovery/internal/command/reorgverify"
-	"ailee-recovery/internal/command/restore"
-	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/multicall"
 )
 
-var tools = []cli.Tool{l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), createanchor.Tool(), getsnapshotblock.Tool(),
-	initnode.Tool(), initreorgdb.Tool(), reorgverify.Tool(), reorgshow.Tool(), resyncblocks.Tool(), drill.Tool(), backup.Tool(), doctor.Tool(), monitor.Tool(), restore.Tool()}
+// tools are all that have a page: the commands, and the program that is all of them.
+var tools = append(multicall.Commands(), multicall.Tool())
 
 // aliases are scripts that do nothing but run a command, by their names: they have its
 // page and completions.
@@ -51,16 +37,15 @@ const clockVariable = "EXAMPLES_NOW"
 // runAsTool is this process as one of the tools, where it goes by the name of one. So
 // the examples run what was built from this source, and need no other binaries.
 func runAsTool() {
-	for _, t := range tools {
-		if t.Name != filepath.Base(os.Args[0]) {
-			continue
-		}
-		s := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-		if now, err := strconv.ParseInt(os.Getenv(clockVariable), 10, 64); err == nil {
-			s.Now = func() time.Time { return time.Unix(now, 0) }
-		}
-		os.Exit(cli.Execute(context.Background(), t, os.Args, s))
+	if name := filepath.Base(os.Args[0]); !slices.ContainsFunc(tools, func(t cli.Tool) bool { return t.Name == name }) {
+		return
 	}
+	t, args := multicall.Called(os.Args)
+	s := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	if now, err := strconv.ParseInt(os.Getenv(clockVariable), 10, 64); err == nil {
+		s.Now = func() time.Time { return time.Unix(now, 0) }
+	}
+	os.Exit(cli.Execute(context.Background(), t, args, s))
 }
 
 // root is the folder of the repository.
@@ -180,6 +165,11 @@ func describe(name string) (manual.Command, error) {
 	c, err := manual.Parse(help)
 	if err != nil {
 		return c, err
+	}
+	if name == multicall.Name {
+		for _, t := range multicall.Commands() {
+			c.Commands = append(c.Commands, manual.Subcommand{Word: multicall.Short(t.Name), Name: t.Name, Summary: t.Summary})
+		}
 	}
 	s := sessions[name]
 	if s.before != nil {

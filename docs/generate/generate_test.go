@@ -207,6 +207,12 @@ complete_words "$@"`
 	require.Equal(t, []string{"reorg"}, complete("test_recovery.sh", "--mode", "r"))
 	require.Equal(t, []string{"anchors", "anchor"}, complete("ailee_reorg_show", "anc"))
 	require.Equal(t, []string{"pending"}, complete("ailee_reorg_show", "anchors", "--status", "p"))
+	require.Equal(t, []string{"reorg_verify", "reorg_show"}, complete("ailee", "reorg_"))
+	require.Equal(t, []string{"--accept-earlier-anchors"}, complete("ailee", "l2_verify", "--ac"))
+	require.Equal(t, []string{"--accept-earlier-anchors"}, complete("ailee", "ailee_l2_verify", "--snapshot", "go.mod", "--ac"))
+	require.Equal(t, []string{"go.mod"}, complete("ailee", "l2_verify", "--snapshot", "=", "go.m"))
+	require.Equal(t, []string{"--backup-dir"}, complete("ailee", "doctor", "--ba"))
+	require.Equal(t, []string{"docs"}, complete("ailee", "--install-links", "doc"))
 }
 
 func TestZshCompletions(t *testing.T) {
@@ -232,6 +238,9 @@ done`
 	require.Equal(t, "ailee_extract_snapshots --format json", complete("ailee_extract_snapshots --format j"))
 	require.Equal(t, "test_recovery.sh --mode reorg", complete("test_recovery.sh --mode r"))
 	require.Equal(t, "ailee_reorg_show families", complete("ailee_reorg_show fam"))
+	require.Equal(t, "ailee l2_verify", complete("ailee l2"))
+	require.Equal(t, "ailee l2_verify --accept-earlier-anchors", complete("ailee l2_verify --ac"))
+	require.Equal(t, "ailee ailee-drill --mode reorg", complete("ailee ailee-drill --mode r"))
 
 	const load = `
 fpath=($PWD/completions/zsh $fpath)
@@ -255,5 +264,18 @@ func TestFishCompletions(t *testing.T) {
 	require.Equal(t, []string{""}, complete("ailee_l2_verify go.mo"))
 	require.Equal(t, []string{"go.mod"}, complete("ailee_extract_snapshots go.mo"))
 	require.Equal(t, []string{"families"}, complete("ailee_reorg_show fam"))
+	require.Equal(t, []string{"doctor\tsay what is wrong with a node's data, and what to do"}, complete("ailee doc"))
+	require.Equal(t, []string{"--accept-earlier-anchors"}, first(complete("ailee l2_verify --ac")))
+	require.Equal(t, []string{"go.mod"}, complete("ailee ailee_l2_verify --snapshot go.mo"))
+	require.Equal(t, []string{"--list"}, first(complete("ailee --li")))
 	require.Equal(t, []string{"json\twrite FORMAT: dat, or json for the state file of ailee_create_anchor"}, complete("ailee_extract_snapshots --format j"))
+}
+
+// first is the first column.
+func first(lines []string) (words []string) {
+	for _, line := range lines {
+		word, _, _ := strings.Cut(line, "\t")
+		words = append(words, word)
+	}
+	return words
 }

@@ -91,12 +91,8 @@ var sessions = map[string]session{
 		}},
 	},
 	"ailee-backup": {before: anchoredNode},
-	"ailee-doctor": {before: func(w *world) error {
-		if err := anchoredNode(w); err != nil {
-			return err
-		}
-		return w.runs("ailee-backup", fmt.Sprintf("touch -d @%d %s", w.now.Unix(), snapshotFile))
-	}, change: map[int]func(*world) error{1: func(w *world) error {
+	"ailee":        {before: backedUpNode},
+	"ailee-doctor": {before: backedUpNode, change: map[int]func(*world) error{1: func(w *world) error {
 		text, err := os.ReadFile(w.path(snapshotFile))
 		if err != nil {
 			return err
@@ -123,6 +119,14 @@ var sessions = map[string]session{
 	}, change: map[int]func(*world) error{1: func(w *world) error {
 		return w.runs("ailee_prune_snapshots --in-place --keep all --file " + snapshotFile)
 	}}},
+}
+
+// backedUpNode makes the data of a node that is as it should be.
+func backedUpNode(w *world) error {
+	if err := anchoredNode(w); err != nil {
+		return err
+	}
+	return w.runs("ailee-backup", fmt.Sprintf("touch -d @%d %s", w.now.Unix(), snapshotFile))
 }
 
 // unpack makes a database that a node wrote the one of the examples.

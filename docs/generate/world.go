@@ -52,12 +52,8 @@ func newWorld() (*world, error) {
 	if err != nil {
 		return w, err
 	}
-	links := map[string]string{}
 	for _, t := range tools {
-		links[t.Name] = self
-	}
-	for name, target := range links {
-		if err := os.Symlink(target, filepath.Join(bin, name)); err != nil {
+		if err := os.Symlink(self, filepath.Join(bin, t.Name)); err != nil {
 			return w, err
 		}
 	}
@@ -75,8 +71,8 @@ func (w *world) path(path string) string { return filepath.Join(w.root, path) }
 var (
 	// absolute finds the paths in a command line.
 	absolute = regexp.MustCompile(`(^|[ =])(/(?:mnt|tmp|var)/)`)
-	// operators finds what only an operator can do: fill in a name, or say yes.
-	operators = regexp.MustCompile(`\bTXID\b|\bANCHOR_HASH\b|--broadcast --wallet`)
+	// operators finds what only an operator can do: fill in a name, say yes, or install.
+	operators = regexp.MustCompile(`\bTXID\b|\bANCHOR_HASH\b|--broadcast --wallet|--install-links`)
 	// measured finds what differs from run to run.
 	measured  = regexp.MustCompile(`in [0-9.]+[mµn]?s \([0-9]+ per second\)`)
 	freeSpace = regexp.MustCompile(`[0-9.]+ [KMGT]iB free`)

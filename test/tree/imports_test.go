@@ -86,7 +86,7 @@ func commandOf(path string) string {
 }
 
 func isBelowCommands(path string) bool {
-	return within(path, module+"internal") && !slices.ContainsFunc([]string{"command", "cli", "clitest"},
+	return within(path, module+"internal") && !slices.ContainsFunc([]string{"multicall", "command", "cli", "clitest"},
 		func(above string) bool { return within(path, module+"internal/"+above) })
 }
 

@@ -45,8 +45,8 @@ func (c Command) Bash() string {
     =,*) cur= ;;
     *,=) prev=${COMP_WORDS[COMP_CWORD - 2]} ;;
     esac
-    case $prev in
-`, c.Name, function)
+%s    case $prev in
+`, c.Name, function, c.bashSubcommand())
 	for _, action := range []string{bashFiles, bashFolders} {
 		if flags := groups[action]; flags != nil {
 			fmt.Fprintf(&b, "    %s) %s ;;\n", strings.Join(flags, " | "), action)
@@ -60,7 +60,9 @@ func (c Command) Bash() string {
 		}
 	}
 	rest := "COMPREPLY=()"
-	if arguments := c.arguments(); len(arguments) > 0 {
+	if arguments := c.arguments(); len(c.Commands) > 0 {
+		rest = bashWords(c.words())
+	} else if len(arguments) > 0 {
 		rest = bashFiles
 		if words[arguments[0]] != nil {
 			rest = bashAction(arguments[0])
@@ -91,16 +93,20 @@ func bashAction(value string) string {
 	case isFolder(value):
 		return bashFolders
 	case words[value] != nil:
-		return fmt.Sprintf(`mapfile -t COMPREPLY < <(compgen -W '%s' -- "$cur")`, strings.Join(words[value], " "))
+		return bashWords(words[value])
 	}
 	return "COMPREPLY=()"
+}
+
+func bashWords(words []string) string {
+	return fmt.Sprintf(`mapfile -t COMPREPLY < <(compgen -W '%s' -- "$cur")`, strings.Join(words, " "))
 }
 
 // Zsh returns the completion for zsh.
 func (c Command) Zsh() string {
 	quote := strings.NewReplacer(`'`, `'\''`, `[`, `\[`, `]`, `\]`, `:`, `\:`, `\`, `\\`)
 	var b strings.Builder
-	fmt.Fprintf(&b, "#compdef %s\n# Completion of %s for zsh, made by make generate.\n\n_arguments -S", c.Name, c.Name)
+	fmt.Fprintf(&b, "#compdef %s\n# Completion of %s for zsh, made by make generate.\n\n%s_arguments -S", c.Name, c.Name, c.zshSubcommand())
 	for _, f := range c.Flags {
 		if f.Short == "" {
 			fmt.Fprintf(&b, " \\\n    '%s[%s]", f.Name, quote.Replace(f.Text))
@@ -112,7 +118,12 @@ func (c Command) Zsh() string {
 		}
 		b.WriteString("'")
 	}
-	for i, argument := range c.arguments() {
+	arguments := c.arguments()
+	if len(c.Commands) > 0 {
+		fmt.Fprintf(&b, " \\\n    '1:%s:(%s)'", arguments[0], strings.Join(c.words(), " "))
+		arguments = nil // the rest is the command's
+	}
+	for i, argument := range arguments {
 		if strings.Contains(c.Usage, several) {
 			// Which of them is the last, only the end shows.
 			fmt.Fprintf(&b, " \\\n    '*:%s:%s'", argument, zshAction(argument))
@@ -143,7 +154,6 @@ func zshAction(value string) string {
 
 // Fish returns the completion for fish.
 func (c Command) Fish() string {
-	quote := strings.NewReplacer(`'`, `\'`, `\`, `\\`)
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Completion of %s for fish, made by make generate.\n\n", c.Name)
 	if !slices.ContainsFunc(c.arguments(), func(a string) bool { return isFile(a) || isFolder(a) }) {
@@ -152,8 +162,13 @@ func (c Command) Fish() string {
 	if arguments := c.arguments(); len(arguments) > 0 && words[arguments[0]] != nil {
 		fmt.Fprintf(&b, "complete -c %s -a '%s'\n", c.Name, strings.Join(words[arguments[0]], " "))
 	}
+	b.WriteString(c.fishSubcommand())
+	condition := ""
+	if len(c.Commands) > 0 {
+		condition = " -n __fish_use_subcommand"
+	}
 	for _, f := range c.Flags {
-		fmt.Fprintf(&b, "complete -c %s -l %s", c.Name, strings.TrimPrefix(f.Name, "--"))
+		fmt.Fprintf(&b, "complete -c %s%s -l %s", c.Name, condition, strings.TrimPrefix(f.Name, "--"))
 		if f.Short != "" {
 			fmt.Fprintf(&b, " -s %s", strings.TrimPrefix(f.Short, "-"))
 		}
@@ -168,7 +183,9 @@ func (c Command) Fish() string {
 		default:
 			b.WriteString(" -x")
 		}
-		fmt.Fprintf(&b, " -d '%s'\n", quote.Replace(f.Text))
+		fmt.Fprintf(&b, " -d '%s'\n", fishQuote.Replace(f.Text))
 	}
 	return b.String()
 }
+
+var fishQuote = strings.NewReplacer(`'`, `\'`, `\`, `\\`)

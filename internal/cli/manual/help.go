@@ -24,6 +24,7 @@ type Command struct {
 	Examples    []Example
 	ExitStatus  []cli.Entry
 	SeeAlso     []string
+	Commands    []Subcommand // that the first argument chooses from, which the help does not say
 }
 
 // Flag is one flag.

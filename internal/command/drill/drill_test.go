@@ -70,6 +70,13 @@ func TestByTheNameOfTheGuide(t *testing.T) {
 	code, _, stderr := run(t, cmd)
 	require.Equal(t, exit.Failed, code)
 	require.Equal(t, "test_recovery.sh: error: ailee-drill is missing\ntest_recovery.sh: hint: install it, or set AILEE_BIN to the folder of the ailee tools\n", stderr)
+	// Beside the program that is all tools, without links.
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(cmd.Path), "ailee"), []byte("#!/bin/sh\necho \"$@\"\n"), 0o700))
+	again := m.command("--mode", "crash")
+	again.Path, again.Env = cmd.Path, cmd.Env
+	code, stdout, _ := run(t, again)
+	require.Zero(t, code)
+	require.Equal(t, "ailee-drill --mode crash\n", stdout)
 }
 
 // TestWithBtcd reorganises a real chain, in one folder again and again.

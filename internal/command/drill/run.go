@@ -45,7 +45,7 @@ type stepDocument struct {
 // Run drills. The error carries the exit code: [exit.Wrong] where something was not
 // recovered, [exit.Failed] where the drill came to no verdict.
 func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
-	tools := newToolbox(ctx, o.Tools)
+	tools := newToolbox(ctx, o.Tools, o.Among)
 	if err := tools.need(o); err != nil {
 		return err
 	}

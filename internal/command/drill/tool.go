@@ -35,6 +35,8 @@ type Options struct {
 	CorruptSnapshot, CorruptDB bool
 	// Tools is the folder in which the tools are looked for first, "" for none.
 	Tools string
+	// Among reports whether this program is a tool when it is called by its name.
+	Among func(name string) bool
 }
 
 const (
@@ -42,8 +44,12 @@ const (
 	maxReorgDepth     = 100
 )
 
-// Tool describes the command.
-func Tool() cli.Tool {
+// Tool describes the command, in a program of its own.
+func Tool() cli.Tool { return Among(func(string) bool { return false }) }
+
+// Among describes the command in a program that is other tools as well, each when it is
+// called by its name, as among says.
+func Among(among func(name string) bool) cli.Tool {
 	return cli.Tool{
 		Name:    Name,
 		Summary: "drill the recovery of an AILEE node, on data of its own",
@@ -60,7 +66,7 @@ func Tool() cli.Tool {
    The chain is that of bitcoind or btcd in regression test mode, where one is on
    PATH, else one that is made up. At the end ailee-doctor is asked, where it is
    installed: what it says is the last line, and its exit status that of the drill.
-   The tools are those beside ailee-drill, or else on PATH.`,
+   The tools are those beside ailee-drill, or in the same program, or else on PATH.`,
 		Environment: []cli.Entry{
 			{Name: toolsVariable, Text: "the folder in which the ailee tools are looked for first"},
 			{Name: "TMPDIR", Text: "where the temporary folder is made, in place of /tmp"},
@@ -88,7 +94,11 @@ ailee-drill --mode corruption --corrupt-snapshot`,
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
-		Run: cli.Parsed(parse, Run),
+		Run: cli.Parsed(func(c *urfave.Context) (Options, error) {
+			o, err := parse(c)
+			o.Among = among
+			return o, err
+		}, Run),
 	}
 }
 

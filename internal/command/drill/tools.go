@@ -36,15 +36,19 @@ const (
 type toolbox struct {
 	ctx     context.Context
 	folders []string // in which they are looked for before PATH
-	env     []string
+	// self is this program, and among says which tools it is when it is called by their names.
+	self  string
+	among func(name string) bool
+	env   []string
 }
 
-func newToolbox(ctx context.Context, first string) toolbox {
-	t := toolbox{ctx: ctx, env: slices.DeleteFunc(os.Environ(), ofTheNode)}
+func newToolbox(ctx context.Context, first string, among func(name string) bool) toolbox {
+	t := toolbox{ctx: ctx, among: among, env: slices.DeleteFunc(os.Environ(), ofTheNode)}
 	if first != "" {
 		t.folders = append(t.folders, first)
 	}
 	if self, err := os.Executable(); err == nil {
+		t.self = self
 		t.folders = append(t.folders, filepath.Dir(self))
 	}
 	return t
@@ -56,6 +60,9 @@ func (t *toolbox) find(name string) (string, error) {
 		if path, err := exec.LookPath(filepath.Join(folder, name)); err == nil {
 			return path, nil
 		}
+	}
+	if t.self != "" && t.among(name) {
+		return t.self, nil
 	}
 	return exec.LookPath(name)
 }
@@ -124,6 +131,7 @@ func (t *toolbox) command(name string, args ...string) (*exec.Cmd, error) {
 		return nil, own(err)
 	}
 	cmd := exec.CommandContext(t.ctx, path, args...)
+	cmd.Args[0] = name
 	cmd.Env = t.env
 	// What it may have started itself does not hold up the drill.
 	cmd.WaitDelay = time.Second

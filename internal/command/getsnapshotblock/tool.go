@@ -30,7 +30,7 @@ type Options struct {
 func Tool() cli.Tool {
 	return cli.Tool{
 		Name:       Name,
-		Summary:    "print the Bitcoin block height of the latest snapshot of an AILEE node's l2_snapshots.dat",
+		Summary:    "print the Bitcoin block height of the latest snapshot",
 		Arguments:  "FILE",
 		Positional: 1,
 		Description: `

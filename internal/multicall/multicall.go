@@ -1,0 +1,48 @@
+// Package multicall is the program ailee: every command in one, so that what they have in
+// common is installed once. Called by the name of a command, as a link to it is, it is that
+// command; called as ailee, it is the one that its first argument names.
+package multicall
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+
+	"ailee-recovery/internal/cli"
+)
+
+// Name is the program's name.
+const Name = "ailee"
+
+// Main runs the program as this process. Only a main function may call it.
+func Main() {
+	if len(os.Args) == 0 { // older kernels allow that
+		os.Args = []string{Name}
+	}
+	t, args := Called(os.Args)
+	if filepath.Base(os.Args[0]) != t.Name {
+		// What ps and the messages of other commands call this process.
+		_ = os.WriteFile("/proc/self/comm", []byte(t.Name), 0)
+	}
+	os.Args = args
+	cli.Main(t)
+}
+
+// Called returns the tool that a command line calls, a command or [Tool], and the command
+// line of its own, which begins with its name.
+func Called(args []string) (cli.Tool, []string) {
+	name, rest := filepath.Base(args[0]), args[1:]
+	if isCommand(name) {
+		t, _ := find(name)
+		return t, append([]string{name}, rest...)
+	}
+	if len(rest) > 0 && rest[0] == "help" {
+		rest = slices.Concat(rest[1:min(len(rest), 2)], []string{"--help"})
+	}
+	if len(rest) > 0 {
+		if t, ok := find(rest[0]); ok {
+			return t, append([]string{t.Name}, rest[1:]...)
+		}
+	}
+	return Tool(), append([]string{Name}, rest...)
+}

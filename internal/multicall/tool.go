@@ -1,0 +1,113 @@
+package multicall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/exit"
+)
+
+// Options are those of the program itself, where it is none of the commands.
+type Options struct {
+	List  bool   // print the names of the commands
+	Links string // the folder in which they become links to the program
+}
+
+// Tool describes the program itself.
+func Tool() cli.Tool {
+	return cli.Tool{
+		Name:      Name,
+		Summary:   "every command of the AILEE recovery toolkit in one program",
+		Arguments: "COMMAND [ARGUMENT]...",
+		Optional:  cli.AnyNumber,
+		Description: `
+   Runs COMMAND, which may be given with or without ailee_ or ailee- in front. Under
+   the name of a command, as packages install it by a link, the program is that
+   command: ailee_l2_verify and ailee l2_verify are the same.
+
+` + listing() + `
+
+   ailee COMMAND --help shows what a command does, ailee-recovery(7) what to do when
+   something is wrong.`,
+		Examples: `
+# What is wrong with the data of a node, and what is to be done?
+ailee doctor
+# Make each command a link to the program that was unpacked
+ailee --install-links /usr/local/bin`,
+		SeeAlso: names(),
+		Flags: []urfave.Flag{
+			&urfave.BoolFlag{Name: "list", Usage: "print the names of the commands, one a line"},
+			&urfave.StringFlag{Name: "install-links", Usage: "make each command a link to this program, in the folder `DIR`"},
+			cli.JSONFlag,
+			cli.QuietFlag,
+		},
+		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
+			if words := c.Args().Slice(); len(words) > 0 {
+				return notCommand(words[0])
+			}
+			return cli.Parsed(parse, Run)(ctx, c, out)
+		},
+	}
+}
+
+func names() (all []string) {
+	for _, t := range Commands() {
+		all = append(all, t.Name)
+	}
+	return all
+}
+
+// listing is a line for each command.
+func listing() string {
+	var lines []string
+	for _, t := range Commands() {
+		lines = append(lines, fmt.Sprintf("      %-20s%s", Short(t.Name), t.Summary))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func parse(c *urfave.Context) (Options, error) {
+	o := Options{List: c.Bool("list"), Links: c.String("install-links")}
+	switch {
+	case c.IsSet("install-links") && o.Links == "":
+		return o, errors.New("--install-links is empty")
+	case o.List && o.Links != "":
+		return o, errors.New("--list and --install-links exclude each other")
+	case !o.List && o.Links == "":
+		return o, errors.New("the command is missing")
+	}
+	return o, nil
+}
+
+// notCommand says why a word that stands where a command should is none that can be run.
+func notCommand(word string) error {
+	if t, ok := find(word); ok {
+		return exit.Failf("put them after it: "+exit.Command(Name, Short(t.Name), "--help")+" shows them", "there are flags before the command %s", Short(t.Name))
+	}
+	return exit.Failf(Name+" --help lists the commands", "there is no command %q", word)
+}
+
+// Run prints the names of the commands, or makes links of them.
+func Run(_ context.Context, o Options, out *cli.IO) error {
+	if o.Links != "" {
+		return installLinks(o.Links, out)
+	}
+	type command struct {
+		Name    string `json:"name"`
+		Summary string `json:"summary"`
+	}
+	var all []command
+	for _, t := range Commands() {
+		all = append(all, command{t.Name, t.Summary})
+		out.Printf("%s\n", t.Name)
+	}
+	if out.JSON() {
+		out.Document(map[string]any{"commands": all, "exit_code": exit.OK})
+	}
+	return nil
+}

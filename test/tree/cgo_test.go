@@ -1,0 +1,44 @@
+package tree
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestWithoutCgo: the commands that the Makefile builds without cgo are all those that are
+// linked with no C of other modules, or of this one.
+func TestWithoutCgo(t *testing.T) {
+	text, err := os.ReadFile("../../Makefile")
+	require.NoError(t, err)
+	named := regexp.MustCompile(`(?m)^PURE := (.+)$`).FindStringSubmatch(string(text))
+	require.NotNil(t, named)
+
+	all := listed(t, "./cmd/...")
+	cgo := map[string]bool{}
+	for _, p := range all {
+		cgo[p.ImportPath] = len(p.CgoFiles) > 0 && (strings.HasPrefix(p.ImportPath, module) || strings.Contains(p.ImportPath, "."))
+	}
+	var pure []string
+	linked := 0
+	for _, p := range all {
+		if !strings.HasPrefix(p.ImportPath, module+"cmd/") {
+			continue
+		}
+		needsC := false
+		for _, dep := range p.Deps {
+			needsC = needsC || cgo[dep]
+		}
+		if needsC {
+			linked++
+		} else {
+			pure = append(pure, filepath.Base(p.ImportPath))
+		}
+	}
+	require.ElementsMatch(t, pure, strings.Fields(named[1]))
+	require.NotZero(t, linked)
+}

@@ -113,13 +113,13 @@ func TestDebianPackage(t *testing.T) {
 	})
 	t.Run("manual", func(t *testing.T) {
 		r := root{t, r.dir}
-		for _, name := range commands(t) {
+		for _, name := range append(commands(t), "ailee-recovery") {
 			// -ww has groff say everything that it doubts.
 			out := r.sh(`MANROFFOPT=-ww MANWIDTH=80 man --warnings=w "$1" 2>&1 >/tmp/page; head -c 200 /tmp/page; rm /tmp/page`, name)
 			if name == alias {
 				name = aliased
 			}
-			assert.Regexp(t, `^`+regexp.QuoteMeta(name)+`\(1\)`, out, "and no warning before it")
+			assert.Regexp(t, `^`+regexp.QuoteMeta(name)+`\([17]\)`, out, "and no warning before it")
 		}
 	})
 	t.Run("completions", func(t *testing.T) {
@@ -187,8 +187,8 @@ func hasTheSource(r root) {
 		want = append(want, "/usr/"+name)
 		assert.Equal(t, read(t, source), read(t, r.path("usr/"+name)))
 	}
-	for _, page := range glob(t, "man/man1/*.1") {
-		want = append(want, "/usr/share/man/man1/"+filepath.Base(page)+".gz")
+	for _, page := range glob(t, "man/man[17]/*") {
+		want = append(want, strings.Replace(page, "..", "/usr/share", 1)+".gz")
 		assert.Equal(t, string(read(t, page)), run(t, "gzip", "-dc", r.path(want[len(want)-1])))
 	}
 	for _, completion := range glob(t, "completions/zsh/*") {

@@ -28,7 +28,7 @@ var tools = append(multicall.Commands(), multicall.Tool())
 var aliases = map[string]string{"test_recovery.sh": drill.Name}
 
 // folders are those in which there is nothing but what is generated.
-var folders = []string{"man/man1", "docs/commands", "completions/bash", "completions/zsh", "completions/fish"}
+var folders = []string{"man/man1", "man/man7", "docs/commands", "completions/bash", "completions/zsh", "completions/fish"}
 
 // clockVariable is the clock of the examples, in Unix seconds, for this process as one of
 // the tools.
@@ -126,7 +126,18 @@ func generate() (map[string]string, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	files := map[string]string{"docs/commands/README.md": manual.Index(commands)}
+	runbook, err := os.ReadFile(filepath.Join(root(), "docs", "runbook.md"))
+	if err != nil {
+		return nil, err
+	}
+	recovery, err := manual.Recovery(string(runbook), names)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{
+		"docs/commands/README.md":                manual.Index(commands),
+		"man/man7/" + manual.RecoveryPage + ".7": recovery,
+	}
 	for _, c := range commands {
 		maps.Copy(files, map[string]string{
 			"man/man1/" + c.Name + ".1":            c.Man(),

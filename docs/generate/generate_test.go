@@ -177,6 +177,51 @@ func TestManPages(t *testing.T) {
 	}
 }
 
+// TestRecoveryPage: the runbook as a man page has all of it, and every other page names it.
+func TestRecoveryPage(t *testing.T) {
+	t.Setenv("MANWIDTH", "80")
+	page := "man/man7/" + manual.RecoveryPage + ".7"
+	text := output(t, "man", "--warnings", "-E", "UTF-8", "-l", page)
+	require.Contains(t, output(t, "lexgrog", page), manual.RecoveryPage+" - ", "whatis cannot read it")
+	require.NotContains(t, text, "](")
+	require.NotContains(t, text, "‐")
+	lines := map[string]bool{}
+	for line := range strings.Lines(text) {
+		lines[strings.TrimSpace(line)] = true
+	}
+	commands := 0
+	runbook := read(t, "docs/runbook.md")
+	for _, block := range regexp.MustCompile("(?s)```bash\n(.*?)```").FindAllStringSubmatch(runbook, -1) {
+		for line := range strings.Lines(block[1]) {
+			require.True(t, lines[strings.TrimSpace(line)], line)
+			commands++
+		}
+	}
+	require.Greater(t, commands, 50)
+	for _, heading := range regexp.MustCompile("(?m)^## (.+)$").FindAllStringSubmatch(runbook, -1) {
+		require.True(t, lines[heading[1]], heading[1])
+	}
+	_, others, _ := strings.Cut(text, "\nSEE ALSO\n")
+	for _, name := range names() {
+		require.Contains(t, others, name+"(1)")
+		_, seeAlso, _ := strings.Cut(output(t, "man", "-E", "UTF-8", "-l", "man/man1/"+name+".1"), "\nSEE ALSO\n")
+		require.Contains(t, seeAlso, manual.RecoveryPage+"(7)", name)
+		require.Contains(t, read(t, "docs/commands/"+name+".md"), "(../runbook.md)")
+	}
+}
+
+func TestRunbookOfAnotherForm(t *testing.T) {
+	const good = "# R\n\nText, [there](#see-it) and [f.md](f.md#x).\n\n| a | b |\n| --- | --- |\n| `c` | [see it](#see-it) |\n\n## See it\n\n```bash\ntrue\n```\n"
+	page, err := manual.Recovery(good, []string{"a"})
+	require.NoError(t, err)
+	require.Contains(t, page, `there (\fBSee it\fP) and docs/f.md.`)
+	require.Contains(t, page, ".TP\n\\fBc\\fR\n\\fBsee it\\fP\n")
+	for from, to := range map[string]string{"#see-it": "#sea", "| b |": "| b | c |"} {
+		_, err := manual.Recovery(strings.Replace(good, from, to, 1), nil)
+		require.Error(t, err, to)
+	}
+}
+
 func TestBashCompletions(t *testing.T) {
 	// complete WORD... prints what the last word can become.
 	const driver = `

@@ -1,4 +1,4 @@
-// Command generate writes the manual: man/man1, docs/commands and completions. What
+// Command generate writes the manual: man, docs/commands and completions. What
 // it writes is committed, and a test sees that it is up to date.
 package main
 

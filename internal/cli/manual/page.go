@@ -15,7 +15,7 @@ import (
 func (c Command) Markdown() string {
 	p := page{Command: c}
 	return p.write("# "+c.Name+"\n", func(name, text string) string { return "- " + name + ": " + text + "\n" },
-		func(name string) string { return "[" + name + "](" + name + ".md)" })
+		func(name string) string { return "[" + name + "](" + name + ".md)" }, "["+RecoveryPage+"(7)](../runbook.md)")
 }
 
 // Man returns the page for man(1).
@@ -23,9 +23,14 @@ func (c Command) Man() string {
 	p := page{Command: c}
 	text := p.write(fmt.Sprintf("# %s 1 \"\" \"ailee-recovery\" \"AILEE recovery toolkit\"\n", c.Name),
 		func(name, text string) string { return name + "\n: " + text + "\n\n" },
-		func(name string) string { return "**" + name + "**(1)" })
+		func(name string) string { return "**" + name + "**(1)" }, "**"+RecoveryPage+"**(7)")
+	return roff(text, "the help of "+c.Name)
+}
+
+// roff renders a page that was made from a source.
+func roff(text, source string) string {
 	var b strings.Builder
-	b.WriteString(".\\\" Made by make generate from the help of " + c.Name + ".\n")
+	b.WriteString(".\\\" Made by make generate from " + source + ".\n")
 	shown := false // in lines that are shown as they are
 	for line := range strings.Lines(string(md2man.Render([]byte(text)))) {
 		switch {
@@ -64,9 +69,9 @@ type page struct {
 	marked *regexp.Regexp
 }
 
-// write writes the page, with an item for each name and its meaning and a link to each
-// command as they are in the form that is asked for.
-func (p *page) write(title string, item func(name, text string) string, link func(name string) string) string {
+// write writes the page, with an item for each name and its meaning, and links to each
+// command and to the page on recovery, as they are in the form that is asked for.
+func (p *page) write(title string, item func(name, text string) string, link func(name string) string, recovery string) string {
 	var b strings.Builder
 	section := func(name string) { fmt.Fprintf(&b, "\n## %s\n\n", name) }
 	b.WriteString(title)
@@ -114,14 +119,12 @@ func (p *page) write(title string, item func(name, text string) string, link fun
 	entries("FILES", p.Files, path)
 	section("EXAMPLES")
 	p.examples(&b)
-	if len(p.SeeAlso) > 0 {
-		section("SEE ALSO")
-		links := make([]string, len(p.SeeAlso))
-		for i, name := range p.SeeAlso {
-			links[i] = link(name)
-		}
-		b.WriteString(strings.Join(links, ", ") + "\n")
+	section("SEE ALSO")
+	links := make([]string, 0, len(p.SeeAlso)+1)
+	for _, name := range p.SeeAlso {
+		links = append(links, link(name))
 	}
+	b.WriteString(strings.Join(append(links, recovery), ", ") + "\n")
 	return b.String()
 }
 

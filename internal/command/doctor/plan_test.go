@@ -382,7 +382,7 @@ func TestPlan(t *testing.T) {
 			if r.code > 0 {
 				require.Equal(t, r.code, v.ExitCode())
 			}
-			require.NotContains(t, printed(v, s), "see the runbook")
+			require.NotContains(t, printed(v, s), "not for a command to mend")
 			require.Equal(t, r.waits, strings.Contains(printed(v, s), "cannot be put right yet"))
 			for _, step := range p.Steps {
 				require.True(t, step.Manual != (step.Command != nil), "%+v", step)

@@ -8,6 +8,7 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/snapshottool"
 )
 
@@ -298,7 +299,7 @@ func (d *diagnosis) planText() string {
 	case len(p.Consider) > 0:
 		b.WriteString(paragraph("", "What is wrong cannot be put right yet."))
 	default:
-		b.WriteString(paragraph("", "What is wrong is not for a command to mend: see the runbook."))
+		b.WriteString(paragraph("", "What is wrong is not for a command to mend."))
 	}
 	if p.Again != nil {
 		b.WriteString(paragraph("", p.Again.Text+":"))
@@ -322,6 +323,9 @@ func (d *diagnosis) planText() string {
 		for _, s := range p.LastResort {
 			b.WriteString("\n" + s.lines())
 		}
+	}
+	if d.view.ExitCode() != exit.OK {
+		b.WriteString("\nThe reasons, and how to do it by hand: man 7 ailee-recovery\n")
 	}
 	return b.String()
 }

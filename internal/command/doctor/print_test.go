@@ -66,6 +66,8 @@ What to do: 3 steps. The node may keep running. Nothing is lost.
 3. Look again.
 
     ailee-doctor
+
+The reasons, and how to do it by hand: man 7 ailee-recovery
 `},
 		"damaged database, rotten newest backup": {change: damaged.and(rotten).and(func(v *datadir.View) {
 			share(v, datadir.AnchorThing, datadir.Group{Sources: []int{0, 1}, Count: 13}, datadir.Group{Sources: []int{0}, Count: 1, Last: ms("09:40:12")})
@@ -119,6 +121,8 @@ Bitcoin has.
     ailee-doctor
 
 Instead: ailee-restore --db-only --force. Loses 1 anchor of 09:40:12 UTC.
+
+The reasons, and how to do it by hand: man 7 ailee-recovery
 `},
 		"a tail with what is not valid": {change: tornTail.and(func(v *datadir.View) { v.Hidden.Invalid = 1 }), code: 2, only: "2. Keep", until: "4. Back",
 			want: `2. Keep a copy of the file: the next step drops something complete from it.
@@ -141,6 +145,8 @@ Could not look at everything. Nothing that was looked at is wrong.
 Look again when Bitcoin has caught up:
 
     ailee-doctor --bitcoin-rpc http://localhost:8332
+
+The reasons, and how to do it by hand: man 7 ailee-recovery
 `},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,26 +37,27 @@ LONG := $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=long '
 LONG := $(filter ./test%,$(LONG)) $(filter-out ./test%,$(LONG))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build static static-pure install uninstall demo test check rest ready long race leaks matrix lint fuzz hostile \
+.PHONY: build static install uninstall demo test check rest ready long race leaks matrix lint fuzz hostile \
 	load faults model bench generate deps deps-test clean deb dist package reproducible licenses help
 # What a target needs is made in the order in which it stands there.
 .NOTPARALLEL:
 
-## build      all binaries, in bin/, linked with the RocksDB of this machine
+## build      all binaries, in bin/, each command its own, linked with the RocksDB of this
+##            machine
 build:
 	CGO_ENABLED=0 go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
 	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ $(LINKED:%=./cmd/%)
 
-## static     all binaries, in bin/static/, for any x86-64 Linux
-static: static-pure
+## static     what is released, in bin/static/, for any x86-64 Linux: ailee, which is all
+##            commands, and ailee_l2_verify alone
+static:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(STATIC)/ ./cmd/ailee_l2_verify
 	go build -trimpath -buildvcs=false -tags netgo,osusergo \
-		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static -lbz2"' -o $(STATIC)/ $(LINKED:%=./cmd/%)
+		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static -lbz2"' -o $(STATIC)/ ./cmd/ailee
 
-static-pure:
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(STATIC)/ $(PURE:%=./cmd/%)
-
-## install    what make build made, with scripts, manual and systemd units; DESTDIR=,
-##            PREFIX=, BIN=bin/static. make uninstall removes it, but for the settings
+## install    the ailee of make build, with links of the commands' names, scripts, manual
+##            and systemd units; DESTDIR=, PREFIX=, BIN=bin/static. make uninstall removes
+##            it, but for the settings
 install uninstall:
 	@packaging/$@
 

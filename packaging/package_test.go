@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -63,7 +64,7 @@ func TestDebianPackage(t *testing.T) {
 	run(t, "cp", release(t, "DIST", "*.deb"), r.path("new.deb"))
 	require.True(t, t.Run("says that the user is missing", func(t *testing.T) {
 		r := root{t, r.dir}
-		assert.Contains(t, r.sh("dpkg --install /new.deb 2>&1"), "ailee-recovery: there is no user ailee, as whom ailee-backup.service and ailee-monitor.service run.\n")
+		assert.Contains(t, r.sh("dpkg --install /new.deb 2>&1"), "ailee-recovery: warning: there is no user ailee, as whom ailee-backup.service and ailee-monitor.service run\n")
 		r.sh("dpkg --purge ailee-recovery; rm -rf /var/lib/systemd/deb-systemd-helper*")
 	}))
 	// The node's, as its operator has it.
@@ -80,6 +81,7 @@ func TestDebianPackage(t *testing.T) {
 		assert.Empty(t, r.sh("dpkg --verify ailee-recovery"))
 		assert.Empty(t, glob(t, r.path("etc/systemd/system/*/ailee-*")), "the timers are off")
 		assert.NotContains(t, installed, "no user ailee")
+		assert.Contains(t, installed, "ailee-recovery: see how the node is: ailee-doctor\n")
 		for _, name := range tools(t) {
 			assert.Contains(t, r.sh("$1 --version", name), name)
 		}
@@ -89,7 +91,7 @@ func TestDebianPackage(t *testing.T) {
 		// The second line is what systemctl enable does.
 		r.sh(`echo BACKUP_OPTIONS=--compress >>/etc/default/ailee-recovery
 			mkdir -p /etc/systemd/system/timers.target.wants; ln -s /usr/lib/systemd/system/ailee-backup.timer $_`)
-		assert.NotContains(t, r.sh("dpkg --install /new.deb"), "downgrading")
+		assert.NotRegexp(t, "downgrading|see how the node is", r.sh("dpkg --install /new.deb"))
 		assert.NotContains(t, r.sh("ailee_l2_verify --version"), "v0~0.1")
 		assert.Contains(t, r.sh("cat /etc/default/ailee-recovery"), "BACKUP_OPTIONS=--compress", "what the operator set stays")
 		assert.Contains(t, r.sh("ls /etc/systemd/system/timers.target.wants"), "ailee-backup.timer", "and what the operator enabled")
@@ -97,6 +99,14 @@ func TestDebianPackage(t *testing.T) {
 		assert.Equal(t, before["/var/lib/ailee/l2_snapshots.dat"], r.files("/var/lib/ailee")["/var/lib/ailee/l2_snapshots.dat"])
 	}))
 	t.Run("has what the source has", func(t *testing.T) { hasTheSource(root{t, r.dir}) })
+	t.Run("is one program", func(t *testing.T) {
+		r := root{t, r.dir}
+		assert.Empty(t, r.sh("find /usr/bin -lname '*ailee*' -xtype l"), "links that lead nowhere")
+		for _, name := range tools(t) {
+			assert.Equal(t, "/usr/bin/ailee\n", r.sh("readlink -f /usr/bin/$1", name))
+		}
+		assert.Less(t, bytesOf(t, r.sh("dpkg --listfiles ailee-recovery | xargs -d '\\n' stat -c '%F:%s'")), int64(maxInstalled))
+	})
 	t.Run("works", func(t *testing.T) {
 		r := root{t, r.dir}
 		r.sh(`ailee_init_node --data-dir /tmp/node
@@ -171,6 +181,23 @@ func TestDebianPackage(t *testing.T) {
 	})
 }
 
+// maxInstalled is how much all that is installed may be, in bytes.
+const maxInstalled = 35e6
+
+// bytesOf adds up the sizes of the regular files among lines of stat's %F:%s.
+func bytesOf(t *testing.T, lines string) (total int64) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
+		if size, ok := strings.CutPrefix(strings.TrimSpace(line), "regular file:"); ok {
+			n, err := strconv.ParseInt(size, 10, 64)
+			require.NoError(t, err)
+			total += n
+		}
+	}
+	require.NotZero(t, total)
+	return total
+}
+
 // hasTheSource compares the files of the package with those of the source.
 func hasTheSource(r root) {
 	t := r.t
@@ -225,7 +252,7 @@ func TestTarArchive(t *testing.T) {
 	var commands strings.Builder
 	for line := range strings.Lines(string(read(t, text))) {
 		if command, ok := strings.CutPrefix(line, "    "); ok && !strings.HasPrefix(command, "systemctl ") {
-			commands.WriteString(strings.NewReplacer(" /usr/local ", " "+dir+" ", " / ", " "+root+" ").Replace(command))
+			commands.WriteString(strings.NewReplacer("/usr/local", dir, " / ", " "+root+" ").Replace(command))
 		}
 	}
 	install := func() {
@@ -251,7 +278,8 @@ func TestTarArchive(t *testing.T) {
 		assert.Contains(t, run(t, filepath.Join(dir, "bin", name), "--version"), name)
 	}
 	assert.Contains(t, run(t, filepath.Join(dir, "bin", alias), "--help"), aliased)
-	assert.Contains(t, string(read(t, filepath.Join(dir, "lib/systemd/system/ailee-backup.service"))), "ExecStart=/usr/local/bin/ailee-backup ")
+	assert.Contains(t, string(read(t, filepath.Join(dir, "lib/systemd/system/ailee-backup.service"))), "ExecStart=/usr/local/bin/ailee backup ")
+	assert.Less(t, bytesOf(t, run(t, "find", root, "-type", "f", "-printf", "regular file:%s\n")), int64(maxInstalled))
 	run(t, "sh", "-c", `cd "$1" && sha256sum --check --strict SHA256SUMS`, "sh", os.Getenv("DIST"))
 
 	node := filepath.Join(root, "node")
@@ -264,6 +292,56 @@ func TestTarArchive(t *testing.T) {
 		assert.Empty(t, run(t, "env", append([]string{"-i", "AILEE_DATA_DIR=" + node}, strings.Fields(command)...)...), command)
 	}
 	assert.NotEmpty(t, names(t, filepath.Join(node, "backups")))
+}
+
+// TestPartsOfTheArchive: whatever part of it is unpacked, no link leads nowhere, and what
+// can be run can be run.
+func TestPartsOfTheArchive(t *testing.T) {
+	archive := release(t, "DIST", "ailee-recovery-*.tar.gz")
+	for _, parts := range []string{"*", "*/bin", "*/bin/ailee", "*/bin/" + alias, "*/lib", "*/share", "*/share/man", "*/bin */lib"} {
+		t.Run(parts, func(t *testing.T) {
+			dir := t.TempDir()
+			run(t, "tar", append([]string{"-C", dir, "--strip-components=1", "-xzf", archive, "--wildcards"}, strings.Fields(parts)...)...)
+			assert.Empty(t, run(t, "find", dir, "-xtype", "l"))
+			if program := filepath.Join(dir, "bin/ailee"); exists(program) {
+				for _, name := range tools(t) {
+					if name != "ailee" {
+						assert.Contains(t, run(t, "env", "-i", program, name, "--version"), name)
+					}
+				}
+				if script := filepath.Join(dir, "bin", alias); exists(script) {
+					assert.Contains(t, run(t, "env", "-i", "PATH=/usr/bin:/bin", script, "--version"), aliased)
+				}
+			}
+			for _, unit := range []string{"ailee-backup.service", "ailee-monitor.service"} {
+				if unit := filepath.Join(dir, "lib/systemd/system", unit); exists(unit) {
+					assert.Regexp(t, `(?m)^ExecStart=/usr/local/bin/ailee [a-z]+ `, string(read(t, unit)))
+				}
+			}
+		})
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// TestVerifierAlone is what a pipeline takes of the release: one small program with the
+// licenses of what is in it.
+func TestVerifierAlone(t *testing.T) {
+	archive := release(t, "DIST", "ailee_l2_verify-*-linux-amd64.tar.gz")
+	dir := t.TempDir()
+	run(t, "tar", "-C", dir, "--strip-components=1", "-xzf", archive)
+	assert.ElementsMatch(t, []string{"LICENSE", "ailee_l2_verify", "sbom.cdx.json", "third-party-licenses.txt"}, names(t, dir))
+	program := filepath.Join(dir, "ailee_l2_verify")
+	info, err := os.Stat(program)
+	require.NoError(t, err)
+	assert.Less(t, info.Size(), int64(13e6))
+	assert.Contains(t, run(t, "env", "-i", program, "--snapshot", "../testdata/golden/verify/valid_minimal.dat"), "Verification OK.\n")
+	texts := string(read(t, filepath.Join(dir, "third-party-licenses.txt")))
+	assert.Contains(t, texts, "urfave/cli")
+	assert.NotContains(t, texts, "RocksDB")
 }
 
 // TestDist keeps what it has not made, in whatever folder it is told to use.
@@ -287,10 +365,13 @@ func TestInstall(t *testing.T) {
 	for source, name := range installed(t) {
 		assert.Equal(t, read(t, source), read(t, filepath.Join(dir, "opt/ailee", name)))
 	}
-	info, err := os.Stat(filepath.Join(dir, "opt/ailee/bin/ailee_l2_verify"))
+	info, err := os.Stat(filepath.Join(dir, "opt/ailee/bin/ailee"))
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o755), info.Mode())
 	assert.Contains(t, run(t, filepath.Join(dir, "opt/ailee/bin/ailee-backup"), "--help"), "USAGE")
+	target, err := os.Readlink(filepath.Join(dir, "opt/ailee/bin/ailee-backup"))
+	require.NoError(t, err)
+	assert.Equal(t, "ailee", target)
 
 	settings := filepath.Join(dir, "etc/default/ailee-recovery")
 	require.NoError(t, os.WriteFile(settings, []byte("BACKUP_OPTIONS=--compress\n"), 0o644))
@@ -332,7 +413,7 @@ func TestSBOM(t *testing.T) {
 			Licenses            []struct{ Expression string }
 		}
 	}
-	require.NoError(t, json.Unmarshal(read(t, release(t, "DIST", "*.cdx.json")), &sbom))
+	require.NoError(t, json.Unmarshal(read(t, release(t, "DIST", "ailee-recovery-*.cdx.json")), &sbom))
 	assert.Equal(t, "CycloneDX", sbom.BOMFormat)
 	var names []string
 	for _, part := range sbom.Components {
@@ -341,13 +422,11 @@ func TestSBOM(t *testing.T) {
 		require.Len(t, part.Licenses, 1, part.Name)
 		assert.NotEmpty(t, part.Licenses[0].Expression, part.Name)
 	}
-	assert.Subset(t, names, tools(t))
+	assert.Contains(t, names, "ailee")
 	assert.Subset(t, names, []string{"RocksDB", "Snappy", "LZ4", "Zstandard", "zlib", "bzip2", "GNU C library", "GNU C++ library", "GCC runtime", "Go standard library"})
-	for _, tool := range tools(t) {
-		for line := range strings.Lines(run(t, "go", "version", "-m", filepath.Join("../bin/static", tool))) {
-			if field := strings.Fields(line); len(field) > 2 && field[0] == "dep" {
-				assert.True(t, slices.Contains(names, field[1]), field[1])
-			}
+	for line := range strings.Lines(run(t, "go", "version", "-m", "../bin/static/ailee")) {
+		if field := strings.Fields(line); len(field) > 2 && field[0] == "dep" {
+			assert.True(t, slices.Contains(names, field[1]), field[1])
 		}
 	}
 }

@@ -61,7 +61,8 @@ static:
 install uninstall:
 	@packaging/$@
 
-## demo       what an operator sees on a healthy, a torn and a tampered file
+## demo       what an operator sees on files and a database that are damaged, and how they
+##            are repaired
 demo: deps build
 	@scripts/demo
 

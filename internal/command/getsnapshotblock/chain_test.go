@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -97,19 +98,36 @@ func TestSnapshotBlockOfARealNode(t *testing.T) {
 }
 
 // TestSnapshotBlockOfANodeThatIsBehind: a node that knows of more blocks than it has
-// cannot vouch for a small divergence.
+// cannot vouch for a small divergence. A block that comes is waited for.
 func TestSnapshotBlockOfANodeThatIsBehind(t *testing.T) {
 	chain := bitcointest.NewChain(100)
+	comes := false
+	var asked atomic.Int64
 	chain.Methods = map[string]func([]json.RawMessage) (any, error){"getblockchaininfo": func([]json.RawMessage) (any, error) {
-		return map[string]any{"chain": "main", "blocks": 100, "headers": 150, "bestblockhash": chain.Hash(100), "mediantime": firstBlock}, nil
+		blocks := 100
+		if comes && asked.Add(1) > 1 {
+			blocks = 150
+		}
+		return map[string]any{"chain": "main", "blocks": blocks, "headers": 150, "bestblockhash": chain.Hash(100), "mediantime": firstBlock}, nil
 	}}
 	url := chain.Serve(t)
 	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
 	_, err := clitest.AppendAnchored(path, 1, "btc_height=90")
 	require.NoError(t, err)
 	for limit, want := range map[string]int{"9": exit.Wrong, "10": exit.Failed, "59": exit.Failed, "60": exit.OK} {
-		code, stdout, stderr := clitest.Run(getsnapshotblock.Tool(), "--bitcoin-rpc", url, "--max-divergence", limit, path)
+		code, stdout, stderr := clitest.Run(getsnapshotblock.Tool(), "--bitcoin-rpc", url, "--rpc-wait", "0s", "--max-divergence", limit, path)
 		require.Equal(t, want, code, stderr)
 		require.Equal(t, "90\n", stdout)
 	}
+	comes = true
+	for limit, want := range map[string]int{"59": exit.Wrong, "60": exit.OK} {
+		asked.Store(0)
+		code, _, stderr := clitest.Run(getsnapshotblock.Tool(), "--bitcoin-rpc", url, "--rpc-wait", "1h", "--max-divergence", limit, path)
+		require.Equal(t, want, code, stderr)
+	}
+	// Nothing hangs on it where no limit is given.
+	asked.Store(0)
+	code, _, stderr := clitest.Run(getsnapshotblock.Tool(), "--bitcoin-rpc", url, "--rpc-wait", "1h", path)
+	require.Zero(t, code)
+	require.Contains(t, stderr, "it has 100 of 150 blocks")
 }

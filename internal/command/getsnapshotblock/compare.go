@@ -22,6 +22,14 @@ type comparison struct {
 	Divergence int64  `json:"divergence"`           // tip - height
 }
 
+// where is how far the node has come.
+func (c *comparison) where() string {
+	if c.Headers > c.Tip {
+		return fmt.Sprintf("height %d of %d", c.Tip, c.Headers)
+	}
+	return fmt.Sprintf("height %d", c.Tip)
+}
+
 // compare asks the node, and warns where it has another block.
 func (f *finder) compare(ctx context.Context, b block) (*comparison, error) {
 	info, err := f.chainInfo(ctx)
@@ -66,9 +74,9 @@ func (f *finder) judge(b block, compared *comparison, err error) error {
 			fmt.Errorf("%s: the snapshot is %d blocks behind Bitcoin, at height %d of %d", f.File, compared.Divergence, b.Height, compared.Tip))
 	case limited && (compared.Divergence < 0 || compared.Syncing || compared.Headers-b.Height > f.MaxDivergence):
 		return exit.Failf("run the command again when the node has caught up; is it on the right network?",
-			"the divergence cannot be told: the Bitcoin node is at height %d of %d, the snapshot at %d", compared.Tip, compared.Headers, b.Height)
+			"could not determine the divergence: the Bitcoin node is at %s, the snapshot at %d", compared.where(), b.Height)
 	case compared.Divergence < 0:
-		f.out.Warn("the Bitcoin node is only at height %d of %d: it is still syncing, or on another network", compared.Tip, compared.Headers)
+		f.out.Warn("the Bitcoin node is only at %s: it is still syncing, or on another network", compared.where())
 	}
 	return nil
 }

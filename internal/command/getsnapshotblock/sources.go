@@ -194,7 +194,11 @@ func lastNotAfter(seconds, tip int64, medianTime func(height int64) (int64, erro
 
 func (f *finder) chainInfo(ctx context.Context) (*bitcoin.ChainInfo, error) {
 	if f.info == nil {
-		info, err := f.node.ChainInfo(ctx)
+		ask := f.node.ChainInfo
+		if f.MaxDivergence >= 0 {
+			ask = f.node.Tip // a block that is on its way may decide
+		}
+		info, err := ask(ctx)
 		if err != nil {
 			return nil, err
 		}

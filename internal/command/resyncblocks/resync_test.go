@@ -26,6 +26,7 @@ import (
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
+	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
@@ -378,6 +379,49 @@ func TestDeepReorgIsReplacedWhole(t *testing.T) {
 	require.Contains(t, stdout, "1 written, 81 equal, 120 replaced")
 	require.NotContains(t, stderr, "outside the heights asked for")
 	run(exit.OK, "--check")
+}
+
+// TestRangesThatDiffer: heights that differ are one line as long as nothing between them is
+// right, and each its own line otherwise. reorg_verify goes by what is stored side by side.
+func TestRangesThatDiffer(t *testing.T) {
+	c := bitcointest.NewChain(60)
+	m := nodeModel{}
+	m.seesAll(0, 60, c)
+	wrong := func(height int64) string { return fmt.Sprintf("%064x", 0xab00+height) }
+	for _, height := range []int64{10, 11, 12, 14, 30, 31, 33, 60} {
+		m[fmt.Sprintf("block:%020d", height)] = wrong(height)
+	}
+	delete(m, fmt.Sprintf("block:%020d", 32))
+	path := filepath.Join(t.TempDir(), "reorg_db")
+	m.write(t, path)
+	common := []string{"--db-path", path, "--bitcoin-rpc", c.Serve(t)}
+	says := func(tool cli.Tool, more ...string) (lines []string) {
+		code, _, stderr := clitest.Run(tool, append(more, common...)...)
+		require.Equal(t, exit.Wrong, code)
+		for line := range strings.SplitSeq(stderr, "\n") {
+			if _, text, found := strings.Cut(line, " error: "); found {
+				lines = append(lines, text)
+			}
+		}
+		return lines
+	}
+	first := func(height int64) string {
+		return fmt.Sprintf("%s stored, in the chain %s", wrong(height), c.Hash(height))
+	}
+	require.Equal(t, []string{
+		"heights 10 to 12: the first has " + first(10),
+		"height 14: stored " + wrong(14) + ", in the chain " + c.Hash(14),
+		"heights 30 to 33, 3 of them stored: the first has " + first(30),
+		"height 60: stored " + wrong(60) + ", in the chain " + c.Hash(60),
+	}, says(resyncblocks.Tool(), "--check"))
+	one, several := "the block hash at height %d is %q, in the active chain it is %s", "the block hashes at heights %d to %d are not those of the active chain: the first is %q, in the active chain it is %s"
+	require.Equal(t, []string{
+		fmt.Sprintf(several, 10, 12, wrong(10), c.Hash(10)),
+		fmt.Sprintf(one, 14, wrong(14), c.Hash(14)),
+		fmt.Sprintf(several, 30, 31, wrong(30), c.Hash(30)),
+		fmt.Sprintf(one, 33, wrong(33), c.Hash(33)),
+		fmt.Sprintf(one, 60, wrong(60), c.Hash(60)),
+	}, says(reorgverify.Tool()))
 }
 
 // TestStaleHeadersWhileSettling: headers that follow from one another, but have left the

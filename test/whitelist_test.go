@@ -173,6 +173,7 @@ func TestWhitelist(t *testing.T) {
 			return stderr, asked
 		}
 		_, asked := play(exit.OK, "")
+		require.False(t, asked["getblock"], "%s: the wallet that is named knows the block", name)
 		for method := range asked {
 			require.Contains(t, slices.Concat(must[name], seldom[name], may[name]), method, name)
 		}

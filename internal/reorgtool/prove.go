@@ -16,7 +16,7 @@ type ProofKind int
 const (
 	Proven       ProofKind = iota // its transaction is where the record says, and commits to it
 	NoTxID                        // the record names no transaction
-	NotTold                       // the node cannot tell
+	NotTold                       // it could not be determined
 	NotInChain                    // its transaction is not in the active chain
 	NotCommitted                  // its transaction carries something else
 	OtherHeight                   // its transaction is in another block
@@ -69,7 +69,7 @@ func proveRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAnchor
 func prove(a reorgdb.Anchor, f anchortx.Found) Proof {
 	switch {
 	case f.State == anchortx.Unknown:
-		return Proof{NotTold, fmt.Sprintf("transaction %s of the confirmed anchor %s %s", a.BitcoinTxID, a.Hash, f)}
+		return Proof{NotTold, fmt.Sprintf("could not determine the state of transaction %s of the confirmed anchor %s: %s", a.BitcoinTxID, a.Hash, f.Why)}
 	case f.State != anchortx.Mined:
 		return Proof{NotInChain, fmt.Sprintf("transaction %s of the confirmed anchor %s is %s", a.BitcoinTxID, a.Hash, f)}
 	case f.Tx.TxID() != a.BitcoinTxID:

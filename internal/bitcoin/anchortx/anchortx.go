@@ -73,7 +73,7 @@ func ForRecord(txid, hash, root string, height, broadcastMs uint64) Wanted {
 
 func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
-// String says where a transaction was found, or why that is not known.
+// String says where a transaction is, as in "transaction X is …", or why that is not known.
 func (f Found) String() string {
 	switch f.State {
 	case Mined:
@@ -87,7 +87,7 @@ func (f Found) String() string {
 		}
 		return nowhere
 	}
-	return "could not be told: " + f.Why
+	return "in an unknown state: " + f.Why
 }
 
 // DefaultScan is how many blocks are looked through if nothing else is said:

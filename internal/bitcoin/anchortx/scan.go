@@ -255,7 +255,7 @@ func (s *search) conclude(ctx context.Context) ([]Found, error) {
 			case !p.covered:
 				p.Why = p.gap
 			case !p.noMempool:
-				p.Why = "the node does not tell what is in its mempool"
+				p.Why = "the node does not say what is in its mempool"
 			default:
 				p.State, p.Why = Absent, p.dead
 			}
@@ -269,14 +269,14 @@ func (s *search) conclude(ctx context.Context) ([]Found, error) {
 func deserialize(text string, decode func(io.Reader) error) error {
 	raw, err := hex.DecodeString(text)
 	if err != nil {
-		return fmt.Errorf("%w: no hex", bitcoin.ErrBadAnswer)
+		return fmt.Errorf("%w: not hex", bitcoin.ErrBadAnswer)
 	}
 	r := bytes.NewReader(raw)
 	if err := decode(r); err != nil {
 		return fmt.Errorf("%w: %w", bitcoin.ErrBadAnswer, err)
 	}
 	if r.Len() > 0 {
-		return fmt.Errorf("%w: bytes behind its end", bitcoin.ErrBadAnswer)
+		return fmt.Errorf("%w: bytes after its end", bitcoin.ErrBadAnswer)
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func (v *verifier) prove(ctx context.Context, judged snapshot.Judgement) (*proof
 	switch f := p.found; {
 	case f.State == anchortx.Unknown:
 		return nil, exit.Failf("ask a node with a transaction index (txindex=1), or look through more blocks with --scan-blocks",
-			"transaction %s %s", p.txID, f)
+			"could not determine the state of transaction %s: %s", p.txID, f.Why)
 	case f.State == anchortx.Absent:
 		p.problem = fmt.Sprintf("transaction %s is %s", p.txID, f)
 		p.hint = "check the transaction id, and that the node is on the right network"

@@ -73,7 +73,7 @@ func TestProveDatabase(t *testing.T) {
 	stdout, _ = verify(0, "--json")
 	require.Contains(t, stdout, `"anchors_proven": 2`)
 
-	// What cannot be told is a warning.
+	// What cannot be determined is a warning.
 	write(func(put func(reorgdb.Anchor), block func(uint64, string)) {
 		put(reorgdb.Anchor{Hash: "old", BitcoinTxID: noTransaction, BroadcastTime: 0, Status: reorgdb.Confirmed, L2StateRoot: "r"})
 		block(111, noTransaction)
@@ -81,7 +81,7 @@ func TestProveDatabase(t *testing.T) {
 	})
 	stdout, stderr = verify(0, "--scan-blocks", "5")
 	require.Contains(t, stdout, "Confirmed anchors proven on chain: 2 of 3\n")
-	require.Contains(t, stderr, "warning: transaction "+noTransaction+" of the confirmed anchor old could not be told: the node has no complete transaction index, and it is not in the 5 block(s) from height 106 on")
+	require.Contains(t, stderr, "warning: could not determine the state of transaction "+noTransaction+" of the confirmed anchor old: the node has no complete transaction index, and it is not in the 5 block(s) from height 106 on")
 	require.Contains(t, stderr, "warning: 2 block hash(es) up to height 120 are above the Bitcoin node's tip at 110")
 	_, stderr = verify(2) // all blocks
 	require.Contains(t, stderr, "error: transaction "+noTransaction+" of the confirmed anchor old is neither in the active chain nor in the mempool")

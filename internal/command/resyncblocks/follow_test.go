@@ -46,7 +46,7 @@ func TestResyncFollowsAnchors(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, []any{status, height, confirmations}, []any{a.Status, a.BitcoinHeight, a.Confirmations})
 	}
-	sync("Anchors: 1 followed, 0 changed, 0 could not be told\n")
+	sync("Anchors: 1 followed, 0 changed, 0 could not be determined\n")
 	anchor(reorgdb.Pending, 0, 0)
 	mined := n.Generate(1)[0]
 	sync("Anchor "+made.Hash+": PENDING at height 103 with 1 confirmation(s), was PENDING", "--dry-run")
@@ -79,7 +79,7 @@ func TestResyncFollowsAnchors(t *testing.T) {
 	sync(`"found_txid": "`+txid+`"`, "--json", "--dry-run")
 	sync("transaction " + txid + ", in place of " + strings.Repeat("ab", 32) + ", is in the block at height 103, 6 confirmation(s)")
 	anchor(reorgdb.Confirmed, 103, 6)
-	sync("Anchors: 1 followed, 0 changed, 0 could not be told\n")
+	sync("Anchors: 1 followed, 0 changed, 0 could not be determined\n")
 
 	code, _, stderr := clitest.Run(resyncblocks.Tool(), "--db-path", path, "--check", "--anchors", "--bitcoin-rpc", n.LoginURL())
 	require.Equal(t, 1, code)

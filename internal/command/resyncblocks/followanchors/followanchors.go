@@ -25,8 +25,8 @@ type Outcome struct {
 	Before, After reorgdb.Anchor
 	State         anchortx.State
 	Dead          bool // the transaction can never be mined
-	// Why says in words what was found, or why nothing could be told: the record is
-	// left then.
+	// Why says in words what was found, or why that could not be determined: the record
+	// is left then.
 	Why string
 }
 
@@ -40,7 +40,7 @@ type Summary struct {
 	Outcomes []Outcome
 	Total    int
 	Changed  int
-	Unknown  int // records left because it could not be told
+	Unknown  int // records left because it could not be determined
 }
 
 // Follow looks for the transaction of each anchor that a node can read, and writes
@@ -55,7 +55,7 @@ type Summary struct {
 //   - nowhere: failed an hour after it was broadcast. Before that, one that was
 //     confirmed is invalidated as in a reorg.
 //
-// Where the node cannot tell, the record is left. Doing it twice changes nothing
+// Where that cannot be determined, the record is left. Doing it twice changes nothing
 // more, unless the chain moves on. After an error nothing is written, but where there are
 // more than [reorgtool.AnchorRow]: of those so many are in one update, and those before are
 // written. The errors are those of [anchortx.Find] and of the database.
@@ -105,6 +105,9 @@ func followRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAncho
 	for i, f := range found {
 		out := &outcomes[at[i]]
 		out.State, out.After, out.Why = f.State, follow(out.Before, f, o), f.String()
+		if f.State == anchortx.Unknown {
+			out.Why = "could not determine the state of its transaction: " + f.Why
+		}
 		out.Dead = f.State == anchortx.Absent && f.Why != ""
 	}
 	return outcomes, err

@@ -126,7 +126,7 @@ func TestFollow(t *testing.T) {
 	said, warned := printed(sum)
 	require.Empty(t, warned)
 	require.Contains(t, said, "Anchor confirmed: PENDING at height 103 with 3 confirmation(s), was PENDING: transaction "+txid+" is in the block at height 103, 3 confirmation(s)\n")
-	require.Contains(t, said, "Anchors: 5 followed, 5 changed, 0 could not be told\n")
+	require.Contains(t, said, "Anchors: 5 followed, 5 changed, 0 could not be determined\n")
 	doc, err := json.Marshal(sum.Document().Anchors[0])
 	require.NoError(t, err)
 	require.JSONEq(t, `{"anchor_hash": "confirmed", "txid": "`+txid+`", "state": "mined", "why": "in the block at height 103, 3 confirmation(s)", "changed": true,
@@ -167,7 +167,7 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	said, warned = printed(sum)
-	require.Contains(t, said, "Anchors: 5 followed, 0 changed, 4 could not be told\n")
+	require.Contains(t, said, "Anchors: 5 followed, 0 changed, 4 could not be determined\n")
 	require.Contains(t, warned, "warning: anchor odd is left as it is, PENDING: its record names no transaction\n")
 	require.Equal(t, 4, strings.Count(warned, "\n"))
 	require.Equal(t, "mismatch", sum.Outcomes[3].Why[len(sum.Outcomes[3].Why)-8:])

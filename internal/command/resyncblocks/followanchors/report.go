@@ -12,7 +12,7 @@ import (
 // Document is the JSON form of a summary.
 type Document struct {
 	Changed int               `json:"changed"`
-	Unknown int               `json:"unknown"` // left because it could not be told
+	Unknown int               `json:"unknown"` // left because it could not be determined
 	Total   int               `json:"total"`
 	Anchors []outcomeDocument `json:"anchors"`
 }
@@ -53,7 +53,7 @@ func (s Summary) Document() Document {
 	return d
 }
 
-// Print prints what changed and the counts, and warns of what could not be told.
+// Print prints what changed and the counts, and warns of what could not be determined.
 func (s Summary) Print(out *cli.IO) {
 	dead := false
 	for _, o := range s.Outcomes {
@@ -78,7 +78,7 @@ func (s Summary) Print(out *cli.IO) {
 	if dead {
 		out.Hint("what can never be mined is anchored anew, with a time of its own: ailee_create_anchor --broadcast --timestamp-ms N")
 	}
-	out.Printf("Anchors: %d followed, %d changed, %d could not be told\n", s.Total-s.Unknown, s.Changed, s.Unknown)
+	out.Printf("Anchors: %d followed, %d changed, %d could not be determined\n", s.Total-s.Unknown, s.Changed, s.Unknown)
 }
 
 func inWords(a reorgdb.Anchor) string {

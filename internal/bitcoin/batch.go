@@ -187,13 +187,10 @@ func smaller(size int) int64 {
 	return 1
 }
 
-// serverError reports whether a code is of those that JSON-RPC leaves to servers, which no
-// node uses: a limit of a server before it, mostly.
-func serverError(code btcjson.RPCErrorCode) bool { return -32099 <= code && code <= -32000 }
-
 // decodeBatch puts the answers to the calls [first, first+n) in order. Each must
 // be there once, and nothing else. An error inside is left for its call, unless
-// the node is still starting, or a server takes no more of them. It holds no more than n answers, however many came.
+// the node is still starting, or it is one of a server before the node: of a limit, mostly.
+// It holds no more than n answers, however many came.
 func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if opening, err := d.Token(); err != nil {
@@ -227,7 +224,7 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 			return nil, fmt.Errorf("%w: a batch with two answers to one call", ErrBadAnswer)
 		case a.Error != nil && a.Error.Code == btcjson.ErrRPCInWarmup:
 			return nil, a.fault()
-		case a.Error != nil && serverError(a.Error.Code):
+		case a.Error != nil && !ofBitcoin(a.Error.Code) && !notInChain(a.Error):
 			return nil, &batchError{n, a.fault()}
 		default:
 			ordered[i] = a

@@ -141,9 +141,11 @@ func (c *Client) BlockHashes(ctx context.Context, from, to int64, visit func(hei
 func AboveTip(err error) bool {
 	var e *heightError
 	var rpc *btcjson.RPCError
-	// Bitcoin Core has -8, btcd -1.
-	return errors.As(err, &e) && errors.As(err, &rpc) &&
-		(rpc.Code == btcjson.ErrRPCInvalidParameter || rpc.Code == btcjson.ErrRPCOutOfRange)
+	if !errors.As(err, &e) || !errors.As(err, &rpc) {
+		return false
+	}
+	// Bitcoin Core has -8, btcd -1, which in Core is any other misfortune.
+	return rpc.Code == btcjson.ErrRPCInvalidParameter || rpc.Code == btcjson.ErrRPCOutOfRange && strings.Contains(rpc.Message, "out of range")
 }
 
 // heightError is an error of asking for the hash at a height.
@@ -211,7 +213,7 @@ func hashOf(result json.RawMessage) (string, error) {
 	hash, ok := strings.CutPrefix(string(result), `"`)
 	hash, closed := strings.CutSuffix(hash, `"`)
 	if !ok || !closed {
-		return "", fmt.Errorf("%w: the hash is no string", ErrBadAnswer)
+		return "", fmt.Errorf("%w: the hash is not a string", ErrBadAnswer)
 	}
 	return hash, checkHash(hash)
 }

@@ -96,7 +96,11 @@ func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 		DisableCompression:  true,
 		WriteBufferSize:     64 << 10,
 		ReadBufferSize:      64 << 10,
+		Protocols:           new(http.Protocols),
 	}
+	// With HTTP/2, which nodes do not speak, net/http sends a request again that the server
+	// in front of one has given up.
+	transport.Protocols.SetHTTP1(true)
 	if transport.TLSClientConfig, err = trust(o.CACert, u.Scheme); err != nil {
 		return nil, err
 	}
@@ -165,7 +169,7 @@ func (c *Client) Wallet(name string) (*Client, error) {
 		return c, nil
 	}
 	if name == "." || name == ".." {
-		return nil, exit.Failf("name a wallet that bitcoin-cli listwallets shows", "%q is no name of a wallet: in a path it leads elsewhere", name)
+		return nil, exit.Failf("name a wallet that bitcoin-cli listwallets shows", "%q is not a wallet name: in a path it leads elsewhere", name)
 	}
 	u := *c.url
 	u.RawPath = strings.TrimRight(u.EscapedPath(), "/") + "/wallet/" + url.PathEscape(name)
@@ -274,7 +278,7 @@ func (c *Client) post(ctx context.Context, client *http.Client, body []byte, dec
 // that is before it, whatever JSON goes with it.
 func fromServer(code int) bool {
 	switch code {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
 	return false

@@ -163,8 +163,8 @@ func TestMisbehaviour(t *testing.T) {
 		{name: "batch refused", does: text(`{"result":null,"error":{"code":-32600,"message":"Batches are off"},"id":null}`), warns: "a batch of 1000 calls: -32600: Batches are off: asking for less at a time"},
 		{name: "reset", does: func(w http.ResponseWriter, _ []byte) { reset(w) }, warns: "connection reset"},
 		{name: "truncated", does: cut, warns: "unexpected EOF"},
-		{name: "truncated without a length", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(right[:len(right)/2]) }, warns: "breaks off"},
-		{name: "empty", does: text(""), warns: "breaks off"},
+		{name: "truncated without a length", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(right[:len(right)/2]) }, warns: "the answer is incomplete"},
+		{name: "empty", does: text(""), warns: "the answer is incomplete"},
 		{name: "endless", does: func(w http.ResponseWriter, _ []byte) {
 			for chunk := bytes.Repeat([]byte("["), 1<<20); ; {
 				if _, err := w.Write(chunk); err != nil {
@@ -210,8 +210,8 @@ func TestMisbehaviour(t *testing.T) {
 		{name: "long hash", does: result(hash63 + "aa"), err: "a hash of 65 digits"},
 		{name: "capital hash", does: result("A" + hash63), err: "lower-case hex digits"},
 		{name: "zero hash", does: result(strings.Repeat("0", 64)), err: "zeros only"},
-		{name: "null hash", does: result(nil), err: "no string"},
-		{name: "number for a hash", does: result(12), err: "no string"},
+		{name: "null hash", does: result(nil), err: "is not a string"},
+		{name: "number for a hash", does: result(12), err: "is not a string"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -271,10 +271,14 @@ func TestBatchesRefused(t *testing.T) {
 	}{
 		"none":          {0, whole(200, `{"result":null,"error":{"code":-32600,"message":"no batches here"},"id":null}`), "-32600: no batches here"},
 		"400":           {0, whole(400, `"bad request"`), "HTTP status 400 Bad Request"},
+		"501":           {0, whole(501, `Not Implemented`), "HTTP status 501 Not Implemented"},
 		"405":           {0, whole(405, ``), "HTTP status 405 Method Not Allowed"},
 		"413 above 100": {100, whole(413, `"too large"`), "HTTP status 413 Request Entity Too Large"},
 		"10 with JSON":  {10, whole(413, `{"error":{"code":-32005,"message":"batch too large"}}`), "-32005: batch too large"},
 		"some inside":   {50, nil, "-32005: too many requests"},
+		"internal":      {0, whole(200, `{"result":null,"error":{"code":-32603,"message":"Internal error"},"id":null}`), "-32603: Internal error"},
+		"odd inside":    {10, nil, "429: slow down"},
+		"none inside":   {10, nil, "-32603: Internal error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -297,7 +301,8 @@ func TestBatchesRefused(t *testing.T) {
 				_, right := chain.Answer(body)
 				var all []item
 				require.NoError(t, json.Unmarshal(right, &all))
-				all[7]["result"], all[7]["error"] = nil, item{"code": -32005, "message": "too many requests"}
+				code, message, _ := strings.Cut(c.words, ": ")
+				all[7]["result"], all[7]["error"] = nil, item{"code": json.Number(code), "message": message}
 				_ = json.NewEncoder(w).Encode(all)
 				return true
 			}
@@ -357,6 +362,15 @@ func TestErrorInsideNamesTheHeight(t *testing.T) {
 	var rpc *btcjson.RPCError
 	require.ErrorAs(t, err, &rpc)
 	require.Equal(t, btcjson.ErrRPCInvalidParameter, rpc.Code)
+
+	for words, above := range map[string]bool{"Block number out of range": true, "something went wrong": false} { // of btcd, of Core
+		chain.Methods = map[string]func([]json.RawMessage) (any, error){"getblockhash": func([]json.RawMessage) (any, error) {
+			return nil, btcjson.NewRPCError(-1, words)
+		}}
+		_, err = c.BlockHash(context.Background(), 7)
+		require.ErrorContains(t, err, "getblockhash: height 7: -1: "+words)
+		require.Equal(t, above, bitcoin.AboveTip(err))
+	}
 
 	_, err = c.BlockHeader(context.Background(), strings.Repeat("12", 32))
 	require.ErrorContains(t, err, "-5: Block not found")
@@ -505,7 +519,7 @@ func TestFindBlocks(t *testing.T) {
 	for height := range int64(2400) { // in several batches
 		hashes = append(hashes, chain.Hash(height))
 	}
-	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, nil)
+	c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
 	require.NoError(t, err)
 	headers, err := c.FindBlocks(t.Context(), hashes)
 	require.NoError(t, err)
@@ -719,7 +733,7 @@ func TestWallet(t *testing.T) {
 	require.NoError(t, err)
 	for _, name := range []string{".", ".."} {
 		_, err := node.Wallet(name)
-		require.ErrorContains(t, err, "no name of a wallet")
+		require.ErrorContains(t, err, "is not a wallet name")
 	}
 	for _, fragment := range []string{"#", "#frag", "/?a=1#frag"} {
 		_, err := bitcoin.Open(bitcoin.Options{URL: withLogin(url) + fragment}, t.Logf)
@@ -885,7 +899,7 @@ func TestCertificateHints(t *testing.T) {
 		hint    string
 	}{
 		"sound":        {"127.0.0.1", time.Hour, true, ""},
-		"expired":      {"127.0.0.1", -time.Hour, true, "valid at another time"},
+		"expired":      {"127.0.0.1", -time.Hour, true, "has expired or is not valid yet"},
 		"another name": {"node.example", time.Hour, true, "is for another name"},
 		"unknown":      {"127.0.0.1", time.Hour, false, "--rpc-ca-cert FILE"},
 	} {

@@ -26,7 +26,7 @@ type credentials struct {
 type login struct{ user, password string }
 
 // notYet is the hint for a cookie file that is not there.
-const notYet = "the node writes the file when it starts: check the path, and that the node runs"
+const notYet = "the node writes the file when it starts: check the path, and that the node is running"
 
 const howToLogIn = "give a cookie file with --rpc-cookie-file, or set BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD"
 

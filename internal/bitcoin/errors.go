@@ -29,8 +29,8 @@ var ErrOutcomeUnknown = errors.New("the outcome is unknown")
 
 var (
 	errTimeout   = errors.New("no complete answer within the time-out")
-	errTruncated = errors.New("the answer breaks off")
-	errNoSocket  = errors.New("the socket between this process and itself cannot be opened")
+	errTruncated = errors.New("the answer is incomplete")
+	errNoSocket  = errors.New("the socket through which this process calls the node cannot be opened")
 )
 
 // StatusError is an HTTP status other than 200, without an error of the node's
@@ -77,6 +77,21 @@ func is(err error, any ...error) bool {
 	return slices.ContainsFunc(any, func(e error) bool { return errors.Is(err, e) })
 }
 
+// ofBitcoin reports whether a code is one of those that Bitcoin nodes have for errors of
+// their own.
+func ofBitcoin(code btcjson.RPCErrorCode) bool { return -100 < code && code < 0 }
+
+// ofNode reports whether only a node uses a code, and knows that it did nothing. Servers in
+// front of one use -32000 to -32099, -32603, 0 and HTTP statuses, also where they do not know
+// what the node did.
+func ofNode(code btcjson.RPCErrorCode) bool {
+	switch code {
+	case btcjson.ErrRPCInvalidRequest.Code, btcjson.ErrRPCMethodNotFound.Code, btcjson.ErrRPCInvalidParams.Code, btcjson.ErrRPCParse.Code:
+		return true
+	}
+	return ofBitcoin(code)
+}
+
 // refused reports whether the node, or the server in front of it, said no.
 func refused(err error) bool {
 	var rpc *btcjson.RPCError
@@ -86,7 +101,7 @@ func refused(err error) bool {
 		return status.Code < http.StatusInternalServerError || status.passing &&
 			status.Code != http.StatusBadGateway && status.Code != http.StatusGatewayTimeout
 	}
-	return errors.As(err, &rpc)
+	return errors.As(err, &rpc) && ofNode(rpc.Code)
 }
 
 // explain says where an error is from, and adds a hint.
@@ -121,21 +136,23 @@ func (c *Client) hint(err error) string {
 		case status.Code == http.StatusForbidden:
 			return "allow this machine and the method on the node: rpcallowip, rpcwhitelist"
 		case status.Code >= http.StatusInternalServerError:
-			return "look into the node's log"
+			return "check the node's log"
 		}
 		return wrongURL
+	case is(err, syscall.EMFILE, syscall.ENFILE):
+		return "too many files are open: raise the limit of the process (ulimit -n), or that of the machine"
 	case errors.Is(err, errNoSocket):
-		return "let the process have Unix sockets: AF_UNIX in RestrictAddressFamilies= of its systemd unit"
+		return "allow the process Unix sockets: AF_UNIX in RestrictAddressFamilies= of its systemd unit"
 	case errors.Is(err, errTimeout):
-		return "the node is slow or stuck: look into its log, or raise BITCOIN_RPC_TIMEOUT"
+		return "the node is slow or stuck: check its log, or raise BITCOIN_RPC_TIMEOUT"
 	case errors.Is(err, fs.ErrNotExist):
 		return notYet
 	case closed(err):
-		return "the other side ends the connection: allow this machine on the node (rpcallowip), and see that both sides speak http, or both https"
+		return "the other side closes the connection: allow this machine on the node (rpcallowip), and check that both sides use http, or both https"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "start the node with its RPC server on (server=1), or check --bitcoin-rpc"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate is valid at another time: make the server a new one, or set this machine's clock"
+		return "the certificate has expired or is not valid yet: renew it, or set this machine's clock"
 	case errors.As(err, &host):
 		return "the certificate is for another name: use that in --bitcoin-rpc"
 	case errors.As(err, &cert), errors.As(err, &authority):

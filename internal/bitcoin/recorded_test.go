@@ -2,6 +2,8 @@ package bitcoin_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -142,6 +144,44 @@ func playBatch(t *testing.T, c *bitcoin.Client, r bitcointest.Recorded, calls []
 		return
 	}
 	require.NoError(t, err)
+}
+
+// TestOtherVersions: what Bitcoin Core 22 to 31 and btcd leave out, add or say in another form
+// makes no difference.
+func TestOtherVersions(t *testing.T) {
+	const hash = "0000000000000000000000000000000000000000000000000000000000000abc"
+	answer := ""
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ ID json.RawMessage }
+		_ = json.NewDecoder(r.Body).Decode(&asked)
+		_, _ = fmt.Fprintf(w, `{"result":%s,"error":null,"id":%s}`, answer, asked.ID)
+	}))
+	defer s.Close()
+	c, err := bitcoin.Open(bitcoin.Options{URL: s.URL}, t.Errorf)
+	require.NoError(t, err)
+	for more, want := range map[string]bitcoin.ChainInfo{
+		``:                               {TipTime: 1000},
+		`,"warnings":""`:                 {TipTime: 1000},
+		`,"warnings":["unknown rules"]`:  {TipTime: 1000},
+		`,"warnings":null,"time":null`:   {TipTime: 1000},
+		`,"time":1300`:                   {TipTime: 1300},
+		`,"initialblockdownload":true`:   {TipTime: 1000, InitialBlockDownload: true},
+		`,"pruned":false`:                {TipTime: 1000},
+		`,"pruned":true,"pruneheight":5`: {TipTime: 1000, PruneHeight: 5},
+		`,"softforks":{"taproot":{"type":"buried","active":true,"height":1}},"bits":"1d00ffff","target":"00","signet_challenge":"51"`: {TipTime: 1000},
+	} {
+		answer = `{"chain":"main","blocks":9,"headers":9,"bestblockhash":"` + hash + `","difficulty":1.5e+14,"mediantime":1000` + more + `}`
+		want.Chain, want.Blocks, want.Headers, want.BestBlockHash, want.MedianTime = "main", 9, 9, hash, 1000
+		info, err := c.ChainInfo(t.Context())
+		require.NoError(t, err, more)
+		require.Equal(t, want, info, more)
+	}
+	for more, confirmations := range map[string]int64{`,"confirmations":1`: 1, `,"confirmations":-1,"nextblockhash":null`: -1, `,"confirmations":0,"target":"00"`: 0} {
+		answer = `{"hash":"` + hash + `","height":3,"version":536870912,"versionHex":"20000000","time":1000,"nTx":1,"previousblockhash":"` + hash + `"` + more + `}`
+		h, err := c.BlockHeader(t.Context(), hash)
+		require.NoError(t, err, more)
+		require.Equal(t, bitcoin.Header{Hash: hash, Height: 3, PreviousBlockHash: hash, Time: 1000, Confirmations: confirmations}, h)
+	}
 }
 
 // TestRecordedChain: what the typed calls make of the answers.

@@ -51,7 +51,7 @@ func (c *Client) ask(ctx context.Context, via *http.Client, method string, param
 		return nil, fmt.Errorf("%w: %w", errNoSocket, err)
 	}
 	e := &exchange{token: rand.Text(), carry: func(text []byte) (json.RawMessage, error) { return c.carry(ctx, via, text) }}
-	server := &http.Server{Handler: e, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: e, MaxHeaderBytes: 4 << 10, ErrorLog: log.New(io.Discard, "", 0)}
 	served := workers.Start(func() error { return server.Serve(l) })
 	defer func() {
 		_ = server.Close()

@@ -119,6 +119,67 @@ func TestPaidOnce(t *testing.T) {
 	}
 }
 
+// TestErrorsOfServersBeforeANode: what a node says of itself it has not done. A server in front
+// of it may say no when it has only stopped waiting.
+func TestErrorsOfServersBeforeANode(t *testing.T) {
+	for body, unknown := range map[string]bool{
+		`{"code":-1,"message":"misfortune"}`:        false,
+		`{"code":-4,"message":"wallet"}`:            false,
+		`{"code":-13,"message":"locked"}`:           false,
+		`{"code":-26,"message":"min relay fee"}`:    false,
+		`{"code":-28,"message":"Loading…"}`:         false,
+		`{"code":-32601,"message":"no method"}`:     false,
+		`{"code":-32700,"message":"Parse error"}`:   false,
+		`{"code":-32000,"message":"timeout"}`:       true,
+		`{"code":-32005,"message":"rate"}`:          true,
+		`{"code":-32603,"message":"Internal"}`:      true,
+		`{"code":504,"message":"gateway timeout"}`:  true,
+		`{"code":-504,"message":"gateway timeout"}`: true,
+		`{"message":"upstream timed out"}`:          true,
+	} {
+		for _, code := range []int{200, 400, 404, 500} {
+			c, chain := misbehaving(t, Options{Wait: time.Hour}, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(code)
+				_, _ = io.WriteString(w, `{"result":null,"error":`+body+`,"id":1}`)
+			})
+			err := c.Send(t.Context(), "sendrawtransaction", []any{"00"}, nil)
+			require.Error(t, err)
+			require.Equal(t, unknown, errors.Is(err, ErrOutcomeUnknown), "%d %s: %v", code, body, err)
+			require.EqualValues(t, 1, chain.Requests())
+		}
+	}
+}
+
+// TestEveryCallPassesRPCClient, but for the batches.
+func TestEveryCallPassesRPCClient(t *testing.T) {
+	var passed atomic.Int64
+	newRPC = func(config *rpcclient.ConnConfig, handlers *rpcclient.NotificationHandlers) (*rpcclient.Client, error) {
+		passed.Add(1)
+		return rpcclient.New(config, handlers)
+	}
+	t.Cleanup(func() { newRPC = rpcclient.New })
+	chain := bitcointest.NewChain(30)
+	c, err := Open(Options{URL: chain.Serve(t)}, t.Logf)
+	require.NoError(t, err)
+	for name, call := range map[string]func() error{
+		"Call":        func() error { return c.Call(t.Context(), "getblockcount", nil, nil) },
+		"Send":        func() error { return c.Send(t.Context(), "getblockcount", nil, nil) },
+		"ChainInfo":   func() error { _, err := c.ChainInfo(t.Context()); return err },
+		"Tip":         func() error { _, err := c.Tip(t.Context()); return err },
+		"BlockHash":   func() error { _, err := c.BlockHash(t.Context(), 7); return err },
+		"BlockHeader": func() error { _, err := c.BlockHeader(t.Context(), chain.Hash(7)); return err },
+	} {
+		before, requests := passed.Load(), chain.Requests()
+		require.NoError(t, call(), name)
+		require.EqualValues(t, 1, passed.Load()-before, name)
+		require.EqualValues(t, 1, chain.Requests()-requests, name)
+	}
+	before, requests := passed.Load(), chain.Requests()
+	require.NoError(t, c.BlockHeaders(t.Context(), 0, 30, func(Header) error { return nil }))
+	require.EqualValues(t, 2, chain.Requests()-requests)
+	require.Equal(t, before, passed.Load())
+}
+
 // TestGivenUpByRPCClient: when rpcclient gives up on what was sent, it may have been done.
 func TestGivenUpByRPCClient(t *testing.T) {
 	sent, gaveUp := make(chan struct{}), make(chan struct{})
@@ -174,10 +235,10 @@ func TestOtherRequestsOfRPCClient(t *testing.T) {
 // TestStatusWithJSON: a status stays one, whatever JSON goes with it. rpcclient takes such
 // a body for a result that is null.
 func TestStatusWithJSON(t *testing.T) {
-	for _, code := range []int{401, 403, 429, 500, 502, 503} {
+	for _, code := range []int{401, 403, 429, 500, 502, 503, 504} {
 		for _, body := range []string{`{}`, `null`, `{"message":"rate limited"}`, `{"result":null,"error":null,"id":1}`,
 			`{"result":"0000","error":null,"id":1}`, `{"result":null,"error":{"code":-32000,"message":"login"},"id":1}`} {
-			own := strings.Contains(body, "-32000") && (code == 500 || code == 502)
+			own := strings.Contains(body, "-32000") && code == 500
 			c, chain := misbehaving(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(code)
 				_, _ = io.WriteString(w, body)
@@ -191,10 +252,12 @@ func TestStatusWithJSON(t *testing.T) {
 				var status *StatusError
 				var rpc *btcjson.RPCError
 				switch unknown := errors.Is(err, ErrOutcomeUnknown); {
+				case own && unknown:
+					require.ErrorContains(t, err, "-32000: login")
 				case own:
 					require.ErrorAs(t, err, &rpc)
 				case unknown:
-					require.Contains(t, []int{500, 502}, code)
+					require.Contains(t, []int{500, 502, 504}, code)
 					require.ErrorContains(t, err, fmt.Sprintf("HTTP status %d", code))
 				default:
 					require.ErrorAs(t, err, &status, "%d %s: %v", code, body, err)
@@ -337,7 +400,7 @@ func TestStranger(t *testing.T) {
 	var got []string
 	c, chain := misbehaving(t, Options{User: "u", Password: "p4ss"}, func(w http.ResponseWriter, _ *http.Request) {
 		stranger := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", host) }}}
-		for _, token := range []string{"", strings.Repeat("A", 26)} {
+		for _, token := range []string{"", strings.Repeat("A", 26), strings.Repeat("A", 16<<10)} {
 			r, _ := http.NewRequest(http.MethodPost, "http://unix", strings.NewReader(`{"jsonrpc":"1.0","method":"sendrawtransaction","params":["00"],"id":1}`))
 			r.Header.Set(tokenHeader, token)
 			resp, err := stranger.Do(r)
@@ -353,7 +416,7 @@ func TestStranger(t *testing.T) {
 		_, _ = io.WriteString(w, `{"result":"done","error":null,"id":1}`)
 	})
 	require.NoError(t, c.Send(t.Context(), "sendrawtransaction", []any{"00"}, nil))
-	require.Equal(t, []string{"404 Not Found: ", "404 Not Found: "}, got)
+	require.Equal(t, []string{"404 Not Found: ", "404 Not Found: ", "431 Request Header Fields Too Large: 431 Request Header Fields Too Large"}, got)
 	require.EqualValues(t, 1, chain.Requests())
 	_, err := net.Dial("unix", host)
 	require.Error(t, err, "the socket is gone with the call")

@@ -182,5 +182,5 @@ func TestWalletNamed(t *testing.T) {
 		blocks.Store(0)
 	}
 	_, err = anchortx.Find(ctx, c, []anchortx.Wanted{{TxID: entry.TxID, Carries: func(*wire.MsgTx) bool { return true }}}, anchortx.Options{Wallet: ".."})
-	require.ErrorContains(t, err, "no name of a wallet")
+	require.ErrorContains(t, err, "is not a wallet name")
 }

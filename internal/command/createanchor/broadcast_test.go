@@ -241,7 +241,7 @@ func TestBroadcastPaysFromTheWalletNamed(t *testing.T) {
 	}
 	for _, odd := range []string{".", ".."} {
 		_, stderr := p.run(t, exit.Failed, p.args("--wallet", odd)...)
-		require.Contains(t, stderr, "no name of a wallet")
+		require.Contains(t, stderr, "is not a wallet name")
 	}
 	require.NotContains(t, p.wallet.Methods(), "fundrawtransaction")
 	p.unchanged(t)

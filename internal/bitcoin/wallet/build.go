@@ -134,7 +134,7 @@ func (w *Wallet) sign(ctx context.Context, funded *wire.MsgTx) (*wire.MsgTx, err
 		for _, e := range r.Errors {
 			words = append(words, e.Error)
 		}
-		return nil, exit.Failf("take a wallet that has the private keys: --wallet NAME", "the wallet cannot sign the transaction: %s", strings.Join(words, "; "))
+		return nil, exit.Failf(noKeys, "the wallet cannot sign the transaction: %s", strings.Join(words, "; "))
 	}
 	signed, err := Decode(r.Hex)
 	if err != nil {

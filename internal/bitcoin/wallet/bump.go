@@ -23,6 +23,9 @@ type Bump struct {
 	Old  string // transaction id
 	Rate uint64 // sat per 1,000 vB
 	Fee  int64  // sat
+	// Said is what the wallet had to say of the one that it has made, such as that it could
+	// not mark the old one as replaced.
+	Said []string
 }
 
 // Member is one of the transactions of the wallet of which at most one can be mined:
@@ -176,8 +179,9 @@ func notThere(err error) bool {
 func (w *Wallet) Bump(ctx context.Context, b *Bump) (txid string, fee int64, err error) {
 	const method = "bumpfee"
 	var r struct {
-		TxID string   `json:"txid"`
-		Fee  *float64 `json:"fee"` // BTC
+		TxID   string   `json:"txid"`
+		Fee    *float64 `json:"fee"` // BTC
+		Errors []string `json:"errors"`
 	}
 	if err := w.own.Send(ctx, method, []any{b.Old, b.options()}, &r); err != nil {
 		return "", 0, explain(err)
@@ -185,5 +189,6 @@ func (w *Wallet) Bump(ctx context.Context, b *Bump) (txid string, fee int64, err
 	if hash, err := chainhash.NewHashFromStr(r.TxID); err != nil || hash.String() != r.TxID || r.Fee == nil {
 		return "", 0, fmt.Errorf("%w: %w", bitcoin.ErrOutcomeUnknown, bad(method, "no transaction id or fee"))
 	}
+	b.Said = r.Errors
 	return r.TxID, satoshi(*r.Fee), nil
 }

@@ -23,10 +23,12 @@ func explain(err error) error {
 }
 
 const (
-	sendCoins = "send coins to the wallet, or wait until those on their way are confirmed"
-	noWallet  = "the node has no wallet: name a Bitcoin Core with one in --bitcoin-rpc"
-	keypool   = "the wallet has no address for the change: unlock it, or fill its key pool with bitcoin-cli keypoolrefill"
-	waitFor   = "wait until the wallet's transactions are confirmed; with several coins it need not spend what is not"
+	sendCoins   = "send coins to the wallet, or wait until those on their way are confirmed"
+	noWallet    = "the node has no wallet: name a Bitcoin Core with one in --bitcoin-rpc"
+	keypool     = "the wallet has no address for the change: unlock it, or fill its key pool with bitcoin-cli keypoolrefill"
+	noKeys      = "use a wallet that has the private keys: --wallet NAME"
+	otherWallet = "name the wallet that sent it: --wallet NAME"
+	waitFor     = "wait until the wallet's transactions are confirmed; with several coins it need not spend what is not"
 )
 
 func hintOf(code btcjson.RPCErrorCode, words string) string {
@@ -54,26 +56,36 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	case btcjson.ErrRPCTxError, btcjson.ErrRPCTxRejected:
 		return rejectedHint(words)
 	case btcjson.ErrRPCInvalidAddressOrKey:
-		return "name the wallet that sent it: --wallet NAME"
+		return otherWallet
 	case btcjson.ErrRPCType, btcjson.ErrRPCDeserialization:
-		return "the node takes other arguments: use Bitcoin Core 0.21 or later"
+		return "the node expects other arguments: use Bitcoin Core 0.21 or later"
 	case btcjson.ErrRPCWallet, btcjson.ErrRPCInvalidParameter, btcjson.ErrRPCMisc:
 	default:
 		return ""
 	}
 	switch {
-	case has("unconfirmed utxos", "descendants", "chain of transactions"):
+	case has("unconfirmed utxos", "descendants", "chain of transactions", "mempool chain"):
 		return waitFor
 	case has("insufficient funds", "exceeds your balance", "not enough"):
 		return sendCoins
+	case has("too large", "maximum weight"):
+		return "its coins are too small: send some of them to the wallet itself first, in one transaction"
 	case has("keypool", "change address"):
 		return keypool
+	case has("rescan"):
+		return "wait until the wallet has been rescanned: bitcoin-cli getwalletinfo shows how far it is"
+	case has("private keys", "available keys", "can't sign", "solving data"):
+		return noKeys
+	case has("belong to this wallet"):
+		return otherWallet
+	case has("bip 125"):
+		return "wait until it is mined: it was made so that it cannot be replaced"
 	case has("fee estimation", "fallbackfee"):
 		return "give the fee rate: --fee-rate SAT_VB"
-	case has("insufficient total fee", "less than"):
-		return "take a higher fee rate: --fee-rate SAT_VB"
-	case has("maxtxfee", "fee exceeds maximum", "fee rate"):
-		return "take a lower fee rate, --fee-rate SAT_VB, or raise the node's maxtxfee"
+	case has("lower than the minimum", "insufficient total fee", "less than"):
+		return "use a higher fee rate: --fee-rate SAT_VB"
+	case has("maxtxfee", "fee exceeds maximum", "too high"):
+		return "use a lower fee rate, --fee-rate SAT_VB, or raise the node's maxtxfee"
 	case has("already spent", "already bumped", "has been mined", "conflicted"):
 		return "see what became of the anchor's transaction: ailee_resync_blocks --anchors"
 	case has("wallet commands"): // btcd
@@ -83,19 +95,21 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	case btcjson.ErrRPCWallet:
 		return "see what the wallet can spend: bitcoin-cli getbalances, and bitcoin-cli listunspent"
 	case btcjson.ErrRPCInvalidParameter:
-		return "the node does not take these fees: see --fee-rate and --conf-target"
+		return "the node does not accept these fees: see --fee-rate and --conf-target"
 	}
-	return "look into the node's log"
+	return "check the node's log"
 }
 
 // rejectedHint is for a transaction that a mempool refuses.
 func rejectedHint(words string) string {
 	words = strings.ToLower(words)
 	switch {
+	case strings.Contains(words, "mempool full"):
+		return "use a higher fee rate, --fee-rate SAT_VB, or wait until the node's mempool is no longer full"
 	case strings.Contains(words, "fee"):
-		return "take another fee rate: --fee-rate SAT_VB"
+		return "use another fee rate: --fee-rate SAT_VB"
 	case strings.Contains(words, "datacarrier"), strings.Contains(words, "scriptpubkey"):
-		return "let the node take OP_RETURN outputs (datacarrier=1), or name another node in --bitcoin-rpc"
+		return "let the node accept OP_RETURN outputs (datacarrier=1), or name another node in --bitcoin-rpc"
 	case strings.Contains(words, "cluster"), strings.Contains(words, "mempool-chain"):
 		return waitFor
 	}

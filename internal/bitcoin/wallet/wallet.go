@@ -169,7 +169,8 @@ func (w *Wallet) output(ctx context.Context, at wire.OutPoint, mempool bool) (*o
 // Send sends a transaction. After an error that is [bitcoin.ErrOutcomeUnknown] it
 // may have been sent; after any other it was not.
 func (w *Wallet) Send(ctx context.Context, tx *wire.MsgTx) error {
-	err := w.node.Send(ctx, "sendrawtransaction", []any{Encode(tx)}, nil)
+	var txid string
+	err := w.node.Send(ctx, "sendrawtransaction", []any{Encode(tx)}, &txid)
 	var rpc *btcjson.RPCError
 	if errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCVerifyAlreadyInChain {
 		return nil

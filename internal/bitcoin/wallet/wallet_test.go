@@ -274,16 +274,18 @@ func TestBump(t *testing.T) {
 		require.Equal(t, []string{`bumpfee ["` + transaction(1).TxID() + `" {"fee_rate":12.5}]`}, calls())
 		return txid, fee, err
 	}
-	got, fee, err := bump(map[string]any{"txid": txid, "fee": 0.00001234})
-	require.NoError(t, err)
-	require.Equal(t, txid, got)
-	require.EqualValues(t, 1234, fee)
+	for _, errors := range []any{nil, []string{}, []string{"could not mark it"}} {
+		got, fee, err := bump(map[string]any{"txid": txid, "fee": 0.00001234, "origfee": 0.00001, "errors": errors})
+		require.NoError(t, err)
+		require.Equal(t, txid, got)
+		require.EqualValues(t, 1234, fee)
+	}
 	for _, answer := range []any{map[string]any{"txid": txid}, map[string]any{"fee": 1}, map[string]any{"txid": txid[:63], "fee": 1}, map[string]any{"txid": strings.ToUpper(txid), "fee": 1}} {
-		_, _, err = bump(answer)
+		_, _, err := bump(answer)
 		require.ErrorIs(t, err, bitcoin.ErrOutcomeUnknown)
 		require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
 	}
-	_, _, err = bump(refused(btcjson.ErrRPCMisc, "Insufficient total fee 0.1, must be at least 0.2"))
+	_, _, err := bump(refused(btcjson.ErrRPCMisc, "Insufficient total fee 0.1, must be at least 0.2"))
 	require.NotErrorIs(t, err, bitcoin.ErrOutcomeUnknown)
 }
 
@@ -292,6 +294,10 @@ func TestSend(t *testing.T) {
 	w, calls := open(t, methods{"sendrawtransaction": "txid"})
 	require.NoError(t, w.Send(t.Context(), transaction(1)))
 	require.Equal(t, []string{`sendrawtransaction ["` + wallet.Encode(transaction(1)) + `"]`}, calls())
+	for _, odd := range []any{nil, 7, map[string]any{}} {
+		w, _ = open(t, methods{"sendrawtransaction": odd})
+		require.ErrorIs(t, w.Send(t.Context(), transaction(1)), bitcoin.ErrOutcomeUnknown, "no id, no word that it was sent")
+	}
 	w, _ = open(t, methods{"sendrawtransaction": refused(btcjson.ErrRPCVerifyAlreadyInChain, "Transaction already in block chain")})
 	require.NoError(t, w.Send(t.Context(), transaction(1)))
 	w, _ = open(t, methods{"sendrawtransaction": refused(btcjson.ErrRPCTxRejected, "min relay fee not met, 100 < 141")})
@@ -317,6 +323,33 @@ func TestHints(t *testing.T) {
 		{-32601, "Method not found", "has no wallet"},
 		{-26, "min relay fee not met", "another fee rate"},
 		{-25, "bad-txns-inputs-missingorspent", "policy"},
+		// Words of Bitcoin Core 22 to 31 that nobody has recorded.
+		{-4, "New fee rate (0.00001000 BTC/kvB) is lower than the minimum fee rate (0.00005000 BTC/kvB) to get into the mempool", "higher fee rate"},
+		{-4, "Fee rate (1.000 sat/vB) is lower than the minimum fee rate setting (5.000 sat/vB)", "higher fee rate"},
+		{-8, "Insufficient total fee 0.00000141, must be at least 0.00000282 (oldFee 0.00000141 + incrementalFee 0.00000141)", "higher fee rate"},
+		{-4, "Specified or calculated fee 0.2 is too high (cannot be higher than -maxtxfee 0.1)", "lower fee rate"},
+		{-4, "Unable to create transaction. Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)", "lower fee rate"},
+		{-26, "mempool min fee not met, 100 < 1000", "another fee rate"},
+		{-26, "mempool full", "higher fee rate"},
+		{-26, "insufficient fee, rejecting replacement", "another fee rate"},
+		{-26, "txn-mempool-conflict", "no other transaction"},
+		{-26, "too-long-mempool-chain, too many unconfirmed ancestors [limit: 25]", "several coins"},
+		{-4, "Transaction has too long of a mempool chain", "several coins"},
+		{-8, "Transaction has descendants in the mempool", "several coins"},
+		{-4, "Transaction is not BIP 125 replaceable", "cannot be replaced"},
+		{-4, "Transaction contains inputs that don't belong to this wallet", "the wallet that sent it"},
+		{-4, "bumpfee is not available with wallets that have private keys disabled. Use psbtbumpfee instead.", "private keys: --wallet NAME"},
+		{-4, "Error: Private keys are disabled for this wallet", "private keys: --wallet NAME"},
+		{-4, "Error: This wallet has no available keys", "private keys: --wallet NAME"},
+		{-4, "Can't sign transaction.", "private keys: --wallet NAME"},
+		{-4, "Missing solving data for estimating transaction size", "private keys: --wallet NAME"},
+		{-4, "Wallet is currently rescanning. Abort existing rescan or wait.", "has been rescanned"},
+		{-4, "Transaction too large", "coins are too small"},
+		{-4, "The inputs size exceeds the maximum weight. Please try sending a smaller amount or manually consolidating your wallet's UTXOs", "coins are too small"},
+		{-8, "Invalid conf_target, must be between 1 and 1008", "--conf-target"},
+		{-3, "Unexpected key fee_rate", "Bitcoin Core 0.21"},
+		{-4, "nobody knows", "getbalances"},
+		{-1, "nobody knows", "node's log"},
 	} {
 		w, _ := open(t, methods{"sendrawtransaction": refused(c.code, c.words)})
 		err := w.Send(t.Context(), transaction(1))

@@ -47,6 +47,9 @@ type Wallet struct {
 	Old bool
 	// NoPSBT leaves psbtbumpfee out.
 	NoPSBT bool
+	// NotMarked is what bumpfee says besides when it could not mark the old transaction as
+	// replaced, which it then does not do; "" where it could.
+	NotMarked string
 
 	node *Node
 
@@ -98,6 +101,14 @@ func (w *Wallet) Replace(method string, by *Recorded) {
 		w.replaced = map[string]*Recorded{}
 	}
 	w.replaced[method] = by
+}
+
+// Rename gives the wallet another name, as where another one is loaded beside one that has
+// none.
+func (w *Wallet) Rename(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Name = name
 }
 
 // Spoil sets what changes the transactions that methods make; nil for nothing.
@@ -231,6 +242,8 @@ func (w *Wallet) ofAge(from *httptest.ResponseRecorder) *httptest.ResponseRecord
 }
 
 func (w *Wallet) named(path string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if path == "/wallet/"+w.Name || path == "/" && w.Name == "" {
 		return nil
 	}
@@ -587,7 +600,11 @@ func (w *Wallet) bump(params []json.RawMessage, send bool) (any, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen[tx.TxID()] = tx
-	w.replacedBy[txid] = tx.TxID()
+	if w.NotMarked != "" {
+		r["errors"] = []string{w.NotMarked}
+	} else {
+		w.replacedBy[txid] = tx.TxID()
+	}
 	r["txid"] = tx.TxID()
 	return r, nil
 }

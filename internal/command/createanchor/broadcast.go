@@ -2,6 +2,7 @@ package createanchor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/btcsuite/btcd/btcjson"
 	"github.com/btcsuite/btcd/wire/v2"
 	"golang.org/x/sys/unix"
 
@@ -163,12 +165,36 @@ func (a *anchoring) pay(ctx context.Context) error {
 	case errors.Is(err, bitcoin.ErrOutcomeUnknown):
 		return a.unknown(p, err)
 	case err != nil:
+		if sent, findErr := a.sentAllTheSame(ctx, w, p, err); findErr != nil {
+			return a.unknown(p, findErr)
+		} else if sent {
+			return a.finish(ctx, p)
+		}
 		if undo := a.takeBack(p); undo != nil {
-			a.out.Error("the record of the anchor %s is not taken back: %v", p.Anchor.Hash, undo)
+			a.out.Error("could not remove the record of the anchor %s: %v", p.Anchor.Hash, undo)
 		}
 		return err
 	}
 	return a.finish(ctx, p)
+}
+
+// sentAllTheSame reports whether the node has a transaction although it, or whoever answered
+// for it, said no: a server in front of several nodes, say, that had asked another one first.
+func (a *anchoring) sentAllTheSame(ctx context.Context, w *wallet.Wallet, p *pending.Broadcast, refused error) (bool, error) {
+	var rpc *btcjson.RPCError
+	var status *bitcoin.StatusError
+	if !errors.As(refused, &rpc) && !errors.As(refused, &status) {
+		return false, nil // nobody answered
+	}
+	state, err := w.Find(ctx, p.Tx.TxID())
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("%w; and %w", refused, err)
+	case state != wallet.Known:
+		return false, nil
+	}
+	a.out.Warn("the node has transaction %s, although it was refused: %v", p.Tx.TxID(), refused)
+	return true, nil
 }
 
 // writable reports whether the snapshot can be written: nothing is to be paid for one that
@@ -199,7 +225,7 @@ func (a *anchoring) ask(ctx context.Context, amount string) error {
 // unknown is the error where the node may have taken the transaction.
 func (a *anchoring) unknown(p *pending.Broadcast, err error) error {
 	return exit.Fail("run the same command again: it looks for this transaction, and pays for no other",
-		fmt.Errorf("whether transaction %s was sent is unknown, and the anchor stays PENDING: %w", p.Tx.TxID(), err))
+		fmt.Errorf("it is unknown whether transaction %s was sent; the anchor stays PENDING: %w", p.Tx.TxID(), err))
 }
 
 // record writes the PENDING record, unless it is there. A node that ran meanwhile
@@ -252,8 +278,12 @@ func (a *anchoring) resume(ctx context.Context, p *pending.Broadcast) error {
 		return a.write(ctx)
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := a.deliver(ctx, p); err != nil {
+	txid, err := a.deliver(ctx, p)
+	if err != nil {
 		return err
+	}
+	if txid != p.Tx.TxID() {
+		a.payment = &payment{TxID: txid, Resumed: true}
 	}
 	return a.finish(ctx, p)
 }
@@ -266,52 +296,75 @@ func (a *anchoring) settle(ctx context.Context, p *pending.Broadcast) error {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := a.deliver(ctx, p); err != nil {
+	txid, err := a.deliver(ctx, p)
+	if err != nil {
 		return err
 	}
 	a.out.Warn("an earlier run has sent transaction %s for another state, whose snapshot is not appended: its anchor is %s, the payload %s",
-		p.Tx.TxID(), p.Anchor.Hash, p.Anchor.Payload)
+		txid, p.Anchor.Hash, p.Anchor.Payload)
 	return p.Remove()
 }
 
-// deliver makes sure that the record is there and that the node has the transaction.
-func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) error {
+// deliver makes sure that the record is there and that the node has the transaction, or
+// another one with the anchor, by which the operator may have replaced it meanwhile. It
+// returns the id of the one that there is.
+func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) (txid string, err error) {
+	txid = p.Tx.TxID()
+	before, ok, err := a.db.Anchor(p.Anchor.Hash)
+	switch {
+	case err != nil:
+		return "", reorgtool.Explain(a.DBPath, err)
+	case ok && before.Status == reorgdb.Confirmed:
+		return before.BitcoinTxID, nil
+	}
 	if err := a.record(p); err != nil {
-		return err
+		return "", err
 	}
-	w, err := wallet.Open(a.node, p.Wallet)
+	// One that was not named was the only one that was loaded then.
+	w, err := wallet.Open(a.node, cmp.Or(p.Wallet, a.Wallet))
 	if err != nil {
-		return err
+		return "", err
 	}
-	state, err := w.Find(ctx, p.Tx.TxID())
-	if err != nil {
-		return err
-	}
-	var refused error
-	switch state {
-	case wallet.Known:
-		return nil
-	case wallet.Absent:
-		refused = w.Send(ctx, p.Tx)
+	sent, known, err := onItsWay(ctx, w, reorgdb.Anchor{Hash: p.Anchor.Hash, L2StateRoot: p.Anchor.L2StateRoot, BitcoinTxID: txid})
+	switch {
+	case err != nil:
+		return "", err
+	case sent != "":
+		if sent != txid {
+			a.out.Warn("the anchor is in transaction %s, in place of %s", sent, txid)
+		}
+		return sent, a.recordSent(p, sent)
+	case known == nil || known.State == wallet.Absent:
+		refused := w.Send(ctx, p.Tx)
 		if refused == nil {
-			return nil
+			return txid, nil
 		}
 		if errors.Is(refused, bitcoin.ErrOutcomeUnknown) {
-			return a.unknown(p, refused)
+			return "", a.unknown(p, refused)
 		}
 		dead, err := w.Dead(ctx, p.Tx)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if !dead {
-			return exit.Fail("it may still be mined: run the same command again later",
-				fmt.Errorf("transaction %s of an earlier run is neither in the mempool nor in the chain, and the node does not take it now: %w", p.Tx.TxID(), refused))
+			return "", exit.Fail("it may still be mined: run the same command again later",
+				fmt.Errorf("transaction %s of an earlier run is neither in the mempool nor in the chain, and the node does not accept it now: %w", txid, refused))
 		}
 	}
 	if err := a.takeBack(p); err != nil {
-		return err
+		return "", err
 	}
-	return exit.Failf("run the same command again", "transaction %s of an earlier run can never be mined, since others spend its inputs: its record is taken back", p.Tx.TxID())
+	return "", exit.Failf("run the same command again", "transaction %s of an earlier run can never be mined, since others spend its inputs: its record was removed", txid)
+}
+
+// recordSent notes in the record which transaction carries the anchor, where it names another.
+func (a *anchoring) recordSent(p *pending.Broadcast, txid string) error {
+	r, ok, err := a.db.Anchor(p.Anchor.Hash)
+	if err != nil || !ok || r.BitcoinTxID == txid {
+		return reorgtool.Explain(a.DBPath, err)
+	}
+	r.BitcoinTxID = txid
+	return reorgtool.Explain(a.DBPath, a.db.Update(func(u *reorgdb.Update) error { return u.Anchor(r) }))
 }
 
 // alreadyDone reports whether an earlier run has broadcast this state to the end: a
@@ -327,7 +380,7 @@ func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 		case r.L2StateRoot != a.source.report.Root:
 		case r.Status == reorgdb.Pending, a.TimestampSet && r.Status == reorgdb.Confirmed:
 			waiting = append(waiting, r.Anchor)
-		case r.Status == reorgdb.FailedOrphaned && !a.TimestampSet:
+		case (r.Status == reorgdb.FailedOrphaned || r.Status == reorgdb.InvalidatedReorg) && !a.TimestampSet:
 			failed = append(failed, r.Anchor)
 		}
 	}
@@ -354,26 +407,50 @@ func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 		}
 	}
 	for _, r := range failed {
-		// A node goes by the clock alone.
-		txid, _, err := a.onItsWay(ctx, r)
-		if err != nil {
+		if err := a.failedForCertain(ctx, r); err != nil {
 			return false, err
-		}
-		if txid != "" {
-			return false, exit.Failf("bring the record up to date with "+exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath)+
-				", or give the new anchor a time of its own with --timestamp-ms",
-				"the anchor %s of the same state is %s, but its transaction %s is in the mempool or in the chain", r.Hash, r.Status, txid)
 		}
 	}
 	return false, nil
 }
 
-// onItsWay returns the transaction with which an anchor is in the mempool or in the chain,
-// "" for none; and what the wallet knows of the one that is recorded, nil for nothing.
-func (a *anchoring) onItsWay(ctx context.Context, r reorgdb.Anchor) (txid string, recorded *wallet.Member, err error) {
+// failedForCertain returns an error unless the transaction of an anchor that failed is
+// nowhere. A node calls an anchor failed by the clock alone, and one invalid whose block a
+// reorg has replaced: as a rule its transaction waits for the next one.
+func (a *anchoring) failedForCertain(ctx context.Context, r reorgdb.Anchor) error {
 	w, err := wallet.Open(a.node, a.Wallet)
 	if err != nil {
-		return "", nil, err
+		return err
+	}
+	txid, known, err := onItsWay(ctx, w, r)
+	const orAnew = ", or give the new anchor a time of its own with --timestamp-ms"
+	if err == nil && txid == "" && known == nil && anchortx.IsTxID(r.BitcoinTxID) {
+		// Not of this wallet: a block may have it.
+		var found []anchortx.Found
+		found, err = anchortx.Find(ctx, a.node, []anchortx.Wanted{anchortx.ForRecord(r.BitcoinTxID, r.Hash, r.L2StateRoot, r.BitcoinHeight, r.BroadcastTime)},
+			anchortx.Options{Wallet: a.Wallet, Scan: anchortx.DefaultScan})
+		switch {
+		case err != nil:
+		case found[0].State == anchortx.Unknown:
+			return exit.Failf("name the wallet that sent it with --wallet"+orAnew,
+				"the anchor %s of the same state is %s, but could not determine the state of its transaction %s: %s", r.Hash, r.Status, r.BitcoinTxID, found[0].Why)
+		case found[0].Tx != nil:
+			txid = found[0].Tx.TxID()
+		}
+	}
+	if err != nil || txid == "" {
+		return err
+	}
+	return exit.Failf("bring the record up to date with "+exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath)+orAnew,
+		"the anchor %s of the same state is %s, but its transaction %s is in the mempool or in the chain", r.Hash, r.Status, txid)
+}
+
+// onItsWay returns the transaction with which an anchor is in the mempool or, as far as the
+// wallet knows, in the chain, "" for none; and what the wallet knows of the one that is
+// recorded, nil for nothing.
+func onItsWay(ctx context.Context, w *wallet.Wallet, r reorgdb.Anchor) (txid string, recorded *wallet.Member, err error) {
+	if !anchortx.IsTxID(r.BitcoinTxID) {
+		return "", nil, nil
 	}
 	carries := func(tx *wire.MsgTx) bool { return anchortx.CarriesAnchor(tx, r.Hash, r.L2StateRoot) }
 	family, err := w.Family(ctx, r.BitcoinTxID, carries)
@@ -381,7 +458,7 @@ func (a *anchoring) onItsWay(ctx context.Context, r reorgdb.Anchor) (txid string
 		return "", nil, err
 	}
 	if len(family) == 0 {
-		// It is of another wallet.
+		// It is of another wallet, or was never sent.
 		state, err := w.Find(ctx, r.BitcoinTxID)
 		if err != nil || state != wallet.Known {
 			return "", nil, err
@@ -399,7 +476,11 @@ func (a *anchoring) onItsWay(ctx context.Context, r reorgdb.Anchor) (txid string
 // stillThere warns when the transaction of an anchor has vanished. It is an error when it
 // can never be mined: the anchor is not on its way then.
 func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
-	txid, recorded, err := a.onItsWay(ctx, r)
+	w, err := wallet.Open(a.node, a.Wallet)
+	if err != nil {
+		return err
+	}
+	txid, recorded, err := onItsWay(ctx, w, r)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/bitcoin/bitcointest"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
@@ -297,7 +298,7 @@ func TestBroadcastRefused(t *testing.T) {
 	require.Contains(t, stderr, "--fee-rate")
 	_, stderr = p.run(t, exit.Failed, p.args("--wallet", "other")...)
 	require.Contains(t, stderr, "loadwallet")
-	// No estimate on this network, and no terminal to ask on.
+	// No estimate on this network, and no terminal on which to ask.
 	estimate := p.with("--broadcast", "--yes", "--l2-state-file", p.state)
 	_, stderr = p.run(t, exit.Failed, estimate...)
 	require.Contains(t, stderr, "hint: give the fee rate: --fee-rate SAT_VB")
@@ -755,6 +756,218 @@ func TestBroadcastFailedByTheClock(t *testing.T) {
 	require.Len(t, p.node.Waiting(), 1)
 }
 
+// TestBroadcastNotPaidForAgain: what a node called failed, or invalid after a reorg, is not paid
+// for again while its transaction waits or is in a block, whoever sent it.
+func TestBroadcastNotPaidForAgain(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	unknown := bitcointest.OneRecorded(t, "probe-gettransaction-unknown")
+	for _, status := range []reorgdb.AnchorStatus{reorgdb.FailedOrphaned, reorgdb.InvalidatedReorg} {
+		p := payer.place(t)
+		p.run(t, exit.OK, p.args()...)
+		p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+			a.Status = status
+			require.NoError(t, u.Anchor(a))
+		})
+		record := p.anchors(t)[0]
+		same := func(words string, mempool int) {
+			t.Helper()
+			_, stderr := p.run(t, exit.Failed, p.args()...)
+			require.Contains(t, stderr, "the anchor "+record.Hash+" of the same state is "+status.String()+", but "+words)
+			require.Contains(t, stderr, "or give the new anchor a time of its own with --timestamp-ms")
+			require.Equal(t, []reorgdb.Anchor{record}, p.anchors(t))
+			require.Len(t, p.node.Waiting(), mempool)
+		}
+		const there = "is in the mempool or in the chain"
+		same("its transaction "+record.BitcoinTxID+" "+there, 1)
+		p.mined()
+		same("its transaction "+record.BitcoinTxID+" "+there, 0)
+		// Another wallet sent it.
+		p.wallet.Replace("gettransaction", &unknown)
+		same("its transaction "+record.BitcoinTxID+" "+there, 0)
+		p.wallet.On(func(method string) error {
+			if method == "getblock" {
+				return btcjson.NewRPCError(-1, "Block not available (pruned data)")
+			}
+			return nil
+		}, nil)
+		same("could not determine the state of its transaction "+record.BitcoinTxID+": the node does not give out the block at height ", 0)
+		p.wallet.On(nil, nil)
+		// It is nowhere.
+		p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+			a.BitcoinTxID = strings.Repeat("cd", 32)
+			u.DeleteAnchor(a.Hash)
+			a.Hash = strings.Repeat("ab", 32)
+			require.NoError(t, u.Anchor(a))
+		})
+		p.run(t, exit.OK, p.args()...)
+		p.wallet.Replace("gettransaction", nil)
+		require.Len(t, p.anchors(t), 2)
+		require.Len(t, p.mined(), 1)
+	}
+}
+
+// TestBroadcastReplacedByHand: the operator has replaced the transaction of a run that broke
+// off. The anchor is recorded with the one that there is, and is not paid for again.
+func TestBroadcastReplacedByHand(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	for _, confirmed := range []bool{false, true} {
+		for _, mined := range []bool{false, true} {
+			p := payer.place(t)
+			p.cutSend(true)
+			p.run(t, exit.Failed, p.args()...)
+			p.wallet.On(nil, nil)
+			first := p.anchors(t)[0]
+			node, err := bitcoin.Open(bitcoin.Options{URL: p.url()}, t.Logf)
+			require.NoError(t, err)
+			var by struct{ TxID string }
+			require.NoError(t, node.Send(t.Context(), "bumpfee", []any{first.BitcoinTxID, map[string]any{"fee_rate": 20}}, &by))
+			sent := p.node.Mempool()
+			if mined {
+				require.Contains(t, p.mined(), by.TxID)
+			}
+			if confirmed { // a resync has followed it
+				p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+					a.BitcoinTxID, a.Status, a.Confirmations = by.TxID, reorgdb.Confirmed, reorgdb.ConfirmedAt
+					require.NoError(t, u.Anchor(a))
+				})
+			}
+			stdout, stderr := p.run(t, exit.OK, p.args()...)
+			require.Contains(t, stdout, "Transaction: "+by.TxID+", of an earlier run\n")
+			if confirmed {
+				p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+					a.Status, a.Confirmations = reorgdb.Pending, 0
+					require.NoError(t, u.Anchor(a))
+				})
+			} else {
+				require.Contains(t, stderr, "the anchor is in transaction "+by.TxID+", in place of "+first.BitcoinTxID)
+			}
+			require.Equal(t, by.TxID, p.complete(t, sent))
+			p.mined()
+		}
+	}
+}
+
+// TestBroadcastOneOfSeveralWallets: a run that goes on can be told which wallet it was, where
+// there was only one at first.
+func TestBroadcastOneOfSeveralWallets(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.cutSend(true)
+	p.run(t, exit.Failed, p.args()...)
+	p.wallet.On(nil, nil)
+	args := p.args()
+	p.wallet.Rename("hot")
+	_, stderr := p.run(t, exit.Failed, args...)
+	require.Contains(t, stderr, "name one of them with --wallet NAME")
+	p.run(t, exit.OK, append(args, "--wallet", "hot")...)
+	p.complete(t, p.node.Mempool())
+}
+
+// TestBroadcastRefusedInVain: the node has the transaction, although the answer was no. And
+// where it is not certain that it was the node that said so, or the node cannot be asked,
+// nothing is removed.
+func TestBroadcastRefusedInVain(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	send := func(err error) func(string) error {
+		return func(method string) error {
+			if method == "sendrawtransaction" {
+				return err
+			}
+			return nil
+		}
+	}
+	p := payer.place(t)
+	p.wallet.On(nil, send(btcjson.NewRPCError(-26, "txn-mempool-conflict")))
+	_, stderr := p.run(t, exit.OK, p.args()...)
+	require.Contains(t, stderr, "although it was refused: ")
+	p.wallet.On(nil, nil)
+	p.complete(t, p.node.Mempool())
+	p.mined()
+
+	for _, sent := range []bool{false, true} {
+		for code, words := range map[btcjson.RPCErrorCode]string{-32000: "upstream timed out", -32603: "Internal error", 0: "timeout", -26: "min relay fee not met"} {
+			p := payer.place(t)
+			refuse := send(btcjson.NewRPCError(code, words))
+			if sent {
+				p.wallet.On(nil, refuse)
+			} else {
+				p.wallet.On(refuse, nil)
+			}
+			if code == -26 {
+				gone := bitcointest.OneRecorded(t, "d3-fundrawtransaction-error-18-requested-wallet-does-not-exist-or")
+				p.wallet.Replace("gettransaction", &gone)
+			}
+			_, stderr := p.run(t, exit.Failed, p.args()...)
+			require.Contains(t, stderr, words)
+			require.Contains(t, stderr, "; the anchor stays PENDING")
+			require.Len(t, p.anchors(t), 1)
+			require.Equal(t, sent, len(p.node.Waiting()) == 1)
+			p.wallet.On(nil, nil)
+			p.wallet.Replace("gettransaction", nil)
+			p.run(t, exit.OK, p.args()...)
+			p.complete(t, p.node.Mempool())
+			p.mined()
+		}
+	}
+}
+
+// TestBumpRefused: what the record names must be a transaction of the wallet.
+func TestBumpRefused(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.run(t, exit.OK, p.args()...)
+	for txid, words := range map[string]string{
+		strings.Repeat("cd", 32): "the wallet does not know the transaction " + strings.Repeat("cd", 32) + "\nailee_create_anchor: hint: name the wallet that sent it: --wallet NAME\n",
+		"TX":                     "names no transaction: \"TX\"\nailee_create_anchor: hint: anchor the state anew, with a time of its own: --broadcast --timestamp-ms N\n",
+	} {
+		p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
+			a.BitcoinTxID = txid
+			require.NoError(t, u.Anchor(a))
+		})
+		record := p.anchors(t)
+		p.wallet.Methods()
+		_, stderr := p.run(t, exit.Failed, p.with("--yes", "--bump", record[0].Hash)...)
+		require.Contains(t, stderr, words)
+		require.NotContains(t, p.wallet.Methods(), "bumpfee")
+		require.Equal(t, record, p.anchors(t))
+	}
+}
+
+// TestBumpNotMarked: what the wallet has to say of its replacement is said, and the new
+// transaction is found also where the old one was not marked.
+func TestBumpNotMarked(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	payer.wallet.NotMarked = "Created new bumpfee transaction but could not mark the original transaction as replaced"
+	p := payer.place(t)
+	p.run(t, exit.OK, p.args()...)
+	first := p.anchors(t)[0]
+	bump := p.with("--yes", "--bump", first.Hash)
+	p.wallet.On(nil, func(method string) error {
+		if method == "bumpfee" {
+			return bitcointest.ErrCut
+		}
+		return nil
+	})
+	p.run(t, exit.Failed, bump...)
+	p.wallet.On(nil, nil)
+	p.wallet.Methods()
+	p.run(t, exit.OK, bump...)
+	require.NotContains(t, p.wallet.Methods(), "bumpfee")
+	second := p.anchors(t)[0]
+	require.Equal(t, []string{second.BitcoinTxID}, p.node.Waiting())
+	_, stderr := p.run(t, exit.OK, bump...)
+	third := p.anchors(t)[0]
+	require.Contains(t, stderr, "warning: the wallet says of transaction "+third.BitcoinTxID+": "+payer.wallet.NotMarked+"\n")
+	require.Equal(t, []string{third.BitcoinTxID}, p.node.Waiting())
+	require.EqualValues(t, 2, third.RetryCount)
+}
+
 // TestOriginalMined: the original is mined after a bump that went well. The anchor is on the
 // chain, and neither paid for again nor called failed.
 func TestOriginalMined(t *testing.T) {
@@ -1067,7 +1280,7 @@ func TestBumpNotSent(t *testing.T) {
 			_, stderr := p.run(t, exit.Failed, bump(p, first.Hash)...)
 			require.Contains(t, stderr, "sendrawtransaction: -26: min relay fee not met, 1 < 16")
 			require.Contains(t, stderr, "hint: the old transaction may still be mined")
-			require.Equal(t, i > 0, strings.Contains(stderr, "and not sent it"))
+			require.Equal(t, i > 0, strings.Contains(stderr, "but has not sent it"))
 			require.Equal(t, []reorgdb.Anchor{first}, p.anchors(t))
 			require.Equal(t, []string{first.BitcoinTxID}, p.node.Waiting())
 			count(p, methods...)
@@ -1187,7 +1400,7 @@ func TestBumpRecorded(t *testing.T) {
 				want.BitcoinTxID, want.RetryCount, want.BroadcastTime = bumped.TxID, 1, record().BroadcastTime
 			} else {
 				_, stderr := clitest.RunProcess(t, exit.Failed, createanchor.Name, bump...)
-				require.Contains(t, stderr, "the wallet has made transaction "+bumped.TxID+" in place of "+old+", but the node does not take it")
+				require.Contains(t, stderr, "the wallet has made transaction "+bumped.TxID+" in place of "+old+", but the node does not accept it")
 				require.Contains(t, stderr, "-26: datacarrier")
 			}
 			require.Equal(t, want, record())

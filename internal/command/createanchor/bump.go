@@ -73,6 +73,9 @@ func (b *bumping) run(ctx context.Context) (err error) {
 	if err := reorgtool.SameChain(ctx, node, b.db, b.DBPath); err != nil {
 		return reorgtool.Explain(b.DBPath, err)
 	}
+	if !anchortx.IsTxID(record.BitcoinTxID) {
+		return exit.Failf(anew, "the record of the anchor %s names no transaction: %q", b.Bump, record.BitcoinTxID)
+	}
 	b.record = record
 	if b.wallet, err = wallet.Open(node, b.Wallet); err != nil {
 		return err
@@ -112,7 +115,7 @@ func (b *bumping) replace(ctx context.Context) error {
 		return exit.Failf("check the record: ailee_reorg_verify shows it", "transaction %s does not carry the anchor %s", b.record.BitcoinTxID, b.record.Hash)
 	}
 	if made := unsent(family); made != nil {
-		b.out.Warn("the wallet has made transaction %s in place of %s, and not sent it", made.TxID, old.TxID)
+		b.out.Warn("the wallet has made transaction %s in place of %s, but has not sent it", made.TxID, old.TxID)
 		if b.DryRun {
 			b.txid, b.fee = made.TxID, made.Fee
 			return nil
@@ -156,9 +159,11 @@ func unsent(family []*wallet.Member) (latest *wallet.Member) {
 	return latest
 }
 
+const anew = "anchor the state anew, with a time of its own: --broadcast --timestamp-ms N"
+
 // dead is the error for a transaction in whose place another one is in the chain.
 func dead(m *wallet.Member) error {
-	return exit.Failf("anchor the state anew, with a time of its own: --broadcast --timestamp-ms N",
+	return exit.Failf(anew,
 		"transaction %s can never be mined: %s", m.TxID, m.Spent())
 }
 
@@ -183,6 +188,9 @@ func (b *bumping) make(ctx context.Context, plan *wallet.Bump) error {
 	}
 	if err != nil {
 		return err
+	}
+	for _, words := range plan.Said {
+		b.out.Warn("the wallet says of transaction %s: %s", txid, words)
 	}
 	made, err := b.wallet.Member(ctx, txid)
 	if err == nil && made == nil {
@@ -217,8 +225,8 @@ func (b *bumping) send(ctx context.Context, made *wallet.Member) error {
 	case errors.Is(err, bitcoin.ErrOutcomeUnknown):
 		return b.unknown(err)
 	case err != nil:
-		return exit.Fail("the old transaction may still be mined; when the node takes the new one, the same command sends it",
-			fmt.Errorf("the wallet has made transaction %s in place of %s, but the node does not take it, and the record stays as it is: %w", made.TxID, b.record.BitcoinTxID, err))
+		return exit.Fail("the old transaction may still be mined; when the node accepts the new one, the same command sends it",
+			fmt.Errorf("the wallet has made transaction %s in place of %s, but the node does not accept it, and the record stays as it is: %w", made.TxID, b.record.BitcoinTxID, err))
 	}
 	return b.replaced(made.TxID, made.Fee)
 }
@@ -226,7 +234,7 @@ func (b *bumping) send(ctx context.Context, made *wallet.Member) error {
 // unknown is the error where the transaction may have been replaced.
 func (b *bumping) unknown(err error) error {
 	return exit.Fail("run the same command again: it looks for a replacement before it makes one",
-		fmt.Errorf("whether transaction %s was replaced is unknown: %w", b.record.BitcoinTxID, err))
+		fmt.Errorf("it is unknown whether transaction %s was replaced: %w", b.record.BitcoinTxID, err))
 }
 
 // replaced notes the new transaction in the record.

@@ -180,7 +180,7 @@ func (o *Options) parseBitcoin(c *urfave.Context) (err error) {
 	}
 	switch {
 	case c.IsSet("bump") && o.StateFile != "", c.IsSet("bump") && o.Broadcast:
-		return errors.New("--bump takes no state: give neither --l2-state-file nor --broadcast")
+		return errors.New("--bump takes no state: omit --l2-state-file and --broadcast")
 	case c.IsSet("bump") && !anchorHash.MatchString(o.Bump):
 		return fmt.Errorf("--bump %q is not an anchor hash, 64 lower-case hex digits", o.Bump)
 	case c.IsSet("fee-rate") && c.IsSet("conf-target"):

@@ -55,6 +55,26 @@ func TestNoUnixSockets(t *testing.T) {
 	require.NoError(t, err, "batches need none")
 }
 
+// TestTooManyOpenFiles: that is said, and not that sockets are not allowed.
+func TestTooManyOpenFiles(t *testing.T) {
+	const given = "AILEE_TEST_FEW_FILES"
+	if !inAnotherProcess(t, given, "1") {
+		return
+	}
+	c, err := bitcoin.Open(bitcoin.Options{URL: bitcointest.NewChain(5).Serve(t)}, t.Logf)
+	require.NoError(t, err)
+	var before unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1, Max: before.Max}))
+	err = c.Send(t.Context(), "sendrawtransaction", nil, nil)
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &before))
+	require.ErrorIs(t, err, syscall.EMFILE)
+	require.NotErrorIs(t, err, bitcoin.ErrOutcomeUnknown)
+	var hinted *exit.Error
+	require.ErrorAs(t, err, &hinted)
+	require.Contains(t, hinted.Hint, "ulimit -n")
+}
+
 // forbid refuses sockets of a family to this process, as systemd's RestrictAddressFamilies=
 // does.
 func forbid(t *testing.T, family uint32) {

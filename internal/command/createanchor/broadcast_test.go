@@ -827,13 +827,16 @@ func TestBroadcastReplacedByHand(t *testing.T) {
 			if mined {
 				require.Contains(t, p.mined(), by.TxID)
 			}
-			if confirmed { // a resync has followed it
+			if confirmed { // a resync has followed it, and the wallet no longer knows it
+				unknown := bitcointest.OneRecorded(t, "probe-gettransaction-unknown")
+				p.wallet.Replace("gettransaction", &unknown)
 				p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
 					a.BitcoinTxID, a.Status, a.Confirmations = by.TxID, reorgdb.Confirmed, reorgdb.ConfirmedAt
 					require.NoError(t, u.Anchor(a))
 				})
 			}
 			stdout, stderr := p.run(t, exit.OK, p.args()...)
+			p.wallet.Replace("gettransaction", nil)
 			require.Contains(t, stdout, "Transaction: "+by.TxID+", of an earlier run\n")
 			if confirmed {
 				p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {

@@ -75,6 +75,29 @@ func TestRecordedOriginalMined(t *testing.T) {
 	}
 }
 
+// TestRecordedOriginalWaits: the original is in the mempool, and the replacement that is
+// recorded was never sent, as a real Bitcoin Core says it.
+func TestRecordedOriginalWaits(t *testing.T) {
+	t.Parallel()
+	const seq = "seq-walletbroadcast0-bump-"
+	var bumped, original struct{ TxID, Hex string }
+	bitcointest.OneRecorded(t, seq+"6-gettransaction-new").Result(t, &bumped)
+	bitcointest.OneRecorded(t, seq+"7-gettransaction-old").Result(t, &original)
+	commitment := original.Hex[strings.Index(original.Hex, hex.EncodeToString([]byte("AILEE")))+10:][:64]
+	chain := bitcointest.NewChain(250)
+	chain.Methods = map[string]func([]json.RawMessage) (any, error){
+		"getindexinfo":      func([]json.RawMessage) (any, error) { return answer{}, nil },
+		"getrawtransaction": func([]json.RawMessage) (any, error) { return nil, noIndex },
+	}
+	node := bitcointest.NewReplay(t, chain, []string{seq + "5-getrawtransaction-new", seq + "6-gettransaction-new", seq + "7-gettransaction-old", seq + "8-getrawtransaction-old"})
+	c, err := bitcoin.Open(bitcoin.Options{URL: node.URL}, t.Logf)
+	require.NoError(t, err)
+	found, err := anchortx.Find(ctx, c, []anchortx.Wanted{anchortx.ForRecord(bumped.TxID, commitment, "", 0, 1000)}, anchortx.Options{Wallet: "anchors"})
+	require.NoError(t, err)
+	require.Equal(t, anchortx.InMempool, found[0].State, found[0].Why)
+	require.Equal(t, original.TxID, found[0].Tx.TxID())
+}
+
 // TestInsteadWithoutWallet: the anchor is looked for in the blocks, where no wallet knows the
 // transaction of its record.
 func TestInsteadWithoutWallet(t *testing.T) {

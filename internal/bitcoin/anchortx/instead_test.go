@@ -147,6 +147,14 @@ func TestPruned(t *testing.T) {
 	node.Methods["getblockchaininfo"] = func([]json.RawMessage) (any, error) {
 		return answer{"chain": "main", "blocks": 250, "headers": 250, "bestblockhash": node.Hash(250), "mediantime": 1, "pruned": true, "pruneheight": 240}, nil
 	}
+	getTransaction := node.Methods["getrawtransaction"]
+	node.Methods["getrawtransaction"] = func(params []json.RawMessage) (any, error) {
+		if len(params) == 3 { // in the block where it should be
+			refused.Add(1)
+			return nil, pruned
+		}
+		return getTransaction(params)
+	}
 	getBlock := node.Methods["getblock"]
 	node.Methods["getblock"] = func(params []json.RawMessage) (any, error) {
 		var height int64

@@ -14,7 +14,7 @@ _test_recovery_sh() {
     --reorg-depth) COMPREPLY=() ;;
     *)
         case $cur in
-        -*) mapfile -t COMPREPLY < <(compgen -W '--mode --data-dir --reorg-depth --corrupt-snapshot --corrupt-db --json --quiet -q --help -h --version' -- "$cur") ;;
+        -*) mapfile -t COMPREPLY < <(compgen -W '--mode --data-dir --reorg-depth --corrupt-snapshot --corrupt-db --json --quiet -q --help -h --version -V' -- "$cur") ;;
         *) COMPREPLY=() ;;
         esac
         ;;

@@ -12,4 +12,4 @@ complete -c ailee-doctor -l rpc-cookie-file -r -F -d 'log in to the node with th
 complete -c ailee-doctor -l rpc-ca-cert -r -F -d 'trust the certificates in FILE for https, in place of the system\'s'
 complete -c ailee-doctor -l rpc-wait -x -d 'wait up to DURATION for a node that is starting, busy or away'
 complete -c ailee-doctor -l help -s h -d 'show help'
-complete -c ailee-doctor -l version -d 'print version, commit and Go version'
+complete -c ailee-doctor -l version -s V -d 'print version, commit and Go version'

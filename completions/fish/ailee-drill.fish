@@ -9,4 +9,4 @@ complete -c ailee-drill -l corrupt-db -d 'with --mode corruption, damage the dat
 complete -c ailee-drill -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee-drill -l quiet -s q -d 'print errors only'
 complete -c ailee-drill -l help -s h -d 'show help'
-complete -c ailee-drill -l version -d 'print version, commit and Go version'
+complete -c ailee-drill -l version -s V -d 'print version, commit and Go version'

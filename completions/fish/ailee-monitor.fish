@@ -22,4 +22,4 @@ complete -c ailee-monitor -l rpc-cookie-file -r -F -d 'log in to the node with t
 complete -c ailee-monitor -l rpc-ca-cert -r -F -d 'trust the certificates in FILE for https, in place of the system\'s'
 complete -c ailee-monitor -l rpc-wait -x -d 'wait up to DURATION for a node that is starting, busy or away'
 complete -c ailee-monitor -l help -s h -d 'show help'
-complete -c ailee-monitor -l version -d 'print version, commit and Go version'
+complete -c ailee-monitor -l version -s V -d 'print version, commit and Go version'

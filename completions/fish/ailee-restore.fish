@@ -13,4 +13,4 @@ complete -c ailee-restore -l max-memory -x -d 'let a section that has to be sort
 complete -c ailee-restore -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee-restore -l quiet -s q -d 'print errors only'
 complete -c ailee-restore -l help -s h -d 'show help'
-complete -c ailee-restore -l version -d 'print version, commit and Go version'
+complete -c ailee-restore -l version -s V -d 'print version, commit and Go version'

@@ -63,4 +63,4 @@ complete -c ailee -n __fish_use_subcommand -l install-links -x -a '(__fish_compl
 complete -c ailee -n __fish_use_subcommand -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee -n __fish_use_subcommand -l quiet -s q -d 'print errors only'
 complete -c ailee -n __fish_use_subcommand -l help -s h -d 'show help'
-complete -c ailee -n __fish_use_subcommand -l version -d 'print version, commit and Go version'
+complete -c ailee -n __fish_use_subcommand -l version -s V -d 'print version, commit and Go version'

@@ -24,4 +24,4 @@ complete -c ailee_create_anchor -l max-memory -x -d 'let a section that has to b
 complete -c ailee_create_anchor -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_create_anchor -l quiet -s q -d 'print errors only'
 complete -c ailee_create_anchor -l help -s h -d 'show help'
-complete -c ailee_create_anchor -l version -d 'print version, commit and Go version'
+complete -c ailee_create_anchor -l version -s V -d 'print version, commit and Go version'

@@ -12,4 +12,4 @@ complete -c ailee_extract_snapshots -l max-memory -x -d 'let a section that has 
 complete -c ailee_extract_snapshots -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_extract_snapshots -l quiet -s q -d 'print errors only'
 complete -c ailee_extract_snapshots -l help -s h -d 'show help'
-complete -c ailee_extract_snapshots -l version -d 'print version, commit and Go version'
+complete -c ailee_extract_snapshots -l version -s V -d 'print version, commit and Go version'

@@ -10,4 +10,4 @@ complete -c ailee_get_snapshot_block -l rpc-cookie-file -r -F -d 'log in to the 
 complete -c ailee_get_snapshot_block -l rpc-ca-cert -r -F -d 'trust the certificates in FILE for https, in place of the system\'s'
 complete -c ailee_get_snapshot_block -l rpc-wait -x -d 'wait up to DURATION for a node that is starting, busy or away'
 complete -c ailee_get_snapshot_block -l help -s h -d 'show help'
-complete -c ailee_get_snapshot_block -l version -d 'print version, commit and Go version'
+complete -c ailee_get_snapshot_block -l version -s V -d 'print version, commit and Go version'

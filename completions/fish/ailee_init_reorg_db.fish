@@ -9,4 +9,4 @@ complete -c ailee_init_reorg_db -l dry-run -d 'show what would be copied and wha
 complete -c ailee_init_reorg_db -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_init_reorg_db -l quiet -s q -d 'print errors only'
 complete -c ailee_init_reorg_db -l help -s h -d 'show help'
-complete -c ailee_init_reorg_db -l version -d 'print version, commit and Go version'
+complete -c ailee_init_reorg_db -l version -s V -d 'print version, commit and Go version'

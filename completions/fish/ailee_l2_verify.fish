@@ -1,7 +1,6 @@
 # Completion of ailee_l2_verify for fish, made by make generate.
 
-complete -c ailee_l2_verify -f
-complete -c ailee_l2_verify -l snapshot -r -F -d 'verify FILE, a file or pipe, or - for standard input'
+complete -c ailee_l2_verify -l snapshot -r -F -d 'verify FILE, a file or pipe, or - for standard input; --snapshot may be left out'
 complete -c ailee_l2_verify -l all -d 'verify every complete snapshot and name the newest valid one'
 complete -c ailee_l2_verify -l failed -d 'with --all, show only the snapshots that fail'
 complete -c ailee_l2_verify -l strict -d 'fail on what a node passes over in silence, but for a section out of order'
@@ -19,4 +18,4 @@ complete -c ailee_l2_verify -l rpc-cookie-file -r -F -d 'log in to the node with
 complete -c ailee_l2_verify -l rpc-ca-cert -r -F -d 'trust the certificates in FILE for https, in place of the system\'s'
 complete -c ailee_l2_verify -l rpc-wait -x -d 'wait up to DURATION for a node that is starting, busy or away'
 complete -c ailee_l2_verify -l help -s h -d 'show help'
-complete -c ailee_l2_verify -l version -d 'print version, commit and Go version'
+complete -c ailee_l2_verify -l version -s V -d 'print version, commit and Go version'

@@ -1,7 +1,6 @@
 # Completion of ailee_prune_snapshots for fish, made by make generate.
 
-complete -c ailee_prune_snapshots -f
-complete -c ailee_prune_snapshots -l file -r -F -d 'prune FILE'
+complete -c ailee_prune_snapshots -l file -r -F -d 'prune FILE; --file may be left out'
 complete -c ailee_prune_snapshots -l keep -x -d 'keep the last N complete snapshots, or all'
 complete -c ailee_prune_snapshots -l output -r -F -d 'write the result to OUT, and leave FILE as it is'
 complete -c ailee_prune_snapshots -l in-place -d 'replace FILE by the result'
@@ -14,4 +13,4 @@ complete -c ailee_prune_snapshots -l max-memory -x -d 'let a section that has to
 complete -c ailee_prune_snapshots -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_prune_snapshots -l quiet -s q -d 'print errors only'
 complete -c ailee_prune_snapshots -l help -s h -d 'show help'
-complete -c ailee_prune_snapshots -l version -d 'print version, commit and Go version'
+complete -c ailee_prune_snapshots -l version -s V -d 'print version, commit and Go version'

@@ -19,4 +19,4 @@ complete -c ailee_resync_blocks -l rpc-cookie-file -r -F -d 'log in to the node 
 complete -c ailee_resync_blocks -l rpc-ca-cert -r -F -d 'trust the certificates in FILE for https, in place of the system\'s'
 complete -c ailee_resync_blocks -l rpc-wait -x -d 'wait up to DURATION for a node that is starting, busy or away'
 complete -c ailee_resync_blocks -l help -s h -d 'show help'
-complete -c ailee_resync_blocks -l version -d 'print version, commit and Go version'
+complete -c ailee_resync_blocks -l version -s V -d 'print version, commit and Go version'

@@ -9,4 +9,4 @@ complete -c test_recovery.sh -l corrupt-db -d 'with --mode corruption, damage th
 complete -c test_recovery.sh -l json -d 'print the result as one JSON document, also on failure'
 complete -c test_recovery.sh -l quiet -s q -d 'print errors only'
 complete -c test_recovery.sh -l help -s h -d 'show help'
-complete -c test_recovery.sh -l version -d 'print version, commit and Go version'
+complete -c test_recovery.sh -l version -s V -d 'print version, commit and Go version'

@@ -10,4 +10,4 @@ _arguments -S \
     '--json[print the result as one JSON document, also on failure]' \
     '(-q --quiet)'{-q,--quiet}'[print errors only]' \
     '(-h --help)'{-h,--help}'[show help]' \
-    '--version[print version, commit and Go version]'
+    '(-V --version)'{-V,--version}'[print version, commit and Go version]'

@@ -1,27 +1,153 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
+	"github.com/xrash/smetrics"
 
-	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
 )
 
-// checkArguments refuses what is left over: the flag package stops at the first
-// positional argument, and a flag behind it would silently not count.
-func checkArguments(t Tool, all []string, c *urfave.Context) error {
-	args := c.Args().Slice()
-	before := all[1 : len(all)-len(args)]
-	// Behind a -- everything is meant as an argument.
-	meant := len(before) > 0 && before[len(before)-1] == "--"
-	if flags, rest := splitFlags(t, args); len(flags) > 0 && !meant {
-		order := slices.Concat([]string{t.Name}, before, flags, rest)
-		return exit.Failf("flags come first: "+exit.Command(order...), "the flag %s comes after an argument", terminal.Text(flags[0]))
+// arranged is a command line whose flags were moved in front of its arguments.
+type arranged struct {
+	flags []string // with their values, one word each
+	rest  []string // the arguments
+	json  bool     // --json is among the flags
+	help  bool     // and so is --help
+}
+
+// arrange moves the flags in front of the arguments, wherever they are: the flag package
+// stops at the first argument, and a flag after it would silently not count. What comes
+// after -- is an argument.
+func arrange(t Tool, args []string) (a arranged, err error) {
+	known := takesValue(t)
+	// One error is enough to put right at a time; the flags after it still say how to print it.
+	fail := func(e error) { err = cmp.Or(err, e) }
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "--" {
+			a.rest = append(a.rest, args[i+1:]...)
+			break
+		}
+		name, value, hasValue, isFlag := cutFlag(arg)
+		if !isFlag {
+			a.rest = append(a.rest, arg)
+			continue
+		}
+		valued, isKnown := known[name]
+		bare, isBare := t.Bare[name]
+		switch {
+		case !isKnown:
+			fail(unknownFlag(t, name))
+			continue
+		case hasValue || !valued:
+		case isBare && i+1 < len(args) && slices.Contains(bare.Values, args[i+1]):
+			i++
+			arg += "=" + args[i]
+		case isBare:
+			arg += "=" + bare.Means
+		case i+1 == len(args) || isFlagOf(known, args[i+1]):
+			fail(missingValue(t, name, args[i+1:]))
+			continue
+		default:
+			i++
+			arg += "=" + args[i]
+		}
+		a.flags = append(a.flags, arg)
+		a.help = a.help || slices.Contains(urfave.HelpFlag.Names(), name)
+		if name == JSONFlag.Name {
+			a.json = !hasValue
+			if on, err := strconv.ParseBool(value); err == nil {
+				a.json = on
+			}
+		}
 	}
+	return a, err
+}
+
+// line is the command line for the flag package. Help is that of the tool whatever the
+// arguments are, and not one on these.
+func (a arranged) line(name string) []string {
+	if a.help {
+		return slices.Concat([]string{name}, a.flags)
+	}
+	return slices.Concat([]string{name}, a.flags, []string{"--"}, a.rest)
+}
+
+// cutFlag takes a flag apart. A lone - is an argument.
+func cutFlag(arg string) (name, value string, hasValue, isFlag bool) {
+	if len(arg) < 2 || arg[0] != '-' {
+		return "", "", false, false
+	}
+	name, value, hasValue = strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
+	return name, value, hasValue, true
+}
+
+// takesValue are the names of flags, and whether they take a value.
+func takesValue(t Tool) map[string]bool {
+	known := map[string]bool{}
+	for _, f := range slices.Concat(t.Flags, []urfave.Flag{urfave.HelpFlag, urfave.VersionFlag}) {
+		_, isBool := f.(*urfave.BoolFlag)
+		for _, name := range f.Names() {
+			known[name] = !isBool
+		}
+	}
+	return known
+}
+
+// isFlagOf reports whether a word is one of the flags, or ends them: taken for the value
+// of another one it would silently not count.
+func isFlagOf(known map[string]bool, word string) bool {
+	name, _, _, isFlag := cutFlag(word)
+	_, isKnown := known[name]
+	return isFlag && (isKnown || word == "--")
+}
+
+// dashed is a flag as it is typed.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+func missingValue(t Tool, name string, next []string) error {
+	if len(next) == 0 || next[0] == "--" {
+		return usage(t, fmt.Errorf("the flag %s needs a value", dashed(name)))
+	}
+	return exit.Failf("if it is meant as the value: "+exit.Command(dashed(name)+"="+next[0]), "the flag %s needs a value, and %s is a flag", dashed(name), next[0])
+}
+
+// similar is how much a flag has to be like another one to be taken for it, from 0 for not
+// at all to 1 for the same.
+const similar = 0.85
+
+func unknownFlag(t Tool, name string) error {
+	best, likeness := "", similar
+	for _, f := range slices.Concat(t.Flags, []urfave.Flag{urfave.HelpFlag, urfave.VersionFlag}) {
+		if v, ok := f.(urfave.VisibleFlag); ok && !v.IsVisible() {
+			continue
+		}
+		if l := smetrics.JaroWinkler(strings.ToLower(name), f.Names()[0], 0.7, 4); l > likeness {
+			best, likeness = f.Names()[0], l
+		}
+	}
+	err := fmt.Errorf("there is no flag %s", dashed(name))
+	if best == "" {
+		return usage(t, err)
+	}
+	return exit.Fail("did you mean "+dashed(best)+"? "+usageHint(t.Name), err)
+}
+
+// checkArguments refuses a command line that lacks something, or has too much.
+func checkArguments(t Tool, c *urfave.Context) error {
+	args := c.Args().Slice()
 	for _, name := range t.Required {
 		if !c.IsSet(name) {
 			return usage(t, fmt.Errorf("the flag --%s is missing", name))
@@ -33,89 +159,74 @@ func checkArguments(t Tool, all []string, c *urfave.Context) error {
 	case len(args) < t.Positional:
 		return usage(t, fmt.Errorf("missing argument: expected %s", t.Arguments))
 	}
+	return checkStreams(t, c)
+}
+
+// checkStreams refuses - where it stands for neither standard input nor standard output, so
+// that no file or folder of that name is made by accident.
+func checkStreams(t Tool, c *urfave.Context) error {
+	for _, f := range t.Flags {
+		name, value := f.Names()[0], pathOf(f)
+		if value != "" && !slices.Contains(t.Stdin, name) && slices.Contains(values(c, f), input.Stdin) {
+			return noStream("--"+name+" "+input.Stdin, value)
+		}
+	}
+	names := strings.FieldsFunc(t.Arguments, func(r rune) bool { return strings.ContainsRune("[]. |", r) })
+	for i, arg := range c.Args().Slice() {
+		if arg != input.Stdin || len(names) == 0 {
+			continue
+		}
+		// Of the names the last is that of the last argument, and one before may stand for several.
+		name := names[len(names)-1]
+		if i < c.NArg()-1 {
+			name = names[min(i, max(0, len(names)-2))]
+		}
+		if isPath(name) && !slices.Contains(t.Stdin, name) {
+			return noStream(name+" "+input.Stdin, name)
+		}
+	}
 	return nil
 }
 
-// splitFlags takes the flags, with their values, from among the arguments.
-func splitFlags(t Tool, args []string) (flags, rest []string) {
-	takesValue := valued(t)
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		// The first argument ended the flags: a - in front is its own.
-		if i == 0 || len(arg) < 2 || arg[0] != '-' {
-			rest = append(rest, arg)
-			continue
-		}
-		if arg == "--" {
-			return flags, append(rest, args[i:]...)
-		}
-		flags = append(flags, arg)
-		if takesValue[strings.TrimLeft(arg, "-")] && i+1 < len(args) {
-			i++
-			flags = append(flags, args[i])
-		}
+// noStream is the error for a - that stands for nothing.
+func noStream(given, value string) error {
+	what := "file"
+	if value == "DIR" {
+		what = "folder"
 	}
-	return flags, rest
+	return exit.Failf("name a "+what+"; ./- is one that is called -", "%s: neither standard input nor standard output can be used here", given)
 }
 
-// valued are the names of flags, and whether they take a value.
-func valued(t Tool) map[string]bool {
-	takesValue := map[string]bool{}
-	for _, f := range t.Flags {
-		_, isBool := f.(*urfave.BoolFlag)
-		for _, name := range f.Names() {
-			takesValue[name] = !isBool
-		}
-	}
-	return takesValue
+// isPath reports whether the help calls a path this.
+func isPath(value string) bool {
+	return slices.Contains([]string{"FILE", "DIR", "OUT", "SOURCE"}, value)
 }
 
-// flagsFirst moves the flags, with their values, in front of the arguments, for a tool
-// that takes them anywhere. What comes after -- stays an argument.
-func flagsFirst(t Tool, args []string) []string {
-	if !t.FlagsAnywhere || len(args) == 0 {
-		return args
+// pathOf is what the help calls the path that a flag takes, "" for a flag without one.
+func pathOf(f urfave.Flag) string {
+	doc, ok := f.(urfave.DocGenerationFlag)
+	if !ok {
+		return ""
 	}
-	takesValue := valued(t)
-	moved, rest := []string{args[0]}, []string(nil)
-	for i := 1; i < len(args); i++ {
-		arg := args[i]
-		switch {
-		case arg == "--":
-			return slices.Concat(moved, []string{arg}, rest, args[i+1:])
-		case len(arg) < 2 || arg[0] != '-':
-			rest = append(rest, arg)
-		case takesValue[strings.TrimLeft(arg, "-")] && i+1 < len(args):
-			i++
-			moved = append(moved, arg, args[i])
-		default:
-			moved = append(moved, arg)
-		}
+	if m := placeholder.FindStringSubmatch(doc.GetUsage()); m != nil && isPath(m[1]) {
+		return m[1]
 	}
-	return append(moved, rest...)
+	return ""
 }
 
-// withValues gives the flags their values that stand without one.
-func withValues(t Tool, args []string) []string {
-	if len(t.Bare) == 0 {
-		return args
-	}
-	var all []string
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		if arg == "--" {
-			return append(all, args[i:]...)
-		}
-		bare, ok := t.Bare[strings.TrimLeft(arg, "-")]
-		switch {
-		case i == 0 || !ok || arg[0] != '-':
-			all = append(all, arg)
-		case i+1 < len(args) && slices.Contains(bare.Values, args[i+1]):
-			i++
-			all = append(all, arg+"="+args[i])
-		default:
-			all = append(all, arg+"="+bare.Means)
+// Repeated is the value of a flag that may be given several times.
+type Repeated interface{ Values() []string }
+
+// values are those that a flag has, text alone.
+func values(c *urfave.Context, f urfave.Flag) []string {
+	name := f.Names()[0]
+	switch f.(type) {
+	case *urfave.StringFlag:
+		return []string{c.String(name)}
+	case *urfave.GenericFlag:
+		if all, ok := c.Generic(name).(Repeated); ok {
+			return all.Values()
 		}
 	}
-	return all
+	return nil
 }

@@ -37,8 +37,14 @@ func tool(run func(ctx context.Context, c *urfave.Context, out *cli.IO) error) c
 			&urfave.StringFlag{Name: "file", Usage: "read `FILE`", EnvVars: []string{"AILEE_FILE"}},
 			&urfave.IntFlag{Name: "keep", Aliases: []string{"k"}, Usage: "keep `N`"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace"},
+			&urfave.StringFlag{Name: "sort", Usage: "sort in `ORDER`"},
+			&urfave.StringFlag{Name: "out", Usage: "write `OUT`"},
+			&urfave.StringFlag{Name: "in", Usage: "look in `DIR`"},
+			&urfave.BoolFlag{Name: "secret", Hidden: true},
 		},
-		Run: run,
+		Bare:  map[string]cli.Bare{"sort": {Means: "up", Values: []string{"up", "down"}}},
+		Stdin: []string{"file"},
+		Run:   run,
 	}
 }
 
@@ -61,25 +67,56 @@ func TestArguments(t *testing.T) {
 		"--keep 5 -- -x -y":             "-x -y, , 5, false",
 		"- b":                           "- b, , 0, false",
 		"a -":                           "a -, , 0, false",
+		// Flags anywhere.
+		"a b --force":               "a b, , 0, true",
+		"a --force b":               "a b, , 0, true",
+		"a --force=false b --force": "a b, , 0, true",
+		"a --keep 5 b":              "a b, , 5, false",
+		"a -k 5 b":                  "a b, , 5, false",
+		"a -keep=5 b":               "a b, , 5, false",
+		"a b --keep -5":             "a b, , -5, false",
+		"a b --file -":              "a b, -, 0, false",
+		"a b --file -x":             "a b, -x, 0, false",
+		"a b --file=--force":        "a b, --force, 0, false",
+		"a --file f -- --force":     "a --force, f, 0, false",
+		"a b --file=":               "a b, , 0, false",
+		"a b --sort":                "a b, , 0, false, up",
+		"--sort down a b":           "a b, , 0, false, down",
+		"a --sort b":                "a b, , 0, false, up",
+		"a b --sort=down":           "a b, , 0, false, down",
+		"a --sort -- down":          "a down, , 0, false, up",
 		// What does not.
 		"":                   "error: missing argument: expected FROM TO",
 		"a":                  "error: missing argument: expected FROM TO",
 		"a b c":              "error: too many arguments: c",
 		"a b c d":            "error: too many arguments: c d",
-		"--no-such a b":      "error: flag provided but not defined: -no-such",
-		"--keep x a b":       `error: invalid value "x" for flag -keep`,
-		"a b --force":        "error: the flag --force comes after an argument\nailee_tool: hint: flags come first: ailee_tool --force a b\n",
-		"a --force b":        "error: the flag --force comes after an argument\nailee_tool: hint: flags come first: ailee_tool --force a b\n",
-		"a --keep 5 b":       "error: the flag --keep comes after an argument\nailee_tool: hint: flags come first: ailee_tool --keep 5 a b\n",
-		"a -k 5 b":           "error: the flag -k comes after an argument\nailee_tool: hint: flags come first: ailee_tool -k 5 a b\n",
-		"a --keep=5 b":       "hint: flags come first: ailee_tool --keep=5 a b\n",
-		"--force a --file":   "hint: flags come first: ailee_tool --force --file a\n",
-		"a --force -- b":     "hint: flags come first: ailee_tool --force a -- b\n",
-		"a b --keep 5 $HOME": "hint: flags come first: ailee_tool --keep 5 a b '$HOME'\n",
+		"--no-such a b":      "error: there is no flag --no-such\nailee_tool: hint: ailee_tool --help shows the usage\n",
+		"a b -no-such=5":     "error: there is no flag --no-such\n",
+		"a b -x":             "error: there is no flag -x\n",
+		"a b ---":            "error: there is no flag --",
+		"a b ---force":       "error: there is no flag ---force\n",
+		"--fiel f a b":       "error: there is no flag --fiel\nailee_tool: hint: did you mean --file? ailee_tool --help shows the usage\n",
+		"a b --forced":       "hint: did you mean --force? ",
+		"a b --KEEP 5":       "hint: did you mean --keep? ",
+		"a b --versoin":      "hint: did you mean --version? ",
+		"a b --secre":        "hint: ailee_tool --help",
+		"--keep x a b":       `error: invalid value "x" for --keep: `,
+		"--force=maybe a b":  `error: invalid boolean value "maybe" for --force: `,
+		"-k x a b":           `error: invalid value "x" for flag -k: `,
+		"--force a b --file": "error: the flag --file needs a value\nailee_tool: hint: ailee_tool --help shows the usage\n",
+		"a b --file -- c":    "error: the flag --file needs a value\n",
+		"a b --file --force": "error: the flag --file needs a value, and --force is a flag\nailee_tool: hint: if it is meant as the value: --file=--force\n",
+		"a b --file --help":  "error: the flag --file needs a value, and --help is a flag\n",
+		"a b --keep -q":      "error: the flag --keep needs a value, and -q is a flag\n",
+		"a b --out -":        "error: --out -: neither standard input nor standard output can be used here\nailee_tool: hint: name a file; ./- is one that is called -\n",
+		"a b --in=-":         "error: --in -: neither standard input nor standard output can be used here\nailee_tool: hint: name a folder; ./- is one that is called -\n",
 	} {
 		ran := ""
 		command := tool(func(_ context.Context, c *urfave.Context, _ *cli.IO) error {
 			ran = fmt.Sprintf("%s, %s, %d, %v", strings.Join(c.Args().Slice(), " "), c.String("file"), c.Int("keep"), c.Bool("force"))
+			if sort := c.String("sort"); sort != "" {
+				ran += ", " + sort
+			}
 			return nil
 		})
 		code, stdout, stderr := execute(command, strings.Fields(line)...)
@@ -118,8 +155,8 @@ func TestHelp(t *testing.T) {
 	command := tool(func(context.Context, *urfave.Context, *cli.IO) error { return errors.New("it ran") })
 	command.Required = []string{"file"}
 	const exitStatus = "EXIT STATUS:\n   0  done, or verified\n   1  could not do the job (usage, input, I/O); %s\n   2  the check was made and the data is wrong\n"
-	for _, arg := range []string{"--help", "-h"} {
-		code, stdout, stderr := execute(command, arg)
+	for _, args := range []string{"--help", "-h", "a b --help", "a --help b", "a b c -h --keep 5"} {
+		code, stdout, stderr := execute(command, strings.Fields(args)...)
 		require.Equal(t, exit.OK, code)
 		require.Empty(t, stderr)
 		rest := stdout

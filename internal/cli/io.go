@@ -142,6 +142,13 @@ func (out *IO) Hint(format string, args ...any) {
 	}
 }
 
+// Note prints what a run does by itself on standard error, unless it is to be quiet or JSON.
+func (out *IO) Note(format string, args ...any) {
+	if !out.quiet && !out.json {
+		out.say(priorityInfo, "", sprintf(format, args...))
+	}
+}
+
 // Error prints an error on standard error that is one of several.
 func (out *IO) Error(format string, args ...any) { out.line("error", sprintf(format, args...)) }
 
@@ -178,8 +185,11 @@ func (out *IO) line(kind, text string) {
 	out.say(priority, kind, text)
 }
 
-// priorityWarning is that of syslog, in which less is worse.
-const priorityWarning = 4
+// Priorities of syslog, in which less is worse.
+const (
+	priorityWarning = 4
+	priorityInfo    = 6
+)
 
 // say is line with a priority. Whatever came from a file is made printable, also where
 // standard error is no terminal: logs end up on one.
@@ -190,7 +200,10 @@ func (out *IO) say(priority int, kind, text string) {
 	if out.journal {
 		prefix = fmt.Sprintf("<%d>", priority)
 	}
-	fmt.Fprintf(out.Err, "%s%s: %s: %s\n", prefix, out.tool, kind, terminal.Text(text))
+	if kind != "" {
+		kind += ": "
+	}
+	fmt.Fprintf(out.Err, "%s%s: %s%s\n", prefix, out.tool, kind, terminal.Text(text))
 }
 
 // report says the error on standard error, and as JSON where that was asked for

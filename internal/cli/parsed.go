@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -9,10 +10,13 @@ import (
 )
 
 // Parsed is the Run of a tool whose options are parsed first: what is wrong with them is an
-// error that points to the usage.
+// error that points to the usage, unless it has a hint of its own.
 func Parsed[O any](parse func(*urfave.Context) (O, error), run func(context.Context, O, *IO) error) func(context.Context, *urfave.Context, *IO) error {
 	return func(ctx context.Context, c *urfave.Context, out *IO) error {
 		o, err := parse(c)
+		if errors.As(err, new(*exit.Error)) {
+			return err
+		}
 		if err != nil {
 			return exit.Fail(usageHint(out.tool), err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +37,8 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	parsing.Lock()
 	parsed := sync.OnceFunc(parsing.Unlock)
 	defer parsed()
-	args = flagsFirst(t, withValues(t, args))
+	line, err := arrange(t, args[1:])
+	out.json = line.json // for errors before the flags are read
 	app := &urfave.App{
 		Name:                   t.Name,
 		HelpName:               t.Name,
@@ -52,20 +54,20 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		ErrWriter:              s.Err,
 		ExitErrHandler:         func(*urfave.Context, error) {},
 		OnUsageError: func(_ *urfave.Context, err error, _ bool) error {
-			// The flags behind the error were not read.
-			out.json = slices.Contains(args, "--json")
-			return usage(t, err)
+			return usage(t, errors.New(oneDash.ReplaceAllString(err.Error(), "${1}--${2}")))
 		},
 		Action: func(c *urfave.Context) error {
 			parsed()
 			out.json, out.quiet = c.Bool("json"), c.Bool("quiet")
-			if err := checkArguments(t, args, c); err != nil {
+			if err := checkArguments(t, c); err != nil {
 				return err
 			}
 			return t.Run(c.Context, c, out)
 		},
 	}
-	err := runGuarded(ctx, app, args)
+	if err == nil {
+		err = runGuarded(ctx, app, line.line(args[0]))
+	}
 	out.flush()
 	if out.outErr != nil && (err == nil || errors.Is(err, out.outErr)) {
 		hint := "" // it ended early: there was nothing to do but to print
@@ -95,9 +97,12 @@ func (w helpWriter) Write(p []byte) (int, error) {
 	return len(p), w.out.outErr
 }
 
+// oneDash is how the flag package writes the name of a flag whose value is wrong.
+var oneDash = regexp.MustCompile(`^(invalid (?:boolean )?value ".*" for )(?:flag )?-([^-: ]{2,}: )`)
+
 func init() {
-	// -v stays free; the version has one spelling.
-	urfave.VersionFlag = &urfave.BoolFlag{Name: "version", Usage: "print version, commit and Go version", DisableDefaultText: true}
+	// -v stays free: to some it means to say more.
+	urfave.VersionFlag = &urfave.BoolFlag{Name: "version", Aliases: []string{"V"}, Usage: "print version, commit and Go version", DisableDefaultText: true}
 	urfave.VersionPrinter = func(c *urfave.Context) { fmt.Fprintln(c.App.Writer, c.App.Name, Version()) }
 }
 

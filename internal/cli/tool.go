@@ -22,11 +22,12 @@ type Tool struct {
 	Arguments  string // the positional arguments as help shows them, "" for none
 	Positional int    // how many there are at least
 	Optional   int    // how many more there may be; AnyNumber
-	// FlagsAnywhere takes flags also after an argument that says what to do.
-	FlagsAnywhere bool
-	Description   string
-	Environment   []Entry // variables, beside those that are defaults of flags
-	Files         []Entry
+	// Stdin are the flags and arguments, by the names that the help gives them, for which -
+	// stands for standard input. For all others it stands for nothing, and is refused.
+	Stdin       []string
+	Description string
+	Environment []Entry // variables, beside those that are defaults of flags
+	Files       []Entry
 	// Examples has a command a line; a line that starts with # says what the commands
 	// below it are for. The manual shows what they print, see docs/generate.
 	Examples string

@@ -55,4 +55,5 @@ func TestCommand(t *testing.T) {
 		want += "<" + word + ">"
 	}
 	require.Equal(t, want, string(out))
+	require.Equal(t, "ailee_l2_verify --snapshot=-x.dat -q -- ./-x.dat ./--1 - -5", exit.Command("ailee_l2_verify", "--snapshot=-x.dat", "-q", "--", "-x.dat", "--1", "-", "-5"))
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ailee-recovery/internal/cli"
 )
@@ -42,6 +43,15 @@ func Called(args []string) (cli.Tool, []string) {
 	if len(rest) > 0 {
 		if t, ok := find(rest[0]); ok {
 			return t, append([]string{t.Name}, rest[1:]...)
+		}
+	}
+	// What comes after a word that is no command is not for the program itself.
+	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
+		if rest[i] == "--"+linksFlag {
+			i++
+		} else if !strings.HasPrefix(rest[i], "-") {
+			rest = slices.Insert(slices.Clone(rest), i, "--")
+			break
 		}
 	}
 	return Tool(), append([]string{Name}, rest...)

@@ -43,10 +43,11 @@ func TestCalled(t *testing.T) {
 		"ailee help":                           "ailee --help",
 		"ailee help doctor":                    "ailee-doctor --help",
 		"ailee help doctor --json":             "ailee-doctor --help",
-		"ailee help nothing":                   "ailee nothing --help",
-		"ailee --json doctor":                  "ailee --json doctor",
-		"ailee ailee":                          "ailee ailee",
-		"ailee l2_verif":                       "ailee l2_verif",
+		"ailee help nothing":                   "ailee -- nothing --help",
+		"ailee --json doctor":                  "ailee --json -- doctor",
+		"ailee ailee":                          "ailee -- ailee",
+		"ailee --install-links DIR --json":     "ailee --install-links DIR --json",
+		"ailee l2_verif":                       "ailee -- l2_verif",
 	} {
 		words := strings.Fields(line)
 		tool, args := multicall.Called(words)

@@ -18,6 +18,9 @@ type Options struct {
 	Links string // the folder in which they become links to the program
 }
 
+// linksFlag is the one of the program that takes a value.
+const linksFlag = "install-links"
+
 // Tool describes the program itself.
 func Tool() cli.Tool {
 	return cli.Tool{
@@ -42,7 +45,7 @@ ailee --install-links /usr/local/bin`,
 		SeeAlso: names(),
 		Flags: []urfave.Flag{
 			&urfave.BoolFlag{Name: "list", Usage: "print the names of the commands, one a line"},
-			&urfave.StringFlag{Name: "install-links", Usage: "make each command a link to this program, in the folder `DIR`"},
+			&urfave.StringFlag{Name: linksFlag, Usage: "make each command a link to this program, in the folder `DIR`"},
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
@@ -72,9 +75,9 @@ func listing() string {
 }
 
 func parse(c *urfave.Context) (Options, error) {
-	o := Options{List: c.Bool("list"), Links: c.String("install-links")}
+	o := Options{List: c.Bool("list"), Links: c.String(linksFlag)}
 	switch {
-	case c.IsSet("install-links") && o.Links == "":
+	case c.IsSet(linksFlag) && o.Links == "":
 		return o, errors.New("--install-links is empty")
 	case o.List && o.Links != "":
 		return o, errors.New("--list and --install-links exclude each other")

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
 )
 
 // repeated are the values of a flag that may be given several times. The library's own
@@ -19,6 +21,9 @@ func (r *repeated) Set(value string) error {
 	return nil
 }
 
+// Values are the values in their order.
+func (r *repeated) Values() []string { return *r }
+
 func (r *repeated) String() string { return strings.Join(*r, " ") }
 
 // Repeated is a flag that may be given several times, with a value that is not empty.
@@ -28,5 +33,5 @@ func Repeated(name, usage string) urfave.Flag {
 
 // ParseRepeated reads the values in their order.
 func ParseRepeated(c *urfave.Context, name string) []string {
-	return *c.Generic(name).(*repeated)
+	return c.Generic(name).(cli.Repeated).Values()
 }

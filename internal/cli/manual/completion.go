@@ -64,8 +64,8 @@ func (c Command) Bash() string {
 		rest = bashWords(c.words())
 	} else if len(arguments) > 0 {
 		rest = bashFiles
-		if words[arguments[0]] != nil {
-			rest = bashAction(arguments[0])
+		if words[arguments[0].name] != nil {
+			rest = bashAction(arguments[0].name)
 		}
 	}
 	fmt.Fprintf(&b, `    *)
@@ -120,22 +120,20 @@ func (c Command) Zsh() string {
 	}
 	arguments := c.arguments()
 	if len(c.Commands) > 0 {
-		fmt.Fprintf(&b, " \\\n    '1:%s:(%s)'", arguments[0], strings.Join(c.words(), " "))
+		fmt.Fprintf(&b, " \\\n    '1:%s:(%s)'", arguments[0].name, strings.Join(c.words(), " "))
 		arguments = nil // the rest is the command's
 	}
 	for i, argument := range arguments {
 		if strings.Contains(c.Usage, several) {
 			// Which of them is the last, only the end shows.
-			fmt.Fprintf(&b, " \\\n    '*:%s:%s'", argument, zshAction(argument))
+			fmt.Fprintf(&b, " \\\n    '*:%s:%s'", argument.name, zshAction(argument.name))
 			break
 		}
-		// One in brackets may be left out.
-		name, optional := strings.CutPrefix(argument, "[")
 		colon := ":"
-		if optional {
-			name, colon = strings.TrimSuffix(name, "]"), "::"
+		if argument.optional {
+			colon = "::"
 		}
-		fmt.Fprintf(&b, " \\\n    '%d%s%s:%s'", i+1, colon, name, zshAction(name))
+		fmt.Fprintf(&b, " \\\n    '%d%s%s:%s'", i+1, colon, argument.name, zshAction(argument.name))
 	}
 	return b.String() + "\n"
 }
@@ -156,11 +154,11 @@ func zshAction(value string) string {
 func (c Command) Fish() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Completion of %s for fish, made by make generate.\n\n", c.Name)
-	if !slices.ContainsFunc(c.arguments(), func(a string) bool { return isFile(a) || isFolder(a) }) {
+	if !slices.ContainsFunc(c.arguments(), func(a argument) bool { return isFile(a.name) || isFolder(a.name) }) {
 		fmt.Fprintf(&b, "complete -c %s -f\n", c.Name)
 	}
-	if arguments := c.arguments(); len(arguments) > 0 && words[arguments[0]] != nil {
-		fmt.Fprintf(&b, "complete -c %s -a '%s'\n", c.Name, strings.Join(words[arguments[0]], " "))
+	if arguments := c.arguments(); len(arguments) > 0 && words[arguments[0].name] != nil {
+		fmt.Fprintf(&b, "complete -c %s -a '%s'\n", c.Name, strings.Join(words[arguments[0].name], " "))
 	}
 	b.WriteString(c.fishSubcommand())
 	condition := ""

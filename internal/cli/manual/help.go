@@ -114,7 +114,7 @@ func (c *Command) describe(lines []string) {
 	}
 }
 
-var flagLine = regexp.MustCompile(`^(--[a-z0-9-]+)(?: ([A-Z0-9:_]+))?(?:, (-[a-z]))?  +(.+?)(?: \(default: ([^()]*)\))?(?: \[\$[A-Z_]+\])?$`)
+var flagLine = regexp.MustCompile(`^(--[a-z0-9-]+)(?: ([A-Z0-9:_]+))?(?:, (-[A-Za-z]))?  +(.+?)(?: \(default: ([^()]*)\))?(?: \[\$[A-Z_]+\])?$`)
 
 func (c *Command) parseFlag(text string) error {
 	parts := flagLine.FindStringSubmatch(text)
@@ -139,13 +139,21 @@ func parseEntry(entries *[]cli.Entry, text string) error {
 	return nil
 }
 
-// arguments are the positional ones, by the names that the help gives them.
-func (c Command) arguments() (names []string) {
+// argument is a positional one, by the name that the help gives it.
+type argument struct {
+	name     string
+	optional bool
+}
+
+func (c Command) arguments() (all []argument) {
 	fields := strings.Fields(c.Usage)
 	for _, field := range fields[slices.Index(fields, "[flags]")+1:] {
-		names = append(names, strings.TrimSuffix(field, several))
+		name := strings.Trim(strings.Replace(field, several, "", 1), "[]|")
+		if name != "" {
+			all = append(all, argument{name, strings.HasPrefix(field, "[")})
+		}
 	}
-	return names
+	return all
 }
 
 // several follows the name of an argument that can be given several times.

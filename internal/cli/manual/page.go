@@ -197,7 +197,7 @@ func (p *page) mark(text string) string {
 	if p.marked == nil {
 		var values []string
 		for _, argument := range p.arguments() {
-			values = append(values, regexp.QuoteMeta(strings.Trim(argument, "[]")))
+			values = append(values, regexp.QuoteMeta(argument.name))
 		}
 		for _, f := range p.Flags {
 			if f.Value != "" {

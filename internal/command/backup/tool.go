@@ -47,11 +47,10 @@ type Options struct {
 // Tool describes the command.
 func Tool() cli.Tool {
 	return cli.Tool{
-		Name:          Name,
-		Summary:       "back up the snapshot file and the reorg database of an AILEE node",
-		Arguments:     "[list | verify [NAME...]]",
-		Optional:      cli.AnyNumber,
-		FlagsAnywhere: true,
+		Name:      Name,
+		Summary:   "back up the snapshot file and the reorg database of an AILEE node",
+		Arguments: "[list | verify [NAME...]]",
+		Optional:  cli.AnyNumber,
 		Description: `
    Copies l2_snapshots.dat, up to the end of its latest complete snapshot, and
    reorg_db/ to the backup folder, the node running or not. A copy that verifies gets

@@ -87,6 +87,7 @@ ailee_create_anchor --broadcast --dry-run --wallet anchors --fee-rate 12 --l2-st
 ailee_create_anchor --broadcast --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json
 # Its fee turns out too low
 ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
+		Stdin:   []string{"l2-state-file"},
 		SeeAlso: []string{"ailee_extract_snapshots", "ailee_l2_verify", "ailee_resync_blocks"},
 		Flags: slices.Concat([]urfave.Flag{
 			&urfave.StringFlag{Name: "l2-state-file", Usage: "anchor the state in `FILE`, a file or pipe, or - for standard input"},

@@ -4,6 +4,7 @@
 package getsnapshotblock
 
 import (
+	"context"
 	"errors"
 
 	urfave "github.com/urfave/cli/v2"
@@ -24,15 +25,18 @@ type Options struct {
 	// MaxDivergence is how many blocks the tip may be ahead, -1 for any number.
 	MaxDivergence int64
 	flags.Checking
+
+	source flags.SnapshotFile // where File is from
 }
 
 // Tool describes the command.
 func Tool() cli.Tool {
 	return cli.Tool{
-		Name:       Name,
-		Summary:    "print the Bitcoin block height of the latest snapshot",
-		Arguments:  "FILE",
-		Positional: 1,
+		Name:      Name,
+		Summary:   "print the Bitcoin block height of the latest snapshot",
+		Arguments: "[FILE]",
+		Optional:  1,
+		Stdin:     []string{"FILE"},
 		Description: `
    Prints one integer, from the first source that knows:
      1. btc_height= in the metadata of the snapshot's anchor, where the anchor
@@ -40,10 +44,11 @@ func Tool() cli.Tool {
      2. the anchor's record in the reorg database
      3. with --bitcoin-rpc, or BITCOIN_RPC_URL: the last block whose median time
         is not after the snapshot's time
-   FILE may be a pipe, or - for standard input. File and database are only read,
+   FILE may be a pipe, or - for standard input; without it, it is the node's, and a line
+   on standard error says which. File and database are only read,
    and a node may be running. With a Bitcoin node, a stored block hash that is not
    the chain's is a warning.`,
-		Environment: flags.BitcoinEnvironment(),
+		Environment: append([]cli.Entry{flags.SnapshotFileEnvironment()}, flags.BitcoinEnvironment()...),
 		Files:       flags.BitcoinFiles(),
 		Examples: `
 # Which block does the latest snapshot belong to?
@@ -58,7 +63,10 @@ ailee_get_snapshot_block --bitcoin-rpc http://localhost:8332 --max-divergence 10
 			cli.JSONFlag,
 			&urfave.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the height and errors only"},
 		}, flags.OptionalBitcoinRPC()...),
-		Run: cli.Parsed(parse, Run),
+		Run: cli.Parsed(parse, func(ctx context.Context, o Options, out *cli.IO) error {
+			o.source.Say(out)
+			return Run(ctx, o, out)
+		}),
 	}
 }
 
@@ -71,7 +79,11 @@ func parse(c *urfave.Context) (Options, error) {
 	if err != nil {
 		return Options{}, err
 	}
-	o := Options{File: c.Args().First(), DBPath: flags.ParseDBPath(c), MaxDivergence: -1, Checking: checking}
+	file, err := flags.ParseSnapshotFile(c, "")
+	if err != nil {
+		return Options{}, err
+	}
+	o := Options{File: file.Path, source: file, DBPath: flags.ParseDBPath(c), MaxDivergence: -1, Checking: checking}
 	if given {
 		o.Bitcoin = &node
 	}

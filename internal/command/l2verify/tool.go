@@ -34,19 +34,22 @@ type Options struct {
 // Tool describes the command.
 func Tool() cli.Tool {
 	return cli.Tool{
-		Name:    Name,
-		Summary: "verify the snapshots of an AILEE node's l2_snapshots.dat",
+		Name:      Name,
+		Summary:   "verify the snapshots of an AILEE node's l2_snapshots.dat",
+		Arguments: "[FILE]",
+		Optional:  1,
+		Stdin:     []string{"snapshot", "FILE"},
 		Description: `
    Computes the state root of the latest complete snapshot, the one a node loads,
    and checks its anchor and peg-outs. Output and exit code are those of the
    nodes' own verifier; lines of this tool's own follow them on standard error
    and start with its name. The file is only read, and may be appended to
-   meanwhile.
+   meanwhile. Without FILE it is the node's, and the first line says which.
 
    With --anchor-tx the latest snapshot is proven by Bitcoin: its anchor commits to
    its state root, and the transaction, in the active chain of the node at
    --bitcoin-rpc, carries just this commitment.`,
-		Environment: flags.BitcoinEnvironment(),
+		Environment: append([]cli.Entry{flags.SnapshotFileEnvironment()}, flags.BitcoinEnvironment()...),
 		Files:       slices.Concat([]cli.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}}, flags.BitcoinFiles()),
 		Examples: `
 # Is the snapshot sound that the node would load?
@@ -54,13 +57,12 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
 # Which snapshots are, and which is the newest of them?
 ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
 # Is a backup any good?
-zcat /mnt/backups/l2_snapshots.dat.gz | ailee_l2_verify --snapshot -
+zcat /mnt/backups/l2_snapshots.dat.gz | ailee_l2_verify -
 # Is the snapshot anchored in Bitcoin?
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --min-confirmations 6`,
-		SeeAlso:  []string{"ailee_extract_snapshots", "ailee_recover_snapshots", "ailee_prune_snapshots", "ailee_reorg_verify", "ailee-monitor"},
-		Required: []string{"snapshot"},
+		SeeAlso: []string{"ailee_extract_snapshots", "ailee_recover_snapshots", "ailee_prune_snapshots", "ailee_reorg_verify", "ailee-monitor"},
 		Flags: append([]urfave.Flag{
-			&urfave.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input"},
+			&urfave.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input; --snapshot may be left out"},
 			&urfave.BoolFlag{Name: "all", Usage: "verify every complete snapshot and name the newest valid one"},
 			&urfave.BoolFlag{Name: "failed", Usage: "with --all, show only the snapshots that fail"},
 			&urfave.BoolFlag{Name: "strict", Usage: "fail on what a node passes over in silence, but for a section out of order"},
@@ -79,8 +81,12 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 			if err != nil {
 				return err
 			}
+			file, err := flags.ParseSnapshotFile(c, "snapshot")
+			if err != nil {
+				return exit.Fail(Name+" --help shows the usage", err)
+			}
 			o := Options{
-				Snapshot: c.String("snapshot"),
+				Snapshot: file.Path,
 				All:      c.Bool("all"),
 				Failed:   c.Bool("failed"),
 				Strict:   c.Bool("strict"),
@@ -88,8 +94,8 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 				Checking: checking,
 				AnchorTx: strings.ToLower(c.String(anchorTx)),
 			}
-			if c.IsSet(junitFlag) && (o.JUnit == "" || o.JUnit == "-") {
-				return exit.Failf(Name+" --help shows the usage", "--%s %q is not a file: standard output has the verdict", junitFlag, o.JUnit)
+			if c.IsSet(junitFlag) && o.JUnit == "" {
+				return exit.Failf(Name+" --help shows the usage", "--%s is empty", junitFlag)
 			}
 			if o.Failed && !o.All {
 				return exit.Failf(Name+" --help shows the usage", "--failed needs --all")
@@ -97,6 +103,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 			if err := o.parseProof(c); err != nil {
 				return exit.Fail(Name+" --help shows the usage", err)
 			}
+			file.Say(out)
 			return Run(ctx, o, out)
 		},
 	}

@@ -3,6 +3,7 @@
 package prunesnapshots
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -13,6 +14,7 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/swap"
 )
 
@@ -34,13 +36,17 @@ type Options struct {
 	DryRun             bool
 	Watch              time.Duration // how long InPlace looks for late writers
 	flags.Checking
+
+	source flags.SnapshotFile // where File is from
 }
 
 // Tool describes the command.
 func Tool() cli.Tool {
 	return cli.Tool{
-		Name:    Name,
-		Summary: "keep the last snapshots of a snapshot file",
+		Name:      Name,
+		Summary:   "keep the last snapshots of a snapshot file",
+		Arguments: "[FILE]",
+		Optional:  1,
 		Description: `
    Writes the last N complete snapshots of FILE, byte for byte, to OUT, and
    nothing that belongs to none of them, such as a torn tail. With --in-place the
@@ -50,6 +56,9 @@ func Tool() cli.Tool {
    snapshot is never pruned away, nor a complete one that a torn line hides from nodes.
    Run as root, it writes as the user to whom the folder belongs.
 
+   Without FILE it is the node's, and the first line says which. What --in-place replaces
+   has to be named: a command line that was not finished changes nothing.
+
    With --in-place a node that appends waits for the time that it takes to copy and
    sync what was appended last, however large FILE is, and never for longer than the
    kernel's lease-break-time (45 s); one that appends all the time may wait for up to
@@ -58,6 +67,7 @@ func Tool() cli.Tool {
    on FUSE and network file systems, with several hard links, and when FILE is mounted by
    itself. One thing cannot be closed: a process that the system stops for more than two
    seconds in the middle of opening FILE can lose the snapshot it appends.`,
+		Environment: []cli.Entry{flags.SnapshotFileEnvironment()},
 		Files: []cli.Entry{
 			{Name: ".FILE.ailee-tmp", Text: "the result until it is whole"},
 			{Name: ".FILE.ailee-pruned", Text: "a line of JSON for each prune that dropped something: when, and what"},
@@ -72,11 +82,11 @@ ailee_prune_snapshots --in-place --keep all --file /var/lib/ailee/l2_snapshots.d
 # Keep the last 1,000 snapshots in a new file
 ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat --keep 1000 --output /var/lib/ailee/l2_snapshots_pruned.dat
 # Make the file smaller while the node runs
-ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.dat`,
+ailee_prune_snapshots --in-place --keep 1000 /var/lib/ailee/l2_snapshots.dat`,
 		SeeAlso:  []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee_recover_snapshots", "ailee-backup"},
-		Required: []string{"file", "keep"},
+		Required: []string{"keep"},
 		Flags: []urfave.Flag{
-			&urfave.StringFlag{Name: "file", Usage: "prune `FILE`"},
+			&urfave.StringFlag{Name: "file", Usage: "prune `FILE`; --file may be left out"},
 			&urfave.StringFlag{Name: "keep", Usage: "keep the last `N` complete snapshots, or all"},
 			&urfave.StringFlag{Name: "output", Usage: "write the result to `OUT`, and leave FILE as it is"},
 			&urfave.BoolFlag{Name: "in-place", Usage: "replace FILE by the result"},
@@ -91,13 +101,15 @@ ailee_prune_snapshots --in-place --keep 1000 --file /var/lib/ailee/l2_snapshots.
 			cli.QuietFlag,
 		},
 		Leaves: "FILE is whole at every moment: with --in-place, run it again",
-		Run:    cli.Parsed(options, Run),
+		Run: cli.Parsed(options, func(ctx context.Context, o Options, out *cli.IO) error {
+			o.source.Say(out)
+			return Run(ctx, o, out)
+		}),
 	}
 }
 
 func options(c *urfave.Context) (Options, error) {
 	o := Options{
-		File:               c.String("file"),
 		Output:             c.String("output"),
 		InPlace:            c.Bool("in-place"),
 		DiscardNewestValid: c.Bool("discard-newest-valid"),
@@ -107,6 +119,10 @@ func options(c *urfave.Context) (Options, error) {
 		Watch:              c.Duration("watch"),
 	}
 	var err error
+	if o.source, err = flags.ParseSnapshotFile(c, "file"); err != nil {
+		return o, err
+	}
+	o.File = o.source.Path
 	if o.Checking, err = flags.ParseChecking(c); err != nil {
 		return o, err
 	}
@@ -119,6 +135,9 @@ func options(c *urfave.Context) (Options, error) {
 	switch {
 	case o.InPlace && o.Output != "":
 		return o, errors.New("only one of --output and --in-place can be given")
+	case o.InPlace && !o.source.Named:
+		return o, exit.Failf("name it: "+exit.Command(Name, "--in-place", "--keep", c.String("keep"), o.File),
+			"--in-place replaces a file, and none is named")
 	case !o.InPlace && o.Output == "" && !o.DryRun:
 		return o, errors.New("either --output OUT or --in-place must be given")
 	}

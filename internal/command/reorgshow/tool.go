@@ -49,12 +49,11 @@ var statuses = map[string]reorgdb.AnchorStatus{
 // Tool describes the command.
 func Tool() cli.Tool {
 	return cli.Tool{
-		Name:          Name,
-		Summary:       "show what is in an AILEE node's reorg database",
-		Arguments:     "WHAT [WHICH]",
-		Positional:    1,
-		Optional:      1,
-		FlagsAnywhere: true,
+		Name:       Name,
+		Summary:    "show what is in an AILEE node's reorg database",
+		Arguments:  "WHAT [WHICH]",
+		Positional: 1,
+		Optional:   1,
 		Description: `
    Prints records as a node reads them, one a line, in the order of their keys. WHAT
    is one of:

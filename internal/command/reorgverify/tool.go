@@ -33,14 +33,16 @@ type Options struct {
 // Tool describes the command.
 func Tool() cli.Tool {
 	return cli.Tool{
-		Name:    Name,
-		Summary: "check an AILEE node's reorg database",
+		Name:      Name,
+		Summary:   "check an AILEE node's reorg database",
+		Arguments: "[FILE]",
+		Optional:  1,
 		Description: `
    Opens the database, reads every record with its checksum, prints the recent
    reorgs and the anchors by status, and checks that the records agree: what no
    node could read, keys that disagree with their records, the event counter,
    damage in tables and in the write-ahead log, and zeros that a power cut left
-   at its end. With --snapshot also that the
+   at its end. With FILE, a snapshot file, also that the
    latest snapshot's anchor and those that its peg-outs name are recorded and not
    invalidated; how many of all anchors of the file have no record is a warning, since
    what was never broadcast has none. The database is only read, and a node may be
@@ -63,7 +65,7 @@ ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --bitcoin-rpc ht
 		Flags: append([]urfave.Flag{
 			flags.DBPath("check the database in `DIR`"),
 			&urfave.IntFlag{Name: "recent", Usage: "print the last `N` reorgs", Value: 10},
-			&urfave.StringFlag{Name: "snapshot", Usage: "check that `FILE` agrees with the database"},
+			&urfave.StringFlag{Name: "snapshot", Usage: "check that `FILE` agrees with the database; --snapshot may be left out"},
 			flags.MaxMemory(),
 			flags.Wallet(),
 			flags.ScanBlocks(),
@@ -75,7 +77,14 @@ ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --bitcoin-rpc ht
 			if err != nil {
 				return err
 			}
-			o := Options{DBPath: flags.ParseDBPath(c), Recent: c.Int("recent"), Snapshot: c.String("snapshot"), Checking: checking}
+			o := Options{DBPath: flags.ParseDBPath(c), Recent: c.Int("recent"), Checking: checking}
+			if c.IsSet("snapshot") || c.Args().Present() {
+				file, err := flags.ParseSnapshotFile(c, "snapshot")
+				if err != nil {
+					return exit.Fail(Name+" --help shows the usage", err)
+				}
+				o.Snapshot = file.Path
+			}
 			if o.Recent < 0 {
 				return exit.Fail(Name+" --help shows the usage", fmt.Errorf("--recent %d is not a number of reorgs", o.Recent))
 			}

@@ -149,6 +149,7 @@ func TestDebianPackage(t *testing.T) {
 			unit = filepath.Base(unit)
 			run(t, "systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "--root="+r.dir, unit)
 			if strings.HasSuffix(unit, ".service") {
+				assert.Contains(t, r.sh(`cat /usr/lib/systemd/system/"$1"`, unit), "\nSuccessExitStatus=SIGTERM\n", "one that is stopped has not failed")
 				// In tenths: exposure 0.5 of 10. The monitor looks at the processes of others.
 				threshold := "--threshold=5"
 				if unit == "ailee-monitor.service" {

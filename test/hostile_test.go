@@ -372,7 +372,7 @@ func interrupted(t *testing.T, file string, args ...string) {
 	clitest.WaitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, file) })
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	_ = cmd.Wait()
-	require.Equal(t, exit.Failed, cmd.ProcessState.ExitCode(), "%q: %s", args, errs.String())
+	require.Equal(t, syscall.SIGINT, signalOf(cmd.ProcessState), "%q: %s", args, errs.String())
 	require.Contains(t, errs.String(), "error: interrupted", args)
 }
 

@@ -13,6 +13,6 @@ func TestMain(m *testing.M) {
 	clitest.MainFor(m, nil, clitest.Programs{
 		reorgtest.NodeName: reorgtest.Programs[reorgtest.NodeName],
 		sandboxed:          sandboxMain, followed: followedMain, serviceName: service, "bitcoin-cli": bitcoinCLI, "peak": peak,
-		panicking().Name: func() { cli.Main(panicking()) },
+		panicking().Name: func() { cli.Main(panicking()) }, stubborn().Name: func() { cli.Main(stubborn()) },
 	}, allTools()...)
 }

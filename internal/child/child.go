@@ -72,3 +72,13 @@ func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
+
+// Interrupted reports whether a process that was waited for was ended by one of the signals
+// that a terminal, or whoever stops a service, sends to all processes of a command.
+func Interrupted(cmd *exec.Cmd) bool {
+	if cmd.ProcessState == nil {
+		return false
+	}
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && (status.Signal() == syscall.SIGINT || status.Signal() == syscall.SIGTERM || status.Signal() == syscall.SIGHUP)
+}

@@ -69,6 +69,13 @@ func TestEnds(t *testing.T) {
 	require.Equal(t, 1, ended.ExitCode())
 	require.ErrorIs(t, child.Run(exec.Command("/missing")), os.ErrNotExist)
 
+	for script, interrupted := range map[string]bool{"kill -INT $$": true, "kill -TERM $$": true, "kill -HUP $$": true, "kill -KILL $$": false, "exit 130": false, "true": false} {
+		cmd := exec.Command("sh", "-c", script)
+		_ = child.Run(cmd)
+		require.Equal(t, interrupted, child.Interrupted(cmd), script)
+	}
+	require.False(t, child.Interrupted(exec.Command("/missing")))
+
 	p, err := child.Start(exec.Command("sleep", "1000"))
 	require.NoError(t, err)
 	select {

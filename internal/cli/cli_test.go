@@ -154,7 +154,8 @@ func TestRequired(t *testing.T) {
 func TestHelp(t *testing.T) {
 	command := tool(func(context.Context, *urfave.Context, *cli.IO) error { return errors.New("it ran") })
 	command.Required = []string{"file"}
-	const exitStatus = "EXIT STATUS:\n   0  done, or verified\n   1  could not do the job (usage, input, I/O); %s\n   2  the check was made and the data is wrong\n"
+	const exitStatus = "EXIT STATUS:\n   0    done, or verified\n   1    could not do the job (usage, input, I/O); %s\n   2    the check was made and the data is wrong\n" +
+		"   130  interrupted by Ctrl-C (143: by SIGTERM); it cleans up first, and ends by the signal\n"
 	for _, args := range []string{"--help", "-h", "a b --help", "a --help b", "a b c -h --keep 5"} {
 		code, stdout, stderr := execute(command, strings.Fields(args)...)
 		require.Equal(t, exit.OK, code)

@@ -76,8 +76,9 @@ func exitStatus(t Tool) string {
 		leaves = t.Leaves
 	}
 	return fmt.Sprintf(`EXIT STATUS:
-   0  done, or verified
-   1  could not do the job (usage, input, I/O); %s
-   2  the check was made and the data is wrong
+   0    done, or verified
+   1    could not do the job (usage, input, I/O); %s
+   2    the check was made and the data is wrong
+   130  interrupted by Ctrl-C (143: by SIGTERM); it cleans up first, and ends by the signal
 `, leaves)
 }

@@ -31,7 +31,9 @@ type Streams struct {
 // IO is how a command speaks.
 type IO struct {
 	Streams
+	ctx         context.Context // of the run
 	tool        string
+	leaves      string // what an interrupted run leaves
 	json, quiet bool
 	lines       bool  // JSON documents are a line each
 	printed     bool  // a JSON document was printed

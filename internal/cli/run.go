@@ -1,16 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -20,19 +19,23 @@ import (
 // Main runs the tool as this process. Only a main function may call it.
 func Main(t Tool) {
 	noVerdictByAccident()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
-	os.Exit(Execute(ctx, t, os.Args, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	ctx := interruptible()
+	code := Execute(ctx, t, os.Args, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	// Also where all was done: whoever interrupts a loop means the next round, too.
+	if i := interruptedBy(ctx); i != nil {
+		endBy(i.by)
+	}
+	os.Exit(code)
 }
 
 // parsing is held while flags are parsed: urfave keeps what it finds about them in the flags
 // themselves, and those are the whole process's.
 var parsing sync.Mutex
 
-// Execute runs the tool and returns its exit code. It is safe to call concurrently.
+// Execute runs the tool and returns its exit code, as a shell has it where a signal ended
+// ctx. It is safe to call concurrently.
 func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
-	out := &IO{Streams: s, tool: t.Name, lines: slices.Contains(t.Flags, urfave.Flag(JSONLinesFlag)),
+	out := &IO{Streams: s, ctx: ctx, tool: t.Name, leaves: cmp.Or(t.Leaves, "nothing that existed was changed"), lines: slices.Contains(t.Flags, urfave.Flag(JSONLinesFlag)),
 		journal: t.Journal && isJournal(s.Err)}
 	parsing.Lock()
 	parsed := sync.OnceFunc(parsing.Unlock)
@@ -76,14 +79,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		}
 		err = exit.Failf(hint, "cannot write to standard output: %w", out.outErr)
 	}
-	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		hint := "nothing that existed was changed"
-		if t.Leaves != "" {
-			hint = t.Leaves
-		}
-		err = exit.Failf(hint, "interrupted")
-	}
-	err = explainPanic(err)
+	err = explainPanic(out.Settle(err))
 	out.report(err)
 	out.flush()
 	return exit.Code(err)

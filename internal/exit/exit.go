@@ -18,6 +18,9 @@ const (
 	Wrong = 2
 )
 
+// ErrInterrupted says that a run was interrupted before its end.
+var ErrInterrupted = errors.New("interrupted")
+
 // Error is an error with its exit code and what to do next.
 type Error struct {
 	Code int

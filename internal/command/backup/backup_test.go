@@ -446,6 +446,27 @@ func TestExec(t *testing.T) {
 	require.Equal(t, want, clitest.Read(t, said))
 }
 
+// TestExecInterrupted: the command may clean up, and the run ends by the signal.
+func TestExecInterrupted(t *testing.T) {
+	dir := clitest.NodeDir(t, 1)
+	said := filepath.Join(t.TempDir(), "said")
+	var errs strings.Builder
+	cmd := exec.Command("ailee-backup", "--data-dir", dir, "--exec", `trap "echo cleaned >>`+said+`; exit 3" TERM; echo started >`+said+`; while :; do sleep 0.01; done`)
+	cmd.Stderr = &errs
+	require.NoError(t, cmd.Start())
+	clitest.WaitFor(t, cmd, func() bool {
+		text, _ := os.ReadFile(said)
+		return string(text) == "started\n"
+	})
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.Error(t, cmd.Wait())
+	require.Equal(t, syscall.SIGTERM, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(), errs.String())
+	require.Contains(t, errs.String(), "ailee-backup: error: interrupted: the command of --exec: trap ")
+	require.Contains(t, errs.String(), "ailee-backup: hint: the backups stand; run the command by hand, or back up again\n")
+	require.Equal(t, "started\ncleaned\n", clitest.Read(t, said))
+	require.Equal(t, 3, requireSound(t, filepath.Join(dir, "backups")))
+}
+
 // TestDatabaseMadeAnew: nothing that has the anchors is deleted before somebody gives them up.
 func TestDatabaseMadeAnew(t *testing.T) {
 	dir := clitest.NodeDir(t, 2)

@@ -9,9 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/child"
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/content"
@@ -354,6 +356,9 @@ func (r *run) hint(err error) string {
 	return durable.Hint(err)
 }
 
+// execGrace is how long the command of --exec has to end by itself when the run is interrupted.
+const execGrace = 10 * time.Second
+
 // execute runs the command of --exec, once all is in place.
 func (r *run) execute(ctx context.Context) error {
 	if r.Exec == "" || r.DryRun {
@@ -377,9 +382,12 @@ func (r *run) execute(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), "AILEE_BACKUP_SNAPSHOTS="+paths[backups.Snapshots], "AILEE_BACKUP_DATABASE="+paths[backups.Database],
 		fmt.Sprintf("AILEE_BACKUP_STATUS=%d", r.code))
 	cmd.Stdout, cmd.Stderr = r.out.Err, r.out.Err
+	// It may clean up as well, for a while.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = execGrace
 	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if ctx.Err() != nil || child.Interrupted(cmd) {
+			return exit.Failf("the backups stand; run the command by hand, or back up again", "%w: the command of --exec: %s", exit.ErrInterrupted, r.Exec)
 		}
 		r.problem(nil, exit.Failed, "the backups stand; run the command by hand, or back up again", "the command of --exec failed: %v: %s", err, r.Exec)
 	}

@@ -114,7 +114,7 @@ func own(err error) error {
 
 // conclude says the verdict, in the last line the doctor's, if it has one.
 func (d *drill) conclude(doctor string) error {
-	if d.err != nil && d.ctx.Err() != nil && errors.Is(d.err, d.ctx.Err()) {
+	if d.err != nil && (errors.Is(d.err, exit.ErrInterrupted) || d.ctx.Err() != nil && errors.Is(d.err, d.ctx.Err())) {
 		return d.err
 	}
 	doc := document{Mode: d.o.Mode, DataDir: terminal.Text(d.dir), Verdict: "passed", Steps: d.steps, Errors: []map[string]any{}, ExitCode: exit.Code(d.err)}

@@ -119,6 +119,9 @@ func (t *toolbox) run(name string, args ...string) (said, error) {
 		return said{}, own(err)
 	}
 	s := said{cmd.ProcessState.ExitCode(), stdout.Bytes(), stderr.Bytes()}
+	if child.Interrupted(cmd) { // by the terminal, of which the drill hears as well, perhaps later
+		return s, exit.Failf("", "%s: %w", name, exit.ErrInterrupted)
+	}
 	if s.code < exit.OK || s.code > exit.Wrong {
 		return s, exit.Failf("", "%s ended with %s", name, cmd.ProcessState)
 	}

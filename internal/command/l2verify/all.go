@@ -193,19 +193,19 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 	if err == nil {
 		err = p.outcome(outside)
 	}
-	err = v.report.finish(ctx, v.explain(err))
+	err = v.report.finish(ctx, v.out.Settle(v.explain(err)))
 	if v.out.JSON() {
 		if p.count == 0 {
 			return err
 		}
 		doc := summaryDocument{Count: p.count, Failed: p.failed, NewestValid: p.newest.Index,
 			Findings: findingDocuments(outside), ExitCode: exit.Code(err)}
-		if doc.ExitCode == exit.Failed {
+		if doc.ExitCode != exit.OK && doc.ExitCode != exit.Wrong {
 			doc.Error = cli.ErrorDocument(err)
 		}
 		return errors.Join(err, p.json.End(doc))
 	}
-	if exit.Code(err) == exit.Failed {
+	if code := exit.Code(err); code != exit.OK && code != exit.Wrong {
 		return err
 	}
 	if p.newest.Index > 0 {

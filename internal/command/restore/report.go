@@ -106,6 +106,7 @@ func (r *restoring) byForce(t *target) string {
 // report says what was done and what was not. The error is the outcome; err, if any, is
 // what ended the run after something was decided.
 func (r *restoring) report(err error) error {
+	err = r.out.Settle(err)
 	r.sayPassed()
 	for _, t := range r.parts {
 		for _, line := range r.outcome(t) {

@@ -155,7 +155,7 @@ func (f *filling) cutShort(ctx context.Context, err error) error {
 	}
 	const again = "run the command again: it goes on where it ended"
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return exit.Failf(again, "interrupted: %d block hash(es) were written", n)
+		return exit.Failf(again, "%w: %d block hash(es) were written", exit.ErrInterrupted, n)
 	}
 	f.out.Warn("%d block hash(es) were written before the error: once it is solved, run the command again", n)
 	return err

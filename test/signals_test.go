@@ -1,0 +1,251 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	urfave "github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/golden"
+)
+
+// stubborn is a tool that says on standard output what it was told, and goes on for ever.
+func stubborn() cli.Tool {
+	return cli.Tool{Name: "stubborn", Summary: "does not end", Run: func(ctx context.Context, _ *urfave.Context, out *cli.IO) error {
+		out.Printf("started\n")
+		<-ctx.Done()
+		out.Printf("told\n")
+		time.Sleep(time.Hour)
+		return nil
+	}}
+}
+
+// signalOf is the signal that ended a process, 0 for none.
+func signalOf(state *os.ProcessState) syscall.Signal {
+	status := state.Sys().(syscall.WaitStatus)
+	if !status.Signaled() {
+		return 0
+	}
+	return status.Signal()
+}
+
+// waiting is a pipe that a tool waits for.
+func waiting(t *testing.T) (path string, writer *os.File) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, unix.Mkfifo(path, 0o600))
+	writer, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = writer.Close() })
+	return path, writer
+}
+
+// TestEndsByTheSignal: a run that is interrupted ends by the signal that it got, and says so
+// in its document, with the status that a shell has for it.
+func TestEndsByTheSignal(t *testing.T) {
+	pipe, _ := waiting(t)
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		for _, more := range []string{"--json", "--all"} {
+			var out, errs bytes.Buffer
+			cmd := exec.Command(l2verify.Name, more, pipe)
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			require.NoError(t, cmd.Start())
+			clitest.WaitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, pipe) })
+			require.NoError(t, cmd.Process.Signal(signal))
+			require.Error(t, cmd.Wait())
+			require.Equal(t, signal, signalOf(cmd.ProcessState), errs.String())
+			require.Equal(t, "ailee_l2_verify: error: interrupted\nailee_l2_verify: hint: nothing that existed was changed\n", errs.String())
+			if more == "--json" {
+				require.JSONEq(t, fmt.Sprintf(`{"error": {"message": "interrupted", "hint": "nothing that existed was changed"}, "exit_code": %d}`, 128+signal), out.String())
+			}
+		}
+	}
+}
+
+// TestInterruptedInTheMiddle: a document that was begun has what was found until then.
+func TestInterruptedInTheMiddle(t *testing.T) {
+	pipe, writer := waiting(t)
+	cmd := exec.Command(l2verify.Name, "--all", "--json", pipe)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	// The first is known to be complete once there is a second.
+	_, err = writer.WriteString(clitest.Numbered(1) + clitest.Numbered(2))
+	require.NoError(t, err)
+	lines := bufio.NewReader(out)
+	text := ""
+	for !strings.Contains(text, `"index":1`) {
+		line, err := lines.ReadString('\n')
+		require.NoError(t, err, text)
+		if text += line; strings.Contains(line, `"snapshots": [`) {
+			// The row is on the next line, whose end comes with what follows.
+			row, err := lines.Peek(len(`    {"index":1`))
+			require.NoError(t, err)
+			text += string(row)
+		}
+	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	rest, err := io.ReadAll(lines)
+	require.NoError(t, err)
+	require.Error(t, cmd.Wait())
+	require.Equal(t, syscall.SIGINT, signalOf(cmd.ProcessState))
+	text = strings.TrimSuffix(text, `    {"index":1`) + string(rest)
+	require.NoError(t, clitest.Record(l2verify.Name, []string{"--json"}, text))
+	var doc struct {
+		Snapshots []any
+		Error     struct{ Message string }
+		Code      int `json:"exit_code"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &doc), text)
+	require.NotEmpty(t, doc.Snapshots)
+	require.Equal(t, "interrupted", doc.Error.Message)
+	require.Equal(t, 130, doc.Code)
+}
+
+// TestInterruptedLoop: Ctrl-C, which goes to all that a shell has started, ends its loop.
+func TestInterruptedLoop(t *testing.T) {
+	pipe, _ := waiting(t)
+	for _, shell := range []string{"bash", "sh"} {
+		var out bytes.Buffer
+		cmd := exec.Command(shell, "-c", `for round in 1 2 3; do echo "round $round"; ailee_l2_verify "$0"; done; echo "went on"`, pipe)
+		cmd.Stdout = &out
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		require.NoError(t, cmd.Start())
+		tool := 0
+		clitest.WaitFor(t, cmd, func() bool {
+			children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+			tool, _ = strconv.Atoi(strings.TrimSpace(string(children)))
+			return tool != 0 && clitest.Opened(tool, pipe)
+		})
+		require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+		require.Error(t, cmd.Wait())
+		require.Equal(t, syscall.SIGINT, signalOf(cmd.ProcessState), shell)
+		require.Equal(t, "round 1\n", out.String(), shell)
+	}
+}
+
+// TestIgnoredSignal: what is ignored, as nohup has it, interrupts nothing.
+func TestIgnoredSignal(t *testing.T) {
+	pipe, writer := waiting(t)
+	var out, errs bytes.Buffer
+	cmd := exec.Command("sh", "-c", `trap "" HUP INT; exec ailee_l2_verify "$0"`, pipe)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	require.NoError(t, cmd.Start())
+	clitest.WaitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, pipe) })
+	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	_, err := writer.WriteString(clitest.Numbered(1))
+	require.NoError(t, err)
+	require.NoError(t, writer.Close())
+	require.NoError(t, cmd.Wait(), errs.String())
+	require.Contains(t, out.String(), "Verification OK.\n")
+}
+
+// TestSecondSignal ends a run that does not end, at once.
+func TestSecondSignal(t *testing.T) {
+	cmd := exec.Command(stubborn().Name)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewScanner(out)
+	require.True(t, lines.Scan())
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	require.True(t, lines.Scan())
+	require.Equal(t, "told", lines.Text())
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.Error(t, cmd.Wait())
+	require.Equal(t, syscall.SIGTERM, signalOf(cmd.ProcessState))
+}
+
+// TestFirstProcess: the kernel lets no signal end the first process of a container, which
+// ends with the status of that instead, and with no verdict.
+func TestFirstProcess(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes a process the first one")
+	}
+	cmd := exec.Command(stubborn().Name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	if err := cmd.Start(); err != nil {
+		t.Skipf("no container can be made here: %v", err)
+	}
+	lines := bufio.NewScanner(out)
+	require.True(t, lines.Scan())
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.True(t, lines.Scan())
+	require.Equal(t, "told", lines.Text())
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	require.Error(t, cmd.Wait())
+	require.Equal(t, 130, cmd.ProcessState.ExitCode(), cmd.ProcessState)
+}
+
+// ending is a context that ends when it is asked the given number of times whether it has.
+type ending struct {
+	context.Context
+	cancel context.CancelFunc
+	left   atomic.Int64
+}
+
+func (e *ending) Err() error {
+	if e.left.Add(-1) < 0 {
+		e.cancel()
+	}
+	return e.Context.Err()
+}
+
+// TestInterruptedDocuments: wherever a tool is interrupted, its document says that, and not
+// what became of it inside.
+func TestInterruptedDocuments(t *testing.T) {
+	clitest.InMemory(t)
+	seen := map[string]int{}
+	for _, command := range allTools() {
+		for i := range everyPath("", "", "", "")[command.Name] {
+			interrupted := true
+			for after := int64(0); interrupted && after < 1000; after = after*3/2 + 1 {
+				if testing.Short() && after > 30 {
+					break
+				}
+				dir := t.TempDir()
+				f, db := filepath.Join(dir, "f"), filepath.Join(dir, "db")
+				require.NoError(t, os.WriteFile(f, []byte(clitest.Numbered(1)+clitest.Numbered(2)), 0o600))
+				require.NoError(t, golden.Unpack("node-odd-records", dir))
+				require.NoError(t, os.Rename(filepath.Join(dir, "node-odd-records"), db))
+				args := append([]string{command.Name, "--json"}, everyPath(f, db, filepath.Join(dir, "out"), dir)[command.Name][i]...)
+				ctx := new(ending)
+				ctx.Context, ctx.cancel = context.WithCancel(t.Context())
+				ctx.left.Store(after)
+				var out, errs bytes.Buffer
+				code := cli.Execute(ctx, command, args, cli.Streams{Out: &out, Err: &errs})
+				interrupted = ctx.Context.Err() != nil
+				ctx.cancel()
+				require.NotContains(t, out.String()+errs.String(), "context canceled", "%q after %d", args, after)
+				require.NoError(t, clitest.Record(command.Name, args, out.String()))
+				if code == exit.Failed && strings.Contains(errs.String(), "error: interrupted") {
+					require.Contains(t, out.String(), "interrupted", args)
+					seen[command.Name]++
+				}
+			}
+		}
+	}
+	require.Greater(t, len(seen), 10, seen)
+}

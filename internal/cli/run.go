@@ -14,13 +14,14 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/stdio"
 )
 
 // Main runs the tool as this process. Only a main function may call it.
 func Main(t Tool) {
 	noVerdictByAccident()
 	ctx := interruptible()
-	code := Execute(ctx, t, os.Args, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	code := Execute(ctx, t, os.Args, Streams{In: os.Stdin, Out: stdio.Output(), Err: os.Stderr})
 	// Also where all was done: whoever interrupts a loop means the next round, too.
 	if i := interruptedBy(ctx); i != nil {
 		endBy(i.by)

@@ -1,0 +1,5 @@
+//go:build !cgo && !amd64
+
+package stdio
+
+func outputWasClosed() bool { return false }

@@ -75,7 +75,7 @@ func TestEndsByTheSignal(t *testing.T) {
 			require.Equal(t, signal, signalOf(cmd.ProcessState), errs.String())
 			require.Equal(t, "ailee_l2_verify: error: interrupted\nailee_l2_verify: hint: nothing that existed was changed\n", errs.String())
 			if more == "--json" {
-				require.JSONEq(t, fmt.Sprintf(`{"error": {"message": "interrupted", "hint": "nothing that existed was changed"}, "exit_code": %d}`, 128+signal), out.String())
+				require.JSONEq(t, fmt.Sprintf(`{"errors": [{"message": "interrupted", "hint": "nothing that existed was changed"}], "exit_code": %d}`, 128+signal), out.String())
 			}
 		}
 	}
@@ -112,12 +112,12 @@ func TestInterruptedInTheMiddle(t *testing.T) {
 	require.NoError(t, clitest.Record(l2verify.Name, []string{"--json"}, text))
 	var doc struct {
 		Snapshots []any
-		Error     struct{ Message string }
+		Errors    []cli.ErrorDocument
 		Code      int `json:"exit_code"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(text), &doc), text)
 	require.NotEmpty(t, doc.Snapshots)
-	require.Equal(t, "interrupted", doc.Error.Message)
+	require.Equal(t, []cli.ErrorDocument{{Message: "interrupted", Hint: "nothing that existed was changed"}}, doc.Errors)
 	require.Equal(t, 130, doc.Code)
 }
 

@@ -61,7 +61,7 @@ func requireNoSecret(t *testing.T, err error, s *said) {
 	t.Helper()
 	text := strings.Join(s.lines, "\n")
 	if err != nil {
-		text += fmt.Sprintf("%v %+v %#v %v", err, err, err, cli.ErrorDocument(err))
+		text += fmt.Sprintf("%v %+v %#v %v", err, err, err, cli.ErrorDocuments(err))
 	}
 	for _, secret := range []string{user, password, path, base64.StdEncoding.EncodeToString([]byte(user + ":" + password))} {
 		require.NotContains(t, text, secret)

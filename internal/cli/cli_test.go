@@ -200,13 +200,13 @@ func TestErrors(t *testing.T) {
 		stdout string // with --json
 	}{
 		{nil, exit.OK, "", ""},
-		{errors.New("broken"), exit.Failed, "> error: broken\n", `{"error": {"message": "broken"}, "exit_code": 1}`},
-		{exit.Failf("try again", "broken"), exit.Failed, "> error: broken\n> hint: try again\n", `{"error": {"hint": "try again", "message": "broken"}, "exit_code": 1}`},
-		{exit.WrongData("restore it", errors.New("wrong")), exit.Wrong, "> error: wrong\n> hint: restore it\n", `{"error": {"hint": "restore it", "message": "wrong"}, "exit_code": 2}`},
-		{exit.WrongData("restore it", nil), exit.Wrong, "> hint: restore it\n", `{"error": {"hint": "restore it", "message": "the data is wrong"}, "exit_code": 2}`},
-		{errors.Join(errors.New("a"), errors.New("b")), exit.Failed, "> error: a; b\n", `{"error": {"message": "a; b"}, "exit_code": 1}`},
+		{errors.New("broken"), exit.Failed, "> error: broken\n", `{"errors": [{"message": "broken"}], "exit_code": 1}`},
+		{exit.Failf("try again", "broken"), exit.Failed, "> error: broken\n> hint: try again\n", `{"errors": [{"hint": "try again", "message": "broken"}], "exit_code": 1}`},
+		{exit.WrongData("restore it", errors.New("wrong")), exit.Wrong, "> error: wrong\n> hint: restore it\n", `{"errors": [{"hint": "restore it", "message": "wrong"}], "exit_code": 2}`},
+		{exit.WrongData("restore it", nil), exit.Wrong, "> hint: restore it\n", `{"errors": [{"hint": "restore it", "message": "the data is wrong"}], "exit_code": 2}`},
+		{errors.Join(errors.New("a"), errors.New("b")), exit.Failed, "> error: a; b\n", `{"errors": [{"message": "a; b"}], "exit_code": 1}`},
 		{fmt.Errorf("f: %w", errors.Join(errors.New("a"), errors.Join(errors.New("b"), errors.New("c")))), exit.Failed, "> error: f: a; b; c\n", ""},
-		{errors.New("x\x1b[2J\ny"), exit.Failed, "> error: x\\x1b[2J\\x0ay\n", `{"error": {"message": "x\\x1b[2J\\x0ay"}, "exit_code": 1}`},
+		{errors.New("x\x1b[2J\ny"), exit.Failed, "> error: x\\x1b[2J\\x0ay\n", `{"errors": [{"message": "x\\x1b[2J\\x0ay"}], "exit_code": 1}`},
 	} {
 		command := tool(func(context.Context, *urfave.Context, *cli.IO) error { return c.err })
 		code, stdout, stderr := execute(command, "a", "b")

@@ -226,16 +226,37 @@ func (out *IO) report(err error) {
 	}
 	out.trace(err)
 	if out.json && !out.printed {
-		out.Document(map[string]any{"error": ErrorDocument(err), "exit_code": e.Code})
+		out.Document(failureDocument{ErrorDocuments(err), e.Code})
 	}
 }
 
-// ErrorDocument is an error's JSON form.
-func ErrorDocument(err error) map[string]any {
-	doc := map[string]any{"message": terminal.Text(message(err))}
-	var e *exit.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		doc["hint"] = terminal.Text(e.Hint)
+// failureDocument is the JSON document of a run without a result.
+type failureDocument struct {
+	Errors   []ErrorDocument `json:"errors"`
+	ExitCode int             `json:"exit_code"`
+}
+
+// ErrorDocument is an error in a JSON document: the same in those of all tools, in an array
+// called errors.
+type ErrorDocument struct {
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"` // what to do about it
+}
+
+// NewErrorDocument makes one of text, which may come from files.
+func NewErrorDocument(message, hint string) ErrorDocument {
+	return ErrorDocument{Message: terminal.Text(message), Hint: terminal.Text(hint)}
+}
+
+// ErrorDocuments are the errors of a run that one error ended, none for nil.
+func ErrorDocuments(err error) []ErrorDocument {
+	if err == nil {
+		return nil
 	}
-	return doc
+	hint := ""
+	var e *exit.Error
+	if errors.As(err, &e) {
+		hint = e.Hint
+	}
+	return []ErrorDocument{NewErrorDocument(message(err), hint)}
 }

@@ -21,7 +21,7 @@ func TestDocumentsAreHeldToTheirSchemas(t *testing.T) {
 	doc, _ := validate(s, []byte(whole))
 	seen.mark(s, doc)
 	require.True(t, seen[s.OneOf[0].Ref.Location+"/properties/made"])
-	require.False(t, seen[s.OneOf[1].Ref.Location+"/properties/error"])
+	require.False(t, seen[s.OneOf[1].Ref.Location+"/properties/errors"])
 	for _, broken := range []string{"", whole[:20], whole + "x",
 		strings.Replace(whole, `"kept": []`, `"kept": null`, 1), strings.Replace(whole, `"kept": [], `, "", 1),
 		strings.Replace(whole, `"kept"`, `"keep"`, 1), strings.Replace(whole, `0`, `2`, 1), strings.Replace(whole, `0`, `0, "more": 1`, 1)} {
@@ -41,9 +41,9 @@ func TestDocumentsHaveEveryField(t *testing.T) {
 	write("ailee_init_node.1", `{"data_dir": "d", "made": ["reorg_db"], "kept": [], "exit_code": 0}`)
 	require.NoError(t, checkDocuments(dir, nil))
 	require.ErrorContains(t, checkDocuments(dir, []string{"ailee_init_node"}), "no test prints the field ")
-	require.ErrorContains(t, checkDocuments(dir, []string{"ailee_init_node"}), "/properties/error")
+	require.ErrorContains(t, checkDocuments(dir, []string{"ailee_init_node"}), "/properties/errors")
 	require.ErrorContains(t, checkDocuments(dir, []string{"ailee-drill"}), "no test prints the field ")
-	write("ailee_init_node.2", `{"error": {"message": "m", "hint": "h"}, "exit_code": 1}`)
+	write("ailee_init_node.2", `{"errors": [{"message": "m", "hint": "h"}], "exit_code": 1}`)
 	require.NoError(t, checkDocuments(dir, []string{"ailee_init_node"}))
 	write("ailee_unknown.1", `{}`)
 	require.ErrorContains(t, checkDocuments(dir, nil), "ailee_unknown --json has no schema")

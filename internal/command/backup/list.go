@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/durable"
@@ -161,11 +162,11 @@ func ago(d time.Duration) string {
 
 // verifyDocument is the JSON result of verify.
 type verifyDocument struct {
-	BackupDir string           `json:"backup_dir"`
-	Verified  []listed         `json:"verified"`
-	Gone      []string         `json:"gone"`
-	Errors    []map[string]any `json:"errors"`
-	ExitCode  int              `json:"exit_code"`
+	BackupDir string              `json:"backup_dir"`
+	Verified  []listed            `json:"verified"`
+	Gone      []string            `json:"gone"`
+	Errors    []cli.ErrorDocument `json:"errors"`
+	ExitCode  int                 `json:"exit_code"`
 }
 
 // verify reads backups again, and records what that shows.
@@ -216,7 +217,7 @@ func (r *run) verify(ctx context.Context) error {
 	if r.out.JSON() {
 		doc.Errors, doc.ExitCode = r.errors, r.code
 		if doc.Errors == nil {
-			doc.Errors = []map[string]any{}
+			doc.Errors = []cli.ErrorDocument{}
 		}
 		r.out.Document(doc)
 	}

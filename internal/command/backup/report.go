@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
@@ -17,15 +18,15 @@ func newSum() hash.Hash { return sha256.New() }
 
 // document is the JSON result.
 type document struct {
-	DataDir   string           `json:"data_dir"`
-	BackupDir string           `json:"backup_dir"`
-	DryRun    bool             `json:"dry_run"`
-	Snapshots *snapshotsResult `json:"snapshots"`
-	Database  *databaseResult  `json:"database"`
-	Losses    []lossResult     `json:"losses"`
-	Deleted   []string         `json:"deleted"`
-	Errors    []map[string]any `json:"errors"`
-	ExitCode  int              `json:"exit_code"`
+	DataDir   string              `json:"data_dir"`
+	BackupDir string              `json:"backup_dir"`
+	DryRun    bool                `json:"dry_run"`
+	Snapshots *snapshotsResult    `json:"snapshots"`
+	Database  *databaseResult     `json:"database"`
+	Losses    []lossResult        `json:"losses"`
+	Deleted   []string            `json:"deleted"`
+	Errors    []cli.ErrorDocument `json:"errors"`
+	ExitCode  int                 `json:"exit_code"`
 }
 
 // result is what the backups of both kinds have.
@@ -77,7 +78,7 @@ func (r *run) document() document {
 	d := document{DataDir: terminal.Text(durable.Shown(r.DataDir)), BackupDir: terminal.Text(durable.Shown(r.BackupDir)), DryRun: r.DryRun,
 		Losses: []lossResult{}, Deleted: []string{}, Errors: r.errors, ExitCode: r.code}
 	if d.Errors == nil {
-		d.Errors = []map[string]any{}
+		d.Errors = []cli.ErrorDocument{}
 	}
 	for _, path := range r.deleted {
 		d.Deleted = append(d.Deleted, terminal.Text(durable.Shown(path)))

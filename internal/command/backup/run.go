@@ -15,7 +15,6 @@ import (
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/child"
 	"ailee-recovery/internal/cli"
-	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
@@ -55,7 +54,7 @@ type run struct {
 
 	code     int
 	accepted []string // what was given up
-	errors   []map[string]any
+	errors   []cli.ErrorDocument
 	closers  []func() error
 	anyLoss  bool // a loss was found that was not known before
 	prepared *prepared
@@ -111,7 +110,7 @@ func (r *run) problem(p *part, code int, hint string, format string, args ...any
 		r.out.Hint("%s", hint)
 	}
 	text := fmt.Sprintf(format, args...)
-	r.errors = append(r.errors, map[string]any{"message": terminal.Text(text), "hint": terminal.Text(hint)})
+	r.errors = append(r.errors, cli.NewErrorDocument(text, hint))
 	r.code = max(r.code, code)
 	if p != nil {
 		if p.code = max(p.code, code); p.message == "" {

@@ -276,7 +276,6 @@ type result struct {
 		Passed bool
 	}
 	Errors []struct{ Message, Hint string }
-	Error  struct{ Message, Hint string }
 	Code   int `json:"exit_code"`
 }
 
@@ -324,8 +323,8 @@ func TestDocument(t *testing.T) {
 
 	r = m.inJSON(t, exit.Failed, "--mode", "nothing")
 	require.Empty(t, r.Verdict)
-	require.Equal(t, "--mode nothing is not crash, reorg or corruption", r.Error.Message)
-	require.Equal(t, "ailee-drill --help shows the usage", r.Error.Hint)
+	require.Equal(t, "--mode nothing is not crash, reorg or corruption", r.Errors[0].Message)
+	require.Equal(t, "ailee-drill --help shows the usage", r.Errors[0].Hint)
 }
 
 // TestCouldNotDrill: what keeps a tool, or the drill, from working says nothing of what is
@@ -341,7 +340,7 @@ func TestCouldNotDrill(t *testing.T) {
 		m := machine{m.temporary, append(m.env, sabotaged(t, "ailee_l2_verify", `case $1 in --json) exec "$REAL" "$@" ;; esac; `+script), "REAL="+tool(t, "ailee_l2_verify"))}
 		r := m.inJSON(t, exit.Failed, "--mode", "reorg")
 		require.Empty(t, r.Verdict)
-		require.Equal(t, says, r.Error.Message)
+		require.Equal(t, says, r.Errors[0].Message)
 	}
 	// Alone in its folder.
 	cmd := machine{m.temporary, append(m.env, "PATH=/usr/bin:/bin")}.command("--mode", "crash")

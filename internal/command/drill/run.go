@@ -28,13 +28,13 @@ type drill struct {
 
 // document is the JSON result.
 type document struct {
-	Mode     Mode             `json:"mode"`
-	DataDir  string           `json:"data_dir"`
-	Chain    drillchain.Kind  `json:"chain"` // "" where none was needed
-	Verdict  string           `json:"verdict"`
-	Steps    []stepDocument   `json:"steps"`
-	Errors   []map[string]any `json:"errors"` // at most one: the first ends the drill
-	ExitCode int              `json:"exit_code"`
+	Mode     Mode                `json:"mode"`
+	DataDir  string              `json:"data_dir"`
+	Chain    drillchain.Kind     `json:"chain"` // "" where none was needed
+	Verdict  string              `json:"verdict"`
+	Steps    []stepDocument      `json:"steps"`
+	Errors   []cli.ErrorDocument `json:"errors"` // at most one: the first ends the drill
+	ExitCode int                 `json:"exit_code"`
 }
 
 type stepDocument struct {
@@ -117,14 +117,14 @@ func (d *drill) conclude(doctor string) error {
 	if d.err != nil && (errors.Is(d.err, exit.ErrInterrupted) || d.ctx.Err() != nil && errors.Is(d.err, d.ctx.Err())) {
 		return d.err
 	}
-	doc := document{Mode: d.o.Mode, DataDir: terminal.Text(d.dir), Verdict: "passed", Steps: d.steps, Errors: []map[string]any{}, ExitCode: exit.Code(d.err)}
+	doc := document{Mode: d.o.Mode, DataDir: terminal.Text(d.dir), Verdict: "passed", Steps: d.steps, Errors: []cli.ErrorDocument{}, ExitCode: exit.Code(d.err)}
 	if d.chain != nil {
 		doc.Chain = d.chain.Kind()
 	}
 	if d.err != nil {
 		doc.Verdict = "failed"
 		d.leave()
-		doc.Errors = append(doc.Errors, cli.ErrorDocument(d.err))
+		doc.Errors = cli.ErrorDocuments(d.err)
 	}
 	// Without a verdict there is no result.
 	if doc.ExitCode != exit.Failed {

@@ -83,16 +83,16 @@ func (f *finder) judge(b block, compared *comparison, err error) error {
 
 // document is the JSON result.
 type document struct {
-	File        string           `json:"file"`
-	Height      int64            `json:"height"`
-	Source      string           `json:"source"`
-	BlockHash   string           `json:"block_hash,omitempty"`
-	TimestampMs uint64           `json:"timestamp_ms"`
-	Time        string           `json:"time,omitempty"`
-	Silent      []silentDocument `json:"sources_without_answer"`
-	Bitcoin     *comparison      `json:"bitcoin,omitempty"`
-	Error       map[string]any   `json:"error,omitempty"`
-	ExitCode    int              `json:"exit_code"`
+	File        string              `json:"file"`
+	Height      int64               `json:"height"`
+	Source      string              `json:"source"`
+	BlockHash   string              `json:"block_hash,omitempty"`
+	TimestampMs uint64              `json:"timestamp_ms"`
+	Time        string              `json:"time,omitempty"`
+	Silent      []silentDocument    `json:"sources_without_answer"`
+	Bitcoin     *comparison         `json:"bitcoin,omitempty"`
+	Errors      []cli.ErrorDocument `json:"errors,omitempty"`
+	ExitCode    int                 `json:"exit_code"`
 }
 
 type silentDocument struct {
@@ -108,9 +108,7 @@ func (f *finder) document(b block, compared *comparison, verdict, err error) doc
 		d.BlockHash = compared.BlockHash
 	}
 	d.Time, _ = snapshottool.UTC(f.snapshot.TimestampMs)
-	if err := cmp.Or(verdict, err); err != nil {
-		d.Error = cli.ErrorDocument(err)
-	}
+	d.Errors = cli.ErrorDocuments(cmp.Or(verdict, err))
 	for _, s := range f.silent {
 		d.Silent = append(d.Silent, silentDocument{s.source, terminal.Text(s.err.Error())})
 	}

@@ -176,12 +176,12 @@ type fileDocument struct {
 
 // summaryDocument closes it.
 type summaryDocument struct {
-	Count       int64             `json:"count"`
-	Failed      int64             `json:"failed"`
-	NewestValid int64             `json:"newest_valid"` // 0: none
-	Findings    []findingDocument `json:"findings"`
-	Error       map[string]any    `json:"error,omitempty"`
-	ExitCode    int               `json:"exit_code"`
+	Count       int64               `json:"count"`
+	Failed      int64               `json:"failed"`
+	NewestValid int64               `json:"newest_valid"` // 0: none
+	Findings    []findingDocument   `json:"findings"`
+	Errors      []cli.ErrorDocument `json:"errors,omitempty"`
+	ExitCode    int                 `json:"exit_code"`
 }
 
 // finish prints what follows the rows and returns the outcome.
@@ -201,7 +201,7 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 		doc := summaryDocument{Count: p.count, Failed: p.failed, NewestValid: p.newest.Index,
 			Findings: findingDocuments(outside), ExitCode: exit.Code(err)}
 		if doc.ExitCode != exit.OK && doc.ExitCode != exit.Wrong {
-			doc.Error = cli.ErrorDocument(err)
+			doc.Errors = cli.ErrorDocuments(err)
 		}
 		return errors.Join(err, p.json.End(doc))
 	}

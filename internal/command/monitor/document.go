@@ -3,21 +3,22 @@ package monitor
 import (
 	"time"
 
+	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/datadir"
 )
 
 // document is the JSON result.
 type document struct {
-	DataDir  string          `json:"data_dir"`
-	At       string          `json:"at"`
-	Alarms   []alarmDocument `json:"alarms"`
-	Facts    []datadir.Fact  `json:"facts"`
-	Metrics  map[string]any  `json:"metrics"`
-	State    *stateDocument  `json:"state,omitempty"`
-	Warnings []said          `json:"warnings"`
-	Errors   []said          `json:"errors"`
-	ExitCode int             `json:"exit_code"`
+	DataDir  string              `json:"data_dir"`
+	At       string              `json:"at"`
+	Alarms   []alarmDocument     `json:"alarms"`
+	Facts    []datadir.Fact      `json:"facts"`
+	Metrics  map[string]any      `json:"metrics"`
+	State    *stateDocument      `json:"state,omitempty"`
+	Warnings []said              `json:"warnings"`
+	Errors   []cli.ErrorDocument `json:"errors"`
+	ExitCode int                 `json:"exit_code"`
 }
 
 type alarmDocument struct {
@@ -42,14 +43,13 @@ func (f failure) said() said { return said{terminal.Text(f.text), terminal.Text(
 // document has what is said twice: alarms by their codes, and all that makes the exit status.
 func (r *run) document() document {
 	d := document{DataDir: terminal.Text(r.DataDir), At: r.now.Format(time.RFC3339), Alarms: []alarmDocument{}, Facts: r.view.Facts,
-		Metrics: r.metrics.document(), Warnings: []said{}, Errors: []said{}, ExitCode: r.code()}
+		Metrics: r.metrics.document(), Warnings: []said{}, Errors: []cli.ErrorDocument{}, ExitCode: r.code()}
 	for _, a := range r.alarms {
-		text := failure{a.text, a.hint}.said()
-		d.Alarms = append(d.Alarms, alarmDocument{a.code, a.priority(), text})
-		d.Errors = append(d.Errors, text)
+		d.Alarms = append(d.Alarms, alarmDocument{a.code, a.priority(), failure{a.text, a.hint}.said()})
+		d.Errors = append(d.Errors, cli.NewErrorDocument(a.text, a.hint))
 	}
 	for _, f := range r.failures {
-		d.Errors = append(d.Errors, f.said())
+		d.Errors = append(d.Errors, cli.NewErrorDocument(f.text, f.hint))
 	}
 	for _, w := range r.warnings {
 		d.Warnings = append(d.Warnings, w.said())

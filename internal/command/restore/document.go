@@ -1,26 +1,25 @@
 package restore
 
 import (
-	"errors"
 	"strings"
 
 	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/durable"
-	"ailee-recovery/internal/exit"
 )
 
 // document is the JSON result.
 type document struct {
-	DataDir   string             `json:"data_dir"`
-	DryRun    bool               `json:"dry_run"`
-	Completed bool               `json:"completed"` // what an earlier run left
-	Parts     []partDocument     `json:"parts"`
-	Restored  []restoredDocument `json:"restored"`
-	SetAside  []asideDocument    `json:"set_aside"`
-	Next      string             `json:"next,omitempty"` // command line
-	Errors    []errorDocument    `json:"errors"`
-	ExitCode  int                `json:"exit_code"`
+	DataDir   string              `json:"data_dir"`
+	DryRun    bool                `json:"dry_run"`
+	Completed bool                `json:"completed"` // what an earlier run left
+	Parts     []partDocument      `json:"parts"`
+	Restored  []restoredDocument  `json:"restored"`
+	SetAside  []asideDocument     `json:"set_aside"`
+	Next      string              `json:"next,omitempty"` // command line
+	Errors    []cli.ErrorDocument `json:"errors"`
+	ExitCode  int                 `json:"exit_code"`
 }
 
 type partDocument struct {
@@ -55,17 +54,12 @@ type asideDocument struct {
 	To   string `json:"to"` // "" in a dry run
 }
 
-type errorDocument struct {
-	Message string `json:"message"`
-	Hint    string `json:"hint"`
-}
-
 // unread stands for a live part that could not be looked at.
 const unread state = "could-not"
 
 func (r *restoring) document(code int, err error) document {
 	d := document{DataDir: shownText(r.DataDir), DryRun: r.DryRun, Completed: r.completed != nil, Parts: []partDocument{},
-		Restored: []restoredDocument{}, SetAside: []asideDocument{}, Errors: []errorDocument{}, ExitCode: code}
+		Restored: []restoredDocument{}, SetAside: []asideDocument{}, Errors: []cli.ErrorDocument{}, ExitCode: code}
 	if err == nil {
 		d.Next = terminal.Text(r.next())
 	}
@@ -95,16 +89,9 @@ func (r *restoring) document(code int, err error) document {
 		d.SetAside = append(d.SetAside, asideDocument{shownText(a.from), shownText(a.to)})
 	}
 	for _, p := range append(r.remarks, r.refusals...) {
-		d.Errors = append(d.Errors, errorDocument{terminal.Text(p.err.Error()), terminal.Text(strings.Join(p.hints, "; "))})
+		d.Errors = append(d.Errors, cli.NewErrorDocument(p.err.Error(), strings.Join(p.hints, "; ")))
 	}
-	if err != nil {
-		e := errorDocument{Message: terminal.Text(err.Error())}
-		var known *exit.Error
-		if errors.As(err, &known) {
-			e.Hint = terminal.Text(known.Hint)
-		}
-		d.Errors = append(d.Errors, e)
-	}
+	d.Errors = append(d.Errors, cli.ErrorDocuments(err)...)
 	return d
 }
 

@@ -50,13 +50,12 @@ func row(into map[int64]int64, from, to, height int64) map[int64]int64 {
 
 // document runs the command with --json and returns what it prints.
 func document(t *testing.T, want int, args ...string) (doc struct {
-	Differing int               `json:"differing"`
-	Counted   []map[string]int  `json:"counted_heights"`
-	Moved     int               `json:"moved"`
-	Present   int               `json:"already_there"`
-	Other     int               `json:"left_to_resync"`
-	Removed   int               `json:"no_longer_in_chain"`
-	Error     map[string]string `json:"error"`
+	Differing int              `json:"differing"`
+	Counted   []map[string]int `json:"counted_heights"`
+	Moved     int              `json:"moved"`
+	Present   int              `json:"already_there"`
+	Other     int              `json:"left_to_resync"`
+	Removed   int              `json:"no_longer_in_chain"`
 }) {
 	t.Helper()
 	code, stdout, stderr := clitest.Run(resyncblocks.Tool(), append(args, "--json")...)

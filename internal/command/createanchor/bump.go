@@ -112,7 +112,7 @@ func (b *bumping) replace(ctx context.Context) error {
 	case old.State == wallet.Conflicted:
 		return dead(old)
 	case !b.carries(old.Tx):
-		return exit.Failf("check the record: ailee_reorg_verify shows it", "transaction %s does not carry the anchor %s", b.record.BitcoinTxID, b.record.Hash)
+		return exit.Failf("look at the record: "+exit.Command("ailee_reorg_show", "--db-path", b.DBPath, "anchor", b.record.Hash), "transaction %s does not carry the anchor %s", b.record.BitcoinTxID, b.record.Hash)
 	}
 	if made := unsent(family); made != nil {
 		b.out.Warn("the wallet has made transaction %s in place of %s, but has not sent it", made.TxID, old.TxID)

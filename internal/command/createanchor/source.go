@@ -116,7 +116,7 @@ func (a *anchoring) explainInput(err error) error {
 		hint = "the format is that of ailee_extract_snapshots --format json"
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		err = fmt.Errorf("neither a state in JSON nor a snapshot file: %w", err)
-		hint = "ailee_extract_snapshots --format json makes a state file of a snapshot"
+		hint = "make a state file of a snapshot: ailee_extract_snapshots --newest-valid --format json FILE DIR"
 	}
 	return exit.Fail(hint, fmt.Errorf("%s: %w", a.StateFile, err))
 }

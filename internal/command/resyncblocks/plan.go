@@ -438,7 +438,7 @@ func tooDeep(o Options, height, depth int64, atLeast bool) error {
 	if atLeast {
 		least = "at least "
 	}
-	return exit.WrongData("the Bitcoin node may be of another network, or the database another one: ailee_resync_blocks --check lists what differs; --max-reorg-depth lets more be replaced",
+	return exit.WrongData("the Bitcoin node may be of another network, or the database another one; see what differs: "+exit.Command(Name, "--check", "--db-path", o.DBPath)+"; --max-reorg-depth lets more be replaced",
 		fmt.Errorf("%s: the stored hash at height %d is not the chain's: a reorg %s%d blocks deep, where --max-reorg-depth allows %d", o.DBPath, height, least, depth, o.MaxReorgDepth))
 }
 

@@ -88,6 +88,13 @@ func (r *Report) Verdict() Verdict {
 	return Valid
 }
 
+// InOrder reports whether the keys of a section ascend, each greater than the one before.
+func (r *Report) InOrder(s Section) bool {
+	return !slices.ContainsFunc(r.Findings, func(f Finding) bool {
+		return (f.Kind == Unsorted || f.Kind == DuplicateKey) && f.Section == s.String()
+	})
+}
+
 // pegOutsDiffer reports whether any peg-out lacks the snapshot's own anchor hash.
 func (r *Report) pegOutsDiffer() bool {
 	if r.Counts[PegOuts] == 0 || r.Anchor == nil {
@@ -156,6 +163,23 @@ func (c *Checker) Check(ctx context.Context, r io.ReaderAt, l Located) (*Report,
 		return nil, err
 	}
 	return sv.complete(ctx, r, l)
+}
+
+// Survey is [Checker.Check] without the root, and so without sorting: Root is empty, and
+// AnchorVerdict says nothing. Of the keys that repeat it has seen only neighbours.
+func (c *Checker) Survey(ctx context.Context, r io.ReaderAt, l Located) (*Report, error) {
+	sv := c.begin()
+	sv.straight = false
+	err := sv.run(ctx, r, l)
+	if err == nil {
+		sv.enter(noSection)
+	}
+	c.hash.reset(sv.text)
+	if err != nil {
+		return nil, err
+	}
+	sv.report.Located = l
+	return sv.finish(""), nil
 }
 
 // begin starts the survey of a snapshot. The text it holds must be given back:

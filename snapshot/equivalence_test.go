@@ -17,6 +17,46 @@ import (
 	"ailee-recovery/snapshot"
 )
 
+// compareRecords checks every way of reading the records of a section against the first.
+func compareRecords(t testing.TB, checker *snapshot.Checker, r io.ReaderAt, report *snapshot.Report, s snapshot.Section) {
+	t.Helper()
+	ctx := context.Background()
+	var all []any
+	var texts [][]byte
+	for rec, err := range checker.Records(ctx, r, report, s) {
+		require.NoError(t, err)
+		require.Equal(t, s, rec.Section())
+		if all = append(all, rec.Value()); len(rec.Key()) > 0 && len(texts) < 20 {
+			texts = append(texts, bytes.Clone(rec.Key()), bytes.Clone(rec.Key()[1:]))
+		}
+	}
+	var lines []any
+	for line, err := range checker.Lines(ctx, r, report, s) {
+		require.NoError(t, err)
+		rec, ok := snapshot.ParseRecord(line)
+		require.True(t, ok, "%q", line)
+		lines = append(lines, rec.Value())
+	}
+	require.Equal(t, all, lines)
+	for _, text := range texts {
+		if len(text) == 0 {
+			continue
+		}
+		var want, got []any
+		for rec, err := range checker.Records(ctx, r, report, s) {
+			require.NoError(t, err)
+			if rec.Has(text) {
+				want = append(want, rec.Value())
+			}
+		}
+		for rec, err := range checker.RecordsWith(ctx, r, report, s, text) {
+			require.NoError(t, err)
+			got = append(got, rec.Value())
+		}
+		require.Equal(t, want, got, "%q", text)
+	}
+}
+
 // compare checks every way of reading data against the reference, and returns the exit
 // code of the nodes' verifier.
 func compare(t testing.TB, data []byte) (code int) {
@@ -58,6 +98,7 @@ func compare(t testing.TB, data []byte) (code int) {
 					count++
 				}
 				require.Equal(t, report.Counts[s], count)
+				compareRecords(t, checker, r, report, s)
 			}
 			i++
 		}

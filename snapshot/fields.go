@@ -1,6 +1,10 @@
 package snapshot
 
-import "ailee-recovery/internal/istream"
+import (
+	"bytes"
+
+	"ailee-recovery/internal/istream"
+)
 
 // fields reads the fields of one line.
 type fields struct{ istream.Reader }
@@ -18,6 +22,12 @@ func (f *fields) str(dst []byte) []byte {
 		return append(dst, f.Word()...)
 	}
 	f.Pos++
+	// Nearly every string ends at the next quote.
+	rest := f.Text[f.Pos:]
+	if size := bytes.IndexByte(rest, '"'); size >= 0 && bytes.IndexByte(rest[:size], '\\') < 0 {
+		f.Pos += size + 1
+		return append(dst, rest[:size]...)
+	}
 	for f.Pos < len(f.Text) {
 		c := f.Text[f.Pos]
 		f.Pos++

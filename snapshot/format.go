@@ -34,6 +34,15 @@ var Sections = [sectionCount]Section{Balances, Escrows, PegIns, PegOuts, Tasks}
 // String returns the section's name as it stands in its count line.
 func (s Section) String() string { return layouts[s].countTag }
 
+// Tag returns the word that its record lines start with.
+func (s Section) Tag() string { return layouts[s].tag }
+
+// SectionNamed returns the section with the name that [Section.String] gives it.
+func SectionNamed(name string) (Section, bool) {
+	s := sectionOfCountTag([]byte(name))
+	return s, s != noSection
+}
+
 type fieldKind uint8
 
 const (

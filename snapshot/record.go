@@ -1,6 +1,9 @@
 package snapshot
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // record is one parsed record line. Its strings lie in text, one after the
 // other, and stay valid until the record is parsed into again.
@@ -92,6 +95,31 @@ func canonicalKey(line []byte, s Section, keyLen int) []byte {
 
 // Record is one record of a snapshot. It is valid until the next one is asked for.
 type Record struct{ *record }
+
+// Section returns the section that it is of.
+func (r Record) Section() Section { return r.section }
+
+// Key returns its first field, by which nodes sort.
+func (r Record) Key() []byte { return r.str(0) }
+
+// Has reports whether one of its strings is the text.
+func (r Record) Has(text []byte) bool {
+	for i := range r.strings {
+		if bytes.Equal(r.str(i), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// ParseRecord reads a line of a snapshot file, without its newline, as a node does. It
+// reports false for one that is no record, or that a node drops.
+func ParseRecord(line []byte) (Record, bool) {
+	f := newFields(line)
+	rec := &record{}
+	s := sectionOfTag(f.Word())
+	return Record{rec}, s != noSection && rec.parse(s, &f)
+}
 
 // Value returns a copy: a [Balance], [Escrow], [PegIn], [PegOut] or [Task].
 func (r Record) Value() any {

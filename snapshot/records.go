@@ -21,50 +21,154 @@ func (c *Checker) Records(ctx context.Context, r io.ReaderAt, rep *Report, s Sec
 	}
 }
 
+// RecordsWith is [Checker.Records] for those records that have the text, which is not
+// empty, as one of their strings. It parses only lines that may have it.
+func (c *Checker) RecordsWith(ctx context.Context, r io.ReaderAt, rep *Report, s Section, text []byte) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		err := c.eachBlock(ctx, r, rep.spans[s], func(lines []byte, cut bool) bool {
+			for line := range mayHave(lines, text, cut) {
+				if c.parseLine(line, s) && (Record{&c.rec}).Has(text) && !yield(Record{&c.rec}, nil) {
+					return false
+				}
+			}
+			return true
+		})
+		if err != nil {
+			yield(Record{}, err)
+		}
+	}
+}
+
+// needleLen is how much of a text is looked for, in bytes: its end, since ids of one kind
+// start alike.
+const needleLen = 16
+
+// mayHave yields those lines that may have the text as a string: it stands in them as it
+// is, or they have a backslash.
+func mayHave(lines, text []byte, all bool) iter.Seq[[]byte] {
+	needle := text[max(0, len(text)-needleLen):]
+	return func(yield func([]byte) bool) {
+		found := -1 // where the needle is next
+		for at := 0; at < len(lines); {
+			if found < at {
+				if found = bytes.Index(lines[at:], needle); found < 0 {
+					found = len(lines)
+				} else {
+					found += at
+				}
+			}
+			first := found
+			if i := bytes.IndexByte(lines[at:found], '\\'); i >= 0 {
+				first = at + i
+			}
+			if all {
+				first = at
+			}
+			if first == len(lines) {
+				return
+			}
+			start := at + bytes.LastIndexByte(lines[at:first], '\n') + 1
+			line, _, _ := bytes.Cut(lines[start:], []byte{'\n'})
+			if !yield(line) {
+				return
+			}
+			at = start + len(line) + 1
+		}
+	}
+}
+
+// Lines yields the records of one section, as [Checker.Records] does, as the lines that a
+// node would write for them, without the newline. A line is valid until the next one. The
+// error is [ErrChanged] as well, where there are not as many as the report says.
+func (c *Checker) Lines(ctx context.Context, r io.ReaderAt, rep *Report, s Section) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		var written, scratch []byte
+		l, count := &layouts[s], uint64(0)
+		more := true
+		err := c.eachBlock(ctx, r, rep.spans[s], func(lines []byte, cut bool) bool {
+			unescaped := !cut && bytes.IndexByte(lines, '\\') < 0
+			for len(lines) > 0 && more {
+				line, rest, _ := bytes.Cut(lines, []byte{'\n'})
+				plain := false
+				if n := len(line); unescaped && n >= len(l.start) && len(lines) >= n+plainSlack && l.startsPlain(line) {
+					if cap(scratch) < n+plainSlack {
+						scratch = make([]byte, 0, 2*n+plainSlack)
+					}
+					_, _, plain = appendPlain(scratch, lines, n, l)
+				}
+				lines = rest
+				switch {
+				case plain: // it is what a node writes
+				case c.parseLine(line, s):
+					written = c.rec.appendLine(written[:0])
+					line = written[:len(written)-1]
+				default:
+					continue
+				}
+				count++
+				more = yield(line, nil)
+			}
+			return more
+		})
+		switch {
+		case !more:
+		case err != nil:
+			yield(nil, err)
+		case count != rep.Counts[s]:
+			yield(nil, ErrChanged)
+		}
+	}
+}
+
 // records yields every record of section s among the lines of in.
 func (c *Checker) records(ctx context.Context, r io.ReaderAt, in span, s Section) iter.Seq2[*record, error] {
 	return func(yield func(*record, error) bool) {
-		if c.again == nil {
-			c.again = newLineBuffer()
-		}
-		blocks := newLineBlocks(r, in.first, in.end, c.again, c.memory.maxLine())
-		for {
-			lines, off, long, err := blocks.next()
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if len(lines) == 0 {
-				return
-			}
-			if long {
-				if blocks.growLine() {
-					continue
-				}
-				if c.parseLine(lines, s) && !yield(&c.rec, nil) {
-					return
-				}
-				if c.rec.consumed == len(lines) {
-					err = &LineTooLongError{Offset: off, Limit: len(lines)}
-				} else {
-					_, err = blocks.skipLine(0)
-				}
-				if err != nil {
-					yield(nil, err)
-					return
-				}
-				continue
-			}
+		err := c.eachBlock(ctx, r, in, func(lines []byte, _ bool) bool {
 			for len(lines) > 0 {
 				line, rest, _ := bytes.Cut(lines, []byte{'\n'})
 				lines = rest
 				if c.parseLine(line, s) && !yield(&c.rec, nil) {
-					return
+					return false
 				}
 			}
+			return true
+		})
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// eachBlock calls take with the lines of in, as many at a time as fit in a block, until it
+// returns false. Of a line that the memory does not allow it gets the start, alone and
+// with cut set. It has to parse that into c.rec, which shows whether it was enough.
+func (c *Checker) eachBlock(ctx context.Context, r io.ReaderAt, in span, take func(lines []byte, cut bool) bool) error {
+	if c.again == nil {
+		c.again = newLineBuffer()
+	}
+	blocks := newLineBlocks(r, in.first, in.end, c.again, c.memory.maxLine())
+	for {
+		lines, off, long, err := blocks.next()
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || len(lines) == 0 {
+			return err
+		}
+		if long && blocks.growLine() {
+			continue
+		}
+		if !take(lines, long) {
+			return nil
+		}
+		if !long {
+			continue
+		}
+		if c.rec.consumed == len(lines) {
+			return &LineTooLongError{Offset: off, Limit: len(lines)}
+		}
+		if _, err := blocks.skipLine(0); err != nil {
+			return err
 		}
 	}
 }

@@ -51,31 +51,45 @@ func (s *Sorter) Sorted() iter.Seq2[[]byte, error] {
 		if n := len(s.runs); s.Len() > 0 && (n == 0 || s.runs[n-1] < s.Len()) {
 			s.endRun()
 		}
-		var m merge
-		from, ahead := int64(0), max(minAhead, min(readAhead, mergeMemory/max(1, len(s.runs))))
+		var runs []reader
+		from, ahead := int64(0), readAheadOf(len(s.runs), readAhead)
 		for _, end := range s.runs {
-			r := &run{reader: s.store.from(from, end, ahead)}
+			runs = append(runs, s.store.from(from, end, ahead))
 			from = end
-			if !m.add(r, yield) {
-				return
-			}
 		}
-		heap.Init(&m)
-		for len(m) > 0 {
-			first := m[0]
-			if !yield(first.record, nil) {
-				return
-			}
-			more, err := first.next()
-			switch {
-			case err != nil:
-				yield(nil, err)
-				return
-			case more:
-				heap.Fix(&m, 0)
-			default:
-				heap.Pop(&m)
-			}
+		merged(runs, yield)
+	}
+}
+
+// readAheadOf is how much is read ahead in each of the runs, in bytes.
+func readAheadOf(runs, most int) int { return max(minAhead, min(most, mergeMemory/max(1, runs))) }
+
+// reader reads the records of a run one by one. One is valid until the next, nil the end.
+type reader interface{ Next() ([]byte, error) }
+
+// merged yields the records of sorted runs in order.
+func merged(runs []reader, yield func([]byte, error) bool) {
+	var m merge
+	for _, r := range runs {
+		if !m.add(&run{reader: r}, yield) {
+			return
+		}
+	}
+	heap.Init(&m)
+	for len(m) > 0 {
+		first := m[0]
+		if !yield(first.record, nil) {
+			return
+		}
+		more, err := first.next()
+		switch {
+		case err != nil:
+			yield(nil, err)
+			return
+		case more:
+			heap.Fix(&m, 0)
+		default:
+			heap.Pop(&m)
 		}
 	}
 }
@@ -101,7 +115,7 @@ func (s *slab) Swap(i, j int) {
 
 // run is a sorted run that is being merged.
 type run struct {
-	reader *Reader
+	reader reader
 	record []byte
 }
 

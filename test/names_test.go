@@ -29,6 +29,7 @@ import (
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/command/showsnapshot"
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/internal/multicall"
 )
@@ -54,6 +55,8 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 	return map[string][][]string{
 		l2verify.Name: {{"--snapshot", f}, {"--all", "--strict", "--snapshot", f}, {"--snapshot", f, out},
 			{"--snapshot", f, "--max-memory", out}, {"--snapshot", f, "--" + out}},
+		showsnapshot.Name: {{f}, {"--section", "balances", f}, {"--section", "anchor", f}, {"--totals", f}, {"--id", "peer-0003-1", f}, {"--id", out, f}, {"--index", "1", f},
+			{"--index", out, f}, {"--section", out, f}, {f, out}},
 		extractsnapshots.Name: {{"--dry-run", f, dir}, {f, dir}, {f, dir, out}, {"--format", "json", "--force", f, dir}, {"--salvage", "--newest-valid", f, out},
 			{"--index", out, f, dir}, {"--format", out, f, dir}},
 		prunesnapshots.Name: {{"--file", f, "--keep", "1", "--output", out}, {"--file", f, "--keep", "all", "--output", out}, {"--file", f, "--keep", "2", "--dry-run"},

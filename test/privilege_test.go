@@ -31,6 +31,7 @@ import (
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/command/showsnapshot"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
 )
@@ -71,6 +72,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	for _, args := range [][]string{
 		{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--strict", "--snapshot", f},
 		{getsnapshotblock.Name, f}, {getsnapshotblock.Name, "--db-path", db, f},
+		{showsnapshot.Name, "--totals", f},
 		{reorgverify.Name, "--db-path", db},
 		{reorgshow.Name, "--db-path", db, "anchors"}, {reorgshow.Name, "--db-path", db, "events"}, {reorgshow.Name, "--db-path", db, "families"},
 		{extractsnapshots.Name, f, filepath.Join(out, "parts")}, {extractsnapshots.Name, "--dry-run", f, filepath.Join(out, "others")},

@@ -36,6 +36,7 @@ var sessions = map[string]session{
 		}
 		return w.write(snapshotFile, tampered)
 	}},
+	"ailee_show_snapshot": {before: func(w *world) error { return w.write(snapshotFile, healthy) }},
 	"ailee_extract_snapshots": {before: func(w *world) error { return w.write(snapshotFile, tampered) }},
 	"ailee_prune_snapshots":   {before: func(w *world) error { return w.write(snapshotFile, slices.Concat(slices.Repeat(healthy, 400), torn)) }},
 	"ailee_recover_snapshots": {before: func(w *world) error {

@@ -21,13 +21,14 @@ import (
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/command/showsnapshot"
 )
 
 // Commands are all commands, in the order in which the help lists them. Whatever is about
 // each of them takes them from here.
 func Commands() []cli.Tool {
 	return []cli.Tool{
-		doctor.Tool(), l2verify.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), getsnapshotblock.Tool(),
+		doctor.Tool(), l2verify.Tool(), showsnapshot.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), getsnapshotblock.Tool(),
 		reorgverify.Tool(), reorgshow.Tool(), initreorgdb.Tool(), resyncblocks.Tool(), createanchor.Tool(),
 		backup.Tool(), restore.Tool(), monitor.Tool(), drill.Among(isCommand), initnode.Tool(),
 	}

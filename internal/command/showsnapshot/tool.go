@@ -1,0 +1,111 @@
+// Package showsnapshot is the command ailee_show_snapshot: what is in one snapshot of a
+// file, record by record or summed up.
+package showsnapshot
+
+import (
+	"fmt"
+	"strconv"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
+	"ailee-recovery/snapshot"
+)
+
+// Name is the command's name.
+const Name = "ailee_show_snapshot"
+
+// Options are the command's options.
+type Options struct {
+	File   string // a path, or "-" for standard input
+	Index  int64  // 0 for the snapshot that a node would load
+	Anchor bool   // show the anchor
+	// Sections are those whose records are shown; none for what the snapshot is.
+	Sections []snapshot.Section
+	ID       string // show only the records that have it; "" for all
+	Totals   bool   // show sums in place of records
+	flags.Checking
+}
+
+const anchorSection = "anchor"
+
+// Tool describes the command.
+func Tool() cli.Tool {
+	return cli.Tool{
+		Name:          Name,
+		Summary:       "show what is in a snapshot of an AILEE node's l2_snapshots.dat",
+		Arguments:     "FILE",
+		Positional:    1,
+		FlagsAnywhere: true,
+		Description: `
+   Shows the latest complete snapshot of FILE, the one a node loads, or with --index
+   another one: its time, state root, verdict, anchor and how many records it has. With
+   --section it prints the records of one section as a node reads them, one a line, in
+   the order of the file. With --id it prints those that have ID as one of their fields:
+   a peer, a task, a peg, a transaction, an address. With --totals it prints sums in
+   place of records: of the balances, of the escrows that are locked, and of peg-ins and
+   peg-outs by their status. FILE is a file, a pipe, or - for standard input; it is only
+   read, and may be appended to meanwhile.
+
+   The snapshot is verified first. One that ailee_l2_verify refuses is shown all the
+   same, and that is said on standard error: the exit status is 2 then. No record with
+   ID is exit status 1. One whose state root cannot be computed in the memory allowed is
+   shown, and the exit status is 1.
+
+   With --json each record is a document of its own, one a line. The first line has the
+   snapshot, the last one the number of records and the exit status.`,
+		Files: []cli.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}},
+		Examples: `
+# Which state would the node load?
+ailee_show_snapshot /var/lib/ailee/l2_snapshots.dat
+# What does this peer have in it?
+ailee_show_snapshot --id 12D3KooWc546fce20212c4c6ff70e43d8940d762536b9a92c376 /var/lib/ailee/l2_snapshots.dat
+# What is locked, and what has the bridge still to do?
+ailee_show_snapshot --totals /var/lib/ailee/l2_snapshots.dat
+# The escrows of an earlier snapshot, for a script
+ailee_show_snapshot --index 1 --section escrows --json /var/lib/ailee/l2_snapshots.dat`,
+		SeeAlso: []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee_reorg_show"},
+		Flags: []urfave.Flag{
+			&urfave.StringFlag{Name: "index", Usage: "show snapshot `K`, counted from 1, the oldest", DefaultText: "the latest"},
+			&urfave.StringFlag{Name: "section", Usage: "show the records of `SECTION`: balances, escrows, pegins, pegouts or tasks; or anchor"},
+			&urfave.StringFlag{Name: "id", Usage: "show only records that have `ID` as one of their fields, such as a peer, a task or a peg"},
+			&urfave.BoolFlag{Name: "totals", Usage: "show sums in place of records"},
+			flags.AcceptEarlierAnchors(),
+			flags.MaxMemory(),
+			cli.JSONLinesFlag,
+			cli.QuietFlag,
+		},
+		Run: cli.Parsed(parse, Run),
+	}
+}
+
+func parse(c *urfave.Context) (o Options, err error) {
+	if o.Checking, err = flags.ParseChecking(c); err != nil {
+		return o, err
+	}
+	o.File, o.ID, o.Totals = c.Args().First(), c.String("id"), c.Bool("totals")
+	if c.IsSet("index") {
+		if o.Index, err = strconv.ParseInt(c.String("index"), 10, 64); err != nil || o.Index < 1 {
+			return o, fmt.Errorf("--index %q is not the number of a snapshot, counted from 1", c.String("index"))
+		}
+	}
+	if c.IsSet("id") && o.ID == "" {
+		return o, fmt.Errorf("--id is empty")
+	}
+	switch name := c.String("section"); {
+	case name == anchorSection && (o.ID != "" || o.Totals):
+		return o, fmt.Errorf("--section %s has neither --id nor --totals", name)
+	case name == anchorSection:
+		o.Anchor = true
+	case c.IsSet("section"):
+		s, ok := snapshot.SectionNamed(name)
+		if !ok {
+			return o, fmt.Errorf("--section %q is none of balances, escrows, pegins, pegouts, tasks and %s", name, anchorSection)
+		}
+		o.Sections = []snapshot.Section{s}
+	case o.ID != "" || o.Totals:
+		o.Sections = snapshot.Sections[:]
+	}
+	return o, nil
+}

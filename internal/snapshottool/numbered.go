@@ -1,0 +1,60 @@
+package snapshottool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"ailee-recovery/internal/input"
+	"ailee-recovery/snapshot"
+)
+
+// NoSuchError says that a file has fewer snapshots than the one that was asked for.
+type NoSuchError struct{ Index, Count int64 }
+
+func (e *NoSuchError) Error() string {
+	if e.Count == 0 {
+		return snapshot.ErrNoSnapshot.Error()
+	}
+	return fmt.Sprintf("there is no snapshot %d (the file has %d)", e.Index, e.Count)
+}
+
+// Unwrap is [snapshot.ErrNoSnapshot] where there is none at all.
+func (e *NoSuchError) Unwrap() error {
+	if e.Count == 0 {
+		return snapshot.ErrNoSnapshot
+	}
+	return nil
+}
+
+// FindNumbered finds the complete snapshot of in with a number, counted from 1, and returns
+// a reader that has its bytes at the offsets of where it is. The error is a *[NoSuchError],
+// or one of reading.
+func FindNumbered(ctx context.Context, in *input.Input, index int64) (snapshot.Located, io.ReaderAt, error) {
+	if !in.Seekable {
+		return numberedOfStream(ctx, snapshot.NewStream(in), index)
+	}
+	r, last := in.Section(), snapshot.Located{}
+	for l, err := range snapshot.Forward(r, in.Size) {
+		if err = errors.Join(err, ctx.Err()); err != nil || l.Index == index {
+			return l, r, err
+		}
+		last = l
+	}
+	return last, r, &NoSuchError{Index: index, Count: last.Index}
+}
+
+func numberedOfStream(ctx context.Context, s *snapshot.Stream, index int64) (snapshot.Located, io.ReaderAt, error) {
+	count := int64(0)
+	for {
+		l, r, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return l, r, &NoSuchError{Index: index, Count: count}
+		}
+		if err = errors.Join(err, ctx.Err()); err != nil || l.Index == index {
+			return l, r, err
+		}
+		count = l.Index
+	}
+}

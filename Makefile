@@ -27,7 +27,7 @@ install uninstall: export BIN ?= bin
 STATIC ?= bin/static
 
 # These use no RocksDB, and are built without cgo.
-PURE := ailee_l2_verify ailee_show_snapshot ailee_extract_snapshots ailee_prune_snapshots ailee_recover_snapshots ailee-drill
+PURE := ailee_l2_verify ailee_show_snapshot ailee_diff_snapshots ailee_extract_snapshots ailee_prune_snapshots ailee_recover_snapshots ailee-drill
 # Only with this entry point do they see that standard output was closed: internal/stdio.
 PURE_LDFLAGS := $(LDFLAGS) -E ailee_entry
 LINKED := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))

@@ -16,6 +16,7 @@ import (
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/diffsnapshots"
 	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
@@ -57,6 +58,7 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 			{"--snapshot", f, "--max-memory", out}, {"--snapshot", f, "--" + out}},
 		showsnapshot.Name: {{f}, {"--section", "balances", f}, {"--section", "anchor", f}, {"--totals", f}, {"--id", "peer-0003-1", f}, {"--id", out, f}, {"--index", "1", f},
 			{"--index", out, f}, {"--section", out, f}, {f, out}},
+		diffsnapshots.Name: {{f, f}, {f + "@1", f + "@latest"}, {f + "@9", f}, {f, out}, {f + "@" + out, f}, {"--section", out, f, f}, {f, dir}},
 		extractsnapshots.Name: {{"--dry-run", f, dir}, {f, dir}, {f, dir, out}, {"--format", "json", "--force", f, dir}, {"--salvage", "--newest-valid", f, out},
 			{"--index", out, f, dir}, {"--format", out, f, dir}},
 		prunesnapshots.Name: {{"--file", f, "--keep", "1", "--output", out}, {"--file", f, "--keep", "all", "--output", out}, {"--file", f, "--keep", "2", "--dry-run"},

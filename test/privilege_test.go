@@ -20,6 +20,7 @@ import (
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/diffsnapshots"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
 	"ailee-recovery/internal/command/initnode"
@@ -72,7 +73,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	for _, args := range [][]string{
 		{l2verify.Name, "--snapshot", f}, {l2verify.Name, "--all", "--strict", "--snapshot", f},
 		{getsnapshotblock.Name, f}, {getsnapshotblock.Name, "--db-path", db, f},
-		{showsnapshot.Name, "--totals", f},
+		{showsnapshot.Name, "--totals", f}, {diffsnapshots.Name, f, f},
 		{reorgverify.Name, "--db-path", db},
 		{reorgshow.Name, "--db-path", db, "anchors"}, {reorgshow.Name, "--db-path", db, "events"}, {reorgshow.Name, "--db-path", db, "families"},
 		{extractsnapshots.Name, f, filepath.Join(out, "parts")}, {extractsnapshots.Name, "--dry-run", f, filepath.Join(out, "others")},

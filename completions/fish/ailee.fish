@@ -10,6 +10,8 @@ function __ailee_subcommand
         set before[2] ailee_l2_verify
     case show_snapshot ailee_show_snapshot
         set before[2] ailee_show_snapshot
+    case diff_snapshots ailee_diff_snapshots
+        set before[2] ailee_diff_snapshots
     case extract_snapshots ailee_extract_snapshots
         set before[2] ailee_extract_snapshots
     case prune_snapshots ailee_prune_snapshots
@@ -47,6 +49,7 @@ complete -c ailee -n 'not __fish_use_subcommand' -a '(__ailee_subcommand)'
 complete -c ailee -n __fish_use_subcommand -a doctor -d 'say what is wrong with a node\'s data, and what to do'
 complete -c ailee -n __fish_use_subcommand -a l2_verify -d 'verify the snapshots of an AILEE node\'s l2_snapshots.dat'
 complete -c ailee -n __fish_use_subcommand -a show_snapshot -d 'show what is in a snapshot of an AILEE node\'s l2_snapshots.dat'
+complete -c ailee -n __fish_use_subcommand -a diff_snapshots -d 'compare the snapshots of two AILEE nodes, or two of one'
 complete -c ailee -n __fish_use_subcommand -a extract_snapshots -d 'write each complete snapshot of a file to a file of its own'
 complete -c ailee -n __fish_use_subcommand -a prune_snapshots -d 'keep the last snapshots of a snapshot file'
 complete -c ailee -n __fish_use_subcommand -a recover_snapshots -d 'recover every valid snapshot of damaged snapshot files'

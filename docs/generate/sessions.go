@@ -37,6 +37,18 @@ var sessions = map[string]session{
 		return w.write(snapshotFile, tampered)
 	}},
 	"ailee_show_snapshot": {before: func(w *world) error { return w.write(snapshotFile, healthy) }},
+	"ailee_diff_snapshots": {before: func(w *world) error {
+		if err := w.write(snapshotFile, healthy); err != nil {
+			return err
+		}
+		// The other node has its first snapshots in common with this one.
+		return w.runs("ailee_init_node --data-dir /tmp/other",
+			"ailee_extract_snapshots --index 1-2 "+snapshotFile+" /tmp/parts",
+			"cat /tmp/parts/snapshot_1.dat /tmp/parts/snapshot_2.dat > /tmp/other/l2_snapshots.dat",
+			"ailee_extract_snapshots --last 1 --format json "+snapshotFile+" /tmp/states",
+			`sed -i -e 's/162478562857006/162478562850000/' -e '/task-e549bf3be9e972f2/d' /tmp/states/snapshot_3.json`,
+			"ailee_create_anchor --l2-state-file /tmp/states/snapshot_3.json --data-dir /tmp/other")
+	}},
 	"ailee_extract_snapshots": {before: func(w *world) error { return w.write(snapshotFile, tampered) }},
 	"ailee_prune_snapshots":   {before: func(w *world) error { return w.write(snapshotFile, slices.Concat(slices.Repeat(healthy, 400), torn)) }},
 	"ailee_recover_snapshots": {before: func(w *world) error {

@@ -144,7 +144,7 @@ func checkDocuments(dir string, whole []string) error {
 }
 
 // streams are the tools that print a document on each line.
-var streams = map[string]bool{"ailee_reorg_show": true, "ailee_show_snapshot": true}
+var streams = map[string]bool{"ailee_reorg_show": true, "ailee_show_snapshot": true, "ailee_diff_snapshots": true}
 
 // documentsIn are the documents that a tool printed.
 func documentsIn(name string, text []byte) [][]byte {

@@ -7,6 +7,7 @@ import (
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/diffsnapshots"
 	"ailee-recovery/internal/command/doctor"
 	"ailee-recovery/internal/command/drill"
 	"ailee-recovery/internal/command/extractsnapshots"
@@ -28,7 +29,7 @@ import (
 // each of them takes them from here.
 func Commands() []cli.Tool {
 	return []cli.Tool{
-		doctor.Tool(), l2verify.Tool(), showsnapshot.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), getsnapshotblock.Tool(),
+		doctor.Tool(), l2verify.Tool(), showsnapshot.Tool(), diffsnapshots.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), getsnapshotblock.Tool(),
 		reorgverify.Tool(), reorgshow.Tool(), initreorgdb.Tool(), resyncblocks.Tool(), createanchor.Tool(),
 		backup.Tool(), restore.Tool(), monitor.Tool(), drill.Among(isCommand), initnode.Tool(),
 	}

@@ -65,7 +65,7 @@ ailee_show_snapshot --id 12D3KooWc546fce20212c4c6ff70e43d8940d762536b9a92c376 /v
 ailee_show_snapshot --totals /var/lib/ailee/l2_snapshots.dat
 # The escrows of an earlier snapshot, for a script
 ailee_show_snapshot --index 1 --section escrows --json /var/lib/ailee/l2_snapshots.dat`,
-		SeeAlso: []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee_reorg_show"},
+		SeeAlso: []string{"ailee_diff_snapshots", "ailee_l2_verify", "ailee_extract_snapshots", "ailee_reorg_show"},
 		Flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "index", Usage: "show snapshot `K`, counted from 1, the oldest", DefaultText: "the latest"},
 			&urfave.StringFlag{Name: "section", Usage: "show the records of `SECTION`: balances, escrows, pegins, pegouts or tasks; or anchor"},

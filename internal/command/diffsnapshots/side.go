@@ -1,0 +1,105 @@
+package diffsnapshots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
+	"ailee-recovery/snapshot"
+)
+
+// latest is the number of the snapshot that a node would load.
+const latest = -1
+
+// side is A or B.
+type side struct {
+	arg     string // as it was named
+	path    string
+	index   int64 // of the snapshot that was named, latest, or 0 for none
+	in      *input.Input
+	r       *io.SectionReader
+	checker *snapshot.Checker
+
+	// The snapshot whose records are compared:
+	report     *snapshot.Report
+	unverified error // why its state root is not known
+}
+
+// open opens the file that an argument names. An existing file of just this name wins.
+func open(ctx context.Context, arg string, memory *snapshot.Memory) (s *side, err error) {
+	s = &side{arg: arg, path: arg, checker: snapshot.NewChecker(memory)}
+	at := strings.LastIndexByte(arg, '@')
+	if _, err := os.Stat(arg); err != nil && at > 0 {
+		if index, ok := parseIndex(arg[at+1:]); ok {
+			s.path, s.index = arg[:at], index
+		}
+	}
+	s.in, err = input.OpenRegular(ctx, s.path)
+	hint := snapshottool.ReadHint(err)
+	switch {
+	case err == nil:
+		s.r = s.in.Section()
+		return s, nil
+	case errors.Is(err, input.ErrNotSeekable):
+		hint = "write its content to a file first"
+	case errors.Is(err, syscall.EISDIR):
+		hint = "name the snapshot file in it"
+	case errors.Is(err, fs.ErrNotExist) && at > 0 && s.index == 0:
+		hint = "a snapshot of a file is FILE@K, counted from 1, or FILE@latest"
+	}
+	return nil, exit.Fail(hint, err)
+}
+
+// parseIndex reads what comes after the @.
+func parseIndex(text string) (int64, bool) {
+	if text == "latest" {
+		return latest, true
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil && n > 0
+}
+
+// find finds the snapshot that was named, or the latest.
+func (s *side) find(ctx context.Context) (l snapshot.Located, err error) {
+	if s.index > 0 {
+		l, _, err = snapshottool.FindNumbered(ctx, s.in, s.index)
+	} else {
+		l, err = snapshot.Latest(s.r, s.in.Size)
+	}
+	return l, s.explain(err)
+}
+
+// check reads the snapshot whose records are to be compared. One that is too large for its
+// root to be computed can be compared all the same.
+func (s *side) check(ctx context.Context, l snapshot.Located) (err error) {
+	var large *snapshot.SectionTooLargeError
+	if s.report, err = s.checker.Check(ctx, s.r, l); errors.As(err, &large) {
+		s.unverified = err
+		s.report, err = s.checker.Survey(ctx, s.r, l)
+	}
+	return s.explain(err)
+}
+
+// explain adds the file, exit code and hint to an error of reading it.
+func (s *side) explain(err error) error {
+	var missing *snapshottool.NoSuchError
+	hint := snapshottool.ReadHint(err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, snapshot.ErrNoSnapshot):
+		hint = "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", s.path, "OUT")
+	case errors.As(err, &missing):
+		hint = "see which there are: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.path)
+	}
+	return exit.Fail(hint, fmt.Errorf("%s: %w", s.path, err))
+}

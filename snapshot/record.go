@@ -102,6 +102,10 @@ func (r Record) Section() Section { return r.section }
 // Key returns its first field, by which nodes sort.
 func (r Record) Key() []byte { return r.str(0) }
 
+// Numbers returns its numbers, in the order of the file: an i32 is sign-extended, a bool 0
+// or 1. They are valid as long as the record.
+func (r Record) Numbers() []uint64 { return r.numbers[:r.nums] }
+
 // Has reports whether one of its strings is the text.
 func (r Record) Has(text []byte) bool {
 	for i := range r.strings {

@@ -5,12 +5,15 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"iter"
 	"os"
 	"path/filepath"
 
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/internal/spill"
 	"ailee-recovery/snapshot"
@@ -73,6 +76,11 @@ func (d *diff) list(ctx context.Context, s *side) (*list, error) {
 	defer bar.Done()
 	var record []byte
 	for report, err := range snapshottool.Reports(ctx, s.r, 0, s.in.Size, d.memory) {
+		var large *snapshot.SectionTooLargeError
+		if errors.As(err, &large) {
+			return l, exit.Fail("raise the limit with --max-memory, or compare two snapshots that are named, for which no root is needed: "+
+				exit.Command(Name, d.sides[sideA].path+"@latest", d.sides[sideB].path+"@latest"), fmt.Errorf("%s: %w", s.path, err))
+		}
 		if err != nil {
 			return l, s.explain(err)
 		}

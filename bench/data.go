@@ -73,6 +73,11 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return os.Rename(path+".tmp", path)
 }
 
+// firstPeer is a peer of the first snapshot of each file that writeData makes.
+func firstPeer() string { return peerID(rand.New(rand.NewSource(1))) }
+
+func peerID(rng *rand.Rand) string { return "12D3KooW" + random(rng, 22) }
+
 // random returns n random bytes in hex.
 func random(rng *rand.Rand, n int) string {
 	b := make([]byte, n)
@@ -87,7 +92,7 @@ func writeSnapshot(w io.Writer, rng *rand.Rand, timestampMs uint64, size int) er
 	st := &snapshot.State{TimestampMs: timestampMs}
 	for range size * 7 / 10 / 79 {
 		st.Ledger.Balances = append(st.Ledger.Balances,
-			snapshot.Balance{PeerID: "12D3KooW" + random(22), Balance: uint64(rng.Int63n(1e15))})
+			snapshot.Balance{PeerID: peerID(rng), Balance: uint64(rng.Int63n(1e15))})
 	}
 	for range size / 10 / 112 {
 		st.Ledger.Escrows = append(st.Ledger.Escrows, snapshot.Escrow{

@@ -125,7 +125,7 @@ func run(dir, bin string, repeat int, only string) error {
 	one, many, few, kept := filepath.Join(dir, "one.dat"), filepath.Join(dir, "many.dat"), filepath.Join(dir, "few.dat"), filepath.Join(dir, "kept.dat")
 	state, out := filepath.Join(dir, "state.json"), filepath.Join(dir, "out")
 	verify, extract, prune := bin+"/ailee_l2_verify", bin+"/ailee_extract_snapshots -q", bin+"/ailee_prune_snapshots -q"
-	anchor := bin + "/ailee_create_anchor -q"
+	anchor, peer := bin+"/ailee_create_anchor -q", firstPeer()
 	db := filepath.Join(dir, "reorg_db")
 	scan := "ldb --db=" + db + " scan > /dev/null"
 	if err := exec.Command("sh", "-c", prune+" --force --file "+many+" --keep 500 --output "+kept).Run(); err != nil {
@@ -147,6 +147,10 @@ func run(dir, bin string, repeat int, only string) error {
 			ours:      verify + " --snapshot " + one,
 			reference: "openssl dgst -sha256 " + one,
 			ratio:     1.1},
+		{name: "show one peer of a 500 MiB snapshot, which is verified, against `openssl dgst -sha256` and `grep -c`",
+			ours:      bin + "/ailee_show_snapshot --id " + peer + " " + one,
+			reference: "openssl dgst -sha256 " + one + " && grep -c " + peer + " " + one,
+			ratio:     1.6},
 		{name: "`--all` on 1 GiB, against `openssl dgst -sha256`",
 			ours:      verify + " --all --snapshot " + many,
 			reference: "openssl dgst -sha256 " + many,

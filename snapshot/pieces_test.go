@@ -49,3 +49,25 @@ func TestPieces(t *testing.T) {
 		}
 	}
 }
+
+// TestLinesOfAnother: a file that no longer has the records which the report is of is said
+// to have changed.
+func TestLinesOfAnother(t *testing.T) {
+	const text = "SNAPSHOT v1\nbalance \"a\" 1\nbalance \"b\" 2\nEND_SNAPSHOT\n"
+	r, checker := strings.NewReader(text), snapshot.NewChecker(nil)
+	l, err := snapshot.Latest(r, r.Size())
+	require.NoError(t, err)
+	report, err := checker.Check(t.Context(), r, l)
+	require.NoError(t, err)
+	for changed, want := range map[string]error{
+		text: nil,
+		strings.Replace(text, "balance \"b\"", "balanc_ \"b\"", 1): snapshot.ErrChanged,
+		text[:30]: snapshot.ErrShrunk,
+	} {
+		var last error
+		for _, err := range checker.Lines(t.Context(), strings.NewReader(changed), report, snapshot.Balances) {
+			last = err
+		}
+		require.ErrorIs(t, last, want)
+	}
+}

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/ijson"
 	"ailee-recovery/internal/multicall"
 )
 
@@ -43,11 +45,27 @@ func TestSchemas(t *testing.T) {
 	require.ElementsMatch(t, speaking, described)
 }
 
+// requireExact: a number that can be beyond 2^53-1 has the form of a string as well, see the
+// package ijson.
+func requireExact(t *testing.T, s *jsonschema.Schema) {
+	t.Helper()
+	require.NotNil(t, s.Maximum, s.Location)
+	require.LessOrEqual(t, s.Maximum.Cmp(big.NewRat(ijson.MaxExact, 1)), 0, "%s: what is larger is a string", s.Location)
+	if slices.Contains(s.Types.ToStrings(), "string") {
+		require.NotNil(t, s.Pattern, s.Location)
+		require.True(t, s.Pattern.MatchString("9007199254740992"), s.Location)
+		require.False(t, s.Pattern.MatchString("900719925474099"), s.Location)
+	}
+}
+
 func requireStrict(t *testing.T, s *jsonschema.Schema) {
 	t.Helper()
 	if s.Types != nil && slices.Contains(s.Types.ToStrings(), "object") {
 		require.NotNil(t, s.AdditionalProperties, s.Location)
 		require.NotEqual(t, true, s.AdditionalProperties, s.Location)
+	}
+	if s.Types != nil && slices.Contains(s.Types.ToStrings(), "integer") {
+		requireExact(t, s)
 	}
 	for name, property := range s.Properties {
 		if property.Bool == nil {

@@ -3,15 +3,13 @@
 package backups
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"time"
 
 	"ailee-recovery/internal/content"
+	"ailee-recovery/internal/ijson"
 )
 
 // Kind is what a backup is of.
@@ -121,32 +119,6 @@ type Verified struct {
 	Why     string    `json:"why,omitempty"` // of one that is not sound, printable
 }
 
-// Number is a number of up to 64 bits. In JSON it is a string above 2^53-1, where not every
-// reader has it exactly.
-type Number uint64
-
-const maxExact = 1<<53 - 1
-
-// MarshalJSON implements [json.Marshaler].
-func (n Number) MarshalJSON() ([]byte, error) {
-	if n > maxExact {
-		return fmt.Appendf(nil, `"%d"`, uint64(n)), nil
-	}
-	return strconv.AppendUint(nil, uint64(n), 10), nil
-}
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (n *Number) UnmarshalJSON(text []byte) error {
-	if len(text) > 2 && text[0] == '"' {
-		text = text[1 : len(text)-1]
-	}
-	value, err := strconv.ParseUint(string(text), 10, 64)
-	*n = Number(value)
-	return err
-}
-
-var _ json.Unmarshaler = new(Number)
-
 // How the data of a backup came to be.
 const (
 	Copied    = "copied"    // from the source, or written anew
@@ -191,12 +163,12 @@ func (b *Backup) before(other *Backup) bool {
 
 // Source is a file as it was when it was backed up.
 type Source struct {
-	Name   string    `json:"name,omitempty"` // in the database's folder
-	Device Number    `json:"device"`
-	Inode  Number    `json:"inode"`
-	Size   int64     `json:"size"`
-	MTime  time.Time `json:"mtime"`
-	CTime  time.Time `json:"ctime"`
+	Name   string       `json:"name,omitempty"` // in the database's folder
+	Device ijson.Number `json:"device"`
+	Inode  ijson.Number `json:"inode"`
+	Size   int64        `json:"size"`
+	MTime  time.Time    `json:"mtime"`
+	CTime  time.Time    `json:"ctime"`
 }
 
 // SnapshotsEntry is what the catalogue has of the snapshots in a backup.
@@ -209,21 +181,21 @@ type SnapshotsEntry struct {
 
 // SnapshotEntry is one snapshot.
 type SnapshotEntry struct {
-	TimestampMs Number     `json:"timestamp_ms"`
-	Time        *time.Time `json:"time,omitempty"` // of its anchor; missing for one that no calendar has
-	Root        string     `json:"root"`
-	Anchor      string     `json:"anchor,omitempty"`
-	SHA256      string     `json:"sha256"`
+	TimestampMs ijson.Number `json:"timestamp_ms"`
+	Time        *time.Time   `json:"time,omitempty"` // of its anchor; missing for one that no calendar has
+	Root        string       `json:"root"`
+	Anchor      string       `json:"anchor,omitempty"`
+	SHA256      string       `json:"sha256"`
 }
 
 // DatabaseEntry is what the catalogue has of the records in a backup.
 type DatabaseEntry struct {
 	Blocks   int64            `json:"blocks"`
-	Lowest   Number           `json:"lowest"`
-	Tip      Number           `json:"tip"`
+	Lowest   ijson.Number     `json:"lowest"`
+	Tip      ijson.Number     `json:"tip"`
 	Anchors  map[string]int64 `json:"anchors"` // by status, as [reorgdb.AnchorStatus] spells it
 	Events   int64            `json:"events"`
-	Counter  Number           `json:"counter"`
+	Counter  ijson.Number     `json:"counter"`
 	Families map[string]int64 `json:"families"` // all records, by column family
 }
 
@@ -243,8 +215,8 @@ func (b *Backup) SetContent(s *content.Snapshots, d *content.Database) {
 		b.Snapshots = &SnapshotsEntry{Complete: s.Complete, Valid: s.Valid, First: snapshotEntry(s.First), Newest: snapshotEntry(s.Newest)}
 	case d != nil:
 		b.ContentSize, b.ContentSHA256 = d.Size, d.SHA256
-		b.Database = &DatabaseEntry{Blocks: d.Blocks, Lowest: Number(d.Lowest), Tip: Number(d.Tip), Anchors: map[string]int64{},
-			Events: d.Events, Counter: Number(d.Counter), Families: d.Families}
+		b.Database = &DatabaseEntry{Blocks: d.Blocks, Lowest: ijson.Number(d.Lowest), Tip: ijson.Number(d.Tip), Anchors: map[string]int64{},
+			Events: d.Events, Counter: ijson.Number(d.Counter), Families: d.Families}
 		for status, n := range d.Anchors {
 			b.Database.Anchors[status.String()] = n
 		}
@@ -255,7 +227,7 @@ func snapshotEntry(s *content.Snapshot) *SnapshotEntry {
 	if s == nil {
 		return nil
 	}
-	e := &SnapshotEntry{TimestampMs: Number(s.TimestampMs), Root: s.Root, Anchor: s.Anchor, SHA256: s.SHA256}
+	e := &SnapshotEntry{TimestampMs: ijson.Number(s.TimestampMs), Root: s.Root, Anchor: s.Anchor, SHA256: s.SHA256}
 	if !s.Time.IsZero() {
 		e.Time = &s.Time
 	}

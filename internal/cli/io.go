@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/ijson"
 	"ailee-recovery/internal/workers"
 )
 
@@ -75,12 +75,13 @@ func (out *IO) Printf(format string, args ...any) {
 	}
 }
 
-// Document prints the result as JSON, unless it is to be quiet.
+// Document prints the result as JSON, unless it is to be quiet. Of all documents, numbers
+// beyond 2^53-1 are decimal strings, see the package ijson.
 func (out *IO) Document(doc any) {
 	out.printed = true
-	text, err := json.MarshalIndent(doc, "", "  ")
+	text, err := ijson.MarshalIndent(doc, "", "  ")
 	if out.lines {
-		text, err = json.Marshal(doc)
+		text, err = ijson.Marshal(doc)
 	}
 	if err != nil {
 		out.outErr = err
@@ -92,7 +93,7 @@ func (out *IO) Document(doc any) {
 // Line prints one JSON document of a stream of them, the last of which is for
 // [IO.Document]. It returns the first error of writing to standard output.
 func (out *IO) Line(doc any) error {
-	text, err := json.Marshal(doc)
+	text, err := ijson.Marshal(doc)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,6 @@
 package cli
 
-import (
-	"encoding/json"
-)
+import "ailee-recovery/internal/ijson"
 
 // Rows prints a JSON document whose one array is too long to be held: the head's
 // fields, the array row by row, then the fields of the end.
@@ -19,7 +17,7 @@ func (out *IO) Rows(head any, name string) *Rows { return &Rows{out: out, name: 
 
 // Add prints one row.
 func (r *Rows) Add(row any) error {
-	text, err := json.Marshal(row)
+	text, err := ijson.Marshal(row)
 	if err != nil {
 		return err
 	}
@@ -35,18 +33,18 @@ func (r *Rows) Add(row any) error {
 }
 
 func (r *Rows) opening() (string, error) {
-	head, err := json.Marshal(r.head)
+	head, err := ijson.Marshal(r.head)
 	if err != nil {
 		return "", err
 	}
-	name, err := json.Marshal(r.name)
+	name, err := ijson.Marshal(r.name)
 	return "{\n  " + string(head[1:len(head)-1]) + ",\n  " + string(name) + ": [\n    ", err
 }
 
 // End prints the end of the document with the fields of end, an object with at
 // least one field.
 func (r *Rows) End(end any) error {
-	text, err := json.Marshal(end)
+	text, err := ijson.Marshal(end)
 	if err != nil {
 		return err
 	}

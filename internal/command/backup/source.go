@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/backups"
+	"ailee-recovery/internal/ijson"
 )
 
 // A source that did not change since it was backed up is told by device, inode, size and
@@ -21,7 +22,7 @@ const clockStep = 2 * time.Second
 // lookedAt is a file as it is now.
 func lookedAt(name string, info os.FileInfo) backups.Source {
 	stat := info.Sys().(*syscall.Stat_t)
-	return backups.Source{Name: name, Device: backups.Number(stat.Dev), Inode: backups.Number(stat.Ino), Size: info.Size(),
+	return backups.Source{Name: name, Device: ijson.Number(stat.Dev), Inode: ijson.Number(stat.Ino), Size: info.Size(),
 		MTime: info.ModTime().UTC(), CTime: time.Unix(stat.Ctim.Unix()).UTC()}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"ailee-recovery/internal/ijson"
 	"ailee-recovery/snapshot"
 )
 
@@ -30,14 +31,31 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Decode reads one state, with the records in their order. It is strict: a field
+// Decoded is a state that was read.
+type Decoded struct {
+	*snapshot.Builder
+	Anchor *snapshot.Anchor // nil for none
+	// Rounded is the path of the first number that looks as if another program had rounded
+	// it: it is beyond 2^53-1, no string, and just as a program writes it that holds numbers
+	// as doubles. "" for none.
+	Rounded string
+}
+
+// Decode is [Read] without what Decoded has more.
+func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anchor, error) {
+	d, err := Read(ctx, r)
+	return d.Builder, d.Anchor, err
+}
+
+// Read reads one state, with the records in their order. It is strict: a field
 // that is unknown, missing, doubled, of another type or out of range is an error,
 // and so is a string that holds a newline or is not valid UTF-8, and anything
 // behind the state. Only the anchor may be missing, which is null. Numbers are
 // exact, and may stand in a string. A string, and the white space between two tokens, is
 // at most [MaxString] long: next to the snapshot that is built it takes the memory of
-// the longest, a few times. The error is the context's, one from r, or an *[Error].
-func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anchor, error) {
+// the longest, a few times. The error is the context's, one from r, or an *[Error], which
+// wraps [ErrRounded] where rounding is what makes a number too large.
+func Read(ctx context.Context, r io.Reader) (Decoded, error) {
 	in := &reader{ctx: ctx, r: r}
 	d := &decoder{
 		json: jsontext.NewDecoder(in, jsontext.AllowDuplicateNames(true)), // members knows which
@@ -48,7 +66,7 @@ func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anch
 	if in.err != nil {
 		err = in.err
 	}
-	return d.out, d.anchor, err
+	return Decoded{d.out, d.anchor, d.rounded}, err
 }
 
 // MaxString is the longest string that is read, in bytes as it is written.
@@ -84,6 +102,8 @@ type decoder struct {
 	json   *jsontext.Decoder
 	out    *snapshot.Builder
 	anchor *snapshot.Anchor
+	// rounded is the path of the first number that looks rounded.
+	rounded string
 
 	// The record being read.
 	text    []byte // its strings, one after the other
@@ -326,10 +346,37 @@ func (d *decoder) number(k kind) (uint64, error) {
 		return 0, d.syntax(err)
 	}
 	n, err := parseNumber(string(bytes.Trim(v, `"`)), k)
-	if err != nil {
+	rounded := k == kindU64 && v[0] != '"' && looksRounded(string(v))
+	switch {
+	case err != nil && rounded:
+		return 0, d.errorf(d.start(v), "%.60s is %w: %w", v, err, ErrRounded)
+	case err != nil:
 		return 0, d.errorf(d.start(v), "%.60s is %w", v, err)
+	case rounded && d.rounded == "":
+		d.rounded = d.path(d.json.StackPointer())
 	}
 	return n, nil
+}
+
+// ErrRounded says that a number looks rounded.
+var ErrRounded = errors.New("it looks rounded by a program that holds numbers as doubles")
+
+// looksRounded reports whether a number beyond 2^53-1 is as a program writes it that holds
+// numbers as doubles: with the fewest digits that tell it from others, and zeros for the
+// rest, or with all digits of the double.
+func looksRounded(number string) bool {
+	if len(number) < len("9007199254740992") {
+		return false
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || f <= ijson.MaxExact {
+		return false
+	}
+	switch number {
+	case strconv.FormatFloat(f, 'f', -1, 64), strconv.FormatFloat(f, 'f', 0, 64), strconv.FormatFloat(f, 'e', -1, 64):
+		return true
+	}
+	return false
 }
 
 func parseNumber(text string, k kind) (uint64, error) {

@@ -5,12 +5,12 @@ package statejson
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"reflect"
 	"unicode/utf8"
 
+	"ailee-recovery/internal/ijson"
 	"ailee-recovery/snapshot"
 )
 
@@ -26,11 +26,16 @@ func (e *NotTextError) Error() string {
 }
 
 // Encode writes the state of the snapshot in r that the report is of, in bounded
-// memory. The records are in file order. The error may be a *[NotTextError]; w
+// memory. The records are in file order. Numbers beyond 2^53-1 are decimal strings, since
+// other programs round them. The error may be a *[NotTextError]; w
 // has then taken a part.
 func Encode(ctx context.Context, w io.Writer, c *snapshot.Checker, r io.ReaderAt, rep *snapshot.Report) error {
 	e := encoder{w: bufio.NewWriterSize(w, 64<<10), offset: rep.Offset}
-	fmt.Fprintf(e.w, "{\n  \"snapshotTimestampMs\": %d", rep.TimestampMs)
+	timestamp, err := ijson.Marshal(rep.TimestampMs)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.w, "{\n  \"snapshotTimestampMs\": %s", timestamp)
 	for _, group := range groups {
 		fmt.Fprintf(e.w, ",\n  %q: {", group.name)
 		for i, section := range group.sections {
@@ -92,7 +97,7 @@ func (e *encoder) value(path string, v any) error {
 			return &NotTextError{Path: path + "." + fields.Type().Field(i).Tag.Get("json"), Offset: e.offset}
 		}
 	}
-	text, err := json.Marshal(v)
+	text, err := ijson.Marshal(v)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func startsJSON(start []byte) bool {
 }
 
 func (a *anchoring) loadJSON(ctx context.Context, r io.Reader) error {
-	state, _, err := statejson.Decode(ctx, r)
+	state, err := statejson.Read(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -61,8 +61,29 @@ func (a *anchoring) loadJSON(ctx context.Context, r io.Reader) error {
 		return err
 	}
 	// The state is in memory already: there is nothing left to bound.
-	a.source.state, a.source.checker = state, snapshot.NewChecker(snapshot.NewMemory(math.MaxInt64))
-	return a.check(ctx, text, text.Located())
+	a.source.state, a.source.checker = state.Builder, snapshot.NewChecker(snapshot.NewMemory(math.MaxInt64))
+	if err := a.check(ctx, text, text.Located()); err != nil {
+		return err
+	}
+	return a.checkRounded(state)
+}
+
+// unroundedHint says how to get a state whose numbers no program has rounded.
+const unroundedHint = "make it anew, which writes large numbers as strings: ailee_extract_snapshots --format json"
+
+// checkRounded refuses a state that another program seems to have changed: one that is not
+// the state of its own anchor, and has numbers that look rounded.
+func (a *anchoring) checkRounded(state statejson.Decoded) error {
+	switch {
+	case state.Rounded == "":
+	case state.Anchor == nil:
+		a.out.Warn("%s: %s looks rounded by a program that holds numbers as doubles: compare it with the node's", a.StateFile, state.Rounded)
+	case state.Anchor.L2StateRoot != a.source.report.Root:
+		return exit.WrongData(unroundedHint+"; if this state is to be anchored, set its anchor to null",
+			fmt.Errorf("%s: its root is %s, and that of its anchor %s: most likely a program that holds numbers as doubles has rounded large ones, such as %s",
+				a.StateFile, a.source.report.Root, state.Anchor.L2StateRoot, state.Rounded))
+	}
+	return nil
 }
 
 func (a *anchoring) check(ctx context.Context, r io.ReaderAt, l snapshot.Located) (err error) {
@@ -110,8 +131,13 @@ func (s *source) readFrom(f *os.File) error {
 // explainInput adds the file, exit code and hint to an error of reading it.
 func (a *anchoring) explainInput(err error) error {
 	hint := snapshottool.ReadHint(err)
+	var known *exit.Error
 	var wrong *statejson.Error
 	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, statejson.ErrRounded):
+		hint = unroundedHint
 	case errors.As(err, &wrong):
 		hint = "the format is that of ailee_extract_snapshots --format json"
 	case errors.Is(err, snapshot.ErrNoSnapshot):

@@ -24,6 +24,7 @@ import (
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/command/createanchor"
+	"ailee-recovery/internal/command/diffsnapshots"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/getsnapshotblock"
 	"ailee-recovery/internal/command/initnode"
@@ -34,6 +35,7 @@ import (
 	"ailee-recovery/internal/command/reorgshow"
 	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
+	"ailee-recovery/internal/command/showsnapshot"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
@@ -402,6 +404,7 @@ func TestTerabyte(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	for _, args := range [][]string{
 		{l2verify.Name, "--snapshot", path}, {prunesnapshots.Name, "--file", path, "--keep", "1", "--output", out}, {createanchor.Name, "--dry-run", "--l2-state-file", path},
+		{showsnapshot.Name, "--id", "peer-0003-2", path}, {diffsnapshots.Name, path + "@latest", path + "@latest"},
 	} {
 		said, err := frugal(args...).CombinedOutput()
 		require.NoError(t, err, "%q: %s", args, said)
@@ -412,7 +415,7 @@ func TestTerabyte(t *testing.T) {
 		{l2verify.Name, "--snapshot", hole}, {l2verify.Name, "--all", "--snapshot", path}, {l2verify.Name, "--strict", "--snapshot", path},
 		{extractsnapshots.Name, hole, out + ".d"}, {extractsnapshots.Name, "--newest-valid", path, out + ".d"}, {prunesnapshots.Name, "--keep", "2", "--output", out + ".p", "--file", path},
 		{prunesnapshots.Name, "--in-place", "--keep", "1", "--file", hole}, {createanchor.Name, "--l2-state-file", hole, "--output", out + ".a"}, {getsnapshotblock.Name, hole},
-		{recoversnapshots.Name, hole, out + ".r"},
+		{recoversnapshots.Name, hole, out + ".r"}, {showsnapshot.Name, hole}, {showsnapshot.Name, "--index", "2", path}, {diffsnapshots.Name, path, path},
 	} {
 		file := hole
 		if slices.Contains(args, path) {
@@ -442,7 +445,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 	commands := [][]string{
 		{l2verify.Name, "--snapshot", "f"}, {l2verify.Name, "--all", "--snapshot", "f"}, {extractsnapshots.Name, "f", "d"}, {extractsnapshots.Name, "--format", "json", "f", "d"},
 		{prunesnapshots.Name, "--file", "f", "--keep", "2", "--output", "o"}, {createanchor.Name, "--l2-state-file", "f", "--output", "o", "--timestamp-ms", "5"}, {getsnapshotblock.Name, "f"},
-		{recoversnapshots.Name, "f", "o"},
+		{recoversnapshots.Name, "f", "o"}, {showsnapshot.Name, "--totals", "f"}, {diffsnapshots.Name, "f", "f"}, {diffsnapshots.Name, "f@1", "f@3"},
 	}
 	// ends is the exit status of a command that ran in a folder, with what it made there.
 	ends := func(cmd *exec.Cmd, dir string) string {
@@ -596,6 +599,8 @@ func TestGiants(t *testing.T) {
 		run(t, 0, "none of the snapshots kept verifies", prunesnapshots.Name, "--keep", "1", "--output", "o", "--file", f)
 		run(t, 0, "none of the snapshots kept verifies", prunesnapshots.Name, "--keep", "all", "--output", "o", "--file", f)
 		run(t, 1, "no source has a valid snapshot", recoversnapshots.Name, f, "o")
+		run(t, 2, "no anchor", showsnapshot.Name, "--index", "9999", f)
+		run(t, 0, "", diffsnapshots.Name, f, f)
 	})
 	t.Run("keys", func(t *testing.T) {
 		head := "SNAPSHOT v1\ntimestamp_ms 1\nbalances 1\n"
@@ -611,6 +616,8 @@ func TestGiants(t *testing.T) {
 			sorts(2, "repeat the key", l2verify.Name, "--snapshot")
 			sorts(0, "", prunesnapshots.Name, "--keep", "1", "--output", "o", "--file")
 			sorts(0, "repeat the key", createanchor.Name, "--output", "o", "--l2-state-file")
+			sorts(2, "repeat the key", showsnapshot.Name, "--totals")
+			run(t, 0, "", diffsnapshots.Name, f+"@1", f+"@1")
 		}
 	})
 	t.Run("line", func(t *testing.T) {
@@ -621,6 +628,8 @@ func TestGiants(t *testing.T) {
 		run(t, 1, message, getsnapshotblock.Name, f)
 		run(t, 1, message, prunesnapshots.Name, "--keep", "1", "--output", "o", "--file", f)
 		run(t, 1, message, recoversnapshots.Name, f, "o")
+		run(t, 1, message, showsnapshot.Name, f)
+		run(t, 1, message, diffsnapshots.Name, f+"@1", f)
 		f = sparse(t, line, "SNAPSHOT v1\nunknown ", "\nEND_SNAPSHOT\n")
 		run(t, 2, "No anchor", l2verify.Name, "--snapshot", f)
 		f = sparse(t, line, "", "x")

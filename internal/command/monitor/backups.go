@@ -13,6 +13,7 @@ import (
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/ijson"
 )
 
 // entry is a backup with the last look at it, by ailee-backup or by a run of this command.
@@ -45,7 +46,7 @@ func (r *run) survey() *survey {
 			e := &entry{Backup: b, last: seen{Size: b.Size, MTime: b.MTime, At: b.Verified.At, Verdict: b.Verified.Verdict, Why: b.Verified.Why}}
 			if info, err := os.Lstat(e.path(s.dir)); err == nil {
 				e.id = idOf(info)
-				e.last.Inode = e.id.Inode
+				e.last.Inode = ijson.Number(e.id.Inode)
 			}
 			before, ok := r.before.Backups[b.Name]
 			if ok && before.Inode == e.last.Inode && before.Size == b.Size && before.MTime.Equal(b.MTime) && before.At.After(e.last.At) {

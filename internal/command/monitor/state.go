@@ -10,6 +10,7 @@ import (
 
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/ijson"
 )
 
 // state is what was seen, as the state file has it from one run to the next.
@@ -51,7 +52,7 @@ type most struct {
 
 // seen is what reading a backup has shown. It counts as long as the file is the same.
 type seen struct {
-	Inode   uint64        `json:"inode"`
+	Inode   ijson.Number  `json:"inode"`
 	Size    int64         `json:"size"`
 	MTime   time.Time     `json:"mtime"`
 	At      time.Time     `json:"at"`

@@ -295,6 +295,27 @@ func TestJournal(t *testing.T) {
 	require.Equal(t, without, stderr)
 }
 
+// TestLargeNumbers: in whichever way a document is printed, a number beyond 2^53-1 is a
+// string.
+func TestLargeNumbers(t *testing.T) {
+	large := map[string]uint64{"n": 9007199254740992}
+	for want, print := range map[string]func(*cli.IO) error{
+		"{\n  \"n\": \"9007199254740992\"\n}\n": func(out *cli.IO) error { out.Document(large); return nil },
+		"{\"n\":\"9007199254740992\"}\n":        func(out *cli.IO) error { return out.Line(large) },
+		"{\n  \"n\":\"9007199254740992\",\n  \"rows\": [\n    {\"n\":\"9007199254740992\"}\n  ],\n  \"n\":\"9007199254740992\",\"exit_code\":0}\n": func(out *cli.IO) error {
+			rows := out.Rows(large, "rows")
+			return errors.Join(rows.Add(large), rows.End(struct {
+				N        uint64 `json:"n"`
+				ExitCode int    `json:"exit_code"`
+			}{large["n"], 0}))
+		},
+	} {
+		code, stdout, stderr := execute(tool(func(_ context.Context, _ *urfave.Context, out *cli.IO) error { return print(out) }), "--json", "a", "b")
+		require.Equal(t, exit.OK, code, stderr)
+		require.Equal(t, want, stdout)
+	}
+}
+
 // TestRows: an array that is printed row by row is one document, also when it is empty.
 func TestRows(t *testing.T) {
 	for n := range 4 {

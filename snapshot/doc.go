@@ -16,8 +16,9 @@
 // A [Checker] reads a snapshot of any size in bounded memory, computes its state root and
 // returns a [Report]: what is in it, the [Verdict] of the nodes' verifier, and a [Finding]
 // for each thing that nodes pass over in silence. [Checker.Records] then yields the records
-// of one section, and [Checker.Read] builds a [State] of them all in memory. A [Judge]
-// knows one more rule than nodes, on request.
+// of one section, [Checker.RecordsWith] those that have an id, [Checker.Lines] the lines
+// that a node would write for them, and [Checker.Read] builds a [State] of them all in
+// memory. A [Judge] knows one more rule than nodes, on request.
 //
 // # Writing
 //

@@ -199,7 +199,7 @@ func (s *showing) explain(err error) error {
 	case errors.Is(err, snapshot.ErrNoSnapshot) && s.in.Seekable && s.in.Size > 0:
 		hint = "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", s.File, "OUT")
 	case errors.Is(err, snapshot.ErrNoSnapshot):
-		hint = "restore the file from a backup: ailee-restore"
+		hint = "restore the file from a backup: ailee-restore --snapshot-only"
 	case errors.As(err, &missing) && s.in.Seekable:
 		hint = "see which there are: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.File)
 	}

@@ -403,7 +403,7 @@ func TestTerabyte(t *testing.T) {
 	path := sparse(t, size, clitest.Numbered(1), "\n"+clitest.Numbered(2))
 	out := filepath.Join(t.TempDir(), "out")
 	for _, args := range [][]string{
-		{l2verify.Name, "--snapshot", path}, {prunesnapshots.Name, "--file", path, "--keep", "1", "--output", out}, {createanchor.Name, "--dry-run", "--l2-state-file", path},
+		{l2verify.Name, "--snapshot", path}, {prunesnapshots.Name, "--file", path, "--keep", "1", "--output", out}, {createanchor.Name, "--dry-run", "--output", out + ".a", "--l2-state-file", path},
 		{showsnapshot.Name, "--id", "peer-0003-2", path}, {diffsnapshots.Name, path + "@latest", path + "@latest"},
 	} {
 		said, err := frugal(args...).CombinedOutput()

@@ -141,7 +141,7 @@ func inOrder(s *spill.Store) iter.Seq2[[]byte, error] {
 	}
 }
 
-// join pairs what is the same in two lists, which are in the order by which it is told.
+// join pairs what two lists have in common. Both are in the given order.
 func (p *pairs) join(listA, listB iter.Seq2[[]byte, error], order func(a, b []byte) int) error {
 	nextA, stopA := iter.Pull2(listA)
 	defer stopA()

@@ -6,4 +6,4 @@ complete -c ailee_diff_snapshots -l max-memory -x -d 'let a section that has to 
 complete -c ailee_diff_snapshots -l json -d 'print JSON documents, one a line, also on failure'
 complete -c ailee_diff_snapshots -l quiet -s q -d 'print errors only'
 complete -c ailee_diff_snapshots -l help -s h -d 'show help'
-complete -c ailee_diff_snapshots -l version -d 'print version, commit and Go version'
+complete -c ailee_diff_snapshots -l version -s V -d 'print version, commit and Go version'

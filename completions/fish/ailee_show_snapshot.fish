@@ -9,4 +9,4 @@ complete -c ailee_show_snapshot -l max-memory -x -d 'let a section that has to b
 complete -c ailee_show_snapshot -l json -d 'print JSON documents, one a line, also on failure'
 complete -c ailee_show_snapshot -l quiet -s q -d 'print errors only'
 complete -c ailee_show_snapshot -l help -s h -d 'show help'
-complete -c ailee_show_snapshot -l version -d 'print version, commit and Go version'
+complete -c ailee_show_snapshot -l version -s V -d 'print version, commit and Go version'

@@ -25,11 +25,10 @@ type Options struct {
 // Tool describes the command.
 func Tool() cli.Tool {
 	return cli.Tool{
-		Name:          Name,
-		Summary:       "compare the snapshots of two AILEE nodes, or two of one",
-		Arguments:     "A B",
-		Positional:    2,
-		FlagsAnywhere: true,
+		Name:       Name,
+		Summary:    "compare the snapshots of two AILEE nodes, or two of one",
+		Arguments:  "A B",
+		Positional: 2,
 		Description: `
    A and B are snapshot files, or one snapshot of a file each: FILE@K is the K-th complete
    one, counted from 1, FILE@latest the one a node loads. Where only one of them names a

@@ -3,6 +3,7 @@
 package showsnapshot
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
@@ -26,6 +27,8 @@ type Options struct {
 	ID       string // show only the records that have it; "" for all
 	Totals   bool   // show sums in place of records
 	flags.Checking
+
+	source flags.SnapshotFile // where File is from
 }
 
 const anchorSection = "anchor"
@@ -33,11 +36,11 @@ const anchorSection = "anchor"
 // Tool describes the command.
 func Tool() cli.Tool {
 	return cli.Tool{
-		Name:          Name,
-		Summary:       "show what is in a snapshot of an AILEE node's l2_snapshots.dat",
-		Arguments:     "FILE",
-		Positional:    1,
-		FlagsAnywhere: true,
+		Name:      Name,
+		Summary:   "show what is in a snapshot of an AILEE node's l2_snapshots.dat",
+		Arguments: "[FILE]",
+		Optional:  1,
+		Stdin:     []string{"FILE"},
 		Description: `
    Shows the latest complete snapshot of FILE, the one a node loads, or with --index
    another one: its time, state root, verdict, anchor and how many records it has. With
@@ -45,8 +48,9 @@ func Tool() cli.Tool {
    the order of the file. With --id it prints those that have ID as one of their fields:
    a peer, a task, a peg, a transaction, an address. With --totals it prints sums in
    place of records: of the balances, of the escrows that are locked, and of peg-ins and
-   peg-outs by their status. FILE is a file, a pipe, or - for standard input; it is only
-   read, and may be appended to meanwhile.
+   peg-outs by their status. FILE is a file, a pipe, or - for standard input; without it,
+   it is the node's, and a line on standard error says which. It is only read, and may be
+   appended to meanwhile.
 
    The snapshot is verified first. One that ailee_l2_verify refuses is shown all the
    same, and that is said on standard error: the exit status is 2 then. No record with
@@ -55,7 +59,8 @@ func Tool() cli.Tool {
 
    With --json each record is a document of its own, one a line. The first line has the
    snapshot, the last one the number of records and the exit status.`,
-		Files: []cli.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}},
+		Environment: []cli.Entry{flags.SnapshotFileEnvironment()},
+		Files:       []cli.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}},
 		Examples: `
 # Which state would the node load?
 ailee_show_snapshot /var/lib/ailee/l2_snapshots.dat
@@ -76,7 +81,10 @@ ailee_show_snapshot --index 1 --section escrows --json /var/lib/ailee/l2_snapsho
 			cli.JSONLinesFlag,
 			cli.QuietFlag,
 		},
-		Run: cli.Parsed(parse, Run),
+		Run: cli.Parsed(parse, func(ctx context.Context, o Options, out *cli.IO) error {
+			o.source.Say(out)
+			return Run(ctx, o, out)
+		}),
 	}
 }
 
@@ -84,7 +92,10 @@ func parse(c *urfave.Context) (o Options, err error) {
 	if o.Checking, err = flags.ParseChecking(c); err != nil {
 		return o, err
 	}
-	o.File, o.ID, o.Totals = c.Args().First(), c.String("id"), c.Bool("totals")
+	if o.source, err = flags.ParseSnapshotFile(c, ""); err != nil {
+		return o, err
+	}
+	o.File, o.ID, o.Totals = o.source.Path, c.String("id"), c.Bool("totals")
 	if c.IsSet("index") {
 		if o.Index, err = strconv.ParseInt(c.String("index"), 10, 64); err != nil || o.Index < 1 {
 			return o, fmt.Errorf("--index %q is not the number of a snapshot, counted from 1", c.String("index"))

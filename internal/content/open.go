@@ -48,19 +48,13 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 
 // FormOf tells the form of a file from its first bytes.
 func FormOf(f io.ReaderAt) (Form, error) {
-	start := make([]byte, tarMagicAt+len(tarMagic))
+	start := make([]byte, input.StartLen)
 	n, err := f.ReadAt(start, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
 	return formOf(start[:n]), nil
 }
-
-// Where a tar says that it is one.
-const (
-	tarMagicAt = 257
-	tarMagic   = "ustar"
-)
 
 func formOf(start []byte) Form {
 	format := input.FormatOf(start)
@@ -69,7 +63,7 @@ func formOf(start []byte) Form {
 		return Gzip
 	case format != nil && format.Name == input.Zstd:
 		return Zstd
-	case len(start) >= tarMagicAt+len(tarMagic) && string(start[tarMagicAt:tarMagicAt+len(tarMagic)]) == tarMagic:
+	case input.IsTar(start):
 		return Tar
 	}
 	return Plain
@@ -161,7 +155,7 @@ func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) e
 func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 	for {
 		in := bufio.NewReaderSize(from, 64<<10)
-		start, err := in.Peek(tarMagicAt + len(tarMagic))
+		start, err := in.Peek(input.StartLen)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return form, err
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/input"
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/snapshot"
@@ -87,38 +88,28 @@ func kindOf(info fs.FileInfo) string {
 	return "a device"
 }
 
-// magics are the first bytes of other forms.
-var magics = []struct {
-	magic string
-	at    int
-	form  Form
-}{
-	{"\x1f\x8b", 0, GzipForm},
-	{"\x28\xb5\x2f\xfd", 0, ZstdForm},
-	{"ustar", 257, TarForm},
-	{"\xff\xfe", 0, UTF16Form},
-	{"\xfe\xff", 0, UTF16Form},
-	{"S\x00N\x00A\x00P\x00", 0, UTF16Form},
-	{"\x00S\x00N\x00A\x00P", 0, UTF16Form},
-	{"{", 0, JSONForm},
-	{"[", 0, JSONForm},
-}
-
 // formOf says what the bytes look like. A file of zeros alone is read to its end.
 func formOf(ctx context.Context, f io.ReaderAt, size int64) (Form, error) {
 	if size == 0 {
 		return EmptyForm, nil
 	}
-	start := make([]byte, 512)
+	start := make([]byte, input.StartLen)
 	n, err := f.ReadAt(start, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
-	start = start[:n]
-	for _, m := range magics {
-		if len(start) > m.at && bytes.HasPrefix(start[m.at:], []byte(m.magic)) {
-			return m.form, nil
-		}
+	format := input.FormatOf(start[:n])
+	switch {
+	case format != nil && format.Name == input.Gzip:
+		return GzipForm, nil
+	case format != nil && format.Name == input.Zstd:
+		return ZstdForm, nil
+	case input.IsTar(start[:n]):
+		return TarForm, nil
+	case input.IsUTF16(start[:n]):
+		return UTF16Form, nil
+	case input.IsJSON(start[:n]):
+		return JSONForm, nil
 	}
 	zeros, err := allZeros(ctx, f, size)
 	if err != nil || zeros {

@@ -42,9 +42,42 @@ func FormatOf(start []byte) *Format {
 	return nil
 }
 
+// Unpack is the command that unpacks a file of this format, from standard input to standard
+// output.
+func (f *Format) Unpack() string { return exit.Command(f.unpack...) }
+
+// Other forms of files than compressed ones, of which the first [StartLen] bytes are given.
+
+// IsTar reports whether a file is a tar archive.
+func IsTar(start []byte) bool {
+	return len(start) >= tarMagicAt && bytes.HasPrefix(start[tarMagicAt:], []byte("ustar"))
+}
+
+// tarMagicAt is where a tar archive says that it is one.
+const tarMagicAt = 257
+
+// IsUTF16 reports whether a file is a snapshot file, or another, that was saved as UTF-16.
+func IsUTF16(start []byte) bool {
+	for _, begin := range []string{"\xff\xfe", "\xfe\xff", "S\x00N\x00A\x00P\x00", "\x00S\x00N\x00A\x00P"} {
+		if bytes.HasPrefix(start, []byte(begin)) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsJSON reports whether a file is JSON, be it broken.
+func IsJSON(start []byte) bool {
+	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
+	return len(start) > 0 && (start[0] == '{' || start[0] == '[')
+}
+
+// StartLen is how many of its first bytes tell the form of a file.
+const StartLen = 512
+
 // UnpackHint says how to unpack a file of this format.
 func (f *Format) UnpackHint(name string) string {
-	return "unpack it first: " + exit.Command(f.unpack...) + " < " + exit.Command(name) + " > UNPACKED"
+	return "unpack it first: " + f.Unpack() + " < " + exit.Command(name) + " > UNPACKED"
 }
 
 // FormatError says that a file is compressed in a way that is not read.

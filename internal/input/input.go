@@ -23,6 +23,7 @@ type Input struct {
 	Seekable   bool
 	Base, Size int64
 
+	start   []byte // the first bytes of a stream, as far as they were read
 	ctx     context.Context
 	release func() bool
 }
@@ -94,10 +95,27 @@ func (in *Input) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := in.File.Read(p)
+	if !in.Seekable && len(in.start) < StartLen {
+		in.start = append(in.start, p[:min(n, StartLen-len(in.start))]...)
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = context.Canceled
 	}
 	return n, err
+}
+
+// Start returns the first [StartLen] bytes, or fewer where there are no more: of a stream
+// where not more was read.
+func (in *Input) Start() ([]byte, error) {
+	if !in.Seekable {
+		return in.start, nil
+	}
+	start := make([]byte, StartLen)
+	n, err := in.Section().ReadAt(start, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return start[:n], err
 }
 
 // Section returns the bytes of a seekable input, from offset 0 on. Reading ends with

@@ -72,7 +72,9 @@ func (r *run) backUpSnapshots(ctx context.Context, p *part, before []backups.Sou
 	}
 	r.later(s.Close)
 	p.snapshots = s
-	if !r.sound(p, s) {
+	in := input.Regular(ctx, p.file, info.Size())
+	in.Name = p.source
+	if !r.sound(p, s, in) {
 		return nil
 	}
 	b := &backups.Backup{Kind: p.kind, Sequence: r.dir.Catalogue.Sequence, Made: r.start, Copy: c.how}
@@ -101,10 +103,14 @@ func (r *run) backUpSnapshots(ctx context.Context, p *part, before []backups.Sou
 }
 
 // sound reports whether the latest snapshot may be backed up, and says why not.
-func (r *run) sound(p *part, s *content.Snapshots) bool {
+func (r *run) sound(p *part, s *content.Snapshots, in *input.Input) bool {
 	const kept = "; it was not backed up, the earlier backups are kept"
 	switch {
 	case s.Latest == nil:
+		if f := (snapshottool.Reader{}).Foreign(in); f != nil {
+			r.problem(p, exit.Wrong, "see how to get it back: "+r.command("ailee-doctor"), "%v%s", f, kept)
+			return false
+		}
 		r.problem(p, exit.Wrong, "see how to get it back: "+r.command("ailee-doctor"), "%s: no complete snapshot%s", p.source, kept)
 		return false
 	case !s.LatestValid():

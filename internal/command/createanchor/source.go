@@ -2,7 +2,6 @@ package createanchor
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,20 +34,14 @@ func (a *anchoring) load(ctx context.Context) error {
 	}
 	a.source.in = in
 	content := bufio.NewReaderSize(in, 64<<10)
-	start, err := content.Peek(512)
+	start, err := content.Peek(input.StartLen)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if startsJSON(start) {
+	if input.IsJSON(start) {
 		return a.loadJSON(ctx, content)
 	}
 	return a.loadSnapshot(ctx, content)
-}
-
-// startsJSON tells a state in JSON, be it a broken one, from a snapshot file.
-func startsJSON(start []byte) bool {
-	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
-	return len(start) > 0 && (start[0] == '{' || start[0] == '[')
 }
 
 func (a *anchoring) loadJSON(ctx context.Context, r io.Reader) error {
@@ -97,7 +90,7 @@ func (a *anchoring) loadSnapshot(ctx context.Context, content io.Reader) error {
 	a.source.checker = snapshot.NewChecker(a.Memory())
 	latest, err := snapshottool.FindLatest(a.source.in, content)
 	if err != nil {
-		return err
+		return snapshottool.Reader{Reads: []string{snapshottool.JSON}}.Unless(err, a.source.in)
 	}
 	return a.check(ctx, latest.Reader, latest.Located)
 }

@@ -32,11 +32,11 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	}
 	defer in.Close()
 	p, err := newPlan(ctx, o, in.Section(), in.Size)
-	if err != nil {
-		return explain(o, err)
+	if err == nil && p.chosen() == 0 && len(p.salvaged) == 0 {
+		err = p.nothing()
 	}
-	if p.chosen() == 0 && len(p.salvaged) == 0 {
-		return p.nothing()
+	if err != nil {
+		return explain(o, snapshottool.Reader{}.Unless(err, in))
 	}
 	if err := durable.BecomeUserOf(&p.Dir); err != nil {
 		return exit.Fail(durable.Hint(err), err)
@@ -81,7 +81,7 @@ func (p *plan) nothing() error {
 		return exit.Failf("restore the file from a backup", "%s: %w, and none that a torn line hides is sound (%d looked at)",
 			p.File, snapshot.ErrNoSnapshot, p.hidden)
 	}
-	return explain(p.Options, snapshot.ErrNoSnapshot)
+	return snapshot.ErrNoSnapshot
 }
 
 // extraction is one run.

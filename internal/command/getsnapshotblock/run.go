@@ -26,6 +26,9 @@ func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
 		}
 	}
 	if f.snapshot, err = latest(ctx, o, out); err != nil {
+		if errors.As(err, new(*exit.Error)) {
+			return err
+		}
 		return exit.Fail(readHint(o, err), err)
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
@@ -61,14 +64,15 @@ func latest(ctx context.Context, o Options, out *cli.IO) (*snapshot.Report, erro
 	}
 	defer in.Close()
 	found, err := snapshottool.FindLatest(in, in)
+	err = snapshottool.Reader{Command: []string{Name, "-"}}.Unless(err, in)
 	var report *snapshot.Report
 	if err == nil {
 		report, err = snapshot.NewChecker(o.Memory()).Check(ctx, found.Reader, found.Located)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.File, err)
+	if err != nil && !errors.As(err, new(*exit.Error)) {
+		err = fmt.Errorf("%s: %w", o.File, err)
 	}
-	return report, nil
+	return report, err
 }
 
 // readHint says what to do about a file whose latest snapshot cannot be read.

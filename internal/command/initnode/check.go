@@ -42,6 +42,9 @@ func checkSnapshots(ctx context.Context, path string) error {
 	hint := "see what is wrong with it: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", path)
 	latest, err := snapshot.Latest(r, in.Size)
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
+		if f := (snapshottool.Reader{}).Foreign(in); f != nil {
+			return exit.WrongData(f.Hint, f)
+		}
 		return exit.WrongData(hint, fmt.Errorf("%s: %w", path, err))
 	}
 	if err != nil {

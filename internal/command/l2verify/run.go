@@ -58,6 +58,7 @@ func (v *verifier) run(ctx context.Context, err error) error {
 	} else {
 		err = v.latest(ctx)
 	}
+	v.warnOfForeign(err)
 	return v.explain(err)
 }
 
@@ -176,6 +177,9 @@ func (v *verifier) nothingFound(outside []snapshot.Finding) error {
 	for _, f := range v.worthSaying(outside) {
 		v.out.Warn("%s", f)
 	}
+	if f := v.foreign(); f != nil {
+		return exit.Fail(f.Hint, f)
+	}
 	hint := "restore the file from a backup"
 	var err error
 	if v.out.JSON() {
@@ -185,6 +189,27 @@ func (v *verifier) nothingFound(outside []snapshot.Finding) error {
 		hint = "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", v.Snapshot, "OUT")
 	}
 	return exit.Fail(hint, err)
+}
+
+// foreign says what the file is instead of a snapshot file, nil where it may be one.
+func (v *verifier) foreign() *snapshottool.Foreign {
+	again := []string{Name}
+	if v.All {
+		again = append(again, "--all")
+	}
+	return snapshottool.Reader{Command: append(again, "--snapshot", "-")}.Foreign(v.in)
+}
+
+// warnOfForeign says so where a node found snapshots in it all the same, after what the
+// nodes' verifier says.
+func (v *verifier) warnOfForeign(err error) {
+	if errors.As(err, new(*snapshottool.Foreign)) {
+		return // it is the error
+	}
+	if f := v.foreign(); f != nil {
+		v.out.Warn("%s", f)
+		v.out.Hint("%s", f.Hint)
+	}
 }
 
 // worthSaying picks the findings that the options ask for: with --strict, those that

@@ -87,8 +87,12 @@ func (p *pruning) run(ctx context.Context) (err error) {
 // makePlan plans, makes the note of the plan, and refuses one that would lose what is
 // not to be lost.
 func (p *pruning) makePlan(ctx context.Context) (noted note, err error) {
+	reader := snapshottool.Reader{}
 	if p.plan, err = newPlan(ctx, p.in.Section(), p.in.Size, p.Keep, p.judge, p.DryRun); err != nil {
-		return note{}, err
+		return note{}, reader.Unless(err, p.in)
+	}
+	if f := reader.Foreign(p.in); f != nil {
+		return note{}, exit.Fail(f.Hint, fmt.Errorf("%w, and what is in it would be dropped", f))
 	}
 	if p.plan.discard >= 0 && !p.DiscardNewestValid {
 		return note{}, p.refuse()

@@ -71,6 +71,12 @@ func (r *recovery) run(ctx context.Context) error {
 	} else if err := r.write(ctx); err != nil {
 		return err
 	}
+	for _, s := range r.sources {
+		if f := s.foreign(); f != nil {
+			r.out.Warn("%s", f)
+			r.out.Hint("%s", f.Hint)
+		}
+	}
 	return r.report()
 }
 
@@ -114,6 +120,11 @@ func (r *recovery) nothing() error {
 		torn += s.torn
 		if s.invalid > 0 {
 			first = s.name
+		}
+	}
+	for _, s := range r.sources {
+		if f := s.foreign(); f != nil && invalid == 0 {
+			return exit.Fail(f.Hint, f)
 		}
 	}
 	if invalid == 0 {

@@ -94,6 +94,12 @@ func openSource(ctx context.Context, name string) (*source, error) {
 	return s, nil
 }
 
+// foreign says what a source is instead of a snapshot file, compressed or not; nil where it
+// may be one.
+func (s *source) foreign() *snapshottool.Foreign {
+	return snapshottool.Reader{Reads: []string{input.Gzip}}.Foreign(s.given)
+}
+
 func (s *source) modified() (time.Time, error) {
 	info, err := s.given.Stat()
 	if err != nil {

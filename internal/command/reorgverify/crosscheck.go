@@ -6,6 +6,7 @@ import (
 
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -22,7 +23,7 @@ func (s *survey) crossCheck(ctx context.Context, o Options, db *reorgdb.DB, bar 
 	r := in.Section()
 	latest, err := snapshot.Latest(r, in.Size)
 	if err != nil {
-		return err
+		return snapshottool.Reader{}.Unless(err, in)
 	}
 	checker := snapshot.NewChecker(o.Memory())
 	report, err := checker.Check(ctx, r, latest)

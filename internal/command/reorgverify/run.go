@@ -103,7 +103,7 @@ func examine(ctx context.Context, o Options, node *bitcoin.Client, out *cli.IO) 
 		return s, nil
 	}
 	bar := func(size int64) terminal.Bar { return terminal.BytesBar(out.Err, !out.Quiet(), "comparing", size) }
-	if err := s.crossCheck(ctx, o, db, bar); err != nil && !errors.Is(err, reorgdb.ErrCorrupt) {
+	if err := s.crossCheck(ctx, o, db, bar); err != nil && !errors.Is(err, reorgdb.ErrCorrupt) && !errors.As(err, new(*exit.Error)) {
 		return nil, exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", o.Snapshot, err))
 	} else if err != nil {
 		return nil, err

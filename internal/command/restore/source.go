@@ -16,6 +16,7 @@ import (
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
 	"ailee-recovery/internal/reorgtool"
 	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
@@ -207,6 +208,21 @@ func (r *restoring) explainBackups(err error) error {
 	return exit.Fail(durable.Hint(err), err)
 }
 
+// foreign says what a file is that was named as a snapshot file and is none, in no form that
+// is unpacked here; nil where it may be one.
+func (r *restoring) foreign(ctx context.Context, t *target) *snapshottool.Foreign {
+	if t.isDatabase() || t.file == nil {
+		return nil
+	}
+	info, err := t.file.Stat()
+	if err != nil {
+		return nil
+	}
+	in := input.Regular(ctx, t.file, info.Size())
+	in.Name = t.named
+	return snapshottool.Reader{Reads: []string{input.Gzip, input.Zstd, snapshottool.Tar}}.Foreign(in)
+}
+
 // anchorFor is the anchor that a database should know.
 func (r *restoring) anchorFor(t *target) string {
 	if !t.isDatabase() {
@@ -238,6 +254,10 @@ func (r *restoring) examineNamed(ctx context.Context, t *target, o backups.Exami
 	t.source = examined
 	switch examined.Verdict {
 	case backups.Wrong:
+		if f := r.foreign(ctx, t); f != nil {
+			r.refuse(t, exit.Wrong, f.Hint, "%w", f)
+			break
+		}
 		r.refuse(t, exit.Wrong, "leave the flag out to restore the best of the backups", "%s cannot be restored: %w", t.named, examined.Err)
 	case backups.CouldNot:
 		if noSpace(examined.Err) {

@@ -1,0 +1,166 @@
+package snapshottool
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/gzip" // what HTTP is linked with anyway
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
+	"ailee-recovery/snapshot"
+)
+
+// Foreign says that a file that was meant as a snapshot file is another one.
+type Foreign struct {
+	Name string // of the file
+	What string // such as "compressed with gzip"
+	Hint string // with the commands that make of it what can be read
+}
+
+func (f *Foreign) Error() string { return f.Name + " is not a snapshot file: it is " + f.What }
+
+// Reader is who reads a snapshot file.
+type Reader struct {
+	// Command reads the snapshots from standard input; nil for one that needs a file.
+	Command []string
+	// Reads are the forms that it reads as well, by their names, also one in another.
+	Reads []string
+}
+
+// Names of forms beside those that [input.FormatOf] tells.
+const (
+	Tar  = "tar"
+	JSON = "JSON"
+)
+
+// Unless returns err, unless that says that there is no snapshot in a file that is another
+// one: then what it is.
+func (r Reader) Unless(err error, in *input.Input) error {
+	if !errors.Is(err, snapshot.ErrNoSnapshot) {
+		return err
+	}
+	if f := r.Foreign(in); f != nil {
+		return exit.Fail(f.Hint, f)
+	}
+	return err
+}
+
+// Foreign says what a file is instead of a snapshot file by how it begins, nil where it may
+// be one. Nodes read what they find in either: something may have been appended to it.
+func (r Reader) Foreign(in *input.Input) *Foreign {
+	start, err := in.Start()
+	if err != nil || bytes.HasPrefix(start, []byte("SNAPSHOT")) {
+		return nil
+	}
+	content := io.Reader(bytes.NewReader(start))
+	if in.Seekable {
+		content = in.Section()
+	}
+	l := layers{file: exit.Command(in.Name)}
+	if in.Name == input.Stdin {
+		l.file = "FILE"
+	}
+	l.take(start, content)
+	if !slices.ContainsFunc(l.forms, func(form string) bool { return !slices.Contains(r.Reads, form) }) {
+		return nil
+	}
+	f := &Foreign{Name: in.Name, What: strings.Join(l.what, " "), Hint: r.hint(&l)}
+	if in.Name == input.Stdin {
+		f.Name = "standard input"
+	}
+	return f
+}
+
+// hint is how what is in the layers can be read.
+func (r Reader) hint(l *layers) string {
+	switch {
+	case l.several:
+		return "see what is in it: " + l.pipeline("tar -t")
+	case l.json() && !slices.Contains(r.Reads, JSON):
+		return "make a snapshot file of it, with an anchor of its own: " +
+			l.pipeline(exit.Command("ailee_create_anchor", "--l2-state-file", "-", "--output", "SNAPSHOTS"))
+	case r.Command == nil:
+		return "unpack it first: " + l.pipeline() + " > UNPACKED"
+	}
+	return "unpack it on the way: " + l.pipeline(exit.Command(r.Command...))
+}
+
+// layers are what is around a snapshot file, from the outside.
+type layers struct {
+	file     string   // for a shell
+	forms    []string // their names
+	what     []string // what they are, the outermost last
+	commands []string // that take them off, from standard input to standard output
+	several  bool     // it is a tar archive, not of one file at its beginning
+}
+
+// json reports whether there is JSON inside, and no snapshot file.
+func (l *layers) json() bool { return slices.Contains(l.forms, JSON) }
+
+// pipeline is the commands on the file, and others after them.
+func (l *layers) pipeline(more ...string) string {
+	commands := append(l.commands[:len(l.commands):len(l.commands)], more...)
+	commands[0] += " < " + l.file
+	return strings.Join(commands, " | ")
+}
+
+// take takes off the layers of content, of which these are the first bytes. Of a pipe
+// nothing more is there: only the outermost layer is seen.
+func (l *layers) take(start []byte, content io.Reader) {
+	format := input.FormatOf(start)
+	switch {
+	case format != nil && len(l.commands) == 0:
+		l.forms = append(l.forms, format.Name)
+		l.commands = append(l.commands, format.Unpack())
+		inside, close := unpacked(format, content)
+		defer close()
+		in := bufio.NewReaderSize(inside, input.StartLen)
+		start, _ := in.Peek(input.StartLen)
+		l.take(start, in)
+		l.what = append(l.what, "compressed with "+format.Name)
+	case input.IsTar(start):
+		l.forms = append(l.forms, Tar)
+		l.what = append(l.what, "a tar archive")
+		head, err := tar.NewReader(content).Next()
+		if l.several = err != nil || head.Typeflag != tar.TypeReg; !l.several {
+			l.commands = append(l.commands, exit.Command("tar", "-xOf", "-", "--", head.Name))
+		}
+	case input.IsUTF16(start):
+		l.forms = append(l.forms, "UTF-16")
+		l.what = append(l.what, "text in UTF-16")
+		l.commands = append(l.commands, "iconv -f UTF-16 -t UTF-8")
+	case input.IsJSON(start):
+		l.forms = append(l.forms, JSON)
+		l.what = append(l.what, "JSON")
+	}
+}
+
+// unpacked is what is in a compressed file, nothing for a format that is not read here.
+func unpacked(format *input.Format, content io.Reader) (inside io.Reader, close func()) {
+	var err error
+	switch format.Name {
+	case input.Gzip:
+		inside, err = gzip.NewReader(content)
+	case input.Zstd:
+		var d *zstd.Decoder
+		if d, err = zstd.NewReader(content, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow)); err == nil {
+			return d, d.Close
+		}
+	default:
+		err = errors.ErrUnsupported
+	}
+	if err != nil {
+		return bytes.NewReader(nil), func() {}
+	}
+	return inside, func() {}
+}
+
+// maxWindow bounds the memory for looking into zstd, in bytes.
+const maxWindow = 32 << 20

@@ -71,10 +71,10 @@ func (f *finder) judge(b block, compared *comparison, err error) error {
 		}
 	case limited && compared.Divergence > f.MaxDivergence:
 		return exit.WrongData("anchor the state anew: "+exit.Command("ailee_create_anchor", "--bitcoin-rpc", "URL", "--l2-state-file", "STATE.json"),
-			fmt.Errorf("%s: the snapshot is %d blocks behind Bitcoin, at height %d of %d", f.File, compared.Divergence, b.Height, compared.Tip))
+			fmt.Errorf("%s: the snapshot is %d blocks behind Bitcoin, at %s of %d", f.File, compared.Divergence, b.at(), compared.Tip))
 	case limited && (compared.Divergence < 0 || compared.Syncing || compared.Headers-b.Height > f.MaxDivergence):
 		return exit.Failf("run the command again when the node has caught up; is it on the right network?",
-			"could not determine the divergence: the Bitcoin node is at %s, the snapshot at %d", compared.where(), b.Height)
+			"could not determine the divergence: the Bitcoin node is at %s, the snapshot at %s", compared.where(), b.at())
 	case compared.Divergence < 0:
 		f.out.Warn("the Bitcoin node is only at %s: it is still syncing, or on another network", compared.where())
 	}
@@ -86,6 +86,7 @@ type document struct {
 	File        string              `json:"file"`
 	Height      int64               `json:"height"`
 	Source      string              `json:"source"`
+	Estimated   bool                `json:"estimated"` // from the snapshot's time
 	BlockHash   string              `json:"block_hash,omitempty"`
 	TimestampMs uint64              `json:"timestamp_ms"`
 	Time        string              `json:"time,omitempty"`
@@ -102,7 +103,7 @@ type silentDocument struct {
 
 // document takes the verdict and the error of the comparison, which may be one.
 func (f *finder) document(b block, compared *comparison, verdict, err error) document {
-	d := document{File: terminal.Text(f.File), Height: b.Height, Source: b.Source, BlockHash: terminal.Text(b.Hash),
+	d := document{File: terminal.Text(f.File), Height: b.Height, Source: b.Source, Estimated: b.estimated(), BlockHash: terminal.Text(b.Hash),
 		TimestampMs: f.snapshot.TimestampMs, Silent: []silentDocument{}, Bitcoin: compared, ExitCode: exit.Code(verdict)}
 	if d.BlockHash == "" && compared != nil {
 		d.BlockHash = compared.BlockHash

@@ -94,6 +94,17 @@ type block struct {
 	Hash   string // as it was stored; "" where it was not
 }
 
+// estimated reports whether the height was not stored, but follows from the snapshot's time.
+func (b block) estimated() bool { return b.Source == bitcoinNode }
+
+// at says which height it is.
+func (b block) at() string {
+	if b.estimated() {
+		return fmt.Sprintf("an estimated height of %d", b.Height)
+	}
+	return fmt.Sprintf("height %d", b.Height)
+}
+
 // The sources, in the order in which they are asked.
 const (
 	anchorMetadata = "anchor metadata"
@@ -142,6 +153,9 @@ func (f *finder) find(ctx context.Context) (block, error) {
 		if err == nil {
 			found.Source = s.name
 			f.warnOfSilent()
+			if found.estimated() {
+				f.out.Warn("the height is estimated from the time of the snapshot: neither its anchor nor the reorg database tells it")
+			}
 			return found, nil
 		}
 		if ctx.Err() != nil {

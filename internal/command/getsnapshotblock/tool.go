@@ -42,8 +42,8 @@ func Tool() cli.Tool {
      1. btc_height= in the metadata of the snapshot's anchor, where the anchor
         holds and its hash covers the metadata
      2. the anchor's record in the reorg database
-     3. with --bitcoin-rpc, or BITCOIN_RPC_URL: the last block whose median time
-        is not after the snapshot's time
+     3. with --bitcoin-rpc, or BITCOIN_RPC_URL, an estimate: the last block whose
+        median time is not after the snapshot's time
    FILE may be a pipe, or - for standard input; without it, it is the node's, and a line
    on standard error says which. File and database are only read,
    and a node may be running. With a Bitcoin node, a stored block hash that is not

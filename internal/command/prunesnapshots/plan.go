@@ -24,10 +24,12 @@ type plan struct {
 	end       int64 // of the latest: what follows is a tail
 	size      int64 // of the file when it was planned
 
-	report  *snapshot.Report // of the newest valid snapshot
-	valid   bool             // one of the kept snapshots is valid
-	discard int64            // offset of a valid one that is not kept while no kept one is; -1: none
-	drop    drop
+	report *snapshot.Report // of the newest valid snapshot
+	valid  bool             // one of the kept snapshots is valid
+	// latestValid: the latest is, of those that were there when it was planned.
+	latestValid bool
+	discard     int64 // offset of a valid one that is not kept while no kept one is; -1: none
+	drop        drop
 }
 
 // output is the size of the result.
@@ -83,7 +85,7 @@ func (p *plan) findValid(ctx context.Context, r io.ReaderAt, judge snapshot.Judg
 	case err != nil:
 		return err
 	}
-	p.report = newest.Report
+	p.report, p.latestValid = newest.Report, newest.Offset == p.latest.Offset
 	if newest.Offset >= p.kept[0].offset {
 		p.valid = true
 	} else {

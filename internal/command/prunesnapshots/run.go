@@ -248,6 +248,7 @@ type document struct {
 	TailBytes    int64  `json:"tail_bytes"`     // of them behind the latest snapshot
 	CarriedOver  int64  `json:"carried_over_bytes"`
 	ValidKept    bool   `json:"valid_kept"`
+	LatestValid  bool   `json:"latest_valid"` // of those that were there when it began
 	ExitCode     int    `json:"exit_code"`
 }
 
@@ -263,6 +264,7 @@ func (p *pruning) document() document {
 		TailBytes:    p.plan.size - p.plan.end,
 		CarriedOver:  p.carried,
 		ValidKept:    p.plan.valid,
+		LatestValid:  p.plan.latestValid,
 	}
 	if p.plan.drop.counted {
 		d.Dropped = &p.plan.drop.snapshots
@@ -317,8 +319,15 @@ func (p *pruning) warn() {
 	if n := p.plan.drop.hidden; n > 0 {
 		p.out.Warn("%d complete snapshot(s) hidden from nodes by a torn line are not kept", n)
 	}
-	if !p.plan.valid {
+	switch {
+	case !p.plan.valid:
 		p.out.Warn("none of the snapshots kept verifies")
+	case !p.plan.latestValid && p.carried > 0:
+		p.out.Warn("the snapshot that was the latest when the prune began does not verify")
+	case !p.plan.latestValid:
+		p.out.Warn("the latest snapshot does not verify")
+	}
+	if !p.plan.latestValid {
 		p.out.Hint("see what is wrong with each: %s", exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File))
 	}
 }

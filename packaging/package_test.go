@@ -299,6 +299,7 @@ func TestTarArchive(t *testing.T) {
 // can be run can be run.
 func TestPartsOfTheArchive(t *testing.T) {
 	archive := release(t, "DIST", "ailee-recovery-*.tar.gz")
+	assert.NotRegexp(t, "(?m)^[lh]", run(t, "tar", "-tvzf", archive), "it has no links at all")
 	for _, parts := range []string{"*", "*/bin", "*/bin/ailee", "*/bin/" + alias, "*/lib", "*/share", "*/share/man", "*/bin */lib"} {
 		t.Run(parts, func(t *testing.T) {
 			dir := t.TempDir()

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
-	"github.com/xrash/smetrics"
 
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
@@ -124,20 +123,14 @@ func missingValue(t Tool, name string, next []string) error {
 	return exit.Failf("if it is meant as the value: "+exit.Command(dashed(name)+"="+next[0]), "the flag %s needs a value, and %s is a flag", dashed(name), next[0])
 }
 
-// similar is how much a flag has to be like another one to be taken for it, from 0 for not
-// at all to 1 for the same.
-const similar = 0.85
-
 func unknownFlag(t Tool, name string) error {
-	best, likeness := "", similar
+	var names []string
 	for _, f := range slices.Concat(t.Flags, []urfave.Flag{urfave.HelpFlag, urfave.VersionFlag}) {
-		if v, ok := f.(urfave.VisibleFlag); ok && !v.IsVisible() {
-			continue
-		}
-		if l := smetrics.JaroWinkler(strings.ToLower(name), f.Names()[0], 0.7, 4); l > likeness {
-			best, likeness = f.Names()[0], l
+		if v, ok := f.(urfave.VisibleFlag); !ok || v.IsVisible() {
+			names = append(names, f.Names()[0])
 		}
 	}
+	best := Closest(name, names)
 	err := fmt.Errorf("there is no flag %s", dashed(name))
 	if best == "" {
 		return usage(t, err)

@@ -45,12 +45,17 @@ func Called(args []string) (cli.Tool, []string) {
 			return t, append([]string{t.Name}, rest[1:]...)
 		}
 	}
-	// What comes after a word that is no command is not for the program itself.
+	// What comes after a word that is no command is not for the program itself, but for how
+	// the error is printed.
 	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
 		if rest[i] == "--"+linksFlag {
 			i++
 		} else if !strings.HasPrefix(rest[i], "-") {
-			rest = slices.Insert(slices.Clone(rest), i, "--")
+			flags, words := slices.Clone(rest[:i]), rest[i:]
+			if slices.Contains(words, "--json") {
+				flags = append(flags, "--json")
+			}
+			rest = slices.Concat(flags, []string{"--"}, words)
 			break
 		}
 	}

@@ -48,6 +48,7 @@ func TestCalled(t *testing.T) {
 		"ailee ailee":                          "ailee -- ailee",
 		"ailee --install-links DIR --json":     "ailee --install-links DIR --json",
 		"ailee l2_verif":                       "ailee -- l2_verif",
+		"ailee l2_verif --json -x f":           "ailee --json -- l2_verif --json -x f",
 	} {
 		words := strings.Fields(line)
 		tool, args := multicall.Called(words)

@@ -92,7 +92,28 @@ func notCommand(word string) error {
 	if t, ok := find(word); ok {
 		return exit.Failf("put them after it: "+exit.Command(Name, Short(t.Name), "--help")+" shows them", "there are flags before the command %s", Short(t.Name))
 	}
-	return exit.Failf(Name+" --help lists the commands", "there is no command %q", word)
+	hint := Name + " --help lists the commands"
+	if found := meant(word); len(found) > 0 {
+		hint = "did you mean " + Name + " " + strings.Join(found, ", or "+Name+" ") + "? " + hint
+	}
+	return exit.Failf(hint, "there is no command %q", word)
+}
+
+// meant are the commands that may be meant by a word that is none: those that have it in
+// their names, or else the one that it is most like.
+func meant(word string) (found []string) {
+	word = strings.ReplaceAll(Short(strings.ToLower(word)), "-", "_")
+	var all []string
+	for _, t := range Commands() {
+		name := Short(t.Name)
+		if all = append(all, name); len(word) > 3 && strings.Contains(name, word) {
+			found = append(found, name)
+		}
+	}
+	if best := cli.Closest(word, all); len(found) == 0 && best != "" {
+		found = []string{best}
+	}
+	return found
 }
 
 // Run prints the names of the commands, or makes links of them.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -74,4 +75,16 @@ func FuzzFlags(f *testing.F) {
 		}
 		requirePrintable(t, text, errs.String())
 	})
+}
+
+// TestHelpFits: no line of a help is wider than a terminal of 100 columns.
+func TestHelpFits(t *testing.T) {
+	for _, tool := range allTools() {
+		code, stdout, stderr := clitest.Run(tool, "--help")
+		require.Zero(t, code, stderr)
+		require.Greater(t, strings.Count(stdout, "\n"), 20)
+		for line := range strings.Lines(stdout) {
+			require.LessOrEqual(t, utf8.RuneCountInString(line), 101, line)
+		}
+	}
 }

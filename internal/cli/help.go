@@ -14,6 +14,9 @@ import (
 func helpTemplate(t Tool) string {
 	usage := t.Name
 	for _, f := range t.Flags {
+		if f, ok := f.(*urfave.BoolFlag); ok {
+			f.DisableDefaultText = true // without it, it is not set
+		}
 		if slices.Contains(t.Required, f.Names()[0]) {
 			usage += " --" + f.Names()[0] + " " + placeholder.FindStringSubmatch(f.(urfave.DocGenerationFlag).GetUsage())[1]
 		}

@@ -43,6 +43,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	defer parsed()
 	line, err := arrange(t, args[1:])
 	out.json = line.json // for errors before the flags are read
+	var help strings.Builder
 	app := &urfave.App{
 		Name:                   t.Name,
 		HelpName:               t.Name,
@@ -54,7 +55,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		UseShortOptionHandling: false,
 		Version:                "set",
 		CustomAppHelpTemplate:  helpTemplate(t),
-		Writer:                 helpWriter{out},
+		Writer:                 &help,
 		ErrWriter:              s.Err,
 		ExitErrHandler:         func(*urfave.Context, error) {},
 		OnUsageError: func(_ *urfave.Context, err error, _ bool) error {
@@ -72,6 +73,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	if err == nil {
 		err = runGuarded(ctx, app, line.line(args[0]))
 	}
+	out.write(wrap(help.String()))
 	out.flush()
 	if out.outErr != nil && (err == nil || errors.Is(err, out.outErr)) {
 		hint := "" // it ended early: there was nothing to do but to print
@@ -84,14 +86,6 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	out.report(err)
 	out.flush()
 	return exit.Code(err)
-}
-
-// helpWriter is where help and version go: a failure is noted, as that of any output.
-type helpWriter struct{ out *IO }
-
-func (w helpWriter) Write(p []byte) (int, error) {
-	w.out.write(string(p))
-	return len(p), w.out.outErr
 }
 
 // oneDash is how the flag package writes the name of a flag whose value is wrong.

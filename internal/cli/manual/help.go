@@ -46,7 +46,7 @@ type Example struct {
 // Parse reads a help.
 func Parse(help string) (Command, error) {
 	var c Command
-	first, rest, _ := strings.Cut(help, "\n")
+	first, rest, _ := strings.Cut(unwrapped(help), "\n")
 	name, summary, ok := strings.Cut(first, " - ")
 	if !ok {
 		return c, fmt.Errorf("the help starts with %q, not with NAME - SUMMARY", first)
@@ -95,6 +95,16 @@ func Parse(help string) (Command, error) {
 	}
 	return c, nil
 }
+
+// unwrapped puts lines of sections together that were broken because of their width. The
+// description is as it is.
+func unwrapped(help string) string {
+	text, sections, _ := strings.Cut(help, "\nFLAGS:\n")
+	return text + "\nFLAGS:\n" + goesOn.ReplaceAllString(sections, " ")
+}
+
+// goesOn is the end of a line that goes on in the next one.
+var goesOn = regexp.MustCompile(`(?: \\)?\n {4,}`)
 
 // describe joins the lines of each paragraph. Lines that are indented stay apart.
 func (c *Command) describe(lines []string) {

@@ -84,7 +84,7 @@ func literals(t *testing.T) (all []*regexp.Regexp) {
 				if err != nil {
 					return true
 				}
-				for _, clause := range regexp.MustCompile(`[,:] `).Split(text, -1) {
+				for _, clause := range regexp.MustCompile(`[,:;] `).Split(text, -1) {
 					parts := verb.Split(clause, -1)
 					for i := range parts {
 						parts[i] = regexp.QuoteMeta(parts[i])

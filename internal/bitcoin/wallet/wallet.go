@@ -122,6 +122,25 @@ func (w *Wallet) state(ctx context.Context, txid string, e *entry) (State, error
 	case err != nil:
 		return Absent, explain(err)
 	}
+	return w.outOfStale(ctx, txid)
+}
+
+// outOfStale is the state of a transaction that the node has: a transaction index also has
+// those of blocks that have left the active chain, in no mempool. It is asked with details
+// only now, and its refusal says nothing.
+func (w *Wallet) outOfStale(ctx context.Context, txid string) (State, error) {
+	var r struct {
+		BlockHash     string `json:"blockhash"` // missing in the mempool
+		Confirmations int64  `json:"confirmations"`
+	}
+	err := w.node.Call(ctx, "getrawtransaction", []any{txid, 1}, &r)
+	var rpc *btcjson.RPCError
+	switch {
+	case err != nil && !errors.As(err, &rpc):
+		return Absent, explain(err)
+	case err == nil && r.BlockHash != "" && r.Confirmations < 1:
+		return Absent, nil
+	}
 	return Known, nil
 }
 

@@ -96,6 +96,28 @@ func TestEncode(t *testing.T) {
 	require.Greater(t, len(wallet.Encode(tx)), len(text))
 }
 
+// indexed is how a node with a transaction index answers getrawtransaction for one in a block;
+// below 0 without details.
+func indexed(confirmations int) func([]json.RawMessage) any {
+	return func(params []json.RawMessage) any {
+		switch {
+		case len(params) == 1:
+			return "00"
+		case confirmations < 0:
+			return refused(btcjson.ErrRPCMisc, "x")
+		}
+		return map[string]any{"hex": "00", "blockhash": strings.Repeat("ab", 32), "confirmations": confirmations}
+	}
+}
+
+// inMempool is how it answers for one that is in no block.
+func inMempool(params []json.RawMessage) any {
+	if len(params) == 1 {
+		return "00"
+	}
+	return map[string]any{"hex": "00"}
+}
+
 // TestFind: what the wallet says, then what the mempool says.
 func TestFind(t *testing.T) {
 	txid := transaction(1).TxID()
@@ -103,15 +125,18 @@ func TestFind(t *testing.T) {
 		answers methods
 		want    wallet.State
 	}{
-		"in the chain":             {methods{"gettransaction": map[string]any{"confirmations": 1}}, wallet.Known},
-		"another in the chain":     {methods{"gettransaction": map[string]any{"confirmations": -1}}, wallet.Conflicted},
-		"in the mempool":           {methods{"gettransaction": map[string]any{"confirmations": 0}, "getrawtransaction": "00"}, wallet.Known},
-		"in another's mempool":     {methods{"gettransaction": unknown, "getrawtransaction": "00"}, wallet.Known},
-		"out of the mempool":       {methods{"gettransaction": map[string]any{"confirmations": 0}, "getrawtransaction": refused(btcjson.ErrRPCNoTxInfo, "No such mempool transaction")}, wallet.Absent},
-		"never there":              {methods{"gettransaction": unknown, "getrawtransaction": refused(btcjson.ErrRPCNoTxInfo, "No such mempool transaction")}, wallet.Absent},
-		"confirmations is missing": {methods{"gettransaction": map[string]any{}}, -1},
-		"the wallet refuses":       {methods{"gettransaction": refused(btcjson.ErrRPCWalletNotFound, "Requested wallet does not exist")}, -1},
-		"the mempool refuses":      {methods{"gettransaction": unknown, "getrawtransaction": refused(btcjson.ErrRPCMisc, "x")}, -1},
+		"in the chain":                 {methods{"gettransaction": map[string]any{"confirmations": 1}}, wallet.Known},
+		"another in the chain":         {methods{"gettransaction": map[string]any{"confirmations": -1}}, wallet.Conflicted},
+		"in the mempool":               {methods{"gettransaction": map[string]any{"confirmations": 0}, "getrawtransaction": inMempool}, wallet.Known},
+		"in another's mempool":         {methods{"gettransaction": unknown, "getrawtransaction": inMempool}, wallet.Known},
+		"out of the mempool":           {methods{"gettransaction": map[string]any{"confirmations": 0}, "getrawtransaction": refused(btcjson.ErrRPCNoTxInfo, "No such mempool transaction")}, wallet.Absent},
+		"in a block that was replaced": {methods{"gettransaction": map[string]any{"confirmations": 0}, "getrawtransaction": indexed(0)}, wallet.Absent},
+		"in a block, of another":       {methods{"gettransaction": unknown, "getrawtransaction": indexed(1)}, wallet.Known},
+		"no details":                   {methods{"gettransaction": unknown, "getrawtransaction": indexed(-1)}, wallet.Known},
+		"never there":                  {methods{"gettransaction": unknown, "getrawtransaction": refused(btcjson.ErrRPCNoTxInfo, "No such mempool transaction")}, wallet.Absent},
+		"confirmations is missing":     {methods{"gettransaction": map[string]any{}}, -1},
+		"the wallet refuses":           {methods{"gettransaction": refused(btcjson.ErrRPCWalletNotFound, "Requested wallet does not exist")}, -1},
+		"the mempool refuses":          {methods{"gettransaction": unknown, "getrawtransaction": refused(btcjson.ErrRPCMisc, "x")}, -1},
 	} {
 		w, _ := open(t, c.answers)
 		state, err := w.Find(t.Context(), txid)

@@ -10,7 +10,7 @@ complete -c ailee_create_anchor -l timestamp-ms -x -d 'give the anchor the time 
 complete -c ailee_create_anchor -l tapscript -d 'show the tapscript fragment too'
 complete -c ailee_create_anchor -l broadcast -d 'send the anchor through the wallet of the Bitcoin node'
 complete -c ailee_create_anchor -l bump -x -d 'replace the transaction of the anchor ANCHOR_HASH by one with a higher fee'
-complete -c ailee_create_anchor -l wallet -x -d 'pay with the wallet NAME of the node'
+complete -c ailee_create_anchor -l wallet -x -d 'pay with the wallet NAME of the node, empty for the one without a name'
 complete -c ailee_create_anchor -l fee-rate -x -d 'pay SAT_VB sat per virtual byte'
 complete -c ailee_create_anchor -l conf-target -x -d 'let the node estimate the fee to be mined within N blocks'
 complete -c ailee_create_anchor -l max-fee -x -d 'refuse a fee above SAT'

@@ -8,7 +8,7 @@ complete -c ailee_l2_verify -l accept-earlier-anchors -d 'accept a peg-out that 
 complete -c ailee_l2_verify -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
 complete -c ailee_l2_verify -l anchor-tx -x -d 'prove the latest snapshot by the Bitcoin transaction TXID'
 complete -c ailee_l2_verify -l min-confirmations -x -d 'demand N confirmations of it'
-complete -c ailee_l2_verify -l wallet -x -d 'ask the wallet NAME of the node for transactions'
+complete -c ailee_l2_verify -l wallet -x -d 'ask the wallet NAME of the node for transactions, empty for the one without a name'
 complete -c ailee_l2_verify -l scan-blocks -x -d 'look through up to N blocks for a transaction that the node cannot find by its id'
 complete -c ailee_l2_verify -l junit -r -F -d 'write a JUnit XML report to FILE, with one test for each snapshot; an earlier report is replaced'
 complete -c ailee_l2_verify -l json -d 'print the result as one JSON document, also on failure'

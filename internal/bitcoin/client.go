@@ -45,6 +45,9 @@ type Options struct {
 	CACert       string        // PEM file to trust for https in place of the system's roots
 	Timeout      time.Duration // of one request with its answer, up to [MaxTimeout]; 0 for [DefaultTimeout]
 	Wait         time.Duration // how long a call that fails is tried again in all; 0 for not at all
+	// UnnamedWallet makes "" the name of Bitcoin Core's wallet without a name, which several
+	// others may be loaded beside.
+	UnnamedWallet bool
 }
 
 // maxAnswer bounds one answer, in bytes.
@@ -65,6 +68,7 @@ type Client struct {
 	outages       *outages
 	ids           *atomic.Uint64
 	batches       *atomic.Int64 // how many calls a batch may have; 1 for none
+	unnamed       bool          // see [Options.UnnamedWallet]
 	lacking       *atomic.Int64 // height of the header whose block was waited for in vain
 }
 
@@ -79,6 +83,7 @@ func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 		name:    "Bitcoin RPC at " + u.Scheme + "://" + u.Host,
 		timeout: o.Timeout,
 		wait:    o.Wait,
+		unnamed: o.UnnamedWallet,
 		outages: &outages{warn: warn, said: map[string]time.Time{}},
 		ids:     new(atomic.Uint64),
 		batches: new(atomic.Int64),
@@ -163,9 +168,9 @@ func httpClient(t *http.Transport) *http.Client {
 func (c *Client) URL() string { return c.url.String() }
 
 // Wallet returns a client for the calls of one wallet of the node. Without a name it is
-// the one that is loaded.
+// the one that is loaded, but for [Options.UnnamedWallet].
 func (c *Client) Wallet(name string) (*Client, error) {
-	if name == "" {
+	if name == "" && !c.unnamed {
 		return c, nil
 	}
 	if name == "." || name == ".." {

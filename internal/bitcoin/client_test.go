@@ -712,6 +712,7 @@ func TestWallet(t *testing.T) {
 		return false
 	}
 	url := chain.Serve(t)
+	const unnamed = "the wallet without a name"
 	for _, c := range []struct{ more, name, want string }{
 		{"", "hot", "/wallet/hot"},
 		{"/", "my wallet/ä?", "/wallet/my%20wallet%2F%C3%A4%3F"},
@@ -721,8 +722,14 @@ func TestWallet(t *testing.T) {
 		{"/k%2F/", "%2e%2e", "/k%2F/wallet/%252e%252e"},
 		{"/k", "../other", "/k/wallet/..%2Fother"},
 		{"/k?a=1", "", "/k?a=1"},
+		{"/k?a=1", unnamed, "/k/wallet/?a=1"},
+		{"", unnamed, "/wallet/"},
 	} {
-		node, err := bitcoin.Open(bitcoin.Options{URL: url + c.more}, t.Logf)
+		o := bitcoin.Options{URL: url + c.more}
+		if c.name == unnamed {
+			o.UnnamedWallet, c.name = true, ""
+		}
+		node, err := bitcoin.Open(o, t.Logf)
 		require.NoError(t, err)
 		w, err := node.Wallet(c.name)
 		require.NoError(t, err)

@@ -43,6 +43,8 @@ type Wallet struct {
 	URL string
 	// Name is the wallet's; calls for another one are refused.
 	Name string
+	// Several says that others are loaded beside it: the path of the node is for none.
+	Several bool
 	// Old makes it answer and refuse as Bitcoin Core 0.21 does, not as 30.
 	Old bool
 	// NoPSBT leaves psbtbumpfee out.
@@ -244,7 +246,7 @@ func (w *Wallet) ofAge(from *httptest.ResponseRecorder) *httptest.ResponseRecord
 func (w *Wallet) named(path string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if path == "/wallet/"+w.Name || path == "/" && w.Name == "" {
+	if path == "/wallet/"+w.Name || path == "/" && w.Name == "" && !w.Several {
 		return nil
 	}
 	if path == "/" && w.Old {

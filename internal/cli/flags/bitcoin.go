@@ -70,6 +70,8 @@ func ParseBitcoinRPC(c *urfave.Context) (o bitcoin.Options, given bool, err erro
 		CACert:       c.String(rpcCACert),
 		Timeout:      bitcoin.DefaultTimeout,
 		Wait:         c.Duration(rpcWait),
+		// Not given it is the one that is loaded.
+		UnnamedWallet: c.IsSet(wallet) && c.String(wallet) == "",
 	}
 	if text := os.Getenv("BITCOIN_RPC_TIMEOUT"); text != "" {
 		if o.Timeout, err = parseTimeout(text); err != nil {

@@ -13,7 +13,7 @@ import (
 
 func TestBitcoinRPC(t *testing.T) {
 	parse := func(args ...string) (o bitcoin.Options, given bool, err error) {
-		app := &urfave.App{Flags: flags.BitcoinRPC(), Action: func(c *urfave.Context) (err error) {
+		app := &urfave.App{Flags: append(flags.BitcoinRPC(), flags.Wallet()), Action: func(c *urfave.Context) (err error) {
 			o, given, err = flags.ParseBitcoinRPC(c)
 			return err
 		}}
@@ -42,6 +42,12 @@ func TestBitcoinRPC(t *testing.T) {
 	o, _, err = parse("--bitcoin-rpc", "http://b:2", "--rpc-cookie-file", "c", "--rpc-ca-cert", "d", "--rpc-wait", "0")
 	require.NoError(t, err)
 	require.Equal(t, bitcoin.Options{URL: "http://b:2", CookieFile: "c", User: "u", PasswordFile: "f", CACert: "d", Timeout: 90 * time.Second}, o)
+
+	for _, args := range [][]string{nil, {"--wallet", "hot"}, {"--wallet", ""}, {"--wallet="}} {
+		o, _, err = parse(args...)
+		require.NoError(t, err)
+		require.Equal(t, args != nil && args[len(args)-1] != "hot", o.UnnamedWallet, args)
+	}
 
 	for _, timeout := range []string{"0", "-1s", "soon", "601", "10m1s"} {
 		t.Setenv("BITCOIN_RPC_TIMEOUT", timeout)

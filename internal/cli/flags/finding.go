@@ -17,7 +17,7 @@ const (
 func Wallet() urfave.Flag {
 	return &urfave.StringFlag{
 		Name:        wallet,
-		Usage:       "ask the wallet `NAME` of the node for transactions",
+		Usage:       "ask the wallet `NAME` of the node for transactions, empty for the one without a name",
 		DefaultText: "the one that is loaded",
 	}
 }

@@ -869,6 +869,27 @@ func TestBroadcastOneOfSeveralWallets(t *testing.T) {
 	p.complete(t, p.node.Mempool())
 }
 
+// TestBroadcastWalletWithoutName: where several are loaded, an empty name is that of the
+// wallet that has none, also for a run that goes on.
+func TestBroadcastWalletWithoutName(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	payer.wallet.Several = true
+	p := payer.place(t)
+	_, stderr := p.run(t, exit.Failed, p.args()...)
+	require.Contains(t, stderr, "name one of them with --wallet NAME")
+	p.unchanged(t)
+	p.cutSend(false)
+	p.run(t, exit.Failed, p.args("--wallet", "")...)
+	p.wallet.On(nil, nil)
+	p.run(t, exit.OK, p.args("--wallet=")...)
+	first := p.complete(t, p.node.Mempool())
+	p.run(t, exit.OK, p.with("--yes", "--bump", p.anchors(t)[0].Hash, "--wallet", "")...)
+	second := p.anchors(t)[0].BitcoinTxID
+	require.NotEqual(t, first, second)
+	require.Equal(t, []string{second}, p.node.Waiting())
+}
+
 // TestBroadcastRefusedInVain: the node has the transaction, although the answer was no. And
 // where it is not certain that it was the node that said so, or the node cannot be asked,
 // nothing is removed.

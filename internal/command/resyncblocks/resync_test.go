@@ -3,6 +3,7 @@ package resyncblocks_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand"
@@ -422,6 +423,39 @@ func TestRangesThatDiffer(t *testing.T) {
 		fmt.Sprintf(one, 33, wrong(33), c.Hash(33)),
 		fmt.Sprintf(one, 60, wrong(60), c.Hash(60)),
 	}, says(reorgverify.Tool()))
+}
+
+// TestBlockOfAHeaderIsWaitedFor: a header whose block is on its way is nothing to warn
+// of, where hashes are only compared either.
+func TestBlockOfAHeaderIsWaitedFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reorg_db")
+	db, err := reorgdb.Create(path)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	for _, c := range []struct {
+		tool cli.Tool
+		args []string
+	}{
+		{resyncblocks.Tool(), []string{"--dry-run", "--start-height", "0"}},
+		{resyncblocks.Tool(), []string{"--start-height", "0"}},
+		{resyncblocks.Tool(), []string{"--check"}},
+		{reorgverify.Tool(), nil},
+	} {
+		chain := bitcointest.NewChain(300)
+		var asked atomic.Int64
+		chain.Methods = map[string]func([]json.RawMessage) (any, error){"getblockchaininfo": func([]json.RawMessage) (any, error) {
+			tip := int64(300)
+			if asked.Add(1) > 2 {
+				tip = 301
+				chain.SetTip(tip)
+			}
+			return map[string]any{"chain": "main", "blocks": tip, "headers": 301, "bestblockhash": chain.Hash(tip), "time": time.Now().Unix(), "mediantime": time.Now().Unix()}, nil
+		}}
+		code, _, stderr := clitest.Run(c.tool, append(c.args, "--rpc-wait", "1h", "--db-path", path, "--bitcoin-rpc", chain.Serve(t))...)
+		require.Zero(t, code, stderr)
+		require.NotContains(t, stderr, "warning: ", "%s %s", c.tool.Name, c.args)
+		require.Greater(t, asked.Load(), int64(2))
+	}
 }
 
 // TestStaleHeadersWhileSettling: headers that follow from one another, but have left the

@@ -191,6 +191,16 @@ func TestFollow(t *testing.T) {
 		"pending": {reorgdb.Pending, 0, 0},
 	})
 
+	// What is nowhere is said each time, but for what has failed already.
+	sum, err = followanchors.Follow(ctx, db, c, options)
+	require.NoError(t, err)
+	_, warned = printed(sum)
+	for name, status := range map[string]string{"young": "INVALIDATED_REORG", "pending": "PENDING"} {
+		require.Contains(t, warned, "warning: anchor "+name+", "+status+": transaction "+txid+" is neither in the active chain nor in the mempool")
+	}
+	require.NotContains(t, warned, "FAILED_ORPHANED")
+	require.Equal(t, 2, strings.Count(warned, "\n"))
+
 	// Nothing is written after an error.
 	n.Stop()
 	before := read()

@@ -107,3 +107,24 @@ func TestProveSnapshot(t *testing.T) {
 	n.Stop()
 	verify(1, "", "connection refused", made.File, txid, "--rpc-wait", "0")
 }
+
+// TestProveWithWallet: the wallet that is named knows the transaction, without a block being
+// looked through, also where others are loaded.
+func TestProveWithWallet(t *testing.T) {
+	n := bitcointest.StartNode(t, false)
+	n.Generate(bitcointest.Maturity + 2)
+	made := clitest.MakeAnchor(t, "")
+	txid := n.Send(n.Transaction(1, made.Script))
+	n.Generate(1)
+	for _, name := range []string{"hot", ""} {
+		w := bitcointest.NewWallet(t, n, name)
+		w.Several = true
+		args := []string{"--snapshot", made.File, "--bitcoin-rpc", w.LoginURL(), "--anchor-tx", txid, "--scan-blocks", "0"}
+		code, _, stderr := clitest.Run(l2verify.Tool(), args...)
+		require.Equal(t, exit.Failed, code)
+		require.Contains(t, stderr, "could not determine the state of transaction "+txid)
+		code, stdout, stderr := clitest.Run(l2verify.Tool(), append(args, "--wallet", name)...)
+		require.Zero(t, code, stderr)
+		require.Contains(t, stdout, "Anchored in transaction "+txid+", block 103, 1 confirmation(s)\n")
+	}
+}

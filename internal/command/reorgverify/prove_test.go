@@ -128,6 +128,35 @@ func TestProveDatabase(t *testing.T) {
 	require.Contains(t, stderr, "connection refused")
 }
 
+// TestProveWithWallet: the wallet that is named knows the transaction, without a block being
+// looked through, also where others are loaded.
+func TestProveWithWallet(t *testing.T) {
+	n := bitcointest.StartNode(t, false)
+	n.Generate(bitcointest.Maturity + 2)
+	made := clitest.MakeAnchor(t, "")
+	txid := n.Send(n.Transaction(1, made.Script))
+	n.Generate(1)
+	path := filepath.Join(t.TempDir(), "reorg_db")
+	db, err := reorgdb.Create(path)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+		// Without a height the record leads to no block.
+		return u.Anchor(reorgdb.Anchor{Hash: made.Hash, BitcoinTxID: txid, BroadcastTime: uint64(time.Now().UnixMilli()), Status: reorgdb.Confirmed, L2StateRoot: made.Root})
+	}))
+	require.NoError(t, db.Close())
+	for _, name := range []string{"hot", ""} {
+		w := bitcointest.NewWallet(t, n, name)
+		w.Several = true
+		args := []string{"--db-path", path, "--bitcoin-rpc", w.LoginURL(), "--scan-blocks", "0"}
+		code, _, stderr := clitest.Run(reorgverify.Tool(), args...)
+		require.Zero(t, code, stderr)
+		require.Contains(t, stderr, "warning: could not determine the state of transaction "+txid)
+		code, _, stderr = clitest.Run(reorgverify.Tool(), append(args, "--wallet", name)...)
+		require.Equal(t, exit.Wrong, code)
+		require.Contains(t, stderr, "is recorded at height 0, its transaction "+txid+" is in the block at height 103")
+	}
+}
+
 // The hashes of a long chain are compared in runs.
 func TestCompareLongChain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reorg_db")

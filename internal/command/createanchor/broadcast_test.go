@@ -25,6 +25,7 @@ import (
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
@@ -1029,6 +1030,24 @@ func TestOriginalMined(t *testing.T) {
 	require.EqualValues(t, 111, record.BitcoinHeight)
 	require.EqualValues(t, 1, record.Confirmations)
 	require.NotContains(t, follow(), "found_txid")
+}
+
+// TestBroadcastAsReorgVerifySays: an anchor that was made without --broadcast has no record;
+// what ailee_reorg_verify says to do about it leaves nothing to be said.
+func TestBroadcastAsReorgVerifySays(t *testing.T) {
+	t.Parallel()
+	payer := newPayer(t, "")
+	p := payer.place(t)
+	p.run(t, exit.OK, "--data-dir", p.dir, "--l2-state-file", p.state)
+	path := filepath.Join(p.dir, "reorg_db")
+	verify := []string{"--db-path", path, "--snapshot", filepath.Join(p.dir, "l2_snapshots.dat")}
+	_, stderr := clitest.RunProcess(t, exit.Wrong, reorgverify.Name, verify...)
+	require.Contains(t, stderr, "error: the latest snapshot's anchor has no record: ")
+	_, command, found := strings.Cut(stderr, ": "+createanchor.Name+" ")
+	require.True(t, found, stderr)
+	p.run(t, exit.OK, append(strings.Fields(command), "--bitcoin-rpc", p.url(), "--yes", "--fee-rate", "10")...)
+	clitest.RunProcess(t, exit.OK, reorgverify.Name, verify...)
+	require.Len(t, p.node.Waiting(), 1)
 }
 
 // TestBroadcastOnAnotherChain: with block hashes of another chain nothing is paid, and no

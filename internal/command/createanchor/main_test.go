@@ -9,11 +9,12 @@ import (
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/initreorgdb"
 	"ailee-recovery/internal/command/l2verify"
+	"ailee-recovery/internal/command/reorgverify"
 	"ailee-recovery/internal/command/resyncblocks"
 )
 
 func TestMain(m *testing.M) {
-	clitest.Main(m, reorgtest.Programs, createanchor.Tool(), l2verify.Tool(), extractsnapshots.Tool(), initreorgdb.Tool(), resyncblocks.Tool())
+	clitest.Main(m, reorgtest.Programs, createanchor.Tool(), l2verify.Tool(), extractsnapshots.Tool(), initreorgdb.Tool(), reorgverify.Tool(), resyncblocks.Tool())
 }
 
 func TestScripts(t *testing.T) { reorgtest.Scripts(t) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"ailee-recovery/internal/rocksfile"
 	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
 )
 
 // Run checks the database. The error carries the exit code.
@@ -56,7 +58,12 @@ func (s *survey) hint(o Options) string {
 	case s.counts[countedHeights] > 0:
 		return reorgtool.RepairHint(o.DBPath)
 	case s.counts[missingAnchor]+s.counts[invalidated] > 0:
-		return "anchor the state anew, on Bitcoin, the node stopped: " + exit.Command("ailee_create_anchor", "--broadcast", "--db-path", o.DBPath, "--l2-state-file", o.Snapshot)
+		args := []string{"ailee_create_anchor", "--broadcast", "--db-path", o.DBPath, "--l2-state-file", o.Snapshot}
+		if filepath.Base(o.Snapshot) == snapshot.FileName {
+			// Appended to another file it would not be the latest one of this.
+			args = append(args, "--data-dir", filepath.Dir(o.Snapshot))
+		}
+		return "anchor the state anew, on Bitcoin, the node stopped: " + exit.Command(args...)
 	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared:
 		return "no block hash agrees: is the Bitcoin node on the network of this AILEE node?"
 	case s.counts[wrongHash] > 0:

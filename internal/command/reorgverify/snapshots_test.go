@@ -50,6 +50,7 @@ func TestAllAnchorsOfASnapshotFile(t *testing.T) {
 	require.Contains(t, stdout, "Anchors of the snapshot file: 14, 0 with a record\n")
 	require.Contains(t, stderr, "error: the latest snapshot's anchor has no record: "+anchors[13].Hash+"\n")
 	require.Contains(t, stderr, fmt.Sprintf("warning: 14 of 14 anchors of the snapshot file have no record: the first is %s, of snapshot 1, the last %s, of snapshot 14\n", anchors[0].Hash, anchors[13].Hash))
+	require.Contains(t, stderr, "hint: anchor the state anew, on Bitcoin, the node stopped: ailee_create_anchor --broadcast --db-path "+path+" --l2-state-file "+file+" --data-dir "+filepath.Dir(file)+"\n")
 
 	// What older snapshots lack is a warning.
 	record(13, reorgdb.Confirmed, anchors[13].L2StateRoot)

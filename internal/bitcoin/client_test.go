@@ -110,6 +110,7 @@ func TestMisbehaviour(t *testing.T) {
 		once    = 2    // the request that goes wrong, where it is only one
 	)
 	hash63 := strings.Repeat("a", 63)
+	var whole atomic.Bool // the endless answer was read to its end
 	type behave = func(w http.ResponseWriter, right []byte)
 	status := func(code int, text string) behave {
 		return func(w http.ResponseWriter, _ []byte) {
@@ -165,7 +166,7 @@ func TestMisbehaviour(t *testing.T) {
 		{name: "truncated", does: cut, warns: "unexpected EOF"},
 		{name: "truncated without a length", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(right[:len(right)/2]) }, warns: "the answer is incomplete"},
 		{name: "empty", does: text(""), warns: "the answer is incomplete"},
-		// It has an end after all, so that whoever reads all of it is told apart.
+		// It has an end after all, so that who reads all of it is told apart.
 		{name: "endless", does: func(w http.ResponseWriter, _ []byte) {
 			chunk := bytes.Repeat([]byte("["), 1<<20)
 			for range 256 {
@@ -173,6 +174,7 @@ func TestMisbehaviour(t *testing.T) {
 					return
 				}
 			}
+			whole.Store(true)
 		}, err: "longer than 32 MiB"},
 		{name: "slow-loris", slow: true, does: func(w http.ResponseWriter, right []byte) {
 			for i := range right {
@@ -236,6 +238,7 @@ func TestMisbehaviour(t *testing.T) {
 			require.NoError(t, err)
 			count, err := collect(t, c, chain, 0, heights)
 			requireNoSecret(t, err, &warnings)
+			require.False(t, whole.Load())
 			if test.err == "" {
 				require.NoError(t, err)
 				require.EqualValues(t, heights+1, count)
@@ -344,8 +347,12 @@ func TestBatchesRefused(t *testing.T) {
 	}
 	// Who refuses a call says so itself.
 	chain := bitcointest.NewChain(tip)
-	chain.Misbehave = func(_ int64, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-		w.WriteHeader(http.StatusBadRequest)
+	chain.Misbehave = func(number int64, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+		if number > 100 { // or it would be asked for ever
+			w.WriteHeader(http.StatusNotFound)
+		} else {
+			w.WriteHeader(http.StatusBadRequest)
+		}
 		return true
 	}
 	client, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)

@@ -4,7 +4,7 @@ complete -c ailee-doctor -f
 complete -c ailee-doctor -l data-dir -x -a '(__fish_complete_directories)' -d 'look at the data in DIR'
 complete -c ailee-doctor -l backup-dir -x -a '(__fish_complete_directories)' -d 'look at the backups in DIR'
 complete -c ailee-doctor -l unit -x -d 'the node is the service UNIT of systemd'
-complete -c ailee-doctor -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee-doctor -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee-doctor -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee-doctor -l quiet -s q -d 'print errors only'
 complete -c ailee-doctor -l bitcoin-rpc -x -d 'ask the Bitcoin node (Bitcoin Core or btcd) at URL'

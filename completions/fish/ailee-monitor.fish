@@ -14,7 +14,7 @@ complete -c ailee-monitor -l max-leftover-age -x -d 'warn when what a killed run
 complete -c ailee-monitor -l unit -x -d 'the node is the service UNIT of systemd'
 complete -c ailee-monitor -l state-file -r -F -d 'remember what was seen in FILE, \'\' for nowhere'
 complete -c ailee-monitor -l prometheus -r -F -d 'write metrics to FILE for the textfile collector of node_exporter'
-complete -c ailee-monitor -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee-monitor -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee-monitor -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee-monitor -l quiet -s q -d 'print errors and alarms only'
 complete -c ailee-monitor -l bitcoin-rpc -x -d 'ask the Bitcoin node (Bitcoin Core or btcd) at URL'

@@ -9,7 +9,7 @@ complete -c ailee-restore -l snapshot-backup -r -F -d 'restore the snapshot file
 complete -c ailee-restore -l db-backup -r -F -d 'restore the database from SOURCE, and of the snapshot file only what --snapshot-backup names'
 complete -c ailee-restore -l force -d 'restore also what is sound, or has what the source lacks'
 complete -c ailee-restore -l dry-run -d 'say what would be restored, and what is in the way; replace nothing'
-complete -c ailee-restore -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee-restore -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee-restore -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee-restore -l quiet -s q -d 'print errors only'
 complete -c ailee-restore -l help -s h -d 'show help'

@@ -20,7 +20,7 @@ complete -c ailee_create_anchor -l bitcoin-rpc -x -d 'ask the Bitcoin node (Bitc
 complete -c ailee_create_anchor -l rpc-cookie-file -r -F -d 'log in to the node with the cookie in FILE'
 complete -c ailee_create_anchor -l rpc-ca-cert -r -F -d 'trust the certificates in FILE for https, in place of the system\'s'
 complete -c ailee_create_anchor -l rpc-wait -x -d 'wait up to DURATION for a node that is starting, busy or away'
-complete -c ailee_create_anchor -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee_create_anchor -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_create_anchor -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_create_anchor -l quiet -s q -d 'print errors only'
 complete -c ailee_create_anchor -l help -s h -d 'show help'

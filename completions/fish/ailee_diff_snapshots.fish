@@ -2,7 +2,7 @@
 
 complete -c ailee_diff_snapshots -f
 complete -c ailee_diff_snapshots -l section -x -d 'compare only the records of SECTION: balances, escrows, pegins, pegouts or tasks'
-complete -c ailee_diff_snapshots -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee_diff_snapshots -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_diff_snapshots -l json -d 'print JSON documents, one a line, also on failure'
 complete -c ailee_diff_snapshots -l quiet -s q -d 'print errors only'
 complete -c ailee_diff_snapshots -l help -s h -d 'show help'

@@ -8,7 +8,7 @@ complete -c ailee_extract_snapshots -l format -x -a 'dat json' -d 'write FORMAT:
 complete -c ailee_extract_snapshots -l force -d 'replace existing files'
 complete -c ailee_extract_snapshots -l dry-run -d 'show what would be written, write nothing'
 complete -c ailee_extract_snapshots -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold'
-complete -c ailee_extract_snapshots -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee_extract_snapshots -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_extract_snapshots -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_extract_snapshots -l quiet -s q -d 'print errors only'
 complete -c ailee_extract_snapshots -l help -s h -d 'show help'

@@ -2,7 +2,7 @@
 
 complete -c ailee_get_snapshot_block -l db-path -x -a '(__fish_complete_directories)' -d 'look the anchor up in the reorg database in DIR, not in reorg_db beside FILE'
 complete -c ailee_get_snapshot_block -l max-divergence -x -d 'exit with status 2 when the Bitcoin node\'s tip is more than N blocks ahead'
-complete -c ailee_get_snapshot_block -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee_get_snapshot_block -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_get_snapshot_block -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_get_snapshot_block -l quiet -s q -d 'print the height and errors only'
 complete -c ailee_get_snapshot_block -l bitcoin-rpc -x -d 'ask the Bitcoin node (Bitcoin Core or btcd) at URL'

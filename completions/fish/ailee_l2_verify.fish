@@ -5,7 +5,7 @@ complete -c ailee_l2_verify -l all -d 'verify every complete snapshot and name t
 complete -c ailee_l2_verify -l failed -d 'with --all, show only the snapshots that fail'
 complete -c ailee_l2_verify -l strict -d 'fail on what a node passes over in silence, but for a section out of order'
 complete -c ailee_l2_verify -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold'
-complete -c ailee_l2_verify -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee_l2_verify -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_l2_verify -l anchor-tx -x -d 'prove the latest snapshot by the Bitcoin transaction TXID'
 complete -c ailee_l2_verify -l min-confirmations -x -d 'demand N confirmations of it'
 complete -c ailee_l2_verify -l wallet -x -d 'ask the wallet NAME of the node for transactions, empty for the one without a name'

@@ -4,7 +4,7 @@ complete -c ailee_recover_snapshots -l dry-run -d 'show what would be recovered 
 complete -c ailee_recover_snapshots -l max-unpacked -x -d 'let a compressed SOURCE unpack to up to SIZE'
 complete -c ailee_recover_snapshots -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot in OUT whose own root and anchor hold'
 complete -c ailee_recover_snapshots -l accept-pruned-anchors -d 'accept a peg-out that names any anchor, as after a prune, in a snapshot whose own root and anchor hold'
-complete -c ailee_recover_snapshots -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee_recover_snapshots -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_recover_snapshots -l json -d 'print the result as one JSON document, also on failure'
 complete -c ailee_recover_snapshots -l quiet -s q -d 'print errors only'
 complete -c ailee_recover_snapshots -l help -s h -d 'show help'

@@ -3,7 +3,7 @@
 complete -c ailee_reorg_verify -l db-path -x -a '(__fish_complete_directories)' -d 'check the database in DIR'
 complete -c ailee_reorg_verify -l recent -x -d 'print the last N reorgs'
 complete -c ailee_reorg_verify -l snapshot -r -F -d 'check that FILE agrees with the database; --snapshot may be left out'
-complete -c ailee_reorg_verify -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee_reorg_verify -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_reorg_verify -l wallet -x -d 'ask the wallet NAME of the node for transactions, empty for the one without a name'
 complete -c ailee_reorg_verify -l scan-blocks -x -d 'look through up to N blocks for a transaction that the node cannot find by its id'
 complete -c ailee_reorg_verify -l json -d 'print the result as one JSON document, also on failure'

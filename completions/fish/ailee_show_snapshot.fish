@@ -5,7 +5,7 @@ complete -c ailee_show_snapshot -l section -x -d 'show the records of SECTION: b
 complete -c ailee_show_snapshot -l id -x -d 'show only records that have ID as one of their fields, such as a peer, a task or a peg'
 complete -c ailee_show_snapshot -l totals -d 'show sums in place of records'
 complete -c ailee_show_snapshot -l accept-earlier-anchors -d 'accept a peg-out that names the anchor of an earlier snapshot of the same file whose own root and anchor hold'
-complete -c ailee_show_snapshot -l max-memory -x -d 'let a section that has to be sorted take up to SIZE, and a line a sixteenth of it'
+complete -c ailee_show_snapshot -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_show_snapshot -l json -d 'print JSON documents, one a line, also on failure'
 complete -c ailee_show_snapshot -l quiet -s q -d 'print errors only'
 complete -c ailee_show_snapshot -l help -s h -d 'show help'

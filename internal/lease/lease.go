@@ -22,7 +22,7 @@ import (
 
 // ErrUnsupported says that the file system, or the rights of this process, do
 // not allow leases: only a file's owner or a privileged process can have one.
-var ErrUnsupported = errors.New("no file lease to be had")
+var ErrUnsupported = errors.New("file leases are not available on this file system")
 
 // ErrHeld says that somebody keeps the file open.
 var ErrHeld = errors.New("kept open")

@@ -22,7 +22,7 @@ const (
 func MaxMemory() urfave.Flag {
 	return &urfave.StringFlag{
 		Name:    maxMemory,
-		Usage:   "let a section that has to be sorted take up to `SIZE`, and a line a sixteenth of it",
+		Usage:   "memory limit of `SIZE` for sorting a section; a single line may use 1/16 of it",
 		Value:   humanize.IBytes(snapshot.DefaultMaxMemory),
 		EnvVars: []string{"AILEE_MAX_MEMORY"},
 	}

@@ -76,7 +76,11 @@ func explain(o Options, err error) error {
 func (p *plan) nothing() error {
 	switch {
 	case p.total > 0:
-		return exit.Failf("it has "+fmt.Sprint(p.total), "%s: no snapshot has a number from %d to %d", p.File, p.Index.First, p.Index.Last)
+		which := fmt.Sprintf("is no snapshot %d", p.Index.First)
+		if p.Index.Last > p.Index.First {
+			which = fmt.Sprintf("are no snapshots %d to %d", p.Index.First, p.Index.Last)
+		}
+		return exit.Failf("see which there are: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File), "%s: there %s (the file has %d)", p.File, which, p.total)
 	case p.Salvage:
 		return exit.Failf("restore the file from a backup", "%s: %w, and none that a torn line hides is sound (%d looked at)",
 			p.File, snapshot.ErrNoSnapshot, p.hidden)

@@ -144,7 +144,7 @@ func parse(c *urfave.Context) (o Options, err error) {
 		{"max-pending", new(int64), &o.Pending}, {"max-orphaned", &o.Orphaned, nil},
 	} {
 		if *l.to = c.Int64(l.name); *l.to < 0 || *l.to > maxLimit {
-			return o, fmt.Errorf("--%s %d is not a number from 0 on", l.name, *l.to)
+			return o, fmt.Errorf("--%s %d is out of range: it may be 0 to %d", l.name, *l.to, int64(maxLimit))
 		}
 		if l.off != nil && c.IsSet(l.name) {
 			*l.off = l.to

@@ -90,7 +90,7 @@ ailee_prune_snapshots --in-place --keep 1000 /var/lib/ailee/l2_snapshots.dat`,
 			&urfave.StringFlag{Name: "keep", Usage: "keep the last `N` complete snapshots, or all"},
 			&urfave.StringFlag{Name: "output", Usage: "write the result to `OUT`, and leave FILE as it is"},
 			&urfave.BoolFlag{Name: "in-place", Usage: "replace FILE by the result"},
-			&urfave.BoolFlag{Name: "discard-newest-valid", Usage: "go on when an older snapshot is valid and none of the kept ones is"},
+			&urfave.BoolFlag{Name: "discard-newest-valid", Usage: "prune even if no kept snapshot is valid but an older one is"},
 			&urfave.BoolFlag{Name: "discard-hidden", Usage: "drop complete snapshots that torn lines hide from nodes"},
 			&urfave.BoolFlag{Name: "force", Usage: "replace OUT if it exists"},
 			&urfave.DurationFlag{Name: "watch", Hidden: true, Value: swap.DefaultWatch},
@@ -129,7 +129,7 @@ func options(c *urfave.Context) (Options, error) {
 	o.Keep = KeepAll
 	if keep := c.String("keep"); keep != "all" {
 		if o.Keep, err = strconv.ParseInt(keep, 10, 64); err != nil || o.Keep < 1 {
-			return o, fmt.Errorf("--keep %q is neither a number from 1 on nor all", keep)
+			return o, fmt.Errorf("--keep %q must be \"all\" or at least 1", keep)
 		}
 	}
 	switch {

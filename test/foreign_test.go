@@ -47,6 +47,8 @@ var foreignReaders = []struct {
 	{"ailee_recover_snapshots", "ailee_recover_snapshots f out", exit.Failed, "gzip, tar, tar of a folder, tar.gz"},
 	{"ailee_create_anchor", "ailee_create_anchor --l2-state-file f --output out", exit.Failed, "JSON"},
 	{"ailee_reorg_verify", "ailee_reorg_verify --db-path node/reorg_db --snapshot f", exit.Failed, ""},
+	{"ailee_show_snapshot", "ailee_show_snapshot f", exit.Failed, ""},
+	{"ailee_diff_snapshots", "ailee_diff_snapshots f f", exit.Failed, ""},
 	{"ailee_init_node", "cp f node/l2_snapshots.dat; ailee_init_node --if-missing --data-dir node", exit.Wrong, ""},
 }
 

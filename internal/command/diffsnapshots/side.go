@@ -91,11 +91,13 @@ func (s *side) check(ctx context.Context, l snapshot.Located) (err error) {
 
 // explain adds the file, exit code and hint to an error of reading it.
 func (s *side) explain(err error) error {
+	err = snapshottool.Reader{}.Unless(err, s.in)
+	var known *exit.Error
 	var missing *snapshottool.NoSuchError
 	hint := snapshottool.ReadHint(err)
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.As(err, &known):
+		return err
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		hint = "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", s.path, "OUT")
 	case errors.As(err, &missing):

@@ -46,7 +46,7 @@ func (s *showing) run(ctx context.Context) (err error) {
 	}
 	located, err := s.find(ctx)
 	if err != nil {
-		return err
+		return snapshottool.Reader{Command: []string{Name, "-"}}.Unless(err, s.in)
 	}
 	if err := s.judge(ctx, located); err != nil {
 		return err

@@ -103,6 +103,9 @@ func committed(root string) (names []string, err error) {
 			return nil, err
 		}
 	}
+	if _, err := os.Stat(filepath.Join(root, hintsFile)); err == nil {
+		names = append(names, hintsFile)
+	}
 	return names, nil
 }
 
@@ -134,7 +137,12 @@ func generate() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	table, err := hintsPage()
+	if err != nil {
+		return nil, err
+	}
 	files := map[string]string{
+		hintsFile:                                table,
 		"docs/commands/README.md":                manual.Index(commands),
 		"man/man7/" + manual.RecoveryPage + ".7": recovery,
 	}

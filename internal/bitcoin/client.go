@@ -77,7 +77,7 @@ type Client struct {
 func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 	u, err := parseURL(o.URL)
 	if err != nil {
-		return nil, exit.Fail("give the node's URL with --bitcoin-rpc, such as "+DefaultURL, err)
+		return nil, exit.Fail("give the node's URL with --bitcoin-rpc, such as "+DefaultURL, err) // the URL of --bitcoin-rpc is not one
 	}
 	c := &Client{
 		name:    "Bitcoin RPC at " + u.Scheme + "://" + u.Host,
@@ -174,7 +174,7 @@ func (c *Client) Wallet(name string) (*Client, error) {
 		return c, nil
 	}
 	if name == "." || name == ".." {
-		return nil, exit.Failf("name a wallet that bitcoin-cli listwallets shows", "%q is not a wallet name: in a path it leads elsewhere", name)
+		return nil, exit.Failf("name a wallet of the node: list them with bitcoin-cli listwallets", "%q is not a wallet name: in a path it leads elsewhere", name)
 	}
 	u := *c.url
 	u.RawPath = strings.TrimRight(u.EscapedPath(), "/") + "/wallet/" + url.PathEscape(name)

@@ -44,7 +44,7 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 		var err error
 		// A node that is starting has not written it yet: the calls wait for it.
 		if c.login, err = c.current(); err != nil && (o.Wait == 0 || !errors.Is(err, fs.ErrNotExist)) {
-			return c, exit.Fail(notYet, err)
+			return c, exit.Fail(notYet, err) // the file of --rpc-cookie-file cannot be read, or is no cookie file
 		}
 		return c, nil
 	case o.User != "" || o.Password != "" || o.PasswordFile != "":
@@ -61,7 +61,7 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 		if found, err := c.current(); err == nil && found != (login{}) {
 			c.login, c.source = found, "in "+c.cookie
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return c, exit.Fail("run it as the node's user, or "+howToLogIn, err)
+			return c, exit.Fail("run it as the node's user, or "+howToLogIn, err) // the cookie file of the node on this machine cannot be read
 		}
 		return c, nil
 	}

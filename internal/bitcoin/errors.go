@@ -121,21 +121,21 @@ func (c *Client) hint(err error) string {
 	switch {
 	case errors.Is(err, ErrOutcomeUnknown):
 		return "find out whether the node did it before you do it again"
-	case errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCInWarmup:
+	case errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCInWarmup: // error -28: the node is starting
 		return "the node is starting: wait, or wait longer with --rpc-wait"
 	case errors.As(err, &rpc):
 		return ""
 	case errors.As(err, &status):
 		switch {
-		case status.Code == http.StatusUnauthorized && c.credentials.source == "":
+		case status.Code == http.StatusUnauthorized && c.credentials.source == "": // HTTP status 401 Unauthorized, without credentials
 			return "no credentials were found: " + howToLogIn
-		case status.Code == http.StatusUnauthorized:
-			return "the node refuses the credentials " + c.credentials.source
-		case status.passing:
+		case status.Code == http.StatusUnauthorized: // HTTP status 401 Unauthorized, with credentials
+			return "the node refuses the credentials " + c.credentials.source + ": check that they are of this node, which reads rpcauth and rpcuser when it starts"
+		case status.passing: // HTTP status 429 or 503
 			return "the node is busy: wait longer with --rpc-wait, or raise its rpcworkqueue"
-		case status.Code == http.StatusForbidden:
+		case status.Code == http.StatusForbidden: // HTTP status 403 Forbidden
 			return "allow this machine and the method on the node: rpcallowip, rpcwhitelist"
-		case status.Code >= http.StatusInternalServerError:
+		case status.Code >= http.StatusInternalServerError: // HTTP status 500 and above
 			return "check the node's log"
 		}
 		return wrongURL
@@ -147,17 +147,17 @@ func (c *Client) hint(err error) string {
 		return "the node is slow or stuck: check its log, or raise BITCOIN_RPC_TIMEOUT"
 	case errors.Is(err, fs.ErrNotExist):
 		return notYet
-	case closed(err):
+	case closed(err): // EOF; connection reset by peer; broken pipe
 		return "the other side closes the connection: allow this machine on the node (rpcallowip), and check that both sides use http, or both https"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "start the node with its RPC server on (server=1), or check --bitcoin-rpc"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired: // x509: certificate has expired or is not yet valid
 		return "the certificate has expired or is not valid yet: renew it, or set this machine's clock"
-	case errors.As(err, &host):
+	case errors.As(err, &host): // x509: certificate is valid for another name
 		return "the certificate is for another name: use that in --bitcoin-rpc"
-	case errors.As(err, &cert), errors.As(err, &authority):
+	case errors.As(err, &cert), errors.As(err, &authority): // x509: certificate signed by unknown authority
 		return "name the file with the certificate to trust: --rpc-ca-cert FILE"
-	case errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, ErrBadAnswer), errors.As(err, &dns):
+	case errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, ErrBadAnswer), errors.As(err, &dns): // not an answer of a Bitcoin node; no such host; an HTTP answer to https
 		return wrongURL
 	}
 	return ""

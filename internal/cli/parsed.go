@@ -18,7 +18,7 @@ func Parsed[O any](parse func(*urfave.Context) (O, error), run func(context.Cont
 			return err
 		}
 		if err != nil {
-			return exit.Fail(usageHint(out.tool), err)
+			return exit.Fail(usageHint(out.tool), err) // wrong flags or arguments
 		}
 		return run(ctx, o, out)
 	}

@@ -78,7 +78,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	if out.outErr != nil && (err == nil || errors.Is(err, out.outErr)) {
 		hint := "" // it ended early: there was nothing to do but to print
 		if err == nil {
-			hint = "what this run had to do is done: look before you run it again"
+			hint = "what this run had to do is done: check the result before you run it again"
 		}
 		err = exit.Failf(hint, "cannot write to standard output: %w", out.outErr)
 	}
@@ -98,5 +98,5 @@ func init() {
 }
 
 func usage(t Tool, err error) error {
-	return exit.Fail(usageHint(t.Name), err)
+	return exit.Fail(usageHint(t.Name), err) // wrong flags or arguments
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ailee-recovery/internal/exit"
 )
 
 // What a file system says is judged here, and nowhere else: that it has no such thing,
@@ -79,45 +81,33 @@ func Hint(err error) string {
 	case errors.Is(err, ErrMountPoint):
 		return "work beside the mount point and copy the result into it, or mount the folder above it"
 	case errors.Is(err, ErrNotRegular):
-		return "find out who put it there, and move it away"
+		return "this must be a file or a folder of its own: see what it is, with ls -l, and move it away"
 	case errors.Is(err, ErrUser):
 		return "run it as that user"
 	case errors.Is(err, ErrOwner), errors.Is(err, ErrAttributes):
 		return "run it as root, on a file system that keeps owners, modes and access lists"
-	case temporaryFiles && errors.Is(err, fs.ErrNotExist):
-		return "make the folder for temporary files, or name another in TMPDIR"
-	case temporaryFiles && isOneOf(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EACCES, unix.EPERM, unix.ENOTDIR):
-		return "name another folder for temporary files in TMPDIR"
-	case noFolder(err):
-		return "make the folder first"
+	case temporaryFiles && errors.Is(err, fs.ErrNotExist): // the folder for temporary files is missing
+		return fmt.Sprintf("there is no folder %s for temporary files: make it, or name another: export TMPDIR=/var/tmp", os.TempDir())
+	case temporaryFiles && isOneOf(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EACCES, unix.EPERM, unix.ENOTDIR): // the folder for temporary files is full, or cannot be written to
+		return fmt.Sprintf("temporary files cannot be written to %s: name another folder: export TMPDIR=DIR", os.TempDir())
+	case noFolder(err): // the folder is missing in which something is to be made
+		return "make the folder first: " + exit.Command("mkdir", "-p", filepath.Dir(pathOf(err)))
 	case isOneOf(err, unix.ENOSPC, unix.EDQUOT):
-		return "see how much space is left, with df and quota; then run the command again"
+		return "make room, then run the command again; see what is left: " + exit.Command("df", "-h", folderOf(err))
 	case errors.Is(err, unix.EROFS):
-		return "the file system is mounted read-only: see why, with findmnt and dmesg"
+		return readOnlyHint(err)
 	case errors.Is(err, unix.EMFILE):
 		return "raise the limit of open files: ulimit -n 65536, or LimitNOFILE=65536 in the unit of a service"
 	case errors.Is(err, unix.ENFILE):
-		return "raise the limit of open files of the machine: sysctl fs.file-max"
+		return "raise the limit of open files of the machine: sysctl -w fs.file-max=1000000"
 	case errors.Is(err, unix.EIO):
-		return "look for a failing disk, with dmesg"
+		return "the disk may be failing: see what the kernel says of it: dmesg --level=err"
 	case errors.Is(err, fs.ErrPermission):
-		return mayNot()
-	case unsupported(err):
+		return mayNotHint(err)
+	case unsupported(err): // invalid argument; function not implemented; operation not supported
 		return "the file system lacks what this takes: use another, such as ext4 or XFS"
 	}
 	return ""
-}
-
-// mayNot is the hint for what this process may not do.
-func mayNot() string {
-	switch {
-	case became.user != "":
-		return fmt.Sprintf("run as root it works as the user %s, to whom %s belongs: give that user what it may not use, with chown, or move it where only root may write",
-			became.user, became.folder)
-	case os.Geteuid() == 0:
-		return "even root may not: look for the attributes of lsattr, a network file system that maps root to nobody, or dropped capabilities"
-	}
-	return "run it as the owner of the folder, or as root"
 }
 
 // noFolder reports whether the folder is missing in which a file or folder was to be made.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"ailee-recovery/internal/durable"
@@ -33,20 +35,45 @@ func Explain(path string, err error) error {
 	case errors.Is(err, reorgdb.ErrCorrupt):
 		return exit.WrongData(CopyHint(path), err)
 	case errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, syscall.ENOTDIR):
-		return exit.Fail("name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db", err)
+		return exit.Fail(noDatabaseHint(path), err)
 	case errors.Is(err, reorgdb.ErrBusy), errors.Is(err, rocksfile.ErrChanging):
 		return exit.Fail("run the command again, or stop the node first", err)
 	case durable.Hint(err) != "":
 		return exit.Fail(durable.Hint(err), err)
 	case errors.Is(err, fs.ErrNotExist):
-		return exit.Fail("check the path; if the database is gone, do not make a new one, but see how to get it back: "+doctorFor(path), err)
+		return exit.Fail(missingHint(path), err)
 	}
 	return exit.Fail("", fmt.Errorf("%s: %w", path, err))
 }
 
-// doctorFor is the doctor of the data directory that a database is in.
-func doctorFor(path string) string {
-	return exit.Command("ailee-doctor", "--data-dir", filepath.Dir(path))
+// Name is the name that a database has in the data directory of a node.
+const Name = "reorg_db"
+
+// missingHint is for a path where there is nothing.
+func missingHint(path string) string {
+	if filepath.Base(path) != Name { // no such file or directory, at another name than reorg_db
+		return "check the path: the database of a node is the folder reorg_db in its data directory, such as /var/lib/ailee/reorg_db"
+	}
+	return "restore it: " + restoreCommand(path) + "; only a new node starts with an empty one" // no such file or directory: reorg_db is missing
+}
+
+// noDatabaseHint is for a path where there is something else.
+func noDatabaseHint(path string) string {
+	names, err := os.ReadDir(path)
+	switch {
+	case err != nil: // not a directory
+		return "name the folder of the database, such as /var/lib/ailee/reorg_db, and no file in it"
+	case len(names) == 0 && filepath.Base(path) == Name: // not a RocksDB database: reorg_db is empty
+		return "the folder is empty: restore the database: " + restoreCommand(path) + "; only a new node starts with an empty one"
+	case slices.ContainsFunc(names, func(e fs.DirEntry) bool { return e.Name() == Name && e.IsDir() }): // not a RocksDB database, but the folder that it is in
+		return "name the database in this folder: " + exit.Command("--db-path", filepath.Join(path, Name))
+	}
+	return "name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db" // not a RocksDB database
+}
+
+// restoreCommand restores a node's database.
+func restoreCommand(path string) string {
+	return exit.Command("ailee-restore", "--db-only", "--data-dir", filepath.Dir(path))
 }
 
 // LookAgain reports whether the error of reading the database at path says that it is

@@ -81,15 +81,15 @@ func (r Reader) Foreign(in *input.Input) *Foreign {
 // hint is how what is in the layers can be read.
 func (r Reader) hint(l *layers) string {
 	switch {
-	case l.several:
+	case l.several: // FILE is an archive of several files
 		return "see what is in it: " + l.pipeline("tar -t")
-	case l.json() && !slices.Contains(r.Reads, JSON):
+	case l.json() && !slices.Contains(r.Reads, JSON): // FILE is a state in JSON
 		return "make a snapshot file of it, with an anchor of its own: " +
 			l.pipeline(exit.Command("ailee_create_anchor", "--l2-state-file", "-", "--output", "SNAPSHOTS"))
-	case r.Command == nil:
+	case r.Command == nil: // FILE is compressed, or an archive, and the command reads no pipe
 		return "unpack it first: " + l.pipeline() + " > UNPACKED"
 	}
-	return "unpack it on the way: " + l.pipeline(exit.Command(r.Command...))
+	return "unpack it on the way: " + l.pipeline(exit.Command(r.Command...)) // FILE is compressed, or an archive
 }
 
 // layers are what is around a snapshot file, from the outside.

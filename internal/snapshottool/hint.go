@@ -3,8 +3,10 @@ package snapshottool
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/snapshot"
 )
 
@@ -16,12 +18,20 @@ func ReadHint(err error) string {
 	var anchors *snapshot.TooManyAnchorsError
 	switch {
 	case errors.As(err, &line), errors.As(err, &section), errors.As(err, &anchors):
-		return "raise the limit with --max-memory, for example --max-memory 1GiB"
+		return "run it again with more memory: --max-memory 1GiB"
 	case errors.Is(err, snapshot.ErrShrunk), errors.Is(err, snapshot.ErrChanged):
-		return "someone replaced or cut the file meanwhile: run the command again"
+		return "the file was replaced or cut while it was read: run the command again"
 	}
 	if hint := durable.Hint(err); hint != "" || !errors.Is(err, fs.ErrNotExist) {
 		return hint
 	}
-	return "check the path; if the file is gone, see how to get it back: ailee-doctor"
+	return "check the path; if the node's file is gone, restore it: ailee-restore --snapshot-only" // no such file or directory
+}
+
+// RestoreHint says how to get a snapshot file back, where nothing in the one at path is of use.
+func RestoreHint(path string) string {
+	if filepath.Base(path) != snapshot.FileName { // nothing in the file is of use, and it has not the name of a node's
+		return "name another copy of the file; that of a node is restored with ailee-restore --snapshot-only"
+	}
+	return "restore the file: " + exit.Command("ailee-restore", "--snapshot-only", "--data-dir", filepath.Dir(path)) // nothing in the file of a node is of use
 }

@@ -167,11 +167,11 @@ func (r *Run) carry(n *second, src, current *file, in *insertion) (carried bool,
 			}
 		}
 		if _, err := current.Write(part[:k]); err != nil {
-			return false, exit.Fail(completeHint, err)
+			return false, exit.Fail(completeHint, err) // what nodes appended meanwhile cannot be carried over
 		}
 	}
 	if err := current.Sync(); err != nil {
-		return false, exit.Fail(completeHint, err)
+		return false, exit.Fail(completeHint, err) // what nodes appended meanwhile cannot be carried over
 	}
 	return true, nil
 }

@@ -142,7 +142,7 @@ func hinted(err error) error {
 	if err = explain(err); errors.As(err, &known) || errors.Is(err, durable.ErrBusy) || errors.Is(err, ErrChanged) {
 		return err
 	}
-	return exit.Fail(completeHint, err)
+	return exit.Fail(completeHint, err) // an error after the new file has taken its place
 }
 
 // removeTemporary removes what a run that was killed had not brought in.

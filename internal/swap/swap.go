@@ -190,7 +190,7 @@ func (r *Run) Replace(ctx context.Context, c Content) error {
 			return err
 		}
 		if try == planTries {
-			return exit.Fail("find out who rewrites it, and run the command again", err)
+			return exit.Fail("find out who rewrites it, and run the command again", err) // the file was rewritten meanwhile, and not only appended to
 		}
 	}
 }

@@ -42,16 +42,16 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	}
 	switch code {
 	case btcjson.ErrRPCWalletUnlockNeeded:
-		return "unlock the wallet with bitcoin-cli walletpassphrase and run the command again"
+		return "unlock the wallet, then run the command again: bitcoin-cli -stdinwalletpassphrase walletpassphrase 600"
 	case btcjson.ErrRPCWalletNotFound:
 		return "load the wallet with bitcoin-cli loadwallet NAME, and name it with --wallet NAME"
 	case btcjson.ErrRPCWalletNotSpecified:
-		return "name one of them with --wallet NAME: bitcoin-cli listwallets shows them"
+		return "name one of them with --wallet NAME; list them with bitcoin-cli listwallets"
 	case btcjson.ErrRPCWalletInsufficientFunds:
 		return sendCoins
 	case btcjson.ErrRPCWalletKeypoolRanOut:
 		return keypool
-	case btcjson.ErrRPCMethodNotFound.Code:
+	case btcjson.ErrRPCMethodNotFound.Code: // error -32601: the node does not know the method
 		return noWallet
 	case btcjson.ErrRPCTxError, btcjson.ErrRPCTxRejected:
 		return rejectedHint(words)
@@ -73,7 +73,7 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	case has("keypool", "change address"):
 		return keypool
 	case has("rescan"):
-		return "wait until the wallet has been rescanned: bitcoin-cli getwalletinfo shows how far it is"
+		return "wait until the wallet has been rescanned; see how far it is: bitcoin-cli getwalletinfo"
 	case has("private keys", "available keys", "can't sign", "solving data"):
 		return noKeys
 	case has("belong to this wallet"):
@@ -87,7 +87,7 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	case has("maxtxfee", "fee exceeds maximum", "too high"):
 		return "use a lower fee rate, --fee-rate SAT_VB, or raise the node's maxtxfee"
 	case has("already spent", "already bumped", "has been mined", "conflicted"):
-		return "see what became of the anchor's transaction: ailee_resync_blocks --anchors"
+		return "see what became of the anchor's transaction: ailee_resync_blocks --anchors --db-path DB"
 	case has("wallet commands"): // btcd
 		return noWallet
 	}
@@ -95,9 +95,9 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	case btcjson.ErrRPCWallet:
 		return "see what the wallet can spend: bitcoin-cli getbalances, and bitcoin-cli listunspent"
 	case btcjson.ErrRPCInvalidParameter:
-		return "the node does not accept these fees: see --fee-rate and --conf-target"
+		return "the node does not accept these fees: give others with --fee-rate SAT_VB, or --conf-target BLOCKS"
 	}
-	return "check the node's log"
+	return "check the node's log" // error -1, or another error of the wallet whose text says none of these
 }
 
 // rejectedHint is for a transaction that a mempool refuses.
@@ -113,5 +113,5 @@ func rejectedHint(words string) string {
 	case strings.Contains(words, "cluster"), strings.Contains(words, "mempool-chain"):
 		return waitFor
 	}
-	return "see what the node's policy asks for, and that no other transaction spends the same coins"
+	return "see what the node's policy asks for, and that no other transaction spends the same coins" // the mempool refuses the transaction for another reason
 }

@@ -202,6 +202,6 @@ func satoshi(btc float64) int64 { return int64(math.Round(btc * 1e8)) }
 
 // bad is the error for an answer that cannot be right.
 func bad(method, format string, args ...any) error {
-	return exit.Fail("check that --bitcoin-rpc is a Bitcoin Core with a wallet",
+	return exit.Fail("check that --bitcoin-rpc is a Bitcoin Core with a wallet", // an answer to a call of the wallet that no wallet gives
 		fmt.Errorf("%s: %w: %s", method, bitcoin.ErrBadAnswer, fmt.Sprintf(format, args...)))
 }

@@ -208,7 +208,7 @@ func (r *run) notCopied(p *part, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		r.notOpened(p, fs.ErrNotExist)
 	case errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, syscall.ENOTDIR):
-		r.problem(p, exit.Wrong, "see how to get it back: "+r.command("ailee-doctor"), "%v%s", err, kept)
+		r.problem(p, exit.Wrong, r.restoreHint(p), "%v%s", err, kept)
 	case errors.As(reorgtool.Explain(p.source, err), &known) && known.Hint != "":
 		r.problem(p, known.Code, known.Hint, "%v%s", known.Err, kept)
 	default:

@@ -56,17 +56,17 @@ func (r *run) sayLoss(p *part, l *backups.Loss) {
 	}
 	if l.CouldNot == "" {
 		if l.Missing.First != "" && p.kind == backups.Snapshots {
-			r.out.Hint("of %s to %s", l.Missing.First, l.Missing.Last)
+			r.out.Hint("of %s to %s", l.Missing.First, l.Missing.Last) // SOURCE lacks N snapshots
 		}
 		and := " and before"
 		if n == 1 {
 			and = ""
 		}
-		r.out.Hint("%s in %s%s", them, newest, and)
+		r.out.Hint("%s in %s%s", them, newest, and) // SOURCE lacks N snapshots, or records
 	}
-	r.out.Hint(they, n)
-	r.out.Hint("how to get them back: %s", r.command("ailee-doctor"))
-	r.out.Hint("if they are to be given up: %s", r.command(Name, "--accept-loss"))
+	r.out.Hint(they, n)                                                            // SOURCE lacks N snapshots, or records
+	r.out.Hint("how to get them back: %s", r.command("ailee-doctor"))              // SOURCE lacks N snapshots, or records
+	r.out.Hint("if they are to be given up: %s", r.command(Name, "--accept-loss")) // SOURCE lacks N snapshots, or records
 }
 
 // holders are the newest backup of the line that has what is lost, and how many it has.

@@ -274,7 +274,7 @@ func folderHint(err error) string {
 	if hint := durable.Hint(err); hint != "" {
 		return hint
 	}
-	return "make the folder, or name another with --backup-dir"
+	return "make the folder, or name another with --backup-dir" // cannot make BACKUPS: …
 }
 
 // makeFolder makes the folder of backups, with the owner of the data directory where root

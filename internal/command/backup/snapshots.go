@@ -38,10 +38,18 @@ func (r *run) prepare(p *part) {
 // notOpened says why the source of a part cannot be read.
 func (r *run) notOpened(p *part, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
-		r.problem(p, exit.Wrong, "see how to get it back: "+r.command("ailee-doctor")+"; or name the right folder with --data-dir", "%s is missing", p.source)
+		r.problem(p, exit.Wrong, r.restoreHint(p), "%s is missing", p.source)
 		return
 	}
 	r.problem(p, exit.Failed, durable.Hint(err), "%s cannot be read: %v", p.source, err)
+}
+
+// restoreHint is how to get back a part of which there is nothing.
+func (r *run) restoreHint(p *part) string {
+	if p.kind == backups.Database { // reorg_db is missing, or is no database
+		return "restore it: " + r.command("ailee-restore", "--db-only") + "; only a new node starts with an empty one"
+	}
+	return "restore it: " + r.command("ailee-restore", "--snapshot-only") // FILE is missing, or has no complete snapshot
 }
 
 // backUpSnapshots copies the snapshot file while it is checked, up to the end of its latest
@@ -108,10 +116,10 @@ func (r *run) sound(p *part, s *content.Snapshots, in *input.Input) bool {
 	switch {
 	case s.Latest == nil:
 		if f := (snapshottool.Reader{}).Foreign(in); f != nil {
-			r.problem(p, exit.Wrong, "see how to get it back: "+r.command("ailee-doctor"), "%v%s", f, kept)
+			r.problem(p, exit.Wrong, r.restoreHint(p), "%v%s", f, kept)
 			return false
 		}
-		r.problem(p, exit.Wrong, "see how to get it back: "+r.command("ailee-doctor"), "%s: no complete snapshot%s", p.source, kept)
+		r.problem(p, exit.Wrong, r.restoreHint(p), "%s: no complete snapshot%s", p.source, kept)
 		return false
 	case !s.LatestValid():
 		r.problem(p, exit.Wrong, "find the newest valid snapshot: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.source),

@@ -69,7 +69,7 @@ func closeDatabase(o Options, db *reorgdb.DB, out *cli.IO, hint string, err *err
 		out.Error("%v", failed)
 		return
 	}
-	*err = exit.Fail(hint, failed)
+	*err = exit.Fail(hint, failed) // DB: the database could not be closed, in a dry run
 }
 
 // broadcast anchors through the wallet of the Bitcoin node.
@@ -83,7 +83,7 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		closeDatabase(a.Options, a.db, a.out, "run the same command again: what is done is not done twice, and nothing is paid again", &err)
+		closeDatabase(a.Options, a.db, a.out, "run the same command again: what is done is not done twice, and nothing is paid again", &err) // DB: the database could not be closed
 	}()
 	if a.node, err = a.openNode(); err != nil {
 		return err
@@ -155,11 +155,11 @@ func (a *anchoring) pay(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	p := pending.New(a.DBPath, a.anchor, a.Wallet, tx.MsgTx)
 	if err := p.Write(); err != nil {
-		return exit.Fail("nothing was sent", err)
+		return exit.Fail("nothing was sent", err) // DB/.DB.anchor-pending cannot be written
 	}
 	if err := a.record(p); err != nil {
 		// The record may be there all the same, in a log that could not be synced.
-		return exit.Fail("nothing was sent; the same command again goes on with this transaction", err)
+		return exit.Fail("nothing was sent; the same command again goes on with this transaction", err) // the record cannot be written to DB
 	}
 	switch err := w.Send(ctx, tx.MsgTx); {
 	case errors.Is(err, bitcoin.ErrOutcomeUnknown):

@@ -321,13 +321,13 @@ func TestBroadcastRefusedAsRecorded(t *testing.T) {
 	p := payer.place(t)
 	for name, hint := range map[string]string{
 		"d1-fundrawtransaction-error-4-fee-estimation-failed-fallbackfee-is-disabled":        "give the fee rate: --fee-rate SAT_VB",
-		"d2-fundrawtransaction-error-19-multiple-wallets-are-loaded-please-select":           "name one of them with --wallet NAME: bitcoin-cli listwallets shows them",
+		"d2-fundrawtransaction-error-19-multiple-wallets-are-loaded-please-select":           "name one of them with --wallet NAME; list them with bitcoin-cli listwallets",
 		"d3-fundrawtransaction-error-18-requested-wallet-does-not-exist-or":                  "load the wallet with bitcoin-cli loadwallet NAME, and name it with --wallet NAME",
 		"d5a-fundrawtransaction-error-4-the-total-exceeds-your-balance-when":                 "send coins to the wallet, or wait until those on their way are confirmed",
 		"m3d-fundrawtransaction-error-4-fee-exceeds-maximum-configured-by-user":              "use a lower fee rate, --fee-rate SAT_VB, or raise the node's maxtxfee",
 		"u6-fundrawtransaction-error-4-unconfirmed-utxos-are-available-but-spending":         "wait until the wallet's transactions are confirmed; with several coins it need not spend what is not",
 		"wl-fundrawtransaction-http403":                                                      "allow this machine and the method on the node: rpcallowip, rpcwhitelist",
-		"d5e-signrawtransactionwithwallet-error-13-error-please-enter-the-wallet-passphrase": "unlock the wallet with bitcoin-cli walletpassphrase and run the command again",
+		"d5e-signrawtransactionwithwallet-error-13-error-please-enter-the-wallet-passphrase": "unlock the wallet, then run the command again: bitcoin-cli -stdinwalletpassphrase walletpassphrase 600",
 		"probe-sendrawtransaction-min-relay-fee":                                             "use another fee rate: --fee-rate SAT_VB",
 		"v29-probe-sendrawtransaction-replaced":                                              "use another fee rate: --fee-rate SAT_VB",
 		"probe-sendrawtransaction-inputs-spent":                                              "see what the node's policy asks for, and that no other transaction spends the same coins",

@@ -48,7 +48,7 @@ func (b *bumping) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		closeDatabase(b.Options, b.db, b.out, "the replacement is recorded: see that all files there belong to the user of the node, and do not bump it again for this", &err)
+		closeDatabase(b.Options, b.db, b.out, "the replacement is recorded: see that all files there belong to the user of the node, and do not bump it again for this", &err) // DB: the database could not be closed
 	}()
 	p, err := readPending(b.DBPath)
 	if err != nil {

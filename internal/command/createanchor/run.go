@@ -175,7 +175,7 @@ func (a *anchoring) target() string {
 
 func (a *anchoring) checkDataDir() error {
 	if _, err := os.Stat(a.DataDir); err != nil {
-		return exit.Fail("name the node's data directory with --data-dir, or a new file with --output", err)
+		return exit.Fail("name the node's data directory with --data-dir, or a new file with --output", err) // the data directory is missing
 	}
 	return nil
 }

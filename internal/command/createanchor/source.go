@@ -62,7 +62,7 @@ func (a *anchoring) loadJSON(ctx context.Context, r io.Reader) error {
 }
 
 // unroundedHint says how to get a state whose numbers no program has rounded.
-const unroundedHint = "make it anew, which writes large numbers as strings: ailee_extract_snapshots --format json"
+const unroundedHint = "make it anew, which writes large numbers as strings: ailee_extract_snapshots --format json FILE DIR"
 
 // checkRounded refuses a state that another program seems to have changed: one that is not
 // the state of its own anchor, and has numbers that look rounded.
@@ -132,10 +132,10 @@ func (a *anchoring) explainInput(err error) error {
 	case errors.Is(err, statejson.ErrRounded):
 		hint = unroundedHint
 	case errors.As(err, &wrong):
-		hint = "the format is that of ailee_extract_snapshots --format json"
+		hint = "make a state file that this reads: ailee_extract_snapshots --format json FILE DIR"
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		err = fmt.Errorf("neither a state in JSON nor a snapshot file: %w", err)
 		hint = "make a state file of a snapshot: ailee_extract_snapshots --newest-valid --format json FILE DIR"
 	}
-	return exit.Fail(hint, fmt.Errorf("%s: %w", a.StateFile, err))
+	return exit.Fail(hint, fmt.Errorf("%s: %w", a.StateFile, err)) // FILE is no state in JSON, and has no complete snapshot
 }

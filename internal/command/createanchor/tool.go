@@ -114,7 +114,7 @@ ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
 			o, err := options(c, out.Now())
 			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
+				return exit.Fail(Name+" --help shows the usage", err) // wrong flags or arguments
 			}
 			if o.sends() && !o.Yes && (o.StateFile == "-" || !out.Interactive()) {
 				return exit.Failf("add --yes to send without being asked", "there is no terminal to ask on before sending")

@@ -56,7 +56,7 @@ func open(ctx context.Context, arg string, memory *snapshot.Memory) (s *side, er
 	case errors.Is(err, fs.ErrNotExist) && at > 0 && s.index == 0:
 		hint = "a snapshot of a file is FILE@K, counted from 1, or FILE@latest"
 	}
-	return nil, exit.Fail(hint, err)
+	return nil, exit.Fail(hint, err) // a side cannot be opened
 }
 
 // parseIndex reads what comes after the @.
@@ -103,5 +103,5 @@ func (s *side) explain(err error) error {
 	case errors.As(err, &missing):
 		hint = "see which there are: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.path)
 	}
-	return exit.Fail(hint, fmt.Errorf("%s: %w", s.path, err))
+	return exit.Fail(hint, fmt.Errorf("%s: %w", s.path, err)) // a side has no such snapshot
 }

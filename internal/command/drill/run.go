@@ -146,6 +146,6 @@ func (d *drill) leave() {
 	}
 	var e *exit.Error
 	if errors.As(d.err, &e) && e.Hint == "" {
-		d.err = &exit.Error{Code: e.Code, Err: e.Err, Hint: "look at what is there: " + d.dir}
+		d.err = &exit.Error{Code: e.Code, Err: e.Err, Hint: "look at what is there: " + d.dir} // the drill failed, with --keep
 	}
 }

@@ -48,7 +48,7 @@ func openStage(dir string) (s *stage, err error) {
 	if dir == "" {
 		removeAbandoned()
 		if s.dir, err = os.MkdirTemp("", temporaryPrefix); err != nil {
-			return nil, exit.Fail("make the folder for temporary files, or name another in TMPDIR", err)
+			return nil, exit.Fail("make the folder for temporary files, or name another in TMPDIR", err) // no folder for temporary files can be made
 		}
 		s.temporary = true
 	} else if err = s.makeFolder(); err != nil {
@@ -59,7 +59,7 @@ func openStage(dir string) (s *stage, err error) {
 		s.dir, err = filepath.EvalSymlinks(s.dir)
 	}
 	if err != nil {
-		return nil, exit.Fail(otherFolder, err)
+		return nil, exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
 	if err = s.take(); err == nil {
 		err = s.empty()
@@ -81,7 +81,7 @@ func (s *stage) makeFolder() error {
 		err = os.MkdirAll(s.dir, 0o700)
 	}
 	if err != nil {
-		return exit.Fail(otherFolder, err)
+		return exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
 	return nil
 }
@@ -91,19 +91,19 @@ const otherFolder = "name another folder with --data-dir"
 // take locks the folder, and refuses one that is not a drill's.
 func (s *stage) take() (err error) {
 	if s.root, err = os.OpenRoot(s.dir); err != nil {
-		return exit.Fail(otherFolder, err)
+		return exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
 	if s.lock, err = s.root.Open("."); err != nil {
-		return exit.Fail(otherFolder, err)
+		return exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
 	if err := durable.Lock(s.lock); errors.Is(err, durable.ErrBusy) {
 		return exit.Failf("wait until it is done, or "+otherFolder, "another drill is at work in %s", s.dir)
 	} else if err != nil {
-		return exit.Fail(otherFolder, err)
+		return exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
 	foreign, err := s.foreign()
 	if err != nil {
-		return exit.Fail(otherFolder, err)
+		return exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
 	if foreign != "" {
 		return exit.Failf("name a folder that is missing or empty", "%s holds what no drill of yours made: %s", s.dir, foreign)

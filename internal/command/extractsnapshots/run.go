@@ -64,7 +64,7 @@ func explain(o Options, err error) error {
 		return exit.WrongData("see what is wrong with each: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", o.File),
 			fmt.Errorf("%s: %w", o.File, err))
 	case errors.Is(err, snapshot.ErrNoSnapshot):
-		return exit.Fail("see whether a torn line hides one: "+exit.Command(Name, "--salvage", "--dry-run", o.File, o.Dir),
+		return exit.Fail("check whether a torn line hides one: "+exit.Command(Name, "--salvage", "--dry-run", o.File, o.Dir),
 			fmt.Errorf("%s: %w", o.File, err))
 	case errors.As(err, &notText):
 		return exit.Fail("extract it as it is, with --format dat", fmt.Errorf("%s: %w", o.File, err))
@@ -80,9 +80,9 @@ func (p *plan) nothing() error {
 		if p.Index.Last > p.Index.First {
 			which = fmt.Sprintf("are no snapshots %d to %d", p.Index.First, p.Index.Last)
 		}
-		return exit.Failf("see which there are: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File), "%s: there %s (the file has %d)", p.File, which, p.total)
+		return exit.Failf("list them: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File), "%s: there %s (the file has %d)", p.File, which, p.total)
 	case p.Salvage:
-		return exit.Failf("restore the file from a backup", "%s: %w, and none that a torn line hides is sound (%d looked at)",
+		return exit.Failf(snapshottool.RestoreHint(p.File), "%s: %w, and none that a torn line hides is sound (%d looked at)",
 			p.File, snapshot.ErrNoSnapshot, p.hidden)
 	}
 	return snapshot.ErrNoSnapshot
@@ -288,7 +288,7 @@ func (e *extraction) refuseExisting(resumed bool) error {
 }
 
 func refused(err error) error {
-	return exit.Fail("name another folder, or replace what is there with --force", err)
+	return exit.Fail("name another folder, or replace what is there with --force", err) // DIR/NAME already exists
 }
 
 func (e *extraction) writeItem(ctx context.Context, checker *snapshot.Checker, f *durable.StagedFile, i item, bar terminal.Bar) error {

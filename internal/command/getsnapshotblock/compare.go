@@ -70,10 +70,10 @@ func (f *finder) judge(b block, compared *comparison, err error) error {
 			f.out.Hint("%s", hint)
 		}
 	case limited && compared.Divergence > f.MaxDivergence:
-		return exit.WrongData("anchor the state anew: "+exit.Command("ailee_create_anchor", "--bitcoin-rpc", "URL", "--l2-state-file", "STATE.json"),
+		return exit.WrongData("anchor the state anew: "+exit.Command("ailee_create_anchor", "--broadcast", "--bitcoin-rpc", "URL", "--l2-state-file", f.File),
 			fmt.Errorf("%s: the snapshot is %d blocks behind Bitcoin, at %s of %d", f.File, compared.Divergence, b.at(), compared.Tip))
 	case limited && (compared.Divergence < 0 || compared.Syncing || compared.Headers-b.Height > f.MaxDivergence):
-		return exit.Failf("run the command again when the node has caught up; is it on the right network?",
+		return exit.Failf("run the command again when the node has caught up, and check that it is on the network of the AILEE node",
 			"could not determine the divergence: the Bitcoin node is at %s, the snapshot at %s", compared.where(), b.at())
 	case compared.Divergence < 0:
 		f.out.Warn("the Bitcoin node is only at %s: it is still syncing, or on another network", compared.where())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -79,10 +80,9 @@ func latest(ctx context.Context, o Options, out *cli.IO) (*snapshot.Report, erro
 func readHint(o Options, err error) string {
 	switch {
 	case errors.Is(err, syscall.EISDIR):
-		return "name the snapshot file in it"
+		return "name the snapshot file in it: " + exit.Command(Name, filepath.Join(o.File, snapshot.FileName))
 	case errors.Is(err, snapshot.ErrNoSnapshot):
-		return "restore the file from a backup, or see what can be recovered: " +
-			exit.Command("ailee_recover_snapshots", "--dry-run", o.File, "OUT")
+		return "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", o.File, "OUT") + "; if nothing can, " + snapshottool.RestoreHint(o.File)
 	}
 	return snapshottool.ReadHint(err)
 }

@@ -170,7 +170,7 @@ func (c *copying) report(o Options, from *source, out *cli.IO) error {
 		if old := movedAway(o.Path); old != "" {
 			out.Warn("%s is a reorg database, too: its anchors and reorg events are not in the new one", old)
 			if !o.DryRun {
-				out.Hint("carry over what can be read: %s && %s", exit.Command("mv", o.Path, o.Path+".empty"),
+				out.Hint("carry over what can be read: %s && %s", exit.Command("mv", o.Path, o.Path+".empty"), // OLD is a reorg database, too: its anchors and reorg events are not in the new one
 					exit.Command(Name, "--path", o.Path, "--copy-from", old))
 			}
 		}
@@ -186,12 +186,12 @@ func (c *copying) report(o Options, from *source, out *cli.IO) error {
 // hint says what to do where not everything could be read.
 func (c *copying) hint(o Options) string {
 	switch {
-	case o.DryRun:
+	case o.DryRun: // not everything can be read, in a dry run
 		return "other copies and backups may have what is missing: name them as well, each with --copy-from, after this one"
-	case c.records() == 0:
-		return "restore a backup instead: ailee-restore --db-backup FILE; keep the old folder until all anchors are accounted for"
+	case c.records() == 0: // no record can be read
+		return "restore a backup instead: ailee-restore --db-only; keep the old folder until all anchors are accounted for"
 	}
-	return "see what is to be filled in: " + exit.Command("ailee_reorg_verify", "--db-path", o.Path) + "; keep the old folder until all anchors are accounted for"
+	return "see what is to be filled in: " + exit.Command("ailee_reorg_verify", "--db-path", o.Path) + "; keep the old folder until all anchors are accounted for" // not everything could be read
 }
 
 func byKind(counts map[reorgdb.Kind]uint64) map[string]uint64 {

@@ -111,7 +111,7 @@ func (m *merging) report(o Options, out *cli.IO) error {
 	switch {
 	case code == exit.OK:
 		return nil
-	case len(m.unresolved()) == 0 && !o.DryRun:
+	case len(m.unresolved()) == 0 && !o.DryRun: // all was put together, but blocks are missing
 		return exit.WrongData("fetch the missing blocks: "+
 			exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(m.merge.MissingFrom), "--db-path", o.Path)+" --bitcoin-rpc URL", nil)
 	}

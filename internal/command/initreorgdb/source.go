@@ -109,9 +109,9 @@ func (s *source) judge(done archive.Unpacked, err error) error {
 		s.damage = []rocksfile.Problem{{Kind: damagedArchive, Why: damaged.Error(), Lost: true}}
 		return nil
 	case errors.As(err, &damaged):
-		return exit.WrongData("name another backup instead", fmt.Errorf("%s: nothing can be unpacked: %w", s.shown(), err))
+		return exit.WrongData("name another backup instead: ailee-backup list shows them", fmt.Errorf("%s: nothing can be unpacked: %w", s.shown(), err))
 	case errors.As(err, &refused) && refused.Limit:
-		return exit.Fail(flags.MoreUnpacked, fmt.Errorf("%s: %w", s.shown(), err))
+		return exit.Fail(flags.MoreUnpacked, fmt.Errorf("%s: %w", s.shown(), err)) // the archive unpacks to more than N bytes
 	case errors.As(err, &refused):
 		return exit.Fail("no backup of a database has this: unpack it in a folder of its own, and name what in it is the database", fmt.Errorf("%s: %w", s.shown(), err))
 	case errors.As(err, &format):

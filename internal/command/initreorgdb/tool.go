@@ -87,7 +87,7 @@ ailee_init_reorg_db --path /tmp/reorg_db`,
 			o := Options{Path: c.String("path"), IfMissing: c.Bool("if-missing"), CopyFrom: flags.ParseRepeated(c, "copy-from"), DryRun: c.Bool("dry-run")}
 			var err error
 			if o.MaxUnpacked, err = flags.ParseMaxUnpacked(c); err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
+				return exit.Fail(Name+" --help shows the usage", err) // wrong flags or arguments
 			}
 			return Run(ctx, o, out)
 		},

@@ -221,7 +221,7 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 		}
 	}
 	if hides(outside) && err == nil && v.in.Seekable {
-		v.out.Hint("%s", v.recoverHint())
+		v.out.Hint("%s", v.recoverHint()) // a torn line hides a complete snapshot
 	}
 	return err
 }
@@ -239,21 +239,21 @@ func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
 	switch {
 	case p.failed == 0 && !strict:
 		return nil
-	case p.failed == 0 && hides(outside):
+	case p.failed == 0 && hides(outside): // a torn line hides a complete snapshot, with --strict
 		return exit.WrongData(v.recoverHint(), nil)
-	case p.failed == 0:
+	case p.failed == 0: // FILE ends in an unfinished snapshot or line, with --strict
 		return exit.WrongData(v.tidyHint(), nil)
-	case !v.in.Seekable:
-		return exit.WrongData("write the input to a file to extract from it", p.failure())
-	case p.wrong == 0:
+	case !v.in.Seekable: // -: N of N snapshot(s) failed
+		return exit.WrongData("write the input to a FILE, then extract from it: ailee_extract_snapshots --newest-valid FILE DIR", p.failure())
+	case p.wrong == 0: // FILE: N of N snapshot(s) failed, with --strict alone
 		return exit.WrongData("nodes accept these snapshots; see what was found in each: "+
 			exit.Command(Name, "--all", "--strict", "--json", "--snapshot", v.Snapshot), p.failure())
-	case p.newest.Index > 0:
+	case p.newest.Index > 0: // FILE: N of N snapshot(s) failed
 		return exit.WrongData("extract the newest valid snapshot: "+
 			exit.Command("ailee_extract_snapshots", "--newest-valid", v.Snapshot, "DIR"), p.failure())
 	}
-	return exit.WrongData("no snapshot is valid: restore a backup, or see what can be recovered: "+
-		exit.Command("ailee_recover_snapshots", "--dry-run", v.Snapshot, "OUT"), p.failure())
+	return exit.WrongData("no snapshot is valid: see what can be recovered: "+ // FILE: N of N snapshot(s) failed, which are all
+		exit.Command("ailee_recover_snapshots", "--dry-run", v.Snapshot, "OUT")+"; if nothing can, "+snapshottool.RestoreHint(v.Snapshot), p.failure())
 }
 
 // failure says how many snapshots did not pass.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -42,7 +43,7 @@ func (v *verifier) run(ctx context.Context, err error) error {
 	in, o, out := v.in, v.Options, v.out
 	switch {
 	case errors.Is(err, syscall.EISDIR):
-		return notLoaded(o, out, "No snapshots found in file", "name the snapshot file in it", err)
+		return notLoaded(o, out, "No snapshots found in file", "name the snapshot file in it: "+exit.Command("--snapshot", filepath.Join(o.Snapshot, snapshot.FileName)), err)
 	case err != nil && ctx.Err() == nil:
 		return notLoaded(o, out, "Failed to open snapshot file", snapshottool.ReadHint(err), err)
 	case err != nil:
@@ -180,7 +181,7 @@ func (v *verifier) nothingFound(outside []snapshot.Finding) error {
 	if f := v.foreign(); f != nil {
 		return exit.Fail(f.Hint, f)
 	}
-	hint := "restore the file from a backup"
+	hint := snapshottool.RestoreHint(v.Snapshot)
 	var err error
 	if v.out.JSON() {
 		err = fmt.Errorf("%s: %w", v.Snapshot, snapshot.ErrNoSnapshot)
@@ -188,7 +189,7 @@ func (v *verifier) nothingFound(outside []snapshot.Finding) error {
 	if v.in.Seekable && v.in.Size > 0 {
 		hint = "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", v.Snapshot, "OUT")
 	}
-	return exit.Fail(hint, err)
+	return exit.Fail(hint, err) // no complete snapshot
 }
 
 // foreign says what the file is instead of a snapshot file, nil where it may be one.
@@ -282,22 +283,22 @@ func (v *verifier) conclude(judged snapshot.Judgement, found []snapshot.Finding)
 		hidden = hidden || f.Kind == snapshot.FusedHeader || f.Kind == snapshot.HiddenSnapshot
 	}
 	switch {
-	case !v.in.Seekable && (judged.Verdict != snapshot.Valid || strict):
-		return exit.WrongData("write the input to a file, then: ailee_l2_verify --all --snapshot FILE", nil)
-	case hidden && (judged.Verdict != snapshot.Valid || strict):
+	case !v.in.Seekable && (judged.Verdict != snapshot.Valid || strict): // the latest snapshot of standard input is not valid
+		return exit.WrongData("write the input to a FILE, then: ailee_l2_verify --all --snapshot FILE", nil)
+	case hidden && (judged.Verdict != snapshot.Valid || strict): // the latest snapshot is not valid, or --strict is given, and a torn line hides one
 		return exit.WrongData(v.recoverHint(), nil)
-	case judged.Verdict == snapshot.PegOutMismatch && !v.AcceptEarlierAnchors:
-		return exit.WrongData("see whether the peg-outs name earlier anchors of this file: "+
+	case judged.Verdict == snapshot.PegOutMismatch && !v.AcceptEarlierAnchors: // peg-out mismatch
+		return exit.WrongData("check whether the peg-outs name earlier anchors of this file: "+
 			exit.Command(Name, "--accept-earlier-anchors", "--snapshot", v.Snapshot), nil)
-	case judged.Verdict != snapshot.Valid:
+	case judged.Verdict != snapshot.Valid: // the latest snapshot is not valid
 		return exit.WrongData("find the newest valid snapshot: "+exit.Command(Name, "--all", "--snapshot", v.Snapshot), nil)
-	case strict && !torn:
+	case strict && !torn: // the latest snapshot is valid, but has findings, with --strict
 		return exit.WrongData("see which snapshots are affected: "+exit.Command(Name, "--all", "--strict", "--snapshot", v.Snapshot), nil)
-	case strict:
+	case strict: // FILE ends in an unfinished snapshot or line, with --strict
 		return exit.WrongData(v.tidyHint(), nil)
-	case hidden && v.in.Seekable:
+	case hidden && v.in.Seekable: // a torn line hides a complete snapshot
 		v.out.Hint("%s", v.recoverHint())
-	case torn && v.in.Seekable:
+	case torn && v.in.Seekable: // FILE ends in an unfinished snapshot or line
 		v.out.Hint("%s", v.tidyHint())
 	}
 	return nil
@@ -310,6 +311,6 @@ func (v *verifier) recoverHint() string {
 
 // tidyHint names the command that leaves a file whole to its last byte.
 func (v *verifier) tidyHint() string {
-	return "a node that appends to this would damage its next snapshot: first run " +
+	return "a node that appends to this would damage its next snapshot: remove what is unfinished: " +
 		exit.Command("ailee_prune_snapshots", "--in-place", "--keep", "all", "--file", v.Snapshot)
 }

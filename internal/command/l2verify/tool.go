@@ -83,7 +83,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 			}
 			file, err := flags.ParseSnapshotFile(c, "snapshot")
 			if err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
+				return exit.Fail(Name+" --help shows the usage", err) // wrong flags or arguments
 			}
 			o := Options{
 				Snapshot: file.Path,
@@ -101,7 +101,7 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 				return exit.Failf(Name+" --help shows the usage", "--failed needs --all")
 			}
 			if err := o.parseProof(c); err != nil {
-				return exit.Fail(Name+" --help shows the usage", err)
+				return exit.Fail(Name+" --help shows the usage", err) // wrong flags or arguments
 			}
 			file.Say(out)
 			return Run(ctx, o, out)

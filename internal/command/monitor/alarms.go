@@ -104,7 +104,7 @@ func (r *run) snapshotFile() {
 	file := r.file()
 	switch form, latest := r.wrong(datadir.SnapshotsForm), r.wrong(datadir.SnapshotsLatest); {
 	case form != nil && (r.view.SnapshotForm == nil || r.view.SnapshotForm.Form == datadir.MissingForm || r.view.SnapshotForm.Form == datadir.OtherForm):
-		r.alarm(snapshotInvalid, r.doctor(), "%s", form.Text) // which names it
+		r.alarm(snapshotInvalid, r.doctor(), "%s", form.Text) // l2_snapshots.dat is missing, or is no file
 	case form != nil:
 		r.alarm(snapshotInvalid, r.doctor(), "%s does not verify: %s", file, form.Text)
 	case latest != nil && r.view.Latest != nil && r.view.Latest.Complete:
@@ -121,11 +121,11 @@ func (r *run) snapshotFile() {
 			"%s ends in an unfinished snapshot or line, at byte %d: what is appended next would be damaged", file, at)
 	}
 	if f := r.wrong(datadir.SnapshotsHidden); f != nil {
-		r.alarm(snapshotHidden, r.doctor(), "%s: %s", file, f.Text)
+		r.alarm(snapshotHidden, r.doctor(), "%s: %s", file, f.Text) // FILE: a torn line hides snapshots from nodes
 	}
 	r.latestTime()
 	if f := r.wrong(datadir.SnapshotsNames); f != nil {
-		r.alarm(backupShared, r.doctor(), "%s", f.Text)
+		r.alarm(backupShared, r.doctor(), "%s", f.Text) // FILE has another name, NAME
 	}
 }
 
@@ -143,12 +143,12 @@ func (r *run) latestTime() {
 			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s is dated in the future: %s UTC", r.file(), snapshottool.ShortTime(latest.Time.Ms))
 			return
 		case r.now.Sub(at) > time.Duration(r.SnapshotAge)*time.Hour && r.SnapshotAge <= maxHours:
-			r.alarm(snapshotOld, "check that the node anchors: "+exit.Command("journalctl", "-u", r.Unit),
+			r.alarm(snapshotOld, "check that the node is still anchoring: "+exit.Command("journalctl", "-u", r.Unit),
 				"the latest snapshot in %s is %s", r.file(), old(r.now.Sub(at), r.SnapshotAge))
 		}
 	}
 	if f := r.wrong(datadir.DataClock); f != nil {
-		r.alarm(snapshotFuture, checkClock, "%s", f.Text)
+		r.alarm(snapshotFuture, checkClock, "%s", f.Text) // the clock of this machine is wrong
 	}
 }
 
@@ -179,16 +179,16 @@ func (r *run) database() {
 		if !strings.Contains(text, path) {
 			text = path + " does not verify: " + text
 		}
-		r.alarm(dbWrong, r.doctor(), "%s", text)
+		r.alarm(dbWrong, r.doctor(), "%s", text) // reorg_db does not verify
 	}
 	if f := r.wrong(datadir.AgreeLatest); f != nil {
-		r.alarm(agreement, r.doctor(), "%s", f.Text)
+		r.alarm(agreement, r.doctor(), "%s", f.Text) // the record of the latest anchor does not agree with the file
 	}
 	records := r.view.Records
 	if records == nil || r.wrong(datadir.DBDamage) != nil {
 		return
 	}
-	show := "see which, and look whether their transactions are in the mempool: " +
+	show := "see which, and check that their transactions are in the mempool: " +
 		exit.Command("ailee_reorg_show", "--db-path", path, "anchors", "--status", "pending")
 	if pending := records.Anchors["pending"]; r.Pending != nil && pending > uint64(*r.Pending) {
 		r.alarm(anchorsPending, show, "%d anchors are pending, more than %d", pending, *r.Pending)
@@ -214,11 +214,11 @@ func (r *run) machine() {
 	}
 	if f := r.wrong(datadir.DataBroadcast); f != nil && r.view.Broadcast != nil {
 		if info, err := os.Lstat(r.view.Broadcast.Path); err == nil && r.isOld(info.ModTime(), r.LeftoverAge) {
-			r.alarm(leftover, r.doctor(), "%s", f.Text)
+			r.alarm(leftover, r.doctor(), "%s", f.Text) // an earlier broadcast is not finished
 		}
 	}
 	if f := r.wrong(datadir.DataSpace); f != nil {
-		r.alarm(disk, r.doctor(), "%s", f.Text)
+		r.alarm(disk, r.doctor(), "%s", f.Text) // the disk has little space left
 	}
 	if f := r.wrong(datadir.DataOwner); f != nil {
 		r.alarm(owner, r.ownerHint(), "%s", f.Text)
@@ -239,12 +239,12 @@ func (r *run) stopHint() string {
 		if !p.Writes || node != nil && p.PID == node.PID {
 			continue
 		}
-		if strings.HasSuffix(p.Unit, ".service") {
+		if strings.HasSuffix(p.Unit, ".service") { // a process beside the node has the data open for writing, in a unit
 			return "stop that process: " + exit.Command("systemctl", "stop", strings.TrimSuffix(p.Unit, ".service"))
 		}
-		return fmt.Sprintf("stop that process: kill %d", p.PID)
+		return fmt.Sprintf("stop that process: kill %d", p.PID) // a process beside the node has the data open for writing
 	}
-	return r.doctor()
+	return r.doctor() // two processes have the data open for writing
 }
 
 // ownerHint is how to give the node what it cannot use.
@@ -260,7 +260,7 @@ func (r *run) ownerHint() string {
 	if o.Count > 1 || first.ByOwner && first.ByMode {
 		hint += "; for all that is to be done: " + r.doctor()
 	}
-	return hint
+	return hint // the node cannot use PATH
 }
 
 // kindNames are what the kinds of backups are of.
@@ -377,9 +377,9 @@ func (r *run) watchSizes() {
 		limit       int64
 		hint        string
 	}{
-		{r.file(), r.sizes.snapshotFile, r.before.SnapshotFileBytes, snapshotSize, r.SnapshotSize,
+		{r.file(), r.sizes.snapshotFile, r.before.SnapshotFileBytes, snapshotSize, r.SnapshotSize, // l2_snapshots.dat is N MB, more than N MB: consider pruning
 			exit.Command("ailee_prune_snapshots", "--in-place", "--keep", "1000", "--file", r.file())},
-		{r.databasePath(), r.sizes.reorgDB, r.before.ReorgDBBytes, dbSize, r.DBSize,
+		{r.databasePath(), r.sizes.reorgDB, r.before.ReorgDBBytes, dbSize, r.DBSize, // reorg_db is N MB, more than N MB: consider pruning
 			"see what is in it: " + exit.Command("ailee_reorg_verify", "--db-path", r.databasePath())},
 	} {
 		if part.now == nil {
@@ -412,7 +412,7 @@ func (r *run) sayUnseen() {
 		r.couldNotLook(part, f.Err, r.hintFor(f))
 	}
 	if f := r.wrong(datadir.DataDir); f != nil {
-		r.failures = append(r.failures, failure{f.Text, "mount its disk, or name the data directory of the node with --data-dir"})
+		r.failures = append(r.failures, failure{f.Text, "mount its disk, or name the data directory of the node with --data-dir"}) // the data directory is missing, or is no directory
 	}
 	if r.backups == nil {
 		return
@@ -455,12 +455,12 @@ func partOf(code datadir.Code) string {
 // hintFor is what to do about a fact that could not be looked at.
 func (r *run) hintFor(f datadir.Fact) string {
 	switch {
-	case f.Code == datadir.SnapshotsPegOuts && r.view.PegOuts != nil:
+	case f.Code == datadir.SnapshotsPegOuts && r.view.PegOuts != nil: // could not check the peg-outs of the latest snapshot: …
 		return "nothing says that it is damaged: " + r.doctor()
-	case f.Code == datadir.DataHolders && os.Geteuid() != 0:
+	case f.Code == datadir.DataHolders && os.Geteuid() != 0: // could not check who has the data open: …
 		return "run it as the node's user, or as root"
-	case f.Code == datadir.BackupsFolder && r.view.BackupFolder.NotMounted:
-		return "mount it: findmnt --fstab"
+	case f.Code == datadir.BackupsFolder && r.view.BackupFolder.NotMounted: // could not check the backups: the disk of the folder is not mounted
+		return "mount its disk: see the list with findmnt --fstab"
 	}
 	return hintOf(f.Err)
 }
@@ -473,7 +473,7 @@ func (r *run) couldNotLook(part string, err error, hint string) {
 		var limit unix.Rlimit
 		_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
 		if r.out.Journal() {
-			hint = "systemctl edit ailee-monitor, add LimitNOFILE=4096"
+			hint = "systemctl edit ailee-monitor, and add under [Service]: LimitNOFILE=4096"
 		}
 		r.failures = append(r.failures, failure{fmt.Sprintf("could not check %s: too many open files (%d)", part, limit.Cur), hint})
 		return
@@ -489,6 +489,6 @@ func hintOf(err error) string {
 	return durable.Hint(err)
 }
 
-func hintOrAgain(hint string) string {
-	return cmp.Or(hint, "run it again; a machine without memory or threads to spare has this effect")
+func hintOrAgain(known string) string {
+	return cmp.Or(known, "run it again, also when the machine has more memory free")
 }

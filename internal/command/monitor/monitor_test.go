@@ -110,7 +110,7 @@ func TestCouldNotLook(t *testing.T) {
 		says  string
 		torn  bool
 	}{
-		"no TMPDIR":      {env: map[string]string{"TMPDIR": "/nonexistent"}, says: `error: could not check reorg_db: .*\n.*hint: make the folder for temporary files, or name another in TMPDIR\n`},
+		"no TMPDIR":      {env: map[string]string{"TMPDIR": "/nonexistent"}, says: `error: could not check reorg_db: .*\n.*hint: there is no folder /nonexistent for temporary files: make it, or name another: export TMPDIR=/var/tmp\n`},
 		"peg-outs":       {spoil: pegOuts, says: `error: could not check the peg-outs of the latest snapshot: anchors of peg-outs are found nowhere, .*\n.*hint: nothing says that it is damaged: ailee-doctor `},
 		"peg-outs, torn": {spoil: all(pegOuts, appended("SNAPSHOT v1\nbal")), torn: true, says: `error: could not check the peg-outs `},
 		"no Bitcoin":     {env: map[string]string{"BITCOIN_RPC_URL": "http://127.0.0.1:9"}, says: `error: could not check Bitcoin: `},
@@ -184,7 +184,7 @@ func TestOpenFiles(t *testing.T) {
 		text := clitest.Read(t, errs.Name())
 		require.Equal(t, 1, cmd.ProcessState.ExitCode(), text)
 		if journal {
-			require.Regexp(t, `(?m)^<4>ailee-monitor: error: could not check .*: too many open files \(10\)\n<4>ailee-monitor: hint: systemctl edit ailee-monitor, add LimitNOFILE=4096$`, text)
+			require.Regexp(t, `(?m)^<4>ailee-monitor: error: could not check .*: too many open files \(10\)\n<4>ailee-monitor: hint: systemctl edit ailee-monitor, and add under [[]Service]: LimitNOFILE=4096$`, text)
 		} else {
 			require.Regexp(t, `(?m)^ailee-monitor: error: could not check .*: too many open files \(10\)\nailee-monitor: hint: raise the limit of open files: ulimit -n `, text)
 		}
@@ -202,7 +202,7 @@ func TestPriorities(t *testing.T) {
 	_ = cmd.Run()
 	require.Equal(t, 2, cmd.ProcessState.ExitCode())
 	require.Regexp(t, `^<4>ailee-monitor: warning: the latest snapshot in .* is [0-9]+ h old, limit 24 h
-<4>ailee-monitor: hint: check that the node anchors: journalctl -u ailee-node
+<4>ailee-monitor: hint: check that the node is still anchoring: journalctl -u ailee-node
 <3>ailee-monitor: warning: there is no .*/reorg_db
 <3>ailee-monitor: hint: ailee-doctor --data-dir .*
 $`, clitest.Read(t, errs.Name()))

@@ -328,6 +328,6 @@ func (p *pruning) warn() {
 		p.out.Warn("the latest snapshot does not verify")
 	}
 	if !p.plan.latestValid {
-		p.out.Hint("see what is wrong with each: %s", exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File))
+		p.out.Hint("see what is wrong with each: %s", exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File)) // none of the snapshots kept verifies, or the latest does not
 	}
 }

@@ -114,9 +114,9 @@ func (l *listing) end() error {
 	d := endDocument{Count: l.count, Unreadable: l.failed}
 	var err error
 	switch {
-	case l.lossy:
+	case l.lossy: // part of the database cannot be read
 		err = exit.WrongData(reorgtool.CopyHint(l.DBPath), nil)
-	case l.failed > 0:
+	case l.failed > 0: // a record cannot be decoded
 		err = exit.WrongData("see all that is wrong with it: "+exit.Command("ailee_reorg_verify", "--db-path", l.DBPath), nil)
 	case l.count == 0 && l.What == Blocks:
 		return exit.Failf("see which there are: "+exit.Command("ailee_reorg_verify", "--recent", "0", "--db-path", l.DBPath),
@@ -126,7 +126,7 @@ func (l *listing) end() error {
 		d.ExitCode = exit.Code(err)
 		l.out.Document(d)
 	} else if l.count == 0 && l.failed == 0 {
-		l.out.Hint("there is nothing to show")
+		l.out.Hint("there is nothing to show") // the list is empty
 	}
 	return err
 }

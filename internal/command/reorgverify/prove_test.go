@@ -119,7 +119,7 @@ func TestProveDatabase(t *testing.T) {
 	// Another network.
 	stranger := bitcointest.NewChain(200)
 	_, _, stderr = clitest.Run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", stranger.Serve(t))
-	require.Contains(t, stderr, "hint: no block hash agrees: is the Bitcoin node on the network of this AILEE node?")
+	require.Contains(t, stderr, "hint: no block hash agrees: check that --bitcoin-rpc is a node of the AILEE node's network")
 
 	n.Stop()
 	code, stdout, stderr = clitest.Run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", n.LoginURL(), "--rpc-wait", "0")

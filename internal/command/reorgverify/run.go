@@ -50,31 +50,31 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 // hint names the command to run next.
 func (s *survey) hint(o Options) string {
 	switch {
-	case s.counts[damage] > 0:
+	case s.counts[damage] > 0: // the database is damaged
 		return reorgtool.CopyHint(o.DBPath)
-	case s.counts[endsNode] > 0:
-		return "leave the node stopped: it ends at each block that it makes, when it reads its reorg events; restore a backup from before that event: " +
-			"ailee-restore --db-backup FILE"
-	case s.counts[countedHeights] > 0:
+	case s.counts[endsNode] > 0: // a reorg event ends the node that reads it
+		return "leave the node stopped: it would end at each block that it makes, when it reads its reorg events; restore a backup from before that event: " +
+			"ailee-restore --db-only --db-backup FILE"
+	case s.counts[countedHeights] > 0: // block hashes are stored at heights that are not theirs
 		return reorgtool.RepairHint(o.DBPath)
-	case s.counts[missingAnchor]+s.counts[invalidated] > 0:
+	case s.counts[missingAnchor]+s.counts[invalidated] > 0: // an anchor of the snapshot file has no record, or an invalidated one
 		args := []string{"ailee_create_anchor", "--broadcast", "--db-path", o.DBPath, "--l2-state-file", o.Snapshot}
 		if filepath.Base(o.Snapshot) == snapshot.FileName {
 			// Appended to another file it would not be the latest one of this.
 			args = append(args, "--data-dir", filepath.Dir(o.Snapshot))
 		}
 		return "anchor the state anew, on Bitcoin, the node stopped: " + exit.Command(args...)
-	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared:
-		return "no block hash agrees: is the Bitcoin node on the network of this AILEE node?"
-	case s.counts[wrongHash] > 0:
+	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared: // no stored block hash is the chain's
+		return "no block hash agrees: check that --bitcoin-rpc is a node of the AILEE node's network"
+	case s.counts[wrongHash] > 0: // a stored block hash is not the chain's
 		return "stop the node and replace what differs: " +
 			exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.chain.lowestDifferent), "--db-path", o.DBPath)
-	case s.counts[notCommitted] > 0:
-		return "the record, or the transaction, is not of this anchor: see what broadcast it"
-	case s.counts[notAnchored]+s.counts[wrongHeight] > 0:
+	case s.counts[notCommitted] > 0: // a transaction does not carry the anchor that its record names
+		return "the record names the wrong transaction: see the record: " + exit.Command("ailee_reorg_show", "--db-path", o.DBPath, "anchors")
+	case s.counts[notAnchored]+s.counts[wrongHeight] > 0: // a record says of its transaction what the chain does not
 		return "bring the records in line with the chain: " + exit.Command("ailee_resync_blocks", "--anchors", "--db-path", o.DBPath)
 	}
-	return "a node passes over what it cannot read; compare with the chain: " +
+	return "a node passes over what it cannot read; compare with the chain: " + // a record cannot be decoded
 		exit.Command("ailee_resync_blocks", "--check", "--db-path", o.DBPath)
 }
 
@@ -173,10 +173,10 @@ func (s *survey) print(out *cli.IO, dbPath string) {
 			out.Warn("%d more of the kind %s", n-maxListed, kind)
 		}
 	}
-	if s.counts[gap] > 0 {
+	if s.counts[gap] > 0 { // heights have no block hash
 		out.Hint("fill the gaps: %s", exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.lowest), "--db-path", dbPath))
 	}
-	if s.counts[notRecorded] > 0 {
+	if s.counts[notRecorded] > 0 { // an older anchor of the snapshot file has no record
 		out.Hint("an anchor that was never broadcast has no record; if the database was made anew, the old one or a backup of it has the others")
 	}
 	if s.problems == 0 {

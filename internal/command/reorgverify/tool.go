@@ -81,7 +81,7 @@ ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --bitcoin-rpc ht
 			if c.IsSet("snapshot") || c.Args().Present() {
 				file, err := flags.ParseSnapshotFile(c, "snapshot")
 				if err != nil {
-					return exit.Fail(Name+" --help shows the usage", err)
+					return exit.Fail(Name+" --help shows the usage", err) // wrong flags or arguments
 				}
 				o.Snapshot = file.Path
 			}

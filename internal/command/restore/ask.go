@@ -67,7 +67,7 @@ func (r *restoring) askHolders(v *datadir.View) {
 			p := &v.Holders.Processes[i]
 			if p.Part == part && !said[p.PID] {
 				said[p.PID] = true
-				r.refuseAll(exit.Failed, stopCommand(p), "%s is in use by %s%s", r.removedName(p), holderName(p), r.asPath(p))
+				r.refuseAll(exit.Failed, stopHint(p), "%s is in use by %s%s", r.removedName(p), holderName(p), r.asPath(p))
 			}
 		}
 	}
@@ -107,15 +107,15 @@ func (r *restoring) asPath(p *datadir.Holder) string {
 	return " as " + terminal.Text(path)
 }
 
-// stopCommand ends a process that has the data open.
-func stopCommand(p *datadir.Holder) string {
+// stopHint ends a process that has the data open.
+func stopHint(p *datadir.Holder) string {
 	switch {
-	case p.Unit != "":
+	case p.Unit != "": // reorg_db, or l2_snapshots.dat, is in use by a unit
 		return exit.Command("systemctl", "stop", strings.TrimSuffix(p.Unit, ".service"))
-	case p.PID == 0:
+	case p.PID == 0: // reorg_db is in use by a process that cannot be seen from here
 		return "stop the node first: systemctl stop ailee-node"
 	}
-	return exit.Command("kill", fmt.Sprint(p.PID))
+	return exit.Command("kill", fmt.Sprint(p.PID)) // reorg_db, or l2_snapshots.dat, is in use by a process
 }
 
 // askPlaces refuses what cannot be given another place.

@@ -285,7 +285,7 @@ func TestUnreadableSources(t *testing.T) {
 	code, _, stderr = run(t, start, dir, "--dry-run", "--snapshot-backup", "/proc/self/mem")
 	require.Equal(t, 1, code, stderr)
 	require.Contains(t, stderr, "error: /proc/self/mem cannot be read: ")
-	require.Contains(t, stderr, "input/output error\nailee-restore: hint: look for a failing disk, with dmesg\n")
+	require.Contains(t, stderr, "input/output error\nailee-restore: hint: the disk may be failing: see what the kernel says of it: dmesg --level=err\n")
 	require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, clitest.Names(t, dir))
 }
 

@@ -107,7 +107,7 @@ func (r *restoring) enter(ctx context.Context) (*datadir.View, error) {
 		return nil, err
 	}
 	if f := view.Fact(datadir.DataDir); f.State == datadir.Wrong {
-		return nil, exit.Failf("name the data directory of the node with --data-dir", "%s", f.Text)
+		return nil, exit.Failf("name the data directory of the node with --data-dir", "%s", f.Text) // the data directory is missing, or is no directory
 	} else if f.State == datadir.CouldNot {
 		return nil, exit.Fail(durable.Hint(f.Err), f.Err)
 	}

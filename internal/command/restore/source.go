@@ -57,7 +57,7 @@ func (t *target) openFolderSource() error {
 	}
 	// What is copied of one that is written to would be of several moments.
 	if err := reorgdb.Holder(t.named); err != nil {
-		return exit.Fail("copy it first: "+exit.Command("ailee_init_reorg_db", "--path", strings.TrimSuffix(t.named, "/")+".copy", "--copy-from", t.named), err)
+		return exit.Fail("copy it first: "+exit.Command("ailee_init_reorg_db", "--path", strings.TrimSuffix(t.named, "/")+".copy", "--copy-from", t.named), err) // DB is in use by a process
 	}
 	root, err := os.OpenRoot(t.named)
 	if err != nil {
@@ -281,7 +281,7 @@ func (r *restoring) explainSource(ctx context.Context, t *target, err error) err
 	if hint == "" {
 		hint = "an older backup is no answer to a failing disk: name the one to restore with --snapshot-backup or --db-backup"
 	}
-	return exit.Fail(hint, err)
+	return exit.Fail(hint, err) // the backup cannot be read, or what replaces the file cannot be written
 }
 
 // noSpace reports whether an error is that of a disk that is too full.

@@ -202,7 +202,7 @@ func (p *plan) setRange(o Options, db *reorgdb.DB, out *cli.IO) error {
 		}
 		p.start = int64(min(highest.Height, math.MaxInt64))
 		switch {
-		case !any:
+		case !any: // the database has no block hash
 			out.Hint("no height is stored: starting at 0; --start-height says where else")
 		case o.Check && p.stored.top >= 0:
 			p.start = p.stored.lowest
@@ -438,7 +438,7 @@ func tooDeep(o Options, height, depth int64, atLeast bool) error {
 	if atLeast {
 		least = "at least "
 	}
-	return exit.WrongData("the Bitcoin node may be of another network, or the database another one; see what differs: "+exit.Command(Name, "--check", "--db-path", o.DBPath)+"; --max-reorg-depth lets more be replaced",
+	return exit.WrongData("check that the Bitcoin node is on the network of the AILEE node, and see what differs: "+exit.Command(Name, "--check", "--db-path", o.DBPath)+"; if it is this database's chain, let more be replaced with --max-reorg-depth N",
 		fmt.Errorf("%s: the stored hash at height %d is not the chain's: a reorg %s%d blocks deep, where --max-reorg-depth allows %d", o.DBPath, height, least, depth, o.MaxReorgDepth))
 }
 

@@ -129,12 +129,12 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 		return nil
 	}
 	switch {
-	case len(p.counted) > 0:
+	case len(p.counted) > 0: // block hashes are stored at heights that are not theirs
 		return exit.WrongData(reorgtool.RepairHint(o.DBPath), nil)
 	case p.foreign:
 		return reorgtool.OtherChain(o.DBPath, p.tip.Chain)
 	}
-	return exit.WrongData("stop the node and replace what differs: "+
+	return exit.WrongData("stop the node and replace what differs: "+ // a stored block hash is not the chain's
 		exit.Command(Name, "--start-height", fmt.Sprint(p.lowestDifferent), "--db-path", o.DBPath), nil)
 }
 

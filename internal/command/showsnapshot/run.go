@@ -167,7 +167,7 @@ func (s *showing) end() error {
 	case s.out.JSON():
 		s.out.Document(endDocument{Count: s.count, ExitCode: exit.Code(err)})
 	case s.count == 0 && len(s.Sections) > 0:
-		s.out.Hint("there is nothing to show")
+		s.out.Hint("there is nothing to show") // the list is empty
 	}
 	return err
 }
@@ -175,13 +175,13 @@ func (s *showing) end() error {
 // verifyHint names the command that says more of a snapshot that does not verify.
 func (s *showing) verifyHint() string {
 	switch {
-	case !s.in.Seekable:
+	case !s.in.Seekable: // the snapshot of standard input does not verify
 		return "write the input to a file, then: ailee_l2_verify --all --snapshot FILE"
-	case s.judged.Verdict == snapshot.PegOutMismatch && !s.AcceptEarlierAnchors:
-		return "see whether the peg-outs name earlier anchors of this file: " +
+	case s.judged.Verdict == snapshot.PegOutMismatch && !s.AcceptEarlierAnchors: // peg-out mismatch
+		return "check whether the peg-outs name earlier anchors of this file: " +
 			exit.Command("ailee_l2_verify", "--accept-earlier-anchors", "--snapshot", s.File)
 	}
-	return "find the newest valid snapshot: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.File)
+	return "find the newest valid snapshot: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.File) // the snapshot does not verify
 }
 
 // explain adds the file, exit code and hint to an error of reading it.
@@ -193,15 +193,15 @@ func (s *showing) explain(err error) error {
 	case err == nil || errors.As(err, &known):
 		return err
 	case s.in == nil && errors.Is(err, syscall.EISDIR):
-		return exit.Fail("name the snapshot file in it", err)
+		return exit.Fail("name the snapshot file in it", err) // is a directory
 	case s.in == nil:
-		return exit.Fail(hint, err)
+		return exit.Fail(hint, err) // FILE cannot be opened
 	case errors.Is(err, snapshot.ErrNoSnapshot) && s.in.Seekable && s.in.Size > 0:
 		hint = "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", s.File, "OUT")
 	case errors.Is(err, snapshot.ErrNoSnapshot):
-		hint = "restore the file from a backup: ailee-restore --snapshot-only"
+		hint = snapshottool.RestoreHint(s.File)
 	case errors.As(err, &missing) && s.in.Seekable:
 		hint = "see which there are: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.File)
 	}
-	return exit.Fail(hint, fmt.Errorf("%s: %w", s.File, err))
+	return exit.Fail(hint, fmt.Errorf("%s: %w", s.File, err)) // FILE has no such snapshot
 }

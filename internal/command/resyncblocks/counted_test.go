@@ -212,7 +212,7 @@ func TestOtherNetworksAreNoCounts(t *testing.T) {
 	require.Contains(t, stderr, "another network")
 	code, _, stderr = clitest.Run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", url)
 	require.Equal(t, exit.Wrong, code)
-	require.Contains(t, stderr, "is the Bitcoin node on the network of this AILEE node?")
+	require.Contains(t, stderr, "check that --bitcoin-rpc is a node of the AILEE node's network")
 	require.Equal(t, before, reorgtest.Records(t, path))
 
 	// One block at the height of another, but where counts begin.

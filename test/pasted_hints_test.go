@@ -124,3 +124,18 @@ func TestHintForRootsDatabase(t *testing.T) {
 	_, _, stderr = clitest.AsNobody(t, 0o022, "ailee_reorg_verify", "--db-path", database)
 	require.Contains(t, stderr, "hint: "+dir+" belongs to root: run it as that user, or as root\n")
 }
+
+// TestHintForReadOnlyMount: a mount that is read-only for this process alone, as in the unit
+// of a service with ProtectSystem=, is no read-only file system.
+func TestHintForReadOnlyMount(t *testing.T) {
+	if os.Geteuid() != 0 || !clitest.CanMount(t) {
+		t.Skip("only root can mount, and not in every container")
+	}
+	dir := filepath.Join(t.TempDir(), "ailee")
+	nodeWithBackup(t, dir)
+	const script = `mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec ailee_prune_snapshots --in-place --keep 1 --file "$0/l2_snapshots.dat"`
+	out, err := exec.Command("unshare", "-m", "sh", "-c", script, dir).CombinedOutput()
+	require.Error(t, err)
+	require.Regexp(t, `: read-only file system\n.*hint: (this process may not write there, while others may: let its container or sandbox write to `+dir+
+		`|the unit may not write there: systemctl edit \S+, and add under \[Service\]: ReadWritePaths=`+dir+`)\n`, string(out))
+}

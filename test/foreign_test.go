@@ -136,7 +136,7 @@ func TestForeignFilesOfBackups(t *testing.T) {
 		typed(t, 0, "mv snapshot_1.json state.json; "+form.make+"; mv state.json snapshot_1.json; cp f node/l2_snapshots.dat")
 		said := typed(t, exit.Wrong, "ailee-backup --data-dir node --snapshot-only")
 		require.Contains(t, said, "error: node/l2_snapshots.dat is not a snapshot file: it is "+form.what+"; it was not backed up, the earlier backups are kept\n")
-		require.Contains(t, said, "hint: see how to get it back: ailee-doctor --data-dir node\n")
+		require.Contains(t, said, "hint: restore it: ailee-restore --snapshot-only --data-dir node\n")
 		typed(t, 0, "cp s.dat node/l2_snapshots.dat; echo torn >>node/l2_snapshots.dat")
 		switch form.name {
 		case "gzip", "zstd", "tar", "tar of a folder", "tar.gz", "tar.zst":

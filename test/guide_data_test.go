@@ -136,6 +136,13 @@ var spoilers = map[string]func(t *testing.T, s *sandbox){
 	"hidden": func(t *testing.T, s *sandbox) {
 		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), clitest.Numbered(guideSnapshots + 1)[:300]+clitest.Numbered(guideSnapshots+2))
 	},
+	// Another node has another balance of a peer in its latest snapshot.
+	"other": func(t *testing.T, s *sandbox) {
+		data := clitest.Read(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"))
+		at := strings.LastIndex(data, `balance "peer-0007`)
+		at += strings.IndexByte(data[at:], '\n') - 1
+		require.NoError(t, os.WriteFile(filepath.Join(s.dataDir(), "other.dat"), []byte(data[:at]+string(data[at]^1)+data[at+1:]), 0o644))
+	},
 	// No backup but the one of Procedure 1.
 	"one-backup": func(t *testing.T, s *sandbox) {
 		require.NoError(t, os.Remove(match(t, s.dataDir(), "backups/l2_snapshots_2*.dat.bak")))

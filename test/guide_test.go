@@ -43,7 +43,7 @@ const (
 	verifies = "Verification OK."
 	fails    = "Anchor verification failed: Anchor state root mismatch. expected="
 	tornTail = "warning: torn tail: the last 300 bytes, from byte 13013 on, are an unfinished snapshot\n" +
-		"hint: a node that appends to this would damage its next snapshot: first run ailee_prune_snapshots --in-place --keep all"
+		"hint: a node that appends to this would damage its next snapshot: remove what is unfinished: ailee_prune_snapshots --in-place --keep all"
 	noStart = "Job for ailee-node.service failed"
 )
 
@@ -244,6 +244,7 @@ var plays = []play{
 	{on: "torn", scripts: "runbook/the-node-cannot-read-its-files", says: lines("/var/lib/ailee/l2_snapshots.dat", verifies, tornTail), end: ends(backups, tornFile, "reorg_db: "+tornRecords, down)},
 	{on: "hidden", scripts: "runbook/a-snapshot-is-hidden-behind-a-torn-line", codes: "2", says: lines("1 of them hidden from nodes", "Would recover 11 snapshot(s)"),
 		end: ends(backups, "l2_snapshots.dat: 1-10, another snapshot, verify 2", "reorg_db: "+wholeRecords, down)},
+	{on: "other", scripts: "runbook/two-nodes-disagree-about-the-state", codes: "2", says: "~ balance \"peer-0007", end: ends(backups, snapshots, "other.dat", "reorg_db: "+wholeRecords, down)},
 	{on: "healthy", scripts: "runbook/every-snapshot-with-peg-outs-fails", says: verifies, end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "healthy", scripts: "start-node runbook/the-node-was-down-during-a-reorg", says: lines("31 equal, 0 different, 103 missing", "173 written, 31 equal, 0 replaced"),
 		end: ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},

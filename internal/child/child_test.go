@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,6 +70,10 @@ func TestEnds(t *testing.T) {
 	require.Equal(t, 1, ended.ExitCode())
 	require.ErrorIs(t, child.Run(exec.Command("/missing")), os.ErrNotExist)
 
+	// What this process ignores, as under nohup, its children would ignore.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
 	for script, interrupted := range map[string]bool{"kill -INT $$": true, "kill -TERM $$": true, "kill -HUP $$": true, "kill -KILL $$": false, "exit 130": false, "true": false} {
 		cmd := exec.Command("sh", "-c", script)
 		_ = child.Run(cmd)

@@ -29,9 +29,6 @@ func OpenForDryRun(ctx context.Context, path *string, warn func(format string, a
 	if err := prepare(ctx, path, warn, others); err != nil {
 		return nil, err
 	}
-	if err := durable.CouldWriteIn(*path); err != nil {
-		return nil, err
-	}
 	return reorgdb.OpenReadOnly(*path)
 }
 
@@ -44,7 +41,11 @@ func prepare(ctx context.Context, path *string, warn func(format string, args ..
 	if err := durable.BecomeUserOf(path, others...); err != nil {
 		return err
 	}
-	return refuse(ctx, *path, warn)
+	if err := refuse(ctx, *path, warn); err != nil {
+		return err
+	}
+	// RocksDB would say no more than that it cannot open its lock.
+	return durable.CouldWriteIn(*path)
 }
 
 func refuse(ctx context.Context, path string, warn func(format string, args ...any)) error {

@@ -78,7 +78,7 @@ func (d *diff) list(ctx context.Context, s *side) (*list, error) {
 	for report, err := range snapshottool.Reports(ctx, s.r, 0, s.in.Size, d.memory) {
 		var large *snapshot.SectionTooLargeError
 		if errors.As(err, &large) {
-			return l, exit.Fail("raise the limit with --max-memory, or compare two snapshots that are named, for which no root is needed: "+
+			return l, exit.Fail("run it again with more memory: --max-memory 1GiB, or compare two snapshots that are named, for which no root is needed: "+
 				exit.Command(Name, d.sides[sideA].path+"@latest", d.sides[sideB].path+"@latest"), fmt.Errorf("%s: %w", s.path, err))
 		}
 		if err != nil {

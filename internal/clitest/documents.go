@@ -8,9 +8,11 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -35,6 +37,7 @@ type validated struct {
 }
 
 func (v validated) Run() int {
+	notIgnored(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	dir, err := os.MkdirTemp("", "ailee-documents-")
 	if err == nil {
 		err = os.Setenv(DocumentsDir, dir)
@@ -54,6 +57,16 @@ func (v validated) Run() int {
 		code = 1
 	}
 	return code
+}
+
+// notIgnored has the commands that tests run see signals, which they would ignore where this
+// process was started in that way, as under nohup.
+func notIgnored(signals ...os.Signal) {
+	for _, s := range signals {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 // narrowed reports whether only some of the tests were asked for.

@@ -50,8 +50,8 @@ type scenario struct {
 	always string
 	// long says that it is left out in short mode.
 	long bool
-	// roomy says that it is left out on the small disks whose power is cut: it would say that
-	// they are full.
+	// roomy says that the disk whose power is cut is a larger one: it would say of the usual
+	// one that it is full.
 	roomy bool
 	// payments is with what the command pays, nil for one that does not.
 	payments *payments

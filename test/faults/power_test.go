@@ -27,12 +27,12 @@ type disk struct {
 var mountOptions = []string{"defaults", "data=writeback,noauto_da_alloc,commit=600"}
 
 // newDisk makes a disk and mounts it.
-func newDisk(t *testing.T, options string) *disk {
+func newDisk(t *testing.T, options string, size int64) *disk {
 	t.Helper()
 	d := &disk{image: filepath.Join(t.TempDir(), "disk"), dir: reachable(t)}
 	f, err := os.Create(d.image)
 	require.NoError(t, err)
-	require.NoError(t, f.Truncate(64<<20))
+	require.NoError(t, f.Truncate(size))
 	require.NoError(t, f.Close())
 	execute(t, "mkfs.ext4", "-q", "-F", "-N", "1024", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=1", d.image)
 	d.mount(t, options)
@@ -161,7 +161,7 @@ func TestPowerCutLosesWhatIsNotSynced(t *testing.T) {
 	inMemory(t)
 	for _, options := range mountOptions {
 		t.Run(options, func(t *testing.T) {
-			d := newDisk(t, options)
+			d := newDisk(t, options, 64<<20)
 			old, fresh := filepath.Join(d.dir, "old"), filepath.Join(d.dir, "fresh")
 			require.NoError(t, os.WriteFile(old, []byte("old"), 0o600))
 			d.sync(t)
@@ -214,9 +214,6 @@ func TestPowerCut(t *testing.T) {
 	inMemory(t)
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
-			if s.roomy {
-				t.Skip("the disk is too small")
-			}
 			t.Parallel()
 			s.ready(t)
 			for _, options := range mountOptions {
@@ -235,7 +232,11 @@ type moment struct {
 }
 
 func (s *scenario) cutPower(t *testing.T, options string) {
-	d := newDisk(t, options)
+	size := int64(64 << 20)
+	if s.roomy {
+		size *= 4
+	}
+	d := newDisk(t, options, size)
 	s.copy(t, d.dir)
 	d.sync(t)
 	s.payments.begin()

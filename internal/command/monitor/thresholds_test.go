@@ -190,7 +190,7 @@ func TestAlarms(t *testing.T) {
 				`/l2_snapshots_20990101_000000.dat.bak is dated in the future`}},
 		{"snapshot of a day ago", nil, 24 * hour, "--max-backup-age 100", 0, nil, nil},
 		{"older snapshot", nil, 24*hour + second, "--max-backup-age 100", 2, []string{"snapshot-old"},
-			[]string{`the latest snapshot in .* is 24 h 1 s old, limit 24 h\n.*hint: check that the node anchors: journalctl -u ailee-node\n`}},
+			[]string{`the latest snapshot in .* is 24 h 1 s old, limit 24 h\n.*hint: check that the node is still anchoring: journalctl -u ailee-node\n`}},
 		{"snapshot of a limit", nil, 2*hour + 5*time.Minute, "--max-snapshot-age 2", 2, []string{"snapshot-old"}, []string{`the latest snapshot in .* is 2 h 5 min old, limit 2 h`}},
 		{"snapshot of a large limit", nil, 1000 * hour, "--max-snapshot-age 999999999999999 --max-backup-age 999999999999999", 0, nil, nil},
 		{"the node's other unit", nil, 25 * hour, "--max-backup-age 100 --unit bitcoin-l2.service", 2, []string{"snapshot-old"}, []string{`is 25 h old, limit 24 h\n.*hint: .*journalctl -u bitcoin-l2\n`}},

@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/internal/command/l2verify"
 )
 
-// TestClosedOutput: standard output that is closed is an error, as one that is full; one that
-// leads nowhere on purpose is none, whichever way a program opens that.
+// TestClosedOutput: a standard output that is closed is an error, as a full one is. One that
+// was sent to /dev/null is not an error, however that was opened.
 func TestClosedOutput(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	require.NoError(t, os.WriteFile(file, []byte(clitest.Numbered(1)), 0o600))

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/printable"
 	"ailee-recovery/internal/swap"
 )
@@ -94,7 +95,7 @@ func mountPoints(table string) map[string]bool {
 	for line := range strings.Lines(table) {
 		// 36 35 98:0 /root /mount/point rw …
 		if fields := strings.Fields(line); len(fields) > 4 {
-			points[swap.Unescape(fields[4])] = true
+			points[durable.Unescape(fields[4])] = true
 		}
 	}
 	return points

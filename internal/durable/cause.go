@@ -75,7 +75,6 @@ func readOnlyHintFor(table, groups, folder string) string {
 // is a mountinfo file (see proc_pid_mountinfo(5)).
 func readOnlyMount(table, path string) (at string, alone bool) {
 	at = "/"
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 	for line := range strings.Lines(table) {
 		// 36 35 98:0 /root /point ro,noatime shared:1 - ext4 /dev/sda1 rw,errors=continue
 		own, ofFileSystem, ok := strings.Cut(line, " - ")
@@ -83,7 +82,7 @@ func readOnlyMount(table, path string) (at string, alone bool) {
 		if !ok || len(fields) < 6 || len(super) < 3 {
 			continue
 		}
-		point := unescape.Replace(fields[4])
+		point := Unescape(fields[4])
 		if rest, within := strings.CutPrefix(path, strings.TrimSuffix(point, "/")); !within || rest != "" && rest[0] != '/' || len(point) < len(at) {
 			continue
 		}
@@ -157,3 +156,8 @@ func userName(uid int) string {
 	}
 	return "user " + strconv.Itoa(uid)
 }
+
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// Unescape reads a path of a mount table.
+func Unescape(path string) string { return unescape.Replace(path) }

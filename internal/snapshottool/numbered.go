@@ -10,12 +10,20 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// NoSuchError says that a file has fewer snapshots than the one that was asked for.
-type NoSuchError struct{ Index, Count int64 }
+// NoSuchError says that a file has fewer snapshots than the one, or the first, that was
+// asked for.
+type NoSuchError struct {
+	Index int64
+	Last  int64 // of several; 0 for one
+	Count int64 // that the file has
+}
 
 func (e *NoSuchError) Error() string {
 	if e.Count == 0 {
 		return snapshot.ErrNoSnapshot.Error()
+	}
+	if e.Last > e.Index {
+		return fmt.Sprintf("there are no snapshots %d to %d (the file has %d)", e.Index, e.Last, e.Count)
 	}
 	return fmt.Sprintf("there is no snapshot %d (the file has %d)", e.Index, e.Count)
 }

@@ -136,7 +136,7 @@ func mountedAlone(path string, mine os.FileInfo) *Alone {
 			if len(fields) < 5 {
 				continue
 			}
-			root, point := Unescape(fields[3]), Unescape(fields[4])
+			root, point := durable.Unescape(fields[3]), durable.Unescape(fields[4])
 			if filepath.Base(strings.TrimSuffix(root, "//deleted")) != filepath.Base(path) {
 				continue
 			}
@@ -163,8 +163,3 @@ func pidOf(folder string) int {
 	n, _ := strconv.Atoi(pid)
 	return n
 }
-
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-
-// Unescape reads a path of a mount table.
-func Unescape(path string) string { return unescape.Replace(path) }

@@ -4,6 +4,9 @@ import urfave "github.com/urfave/cli/v2"
 
 const dataDir = "data-dir"
 
+// DefaultDataDir is where a node has its data.
+const DefaultDataDir = "/var/lib/ailee"
+
 // DataDir names a node's data directory. def is its default, "" for none.
 func DataDir(usage, def string) urfave.Flag {
 	return &urfave.StringFlag{Name: dataDir, Usage: usage, Value: def, EnvVars: []string{"AILEE_DATA_DIR"}}

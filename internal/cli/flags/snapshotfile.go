@@ -12,9 +12,6 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// DefaultDataDir is where a node has its data.
-const DefaultDataDir = "/var/lib/ailee"
-
 // SnapshotFile is the snapshot file that a tool reads.
 type SnapshotFile struct {
 	Path  string // "-" for standard input

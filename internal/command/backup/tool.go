@@ -101,7 +101,7 @@ ailee-backup verify --all`,
 		SeeAlso: []string{"ailee-restore", "ailee-monitor", "ailee_l2_verify", "ailee_init_reorg_db"},
 		Leaves:  "backups that have their name are whole; the next run removes what is left",
 		Flags: []urfave.Flag{
-			flags.DataDir("back up the files in `DIR`", "/var/lib/ailee"),
+			flags.DataDir("back up the files in `DIR`", flags.DefaultDataDir),
 			flags.BackupDir("keep the backups in `DIR`"),
 			&urfave.IntFlag{Name: "keep", Usage: "keep the newest `N` of each", Value: 24},
 			&urfave.IntFlag{Name: "keep-daily", Usage: "also keep the last of each of the newest `N` days that have one", Value: 7},

@@ -91,7 +91,7 @@ ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 		SeeAlso: []string{"ailee_extract_snapshots", "ailee_l2_verify", "ailee_resync_blocks"},
 		Flags: slices.Concat([]urfave.Flag{
 			&urfave.StringFlag{Name: "l2-state-file", Usage: "anchor the state in `FILE`, a file or pipe, or - for standard input"},
-			flags.DataDir("append to l2_snapshots.dat in `DIR`", "/var/lib/ailee"),
+			flags.DataDir("append to l2_snapshots.dat in `DIR`", flags.DefaultDataDir),
 			&urfave.StringFlag{Name: "output", Usage: "write the snapshot to the new file `OUT` instead"},
 			&urfave.BoolFlag{Name: "dry-run", Usage: "show the anchor and its transaction, write and send nothing"},
 			&urfave.StringFlag{Name: "recovery-metadata", Usage: "put `TEXT` into the anchor, such as key=value,key=value"},

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/exit"
 )
 
 // resyncDepth is how many blocks below the highest a resync begins, and how deep a reorg it
@@ -118,7 +120,7 @@ func (p *planner) decideSend() (steps []Step) {
 	}
 	if b.Anchor == "" {
 		p.manual("Find out which PENDING record %s belongs to before you move it away: %s", b.Path,
-			shell([]string{"ailee_reorg_show", "--db-path", p.databasePath(), "anchors", "--status", "pending"}))
+			exit.Command("ailee_reorg_show", "--db-path", p.databasePath(), "anchors", "--status", "pending"))
 		return nil
 	}
 	command := p.sendCommand(p.file())
@@ -133,7 +135,7 @@ func (p *planner) decideSend() (steps []Step) {
 		return nil // it may be in what takes the place of the file
 	default:
 		p.manual("Find the state file that was being anchored: the snapshot file has none with the root %s. Then, with the node stopped: %s", b.Root,
-			shell(p.sendCommand("STATE_FILE")))
+			exit.Command(p.sendCommand("STATE_FILE")...))
 		return nil
 	}
 	send := Step{Text: "Finish the broadcast: the same transaction, paid once.", Command: command, Stopped: true}
@@ -164,7 +166,7 @@ func (p *planner) sendCommand(state string) []string {
 		command = append(command, "--wallet", w)
 	}
 	command = append(command, "--l2-state-file", state)
-	if p.DataDir != defaultDataDir {
+	if p.DataDir != flags.DefaultDataDir {
 		command = append(command, "--data-dir", p.DataDir)
 	}
 	return append(command, p.bitcoinFlags()...)

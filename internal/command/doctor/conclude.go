@@ -6,16 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"al.essio.dev/pkg/shellescape"
-
 	"ailee-recovery/internal/datadir"
 )
-
-// defaultDataDir is where a node has its data.
-const defaultDataDir = "/var/lib/ailee"
-
-// shell is a command line that can be pasted.
-func shell(command []string) string { return shellescape.QuoteCommand(command) }
 
 // conclude says what is lost in all, what the runner-up is, and when to look again.
 func (p *planner) conclude() {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/exit"
 )
 
 // document is the JSON result.
@@ -64,18 +65,18 @@ func (d *diagnosis) document() document {
 	for _, a := range p.Consider {
 		advice := adviceDocument{Text: a.Text}
 		if a.Command != nil {
-			advice.Command = shell(a.Command)
+			advice.Command = exit.Command(a.Command...)
 		}
 		doc.Plan.Consider = append(doc.Plan.Consider, advice)
 	}
 	if p.Instead != nil {
-		doc.Plan.Instead = &alternativeDocument{shell(p.Instead.Command), p.Instead.Loses}
+		doc.Plan.Instead = &alternativeDocument{exit.Command(p.Instead.Command...), p.Instead.Loses}
 	}
 	if p.LastResort != nil {
 		doc.Plan.LastResort = &lastResortDocument{p.LastResortLoses, stepDocuments(p.LastResort)}
 	}
 	if p.Again != nil {
-		doc.Plan.Again = &againDocument{p.Again.Text, shell(p.Again.Command)}
+		doc.Plan.Again = &againDocument{p.Again.Text, exit.Command(p.Again.Command...)}
 	}
 	return doc
 }
@@ -88,7 +89,7 @@ func stepDocuments(steps []Step) []stepDocument {
 	for _, s := range steps {
 		d := stepDocument{Number: s.Number, Text: s.Text, Argv: s.Command, Loses: s.Loses, Why: s.Why, Node: "any", Expect: append([]int{}, s.Expect...), Manual: s.Manual}
 		if s.Command != nil {
-			d.Command = shell(s.Command)
+			d.Command = exit.Command(s.Command...)
 		}
 		if s.Stopped {
 			d.Node = "stopped"

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 )
 
@@ -375,7 +376,7 @@ func TestPlan(t *testing.T) {
 			require.Equal(t, r.loses, p.Loses)
 			instead := ""
 			if p.Instead != nil {
-				instead = shell(p.Instead.Command) + ": " + p.Instead.Loses
+				instead = exit.Command(p.Instead.Command...) + ": " + p.Instead.Loses
 			}
 			require.Equal(t, r.instead, instead)
 			require.Equal(t, r.last, Plan{Steps: p.LastResort}.commands())

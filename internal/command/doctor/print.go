@@ -332,7 +332,7 @@ func (d *diagnosis) planText() string {
 
 // lines are those of the runner-up: its command is never broken.
 func (a *Alternative) lines() string {
-	if text := fmt.Sprintf("Instead: %s. Loses %s.", shell(a.Command), a.Loses); len(text) <= columns {
+	if text := fmt.Sprintf("Instead: %s. Loses %s.", exit.Command(a.Command...), a.Loses); len(text) <= columns {
 		return text + "\n"
 	}
 	return paragraph("", fmt.Sprintf("Instead, which loses %s:", a.Loses)) + "\n" + commandText(a.Command)
@@ -409,10 +409,10 @@ func commandText(command []string) string {
 // value.
 func pieces(command []string) (parts []string) {
 	for i := 0; i < len(command); i++ {
-		part := shell(command[i : i+1])
+		part := exit.Command(command[i])
 		if strings.HasPrefix(command[i], "--") && i+1 < len(command) && !strings.HasPrefix(command[i+1], "-") && takesValue(command[i]) {
 			i++
-			part += " " + shell(command[i:i+1])
+			part += " " + exit.Command(command[i])
 		}
 		if i > 0 && i < len(command)-1 && (command[0] == "mkdir" || command[0] == "install") {
 			parts[len(parts)-1] += " " + part

@@ -7,6 +7,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/datadir"
 	"ailee-recovery/internal/exit"
@@ -63,7 +64,7 @@ func (o Options) setting(out *cli.IO, url string) Setting {
 			}
 		}
 	}
-	if s.DataDir != defaultDataDir {
+	if s.DataDir != flags.DefaultDataDir {
 		s.Flags = append(s.Flags, "--data-dir", s.DataDir)
 	}
 	if s.BackupDir != "" && s.BackupDir != filepath.Join(s.DataDir, "backups") {

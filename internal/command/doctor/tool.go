@@ -59,7 +59,7 @@ ailee-doctor
 ailee-doctor --json | jq -r '.plan.steps[].command'`,
 		SeeAlso: []string{"ailee-backup", "ailee-restore", "ailee-monitor", "ailee_l2_verify", "ailee_reorg_verify"},
 		Flags: append([]urfave.Flag{
-			flags.DataDir("look at the data in `DIR`", defaultDataDir),
+			flags.DataDir("look at the data in `DIR`", flags.DefaultDataDir),
 			flags.BackupDir("look at the backups in `DIR`"),
 			&urfave.StringFlag{Name: "unit", Usage: "the node is the service `UNIT` of systemd", Value: defaultUnit},
 			flags.MaxMemory(),

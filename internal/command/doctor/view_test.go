@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ailee-recovery/internal/datadir"
+	"ailee-recovery/internal/exit"
 	"ailee-recovery/reorgdb"
 )
 
@@ -293,7 +294,7 @@ func copyOf(kind datadir.Kind, path string, count int64) change {
 	}
 }
 
-func lineOf(command []string) string { return shell(command) }
+func lineOf(command []string) string { return exit.Command(command...) }
 
 // commands are those of a plan, one a line, the manual steps as such.
 func (p Plan) commands() (list []string) {

@@ -76,11 +76,8 @@ func explain(o Options, err error) error {
 func (p *plan) nothing() error {
 	switch {
 	case p.total > 0:
-		which := fmt.Sprintf("is no snapshot %d", p.Index.First)
-		if p.Index.Last > p.Index.First {
-			which = fmt.Sprintf("are no snapshots %d to %d", p.Index.First, p.Index.Last)
-		}
-		return exit.Failf("list them: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File), "%s: there %s (the file has %d)", p.File, which, p.total)
+		err := &snapshottool.NoSuchError{Index: p.Index.First, Last: p.Index.Last, Count: p.total}
+		return exit.Fail("list them: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File), fmt.Errorf("%s: %w", p.File, err)) // FILE has no snapshot of that number
 	case p.Salvage:
 		return exit.Failf(snapshottool.RestoreHint(p.File), "%s: %w, and none that a torn line hides is sound (%d looked at)",
 			p.File, snapshot.ErrNoSnapshot, p.hidden)

@@ -11,6 +11,7 @@ import (
 
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/datadir"
 )
 
@@ -22,17 +23,17 @@ func TestGolden(t *testing.T) {
 		return &entry{Backup: backups.Backup{Name: name, Kind: kind, Made: made}, last: seen{Verdict: backups.Sound, At: made}}
 	}
 	r := &run{
-		Options: Options{DataDir: defaultDataDir, Unit: defaultUnit, Limits: Limits{SnapshotSize: 5000, DBSize: 1000, SnapshotAge: 24, BackupAge: 3, LeftoverAge: 1}},
+		Options: Options{DataDir: flags.DefaultDataDir, Unit: defaultUnit, Limits: Limits{SnapshotSize: 5000, DBSize: 1000, SnapshotAge: 24, BackupAge: 3, LeftoverAge: 1}},
 		now:     now,
 		view: &datadir.View{
-			Place:   &datadir.Place{Path: defaultDataDir, Snapshots: defaultDataDir + "/l2_snapshots.dat", Database: defaultDataDir + "/reorg_db"},
+			Place:   &datadir.Place{Path: flags.DefaultDataDir, Snapshots: flags.DefaultDataDir + "/l2_snapshots.dat", Database: flags.DefaultDataDir + "/reorg_db"},
 			Records: &datadir.Records{Anchors: map[string]uint64{}},
 		},
-		backups: &survey{dir: &backups.Dir{Path: defaultDataDir + "/backups", Catalogue: &backups.Catalogue{}}, entries: []*entry{
+		backups: &survey{dir: &backups.Dir{Path: flags.DefaultDataDir + "/backups", Catalogue: &backups.Catalogue{}}, entries: []*entry{
 			kept(backups.Snapshots, "l2_snapshots_20260318_091702.dat.bak", now.Add(-13*time.Minute)),
 			kept(backups.Database, "reorg_db_20260318_021702.tar.gz", made),
 		}},
-		before: newState(defaultDataDir),
+		before: newState(flags.DefaultDataDir),
 	}
 	r.before.Most[anchors] = most{14, time.Date(2026, 3, 18, 9, 20, 3, 0, time.UTC)}
 	r.evaluate()
@@ -54,8 +55,8 @@ func TestUnreadIsSaidAgain(t *testing.T) {
 	}
 	unread := kept("reorg_db_20260318_021702.tar.gz", backups.CouldNot, now.Add(-10*time.Minute))
 	other := kept("reorg_db_20260318_031702.tar.gz", backups.Sound, now.Add(-time.Hour))
-	r := &run{Options: Options{DataDir: defaultDataDir, Unit: defaultUnit, Limits: Limits{BackupAge: 3}}, now: now, view: &datadir.View{}, before: newState(defaultDataDir),
-		backups: &survey{dir: &backups.Dir{Path: defaultDataDir + "/backups", Catalogue: &backups.Catalogue{}}, entries: []*entry{unread, other}}}
+	r := &run{Options: Options{DataDir: flags.DefaultDataDir, Unit: defaultUnit, Limits: Limits{BackupAge: 3}}, now: now, view: &datadir.View{}, before: newState(flags.DefaultDataDir),
+		backups: &survey{dir: &backups.Dir{Path: flags.DefaultDataDir + "/backups", Catalogue: &backups.Catalogue{}}, entries: []*entry{unread, other}}}
 	require.Equal(t, other, r.backups.inTurn())
 	r.sayUnseen()
 	require.Equal(t, `ailee-monitor: error: could not check reorg_db_20260318_021702.tar.gz at 2026-03-18 09:20:02 UTC: input/output error
@@ -78,7 +79,7 @@ func TestStopHint(t *testing.T) {
 		{[]datadir.Holder{{PID: 8, Command: "tail"}, {PID: 9, Command: "cat", Writes: true}}, "stop that process: kill 9"},
 		{nil, "ailee-doctor"},
 	} {
-		r := &run{Options: Options{DataDir: defaultDataDir, Unit: defaultUnit}, view: &datadir.View{Holders: &datadir.Holders{Processes: append([]datadir.Holder{node}, c.others...)}}}
+		r := &run{Options: Options{DataDir: flags.DefaultDataDir, Unit: defaultUnit}, view: &datadir.View{Holders: &datadir.Holders{Processes: append([]datadir.Holder{node}, c.others...)}}}
 		require.Equal(t, c.hint, r.stopHint())
 	}
 }

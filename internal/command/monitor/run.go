@@ -13,6 +13,7 @@ import (
 
 	"ailee-recovery/internal/bitcoin"
 	"ailee-recovery/internal/cli"
+	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/datadir"
 	"ailee-recovery/internal/durable"
@@ -229,7 +230,7 @@ func (r *run) hint(text string) {
 // command is a command line with the folders of this run, where they are not the usual ones.
 func (r *run) command(name string, args ...string) string {
 	words := append([]string{name}, args...)
-	if r.DataDir != defaultDataDir {
+	if r.DataDir != flags.DefaultDataDir {
 		words = append(words, "--data-dir", r.DataDir)
 	}
 	if r.BackupDir != "" && r.BackupDir != filepath.Join(r.DataDir, "backups") {

@@ -78,7 +78,7 @@ grep '^ailee_snapshot' /var/lib/prometheus/node-exporter/ailee.prom`,
 		Journal: true,
 		Leaves:  "metrics and state file are whole, of this run or of one before",
 		Flags: append([]urfave.Flag{
-			flags.DataDir("watch the data in `DIR`", defaultDataDir),
+			flags.DataDir("watch the data in `DIR`", flags.DefaultDataDir),
 			flags.BackupDir("watch the backups in `DIR`"),
 			limit("max-snapshot-size", "warn when the snapshot file is larger, in `MB`", 5000),
 			limit("max-db-size", "warn when the reorg database is larger, in `MB`", 1000),
@@ -100,9 +100,8 @@ grep '^ailee_snapshot' /var/lib/prometheus/node-exporter/ailee.prom`,
 }
 
 const (
-	defaultDataDir = "/var/lib/ailee"
-	defaultUnit    = "ailee-node"
-	stateFile      = "state-file"
+	defaultUnit = "ailee-node"
+	stateFile   = "state-file"
 )
 
 // maxMemory is the flag of that name; with less for sorting than others have, all of the

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/cli/terminal"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
@@ -50,7 +51,7 @@ func (r *restoring) doctor() string {
 // where are the flags for data and backups that are elsewhere than a command looks by itself.
 func (r *restoring) where() (args []string) {
 	dir := strings.TrimSuffix(durable.Shown(r.DataDir), "/")
-	if dir != cmp.Or(os.Getenv("AILEE_DATA_DIR"), defaultDataDir) {
+	if dir != cmp.Or(os.Getenv("AILEE_DATA_DIR"), flags.DefaultDataDir) {
 		args = append(args, "--data-dir", dir)
 	}
 	backups := durable.Shown(r.BackupDir)

@@ -208,8 +208,8 @@ func (r *restoring) explainBackups(err error) error {
 	return exit.Fail(durable.Hint(err), err)
 }
 
-// foreign says what a file is that was named as a snapshot file and is none, in no form that
-// is unpacked here; nil where it may be one.
+// foreign says what a file is that was named as a snapshot file but is another one, in a form
+// that is not unpacked here; nil where it may be a snapshot file.
 func (r *restoring) foreign(ctx context.Context, t *target) *snapshottool.Foreign {
 	if t.isDatabase() || t.file == nil {
 		return nil

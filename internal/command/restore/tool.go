@@ -15,9 +15,6 @@ import (
 // Name is the command's name.
 const Name = "ailee-restore"
 
-// defaultDataDir is where a node has its data.
-const defaultDataDir = "/var/lib/ailee"
-
 // Options are the command's options.
 type Options struct {
 	DataDir   string
@@ -77,7 +74,7 @@ ailee-restore --force --db-backup /var/lib/ailee/backups/reorg_db_20250215_12000
 		SeeAlso: []string{"ailee-doctor", "ailee-backup", "ailee_recover_snapshots", "ailee_init_reorg_db"},
 		Leaves:  "nothing that existed is changed, or the exchange had begun: then it says so, and the next run completes it",
 		Flags: []urfave.Flag{
-			flags.DataDir("restore the data in `DIR`", defaultDataDir),
+			flags.DataDir("restore the data in `DIR`", flags.DefaultDataDir),
 			flags.BackupDir("take the backups in `DIR`"),
 			&urfave.BoolFlag{Name: "snapshot-only", Usage: "leave the database as it is"},
 			&urfave.BoolFlag{Name: "db-only", Usage: "leave the snapshot file as it is"},

@@ -192,7 +192,7 @@ func noStream(given, value string) error {
 
 // isPath reports whether the help calls a path this.
 func isPath(value string) bool {
-	return slices.Contains([]string{"FILE", "DIR", "OUT", "SOURCE"}, value)
+	return slices.Contains([]string{"FILE", "DIR", "OUT", "SOURCE", "A", "B"}, value)
 }
 
 // pathOf is what the help calls the path that a flag takes, "" for a flag without one.

@@ -258,6 +258,9 @@ func (s *search) process(pid, owner int) error {
 		s.descriptor(dir, fd.Name(), hold)
 	}
 	s.mappings(dir, hold)
+	if len(byPart) > 0 && sharesMemory(pid) {
+		return nil
+	}
 	for _, part := range []Kind{SnapshotKind, DatabaseKind} {
 		if h := byPart[part]; h != nil {
 			h.Unit = s.unitOf(dir, h.Command)
@@ -267,6 +270,15 @@ func (s *search) process(pid, owner int) error {
 		}
 	}
 	return nil
+}
+
+// sharesMemory reports whether the process has the memory of this one: it is a child of ours
+// that has not executed its program yet, and what it has open is open here. Where the kernel
+// does not answer, it counts as another process.
+func sharesMemory(pid int) bool {
+	const kcmpVM = 1 // KCMP_VM in linux/kcmp.h
+	differs, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(os.Getpid()), uintptr(pid), kcmpVM, 0, 0, 0)
+	return errno == 0 && differs == 0
 }
 
 // gone reports whether the process has ended.

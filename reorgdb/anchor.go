@@ -83,9 +83,9 @@ func ParseAnchor(value []byte) (Anchor, error) {
 	a.L2StateRoot, a.afterRoot = root, string(r.Text[r.Pos+len(root):])
 	switch {
 	case r.Failed:
-		return Anchor{}, fmt.Errorf("%w: fields are missing or no numbers", ErrUnreadable)
+		return Anchor{}, fmt.Errorf("%w: fields are missing or not numbers", ErrUnreadable)
 	case status.Failed:
-		return Anchor{}, fmt.Errorf("%w: the status is no number", ErrUnreadable)
+		return Anchor{}, fmt.Errorf("%w: the status is not a number", ErrUnreadable)
 	case a.L2StateRoot+a.afterRoot == "":
 		return Anchor{}, fmt.Errorf("%w: no state root", ErrUnreadable)
 	}
@@ -98,7 +98,7 @@ func (a *Anchor) Validate() error {
 	case a.Hash == "":
 		return errors.New("an anchor record without an anchor hash")
 	case strings.ContainsAny(a.Hash+a.BitcoinTxID, "|\n"), strings.Contains(a.L2StateRoot, "\n"):
-		return fmt.Errorf("anchor %s: a field holds a separator", a.Hash)
+		return fmt.Errorf("anchor %s: a field contains a separator", a.Hash)
 	case a.L2StateRoot+a.afterRoot == "":
 		return fmt.Errorf("anchor %s: no state root", a.Hash)
 	}

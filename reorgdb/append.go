@@ -68,7 +68,7 @@ func (db *DB) AppendBlocks(first uint64, hashes []byte) (err error) {
 	case len(hashes) == 0:
 		return nil
 	case len(hashes)%HashSize != 0:
-		return fmt.Errorf("%d bytes of block hashes", len(hashes))
+		return fmt.Errorf("%d bytes of block hashes: must be a multiple of %d", len(hashes), HashSize)
 	}
 	t, err := db.newTable(0)
 	if err != nil {

@@ -22,9 +22,9 @@ type ReorgEvent struct {
 	Missing uint64
 }
 
-// ErrEndsNode says that a reorg event ends the process of a node that reads it. Nodes
-// read all events with each block that they make.
-var ErrEndsNode = errors.New("it ends a node's process")
+// ErrEndsNode says that a reorg event crashes a node that reads it. Nodes read all events
+// with each block that they make.
+var ErrEndsNode = errors.New("it crashes the node")
 
 // What a node sets aside for the anchors that an event announces, before it reads them.
 const (
@@ -52,7 +52,7 @@ func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 	r.Char()
 	count := r.U64()
 	if r.Failed {
-		return ReorgEvent{}, fmt.Errorf("%w: fields are missing or no numbers", ErrUnreadable)
+		return ReorgEvent{}, fmt.Errorf("%w: fields are missing or not numbers", ErrUnreadable)
 	}
 	readable := nodeReads(r, count)
 	if count > 0 && r.Pos < len(r.Text) {
@@ -69,7 +69,7 @@ func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 	case readable:
 		return e, nil
 	case count > anySize/stringSize:
-		return ReorgEvent{}, fmt.Errorf("%w: %w, if that has less memory than the %d GiB for the %d anchors that it announces; it names %d",
+		return ReorgEvent{}, fmt.Errorf("%w: %w, unless there are %d GiB of memory for the %d anchors that it announces; it names %d",
 			ErrUnreadable, ErrEndsNode, count*stringSize>>30, count, named)
 	}
 	return ReorgEvent{}, fmt.Errorf("%w: it announces %d anchors and names %d", ErrUnreadable, count, named)

@@ -116,7 +116,7 @@ func eightDigits(text [8]byte) (n uint64, ok bool) {
 func ParseCounter(value []byte) (uint64, error) {
 	n, ok := stoull(value)
 	if !ok {
-		return 0, fmt.Errorf("%w: the counter is no number of 64 bits", ErrUnreadable)
+		return 0, fmt.Errorf("%w: the counter is not a 64-bit number", ErrUnreadable)
 	}
 	return n, nil
 }

@@ -56,7 +56,7 @@ func openReplayed(path string, opts *options, how mode, replay *rocksfile.Replay
 			replay, err = rocksfile.OpenReplay(path)
 		}
 		if err == nil && replay == nil {
-			err = fmt.Errorf("%s: %w: its MANIFEST", path, ErrCorrupt)
+			err = fmt.Errorf("%s: %w: its MANIFEST cannot be used", path, ErrCorrupt)
 		}
 		if err != nil {
 			return nil, errors.Join(err, opts.close())

@@ -100,7 +100,7 @@ var plays = []play{
 	// Procedure 3: the database has the block hashes. To the letter, the anchors are
 	// lost, and the tool warns.
 	{on: "healthy anchoring", scripts: "start-node rebuild-reorg-database", says: lines("Made an empty reorg database in /var/lib/ailee/reorg_db",
-		"warning: /var/lib/ailee/reorg_db.corrupted is a reorg database, too: its anchors and reorg events are not in the new one",
+		"warning: /var/lib/ailee/reorg_db.corrupted is also a reorg database: its anchors and reorg events are not in the new one",
 		"--copy-from /var/lib/ailee/reorg_db.corrupted", "Heights 839990 to 840123 of main: 134 written, 0 equal, 0 replaced"),
 		end: ends(backups, anchored11, "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: "+wholeRecords, runs)},
 	{on: "torn", scripts: "rebuild-reorg-database", says: lines("its anchors and reorg events are not in the new one", "134 written"),

@@ -14,16 +14,17 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// AnchorRow is how many anchors are held at a time where a Bitcoin node is asked for each.
+// AnchorRow is how many anchors are held at a time when a Bitcoin node is asked for each.
 const AnchorRow = 10_000
 
 // hashSize is the length of an anchor hash, in bytes.
 const hashSize = 32
 
-// AnchorRows yields the anchors that are wanted, of those that a node can read, in rows of
-// up to size. One row has all of them, in the order of the keys, or each of several those of
-// a time: the transactions of a row are then in blocks that are close together. The iteration
-// ends after an error. Nothing may change the keys of anchors meanwhile.
+// AnchorRows yields the anchors that a node can read and for which wanted returns true, in
+// rows of up to size anchors. If one row has room for all, they are in the order of their
+// keys. Otherwise the rows are in the order of the broadcast times, so that the transactions
+// of a row are in blocks that are close together. The iteration ends after an error. The keys
+// of anchors must not change during the iteration.
 func AnchorRows(ctx context.Context, db *reorgdb.DB, size int, wanted func(reorgdb.StoredAnchor) bool) iter.Seq2[[]reorgdb.StoredAnchor, error] {
 	return func(yield func([]reorgdb.StoredAnchor, error) bool) {
 		var row []reorgdb.StoredAnchor
@@ -47,8 +48,8 @@ func AnchorRows(ctx context.Context, db *reorgdb.DB, size int, wanted func(reorg
 	}
 }
 
-// anchorsByTime yields rows in the order of the time of the broadcast. What it sorts is in a
-// temporary file: the time, and of the key 32 bytes. Anchors with other keys, which no node
+// anchorsByTime yields rows in the order of the broadcast times. It sorts in a temporary
+// file: the time and the hash in the key, 32 bytes. Anchors with other keys, which no node
 // writes, come first.
 func anchorsByTime(ctx context.Context, db *reorgdb.DB, size int, wanted func(reorgdb.StoredAnchor) bool, yield func([]reorgdb.StoredAnchor, error) bool) {
 	times := spill.NewSorter(8+hashSize, func() (*os.File, error) { return durable.Unnamed(filepath.Join(os.TempDir(), "anchors")) })

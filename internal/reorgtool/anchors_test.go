@@ -12,8 +12,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestAnchorRows: each anchor that is wanted is in one row, and none is longer than it may
-// be. Where there are several they are in order of time.
+// TestAnchorRows: each wanted anchor is in exactly one row, and no row is too long. Several
+// rows are in the order of time.
 func TestAnchorRows(t *testing.T) {
 	db, err := reorgdb.Create(filepath.Join(t.TempDir(), "db"))
 	require.NoError(t, err)
@@ -63,6 +63,6 @@ func TestAnchorRows(t *testing.T) {
 	}
 	for _, err := range reorgtool.AnchorRows(t.Context(), db, 10, func(reorgdb.StoredAnchor) bool { return false }) {
 		require.NoError(t, err)
-		t.Error("there is none")
+		t.Error("a row although no anchor is wanted")
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Copy makes a database at path, where nothing is yet or an empty folder, with all records of
-// another, family by family. They pass through the function on their way. What was made is
-// synced into tables.
+// Copy makes a database at path, which must be missing or an empty folder, and copies all
+// records of another database to it, one column family after the other. The records of each
+// pass through the given function. The new database is synced, with all records in tables.
 func Copy(ctx context.Context, from *reorgdb.DB, path string,
 	through func(family string, records iter.Seq2[reorgdb.Record, error]) iter.Seq2[reorgdb.Record, error]) (err error) {
 	to, err := reorgdb.Create(path, from.Families()...)

@@ -8,26 +8,26 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Since February 2026 the nodes' block listener counts the blocks that it sees, from 1
-// on in each process, and stores the count as the height. Such a database has a row of
-// low heights, the hashes of which stand at other, higher heights of the chain.
+// Since February 2026 the block listener of the nodes counts the blocks that it sees,
+// starting at 1 in each process, and stores the count as the height. Such a database has a
+// range of low heights with hashes that belong to higher heights of the chain.
 
 // Counted is a stored block whose height is such a count.
 type Counted struct {
 	reorgdb.Block
-	// ChainHeight is where the block is in the active chain, 0 where it no longer is.
+	// ChainHeight is the block's height in the active chain, 0 if it is no longer there.
 	ChainHeight uint64
 }
 
-// lookUp is how many blocks are asked for at a time, and how many in a row at most that
-// no count explains.
+// lookUp is how many blocks are looked up at a time. After that many blocks without one at
+// a counted height, the search ends.
 const lookUp = 1000
 
-// FindCounted returns those of the blocks whose heights are counts. The hashes must not
-// be those of their heights; the heights must ascend. One block alone is only one of them
-// at height 1, where counts begin, and one that is no longer in the chain where at least
-// as many beside it are. It stops asking where it finds none: on another network no block
-// is known.
+// FindCounted returns those of the blocks whose heights are counts. The caller passes blocks
+// with hashes that differ from the chain's, in the order of their heights. A single block
+// counts only at height 1, where counts begin. Blocks that are no longer in the chain count
+// only where at least as many in the same range are. FindCounted stops after a look-up that
+// finds none: on another network no block is known.
 func FindCounted(ctx context.Context, c *bitcoin.Client, blocks []reorgdb.Block) ([]Counted, error) {
 	var found []Counted
 	for len(blocks) > 0 {
@@ -85,12 +85,13 @@ func findCounted(ctx context.Context, c *bitcoin.Client, blocks []reorgdb.Block)
 	return found, nil
 }
 
-// CountedRange is a range of counted heights whose blocks follow on each other in the
-// chain as well.
+// CountedRange is a range of counted heights with blocks that are consecutive in the chain,
+// too.
 type CountedRange struct {
 	From uint64 `json:"from"`
 	To   uint64 `json:"to"` // included
-	// Where the blocks are in the chain. Both are missing where they no longer are.
+	// The heights of the blocks in the chain, both included. They are missing if the blocks
+	// are no longer in the chain.
 	ChainFrom uint64 `json:"chain_from,omitempty"`
 	ChainTo   uint64 `json:"chain_to,omitempty"`
 }
@@ -102,7 +103,7 @@ func (r CountedRange) String() string {
 	return "what is stored at " + Heights(r.From, r.To) + " is at " + Heights(r.ChainFrom, r.ChainTo) + " of the chain"
 }
 
-// CountedRanges puts together what follows on each other.
+// CountedRanges puts consecutive blocks together to ranges.
 func CountedRanges(counted []Counted) []CountedRange {
 	ranges := []CountedRange{}
 	for _, b := range counted {
@@ -128,27 +129,27 @@ func (r *CountedRange) extend(b Counted) bool {
 	return true
 }
 
-// CountedWhy says what such heights are.
-const CountedWhy = "the node took the number of blocks that it had seen for the height"
+// CountedWhy explains counted heights in messages.
+const CountedWhy = "the node stored the number of blocks that it had seen in place of the height"
 
-// RepairHint names the command that puts such heights right.
+// RepairHint names the command that corrects counted heights.
 func RepairHint(path string) string {
 	return "stop the node and move the hashes to their heights: " + exit.Command("ailee_resync_blocks", "--repair-heights", "--db-path", path)
 }
 
-// Different is a stored block, and the hash that its height has in the active chain.
+// Different is a stored block whose hash is not the one in the active chain.
 type Different struct {
 	reorgdb.Block
-	Chain string
+	Chain string // the hash at this height in the active chain
 }
 
-// compareRun bounds how many stored hashes are held to be compared.
+// compareRun bounds how many stored hashes are held for a comparison.
 const compareRun = 50_000
 
-// CompareBlocks compares the stored hashes up to the tip with the active chain's, those
-// of consecutive heights together, in ascending order. compared is called with the
-// number of each row, the blocks in it that differ, and apart from those the blocks
-// whose heights are counts.
+// CompareBlocks compares the stored hashes up to the height tip with those of the active
+// chain, in ascending order, a row of consecutive heights at a time. compared is called
+// for each row with the number of blocks compared, the blocks that differ, and separately
+// the blocks whose heights are counts.
 func CompareBlocks(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, tip int64, compared func(n int, different []Different, counted []Counted) error) error {
 	var row []reorgdb.Block
 	compare := func() error {
@@ -198,7 +199,8 @@ func compareRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.Block) (di
 	return WithoutCounted(different, counted), counted, nil
 }
 
-// WithoutCounted leaves out the blocks whose heights are counts. Both ascend.
+// WithoutCounted removes the blocks whose heights are counts. Both slices must be in
+// ascending order; different is changed.
 func WithoutCounted(different []Different, counted []Counted) []Different {
 	kept := different[:0]
 	for _, d := range different {

@@ -14,9 +14,9 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Damage looks for what RocksDB passes over in silence when it opens the database
-// at path. The errors are those of [reorgdb.CheckFolder], but for a damaged one, a
-// *[reorgdb.TooNewError], [reorgdb.ErrUnsupported], or of reading the folder.
+// Damage looks for problems that RocksDB silently ignores when it opens the database at
+// path. The errors are those of [reorgdb.CheckFolder] except for [reorgdb.ErrCorrupt], those
+// of [Problems], and those of reading the folder.
 func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 	if err := reorgdb.CheckFolder(path); err != nil && !errors.Is(err, reorgdb.ErrCorrupt) {
 		return nil, err
@@ -25,7 +25,7 @@ func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Of a table whose blocks only RocksDB reads, it finds the damage as well.
+	// RocksDB reads the blocks of these tables, and reports their damage itself.
 	checked.Problems = slices.DeleteFunc(checked.Problems, func(p rocksfile.Problem) bool {
 		tooNew := rocksfile.FindTooNew([]rocksfile.Problem{p})
 		return tooNew != nil && int(tooNew.Format) <= reorgdb.NewestFormat()
@@ -33,9 +33,9 @@ func Damage(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 	return Problems(path, checked.Problems, checked.Version)
 }
 
-// DamageWithTables is [Damage]. Where that finds anything, it looks into the tables for what
-// RocksDB shows otherwise than it was written, or ends the process at: of other databases,
-// [reorgdb.DB.Records] does.
+// DamageWithTables is [Damage]. If that finds anything, it also looks in the tables for
+// entries that RocksDB does not show as they were written, or that make it end the process.
+// For other databases, [reorgdb.DB.Records] does this.
 func DamageWithTables(ctx context.Context, path string) ([]rocksfile.Problem, error) {
 	problems, err := Damage(ctx, path)
 	if err != nil || len(problems) == 0 {
@@ -51,11 +51,12 @@ func DamageWithTables(ctx context.Context, path string) ([]rocksfile.Problem, er
 	return append(problems, inTables...), nil
 }
 
-// Problems leaves out what is none: the end of a log that a running node writes to
-// may be half a record. A database that is too new is a *[reorgdb.TooNewError], damage
-// beside a table whose blocks only RocksDB reads an error with its hint, one that
-// holds what no node writes [reorgdb.ErrUnsupported], and a file that this process may not
-// look at an error of the system.
+// Problems returns the problems that are real: while a node is running, half a record at the
+// end of a log is normal. Some problems make it return an error instead: a
+// *[reorgdb.TooNewError] for a table that this build cannot read; an error with exit code and
+// hint for damage in a database with a table whose blocks only RocksDB can read; one that
+// wraps [reorgdb.ErrUnsupported] for something that no node writes; and an error of the
+// system for a file that this process is not allowed to read.
 func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile.Problem, error) {
 	if tooNew := rocksfile.FindTooNew(all); tooNew != nil {
 		file, format, newest := filepath.Join(path, tooNew.File), int(tooNew.Format), reorgdb.NewestFormat()
@@ -81,7 +82,8 @@ func Problems(path string, all []rocksfile.Problem, version string) ([]rocksfile
 	return problems, nil
 }
 
-// Lossy reports whether records are lost or could be, or may have come back.
+// Lossy reports whether records are lost or could be, or whether deleted or older ones may
+// have come back.
 func Lossy(problems []rocksfile.Problem) bool {
 	for _, p := range problems {
 		if p.Lost || p.Stale {

@@ -1,5 +1,6 @@
-// Package reorgtool is what the tools share that use the reorg database: its errors
-// with exit code and hint, and the look for damage that RocksDB does not see.
+// Package reorgtool is what the tools that use the reorg database share: its errors with
+// exit code and hint, the search for damage that RocksDB does not report, and the comparison
+// with a Bitcoin node.
 package reorgtool
 
 import (
@@ -17,8 +18,9 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Explain adds exit code and hint to an error of opening or reading the reorg
-// database at path. A damaged one has the exit code for wrong data.
+// Explain adds exit code and hint to an error of opening or reading the reorg database at
+// path. Damage gets the exit code for wrong data. An error that already has an exit code, and
+// nil, are returned as they are.
 func Explain(path string, err error) error {
 	var known *exit.Error
 	var locked *reorgdb.LockedError
@@ -31,7 +33,7 @@ func Explain(path string, err error) error {
 	case errors.As(err, &tooNew):
 		return exit.Fail("nothing is damaged: use the build for your distribution's RocksDB", err)
 	case errors.Is(err, reorgdb.ErrUnsupported):
-		return exit.Fail("nothing says that it is damaged, and a copy would lack it: no AILEE node writes this; open the database with the program that did", err)
+		return exit.Fail("no damage was found: no AILEE node writes this, and a copy would lack it; open the database with the program that wrote it", err)
 	case errors.Is(err, reorgdb.ErrCorrupt):
 		return exit.WrongData(CopyHint(path), err)
 	case errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, syscall.ENOTDIR):
@@ -46,39 +48,39 @@ func Explain(path string, err error) error {
 	return exit.Fail("", fmt.Errorf("%s: %w", path, err))
 }
 
-// Name is the name that a database has in the data directory of a node.
+// Name is the name of the database in the data directory of a node.
 const Name = "reorg_db"
 
-// missingHint is for a path where there is nothing.
+// missingHint is the hint for a path where there is nothing.
 func missingHint(path string) string {
-	if filepath.Base(path) != Name { // no such file or directory, at another name than reorg_db
+	if filepath.Base(path) != Name { // no such file or directory, and the name is not reorg_db
 		return "check the path: the database of a node is the folder reorg_db in its data directory, such as /var/lib/ailee/reorg_db"
 	}
 	return "restore it: " + restoreCommand(path) + "; only a new node starts with an empty one" // no such file or directory: reorg_db is missing
 }
 
-// noDatabaseHint is for a path where there is something else.
+// noDatabaseHint is the hint for a path where there is something other than a database.
 func noDatabaseHint(path string) string {
 	names, err := os.ReadDir(path)
 	switch {
 	case err != nil: // not a directory
-		return "name the folder of the database, such as /var/lib/ailee/reorg_db, and no file in it"
+		return "name the folder of the database, such as /var/lib/ailee/reorg_db, not a file in it"
 	case len(names) == 0 && filepath.Base(path) == Name: // not a RocksDB database: reorg_db is empty
 		return "the folder is empty: restore the database: " + restoreCommand(path) + "; only a new node starts with an empty one"
-	case slices.ContainsFunc(names, func(e fs.DirEntry) bool { return e.Name() == Name && e.IsDir() }): // not a RocksDB database, but the folder that it is in
+	case slices.ContainsFunc(names, func(e fs.DirEntry) bool { return e.Name() == Name && e.IsDir() }): // not a RocksDB database, but the folder that contains it
 		return "name the database in this folder: " + exit.Command("--db-path", filepath.Join(path, Name))
 	}
 	return "name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db" // not a RocksDB database
 }
 
-// restoreCommand restores a node's database.
+// restoreCommand is the command that restores a node's database.
 func restoreCommand(path string) string {
 	return exit.Command("ailee-restore", "--db-only", "--data-dir", filepath.Dir(path))
 }
 
-// LookAgain reports whether the error of reading the database at path says that it is
-// damaged while a node has it open: beside a node damage is believed only when it is seen
-// twice.
+// LookAgain reports whether an error of reading the database at path is damage found while
+// a node has the database open. It may be a change by the node that looked like damage:
+// such damage is believed only when it is seen twice.
 func LookAgain(path string, err error) bool {
 	return errors.Is(err, reorgdb.ErrCorrupt) && reorgdb.Holder(path) != nil
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// EventIDs gathers the ids of reorg events. They come in the order of the keys, which
-// is theirs only where a node wrote the keys. It holds a range for ids that come one after
-// the other.
+// EventIDs gathers the ids of reorg events. They come in the order of the keys, which is the
+// order of the ids only if a node wrote the keys. Consecutive ids are held as a range. The
+// zero value is ready to use.
 type EventIDs struct {
 	ranges []idRange
 	next   uint64
@@ -18,24 +18,25 @@ type EventIDs struct {
 // idRange is the ids from first to last, both included.
 type idRange struct{ first, last uint64 }
 
-// Add takes an id.
+// Add adds an id.
 func (e *EventIDs) Add(id uint64) {
 	if n := len(e.ranges) - 1; n >= 0 && id > 0 && e.ranges[n].last == id-1 {
 		e.ranges[n].last = id
 	} else {
 		e.ranges = append(e.ranges, idRange{id, id})
 	}
-	// Nothing comes after the highest id there is.
+	// There is no id after the highest one.
 	if id != math.MaxUint64 {
 		e.next = max(e.next, id+1)
 	}
 }
 
-// Next returns what the counter is at least: the id after the last, 0 without any.
+// Next returns the lowest valid value of the counter: the id after the highest one, or 0
+// without any event.
 func (e *EventIDs) Next() uint64 { return e.next }
 
-// Missing yields the ranges of ids that no event has, first and last, below the last
-// event and below the counter.
+// Missing yields the ranges of ids that no event has, below the highest id or below the
+// counter. Both ends of a range are included.
 func (e *EventIDs) Missing(counter uint64) iter.Seq2[uint64, uint64] {
 	return func(yield func(first, last uint64) bool) {
 		slices.SortFunc(e.ranges, func(a, b idRange) int { return cmp.Compare(a.first, b.first) })

@@ -9,8 +9,8 @@ import (
 	"ailee-recovery/internal/reorgtool"
 )
 
-// TestMissingEvents: ids come in the order of the keys, which nodes write in that of the
-// ids, and others in any.
+// TestMissingEvents: ids come in the order of the keys. Keys that nodes write are in the order
+// of the ids; other keys are in any order.
 func TestMissingEvents(t *testing.T) {
 	const most = uint64(math.MaxUint64)
 	type ranges [][2]uint64

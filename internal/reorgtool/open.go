@@ -9,13 +9,12 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Open opens the database at path for reading and writing and takes its lock. Before
-// that it becomes the user to whom the folder belongs, where it is root's: see
-// [durable.BecomeUserOf], also for path and others.
-// RocksDB would drop, for good, what stands behind damage in a log: such a database
-// is refused, with an error that wraps [reorgdb.ErrCorrupt]. Of a torn record or zeros at
-// the end of a log, which RocksDB goes on from, warn is told. The other errors are
-// those of [reorgdb.Open].
+// Open opens the database at path for reading and writing and takes its lock. If the process
+// runs as root, it first becomes the owner of the folder: see [durable.BecomeUserOf], also
+// for path and others. A database with damage in a log is refused with an error that wraps
+// [reorgdb.ErrCorrupt]: RocksDB would drop for good what comes after the damage. A torn record
+// or zeros at the end of a log, after which RocksDB goes on, are only passed to warn. The
+// other errors are those of [reorgdb.Open].
 func Open(ctx context.Context, path *string, warn func(format string, args ...any), others ...*string) (*reorgdb.DB, error) {
 	if err := prepare(ctx, path, warn, others); err != nil {
 		return nil, err
@@ -23,8 +22,8 @@ func Open(ctx context.Context, path *string, warn func(format string, args ...an
 	return reorgdb.Open(*path)
 }
 
-// OpenForDryRun opens the database for reading, where [Open] would open it: it refuses what
-// Open refuses, and changes nothing.
+// OpenForDryRun opens the database for reading if [Open] would open it. It refuses what Open
+// refuses, and changes nothing.
 func OpenForDryRun(ctx context.Context, path *string, warn func(format string, args ...any), others ...*string) (*reorgdb.DB, error) {
 	if err := prepare(ctx, path, warn, others); err != nil {
 		return nil, err
@@ -32,7 +31,8 @@ func OpenForDryRun(ctx context.Context, path *string, warn func(format string, a
 	return reorgdb.OpenReadOnly(*path)
 }
 
-// prepare becomes the user, and refuses what is not to be opened for writing.
+// prepare becomes the owner of the folder, and refuses a database that must not be opened
+// for writing.
 func prepare(ctx context.Context, path *string, warn func(format string, args ...any), others []*string) error {
 	// Root sees processes that the user of the folder does not.
 	if err := reorgdb.Holder(*path); err != nil {
@@ -44,7 +44,7 @@ func prepare(ctx context.Context, path *string, warn func(format string, args ..
 	if err := refuse(ctx, *path, warn); err != nil {
 		return err
 	}
-	// RocksDB would say no more than that it cannot open its lock.
+	// RocksDB's own error would only say that it cannot open its lock.
 	return durable.CouldWriteIn(*path)
 }
 

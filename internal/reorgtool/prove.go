@@ -9,12 +9,12 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// ProofKind says what the chain has of a confirmed anchor.
+// ProofKind says what the chain shows about a confirmed anchor.
 type ProofKind int
 
 // The kinds.
 const (
-	Proven       ProofKind = iota // its transaction is where the record says, and commits to it
+	Proven       ProofKind = iota // its transaction is at the recorded height, and commits to it
 	NoTxID                        // the record names no transaction
 	NotTold                       // it could not be determined
 	NotInChain                    // its transaction is not in the active chain
@@ -23,14 +23,14 @@ const (
 	OtherTx                       // another transaction with the anchor is in the chain
 )
 
-// Proof is what was found of one anchor.
+// Proof is what was found out about one anchor.
 type Proof struct {
 	Kind ProofKind
-	Text string // a sentence; "" for one that is proven
+	Text string // what is wrong, for messages; "" for a proven anchor
 }
 
-// ProveAnchors looks for the transaction of every confirmed anchor of a database, and calls
-// found with each.
+// ProveAnchors looks in the chain for the transaction of every confirmed anchor of a
+// database, and calls found once for each anchor.
 func ProveAnchors(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, o anchortx.Options, found func(reorgdb.Anchor, Proof)) error {
 	confirmed := func(a reorgdb.StoredAnchor) bool { return a.Status == reorgdb.Confirmed }
 	for row, err := range AnchorRows(ctx, db, AnchorRow, confirmed) {
@@ -44,7 +44,7 @@ func ProveAnchors(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, o anch
 	return nil
 }
 
-// proveRow does so for some of them.
+// proveRow is ProveAnchors for one row of anchors.
 func proveRow(ctx context.Context, c *bitcoin.Client, row []reorgdb.StoredAnchor, o anchortx.Options, found func(reorgdb.Anchor, Proof)) error {
 	var anchors []reorgdb.Anchor
 	var wanted []anchortx.Wanted
@@ -73,11 +73,11 @@ func prove(a reorgdb.Anchor, f anchortx.Found) Proof {
 	case f.State != anchortx.Mined:
 		return Proof{NotInChain, fmt.Sprintf("transaction %s of the confirmed anchor %s is %s", a.BitcoinTxID, a.Hash, f)}
 	case f.Tx.TxID() != a.BitcoinTxID:
-		return Proof{OtherTx, fmt.Sprintf("anchor %s is recorded in transaction %s, but it was mined in %s, %s", a.Hash, a.BitcoinTxID, f.Tx.TxID(), f)}
+		return Proof{OtherTx, fmt.Sprintf("anchor %s is recorded in transaction %s, but was mined in transaction %s, %s", a.Hash, a.BitcoinTxID, f.Tx.TxID(), f)}
 	case !anchortx.CarriesAnchor(f.Tx, a.Hash, a.L2StateRoot):
 		return Proof{NotCommitted, fmt.Sprintf("transaction %s does not carry the commitment of anchor %s", a.BitcoinTxID, a.Hash)}
 	case uint64(f.Height) != a.BitcoinHeight:
-		return Proof{OtherHeight, fmt.Sprintf("anchor %s is recorded at height %d, its transaction %s is %s", a.Hash, a.BitcoinHeight, a.BitcoinTxID, f)}
+		return Proof{OtherHeight, fmt.Sprintf("anchor %s is recorded at height %d, but its transaction %s is %s", a.Hash, a.BitcoinHeight, a.BitcoinTxID, f)}
 	}
 	return Proof{Kind: Proven}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReleases: each version of grocksdb that this module is built with has its RocksDB.
+// TestReleases: releases names the RocksDB release of each version of grocksdb that this
+// module is built with.
 func TestReleases(t *testing.T) {
 	files, err := filepath.Glob("../../packaging/rocksdb/*.mod")
 	require.NoError(t, err)

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	latestCompared = 7  // one more than the depth of a reorg at which a node halts
-	spreadCompared = 16 // over all stored heights
+	latestCompared = 7  // how many of the latest: one more than the reorg depth at which a node halts
+	spreadCompared = 16 // how many more, spread over all stored heights
 )
 
-// SameChain returns an error unless a stored hash is one of the node's chain, from a few
-// that it compares: the latest, and some from the lowest on. It is of exit code
-// [exit.Wrong] when none is, and of [exit.Failed] when all are above the tip. A database
-// without hashes is of any chain. That of the genesis block counts for nothing: all chains
-// of a test network have it.
+// SameChain returns an error unless at least one of a few stored hashes is in the chain of
+// the Bitcoin node. It compares the latest ones, and some spread over all heights. The error
+// has the exit code [exit.Wrong] if none is in the chain, and [exit.Failed] if all stored
+// heights are above the tip. A database without hashes belongs to any chain. The genesis
+// block proves nothing: all chains of a test network have the same.
 func SameChain(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, path string) error {
 	highest, any, err := db.HighestBlock()
 	if err != nil || !any {
@@ -64,7 +64,7 @@ func SameChain(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB, path stri
 			others = append(others, stored)
 		}
 	}
-	// One that was replaced, or is stored at a count in place of its height.
+	// They may be blocks that a reorg replaced, or that are stored at counted heights.
 	headers, err := c.FindBlocks(ctx, others)
 	if err != nil {
 		return err
@@ -87,8 +87,8 @@ func lowestBlock(ctx context.Context, db *reorgdb.DB) (reorgdb.Block, error) {
 	return reorgdb.Block{}, nil
 }
 
-// OtherChain is the error for a database none of whose hashes is of the chain.
+// OtherChain returns the error for a database without any hash of the chain.
 func OtherChain(path, chain string) error {
-	return exit.WrongData("check that --bitcoin-rpc is a node of the AILEE node's network, and --db-path the right database",
-		fmt.Errorf("%s: none of the stored hashes that were compared is of the chain %s: another network or another database", path, chain))
+	return exit.WrongData("check that --bitcoin-rpc is a node on the network of the AILEE node, and --db-path the right database",
+		fmt.Errorf("%s: none of the stored hashes that were compared is in the chain %s: another network or another database", path, chain))
 }

@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestSameChain: one stored hash of the chain will do, also of a block that the chain has
-// replaced since, or at another height.
+// TestSameChain: one stored hash of the chain is enough, even of a block that was replaced
+// since, or that is stored at another height.
 func TestSameChain(t *testing.T) {
 	chain := bitcointest.NewChain(100)
 	other := strings.Repeat("ab", 32) // a block that the node does not know
@@ -29,9 +29,9 @@ func TestSameChain(t *testing.T) {
 	}{
 		"none":                         {nil, exit.OK},
 		"the first block alone":        {[]reorgdb.Block{{Height: 0, Hash: other}}, exit.OK},
-		"of the chain":                 {[]reorgdb.Block{{Height: 97, Hash: chain.Hash(97)}}, exit.OK},
+		"in the chain":                 {[]reorgdb.Block{{Height: 97, Hash: chain.Hash(97)}}, exit.OK},
 		"replaced":                     {[]reorgdb.Block{{Height: 95, Hash: old}}, exit.OK},
-		"at a count":                   {[]reorgdb.Block{{Height: 3, Hash: chain.Hash(60)}}, exit.OK},
+		"at a counted height":          {[]reorgdb.Block{{Height: 3, Hash: chain.Hash(60)}}, exit.OK},
 		"one of many":                  {[]reorgdb.Block{{Height: 50, Hash: chain.Hash(50)}, {Height: 99, Hash: other}, {Height: 100, Hash: other}}, exit.OK},
 		"another chain":                {[]reorgdb.Block{{Height: 95, Hash: other}}, exit.Wrong},
 		"another chain, above as well": {[]reorgdb.Block{{Height: 95, Hash: other}, {Height: 200, Hash: old}}, exit.Wrong},

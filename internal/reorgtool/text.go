@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Heights names a range of heights, both included.
+// Heights returns "height N" or "heights N to M", with both ends included.
 func Heights(from, to uint64) string {
 	if from == to {
 		return fmt.Sprintf("height %d", from)
@@ -16,7 +16,7 @@ func Heights(from, to uint64) string {
 // maxSeconds is the end of the year 9999.
 const maxSeconds = 253402300799
 
-// UTC formats Unix seconds; false for a time that no calendar needs.
+// UTC formats a time in Unix seconds. It returns false for a time after the year 9999.
 func UTC(s uint64) (string, bool) {
 	if s > maxSeconds {
 		return "", false

@@ -109,7 +109,7 @@ func decodeBatch(data []byte, entries []Entry) (uint64, []Entry, error) {
 	}
 	switch {
 	case p.bad:
-		return 0, nil, errors.New("a batch that ends inside an entry")
+		return 0, nil, errors.New("a batch that ends in the middle of an entry")
 	case uint64(len(entries)) != uint64(count):
 		return 0, nil, fmt.Errorf("a batch of %d entries that says it has %d", len(entries), count)
 	}

@@ -16,7 +16,7 @@ func (h handle) within(limit int) bool {
 	return h.off <= uint64(limit) && h.size <= uint64(limit) && h.end() <= uint64(limit)
 }
 
-var errBlock = errors.New("a block that does not decode")
+var errBlock = errors.New("a block that cannot be decoded")
 
 // eachEntry calls f for the entries of a block, with keys that f must copy. A
 // block of entries: shared, non-shared and value length (varints), the rest of

@@ -36,7 +36,7 @@ func Check(ctx context.Context, dir string) (*Checked, error) {
 			return nil, err
 		}
 		if entries == 0 && before.untouched() && f.options == 0 {
-			problem(Problem{Kind: BeingMade, Why: "nothing was ever written to it; a node goes on with it when it starts"})
+			problem(Problem{Kind: BeingMade, Why: "nothing was ever written to it; a node completes it when it starts"})
 		}
 		if f.unchanged(before) {
 			return c, nil

@@ -107,7 +107,7 @@ func (d *dictionary) unpackAs(block, scratch []byte, format uint32) ([]byte, err
 		return nil, errBlock
 	}
 	if size > bound {
-		return nil, fmt.Errorf("a block of %d bytes that says it has %d", len(packed), size)
+		return nil, fmt.Errorf("a block of %d bytes that says it decompresses to %d", len(packed), size)
 	}
 	if uint64(cap(scratch)) < size {
 		scratch = make([]byte, size)

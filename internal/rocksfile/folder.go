@@ -238,7 +238,7 @@ func (f *folder) state(problem func(Problem)) state {
 		}
 	}
 	if best.Manifest == nil {
-		problem(Problem{Kind: MissingManifest, Why: "no MANIFEST can be read: which tables were obsolete is not known", Lost: true, Stale: true})
+		problem(Problem{Kind: MissingManifest, Why: "no MANIFEST can be read: it is not known which tables were obsolete", Lost: true, Stale: true})
 	}
 	return best
 }
@@ -291,7 +291,7 @@ func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
 		problem(Problem{Kind: DamagedManifest, File: name, Offset: d.Offset, Length: d.Length, Why: why, Lost: true, Stale: !d.Torn})
 	}
 	if len(damage) == 0 && !m.Complete {
-		problem(Problem{Kind: DamagedManifest, File: name, Why: "it ends before its first state is complete", Lost: true, Stale: true})
+		problem(Problem{Kind: DamagedManifest, File: name, Why: "it ends before its first state was complete", Lost: true, Stale: true})
 	}
 	for _, family := range slices.Sorted(maps.Keys(m.Families)) {
 		if c := m.Families[family].Comparator; c != "" && c != bytewiseOrder {

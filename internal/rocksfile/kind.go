@@ -21,7 +21,7 @@ const (
 func (k Kind) String() string {
 	switch k {
 	case KindMerge:
-		return "merge operands, which need the operator that they were made for"
+		return "merge operands, which need the merge operator that they were written for"
 	case KindBlobIndex:
 		return "values in blob files"
 	case KindEntity:

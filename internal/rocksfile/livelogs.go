@@ -51,7 +51,7 @@ func (f *folder) missingLog(oldest uint64) Problem {
 		p.Why = p.Err.Error()
 		return p
 	}
-	p.Why += fmt.Sprintf("; the last to open the database had its logs in %q", f.logDir)
+	p.Why += fmt.Sprintf("; the process that last opened the database kept its logs in %q", f.logDir)
 	return p
 }
 
@@ -100,7 +100,7 @@ func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) er
 		}
 	}
 	if l.all && !r.written && len(l.numbers) > 0 && len(l.tables) > 0 {
-		l.problem(Problem{Kind: DamagedManifest, Why: "it is that of a new database, and no log has what is in the tables", Lost: true, Stale: true})
+		l.problem(Problem{Kind: DamagedManifest, Why: "it belongs to a new database, and no log has the records that are in the tables", Lost: true, Stale: true})
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (r *logsReader) read(ctx context.Context, number uint64) {
 		err = LogReader{Record: r.record, Damage: r.damage}.Read(inContext{ctx, file}, size, number)
 	}
 	if r.more.Kind != "" {
-		r.more.Why = fmt.Sprintf("more than %d places; the others are in this range", maxPlaces)
+		r.more.Why = fmt.Sprintf("more than %d problems; the rest are in this range", maxPlaces)
 		r.problem(r.more)
 	}
 	if err != nil && ctx.Err() == nil {

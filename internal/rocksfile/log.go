@@ -164,7 +164,7 @@ scan:
 const (
 	logPadding  = "padding"
 	logReserved = "reserved"
-	logCutShort = "a record that the file ends in"
+	logCutShort = "a record cut short by the end of the file"
 )
 
 // logFile is a log that is read from front to back.

@@ -251,7 +251,7 @@ func decodeEdit(data []byte) (e edit, err error) {
 		}
 	}
 	if p.bad {
-		return edit{}, fmt.Errorf("a version edit that ends inside a field")
+		return edit{}, fmt.Errorf("a version edit that ends in the middle of a field")
 	}
 	return e, nil
 }

@@ -76,7 +76,7 @@ func (r *Replay) Link(path string) error {
 
 // ErrLogsEndEarly says that a column family has tables with later records than those at
 // which the logs end for the others: RocksDB does not open such a database.
-var ErrLogsEndEarly = errors.New("the logs are damaged before what is in tables of another column family")
+var ErrLogsEndEarly = errors.New("the logs are damaged before records that are already in tables of another column family")
 
 // Changes are what the logs hold that the tables lack, sorted.
 type Changes struct {

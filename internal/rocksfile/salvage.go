@@ -66,7 +66,7 @@ func Salvage(ctx context.Context, dir string, newFile func() (*os.File, error)) 
 			return s.out, nil
 		}
 		if n == attempts {
-			s.problem(Problem{Kind: Changing, Why: fmt.Sprintf("it changed while it was read, %d times", n), Lost: true, Stale: true})
+			s.problem(Problem{Kind: Changing, Why: fmt.Sprintf("it changed each of the %d times that it was read", n), Lost: true, Stale: true})
 			return s.out, nil
 		}
 		if err := s.store.close(); err != nil {
@@ -174,7 +174,7 @@ func (s *salvage) readTable(ctx context.Context, number uint64) (r tableResult, 
 			// A table that a node is writing: until the MANIFEST lists it, its
 			// records are in the logs or other tables.
 			unfinished = s.state.sound && number >= s.state.NextFile
-			problem(Problem{Kind: UnlistedTable, Why: "left behind by a crash, being written, or the MANIFEST was cut", Stale: !unfinished})
+			problem(Problem{Kind: UnlistedTable, Why: "left by a crash, still being written, or the MANIFEST was cut short", Stale: !unfinished})
 		}
 	}
 	file, size, err := s.open(name)
@@ -339,7 +339,7 @@ func (s *salvage) readLogs(ctx context.Context) error {
 				return
 			} else if f == nil && !surprise[e.Family] {
 				surprise[e.Family] = true
-				s.problem(Problem{Kind: DamagedManifest, File: s.state.name, Why: fmt.Sprintf("column family %d of the log is not in it", e.Family), Stale: true})
+				s.problem(Problem{Kind: DamagedManifest, File: s.state.name, Why: fmt.Sprintf("column family %d is in the log, but not in it", e.Family), Stale: true})
 			}
 		}
 		r := byFamily[e.Family]
@@ -382,7 +382,7 @@ func (s *salvage) merge(ctx context.Context) error {
 			name = "#unknown"
 		}
 		if n := count.doubtful; n > 0 {
-			s.problem(Problem{Kind: DoubtfulRange, Stale: true, Why: fmt.Sprintf("nothing says how far it counts; %d records of column family %q are kept that it may have deleted, from %q to %q",
+			s.problem(Problem{Kind: DoubtfulRange, Stale: true, Why: fmt.Sprintf("it is not known how far it reaches; %d records of column family %q that it may have deleted are kept, from %q to %q",
 				n, name, count.firstDoubt, count.lastDoubt)})
 		}
 		for _, kind := range slices.Sorted(maps.Keys(count.unresolved)) {

@@ -127,7 +127,7 @@ func decodeFooter(data []byte) (footer, error) {
 	case magic == magicCuckoo:
 		return footer{}, unsupported("a cuckoo table")
 	default:
-		return footer{}, errors.New("no footer: cut short, damaged, or no block-based table")
+		return footer{}, errors.New("no footer: cut short, damaged, or not a block-based table")
 	}
 	f.meta = handle{p.uint64(), p.uint64()}
 	f.index = handle{p.uint64(), p.uint64()}
@@ -212,7 +212,7 @@ func (r *tableReader) block(h handle) ([]byte, error) {
 		return nil, err
 	}
 	if !r.checksum.known() {
-		return nil, fmt.Errorf("%v; known are %s", r.checksum, knownChecksums)
+		return nil, fmt.Errorf("%v; the known ones are %s", r.checksum, knownChecksums)
 	}
 	if !r.trusting && !r.checksum.holds(raw) {
 		return nil, errors.New("checksum mismatch")
@@ -450,7 +450,7 @@ func (r *tableReader) entries(block []byte, ranges bool) error {
 			return unsupportedKind(kind)
 		}
 		if !ok || (kind == KindRangeDelete) != ranges || !ranges && !kind.tableKind() {
-			return errors.New("a block with a key that is none")
+			return errors.New("a block with an invalid key")
 		}
 		if last != nil && !ranges && internalOrder(last, key) >= 0 {
 			return errors.New("a block with keys out of order")

@@ -15,24 +15,24 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// maxGap is how many heights, or ids, in a row may have been lost. Beyond, one end of
-// the gap is a stray record.
+// maxGap is how many consecutive heights, or ids, may count as lost. In a longer gap, the
+// record at one end is taken for a stray one.
 const maxGap = 1_000_000
 
-// copying is a database that is being filled, and what is known of the old one.
+// copying is a database that is being filled, and what is known about the old one.
 type copying struct {
 	kinds    map[reorgdb.Kind]uint64
-	families map[string]uint64 // other column families
+	families map[string]uint64 // records by column family, except for the default one
 	problems []rocksfile.Problem
-	salvaged bool // record by record from the files, not through RocksDB
+	salvaged bool // copied record by record from the files, not through RocksDB
 	dryRun   bool // nothing is written
 
 	anyBlock    bool
 	highest     uint64 // block height
-	gaps        uint64 // heights below it without a block hash
+	gaps        uint64 // heights without a block hash between the lowest and the highest block
 	events      reorgtool.EventIDs
 	counter     uint64
-	counterSet  bool // anew: it was lost, or not above the id of every event
+	counterSet  bool // to a new value: it was lost, or not above the id of every event
 	counterLost bool
 }
 
@@ -40,7 +40,7 @@ func newCopying(dryRun bool) *copying {
 	return &copying{kinds: map[reorgdb.Kind]uint64{}, families: map[string]uint64{}, dryRun: dryRun}
 }
 
-// copyFrom fills a new database with what can be read of the old one.
+// copyFrom fills a new database with what can be read from the old one.
 func (c *copying) copyFrom(ctx context.Context, old *source, to *durable.PendingDir, out *cli.IO) error {
 	defer func() { c.problems = append(old.damage, c.problems...) }()
 	var err error
@@ -64,11 +64,11 @@ func (c *copying) copyFrom(ctx context.Context, old *source, to *durable.Pending
 	return c.salvage(ctx, old, to.Path, c.keepCounterAhead)
 }
 
-// lossy reports whether records are lost or could be.
+// lossy reports whether records are lost or could be, or may have come back.
 func (c *copying) lossy() bool { return reorgtool.Lossy(c.problems) }
 
-// copyOpen copies through RocksDB. The error wraps [reorgdb.ErrCorrupt] when that
-// meets damage.
+// copyOpen copies through RocksDB. The error wraps [reorgdb.ErrCorrupt] when RocksDB finds
+// damage.
 func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 	from, err := reorgdb.OpenReadOnly(old)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *copying) copyOpen(ctx context.Context, old, path string) (err error) {
 	})
 }
 
-// salvage copies record by record from the files, and then lets last write more.
+// salvage copies record by record from the files, and then calls last to write more.
 func (c *copying) salvage(ctx context.Context, old *source, path string, last func(to target) error) error {
 	s, err := rocksfile.Salvage(ctx, old.folder, func() (*os.File, error) { return durable.Unnamed(path) })
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *copying) salvage(ctx context.Context, old *source, path string, last fu
 		if strings.HasPrefix(family.Name, "#") {
 			if n := family.Len(); n > 0 {
 				c.problems = append(c.problems, rocksfile.Problem{Kind: rocksfile.DamagedManifest, Lost: true, Entries: int64(n),
-					Why: fmt.Sprintf("nothing says the name of the column family %s", family.Name)})
+					Why: fmt.Sprintf("the name of column family %s is not known", family.Name)})
 			}
 			continue
 		}
@@ -120,8 +120,8 @@ func (c *copying) salvage(ctx context.Context, old *source, path string, last fu
 	})
 }
 
-// keepCounterAhead sets a counter that was lost, or that is not above the id of every
-// event: the node's next reorg would overwrite one.
+// keepCounterAhead sets the counter where it was lost, or is not above the id of every
+// event: with such a counter, the node's next reorg would overwrite an event.
 func (c *copying) keepCounterAhead(to target) error {
 	if c.counter >= c.events.Next() {
 		return nil
@@ -134,7 +134,7 @@ func (c *copying) keepCounterAhead(to target) error {
 	return to.put([]byte(reorgdb.CounterKey), fmt.Append(nil, c.events.Next()))
 }
 
-// fill makes the database with its column families and lets source write to it.
+// fill makes the database with its column families and calls source to write to it.
 func (c *copying) fill(path string, families []string, source func(to target) error) (err error) {
 	for _, family := range families {
 		if family != reorgdb.DefaultFamily {
@@ -155,7 +155,7 @@ func (c *copying) fill(path string, families []string, source func(to target) er
 	return db.Sync()
 }
 
-// salvaged are the records of a column family.
+// salvaged returns the records of a column family.
 func salvaged(ctx context.Context, family rocksfile.Records) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		for e, err := range family.All(ctx) {
@@ -166,7 +166,7 @@ func salvaged(ctx context.Context, family rocksfile.Records) iter.Seq2[reorgdb.R
 	}
 }
 
-// counted counts the records that are yielded.
+// counted counts the records as they are yielded.
 func (c *copying) counted(family string, records iter.Seq2[reorgdb.Record, error]) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		for r, err := range records {
@@ -180,7 +180,7 @@ func (c *copying) counted(family string, records iter.Seq2[reorgdb.Record, error
 	}
 }
 
-// countRow is count for a record, or for blocks of the default column family.
+// countRow is count for a row: a record, or a range of blocks of the default column family.
 func (c *copying) countRow(family string, r reorgdb.Row) {
 	if r.Key != nil {
 		c.count(family, r.Key, r.Value)
@@ -190,7 +190,7 @@ func (c *copying) countRow(family string, r reorgdb.Row) {
 	c.blocks(r.First, r.Last)
 }
 
-// blocks notes heights that have one, after those below them.
+// blocks counts the blocks from first to last. They must come in ascending order.
 func (c *copying) blocks(first, last uint64) {
 	if gap := first - c.highest - 1; c.anyBlock && gap < maxGap {
 		c.gaps += gap
@@ -215,7 +215,7 @@ func (c *copying) count(family string, key, value []byte) {
 	}
 }
 
-// check opens the new database and counts its records. In a dry run there is none.
+// check opens the new database and counts its records. In a dry run there is no database.
 func (c *copying) check(ctx context.Context, path string) (err error) {
 	if c.dryRun {
 		return nil

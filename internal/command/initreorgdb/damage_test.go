@@ -22,7 +22,7 @@ import (
 // damage is one way to damage a file.
 type damage struct {
 	name  string
-	apply func(data []byte) []byte // nil removes the file
+	apply func(data []byte) []byte // nil to remove the file
 }
 
 func damages(size int, flips int, rng *rand.Rand) []damage {
@@ -47,9 +47,9 @@ func damages(size int, flips int, rng *rand.Rand) []damage {
 	return all
 }
 
-// TestDamage damages every file of every golden database in every way. The tools
-// neither crash nor lose anything in silence: whatever is missing from a copy has
-// made its exit status 2, and a database that verifies has all its records.
+// TestDamage damages every file of every golden database in every way. The tools do not
+// crash and lose nothing silently: when anything is missing from a copy, its exit status is
+// 2, and a database that verifies has all its records.
 func TestDamage(t *testing.T) {
 	clitest.SkipUnderRace(t) // internal/rocksfile damages more with the race detector
 	flips := 3
@@ -59,8 +59,7 @@ func TestDamage(t *testing.T) {
 	case testing.Short():
 		flips = 1
 	}
-	// What is tested here is reading; thousands of syncs of a disk would only take
-	// their time.
+	// This tests reading: thousands of disk syncs would only slow it down.
 	clitest.InMemory(t)
 	cases := 0
 	for _, name := range append([]string{"killed-at-start-6.11.4", "killed-while-creating-7.8.3"}, golden.Databases...) {
@@ -94,8 +93,8 @@ func TestDamage(t *testing.T) {
 	t.Logf("%d cases", cases)
 }
 
-// undetectable names the one damage that leaves no trace: nothing says how long a
-// log was, and one that was emptied reads like one that never held anything.
+// undetectable reports whether this is the one damage that leaves no trace: nothing says how
+// long a log was, so an emptied log reads like one that never had a record.
 func undetectable(file, damage string) bool {
 	return strings.HasSuffix(file, ".log") && damage == "emptied"
 }
@@ -127,10 +126,10 @@ func checkDamaged(t *testing.T, path string, want map[string]string, verdict int
 	}
 	for key := range got {
 		if _, ok := want[key]; !ok {
-			require.Fail(t, "a record that was never there", key)
+			require.Fail(t, "a record that the database never had", key)
 		}
 	}
 	if missing > 0 && !silent {
-		require.Equal(t, exit.Wrong, code, "%d records lost in silence: %s%s", missing, stdout, stderr)
+		require.Equal(t, exit.Wrong, code, "%d records lost silently: %s%s", missing, stdout, stderr)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// differences are the records that two sources have with different values: the first ones
+// differences are the records for which two sources have different values: the first ones
 // as text, or all of them as rows of JSON, in a temporary file.
 type differences struct {
 	parts   []*part
@@ -24,24 +24,24 @@ type differences struct {
 
 	count    uint64
 	texts    []string
-	counters []string // of the sources, where another one is stored
-	stored   string   // which one
+	counters []string // of the sources, where the new database gets another one
+	stored   string   // the counter that the new database gets
 	file     *os.File
 	rows     *bufio.Writer
 }
 
-// differenceDocument is a row.
+// differenceDocument is the JSON row of one difference.
 type differenceDocument struct {
 	Family     string  `json:"column_family,omitempty"` // not for the default one
 	Key        string  `json:"key"`
-	TakenFrom  string  `json:"taken_from,omitempty"` // missing where it is of no source
-	Taken      *string `json:"taken,omitempty"`      // missing where the database has none under this key
+	TakenFrom  string  `json:"taken_from,omitempty"` // missing where the value comes from no source
+	Taken      *string `json:"taken,omitempty"`      // missing where the database has no record under this key
 	Source     string  `json:"source"`
 	Value      string  `json:"value"`
 	Renumbered *uint64 `json:"renumbered,omitempty"` // the id that the event has in the database
 }
 
-// add takes one down.
+// add records a difference.
 func (d *differences) add(one reorgmerge.Difference) error {
 	d.count++
 	if !d.all {
@@ -85,7 +85,7 @@ func (d *differences) addText(one reorgmerge.Difference) {
 
 func (d *differences) name(source int) string { return terminal.Text(d.parts[source].shown()) }
 
-// text says it in a line.
+// text describes a difference in one line.
 func (d *differences) text(one reorgmerge.Difference) string {
 	what, other := recordName(one.Family, one.Key), quoted(one.OtherValue)+" in "+d.name(one.Other)
 	switch {
@@ -99,7 +99,7 @@ func (d *differences) text(one reorgmerge.Difference) string {
 
 func quoted(value []byte) string { return `"` + terminal.Text(string(value)) + `"` }
 
-// recordName is what a record is called.
+// recordName names a record in messages.
 func recordName(family string, key []byte) string {
 	name := terminal.Text(string(key))
 	if family != reorgdb.DefaultFamily {
@@ -123,7 +123,7 @@ func (d *differences) print(out *cli.IO) {
 		out.Printf("Different: %s: %s, but %s is stored\n", reorgdb.CounterKey, strings.Join(d.counters, ", "), d.stored)
 	}
 	if n := d.count - uint64(len(d.texts)+len(d.counters)); n > 0 {
-		out.Printf("Different: %d more; --json has all\n", n)
+		out.Printf("Different: %d more; --json lists all of them\n", n)
 	}
 }
 
@@ -152,7 +152,7 @@ func (d *differences) addTo(rows *cli.Rows) error {
 	}
 }
 
-// close frees the file.
+// close closes the file, if there is one.
 func (d *differences) close() error {
 	if d.file == nil {
 		return nil

@@ -17,8 +17,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestDocumentsOfLostEvents damages a table of many reorg events, of which the
-// counter is the last record, block by block.
+// TestDocumentsOfLostEvents damages, block by block, a table with many reorg events and the
+// counter as its last record.
 func TestDocumentsOfLostEvents(t *testing.T) {
 	clitest.InMemory(t)
 	dir := t.TempDir()

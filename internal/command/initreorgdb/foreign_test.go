@@ -17,8 +17,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// TestWhatNoNodeWritesIsNamed: it is no damage. Nothing is copied, no copy is offered, and
-// RocksDB does not end the process at it, whatever else is damaged.
+// TestWhatNoNodeWritesIsNamed: something that no node writes is not damage. Nothing is copied,
+// no hint suggests a copy, and RocksDB does not end the process, whatever else is damaged.
 func TestWhatNoNodeWritesIsNamed(t *testing.T) {
 	clitest.InMemory(t)
 	blocks := func(t *testing.T, db *grocksdb.DB) {
@@ -47,17 +47,17 @@ func TestWhatNoNodeWritesIsNamed(t *testing.T) {
 			blocks(t, db)
 			merge(t, db, "anchor:a")
 			blocks(t, db)
-		}, want: `merge operands, which need the operator that they were made for \(\d+\.log, byte \d+\)`},
+		}, want: `merge operands, which need the merge operator that they were written for \(\d+\.log, byte \d+\)`},
 		{name: "merge operand in a table", options: "merge_operator=stringappend", fill: func(t *testing.T, db *grocksdb.DB) {
 			merge(t, db, "anchor:a")
 			flushed(t, db)
-		}, want: "merge operands, which need the operator that they were made for"},
-		// On its way back, RocksDB asserts that there is an operator.
+		}, want: "merge operands, which need the merge operator that they were written for"},
+		// When it iterates backwards, RocksDB asserts that there is an operator.
 		{name: "merge operand below a value", options: "merge_operator=stringappend", fill: func(t *testing.T, db *grocksdb.DB) {
 			merge(t, db, "anchor:a")
 			reorgtest.Flush(t, db)
 			reorgtest.Put(t, db, "anchor:a", "value")
-		}, want: `merge operands, which need the operator that they were made for \(\d+\.sst\)`},
+		}, want: `merge operands, which need the merge operator that they were written for \(\d+\.sst\)`},
 		{name: "entity in the log", fill: func(t *testing.T, db *grocksdb.DB) {
 			blocks(t, db)
 			entity(t, db, "anchor:a")
@@ -113,8 +113,8 @@ func TestWhatNoNodeWritesIsNamed(t *testing.T) {
 	}
 }
 
-// TestDamageWithoutChecksumsEndsNoProcess: RocksDB asserts what is in such a table. Nothing
-// tells an entry of another kind from one whose kind was damaged.
+// TestDamageWithoutChecksumsEndsNoProcess: RocksDB has assertions about the contents of such a
+// table. An entry of another kind cannot be distinguished from one with a damaged kind.
 func TestDamageWithoutChecksumsEndsNoProcess(t *testing.T) {
 	clitest.InMemory(t)
 	path := filepath.Join(t.TempDir(), "old")
@@ -148,8 +148,8 @@ func merge(t *testing.T, db *grocksdb.DB, key string) {
 	require.NoError(t, db.Merge(opts, []byte(key), []byte("operand")))
 }
 
-// entity writes a value with two columns, which the C interface has no call for, as a batch
-// in RocksDB's own form.
+// entity writes a value with two columns. The C interface has no call for that, so it is
+// written as a batch in RocksDB's own encoding.
 func entity(t *testing.T, db *grocksdb.DB, key string) {
 	t.Helper()
 	text := func(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
@@ -162,7 +162,7 @@ func entity(t *testing.T, db *grocksdb.DB, key string) {
 	require.NoError(t, db.Write(opts, batch))
 }
 
-// outcome is what becomes of a transaction in two phases.
+// outcome is how a two-phase transaction ends.
 type outcome int
 
 const (
@@ -172,7 +172,7 @@ const (
 	preparedAndFlushed
 )
 
-// transaction makes a database with blocks and a transaction in two phases.
+// transaction makes a database with blocks and a two-phase transaction.
 func transaction(how outcome) func(t *testing.T, path string) {
 	return func(t *testing.T, path string) {
 		opts, txOpts := grocksdb.NewDefaultOptions(), grocksdb.NewDefaultTransactionDBOptions()
@@ -196,7 +196,7 @@ func transaction(how outcome) func(t *testing.T, path string) {
 			require.NoError(t, db.Flush(grocksdb.NewDefaultFlushOptions()))
 		}
 		require.NoError(t, db.FlushWAL(true))
-		// A copy: closing would leave no log where there is no transaction left.
+		// Keep a copy: closing removes the log if no transaction is left.
 		require.NoError(t, os.CopyFS(path+".copy", os.DirFS(path)))
 		tx.Destroy()
 		db.Close()

@@ -16,8 +16,8 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestCopyingKilled: the database is there whole or not at all, and the next run
-// takes over what a killed one left.
+// TestCopyingKilled: the database is there completely or not at all, and the next run cleans
+// up after a killed one.
 func TestCopyingKilled(t *testing.T) {
 	old := golden.Database(t, "node-rocksdb-6.11.4")
 	want := reorgtest.Records(t, old)
@@ -39,6 +39,6 @@ func TestCopyingKilled(t *testing.T) {
 	clitest.RunTool(t, exit.OK, initreorgdb.Tool(), "--path", path, "--copy-from", old)
 	require.Equal(t, want, reorgtest.Records(t, path))
 	require.Equal(t, []string{"reorg_db"}, clitest.Names(t, dir))
-	require.Empty(t, clitest.Names(t, os.Getenv("TMPDIR")), "what killed runs left is removed by the next")
-	t.Logf("%d of the runs came to their end", complete)
+	require.Empty(t, clitest.Names(t, os.Getenv("TMPDIR")), "the next run removes what killed runs left")
+	t.Logf("%d of the runs completed", complete)
 }

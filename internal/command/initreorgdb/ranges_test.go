@@ -34,9 +34,9 @@ func compacted(db *grocksdb.DB) {
 
 func hashAt(round, height int) string { return fmt.Sprintf("%04d%060d", round, height) }
 
-// cutRanges makes a database with a range deletion that a compaction has cut: in the tables
-// of level 1 stands the whole range, and below them newer hashes with sequence number 0. The
-// heights from 1500 to 1599 are deleted. The last record is in the log.
+// cutRanges makes a database with a range deletion that a compaction has cut: each table of
+// level 1 has the whole range, and the levels below have newer hashes with sequence number 0.
+// The heights from 1500 to 1599 are deleted. The last record is in the log.
 func cutRanges(t *testing.T) (path string, want map[string]string) {
 	path = filepath.Join(t.TempDir(), "old")
 	const n = 2000
@@ -68,8 +68,8 @@ func cutRanges(t *testing.T) (path string, want map[string]string) {
 	return path, want
 }
 
-// TestRangeDeletionCountsWithinItsTable: RocksDB cuts it there, and so does what reads the
-// tables without RocksDB.
+// TestRangeDeletionCountsWithinItsTable: RocksDB cuts a range deletion at the bounds of its
+// table, and so does the code that reads tables without RocksDB.
 func TestRangeDeletionCountsWithinItsTable(t *testing.T) {
 	path, want := cutRanges(t)
 	logs, err := filepath.Glob(filepath.Join(path, "*.log"))
@@ -84,8 +84,8 @@ func TestRangeDeletionCountsWithinItsTable(t *testing.T) {
 	require.Equal(t, want, reorgtest.Records(t, copied))
 }
 
-// TestRangeDeletionWithoutBoundsIsInDoubt: without a MANIFEST nothing that was there is
-// dropped, and what may have come back is said.
+// TestRangeDeletionWithoutBoundsIsInDoubt: without a MANIFEST, no record that was there is
+// dropped, and those that may have come back are reported.
 func TestRangeDeletionWithoutBoundsIsInDoubt(t *testing.T) {
 	path, want := cutRanges(t)
 	manifests, err := filepath.Glob(filepath.Join(path, "MANIFEST-*"))
@@ -104,7 +104,7 @@ func TestRangeDeletionWithoutBoundsIsInDoubt(t *testing.T) {
 	for _, p := range d.Problems {
 		doubts[p.Kind] = p.Message
 	}
-	require.Contains(t, doubts[string(rocksfile.DoubtfulRange)], `records of column family "default" are kept that it may have deleted, from "block:000`)
+	require.Contains(t, doubts[string(rocksfile.DoubtfulRange)], `records of column family "default" that it may have deleted are kept, from "block:000`)
 	got := reorgtest.Records(t, copied)
 	for key, value := range want {
 		require.Equal(t, value, got[key], key)
@@ -116,8 +116,8 @@ func TestRangeDeletionWithoutBoundsIsInDoubt(t *testing.T) {
 	}
 }
 
-// TestRandomRangeDeletions: whatever was put, deleted, flushed and compacted, the files hold
-// what RocksDB says.
+// TestRandomRangeDeletions: whatever was put, deleted, flushed and compacted, reading the
+// files gives the same records as RocksDB.
 func TestRandomRangeDeletions(t *testing.T) {
 	seeds := 12
 	if testing.Short() {
@@ -141,7 +141,7 @@ func TestRandomRangeDeletions(t *testing.T) {
 				case n < 996:
 					from, to := key(), key()
 					db.CompactRange(grocksdb.Range{Start: []byte(min(from, to)), Limit: []byte(max(from, to))})
-				default: // keeps several entries of a key alive, on both sides of a bound
+				default: // a snapshot keeps several entries of a key alive, on both sides of a bound
 					snapshots = append(snapshots, db.NewSnapshot())
 				}
 			}

@@ -22,7 +22,7 @@ import (
 type document struct {
 	Path       string            `json:"path"`
 	DryRun     bool              `json:"dry_run,omitempty"`
-	Existing   bool              `json:"existing,omitempty"` // it was there, and is sound
+	Existing   bool              `json:"existing,omitempty"` // it was already there, and is sound
 	CopiedFrom string            `json:"copied_from,omitempty"`
 	Copied     map[string]uint64 `json:"copied,omitempty"` // records by kind
 	Families   map[string]uint64 `json:"column_families,omitempty"`
@@ -42,12 +42,12 @@ type problemDocument struct {
 	Stale   bool                  `json:"stale"` // deleted or older records may be back
 }
 
-// unattributed are lost records whose kind nobody knows.
+// unattributed stands for lost records of unknown kind.
 const unattributed = "unattributed"
 
-// lost is how many records are known to be lost, by kind. What is known of the
-// files says how many in all; the records that are left say which ids and heights
-// are missing between them. atLeast is set where more may be lost than that.
+// lost returns how many records are known to be lost, by kind. The problems in the files
+// show how many are lost in all; the records that are left show which ids and heights are
+// missing between them. atLeast is set where more may be lost.
 func (c *copying) lost() (lost map[string]uint64, atLeast bool) {
 	if !c.lossy() {
 		return nil, false
@@ -71,7 +71,7 @@ func (c *copying) lost() (lost map[string]uint64, atLeast bool) {
 		lost[string(reorgdb.CounterKind)] = 1
 	}
 	if !atLeast {
-		// Other heights have had no hash before.
+		// The other gaps were there before the damage.
 		lost[string(reorgdb.BlockKind)] = min(c.gaps, entries)
 	}
 	known := uint64(0)
@@ -95,7 +95,7 @@ func (c *copying) missingEvents() (n uint64) {
 	return n
 }
 
-// lostText says in an operator's words what is gone.
+// lostText describes for an operator what is lost.
 func (c *copying) lostText() string {
 	lost, atLeast := c.lost()
 	least := ""
@@ -104,13 +104,13 @@ func (c *copying) lostText() string {
 	}
 	text := lostIn(lost, atLeast, least)
 	if text == "" {
-		return "nothing is known to be lost, but records may be back that were deleted or replaced"
+		return "nothing is known to be lost, but deleted or replaced records may have come back"
 	}
 	return text
 }
 
-// lostIn says what is lost, with bound in front of the number of records of unknown kinds;
-// "" where nothing is.
+// lostIn lists what is lost, with bound before the number of records of unknown kinds. It
+// returns "" where nothing is lost.
 func lostIn(lost map[string]uint64, atLeast bool, bound string) string {
 	var parts []string
 	for _, kind := range []reorgdb.Kind{reorgdb.BlockKind, reorgdb.EventKind, reorgdb.CounterKind} {
@@ -121,9 +121,9 @@ func lostIn(lost map[string]uint64, atLeast bool, bound string) string {
 	const anchors = "(anchors may be among them)"
 	switch n := lost[unattributed]; {
 	case n == 1:
-		parts = append(parts, bound+"1 record whose kind is unknown (it may be an anchor)")
+		parts = append(parts, bound+"1 record of unknown kind (it may be an anchor)")
 	case n > 1:
-		parts = append(parts, fmt.Sprintf("%s%d records whose kind is unknown %s", bound, n, anchors))
+		parts = append(parts, fmt.Sprintf("%s%d records of unknown kind %s", bound, n, anchors))
 	case atLeast:
 		parts = append(parts, "an unknown number of records "+anchors)
 	}
@@ -137,7 +137,7 @@ func lostIn(lost map[string]uint64, atLeast bool, bound string) string {
 	return "lost: " + strings.Join(parts[:last], ", ") + ", and " + parts[last]
 }
 
-// records is how many were copied.
+// records returns how many records were copied.
 func (c *copying) records() (n uint64) {
 	for _, counts := range []iter.Seq[uint64]{maps.Values(c.kinds), maps.Values(c.families)} {
 		for count := range counts {
@@ -147,7 +147,7 @@ func (c *copying) records() (n uint64) {
 	return n
 }
 
-// report says what was made, of which source, nil for none.
+// report reports what was made, and from which source; from is nil without one.
 func (c *copying) report(o Options, from *source, out *cli.IO) error {
 	code := exit.OK
 	if c.lossy() {
@@ -168,9 +168,9 @@ func (c *copying) report(o Options, from *source, out *cli.IO) error {
 		}
 		out.Printf("%s an empty reorg database in %s\n", made, path)
 		if old := movedAway(o.Path); old != "" {
-			out.Warn("%s is a reorg database, too: its anchors and reorg events are not in the new one", old)
+			out.Warn("%s is also a reorg database: its anchors and reorg events are not in the new one", old)
 			if !o.DryRun {
-				out.Hint("carry over what can be read: %s && %s", exit.Command("mv", o.Path, o.Path+".empty"), // OLD is a reorg database, too: its anchors and reorg events are not in the new one
+				out.Hint("carry over what can be read: %s && %s", exit.Command("mv", o.Path, o.Path+".empty"), // OLD is also a reorg database: its anchors and reorg events are not in the new one
 					exit.Command(Name, "--path", o.Path, "--copy-from", old))
 			}
 		}
@@ -183,7 +183,7 @@ func (c *copying) report(o Options, from *source, out *cli.IO) error {
 	return exit.WrongData(c.hint(o), nil)
 }
 
-// hint says what to do where not everything could be read.
+// hint says what to do when not everything could be read.
 func (c *copying) hint(o Options) string {
 	switch {
 	case o.DryRun: // not everything can be read, in a dry run
@@ -191,7 +191,7 @@ func (c *copying) hint(o Options) string {
 	case c.records() == 0: // no record can be read
 		return "restore a backup instead: ailee-restore --db-only; keep the old folder until all anchors are accounted for"
 	}
-	return "see what is to be filled in: " + exit.Command("ailee_reorg_verify", "--db-path", o.Path) + "; keep the old folder until all anchors are accounted for" // not everything could be read
+	return "see what is missing: " + exit.Command("ailee_reorg_verify", "--db-path", o.Path) + "; keep the old folder until all anchors are accounted for" // not everything could be read
 }
 
 func byKind(counts map[reorgdb.Kind]uint64) map[string]uint64 {
@@ -210,8 +210,9 @@ func problemDocuments(problems []rocksfile.Problem) (documents []problemDocument
 	return documents
 }
 
-// movedAway finds the database that was moved out of the way of a new one: beside it,
-// with a name such as reorg_db.corrupted or reorg_db_old. It is "" where there is none.
+// movedAway finds the old database that was moved out of the way of the new one: it is in
+// the same folder, with a name such as reorg_db.corrupted or reorg_db_old. It returns ""
+// where there is none.
 func movedAway(path string) string {
 	path = filepath.Clean(path)
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -234,14 +235,14 @@ func movedAway(path string) string {
 // maxListed bounds how many problems are printed.
 const maxListed = 100
 
-// heads are how the report begins: when everything could be read, when not, and when nothing
-// could.
+// heads are the first lines of the report, by whether it is a dry run: for when everything,
+// not everything, and nothing could be read.
 var heads = map[bool][3]string{
-	false: {"Copied %s to %s\n", "Copied what could be read of %s to %s\n", "Nothing could be read of %s: %s is an empty database\n"},
-	true:  {"Would copy %s to %s\n", "Would copy what can be read of %s to %s\n", "Nothing can be read of %s: %s would be an empty database\n"},
+	false: {"Copied %s to %s\n", "Copied what could be read of %s to %s\n", "Nothing could be read from %s: %s is an empty database\n"},
+	true:  {"Would copy %s to %s\n", "Would copy what can be read of %s to %s\n", "Nothing can be read from %s: %s would be an empty database\n"},
 }
 
-// printHead prints how the report begins, and what the new database has.
+// printHead prints the first line of the report, and what is in the new database.
 func (c *copying) printHead(o Options, from string, complete bool, out *cli.IO) {
 	head := 0
 	switch {
@@ -261,7 +262,7 @@ func (c *copying) printHead(o Options, from string, complete bool, out *cli.IO) 
 	}
 }
 
-// warnOf warns of problems, each with what is in front.
+// warnOf warns of each problem, with front before it.
 func warnOf(problems []rocksfile.Problem, front string, out *cli.IO) {
 	for i, p := range problems {
 		if i == maxListed {
@@ -276,7 +277,7 @@ func (c *copying) print(o Options, from *source, out *cli.IO) {
 	c.printHead(o, terminal.Text(from.shown()), !c.lossy(), out)
 	warnOf(c.problems, "", out)
 	if c.counterSet {
-		out.Warn("reorg_counter was lost or too low: it is %d now", c.events.Next())
+		out.Warn("reorg_counter was lost or too low: it is now %d", c.events.Next())
 	}
 	if c.lossy() {
 		out.Error("%s: not everything could be read; %s", from.shown(), c.lostText())

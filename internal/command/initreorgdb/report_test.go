@@ -16,7 +16,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestReportSaysWhatIsGone: in words that an operator uses, and no more than is known.
+// TestReportSaysWhatIsGone: the report says what is lost in an operator's words, and claims
+// no more than is known.
 func TestReportSaysWhatIsGone(t *testing.T) {
 	clitest.InMemory(t)
 	for _, test := range []struct {
@@ -33,7 +34,7 @@ func TestReportSaysWhatIsGone(t *testing.T) {
 				}
 			}
 			return data
-		}, "Copied what could be read of ", `lost: \d+ blocks, and \d+ records whose kind is unknown \(anchors may be among them\)`},
+		}, "Copied what could be read of ", `lost: \d+ blocks, and \d+ records of unknown kind \(anchors may be among them\)`},
 		{"blocks", func(data []byte) []byte {
 			data[20_000] ^= 1
 			return data
@@ -42,7 +43,7 @@ func TestReportSaysWhatIsGone(t *testing.T) {
 		{"nothing left", func(data []byte) []byte {
 			clear(data)
 			return data
-		}, "Nothing could be read of ", `lost: an unknown number of records \(anchors may be among them\)$`},
+		}, "Nothing could be read from ", `lost: an unknown number of records \(anchors may be among them\)$`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "old")
@@ -69,8 +70,8 @@ func TestReportSaysWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestCounterIsAboveEveryEvent: also where the only source is sound but for its counter,
-// nothing of which is lost.
+// TestCounterIsAboveEveryEvent: the counter is corrected even if it is the only thing wrong
+// with the only source, and nothing counts as lost.
 func TestCounterIsAboveEveryEvent(t *testing.T) {
 	clitest.InMemory(t)
 	path := filepath.Join(t.TempDir(), "old")

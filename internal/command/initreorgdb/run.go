@@ -51,7 +51,8 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	return report()
 }
 
-// fill makes the database, checks it, and returns what says so. In a dry run it makes none.
+// fill makes the database, checks it, and returns the function that reports it. In a dry
+// run it makes none.
 func fill(ctx context.Context, o Options, pending *durable.PendingDir, out *cli.IO) (report func() error, err error) {
 	c := newCopying(o.DryRun)
 	if len(o.CopyFrom) == 0 {
@@ -84,7 +85,7 @@ func fill(ctx context.Context, o Options, pending *durable.PendingDir, out *cli.
 	return func() error { return c.report(o, sources[0], out) }, c.check(ctx, pending.Path)
 }
 
-// put gives the database its place.
+// put moves the finished database to its final path.
 func put(ctx context.Context, o Options, pending *durable.PendingDir, out *cli.IO) error {
 	if err := give(o, pending, out); err != nil {
 		return err
@@ -103,8 +104,7 @@ func create(path string) error {
 	return db.Close()
 }
 
-// complete makes the database that a process was killed in the middle of making, in the
-// folder that is there.
+// complete finishes, in place, a database that a process was killed while making.
 func complete(ctx context.Context, o Options, out *cli.IO) error {
 	c := newCopying(o.DryRun)
 	if o.DryRun {
@@ -126,8 +126,8 @@ func complete(ctx context.Context, o Options, out *cli.IO) error {
 	return c.report(o, nil, out)
 }
 
-// give gives the database to whom it is for, where root makes it: whoever has the first
-// source, or the folder that it replaces or is in.
+// give sets the owner of a database that root makes: the owner of the first source, or
+// without one, of the folder that the database replaces or is in.
 func give(o Options, pending *durable.PendingDir, out *cli.IO) error {
 	likeness := o.Path
 	if len(o.CopyFrom) > 0 {
@@ -145,11 +145,11 @@ func give(o Options, pending *durable.PendingDir, out *cli.IO) error {
 	return err
 }
 
-// existing is the outcome when there is something at the path.
+// existing is the outcome when there already is something at the path.
 func existing(ctx context.Context, o Options, inUse error, out *cli.IO) error {
 	if !o.IfMissing || rocksfile.Unfinished(o.Path) {
 		if inUse != nil {
-			return reorgtool.Explain(o.Path, inUse) // moving it away would not be safe
+			return reorgtool.Explain(o.Path, inUse) // it must not be moved away while in use
 		}
 		return exit.Failf("name another folder, or move it away first", "%s is not empty", o.Path)
 	}

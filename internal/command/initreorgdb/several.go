@@ -18,7 +18,7 @@ import (
 // part is one of several sources.
 type part struct {
 	*source
-	db       *reorgdb.DB // it, or a copy of what can be read of it
+	db       *reorgdb.DB // the source, or a copy of what can be read from it
 	problems []rocksfile.Problem
 	share    *reorgmerge.Share
 }
@@ -78,7 +78,8 @@ func (m *merging) run(ctx context.Context, o Options, to *durable.PendingDir, sc
 	return m.check(ctx, to.Path)
 }
 
-// open opens a source. Of one that is damaged, what can be read is copied to path first.
+// open opens a source. If it is damaged, what can be read is copied to path first, and the
+// copy is opened.
 func (p *part) open(ctx context.Context, path string, out *cli.IO) (err error) {
 	defer func() { p.problems = append(p.damage, p.problems...) }()
 	if p.problems, err = reorgtool.DamageWithTables(ctx, p.folder); err != nil {
@@ -103,8 +104,8 @@ func (p *part) open(ctx context.Context, path string, out *cli.IO) (err error) {
 	return err
 }
 
-// openWhole opens a source that RocksDB reads to its end. The error wraps
-// [reorgdb.ErrCorrupt] when that meets damage.
+// openWhole opens a source that RocksDB can read to its end. The error wraps
+// [reorgdb.ErrCorrupt] when RocksDB finds damage.
 func (p *part) openWhole(ctx context.Context) error {
 	db, err := reorgdb.OpenReadOnly(p.folder)
 	if err != nil {
@@ -117,11 +118,12 @@ func (p *part) openWhole(ctx context.Context) error {
 	return nil
 }
 
-// lossy reports whether records of it are lost or could be.
+// lossy reports whether records of the source are lost or could be, or may have come back.
 func (p *part) lossy() bool { return reorgtool.Lossy(p.problems) }
 
-// entries is how many records of it are known to be lost, and whether that is all: each
-// is of a table of which nothing else is damaged than blocks of records.
+// entries returns how many records of the source are known to be lost. exact reports
+// whether those are all: the damage is only in blocks of records, of tables that say how
+// many they had.
 func (p *part) entries() (n uint64, exact bool) {
 	counted := map[string]bool{}
 	for _, problem := range p.problems {
@@ -136,17 +138,19 @@ func (p *part) entries() (n uint64, exact bool) {
 	return n, true
 }
 
-// madeGood reports whether it is certain that others have all that was lost of it: as many
-// heights are missing between its blocks as it has lost records, and others have them all.
-// Of what may change, such as an anchor, others may have an older state.
+// madeGood reports whether the other sources are certain to have all records that this one
+// lost: exactly as many heights are missing between its blocks as it has lost records, and
+// others have a block for each. Only blocks can be certain: of a record that changes, such
+// as an anchor, the others may have an older state.
 func (p *part) madeGood() bool {
 	n, exact := p.entries()
 	return exact && p.share.Gaps == n && p.share.Filled == n
 }
 
-// lostFor counts the records lost of it that no other source is known to have: blocks between
-// its own, and others. Blocks below and above its own may have been pruned there, and are not
-// what was lost, unless the numbers are the same.
+// lostFor counts the lost records of the source that no other source is known to have:
+// blocks at heights between its own, and records of other kinds. Blocks that others have
+// below and above its own may have been pruned from it. They count as the lost ones only
+// when the numbers are equal.
 func (p *part) lostFor() (blocks, others uint64) {
 	n, _ := p.entries()
 	blocks = min(n, p.share.Gaps-p.share.Filled)

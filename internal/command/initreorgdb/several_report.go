@@ -13,8 +13,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// mergedDocument is the JSON result of several sources, but for their differences, which
-// come between its parts.
+// mergedHead and mergedEnd are the JSON result of several sources. The rows of their
+// differences come in between.
 type (
 	mergedHead struct {
 		Path    string            `json:"path"`
@@ -25,7 +25,7 @@ type (
 		Copied   map[string]uint64 `json:"copied"`
 		Families map[string]uint64 `json:"column_families,omitempty"`
 		Lost     map[string]uint64 `json:"lost,omitempty"`
-		Missing  uint64            `json:"missing_blocks"` // heights of which all blocks were left out
+		Missing  uint64            `json:"missing_blocks"` // heights at which all blocks were left out
 		Complete bool              `json:"complete"`
 		ExitCode int               `json:"exit_code"`
 	}
@@ -35,9 +35,9 @@ type (
 type sourceDocument struct {
 	Path       string            `json:"path"`
 	Archive    bool              `json:"archive"`
-	Records    map[string]uint64 `json:"records"` // what it has, by kind
-	Taken      map[string]uint64 `json:"taken"`
-	Families   map[string]uint64 `json:"column_families,omitempty"` // taken of these
+	Records    map[string]uint64 `json:"records"`                   // in the source, by kind
+	Taken      map[string]uint64 `json:"taken"`                     // from the source, by kind
+	Families   map[string]uint64 `json:"column_families,omitempty"` // records taken, by column family
 	Renumbered uint64            `json:"renumbered"`                // reorg events
 	Unknown    *uint64           `json:"unknown_reorg,omitempty"`
 	LeftOut    uint64            `json:"blocks_left_out"`
@@ -52,7 +52,7 @@ func (p *part) document() *sourceDocument {
 	}
 }
 
-// unresolved are the sources of which something is lost that the others may not have.
+// unresolved returns the sources that lost something which the others may not have.
 func (m *merging) unresolved() (parts []*part) {
 	for _, p := range m.parts {
 		if p.lossy() && !p.madeGood() {
@@ -62,8 +62,9 @@ func (m *merging) unresolved() (parts []*part) {
 	return parts
 }
 
-// lost is what all sources together are known to lack of what one of them had, by kind: at
-// most as many records of unknown kinds. more is set where there may be others.
+// lost returns how many records of a source are lost that no other source is known to have,
+// by kind. The number of records of unknown kind is an upper bound. more is set where still
+// more may be lost.
 func (m *merging) lost() (lost map[string]uint64, more bool) {
 	parts := m.unresolved()
 	if len(parts) == 0 {
@@ -94,7 +95,7 @@ func (m *merging) lost() (lost map[string]uint64, more bool) {
 	return lost, more
 }
 
-// report says what was made.
+// report reports what was made.
 func (m *merging) report(o Options, out *cli.IO) error {
 	defer func() { _ = m.differences.close() }()
 	code := exit.OK
@@ -111,7 +112,7 @@ func (m *merging) report(o Options, out *cli.IO) error {
 	switch {
 	case code == exit.OK:
 		return nil
-	case len(m.unresolved()) == 0 && !o.DryRun: // all was put together, but blocks are missing
+	case len(m.unresolved()) == 0 && !o.DryRun: // the sources were merged, but blocks are missing
 		return exit.WrongData("fetch the missing blocks: "+
 			exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(m.merge.MissingFrom), "--db-path", o.Path)+" --bitcoin-rpc URL", nil)
 	}
@@ -140,42 +141,42 @@ func (m *merging) print(o Options, out *cli.IO) {
 	}
 	for _, p := range m.parts {
 		if p.lossy() && p.madeGood() {
-			out.Printf("All that could not be read of %s is filled in: %s\n", terminal.Text(p.shown()), plural(p.share.Filled, "1 block", "%d blocks"))
+			out.Printf("Everything that could not be read from %s is filled in: %s\n", terminal.Text(p.shown()), plural(p.share.Filled, "1 block", "%d blocks"))
 		}
 	}
 	m.differences.print(out)
 	for _, p := range m.parts {
 		warnOf(p.problems, p.shown()+": ", out)
 		if p.share.LeftOut > 0 {
-			out.Warn("%s does not know the reorg at height %d: %s from there on left out", p.shown(), *p.share.Unknown, plural(p.share.LeftOut, "1 block", "%d blocks"))
+			out.Warn("%s does not know the reorg at height %d: %s at or above it left out", p.shown(), *p.share.Unknown, plural(p.share.LeftOut, "1 block", "%d blocks"))
 		}
 	}
 	if m.merge.Raised {
-		out.Warn("reorg_counter is %d now, above every reorg event", m.merge.Counter)
+		out.Warn("reorg_counter is now %d, above every reorg event", m.merge.Counter)
 	}
 	if parts := m.unresolved(); len(parts) > 0 {
 		var names []string
 		for _, p := range parts {
 			names = append(names, p.shown())
 		}
-		out.Error("not everything could be read of %s; %s", strings.Join(names, ", "), m.lostText())
+		out.Error("not everything could be read from %s; %s", strings.Join(names, ", "), m.lostText())
 	}
 	if n := m.merge.Missing; n > 0 {
 		out.Error("%s", plural(n, "1 of the blocks left out is missing: no other source has it", "%d of the blocks left out are missing: no other source has them"))
 	}
 }
 
-// lostText says in an operator's words what is gone.
+// lostText describes for an operator what is lost.
 func (m *merging) lostText() string {
 	lost, more := m.lost()
 	text := lostIn(lost, more, "up to ")
 	if text == "" {
-		return "nothing is known to be missing, but what was lost may have been newer than what is in its place"
+		return "nothing is known to be missing, but what was lost may have been newer than what replaced it"
 	}
 	return text
 }
 
-// takenText says what was taken of a source.
+// takenText describes what was taken from a source.
 func (p *part) takenText() string {
 	var parts []string
 	for _, kind := range reorgdb.Kinds {
@@ -192,7 +193,7 @@ func (p *part) takenText() string {
 	return strings.Join(parts, ", ")
 }
 
-// amounts are one record of a kind, and several.
+// amounts are the words for one record of a kind, and for several.
 var amounts = map[reorgdb.Kind][2]string{
 	reorgdb.BlockKind:   {"1 block", "%d blocks"},
 	reorgdb.AnchorKind:  {"1 anchor", "%d anchors"},

@@ -23,11 +23,11 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestDamageWithABackup damages every file of a database in every way, beside a backup of
-// all it has and one that is older. What a backup has is never missing, and a merge that says
-// it is complete has everything.
+// TestDamageWithABackup damages every file of a database in every way, and merges it with a
+// complete backup and with an older one. Nothing that a backup has is ever missing, and a
+// merge that says it is complete has everything.
 func TestDamageWithABackup(t *testing.T) {
-	clitest.SkipUnderRace(t) // other processes are what is tested
+	clitest.SkipUnderRace(t) // this tests other processes
 	clitest.InMemory(t)
 	flips, names, each := 4, golden.Databases, 11
 	switch {
@@ -114,8 +114,8 @@ func pack(t *testing.T, path, archive string) {
 	require.NoError(t, err, string(said))
 }
 
-// forget takes out of a database, and of its records, what came last, and gives the anchors
-// the state of before.
+// forget removes the latest blocks and an anchor from a database and from its records, and
+// returns the other anchors to their earlier state.
 func forget(t *testing.T, path string, records map[string]string) {
 	t.Helper()
 	db, err := reorgdb.Open(path)
@@ -123,7 +123,7 @@ func forget(t *testing.T, path string, records map[string]string) {
 	highest, _, err := db.HighestBlock()
 	require.NoError(t, err)
 	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
-		// The highest may be the highest there can be.
+		// The highest block may be at the highest possible height.
 		for below := range min(highest.Height, 30) + 1 {
 			u.DeleteBlock(highest.Height - below)
 			delete(records, fmt.Sprintf("default/block:%020d", highest.Height-below))
@@ -159,7 +159,7 @@ func forget(t *testing.T, path string, records map[string]string) {
 	}
 }
 
-// TestDifferencesAreListed: a hundred of them as text, all of them as JSON.
+// TestDifferencesAreListed: a hundred differences are listed as text, and all of them as JSON.
 func TestDifferencesAreListed(t *testing.T) {
 	clitest.InMemory(t)
 	dir := t.TempDir()
@@ -179,7 +179,7 @@ func TestDifferencesAreListed(t *testing.T) {
 	code, stdout, stderr := clitest.Run(initreorgdb.Tool(), append([]string{"--dry-run"}, args...)...)
 	require.Equal(t, exit.OK, code, stderr)
 	require.Equal(t, 101, strings.Count(stdout, "\nDifferent: "))
-	require.Contains(t, stdout, "\nDifferent: 4901 more; --json has all\n")
+	require.Contains(t, stdout, "\nDifferent: 4901 more; --json lists all of them\n")
 	require.Contains(t, stdout, `0|first\x1b|"1"\x0a" in `)
 	code, stdout, stderr = clitest.Run(initreorgdb.Tool(), append([]string{"--json"}, args...)...)
 	require.Equal(t, exit.OK, code, stderr)
@@ -203,7 +203,7 @@ func TestDifferencesAreListed(t *testing.T) {
 	require.Len(t, names, 3)
 }
 
-// TestSeveralLargeSources: memory does not grow with them.
+// TestSeveralLargeSources: memory does not grow with the size of the sources.
 func TestSeveralLargeSources(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for short mode")

@@ -18,21 +18,22 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// damagedArchive is what is wrong with an archive from which not everything could be unpacked.
+// damagedArchive is the problem of an archive that could be unpacked only in part.
 const damagedArchive rocksfile.ProblemKind = "damaged archive"
 
 // source is a database that is copied from.
 type source struct {
-	name    string // as it was given
-	folder  string // where the database is: there, or where its archive was unpacked to
+	name    string // as given on the command line
+	folder  string // of the database: name, or where the archive was unpacked to
 	archive bool
 	damage  []rocksfile.Problem // of the archive
 }
 
-// shown is what it is called in messages.
+// shown is the source's name in messages.
 func (s *source) shown() string { return durable.Shown(s.name) }
 
-// named is an error in which what was unpacked has the name of its archive.
+// named is an error in which the name of the archive replaces the folder that it was
+// unpacked to.
 type named struct {
 	err  error
 	from *source
@@ -44,7 +45,7 @@ func (e *named) Error() string {
 
 func (e *named) Unwrap() error { return e.err }
 
-// named gives an error of reading it the name that it was given by.
+// named makes an error of reading the source name it as given on the command line.
 func (s *source) named(err error) error {
 	if err == nil || !s.archive {
 		return err
@@ -52,11 +53,11 @@ func (s *source) named(err error) error {
 	return &named{err, s}
 }
 
-// explain adds exit code and hint to an error of reading it.
+// explain adds the exit code and a hint to an error of reading the source.
 func (s *source) explain(err error) error { return reorgtool.Explain(s.shown(), s.named(err)) }
 
-// openSources finds what is to be copied from. Archives are unpacked below scratch, which may
-// be nil where there is none.
+// openSources finds the databases to copy from. Archives are unpacked in scratch, which may
+// be nil if no source is an archive.
 func openSources(ctx context.Context, o Options, scratch *durable.Scratch) ([]*source, error) {
 	var sources []*source
 	for i, name := range o.CopyFrom {
@@ -72,8 +73,8 @@ func openSources(ctx context.Context, o Options, scratch *durable.Scratch) ([]*s
 	return sources, nil
 }
 
-// isFile reports whether a source is no folder. One that is missing is called a folder, like
-// what opening it says.
+// isFile reports whether a source exists and is not a folder. A missing source counts as a
+// folder, so that the error is that of opening a database.
 func isFile(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && !info.IsDir()
@@ -97,8 +98,8 @@ func (s *source) unpack(ctx context.Context, limit int64) (err error) {
 	return s.judge(done, err)
 }
 
-// judge says what becomes of an archive after an error of unpacking it. One that is damaged
-// gives what comes before the damage.
+// judge decides what becomes of an archive after an error of unpacking it. A damaged one
+// counts as far as it could be unpacked.
 func (s *source) judge(done archive.Unpacked, err error) error {
 	var refused *archive.RefusedError
 	var damaged *archive.DamagedError
@@ -113,7 +114,7 @@ func (s *source) judge(done archive.Unpacked, err error) error {
 	case errors.As(err, &refused) && refused.Limit:
 		return exit.Fail(flags.MoreUnpacked, fmt.Errorf("%s: %w", s.shown(), err)) // the archive unpacks to more than N bytes
 	case errors.As(err, &refused):
-		return exit.Fail("no backup of a database has this: unpack it in a folder of its own, and name what in it is the database", fmt.Errorf("%s: %w", s.shown(), err))
+		return exit.Fail("no backup of a database has this: unpack it into a separate folder, and name the database in it", fmt.Errorf("%s: %w", s.shown(), err))
 	case errors.As(err, &format):
 		return exit.Fail(format.Format.UnpackHint(s.shown()), fmt.Errorf("%s: not a directory, and %w", s.shown(), err))
 	case errors.Is(err, archive.ErrNoArchive):

@@ -49,8 +49,8 @@ func tableOptions() map[string]string {
 	return all
 }
 
-// TestTablesOfEveryMakeAreRead: what RocksDB reads is not lost where something else of the
-// database is damaged, and where it is the end of the table itself.
+// TestTablesOfEveryMakeAreRead: a table that RocksDB can read is not lost when another file
+// of the database is damaged, or when the end of the table itself is.
 func TestTablesOfEveryMakeAreRead(t *testing.T) {
 	clitest.InMemory(t)
 	all := tableOptions()
@@ -86,7 +86,7 @@ func TestTablesOfEveryMakeAreRead(t *testing.T) {
 			require.Equal(t, want, reorgtest.Records(t, copied))
 
 			if strings.Contains(options, "kNoChecksum") || strings.Contains(options, "block_align") {
-				return // without the footer, nothing says where blocks begin
+				return // without the footer, it is not known where blocks begin
 			}
 			tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
 			require.NoError(t, err)

@@ -7,7 +7,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// target is the new database, or in a dry run nothing.
+// target is the new database, or nothing in a dry run.
 type target struct{ db *reorgdb.DB }
 
 // load writes records to a column family.
@@ -23,7 +23,8 @@ func (t target) load(family string, records iter.Seq2[reorgdb.Record, error]) er
 	return nil
 }
 
-// copy writes all records of a column family of another database, and tells seen of them.
+// copy writes all records of a column family of another database, and calls seen for each
+// row.
 func (t target) copy(ctx context.Context, from *reorgdb.DB, family string, seen func(reorgdb.Row)) error {
 	if t.db != nil {
 		return t.db.CopyFamily(ctx, from, family, seen)

@@ -9,7 +9,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// The JSON documents, each of which is a line.
+// The JSON documents, one per line.
 type (
 	anchorDocument struct {
 		Hash          string `json:"anchor_hash"`
@@ -23,7 +23,7 @@ type (
 		L2StateRoot   string `json:"l2_state_root"`
 		Orphaned      bool   `json:"orphaned"`
 		AfterRoot     string `json:"after_root,omitempty"`
-		Key           string `json:"key,omitempty"` // where it is not that of the hash
+		Key           string `json:"key,omitempty"` // where it does not match the hash
 	}
 
 	eventDocument struct {
@@ -33,7 +33,7 @@ type (
 		NewBlockHash string   `json:"new_block_hash"`
 		DetectedAt   uint64   `json:"detected_at"` // Unix seconds
 		Invalidated  []string `json:"invalidated_anchors"`
-		Missing      uint64   `json:"missing_anchors,omitempty"` // announced, and not named
+		Missing      uint64   `json:"missing_anchors,omitempty"` // announced, but not listed
 		Key          string   `json:"key,omitempty"`             // where it is not as nodes write it
 	}
 
@@ -85,10 +85,10 @@ func newEventDocument(key string, e reorgdb.ReorgEvent) eventDocument {
 	return d
 }
 
-// maxNamed bounds how many anchors a cell names: a deep reorg invalidates thousands.
+// maxNamed bounds how many anchors a cell lists: a deep reorg invalidates thousands.
 const maxNamed = 3
 
-// anchors is the invalidated anchors in one cell, their number first.
+// anchors returns the cell with the invalidated anchors: their number, and the first few.
 func (d eventDocument) anchors() string {
 	cell := number(uint64(len(d.Invalidated)))
 	if len(d.Invalidated) > 0 {
@@ -103,7 +103,8 @@ func (d eventDocument) anchors() string {
 	return cell
 }
 
-// cell is a text in a table, - for an empty one, so that columns can be counted.
+// cell returns a text for a table, "-" in place of an empty one, so that scripts can count
+// columns.
 func cell(text string) string {
 	if text == "" {
 		return "-"
@@ -111,7 +112,7 @@ func cell(text string) string {
 	return text
 }
 
-// text is what a database says, made printable.
+// text makes a text from the database printable.
 func text(s string) string { return terminal.Text(s) }
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }

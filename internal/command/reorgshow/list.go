@@ -11,7 +11,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// errNotAsked says that no node asks for a key, though it begins like a record's.
+// errNotAsked says that no node asks for a key, although it begins like the key of a record.
 var errNotAsked = errors.New("no node asks for this key")
 
 const (
@@ -64,7 +64,7 @@ func (l *listing) anchor(db *reorgdb.DB) error {
 		return exit.Failf("list the anchors: "+exit.Command(Name, "--db-path", l.DBPath, Anchors), "%s has no anchor %s", l.DBPath, l.Hash)
 	}
 	if a.Hash != l.Hash && !l.silent {
-		l.out.Warn("the record under this hash is of anchor %q", a.Hash)
+		l.out.Warn("the record under this hash names anchor %q", a.Hash)
 	}
 	orphaned := ""
 	if l.orphaned(a) {
@@ -120,8 +120,8 @@ func (l *listing) events(ctx context.Context, db *reorgdb.DB) error {
 	return nil
 }
 
-// lastEvents returns the id from which on there are as many events as were asked for, or
-// a few more where some have the same id. It holds no more than twice as many ids.
+// lastEvents returns the id at which the last [Options.Last] events begin. They are a few
+// more where events have the same id. It holds about twice as many ids in memory.
 func (l *listing) lastEvents(ctx context.Context, db *reorgdb.DB) (from uint64, err error) {
 	var ids []uint64
 	shorten := func() {
@@ -145,7 +145,7 @@ func (l *listing) lastEvents(ctx context.Context, db *reorgdb.DB) (from uint64, 
 	return ids[0], nil
 }
 
-// blocks lists the block hashes of the heights.
+// blocks lists the block hashes at the heights.
 func (l *listing) blocks(ctx context.Context, db *reorgdb.DB) error {
 	for b, err := range db.Blocks(ctx, l.From) {
 		if err != nil {
@@ -164,7 +164,7 @@ func (l *listing) blocks(ctx context.Context, db *reorgdb.DB) error {
 	return nil
 }
 
-// families lists the column families. It reads all of their records.
+// families lists the column families. It reads all records to count them.
 func (l *listing) families(ctx context.Context, db *reorgdb.DB) error {
 	for _, name := range db.Families() {
 		n := uint64(0)
@@ -181,7 +181,7 @@ func (l *listing) families(ctx context.Context, db *reorgdb.DB) error {
 	return nil
 }
 
-// seconds formats Unix seconds, as a number where no calendar has them.
+// seconds formats a time in Unix seconds, as a plain number if it is after the year 9999.
 func seconds(s uint64) string {
 	if text, ok := reorgtool.UTC(s); ok {
 		return text
@@ -189,7 +189,7 @@ func seconds(s uint64) string {
 	return number(s)
 }
 
-// milliseconds formats Unix milliseconds in the same way.
+// milliseconds formats a time in Unix milliseconds in the same way.
 func milliseconds(ms uint64) string {
 	if text, ok := snapshottool.UTC(ms); ok {
 		return text

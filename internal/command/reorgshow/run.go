@@ -17,10 +17,10 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	l := &listing{Options: o, out: out}
 	err := l.look(ctx)
 	if reorgtool.LookAgain(o.DBPath, err) {
-		// What was printed is not printed again.
-		again := &listing{Options: o, out: out, silent: true}
-		if secondErr := again.look(ctx); !errors.Is(secondErr, reorgdb.ErrCorrupt) {
-			err = exit.Failf("run the command again, or stop the node first", "%s: the node changed the database while it was read", o.DBPath)
+		// Silent, so that nothing is printed twice.
+		second := &listing{Options: o, out: out, silent: true}
+		if secondErr := second.look(ctx); !errors.Is(secondErr, reorgdb.ErrCorrupt) {
+			err = exit.Failf("run the command again, or stop the node first", "%s: the node changed the database while it was being read", o.DBPath)
 		}
 	}
 	if err != nil {
@@ -29,17 +29,17 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	return l.end()
 }
 
-// listing prints records, one a row.
+// listing prints records, one per row.
 type listing struct {
 	Options
 	out    *cli.IO
-	silent bool // read, and print nothing
+	silent bool // read only, and print nothing
 	count  uint64
 	failed uint64 // records that no node can read
 	lossy  bool   // records may be missing
 }
 
-// look opens the database and lists what is in it.
+// look opens the database and lists what was asked for.
 func (l *listing) look(ctx context.Context) (err error) {
 	problems, err := reorgtool.Damage(ctx, l.DBPath)
 	if err != nil {
@@ -64,7 +64,7 @@ func (l *listing) look(ctx context.Context) (err error) {
 	return l.families(ctx, db)
 }
 
-// sayProblems says what RocksDB passes over in silence: records may be missing.
+// sayProblems reports the problems that RocksDB silently ignores: records may be missing.
 func (l *listing) sayProblems(problems []rocksfile.Problem) {
 	l.lossy = reorgtool.Lossy(problems)
 	for _, p := range problems {
@@ -81,7 +81,7 @@ func (l *listing) sayProblems(problems []rocksfile.Problem) {
 	}
 }
 
-// row prints a row: a document, or a line of a table under its heading.
+// row prints a row: a JSON document, or a line of a table. The first line gets the heading.
 func (l *listing) row(doc any, heading, format string, cells ...any) error {
 	l.count++
 	switch {
@@ -96,7 +96,7 @@ func (l *listing) row(doc any, heading, format string, cells ...any) error {
 	return l.out.OutErr()
 }
 
-// unreadable names a record that no node can read.
+// unreadable reports a record that no node can read.
 func (l *listing) unreadable(key []byte, err error) error {
 	l.failed++
 	if l.silent {
@@ -109,7 +109,7 @@ func (l *listing) unreadable(key []byte, err error) error {
 	return nil
 }
 
-// end says how it ended.
+// end ends the output and returns the error that carries the exit code.
 func (l *listing) end() error {
 	d := endDocument{Count: l.count, Unreadable: l.failed}
 	var err error
@@ -117,9 +117,9 @@ func (l *listing) end() error {
 	case l.lossy: // part of the database cannot be read
 		err = exit.WrongData(reorgtool.CopyHint(l.DBPath), nil)
 	case l.failed > 0: // a record cannot be decoded
-		err = exit.WrongData("see all that is wrong with it: "+exit.Command("ailee_reorg_verify", "--db-path", l.DBPath), nil)
+		err = exit.WrongData("see everything that is wrong with the database: "+exit.Command("ailee_reorg_verify", "--db-path", l.DBPath), nil)
 	case l.count == 0 && l.What == Blocks:
-		return exit.Failf("see which there are: "+exit.Command("ailee_reorg_verify", "--recent", "0", "--db-path", l.DBPath),
+		return exit.Failf("see which heights there are: "+exit.Command("ailee_reorg_verify", "--recent", "0", "--db-path", l.DBPath),
 			"%s: no block hash at %s", l.DBPath, reorgtool.Heights(l.From, l.To))
 	}
 	if l.out.JSON() {

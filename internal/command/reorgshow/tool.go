@@ -1,5 +1,5 @@
-// Package reorgshow is the command ailee_reorg_show: what is in the reorg database,
-// record by record, also beside a running node.
+// Package reorgshow is the command ailee_reorg_show. It shows what is in the reorg database,
+// record by record, even while a node is running.
 package reorgshow
 
 import (
@@ -23,13 +23,13 @@ type Options struct {
 	DBPath string
 	What   string // one of the constants below
 	Hash   string // of the anchor to show
-	// Status is that of the anchors to list, nil for any.
+	// Status selects the anchors to list; nil for all.
 	Status   *reorgdb.AnchorStatus
-	Last     int    // events to list, the last ones; -1 for all
+	Last     int    // how many events to list, counted from the end; -1 for all
 	From, To uint64 // heights to list, both included
 }
 
-// What there is to show.
+// The values of [Options.What].
 const (
 	Anchors  = "anchors"
 	Anchor   = "anchor"
@@ -38,7 +38,7 @@ const (
 	Families = "families"
 )
 
-// statuses are those of --status.
+// statuses are the values of --status.
 var statuses = map[string]reorgdb.AnchorStatus{
 	"pending":     reorgdb.Pending,
 	"confirmed":   reorgdb.Confirmed,
@@ -55,30 +55,31 @@ func Tool() cli.Tool {
 		Positional: 1,
 		Optional:   1,
 		Description: `
-   Prints records as a node reads them, one a line, in the order of their keys. WHAT
+   Prints records as a node reads them, one per line, in the order of their keys. WHAT
    is one of:
 
     anchors         the anchor records
-    anchor HASH     the anchor record with this hash, one field a line
+    anchor HASH     the anchor record with this hash, one field per line
     events          the reorg events
     blocks FROM-TO  the block hashes at these heights, both included
-    families        the column families, with the number of their records
+    families        the column families, with the number of records in each
 
-   A record that no node can read is named on standard error, and makes the exit
-   status 2. Nothing to show where one record was asked for, or a range of heights, is
-   exit status 1. What nodes read though none writes it so is shown as they read it;
-   ailee_reorg_verify names it. The database is only read, and a node may be running.
+   A record that no node can read is named on standard error, and the exit status is 2.
+   When an anchor or a range of heights was asked for and there is nothing to show, the
+   exit status is 1. Records in a form that nodes read but never write are shown as
+   nodes read them; ailee_reorg_verify names them. The database is only read, and a node
+   may be running.
 
-   With --json each record is a document of its own, one a line, and the last line has
-   their number and the exit status. Of the anchors that a reorg invalidated it has
-   all, a table the first three.`,
-		Files: []cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}},
+   With --json each record is a separate document on its own line, and the last line has
+   the number of records and the exit status. The documents list all anchors that a reorg
+   invalidated, where the table shows the first three.`,
+		Files: []cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "the reorg database of a node"}},
 		Examples: `
 # Which anchors has a reorg invalidated?
 ailee_reorg_show --db-path /var/lib/ailee/reorg_db anchors --status invalidated
 # The last reorgs
 ailee_reorg_show --db-path /var/lib/ailee/reorg_db events --last 2
-# The hashes of some heights, for a script
+# The block hashes at some heights, for a script
 ailee_reorg_show --db-path /var/lib/ailee/reorg_db --json blocks 839999-840000
 # What else is in it?
 ailee_reorg_show --db-path /var/lib/ailee/reorg_db families`,
@@ -86,8 +87,8 @@ ailee_reorg_show --db-path /var/lib/ailee/reorg_db families`,
 		Required: []string{"db-path"},
 		Flags: []urfave.Flag{
 			flags.DBPath("show the database in `DIR`"),
-			&urfave.StringFlag{Name: "status", Usage: "of the anchors, only those that are `STATUS`: pending, confirmed, invalidated or failed"},
-			&urfave.IntFlag{Name: "last", Usage: "of the events, only the last `N`", DefaultText: "all of them"},
+			&urfave.StringFlag{Name: "status", Usage: "list only anchors with `STATUS`: pending, confirmed, invalidated or failed"},
+			&urfave.IntFlag{Name: "last", Usage: "list only the last `N` events", DefaultText: "all of them"},
 			cli.JSONLinesFlag,
 			cli.QuietFlag,
 		},
@@ -101,7 +102,7 @@ func parse(c *urfave.Context) (Options, error) {
 	switch o.What {
 	case Anchor:
 		if o.Hash = which; which == "" {
-			return o, fmt.Errorf("missing argument: anchor needs the hash of one")
+			return o, fmt.Errorf("missing argument: anchor needs an anchor hash")
 		}
 	case Blocks:
 		var ok bool
@@ -113,30 +114,30 @@ func parse(c *urfave.Context) (Options, error) {
 			return o, fmt.Errorf("too many arguments: %s takes none: %q", o.What, which)
 		}
 	default:
-		return o, fmt.Errorf("%q is nothing to show: anchors, anchor HASH, events, blocks FROM-TO or families", o.What)
+		return o, fmt.Errorf("cannot show %q: must be anchors, anchor HASH, events, blocks FROM-TO or families", o.What)
 	}
 	if c.IsSet("status") {
 		status, ok := statuses[c.String("status")]
 		switch {
 		case o.What != Anchors:
-			return o, fmt.Errorf("--status goes with anchors alone")
+			return o, fmt.Errorf("--status can only be used with anchors")
 		case !ok:
-			return o, fmt.Errorf("--status %q is none of pending, confirmed, invalidated and failed", c.String("status"))
+			return o, fmt.Errorf("--status %q: must be pending, confirmed, invalidated or failed", c.String("status"))
 		}
 		o.Status = &status
 	}
 	if c.IsSet("last") {
 		switch o.Last = c.Int("last"); {
 		case o.What != Events:
-			return o, fmt.Errorf("--last goes with events alone")
+			return o, fmt.Errorf("--last can only be used with events")
 		case o.Last < 0 || o.Last > math.MaxInt32:
-			return o, fmt.Errorf("--last %d is not a number of events", o.Last)
+			return o, fmt.Errorf("--last %d: must be from 0 to %d", o.Last, math.MaxInt32)
 		}
 	}
 	return o, nil
 }
 
-// parseHeights reads H or FROM-TO.
+// parseHeights reads a height, or a range FROM-TO.
 func parseHeights(text string) (from, to uint64, ok bool) {
 	first, last, isRange := strings.Cut(text, "-")
 	if !isRange {

@@ -13,12 +13,12 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// snapshotAnchors is what comparing the anchors of all snapshots of a file shows. An
-// older one without a record is no fault by itself: what was never broadcast has none.
-// Many without one may be a database that was made anew.
+// snapshotAnchors is the result of comparing the anchors of all snapshots of a file with
+// their records. An older anchor without a record is no fault by itself: one that was never
+// broadcast has none. Many without a record may mean that the database was recreated.
 type snapshotAnchors struct {
 	total, missing, invalid, other uint64
-	first, last                    snapshotAnchor // of those without a record
+	first, last                    snapshotAnchor // of the anchors without a record
 }
 
 // snapshotAnchor is the anchor of a snapshot.
@@ -28,14 +28,14 @@ type snapshotAnchor struct {
 	snapshot int64  // its number
 }
 
-// maxAnchors bounds how many anchors of the file are held. Tests set it.
+// maxAnchors bounds how many anchors of the file are held in memory. Tests set it.
 var maxAnchors = 1 << 17
 
 const (
-	// maxHashBytes bounds how long their hashes are together.
+	// maxHashBytes bounds the total length of the hashes that are held.
 	maxHashBytes = 16 << 20
-	// lookUpTo is how many records are read in the time of one look-up, about. For more
-	// anchors than that allows, reading all records is faster.
+	// lookUpTo is about how many records can be read in the time of one look-up. With more
+	// than one anchor per lookUpTo records, reading all records is faster.
 	lookUpTo = 32
 )
 
@@ -83,8 +83,8 @@ func (s *survey) compareAnchors(ctx context.Context, checker *snapshot.Checker, 
 	return nil
 }
 
-// compareHeld compares some of the anchors, one by one where they are few, or else with
-// all records at once.
+// compareHeld compares the anchors that are held: it looks up each if they are few, and
+// otherwise reads all records.
 func (s *survey) compareHeld(ctx context.Context, db *reorgdb.DB, held []snapshotAnchor) error {
 	if uint64(len(held))*lookUpTo < s.kinds[reorgdb.AnchorKind] {
 		for _, a := range held {
@@ -122,7 +122,7 @@ func (s *survey) compareHeld(ctx context.Context, db *reorgdb.DB, held []snapsho
 	return nil
 }
 
-// compareAnchor takes an anchor of the file with its record, if it has one.
+// compareAnchor compares an anchor of the file with its record, and counts it if it has none.
 func (s *survey) compareAnchor(a snapshotAnchor, record reorgdb.Anchor, recorded bool) {
 	c := s.snapshots
 	c.total++
@@ -140,6 +140,6 @@ func (s *survey) compareAnchor(a snapshotAnchor, record reorgdb.Anchor, recorded
 	}
 	if maphash.String(rootSeed, record.L2StateRoot) != a.root {
 		c.other++
-		s.add(otherRoot, false, "the record of the anchor %s has the state root %q, which is not that of snapshot %d", a.hash, record.L2StateRoot, a.snapshot)
+		s.add(otherRoot, false, "the record of anchor %s has state root %q, which is not the state root of snapshot %d", a.hash, record.L2StateRoot, a.snapshot)
 	}
 }

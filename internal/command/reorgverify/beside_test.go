@@ -16,9 +16,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestReadingBesideANode loops the tools that only read while a node writes and
-// compacts as fast as it can. The node leaves no gaps, so each view that is not
-// whole would be seen.
+// TestReadingBesideANode runs the tools that only read in a loop, while a node writes and
+// compacts as fast as it can. The node leaves no gaps, so an incomplete view would show.
 func TestReadingBesideANode(t *testing.T) {
 	rounds := 25
 	if testing.Short() {
@@ -41,7 +40,8 @@ func TestReadingBesideANode(t *testing.T) {
 	}
 }
 
-// TestDatabaseInUseIsNamed: who has it is said, and the lock file stays.
+// TestDatabaseInUseIsNamed: the error names the process that has the database open, and the
+// lock file stays.
 func TestDatabaseInUseIsNamed(t *testing.T) {
 	path := golden.Database(t, "node-rocksdb-6.11.4")
 	stop, err := reorgtest.StartNode(path)
@@ -54,7 +54,7 @@ func TestDatabaseInUseIsNamed(t *testing.T) {
 	require.Regexp(t, `^\S+/node-rocksdb-6.11.4 is in use by ailee_node \(pid [0-9]+\)$`, err.Error())
 	require.FileExists(t, filepath.Join(path, "LOCK"))
 
-	// Removing it, as is often advised, lets no second writer in.
+	// Removing the lock file, as is often advised, lets no second writer in.
 	require.NoError(t, os.Remove(filepath.Join(path, "LOCK")))
 	_, err = reorgdb.Open(path)
 	require.ErrorAs(t, err, &locked)
@@ -63,7 +63,7 @@ func TestDatabaseInUseIsNamed(t *testing.T) {
 	code, _, stderr := clitest.Run(reorgverify.Tool(), "--db-path", path)
 	require.Zero(t, code, stderr)
 
-	// Nor does making it again.
+	// Creating it again does not either.
 	require.NoError(t, os.WriteFile(filepath.Join(path, "LOCK"), nil, 0o644))
 	_, err = reorgdb.Open(path)
 	require.ErrorAs(t, err, &locked)

@@ -9,18 +9,18 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// onChain is what comparing with a Bitcoin node shows.
+// onChain is the result of comparing with a Bitcoin node.
 type onChain struct {
 	tip             int64
 	compared        uint64 // block hashes
-	different       uint64
-	lowestDifferent int64 // height
-	confirmed       int   // anchors
+	different       uint64 // block hashes, those at counted heights included
+	lowestDifferent int64  // height
+	confirmed       int    // anchors
 	proven          int
 }
 
-// compareChain compares everything that is stored with the active chain of a node:
-// the block hashes, and the confirmed anchors with their transactions.
+// compareChain compares what is stored with the node's active chain: the block hashes, and
+// the confirmed anchors with their transactions.
 func (s *survey) compareChain(ctx context.Context, o Options, c *bitcoin.Client, db *reorgdb.DB) error {
 	info, err := c.Tip(ctx)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *survey) compareChain(ctx context.Context, o Options, c *bitcoin.Client,
 	return s.proveAnchors(ctx, o, c, db)
 }
 
-// compareBlocks compares the stored hashes.
+// compareBlocks compares the stored block hashes.
 func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorgdb.DB) error {
 	var wrong wrongRange
 	err := reorgtool.CompareBlocks(ctx, c, db, s.chain.tip, func(n int, different []reorgtool.Different, counted []reorgtool.Counted) error {
@@ -66,15 +66,15 @@ func (s *survey) compareBlocks(ctx context.Context, c *bitcoin.Client, db *reorg
 	return nil
 }
 
-// wrongRange is consecutive heights whose hashes are not the chain's; the zero value is
-// none.
+// wrongRange is a range of consecutive heights whose hashes are not the chain's. The zero
+// value is no range.
 type wrongRange struct {
 	first reorgtool.Different
 	to    uint64
 	any   bool
 }
 
-// extend takes the next height that differs, if it is the next one.
+// extend adds a height to the range if it follows on it, and reports whether it did.
 func (w *wrongRange) extend(height uint64) bool {
 	if !w.any || height != w.to+1 {
 		return false
@@ -83,14 +83,14 @@ func (w *wrongRange) extend(height uint64) bool {
 	return true
 }
 
-// report makes the range one finding.
+// report adds the range as one finding, if there is one.
 func (w *wrongRange) report(s *survey) {
 	switch {
 	case !w.any:
 	case w.to == w.first.Height:
-		s.add(wrongHash, true, "the block hash at height %d is %q, in the active chain it is %s", w.to, w.first.Hash, w.first.Chain)
+		s.add(wrongHash, true, "the block hash at height %d is %q, but %s in the active chain", w.to, w.first.Hash, w.first.Chain)
 	default:
-		s.add(wrongHash, true, "the block hashes at heights %d to %d are not those of the active chain: the first is %q, in the active chain it is %s",
+		s.add(wrongHash, true, "the block hashes at heights %d to %d are not those of the active chain: the first is %q, but %s in the active chain",
 			w.first.Height, w.to, w.first.Hash, w.first.Chain)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// crossCheck compares a snapshot file with the database: for the latest snapshot the
-// record of its anchor, and of each anchor that its peg-outs name, and then the anchors of
-// all.
+// crossCheck compares a snapshot file with the database. For the latest snapshot it checks
+// the record of its anchor, and of each anchor that its peg-outs name. Then it compares the
+// anchors of all snapshots.
 func (s *survey) crossCheck(ctx context.Context, o Options, db *reorgdb.DB, bar func(size int64) terminal.Bar) error {
 	in, err := input.OpenRegular(ctx, o.Snapshot)
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *survey) crossCheck(ctx context.Context, o Options, db *reorgdb.DB, bar 
 	return s.compareAnchors(ctx, checker, in, db, bar(in.Size))
 }
 
-// named looks up an anchor that a snapshot names.
+// named checks the record of an anchor that a snapshot names.
 func (s *survey) named(db *reorgdb.DB, hash, who string) error {
 	a, ok, err := db.Anchor(hash)
 	switch {

@@ -15,8 +15,8 @@ type document struct {
 	NextID   uint64                  `json:"next_event_id"`
 	Records  map[reorgdb.Kind]uint64 `json:"records"`
 	Families map[string]uint64       `json:"column_families"`
-	Chain    *chainDocument          `json:"chain,omitempty"` // what a Bitcoin node says
-	// Snapshots is there where a snapshot file was compared.
+	Chain    *chainDocument          `json:"chain,omitempty"` // nil unless a Bitcoin node was asked
+	// Snapshots is nil unless a snapshot file was compared.
 	Snapshots *snapshotsDocument `json:"snapshot_anchors,omitempty"`
 	Findings  []finding          `json:"findings"`
 	Counts    map[string]int     `json:"finding_counts"`
@@ -35,7 +35,7 @@ type blocksDocument struct {
 	Count   uint64 `json:"count"`
 	Lowest  uint64 `json:"lowest"`
 	Highest uint64 `json:"highest"`
-	Missing uint64 `json:"missing"` // heights between them without a hash
+	Missing uint64 `json:"missing"` // heights without a hash between lowest and highest
 }
 
 type chainDocument struct {
@@ -51,7 +51,7 @@ type snapshotsDocument struct {
 	Missing     uint64 `json:"missing"`
 	Invalidated uint64 `json:"invalidated"`
 	OtherRoot   uint64 `json:"other_root"`
-	// First and Last are those without a record.
+	// First and Last are the first and the last anchor without a record.
 	First *snapshotAnchorDocument `json:"first_missing,omitempty"`
 	Last  *snapshotAnchorDocument `json:"last_missing,omitempty"`
 }

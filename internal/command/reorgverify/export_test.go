@@ -1,6 +1,6 @@
 package reorgverify
 
-// HoldAnchors sets how many anchors of a snapshot file are held.
+// HoldAnchors sets how many anchors of a snapshot file are held in memory.
 func HoldAnchors(n int) (restore func()) {
 	before := maxAnchors
 	maxAnchors = n

@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatIsReadOddly is told apart from what a node cannot read, and from what ends it.
+// TestWhatIsReadOddly distinguishes records that nodes read but never write from records that
+// nodes cannot read, and from records that crash them.
 func TestWhatIsReadOddly(t *testing.T) {
 	type record struct{ key, value string }
 	const event, sound = "1|o|n|5|0", "00000000000000000000"
@@ -30,11 +31,11 @@ func TestWhatIsReadOddly(t *testing.T) {
 		{name: "a signed counter", records: []record{{"reorg:" + sound, event}, {"reorg_counter", " +1x"}}, want: map[string]int{oddRecord: 1}, counter: 1, recent: []uint64{0}},
 		{name: "a padded counter", records: []record{{"reorg:" + sound, event}, {"reorg_counter", "01"}}, want: map[string]int{oddRecord: 1}, counter: 1, recent: []uint64{0}},
 		{name: "no counter", records: []record{{"reorg_counter", "x"}}, want: map[string]int{badCounter: 1}, wrong: 1,
-			message: `reorg_counter is "x": a node takes it for 0 and would overwrite the first events`},
+			message: `reorg_counter is "x": a node reads it as 0 and would overwrite the first events`},
 		{name: "a counter out of range", records: []record{{"reorg_counter", "18446744073709551616"}}, want: map[string]int{badCounter: 1}, wrong: 1},
 		{name: "no id", records: []record{{"reorg:x", event}}, want: map[string]int{oddKey: 1}, wrong: 1, message: `no node asks for the key "reorg:x"`},
 		{name: "a counter that gives an id again", records: []record{{"reorg:0", event}, {"reorg_counter", "0"}}, want: map[string]int{oddRecord: 1, counterBehind: 1}, wrong: 1,
-			recent: []uint64{0}, message: "reorg_counter is 0, but there is an event with id 0: a node would give that id to another one"},
+			recent: []uint64{0}, message: "reorg_counter is 0, but there is an event with id 0: a node would give that id to another event"},
 		{name: "a counter that overwrites", records: []record{{"reorg:" + sound, event}, {"reorg_counter", "0"}}, want: map[string]int{counterBehind: 1}, wrong: 1,
 			recent: []uint64{0}, message: "reorg_counter is 0, but there is an event with id 0: a node would overwrite it"},
 		{name: "nothing is after the highest id", records: []record{{"reorg:-1", event}, {"reorg_counter", "0"}}, want: map[string]int{oddRecord: 1}, recent: []uint64{1<<64 - 1}},
@@ -42,10 +43,10 @@ func TestWhatIsReadOddly(t *testing.T) {
 			message: "reorg event 0: a node cannot read it: it announces 3 anchors and names 1"},
 		{name: "the last anchor is missing", records: []record{{"reorg:" + sound, "1|o|n|5|2|A1"}, {"reorg_counter", "1"}}, want: map[string]int{shortEvent: 1}, wrong: 1, counter: 1, recent: []uint64{0}},
 		{name: "more anchors than any process can hold", records: []record{{"reorg:" + sound, "1|o|n|5|-1|A1"}, {"reorg_counter", "1"}}, want: map[string]int{endsNode: 1}, wrong: 1, counter: 1,
-			message: "reorg event 0: a node cannot read it: it ends a node's process: it announces 18446744073709551615 anchors, more than any process can hold, and names 1"},
+			message: "reorg event 0: a node cannot read it: it crashes the node: it announces 18446744073709551615 anchors, more than any process can hold, and names 1"},
 		{name: "the same under a key without an id", records: []record{{"reorg:x", "1|o|n|5|-1|A1"}}, want: map[string]int{oddKey: 1, endsNode: 1}, wrong: 2},
 		{name: "a state root with a newline", records: []record{{"anchor:a", "a|t|1|1|1|0|1|ab\ncd"}}, want: map[string]int{oddRecord: 1},
-			message: `record "anchor:a": its state root ends at a newline, and is "ab" to a node`},
+			message: `record "anchor:a": its state root ends at a newline, and a node reads it as "ab"`},
 		{name: "a state root that is a newline", records: []record{{"anchor:a", "a|t|1|1|1|0|1|\n"}}, want: map[string]int{oddRecord: 1}},
 		{name: "no state root", records: []record{{"anchor:a", "a|t|1|1|1|0|1|"}}, want: map[string]int{unreadable: 1}, wrong: 1},
 	} {

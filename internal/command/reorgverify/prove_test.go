@@ -16,7 +16,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// noTransaction is the id of no transaction.
+// noTransaction is an id that no transaction has.
 var noTransaction = strings.Repeat("0123", 16)
 
 func TestProveDatabase(t *testing.T) {
@@ -73,7 +73,7 @@ func TestProveDatabase(t *testing.T) {
 	stdout, _ = verify(0, "--json")
 	require.Contains(t, stdout, `"anchors_proven": 2`)
 
-	// What cannot be determined is a warning.
+	// What cannot be determined only causes a warning.
 	write(func(put func(reorgdb.Anchor), block func(uint64, string)) {
 		put(reorgdb.Anchor{Hash: "old", BitcoinTxID: noTransaction, BroadcastTime: 0, Status: reorgdb.Confirmed, L2StateRoot: "r"})
 		block(111, noTransaction)
@@ -87,7 +87,7 @@ func TestProveDatabase(t *testing.T) {
 	require.Contains(t, stderr, "error: transaction "+noTransaction+" of the confirmed anchor old is neither in the active chain nor in the mempool")
 	require.Contains(t, stderr, "hint: bring the records in line with the chain: ailee_resync_blocks --anchors --db-path "+path)
 
-	// Each thing that can be wrong.
+	// Everything that can be wrong, once.
 	write(func(put func(reorgdb.Anchor), block func(uint64, string)) {
 		put(reorgdb.Anchor{Hash: "old", L2StateRoot: "r", Status: reorgdb.Confirmed})
 		swapped, elsewhere := short, digest
@@ -100,17 +100,17 @@ func TestProveDatabase(t *testing.T) {
 	stdout, stderr = verify(2)
 	require.Contains(t, stdout, "10 block hash(es) compared, 1 differ\nConfirmed anchors proven on chain: 0 of 3\n")
 	require.NotContains(t, stdout, "Verification OK")
-	require.Contains(t, stderr, fmt.Sprintf("error: the block hash at height 50 is %q, in the active chain it is %s\n", n.Hash(51), n.Hash(50)))
+	require.Contains(t, stderr, fmt.Sprintf("error: the block hash at height 50 is %q, but %s in the active chain\n", n.Hash(51), n.Hash(50)))
 	require.Contains(t, stderr, `error: anchor old is confirmed, but its record names no transaction: ""`)
 	require.Contains(t, stderr, "error: transaction "+longTx+" does not carry the commitment of anchor "+made.Hash+"\n")
-	require.Contains(t, stderr, "error: anchor "+long.Hash+" is recorded at height 103, its transaction "+longTx+" is in the block at height 104, 7 confirmation(s)\n")
+	require.Contains(t, stderr, "error: anchor "+long.Hash+" is recorded at height 103, but its transaction "+longTx+" is in the block at height 104, 7 confirmation(s)\n")
 	require.Contains(t, stderr, "hint: stop the node and replace what differs: ailee_resync_blocks --start-height 50 --db-path "+path)
 	stdout, _ = verify(2, "--json")
 	for _, kind := range []string{"wrong-block-hash", "anchor-not-in-chain", "commitment-missing", "wrong-anchor-height"} {
 		require.Contains(t, stdout, fmt.Sprintf("%q: 1", kind))
 	}
 
-	// Reorganised away: back in the mempool.
+	// After a reorg, the transaction is back in the mempool.
 	write(func(put func(reorgdb.Anchor), _ func(uint64, string)) { put(short); put(digest) })
 	n.InvalidateBlock(mined)
 	_, stderr = verify(2)
@@ -119,7 +119,7 @@ func TestProveDatabase(t *testing.T) {
 	// Another network.
 	stranger := bitcointest.NewChain(200)
 	_, _, stderr = clitest.Run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", stranger.Serve(t))
-	require.Contains(t, stderr, "hint: no block hash agrees: check that --bitcoin-rpc is a node of the AILEE node's network")
+	require.Contains(t, stderr, "hint: no block hash agrees: check that --bitcoin-rpc is a node on the network of the AILEE node")
 
 	n.Stop()
 	code, stdout, stderr = clitest.Run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", n.LoginURL(), "--rpc-wait", "0")
@@ -128,8 +128,8 @@ func TestProveDatabase(t *testing.T) {
 	require.Contains(t, stderr, "connection refused")
 }
 
-// TestProveWithWallet: the wallet that is named knows the transaction, without a block being
-// looked through, also where others are loaded.
+// TestProveWithWallet: the named wallet knows the transaction, so that no block is searched,
+// even where other wallets are loaded.
 func TestProveWithWallet(t *testing.T) {
 	n := bitcointest.StartNode(t, false)
 	n.Generate(bitcointest.Maturity + 2)
@@ -140,7 +140,7 @@ func TestProveWithWallet(t *testing.T) {
 	db, err := reorgdb.Create(path)
 	require.NoError(t, err)
 	require.NoError(t, db.Update(func(u *reorgdb.Update) error {
-		// Without a height the record leads to no block.
+		// Without a height, the record does not lead to a block.
 		return u.Anchor(reorgdb.Anchor{Hash: made.Hash, BitcoinTxID: txid, BroadcastTime: uint64(time.Now().UnixMilli()), Status: reorgdb.Confirmed, L2StateRoot: made.Root})
 	}))
 	require.NoError(t, db.Close())
@@ -153,11 +153,11 @@ func TestProveWithWallet(t *testing.T) {
 		require.Contains(t, stderr, "warning: could not determine the state of transaction "+txid)
 		code, _, stderr = clitest.Run(reorgverify.Tool(), append(args, "--wallet", name)...)
 		require.Equal(t, exit.Wrong, code)
-		require.Contains(t, stderr, "is recorded at height 0, its transaction "+txid+" is in the block at height 103")
+		require.Contains(t, stderr, "is recorded at height 0, but its transaction "+txid+" is in the block at height 103")
 	}
 }
 
-// The hashes of a long chain are compared in runs.
+// TestCompareLongChain compares more hashes than are held at a time.
 func TestCompareLongChain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	db, err := reorgdb.Create(path)
@@ -175,9 +175,9 @@ func TestCompareLongChain(t *testing.T) {
 	code, stdout, stderr := clitest.Run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", chain.Serve(t))
 	require.Equal(t, exit.Wrong, code)
 	require.Contains(t, stdout, "120001 block hash(es) compared, 11 differ")
-	// A range is one line, also where it goes on from one run to the next.
+	// A range is one line, even where it continues from one run to the next.
 	require.Equal(t, 1, strings.Count(stderr, "error: "))
-	line := "error: the block hashes at heights %d to 120000 are not those of the active chain: the first is %q, in the active chain it is %s\n"
+	line := "error: the block hashes at heights %d to 120000 are not those of the active chain: the first is %q, but %s in the active chain\n"
 	original := bitcointest.NewChain(120_100)
 	require.Contains(t, stderr, fmt.Sprintf(line, 119_990, original.Hash(119_990), chain.Hash(119_990)))
 	chain.Reorganise(99_999, 120_100)
@@ -190,8 +190,8 @@ func TestCompareLongChain(t *testing.T) {
 	require.Contains(t, stdout, `"wrong-block-hash": 1`)
 }
 
-// TestSnapshotNamesADeadAnchor: one that a reorg invalidated, or that was given up, is
-// nothing that a snapshot may rest on.
+// TestSnapshotNamesADeadAnchor: no snapshot may rest on an anchor that a reorg invalidated or
+// that was given up.
 func TestSnapshotNamesADeadAnchor(t *testing.T) {
 	made := clitest.MakeAnchor(t, "m")
 	for status, want := range map[reorgdb.AnchorStatus]int{
@@ -209,7 +209,7 @@ func TestSnapshotNamesADeadAnchor(t *testing.T) {
 		if want != exit.OK {
 			require.Contains(t, stderr, fmt.Sprintf("error: the latest snapshot's anchor is %s: %s\n", status, made.Hash))
 			// Without --broadcast the new anchor would have no record either.
-			require.Contains(t, stderr, "hint: anchor the state anew, on Bitcoin, the node stopped: ailee_create_anchor --broadcast --db-path "+path+" --l2-state-file "+made.File)
+			require.Contains(t, stderr, "hint: with the node stopped, anchor the state on Bitcoin again: ailee_create_anchor --broadcast --db-path "+path+" --l2-state-file "+made.File)
 		}
 	}
 }

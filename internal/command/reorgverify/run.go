@@ -52,34 +52,35 @@ func (s *survey) hint(o Options) string {
 	switch {
 	case s.counts[damage] > 0: // the database is damaged
 		return reorgtool.CopyHint(o.DBPath)
-	case s.counts[endsNode] > 0: // a reorg event ends the node that reads it
-		return "leave the node stopped: it would end at each block that it makes, when it reads its reorg events; restore a backup from before that event: " +
+	case s.counts[endsNode] > 0: // a reorg event crashes the node that reads it
+		return "leave the node stopped: it would crash at each block that it makes, when it reads its reorg events; restore a backup from before that event: " +
 			"ailee-restore --db-only --db-backup FILE"
 	case s.counts[countedHeights] > 0: // block hashes are stored at heights that are not theirs
 		return reorgtool.RepairHint(o.DBPath)
 	case s.counts[missingAnchor]+s.counts[invalidated] > 0: // an anchor of the snapshot file has no record, or an invalidated one
 		args := []string{"ailee_create_anchor", "--broadcast", "--db-path", o.DBPath, "--l2-state-file", o.Snapshot}
 		if filepath.Base(o.Snapshot) == snapshot.FileName {
-			// Appended to another file it would not be the latest one of this.
+			// --data-dir appends to a file of this name only. In any other file, the new
+			// anchor would not be the latest one of o.Snapshot.
 			args = append(args, "--data-dir", filepath.Dir(o.Snapshot))
 		}
-		return "anchor the state anew, on Bitcoin, the node stopped: " + exit.Command(args...)
+		return "with the node stopped, anchor the state on Bitcoin again: " + exit.Command(args...)
 	case s.chain != nil && s.chain.different > 0 && s.chain.different == s.chain.compared: // no stored block hash is the chain's
-		return "no block hash agrees: check that --bitcoin-rpc is a node of the AILEE node's network"
+		return "no block hash agrees: check that --bitcoin-rpc is a node on the network of the AILEE node"
 	case s.counts[wrongHash] > 0: // a stored block hash is not the chain's
 		return "stop the node and replace what differs: " +
 			exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.chain.lowestDifferent), "--db-path", o.DBPath)
 	case s.counts[notCommitted] > 0: // a transaction does not carry the anchor that its record names
-		return "the record names the wrong transaction: see the record: " + exit.Command("ailee_reorg_show", "--db-path", o.DBPath, "anchors")
-	case s.counts[notAnchored]+s.counts[wrongHeight] > 0: // a record says of its transaction what the chain does not
+		return "the record names the wrong transaction; show the record: " + exit.Command("ailee_reorg_show", "--db-path", o.DBPath, "anchors")
+	case s.counts[notAnchored]+s.counts[wrongHeight] > 0: // a record and the chain disagree about a transaction
 		return "bring the records in line with the chain: " + exit.Command("ailee_resync_blocks", "--anchors", "--db-path", o.DBPath)
 	}
-	return "a node passes over what it cannot read; compare with the chain: " + // a record cannot be decoded
+	return "a node skips what it cannot read; compare with the chain: " + // a record cannot be decoded
 		exit.Command("ailee_resync_blocks", "--check", "--db-path", o.DBPath)
 }
 
-// examine reads everything, from one opened database, and compares it with the
-// chain if there is a node to ask.
+// examine opens the database once, reads everything in it, and compares it with the chain
+// if node is not nil.
 func examine(ctx context.Context, o Options, node *bitcoin.Client, out *cli.IO) (s *survey, err error) {
 	problems, err := reorgtool.DamageWithTables(ctx, o.DBPath)
 	if err != nil {
@@ -118,7 +119,8 @@ func examine(ctx context.Context, o Options, node *bitcoin.Client, out *cli.IO) 
 	return s, nil
 }
 
-// statuses as they are printed, with the words of the recovery guide.
+// statuses are the statuses in the order in which they are printed, with the names that the
+// recovery guide uses.
 var statuses = []struct {
 	status reorgdb.AnchorStatus
 	name   string
@@ -170,21 +172,21 @@ func (s *survey) print(out *cli.IO, dbPath string) {
 	}
 	for _, kind := range slices.Sorted(maps.Keys(s.counts)) {
 		if n := s.counts[kind]; n > maxListed {
-			out.Warn("%d more of the kind %s", n-maxListed, kind)
+			out.Warn("%d more findings of kind %s", n-maxListed, kind)
 		}
 	}
 	if s.counts[gap] > 0 { // heights have no block hash
 		out.Hint("fill the gaps: %s", exit.Command("ailee_resync_blocks", "--start-height", fmt.Sprint(s.lowest), "--db-path", dbPath))
 	}
 	if s.counts[notRecorded] > 0 { // an older anchor of the snapshot file has no record
-		out.Hint("an anchor that was never broadcast has no record; if the database was made anew, the old one or a backup of it has the others")
+		out.Hint("an anchor that was never broadcast has no record; if the database was recreated, the old one or a backup of it has the other records")
 	}
 	if s.problems == 0 {
 		out.Printf("Verification OK.\n")
 	}
 }
 
-// seconds formats Unix seconds.
+// seconds formats a time in Unix seconds.
 func seconds(s uint64) string {
 	if text, ok := reorgtool.UTC(s); ok {
 		return text

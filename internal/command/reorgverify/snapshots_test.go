@@ -16,8 +16,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestAllAnchorsOfASnapshotFile: a database that is sound, but has lost records, or was
-// made anew, is told by the anchors of older snapshots.
+// TestAllAnchorsOfASnapshotFile: the anchors of older snapshots show that a sound database
+// has lost records or was recreated.
 func TestAllAnchorsOfASnapshotFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "l2_snapshots.dat")
 	var anchors []snapshot.Anchor
@@ -50,15 +50,15 @@ func TestAllAnchorsOfASnapshotFile(t *testing.T) {
 	require.Contains(t, stdout, "Anchors of the snapshot file: 14, 0 with a record\n")
 	require.Contains(t, stderr, "error: the latest snapshot's anchor has no record: "+anchors[13].Hash+"\n")
 	require.Contains(t, stderr, fmt.Sprintf("warning: 14 of 14 anchors of the snapshot file have no record: the first is %s, of snapshot 1, the last %s, of snapshot 14\n", anchors[0].Hash, anchors[13].Hash))
-	require.Contains(t, stderr, "hint: anchor the state anew, on Bitcoin, the node stopped: ailee_create_anchor --broadcast --db-path "+path+" --l2-state-file "+file+" --data-dir "+filepath.Dir(file)+"\n")
+	require.Contains(t, stderr, "hint: with the node stopped, anchor the state on Bitcoin again: ailee_create_anchor --broadcast --db-path "+path+" --l2-state-file "+file+" --data-dir "+filepath.Dir(file)+"\n")
 
-	// What older snapshots lack is a warning.
+	// Missing records of older snapshots only cause a warning.
 	record(13, reorgdb.Confirmed, anchors[13].L2StateRoot)
 	record(6, reorgdb.InvalidatedReorg, anchors[6].L2StateRoot)
 	stdout, stderr = verify(exit.OK)
 	require.Contains(t, stdout, "Anchors of the snapshot file: 14, 2 with a record\nVerification OK.\n")
 	require.Contains(t, stderr, fmt.Sprintf("warning: 12 of 14 anchors of the snapshot file have no record: the first is %s, of snapshot 1, the last %s, of snapshot 13\n", anchors[0].Hash, anchors[12].Hash))
-	require.Contains(t, stderr, "hint: an anchor that was never broadcast has no record; if the database was made anew, the old one or a backup of it has the others\n")
+	require.Contains(t, stderr, "hint: an anchor that was never broadcast has no record; if the database was recreated, the old one or a backup of it has the other records\n")
 	stdout, _ = verify(exit.OK, "--json")
 	require.Contains(t, stdout, `"snapshot_anchors": {
     "total": 14,
@@ -71,7 +71,8 @@ func TestAllAnchorsOfASnapshotFile(t *testing.T) {
     },`)
 	require.Contains(t, stdout, `"anchors-not-recorded": 1`)
 
-	// However many are held at a time, and whether they are looked up or all records read.
+	// The result does not depend on how many anchors are held at a time, or on whether they
+	// are looked up or all records are read.
 	held, _ := verify(exit.OK, "--json")
 	for n := 1; n < 16; n += 3 {
 		restore := reorgverify.HoldAnchors(n)
@@ -88,7 +89,7 @@ func TestAllAnchorsOfASnapshotFile(t *testing.T) {
 		return nil
 	}))
 	require.NoError(t, db.Close())
-	lookedUp, _ := verify(exit.Wrong, "--json") // what was written is odd
+	lookedUp, _ := verify(exit.Wrong, "--json") // the records just written are odd
 	_, held, _ = strings.Cut(held, "snapshot_anchors")
 	_, lookedUp, _ = strings.Cut(lookedUp, "snapshot_anchors")
 	held, _, _ = strings.Cut(held, "findings")
@@ -113,7 +114,7 @@ func TestAllAnchorsOfASnapshotFile(t *testing.T) {
 	record(9, reorgdb.Confirmed, "another root")
 	_, stderr = verify(exit.OK)
 	require.Contains(t, stderr, fmt.Sprintf("warning: 1 of 14 anchors of the snapshot file has no record: %s, of snapshot 5\n", anchors[4].Hash))
-	require.Contains(t, stderr, fmt.Sprintf("warning: the record of the anchor %s has the state root %q, which is not that of snapshot 10\n", anchors[9].Hash, "another root"))
+	require.Contains(t, stderr, fmt.Sprintf("warning: the record of anchor %s has state root %q, which is not the state root of snapshot 10\n", anchors[9].Hash, "another root"))
 	record(4, reorgdb.Pending, anchors[4].L2StateRoot)
 	record(9, reorgdb.Confirmed, anchors[9].L2StateRoot)
 	stdout, stderr = verify(exit.OK)

@@ -14,23 +14,23 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// finding is something that an operator should know of.
+// finding is something that an operator should know.
 type finding struct {
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
-	// Wrong is set where the data is wrong, and not set on a warning.
+	// Wrong is set if the data is wrong, and not set for a warning.
 	Wrong bool `json:"wrong"`
 }
 
 // The kinds of findings.
 const (
 	unreadable    = "unreadable-record" // no node can read it
-	oddKey        = "odd-key"           // begins like a record's, but no node reads it
-	oddRecord     = "odd-record"        // nodes read it, though none writes it so
-	endsNode      = "ends-node"         // a node that reads it ends
+	oddKey        = "odd-key"           // begins like the key of a record, but no node asks for it
+	oddRecord     = "odd-record"        // in a form that nodes read but never write
+	endsNode      = "ends-node"         // a node that reads it crashes
 	keyMismatch   = "key-mismatch"      // an anchor's key and record name different anchors
-	shortEvent    = "short-event"       // fewer anchors than it announces
-	counterBehind = "counter-behind"    // the next event would overwrite an existing one
+	shortEvent    = "short-event"       // lists fewer anchors than it announces
+	counterBehind = "counter-behind"    // the next event would get an id that is taken
 	missingEvents = "missing-events"    // ids below the counter without an event
 	badCounter    = "bad-counter"
 	strangeHash   = "strange-hash"
@@ -42,39 +42,39 @@ const (
 	damage        = "damage"
 	beingMade     = "being-made" // a process was killed while it made the database
 	noSnapshot    = "snapshot"
-	notRecorded   = "anchors-not-recorded" // of snapshots of the file, the latest among them or not
+	notRecorded   = "anchors-not-recorded" // anchors of any snapshots of the file
 	otherRoot     = "other-state-root"     // an anchor's record and its snapshot disagree
 
-	// What a Bitcoin node says.
-	wrongHash      = "wrong-block-hash"    // not that of the active chain
-	countedHeights = "counted-heights"     // the number of blocks that the node had seen, taken for the height
+	// Found by comparing with a Bitcoin node.
+	wrongHash      = "wrong-block-hash"    // not the hash in the active chain
+	countedHeights = "counted-heights"     // the number of blocks that the node had seen, stored as the height
 	notAnchored    = "anchor-not-in-chain" // confirmed, but its transaction is not in the active chain
 	notCommitted   = "commitment-missing"  // its transaction carries something else
 	wrongHeight    = "wrong-anchor-height" // its transaction is in another block
-	noAnswer       = "not-compared"        // the node could not tell
+	noAnswer       = "not-compared"        // the Bitcoin node could not answer
 )
 
-// maxListed bounds how many findings of one kind are listed; the rest is counted.
+// maxListed bounds how many findings of each kind are listed. The rest are only counted.
 const maxListed = 100
 
-// survey is what reading the whole database shows.
+// survey is the result of reading the whole database.
 type survey struct {
 	recentWanted int
 	nowMs        uint64
 
 	kinds    map[reorgdb.Kind]uint64
-	families map[string]uint64 // other column families
+	families map[string]uint64 // records by column family, except for the default one
 	statuses map[reorgdb.AnchorStatus]uint64
 	orphans  uint64
 
 	blocks          uint64
 	lowest, highest uint64 // heights
-	gaps            uint64 // heights without a hash between them
+	gaps            uint64 // heights without a hash between the lowest and the highest
 
 	recent  []reorgdb.ReorgEvent // by id, the newest last
 	events  reorgtool.EventIDs
 	counter uint64 // 0 where there is no counter record
-	written uint64 // after the last id whose key is as nodes write it
+	written uint64 // one above the last id in a key as nodes write it
 
 	chain     *onChain         // nil unless a Bitcoin node was asked
 	snapshots *snapshotAnchors // nil unless a snapshot file was compared
@@ -89,7 +89,7 @@ func newSurvey(recent int, nowMs uint64) *survey {
 		statuses: map[reorgdb.AnchorStatus]uint64{}, counts: map[string]int{}}
 }
 
-// add notes a finding; whatever came from the database is made printable.
+// add adds a finding, and makes its message printable.
 func (s *survey) add(kind string, wrong bool, format string, args ...any) {
 	s.counts[kind]++
 	if wrong {
@@ -100,7 +100,7 @@ func (s *survey) add(kind string, wrong bool, format string, args ...any) {
 	}
 }
 
-// read goes through all column families.
+// read reads all column families.
 func (s *survey) read(ctx context.Context, db *reorgdb.DB) error {
 	for r, err := range db.Rows(ctx) {
 		switch {
@@ -128,7 +128,7 @@ func (s *survey) read(ctx context.Context, db *reorgdb.DB) error {
 	return nil
 }
 
-// record takes a record of the default column family.
+// record checks a record of the default column family.
 func (s *survey) record(key, value []byte) {
 	kind, number := reorgdb.KeyKind(key)
 	if kind == reorgdb.BlockKind {
@@ -146,7 +146,7 @@ func (s *survey) record(key, value []byte) {
 	case reorgdb.OddKind:
 		s.add(oddKey, true, "no node asks for the key %q", key)
 		if reorgdb.IsEventKey(key) {
-			// It reads the value first.
+			// A node reads the value before it looks at the id.
 			if _, err := reorgdb.ParseEvent(0, value); errors.Is(err, reorgdb.ErrEndsNode) {
 				s.add(endsNode, true, "record %q: %v", key, err)
 			}
@@ -161,7 +161,7 @@ func (s *survey) block(height uint64, hash []byte) {
 	}
 }
 
-// blockRow takes a block at each height from first to last.
+// blockRow counts a block at each height from first to last, both included.
 func (s *survey) blockRow(first, last uint64) {
 	if s.blocks == 0 {
 		s.lowest = first
@@ -181,17 +181,17 @@ func (s *survey) anchor(key, value []byte) {
 	}
 	s.statuses[a.Status]++
 	if name := string(reorgdb.AnchorKey(a.Hash)); name != string(key) {
-		s.add(keyMismatch, true, "record %q is of anchor %q", key, a.Hash)
+		s.add(keyMismatch, true, "record %q names anchor %q", key, a.Hash)
 	}
 	if a.AfterRoot() != "" {
-		s.add(oddRecord, false, "record %q: its state root ends at a newline, and is %q to a node", key, a.L2StateRoot)
+		s.add(oddRecord, false, "record %q: its state root ends at a newline, and a node reads it as %q", key, a.L2StateRoot)
 	}
 	if a.Status < reorgdb.Pending || a.Status > reorgdb.FailedOrphaned {
 		s.add(strangeStatus, false, "anchor %s has status %d, which no node writes", a.Hash, a.Status)
 	}
 	if a.Orphaned(s.nowMs) {
 		s.orphans++
-		s.add(orphaned, false, "anchor %s is pending for more than an hour without a confirmation (transaction %s)", a.Hash, a.BitcoinTxID)
+		s.add(orphaned, false, "anchor %s has been pending for more than an hour without a confirmation (transaction %s)", a.Hash, a.BitcoinTxID)
 	}
 }
 
@@ -200,7 +200,7 @@ func (s *survey) readCounter(value []byte) {
 	s.counter = n
 	switch {
 	case err != nil:
-		s.add(badCounter, true, "reorg_counter is %q: a node takes it for 0 and would overwrite the first events", value)
+		s.add(badCounter, true, "reorg_counter is %q: a node reads it as 0 and would overwrite the first events", value)
 	case string(value) != strconv.FormatUint(n, 10):
 		s.add(oddRecord, false, "reorg_counter is %q, which a node reads as %d", value, n)
 	}
@@ -211,7 +211,7 @@ func (s *survey) event(key []byte, id uint64, value []byte) {
 	if bytes.Equal(key, reorgdb.EventKey(id)) {
 		s.written = id + 1
 	} else {
-		s.add(oddRecord, false, "record %q is reorg event %d to a node, though no node writes that key", key, id)
+		s.add(oddRecord, false, "a node reads record %q as reorg event %d, though no node writes that key", key, id)
 	}
 	e, err := reorgdb.ParseEvent(id, value)
 	switch {
@@ -227,8 +227,8 @@ func (s *survey) event(key []byte, id uint64, value []byte) {
 	s.keepRecent(e)
 }
 
-// keepRecent keeps the events with the highest ids. Of equal ones, a node lists the one
-// first that it meets first.
+// keepRecent keeps the events with the highest ids. Of events with the same id, a node lists
+// the one that it reads first before the others.
 func (s *survey) keepRecent(e reorgdb.ReorgEvent) {
 	at, _ := slices.BinarySearchFunc(s.recent, e.ID, func(e reorgdb.ReorgEvent, id uint64) int { return cmp.Compare(e.ID, id) })
 	s.recent = slices.Insert(s.recent, at, e)
@@ -249,6 +249,6 @@ func (s *survey) conclude() {
 	case s.counter < s.written:
 		s.add(counterBehind, true, "reorg_counter is %d, but there is an event with id %d: a node would overwrite it", s.counter, s.written-1)
 	case s.counter < next:
-		s.add(counterBehind, true, "reorg_counter is %d, but there is an event with id %d: a node would give that id to another one", s.counter, next-1)
+		s.add(counterBehind, true, "reorg_counter is %d, but there is an event with id %d: a node would give that id to another event", s.counter, next-1)
 	}
 }

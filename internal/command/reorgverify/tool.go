@@ -1,5 +1,5 @@
-// Package reorgverify is the command ailee_reorg_verify: everything in the reorg
-// database read and checked, also beside a running node.
+// Package reorgverify is the command ailee_reorg_verify. It reads and checks everything in
+// the reorg database, even while a node is running.
 package reorgverify
 
 import (
@@ -22,11 +22,11 @@ const Name = "ailee_reorg_verify"
 // Options are the command's options.
 type Options struct {
 	DBPath   string
-	Recent   int    // how many reorgs to print
-	Snapshot string // cross-check with this snapshot file; "" for none
+	Recent   int    // how many reorgs to print, the newest first
+	Snapshot string // the snapshot file to compare with; "" for none
 	flags.Checking
 
-	Bitcoin *bitcoin.Options // the node to compare with; nil for none
+	Bitcoin *bitcoin.Options // the Bitcoin node to compare with; nil for none
 	Find    anchortx.Options
 }
 
@@ -38,21 +38,21 @@ func Tool() cli.Tool {
 		Arguments: "[FILE]",
 		Optional:  1,
 		Description: `
-   Opens the database, reads every record with its checksum, prints the recent
-   reorgs and the anchors by status, and checks that the records agree: what no
-   node could read, keys that disagree with their records, the event counter,
-   damage in tables and in the write-ahead log, and zeros that a power cut left
-   at its end. With FILE, a snapshot file, also that the
-   latest snapshot's anchor and those that its peg-outs name are recorded and not
-   invalidated; how many of all anchors of the file have no record is a warning, since
-   what was never broadcast has none. The database is only read, and a node may be
-   running.
+   Opens the database, reads every record and verifies its checksum, and prints the
+   recent reorgs and the number of anchors by status. It finds records that no node
+   could read, keys that disagree with their records, a wrong event counter, damage in
+   tables and in the write-ahead log, and zeros that a power cut left at the end of the
+   log. With FILE, a snapshot file, it also checks that the anchor of the latest
+   snapshot, and the anchors that its peg-outs name, are recorded and not invalidated.
+   It warns of anchors in the file without a record, which is no error: an anchor that
+   was never broadcast has none. The database is only read, and a node may be running.
 
-   Where a Bitcoin node is named, with --bitcoin-rpc or BITCOIN_RPC_URL, also that
-   every block hash is that of the active chain, and that the transaction of every
-   confirmed anchor is in it, at the height recorded, and carries the commitment.`,
+   With a Bitcoin node, named with --bitcoin-rpc or BITCOIN_RPC_URL, it also checks
+   that every block hash is the one in the active chain, and that the transaction of
+   every confirmed anchor is in that chain, at the recorded height, and carries the
+   commitment.`,
 		Environment: flags.BitcoinEnvironment(),
-		Files:       slices.Concat([]cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "where a node has its reorg database"}}, flags.BitcoinFiles()),
+		Files:       slices.Concat([]cli.Entry{{Name: "/var/lib/ailee/reorg_db/", Text: "the reorg database of a node"}}, flags.BitcoinFiles()),
 		Examples: `
 # Is the database sound?
 ailee_reorg_verify --db-path /var/lib/ailee/reorg_db
@@ -86,7 +86,7 @@ ailee_reorg_verify --db-path /var/lib/ailee/reorg_db --recent 0 --bitcoin-rpc ht
 				o.Snapshot = file.Path
 			}
 			if o.Recent < 0 {
-				return exit.Fail(Name+" --help shows the usage", fmt.Errorf("--recent %d is not a number of reorgs", o.Recent))
+				return exit.Fail(Name+" --help shows the usage", fmt.Errorf("--recent %d: must be at least 0", o.Recent))
 			}
 			node, given, err := flags.ParseBitcoinRPC(c)
 			if err != nil {

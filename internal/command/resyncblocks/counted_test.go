@@ -92,7 +92,7 @@ func TestGoldenListenerHeights(t *testing.T) {
 
 	// By every command that compares, with both heights.
 	const first, second = "what is stored at heights 1 to 2 is at heights 19970 to 19971 of the chain", "what is stored at heights 3 to 41 is at heights 19933 to 19971 of the chain"
-	const why = ": the node took the number of blocks that it had seen for the height\n"
+	const why = ": the node stored the number of blocks that it had seen in place of the height\n"
 	repair := "hint: stop the node and move the hashes to their heights: ailee_resync_blocks --repair-heights --db-path " + path + "\n"
 	code, stdout, stderr := clitest.Run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", url)
 	require.Equal(t, exit.Wrong, code)
@@ -212,7 +212,7 @@ func TestOtherNetworksAreNoCounts(t *testing.T) {
 	require.Contains(t, stderr, "another network")
 	code, _, stderr = clitest.Run(reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", url)
 	require.Equal(t, exit.Wrong, code)
-	require.Contains(t, stderr, "check that --bitcoin-rpc is a node of the AILEE node's network")
+	require.Contains(t, stderr, "check that --bitcoin-rpc is a node on the network of the AILEE node")
 	require.Equal(t, before, reorgtest.Records(t, path))
 
 	// One block at the height of another, but where counts begin.

@@ -415,7 +415,7 @@ func TestRangesThatDiffer(t *testing.T) {
 		"heights 30 to 33, 3 of them stored: the first has " + first(30),
 		"height 60: stored " + wrong(60) + ", in the chain " + c.Hash(60),
 	}, says(resyncblocks.Tool(), "--check"))
-	one, several := "the block hash at height %d is %q, in the active chain it is %s", "the block hashes at heights %d to %d are not those of the active chain: the first is %q, in the active chain it is %s"
+	one, several := "the block hash at height %d is %q, but %s in the active chain", "the block hashes at heights %d to %d are not those of the active chain: the first is %q, but %s in the active chain"
 	require.Equal(t, []string{
 		fmt.Sprintf(several, 10, 12, wrong(10), c.Hash(10)),
 		fmt.Sprintf(one, 14, wrong(14), c.Hash(14)),

@@ -8,8 +8,8 @@ import (
 	"ailee-recovery/internal/istream"
 )
 
-// AnchorStatus is the state of an anchor's Bitcoin transaction. A node reads any
-// number back, though it writes only these.
+// AnchorStatus is the state of an anchor's Bitcoin transaction. A node writes only the
+// statuses below, but reads any number.
 type AnchorStatus int32
 
 // The statuses.
@@ -20,7 +20,7 @@ const (
 	FailedOrphaned   AnchorStatus = 3
 )
 
-// String returns the status's name as nodes spell it.
+// String returns the name of the status as nodes spell it, or "status N" for any other number.
 func (s AnchorStatus) String() string {
 	names := [...]string{"PENDING", "CONFIRMED", "INVALIDATED_REORG", "FAILED_ORPHANED"}
 	if s < 0 || int(s) >= len(names) {
@@ -31,9 +31,9 @@ func (s AnchorStatus) String() string {
 
 // Anchor is an anchor commitment record.
 type Anchor struct {
-	Hash          string // the anchor hash, also the record's key
-	BitcoinTxID   string
-	BitcoinHeight uint64 // 0: not known
+	Hash          string // the anchor hash, also in the record's key
+	BitcoinTxID   string // the id of its Bitcoin transaction
+	BitcoinHeight uint64 // of the transaction's block, 0 if not known
 	Confirmations uint64
 	BroadcastTime uint64 // Unix milliseconds
 	RetryCount    uint32
@@ -43,29 +43,29 @@ type Anchor struct {
 	afterRoot string // see AfterRoot
 }
 
-// AfterRoot returns what a stored record has after its state root, the newline there
-// included. Nodes pass over it; it is kept when the record is written again.
+// AfterRoot returns what a stored record has after its state root, starting with the newline
+// that ends it. Nodes ignore it. It is kept when the record is written again.
 func (a *Anchor) AfterRoot() string { return a.afterRoot }
 
 // orphanedAfter is how long an anchor may wait for its first confirmation, in
 // milliseconds.
 const orphanedAfter = 3_600_000
 
-// Orphaned reports whether a node would call the anchor orphaned at the given time
-// in Unix milliseconds: pending for more than an hour without a confirmation.
+// Orphaned reports whether a node would consider the anchor orphaned at the given time, in
+// Unix milliseconds: pending for more than an hour without a confirmation.
 func (a *Anchor) Orphaned(nowMs uint64) bool {
 	return a.Status == Pending && a.Confirmations == 0 && nowMs > a.BroadcastTime && nowMs-a.BroadcastTime > orphanedAfter
 }
 
-// ErrUnreadable says that no node could read a record.
+// ErrUnreadable means that no node can read a record.
 var ErrUnreadable = errors.New("a node cannot read it")
 
-// ParseAnchor reads an anchor record's value
+// ParseAnchor decodes the value of an anchor record
 //
 //	anchorHash|bitcoinTxId|bitcoinHeight|confirmations|broadcastTime|retryCount|status|l2StateRoot
 //
-// just as leniently as a node does, for which the state root ends at a newline; for one
-// that a node cannot read the error wraps [ErrUnreadable].
+// just as leniently as a node does. To a node, the state root ends at a newline. For a record
+// that a node cannot read, the error wraps [ErrUnreadable].
 func ParseAnchor(value []byte) (Anchor, error) {
 	r := istream.Reader{Text: value}
 	var a Anchor
@@ -92,7 +92,8 @@ func ParseAnchor(value []byte) (Anchor, error) {
 	return a, nil
 }
 
-// Validate says why no node could read the record back equal.
+// Validate returns an error if a node would not read back the same record as was written, and
+// nil otherwise.
 func (a *Anchor) Validate() error {
 	switch {
 	case a.Hash == "":

@@ -5,8 +5,9 @@ package reorgdb
 // #include <string.h>
 // #include <rocksdb/c.h>
 //
-// // put_all adds n records with values of the given size, one after the other, to a
-// // table. key ends with decimal digits: it is the first record's, and counts up.
+// // put_all adds n records to a table. Their values are one after the other, of the given
+// // size each. key is the key of the first record; it ends in decimal digits that are
+// // counted up from one record to the next.
 // static void put_all(rocksdb_sstfilewriter_t *w, char *key, size_t key_size, const char *values, size_t size, size_t n, char **err) {
 //   for (size_t i = 0; i < n && !*err; i++) {
 //     rocksdb_sstfilewriter_put(w, key, key_size, values + i * size, size, err);
@@ -16,8 +17,8 @@ package reorgdb
 //   }
 // }
 //
-// // put_records adds the records of a block to a table: each the lengths of key and value,
-// // 4 bytes each, key and value.
+// // put_records adds the records of a block to a table. Each record is the lengths of key
+// // and value (4 bytes each), the key, and the value.
 // static void put_records(rocksdb_sstfilewriter_t *w, const char *block, size_t size, char **err) {
 //   for (const char *end = block + size; block < end && !*err; ) {
 //     uint32_t sizes[2];
@@ -41,18 +42,19 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// HashSize is the length of a block hash, in hex digits.
+// HashSize is the length of a stored block hash: 64 hex digits.
 const HashSize = 64
 
-// appendName is the table on its way into the database, a name that RocksDB takes
-// for a temporary file. What a killed process leaves the next update removes.
+// appendName is the name of a table on its way into the database. RocksDB takes a file of
+// this name for a temporary one. If a killed process leaves it behind, the next update
+// removes it.
 const appendName = "000000.dbtmp"
 
-// AppendBlocks writes the hashes of consecutive heights from first on, of
-// [HashSize] bytes each, one after the other. All must be above the highest height
-// that is stored. They are synced: after a crash all are there or none. It makes one
-// table of them, which takes a fraction of the time of [Update.Block] where they are
-// many. As with [DB.Update], nothing else may write meanwhile.
+// AppendBlocks writes the block hashes of consecutive heights, starting at first. hashes has
+// [HashSize] bytes for each, one after the other. All heights must be above the highest
+// stored one. The hashes are synced: after a crash all are there or none. They are written as
+// one table, which for many hashes takes a fraction of the time of [Update.Block]. As with
+// [DB.Update], other writes wait. The error may wrap [ErrReadOnly] or [ErrCorrupt].
 func (db *DB) AppendBlocks(first uint64, hashes []byte) (err error) {
 	end, err := db.beginWriting()
 	if err != nil {
@@ -91,10 +93,10 @@ func (db *DB) AppendBlocks(first uint64, hashes []byte) (err error) {
 	return nil
 }
 
-// keepTable puts back a table that RocksDB removed after an error of the disk. Where
-// the sync of the MANIFEST fails, what was written to it may last all the same and
-// name the table, without which no node opens the database. One that it does not
-// name, the next open removes.
+// keepTable puts back a table that RocksDB removed after a disk error. If the sync of the
+// MANIFEST fails, the edit that names the table may still have reached the disk, and without
+// the table no node opens the database. If the MANIFEST does not name it, the next open
+// removes it.
 func (db *DB) keepTable(path string) error {
 	manifest, err := readManifest(db.path)
 	if err != nil {
@@ -119,17 +121,18 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// newTable is a table file on its way into the default column family, made with the options
-// of all others.
+// newTable is a table file on its way into the default column family, made with the same
+// options as all others.
 type newTable struct {
 	db     *DB
 	path   string
 	env    *grocksdb.EnvOptions
 	writer *grocksdb.SSTFileWriter
-	native *C.rocksdb_sstfilewriter_t // the same, which the library keeps to itself
+	native *C.rocksdb_sstfilewriter_t // the C object of writer, which the library does not export
 }
 
-// newTable begins the n-th table of those that are made at the same time. It must be closed.
+// newTable begins a table. Tables that are made at the same time have different numbers n.
+// The caller must close the table.
 func (db *DB) newTable(n int) (*newTable, error) {
 	name := appendName
 	if n > 0 {
@@ -145,8 +148,8 @@ func (db *DB) newTable(n int) (*newTable, error) {
 	return t, nil
 }
 
-// put adds records, whose keys ascend, by a function in C: a call for each would cost as
-// much as the rest.
+// put adds records through a function in C that adds many: a call for each record would cost
+// as much as everything else. The keys must ascend.
 func (t *newTable) put(all func(failed **C.char)) error {
 	var failed *C.char
 	all(&failed)
@@ -164,7 +167,7 @@ func (t *newTable) putRecords(block []byte) error {
 	})
 }
 
-// finish writes and syncs what is left.
+// finish completes the table and syncs it.
 func (t *newTable) finish() error {
 	if err := t.writer.Finish(); err != nil {
 		return explain(t.db.path, err)
@@ -172,14 +175,15 @@ func (t *newTable) finish() error {
 	return nil
 }
 
-// close ends it, and removes what was not ingested.
+// close frees the writer, and removes the file if it was not ingested.
 func (t *newTable) close() error {
 	t.writer.Destroy()
 	t.env.Destroy()
 	return removeIfThere(t.path)
 }
 
-// ingest makes tables, if any, part of the database. After a crash all are there or none.
+// ingest makes tables, if there are any, part of the default column family. After a crash
+// all are there or none.
 func (db *DB) ingest(paths ...string) error {
 	if len(paths) == 0 {
 		return nil
@@ -187,12 +191,12 @@ func (db *DB) ingest(paths ...string) error {
 	return db.ingestInto(db.families[0], paths)
 }
 
-// noLink is in RocksDB's error where a file system has no hard links: its C interface has
-// no code for it.
+// noLink is in RocksDB's error if the file system has no hard links. The C interface has no
+// code for that.
 const noLink = "while link file to"
 
-// ingestInto links the tables to their names in the database, or copies them where they
-// cannot be linked.
+// ingestInto links the tables to their names in the database, or copies them if they cannot
+// be linked.
 func (db *DB) ingestInto(family *grocksdb.ColumnFamilyHandle, paths []string) error {
 	opts := grocksdb.NewDefaultIngestExternalFileOptions()
 	defer opts.Destroy()

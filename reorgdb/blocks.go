@@ -5,7 +5,7 @@ package reorgdb
 // #include <rocksdb/c.h>
 //
 // // fill copies records to buf, each as the lengths of key and value (4 bytes each),
-// // key and value, and moves the iterator behind them. It stops before a record that
+// // the key, and the value, and advances the iterator. It stops before a record that
 // // does not fit, and returns the number of bytes written.
 // static size_t fill(rocksdb_iterator_t *it, char *buf, size_t size) {
 //   size_t used = 0;
@@ -35,12 +35,12 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// blockSize is how many bytes of records are gathered at a time.
+// blockSize is how many bytes of records are copied from RocksDB at a time.
 const blockSize = 16 << 10
 
-// blocks yields the records of a column family with keys in [from, to), nil for no
-// bound, in blocks for [cutRecord] that it gets from fresh. A call into C for each
-// record costs more than reading it: the records of a block are gathered there.
+// blocks yields the records of a column family with keys in [from, to), nil for no bound, in
+// blocks that [cutRecord] takes apart. It gets the memory for them from fresh. A call into C
+// for each record would cost more than reading it, so C code gathers a block at a time.
 func (db *DB) blocks(ctx context.Context, family *grocksdb.ColumnFamilyHandle, from, to []byte, fresh func() []byte) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		opts := grocksdb.NewDefaultReadOptions()
@@ -84,7 +84,7 @@ func (db *DB) blocks(ctx context.Context, family *grocksdb.ColumnFamilyHandle, f
 	}
 }
 
-// native returns the C iterator, which the library keeps to itself.
+// native returns the C iterator, which the library does not export.
 func native(it *grocksdb.Iterator) *C.rocksdb_iterator_t {
 	return (*C.rocksdb_iterator_t)(reflect.ValueOf(it).Elem().FieldByName("c").UnsafePointer())
 }

@@ -11,9 +11,10 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// CopyFamily writes all records of a column family of another database, as [DB.BulkLoad]
-// does, and tells seen of each, in the order of the keys: of blocks in rows, whatever their
-// hashes are. The errors are those of [DB.BulkLoad] and, of reading, those of [DB.Records].
+// CopyFamily copies all records of a column family of another database to the column family
+// of the same name, as [DB.BulkLoad] does. It calls seen for each row, in the order of the
+// keys; blocks may come as ranges, whatever their hashes are. The errors are those of
+// [DB.BulkLoad], and those of [DB.Records] for reading.
 func (db *DB) CopyFamily(ctx context.Context, from *DB, family string, seen func(Row)) error {
 	handle, end, err := db.beginLoading(family)
 	if err != nil {
@@ -44,20 +45,21 @@ func (db *DB) CopyFamily(ctx context.Context, from *DB, family string, seen func
 }
 
 const (
-	// copiesAhead is how many blocks of rows each part may be ahead. Those of anchors and
-	// events hold the whole records: there are as many parts as goroutines, and one more.
+	// copiesAhead is how many blocks of rows each part may be ahead. Rows of anchors and events
+	// have whole records, and the number of parts at a time is that of the goroutines plus one.
 	copiesAhead = 128
-	// copiedParts is how many tables are made, enough to keep all cores busy to the end, as
-	// long as none is of more than mostCopied bytes of the files.
+	// copiedParts is how many tables are made, enough to keep all cores busy until the end.
+	// There are more if a table would be made from more than mostCopied bytes of the files.
 	copiedParts, mostCopied = 12, 64 << 20
 )
 
-// leastCopied is how many bytes of the files make a table at least. Tests set it.
+// leastCopied is the least number of bytes of the files to make a table from. Tests set it.
 var leastCopied = uint64(4 << 20)
 
-// copyFiles copies the default family of a view. next becomes the lowest key above those
-// that were copied. Each goroutine reads parts and makes a table of each, so that records
-// stay on one core. While one waits for the disk, another has its core.
+// copyFiles copies the default family of a view. next becomes the lowest key above the copied
+// ones. Each goroutine reads one part after the other and makes a table from each, so that
+// records stay on one core. There is one goroutine more than cores, for when one waits for
+// the disk.
 func (db *DB) copyFiles(ctx context.Context, view *rocksfile.View, next *[]byte, seen func(Row)) (err error) {
 	made := &madeTables{db: db}
 	defer func() { err = errors.Join(err, made.close()) }()
@@ -106,7 +108,7 @@ func (m *madeTables) begin() (*newTable, error) {
 	return t, err
 }
 
-// close ends all, and removes what is no part of the database.
+// close closes all tables, and removes those that are not part of the database.
 func (m *madeTables) close() (err error) {
 	for _, t := range m.tables {
 		err = errors.Join(err, t.close())
@@ -114,19 +116,19 @@ func (m *madeTables) close() (err error) {
 	return err
 }
 
-// copier makes tables of parts.
+// copier makes a table from each part.
 type copier struct {
 	made    *madeTables
 	reader  rocksfile.PartReader
 	rows    *gatherer
 	records *gatherer // for the table
 	table   *newTable
-	any     bool  // it has records
+	any     bool  // the table has records
 	failed  error // of the table
 }
 
-// copy yields the rows of a part, and with the last of them the table that has the records.
-// Where only RocksDB can read on, that has those up to there.
+// copy yields the rows of a part, and with the last of them the table with its records. If
+// the part becomes one that only RocksDB can read, the table has the records before that.
 func (c *copier) copy(ctx context.Context, p rocksfile.Part) iter.Seq2[*block, error] {
 	return c.rows.blocks(func() (err error) {
 		if c.table, err = c.made.begin(); err != nil {
@@ -149,7 +151,7 @@ func (c *copier) copy(ctx context.Context, p rocksfile.Part) iter.Seq2[*block, e
 	})
 }
 
-// end puts what is left into the table.
+// end puts the remaining records into the table and finishes it.
 func (c *copier) end() {
 	if c.records.block != nil && !c.records.flush() || !c.any {
 		return

@@ -12,29 +12,29 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// ErrCorrupt says that the database is damaged.
+// ErrCorrupt means that the database is damaged.
 var ErrCorrupt = errors.New("the database is damaged")
 
-// ErrNoDatabase says that a folder holds no RocksDB database.
+// ErrNoDatabase means that a folder does not contain a RocksDB database.
 var ErrNoDatabase = errors.New("not a RocksDB database")
 
-// ErrNoFamily says that a database has no column family of the name.
+// ErrNoFamily means that a database has no column family with the given name.
 var ErrNoFamily = errors.New("no column family")
 
-// ErrReadOnly says that a database is to be changed that was opened for reading.
+// ErrReadOnly means that the caller tried to change a database that was opened for reading.
 var ErrReadOnly = errors.New("the database was opened for reading only")
 
-// ErrUnsupported says that a database holds what no node writes and this package does not
-// read, such as marks of a two-phase transaction. It is not damaged.
+// ErrUnsupported means that a database contains something that no node writes and this
+// package does not read, such as marks of a two-phase transaction. It is not damaged.
 var ErrUnsupported = errors.New("not supported")
 
-// TooNewError says that a database was written by a RocksDB that the one linked
-// here cannot read. It is not damaged.
+// TooNewError means that the RocksDB linked here cannot read a database, because a newer one
+// wrote it. It is not damaged.
 type TooNewError struct {
-	File    string // the file that cannot be read
+	File    string // path of the table file that cannot be read
 	Format  int    // its table format version
-	Version string // of the RocksDB that wrote the database, "" when not known
-	Newest  int    // the newest format that this build reads, see [NewestFormat]
+	Version string // of the RocksDB that last opened the database for writing, "" if not known
+	Newest  int    // the newest format version that this build reads, see [NewestFormat]
 }
 
 func (e *TooNewError) Error() string {
@@ -45,8 +45,8 @@ func (e *TooNewError) Error() string {
 	return fmt.Sprintf("%s has table format version %d, written by %s: this build reads up to version %d", e.File, e.Format, writer, e.Newest)
 }
 
-// explain turns an error of RocksDB, which is text without a code, into one of
-// this package's.
+// explain turns an error of RocksDB, which is text without a code, into an error of this
+// package.
 func explain(path string, err error) error {
 	text := err.Error()
 	switch {
@@ -78,8 +78,8 @@ func explain(path string, err error) error {
 	return fmt.Errorf("%s: %s", path, text)
 }
 
-// systemError is an error of the system, in RocksDB's words, that no database is to
-// blame for.
+// systemError is an error of the system, in RocksDB's words. It says nothing about the
+// database.
 type systemError struct {
 	path, text string
 	errno      syscall.Errno
@@ -89,10 +89,10 @@ func (e *systemError) Error() string { return e.path + ": " + e.text }
 
 func (e *systemError) Unwrap() error { return e.errno }
 
-// replayed is how the paths of tables begin that are links.
+// replayed matches the folder of the links to tables, in paths in RocksDB's errors.
 var replayed = regexp.MustCompile(regexp.QuoteMeta(filepath.Join(os.TempDir(), scratchPrefix)) + `[0-9]+/` + replayedName + `/`)
 
-// relative shortens the paths in RocksDB's text.
+// relative shortens the paths in an error of RocksDB.
 func relative(path, text string) string { return replayed.ReplaceAllString(within(path, text), "") }
 
 func within(path, text string) string { return strings.ReplaceAll(text, filepath.Clean(path)+"/", "") }

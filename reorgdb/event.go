@@ -15,10 +15,10 @@ type ReorgEvent struct {
 	OldBlockHash string
 	NewBlockHash string
 	DetectedAt   uint64 // Unix seconds
-	// InvalidatedAnchors are the hashes of the anchors that it invalidated.
+	// InvalidatedAnchors are the hashes of the anchors that the reorg invalidated.
 	InvalidatedAnchors []string
-	// Missing is how many more of them the record announces. A node reads the event
-	// all the same where that is one: for the node its hash is empty.
+	// Missing is how many more anchors the record announces than it names. A node still
+	// reads the event if one is missing, with an empty hash for it.
 	Missing uint64
 }
 
@@ -26,21 +26,22 @@ type ReorgEvent struct {
 // with each block that they make.
 var ErrEndsNode = errors.New("it crashes the node")
 
-// What a node sets aside for the anchors that an event announces, before it reads them.
+// The memory that a node allocates for the anchors that an event announces, before it reads
+// them, in bytes.
 const (
-	stringSize = 32      // bytes for each
-	anySize    = 1 << 30 // bytes that every node can have
-	noSize     = 1 << 47 // bytes that no process can have
+	stringSize = 32      // for each anchor
+	anySize    = 1 << 30 // what any node can allocate
+	noSize     = 1 << 47 // what no process can allocate
 )
 
-// ParseEvent reads a reorg event's value
+// ParseEvent decodes the value of a reorg event
 //
 //	reorgHeight|oldBlockHash|newBlockHash|detectedAtTime|count
 //
-// followed by count times |anchorHash. For one that a node cannot read the error
-// wraps [ErrUnreadable], and [ErrEndsNode] where the node has not the memory for as
-// many anchors as are announced. The anchors are read as they are stored; a node's own
-// reader drops the first character of all but the first.
+// followed by count times |anchorHash. For an event that a node cannot read, the error wraps
+// [ErrUnreadable]. It also wraps [ErrEndsNode] if a node may not have the memory for the
+// number of anchors that the event announces. The anchors are returned as they are stored;
+// a node's own reader drops the first character of all anchors except the first.
 func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 	r := istream.Reader{Text: value}
 	e := ReorgEvent{ID: id}
@@ -75,10 +76,10 @@ func ParseEvent(id uint64, value []byte) (ReorgEvent, error) {
 	return ReorgEvent{}, fmt.Errorf("%w: it announces %d anchors and names %d", ErrUnreadable, count, named)
 }
 
-// nodeReads reports whether a node gets through the anchors of an event, of which r has
-// just read the number. It takes one character for the separator, which from the second
-// anchor on is the anchor's own first one, and what follows up to the next separator.
-// Only the last anchor may be missing.
+// nodeReads reports whether a node can read the count anchors of an event; r has just read
+// the count. For each anchor, a node skips one character as the separator, and reads up to
+// the next separator. Starting with the second anchor, the skipped character is the first
+// one of the anchor itself. Only the last anchor may be missing.
 func nodeReads(r istream.Reader, count uint64) bool {
 	for i := range count {
 		r.Char()

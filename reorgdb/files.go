@@ -12,18 +12,18 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// files is a database that is only read, as its files are: where nothing in them is damaged
-// or unusual, they are read without RocksDB's iterator, which takes several times as long.
+// files reads a database from its files. If nothing in them is damaged or unusual, they are
+// read without RocksDB's iterator, which takes several times as long.
 type files struct {
-	mark   string // of the MANIFEST before RocksDB opened the database; "" where it is always asked
+	mark   string // of the MANIFEST before RocksDB opened the database; "" to always use RocksDB
 	mutex  sync.Mutex
-	opened bool
-	view   *rocksfile.View // nil: RocksDB is asked
-	looked bool            // for what RocksDB shows otherwise than it was written
+	opened bool            // opening the view was tried
+	view   *rocksfile.View // nil to use RocksDB
+	looked bool            // tables were searched for unsupported entries
 }
 
-// fileView returns the database as its files are, nil where RocksDB has to be asked. It is
-// the one that RocksDB has open: the MANIFEST was not changed since.
+// fileView returns the view of the files, or nil if RocksDB has to read the database. The view
+// shows the same as RocksDB: the MANIFEST did not change since RocksDB opened the database.
 func (db *DB) fileView(ctx context.Context) *rocksfile.View {
 	f := &db.files
 	f.mutex.Lock()
@@ -52,8 +52,8 @@ func (f *files) close() {
 	}
 }
 
-// lookForUnsupported returns an error that wraps [ErrUnsupported] where tables hold what
-// RocksDB shows otherwise than it was written, or ends the process at.
+// lookForUnsupported returns an error that wraps [ErrUnsupported] if tables have entries that
+// RocksDB does not show as they were written, or that make it end the process.
 func (db *DB) lookForUnsupported(ctx context.Context) error {
 	f := &db.files
 	f.mutex.Lock()
@@ -79,7 +79,7 @@ func unsupportedInTables(ctx context.Context, path string) error {
 	return nil
 }
 
-// unsupported is the error of reading files as one of this package.
+// unsupported turns an error of reading files into one of this package.
 func (db *DB) unsupported(err error) error {
 	if errors.Is(err, rocksfile.ErrUnsupported) {
 		return fmt.Errorf("%s: %w: %s", db.path, ErrUnsupported, err)
@@ -87,10 +87,10 @@ func (db *DB) unsupported(err error) error {
 	return err
 }
 
-// partSize is how many bytes of tables and logs are read at a time, about. Tests set it.
+// partSize is about how many bytes of tables and logs are read at a time. Tests set it.
 var partSize = uint64(1 << 20)
 
-// fileBlocks yields the records of a column family from the files.
+// fileBlocks yields the records of a column family, read from the files.
 func fileBlocks(ctx context.Context, view *rocksfile.View, family string, newGatherer func() *gatherer) iter.Seq2[*block, error] {
 	newReader := func() workers.Worker[rocksfile.Part, *block] {
 		var reader rocksfile.PartReader

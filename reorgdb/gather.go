@@ -8,19 +8,20 @@ import (
 	"math"
 )
 
-// block is a number of records on their way from the core that reads them.
+// block is a number of records, or rows, on their way from the core that reads them.
 type block struct {
-	data []byte // records: the lengths of key and value (4 bytes each), key and value
-	last int    // where the last one begins
-	rows []Row  // where they are wanted; what is in them is in data
-	// table is one that has what was read up to there and in front of it, nil without one.
+	data []byte // records: the lengths of key and value (4 bytes each), the key, and the value
+	last int    // where the last record in data begins
+	rows []Row  // if rows are wanted; their records are in data
+	// table is the finished table with all records of the part that this block ends. It is
+	// nil for all other blocks.
 	table *newTable
 }
 
 // maxRows is how many rows a block has at most.
 const maxRows = 256
 
-// after returns the lowest key above those of the block, or buf for an empty one.
+// after returns the lowest key above those of the block, or buf for an empty block.
 func (b *block) after(buf []byte) []byte {
 	var last Record
 	switch n := len(b.rows); {
@@ -36,7 +37,7 @@ func (b *block) after(buf []byte) []byte {
 	return append(append(buf[:0], last.Key...), 0)
 }
 
-// full reports whether a block has no room for a record. An empty one has room for any.
+// full reports whether a block has no room for a record. An empty block has room for any.
 func (b *block) full(key, value []byte) bool {
 	return len(b.rows) == maxRows || len(b.data) > 0 && 8+len(key)+len(value) > cap(b.data)-len(b.data)
 }
@@ -48,7 +49,7 @@ func (b *block) add(key, value []byte) {
 	b.data = append(append(b.data, key...), value...)
 }
 
-// freeBlocks are empty blocks.
+// freeBlocks are blocks that can be used again.
 type freeBlocks chan *block
 
 func (f freeBlocks) take() *block {
@@ -68,15 +69,14 @@ func (f freeBlocks) give(b *block) {
 	}
 }
 
-// wanted is what blocks are to have.
+// wanted says what blocks have.
 type wanted int
 
 const (
 	onlyRecords wanted = iota
-	// Nothing more is to be seen of nearly all records, which need not be copied from one
-	// core to another.
-	rowsOfHashes // of good ones
-	rowsOfAny
+	// Rows save copying nearly all records from one core to another.
+	rowsOfHashes // ranges of blocks whose hashes IsBlockHash accepts
+	rowsOfAny    // ranges of blocks, whatever their hashes are
 )
 
 // gatherer gathers records in blocks.
@@ -85,14 +85,14 @@ type gatherer struct {
 	want  wanted
 	yield func(*block, error) bool
 
-	block *block // nil: to be begun
-	next  []byte // the key that goes on with the last row, empty for none
+	block *block // nil if none has begun
+	next  []byte // the key that would extend the last row, empty for none
 }
 
-// errStopped says that no more records are wanted.
+// errStopped means that no more records are wanted.
 var errStopped = errors.New("stopped")
 
-// add takes a record. The error is errStopped.
+// add adds a record. The error is errStopped.
 func (g *gatherer) add(key, value []byte) error {
 	if g.block != nil && g.block.full(key, value) && !g.flush() {
 		return errStopped
@@ -119,7 +119,8 @@ func (g *gatherer) begun() *block {
 	return g.block
 }
 
-// row takes a block, if it is one, into the last row or into a new one.
+// row adds the record of a block to the last row or to a new one. It returns false if the key
+// is not the key of a block.
 func (g *gatherer) row(key []byte) bool {
 	if len(g.next) > 0 && bytes.Equal(key, g.next) {
 		last := &g.block.rows[len(g.block.rows)-1]
@@ -138,7 +139,7 @@ func (g *gatherer) row(key []byte) bool {
 	return true
 }
 
-// expect counts the key of a height, which is in next, up by one.
+// expect increments the key in next, which is the key of height.
 func (g *gatherer) expect(height uint64) {
 	if height == math.MaxUint64 {
 		g.next = g.next[:0]
@@ -158,7 +159,7 @@ func (g *gatherer) flush() bool {
 	return g.yield(full, nil)
 }
 
-// blocks yields what fill adds, and then its error.
+// blocks yields the blocks that fill adds to, and then its error.
 func (g *gatherer) blocks(fill func() error) iter.Seq2[*block, error] {
 	return func(yield func(*block, error) bool) {
 		g.yield = yield
@@ -170,7 +171,7 @@ func (g *gatherer) blocks(fill func() error) iter.Seq2[*block, error] {
 	}
 }
 
-// gather is add for records as those of [DB.blocks].
+// gather adds the records of a block of [DB.blocks].
 func (g *gatherer) gather(records []byte) error {
 	for len(records) > 0 {
 		var r Record
@@ -182,13 +183,13 @@ func (g *gatherer) gather(records []byte) error {
 	return nil
 }
 
-// IsBlockHash reports whether text is a hash as nodes write it: 32 bytes in lower-case hex. It looks
-// at every byte without a branch: on digits and letters at random those would take longer
-// than all else that is done with a record.
+// IsBlockHash reports whether text is a hash as nodes write it: 32 bytes in lower-case hex.
 func IsBlockHash(text []byte) bool {
 	if len(text) != HashSize {
 		return false
 	}
+	// No branch depends on a single byte: with random digits and letters, branches would take
+	// longer than everything else that is done with a record.
 	var other uint64
 	for i := 0; i < HashSize; i += 8 {
 		other |= notHex(binary.LittleEndian.Uint64(text[i:]))
@@ -196,11 +197,11 @@ func IsBlockHash(text []byte) bool {
 	return other == 0
 }
 
-// notHex is 0 for eight bytes that are lower-case hex digits.
+// notHex returns 0 if all eight bytes are lower-case hex digits.
 func notHex(word uint64) uint64 {
 	const each = 0x0101010101010101
-	// The seventh bit of letters is set. Made 0x27 less, a to f follow on the digits: they
-	// then have the same upper half, and a lower one above 9.
+	// Letters have bit 6 set. Less 0x27, a to f come right after the digits: they then have
+	// the same upper half as digits, and a lower half above 9.
 	letters := word >> 6 & each
 	word -= letters * 0x27
 	above9 := (word&(0x0f*each) + 6*each) >> 4 & each

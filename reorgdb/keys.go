@@ -9,22 +9,22 @@ import (
 	"ailee-recovery/internal/istream"
 )
 
-// The keys of the default column family. Heights and event ids are written as 20
-// decimal digits, zero-padded, so that the order of the keys is theirs.
+// The keys of the default column family. Heights and event ids are written as 20 decimal
+// digits, zero-padded, so that the keys sort by number.
 const (
 	blockPrefix  = "block:"
 	anchorPrefix = "anchor:"
 	eventPrefix  = "reorg:"
-	// CounterKey is the key of the counter.
+	// CounterKey is the key of the counter: the next event id, in decimal.
 	CounterKey = "reorg_counter"
 
 	numberDigits = 20
 )
 
-// DefaultFamily is the column family that holds a node's records.
+// DefaultFamily is the name of the column family with a node's records.
 const DefaultFamily = "default"
 
-// Kind is what a key says a record is.
+// Kind is the kind of a record, as its key shows it.
 type Kind string
 
 // The kinds.
@@ -33,8 +33,8 @@ const (
 	AnchorKind  Kind = "anchor"  // anchor commitment record by anchor hash
 	EventKind   Kind = "reorg"   // reorg event by id
 	CounterKind Kind = "counter" // the next event id
-	OddKind     Kind = "odd"     // begins like one of the above, but no node reads it
-	OtherKind   Kind = "other"   // not known here: newer nodes keep more
+	OddKind     Kind = "odd"     // begins like one of the above, but no node asks for it
+	OtherKind   Kind = "other"   // not known to this package: newer nodes may store more
 )
 
 // Kinds lists all kinds.
@@ -46,20 +46,21 @@ func numberedKey(prefix string, n uint64) []byte {
 
 func blockKey(height uint64) []byte { return numberedKey(blockPrefix, height) }
 
-// AnchorKey returns the key of an anchor record.
+// AnchorKey returns the key of the anchor record with an anchor hash.
 func AnchorKey(hash string) []byte { return []byte(anchorPrefix + hash) }
 
-// EventKey returns the key that nodes write a reorg event with.
+// EventKey returns the key under which nodes write a reorg event.
 func EventKey(id uint64) []byte { return numberedKey(eventPrefix, id) }
 
-// IsEventKey reports whether a node takes the record for a reorg event. It reads the
-// value before the id in the key, which may turn out to be none.
+// IsEventKey reports whether a node reads the record with this key as a reorg event. The
+// node reads the value before the id in the key, which may turn out not to be a number.
 func IsEventKey(key []byte) bool { return bytes.HasPrefix(key, []byte(eventPrefix)) }
 
-// KeyKind tells what the key of a record in the default column family stands
-// for, and the height or event id in it. A node asks for a block by its whole key. It
-// goes through all reorg events, and reads their ids leniently: "reorg:7", "reorg: +7x"
-// and [EventKey] of 7 are all event 7, and "reorg:-1" is 18446744073709551615.
+// KeyKind returns the kind of a record in the default column family by its key. number is
+// the height of a [BlockKind] and the id of an [EventKind]; otherwise it is 0. A node looks
+// up a block by its whole key, but it reads through all reorg events, and decodes their ids
+// leniently: "reorg:7", "reorg: +7x" and [EventKey] of 7 are all event 7, and "reorg:-1" is
+// event 18446744073709551615.
 func KeyKind(key []byte) (kind Kind, number uint64) {
 	switch {
 	case bytes.HasPrefix(key, []byte(blockPrefix)):
@@ -95,8 +96,8 @@ func numbered(kind Kind, digits []byte) (Kind, uint64) {
 	return kind, high*1e16 + rest
 }
 
-// eightDigits reads eight decimal digits at once: pairs of digits, then of pairs,
-// are added up within one word.
+// eightDigits reads eight decimal digits at once: it combines pairs of digits, and then
+// pairs of pairs, within one word.
 func eightDigits(text [8]byte) (n uint64, ok bool) {
 	word := binary.LittleEndian.Uint64(text[:])
 	const zeros, six, highBits = 0x3030303030303030, 0x0606060606060606, 0xf0f0f0f0f0f0f0f0
@@ -109,10 +110,10 @@ func eightDigits(text [8]byte) (n uint64, ok bool) {
 	return word >> 32, true
 }
 
-// ParseCounter reads the next event id, as leniently as a node does: white space in
-// front, a sign, and whatever follows the digits do not matter. Where a node cannot
-// read it, it takes it for 0, which is then returned with an error that wraps
-// [ErrUnreadable].
+// ParseCounter decodes the value of the counter, the next event id, as leniently as a node
+// does: leading white space, a sign, and anything after the digits do not matter. A counter
+// that a node cannot read, the node takes for 0. ParseCounter then returns 0 and an error
+// that wraps [ErrUnreadable].
 func ParseCounter(value []byte) (uint64, error) {
 	n, ok := stoull(value)
 	if !ok {
@@ -121,8 +122,8 @@ func ParseCounter(value []byte) (uint64, error) {
 	return n, nil
 }
 
-// stoull is std::stoull, which reads a number just as an input stream does. A minus
-// negates modulo 2^64.
+// stoull is std::stoull, which reads a number just as an input stream does. A minus sign
+// negates the number modulo 2^64.
 func stoull(text []byte) (n uint64, ok bool) {
 	r := istream.Reader{Text: text}
 	n = r.U64()

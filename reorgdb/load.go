@@ -10,15 +10,15 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// bulkBatch is how many records [DB.BulkLoad] writes at a time where they are in no order.
+// bulkBatch is how many records [DB.BulkLoad] writes at a time if they are not in order.
 const bulkBatch = 4096
 
-// BulkLoad writes records as they are to a column family: for a database that nobody sees
-// before [DB.Sync], which makes them durable. Of one key the last record counts. Those of
-// the default family make sorted tables, as long as their keys ascend, as those of
-// [DB.Records] do; all others are written batch by batch, without the write-ahead log, which
-// takes several times as long. It ends with the first error that records yields, or with one
-// that wraps [ErrNoFamily] or [ErrReadOnly].
+// BulkLoad writes records as they are to a column family. It is for a database that is not
+// used before [DB.Sync], which makes the records durable. If several records have the same
+// key, the last one counts. Records of the default family are written as sorted tables as
+// long as their keys ascend, as the keys of [DB.Records] do. All others are written in
+// batches without the write-ahead log, which takes several times as long. BulkLoad ends with
+// the first error that records yields; other errors may wrap [ErrNoFamily] or [ErrReadOnly].
 func (db *DB) BulkLoad(family string, records iter.Seq2[Record, error]) error {
 	handle, end, err := db.beginLoading(family)
 	if err != nil {
@@ -28,7 +28,7 @@ func (db *DB) BulkLoad(family string, records iter.Seq2[Record, error]) error {
 	return db.bulkLoad(handle, records)
 }
 
-// beginLoading is [DB.beginWriting] for what writes to one column family past the updates.
+// beginLoading is [DB.beginWriting] for writing to one column family without an update.
 func (db *DB) beginLoading(family string) (handle *grocksdb.ColumnFamilyHandle, end func(), err error) {
 	if handle, err = db.family(family); err != nil {
 		return nil, nil, err
@@ -43,8 +43,8 @@ func (db *DB) beginLoading(family string) (handle *grocksdb.ColumnFamilyHandle, 
 func (db *DB) bulkLoad(family *grocksdb.ColumnFamilyHandle, records iter.Seq2[Record, error]) (err error) {
 	batch := grocksdb.NewWriteBatch()
 	defer batch.Destroy()
-	// A table says its column family only where RocksDB made it of a memtable: without a
-	// MANIFEST, nothing else would tell of which one it is.
+	// A table names its column family only if RocksDB flushed it from a memtable. Without a
+	// MANIFEST, nothing else would show to which one it belongs.
 	sorted := &sortedLoad{db: db, ended: family != db.families[0], free: make(freeBlocks, 2*loadAhead)}
 	defer func() { err = errors.Join(err, sorted.abort()) }()
 	for r, err := range records {
@@ -70,20 +70,20 @@ func (db *DB) bulkLoad(family *grocksdb.ColumnFamilyHandle, records iter.Seq2[Re
 	return db.write(batch, false)
 }
 
-// loadTable is how many bytes of records a table gets, about. Tests set it.
+// loadTable is about how many bytes of records a table gets. Tests set it.
 var loadTable = 128 << 20
 
 // loadAhead is how many blocks may wait for the table.
 const loadAhead = 64
 
-// sortedLoad makes tables of records as long as their keys ascend, one after the other.
+// sortedLoad writes records to tables, one after the other, as long as their keys ascend.
 type sortedLoad struct {
 	db    *DB
 	free  freeBlocks
 	ended bool         // the keys no longer ascend
 	last  []byte       // the last key
-	block *block       // nil: to be begun
-	table *loadedTable // nil: to be begun
+	block *block       // nil if none has begun
+	table *loadedTable // nil if none has begun
 	size  int          // bytes of its records
 }
 
@@ -95,15 +95,15 @@ type loadedTable struct {
 	group  *workers.Group
 }
 
-// add takes a record, unless its key does not follow the one before: from then on it takes
-// none.
+// add takes a record, unless its key is not above the key before. After that, add takes no
+// more records.
 func (s *sortedLoad) add(r Record) (taken bool, err error) {
 	if s.ended {
 		return false, nil
 	}
 	if s.last != nil && bytes.Compare(r.Key, s.last) <= 0 {
-		s.ended = true // after what is here: of one key the last record counts
-		return false, s.end()
+		s.ended = true
+		return false, s.end() // now: later records must count as the newer ones
 	}
 	if s.block != nil && s.block.full(r.Key, r.Value) {
 		if err := s.flush(); err != nil {
@@ -111,7 +111,7 @@ func (s *sortedLoad) add(r Record) (taken bool, err error) {
 		}
 	}
 	if s.size >= loadTable {
-		if err := s.end(); err != nil { // and the next one begins
+		if err := s.end(); err != nil { // the next block begins another table
 			return false, err
 		}
 	}
@@ -124,7 +124,7 @@ func (s *sortedLoad) add(r Record) (taken bool, err error) {
 	return true, nil
 }
 
-// flush hands over the block.
+// flush hands over the block to the table.
 func (s *sortedLoad) flush() error {
 	if s.table == nil {
 		t, err := s.db.newTable(0)
@@ -145,7 +145,7 @@ func (s *sortedLoad) flush() error {
 	}
 }
 
-// write puts the blocks into the table, and gives them back.
+// write puts the blocks into the table, and returns them to free.
 func (t *loadedTable) write(free freeBlocks) error {
 	defer close(t.ended)
 	for b := range t.blocks {
@@ -157,7 +157,7 @@ func (t *loadedTable) write(free freeBlocks) error {
 	return t.finish()
 }
 
-// end makes the records so far part of the database.
+// end makes the records taken so far part of the database.
 func (s *sortedLoad) end() error {
 	if s.block != nil {
 		if err := s.flush(); err != nil {

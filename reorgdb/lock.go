@@ -14,11 +14,11 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// LockedError says that another process has the database open for writing.
+// LockedError means that another process has the database open for writing.
 type LockedError struct {
 	Path    string
-	PID     int    // 0 when it cannot be told
-	Process string // its name, "" when it cannot be told
+	PID     int    // of the process, 0 if not known
+	Process string // its name, "" if not known
 }
 
 func (e *LockedError) Error() string {
@@ -31,12 +31,13 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s is in use by %s (pid %d)", e.Path, e.Process, e.PID)
 }
 
-// Holder returns a *[LockedError] when another process holds the database's lock,
-// and nil when none does or when it cannot be told. The lock is on the file LOCK,
-// not the file itself: one that lies about means nothing.
+// Holder returns a *[LockedError] if another process holds the lock of the database at path,
+// and nil if none does or if that cannot be determined. The lock is a lock on the file LOCK:
+// the file alone means nothing.
 //
-// It must not be called while this process has the database open for writing:
-// closing any descriptor of LOCK gives the process's own lock up.
+// Holder must not be called while this process has the database open for writing: closing
+// any descriptor of LOCK releases the process's own lock. Otherwise it is safe for concurrent
+// use.
 func Holder(path string) error {
 	f, err := durable.OpenRegular(filepath.Join(path, "LOCK"), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,11 +65,10 @@ func lockedBy(path string, pid int) *LockedError {
 	return e
 }
 
-// removedLock is [Holder] for a LOCK that was removed, and perhaps made again since.
-// Whoever has the database open still has the file that was removed, which no other
-// process can lock or ask for: without this, there would be two writers. By what path
-// it has the database open is not known: what it has open is compared by device and
-// inode.
+// removedLock is [Holder] for a LOCK that was removed, and perhaps made again since. The
+// process that has the database open still has the removed file open, but no other process
+// can find that lock: without this check, there could be two writers. The path by which the
+// process opened the database is not known, so its files are compared by device and inode.
 func removedLock(path string) error {
 	folder, err := os.Stat(path)
 	if err != nil {
@@ -90,8 +90,8 @@ func removedLock(path string) error {
 	return nil
 }
 
-// removedIn reports whether a descriptor of a process is of a LOCK that was removed from a
-// folder. The path of its name is the process's own: it may see other mounts.
+// removedIn reports whether a descriptor of a process is a LOCK that was removed from the
+// folder. The path in its name is as that process sees it, which may have other mounts.
 func removedIn(process, fd string, folder fs.FileInfo) bool {
 	target, err := os.Readlink(filepath.Join(process, "fd", fd))
 	if err != nil {
@@ -105,10 +105,11 @@ func removedIn(process, fd string, folder fs.FileInfo) bool {
 	return err == nil && os.SameFile(info, folder)
 }
 
-// file is what is the same by whatever path it is opened.
+// file identifies a file, whatever path it was opened by.
 type file struct{ dev, ino uint64 }
 
-// writtenFiles are the files of a database that a writer has open for writing.
+// writtenFiles returns the files that a process with the database open for writing may have
+// open for writing.
 func writtenFiles(path string) map[file]bool {
 	written := map[file]bool{}
 	for _, name := range namesIn(path) {
@@ -122,7 +123,7 @@ func writtenFiles(path string) map[file]bool {
 	return written
 }
 
-// writes reports whether a descriptor of a process is of one of the files, for writing.
+// writes reports whether a process has one of the files open for writing at a descriptor.
 func writes(process, fd string, files map[file]bool) bool {
 	var stat unix.Stat_t
 	if unix.Stat(filepath.Join(process, "fd", fd), &stat) != nil || !files[file{uint64(stat.Dev), stat.Ino}] {
@@ -138,7 +139,7 @@ func writes(process, fd string, files map[file]bool) bool {
 	return err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY && flags&unix.O_PATH == 0
 }
 
-// namesIn is what is in a folder, as far as it can be read.
+// namesIn returns the names in a folder, as far as it can be read.
 func namesIn(dir string) []string {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// DB is an open reorg database. Its methods are safe for concurrent use, but for
-// Close.
+// DB is an open reorg database. Its methods are safe for concurrent use, except for
+// [DB.Close].
 type DB struct {
 	path     string
 	mode     mode
@@ -39,13 +39,13 @@ type mode int
 
 const (
 	readWrite mode = iota
-	readOnly       // sees the database as it was at one moment; needs that nobody writes
-	secondary      // beside a writer
+	readOnly       // shows the database at one moment; only safe while no process writes
+	secondary      // for reading while another process writes
 )
 
-// Create makes a new database in a folder that is missing or empty. Only the
-// default column family is made unless more are named: the older nodes cannot open
-// a database that has another one.
+// Create makes a new database at path, which must be missing or an empty folder, and opens
+// it for reading and writing. It has the default column family, and those in families. Older
+// nodes cannot open a database that has any other than the default one.
 func Create(path string, families ...string) (*DB, error) {
 	opts, err := newOptions()
 	if err != nil {
@@ -63,10 +63,10 @@ func Create(path string, families ...string) (*DB, error) {
 	return openFamilies(path, opts, names, readWrite)
 }
 
-// Open opens a database for reading and writing and takes its lock. One that a
-// process was killed in the middle of making is made now. The error
-// wraps [fs.ErrNotExist], [syscall.ENOTDIR], [fs.ErrPermission],
-// [ErrNoDatabase], [ErrCorrupt], [ErrUnsupported], or is a *[LockedError] or *[TooNewError].
+// Open opens a database for reading and writing and takes its lock. A database that a
+// process was killed while making is completed. The error wraps [fs.ErrNotExist],
+// [syscall.ENOTDIR], [fs.ErrPermission], [ErrNoDatabase], [ErrCorrupt] or [ErrUnsupported],
+// or is a *[LockedError], a *[TooNewError], or another error of the system.
 func Open(path string) (*DB, error) {
 	if err := CheckFolder(path); err != nil {
 		return nil, err
@@ -77,15 +77,15 @@ func Open(path string) (*DB, error) {
 	return open(path, readWrite)
 }
 
-// OpenReadOnly opens a database for reading, also beside a node that writes, and
-// leaves the folder as it is. What it shows is the database at one moment; one that
-// is still to be made has no records. The errors are those of [Open] without the
-// lock's.
+// OpenReadOnly opens a database for reading, even while a node is writing to it, and does
+// not change the folder. The result shows the database at one moment. A database that is not
+// completely made yet has no records. The errors are those of [Open], without *[LockedError];
+// the error may also wrap [ErrBusy].
 //
-// RocksDB calls a read-only open beside a writer undefined: a file that is
-// compacted away in mid-open looks like damage. A database that is in use is
-// therefore opened as a secondary instance, and damage is believed only when a
-// second open finds it too.
+// According to RocksDB, a read-only open during writes is undefined: a file that a
+// compaction removes during the open looks like damage. Therefore a database that is in use
+// is opened as a secondary instance, and damage is believed only when a second open finds it
+// too.
 func OpenReadOnly(path string) (*DB, error) {
 	if err := CheckFolder(path); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func OpenReadOnly(path string) (*DB, error) {
 		db, err = open(path, sharedMode(path))
 	}
 	if errors.Is(err, ErrCorrupt) {
-		// What no node writes comes first: a copy would lack it.
+		// ErrUnsupported takes precedence: a copy would lack what is not supported.
 		if unsupported := unsupportedInTables(context.Background(), path); errors.Is(unsupported, ErrUnsupported) {
 			err = unsupported
 		}
@@ -110,10 +110,10 @@ func sharedMode(path string) mode {
 	return readOnly
 }
 
-// CheckFolder reports whether there is a database at path that can be opened, as far
-// as the names and kinds of the files show: RocksDB would wait for ever for the writer
-// of a pipe. The error wraps [fs.ErrNotExist],
-// [syscall.ENOTDIR], [fs.ErrPermission], [ErrNoDatabase] or [ErrCorrupt].
+// CheckFolder returns an error if there is no database at path that can be opened, as far as
+// the names and types of the files show. It refuses a pipe, for example: RocksDB would wait
+// forever for its writer. The error wraps [fs.ErrNotExist], [syscall.ENOTDIR],
+// [fs.ErrPermission], [ErrNoDatabase] or [ErrCorrupt].
 func CheckFolder(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -143,7 +143,7 @@ func CheckFolder(path string) error {
 	return fmt.Errorf("%s: %w", path, ErrNoDatabase)
 }
 
-// named reports whether the name of an entry has one of the patterns.
+// named reports whether the name of an entry matches one of the patterns.
 func named(entry fs.DirEntry, patterns ...string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		match, _ := filepath.Match(pattern, entry.Name())
@@ -152,7 +152,7 @@ func named(entry fs.DirEntry, patterns ...string) bool {
 }
 
 // checkKind returns an error that wraps [ErrCorrupt] for a pipe, a device or a socket that
-// RocksDB would open, also where a link leads to it.
+// RocksDB would open, directly or through a link.
 func checkKind(path string, entry fs.DirEntry) error {
 	kind := entry.Type()
 	if kind.IsRegular() || !named(entry, "CURRENT", "LOCK", "IDENTITY", "MANIFEST-*", "OPTIONS-*", "*.sst", "*.log") {
@@ -161,7 +161,7 @@ func checkKind(path string, entry fs.DirEntry) error {
 	if kind == fs.ModeSymlink {
 		info, err := os.Stat(filepath.Join(path, entry.Name()))
 		if err != nil {
-			return nil // one that leads nowhere is a file that is missing
+			return nil // a dangling link counts as a missing file
 		}
 		kind = info.Mode().Type()
 	}
@@ -177,7 +177,7 @@ func open(path string, how mode) (*DB, error) {
 		return nil, err
 	}
 	if how == secondary {
-		// Files that the writer removes stay readable while they are open.
+		// Files stay readable after the writer removed them, as long as they are open.
 		opts.rocks.SetMaxOpenFiles(-1)
 	}
 	if rocksfile.Unfinished(path) {
@@ -211,7 +211,8 @@ func open(path string, how mode) (*DB, error) {
 	return db, err
 }
 
-// fit is the error for a database that RocksDB must not be given.
+// fit turns an error of [rocksfile.Unfit] into one of this package. RocksDB must not open
+// such a database.
 func fit(path string, unfit error) error {
 	switch {
 	case unfit == nil:
@@ -222,7 +223,8 @@ func fit(path string, unfit error) error {
 	return fmt.Errorf("%s: %w: %s", path, ErrCorrupt, unfit)
 }
 
-// openUnfinished makes the database, or for a reader an empty one elsewhere.
+// openUnfinished completes an unfinished database, or for a reader makes an empty one
+// elsewhere.
 func openUnfinished(path string, opts *options, how mode) (*DB, error) {
 	opts.rocks.SetCreateIfMissing(true)
 	if how == readWrite {
@@ -236,14 +238,14 @@ func openUnfinished(path string, opts *options, how mode) (*DB, error) {
 }
 
 const (
-	// otherFiles is how many files are open beside tables, generously.
+	// otherFiles is a generous bound on the number of open files that are not tables.
 	otherFiles = 48
-	// maxTables is how many tables are open at a time: each takes 6 KiB and more of memory.
+	// maxTables is how many tables may be open at a time: each takes 6 KiB of memory or more.
 	maxTables = 1000
 )
 
-// fewerTables reports whether a database has more tables than this process should have open
-// at a time, and how many that is. Otherwise all stay open, which is faster.
+// fewerTables returns how many tables this process should have open at a time, and whether
+// fewer than all tables of the database. If not, all stay open, which is faster.
 func fewerTables(tables int) (n int, fewer bool) {
 	n = maxTables
 	var limit unix.Rlimit
@@ -260,7 +262,7 @@ func tablesIn(path string) (n int) {
 	return n
 }
 
-// openFamilies opens the database and takes the options over.
+// openFamilies opens the database. It takes ownership of the options.
 func openFamilies(path string, opts *options, names []string, how mode) (*DB, error) {
 	db := &DB{path: path, mode: how, opts: opts, names: names}
 	if err := db.openAt(path, how); err != nil {
@@ -277,7 +279,7 @@ func openFamilies(path string, opts *options, names []string, how mode) (*DB, er
 // openAt opens the column families of the database in a folder.
 func (db *DB) openAt(dir string, how mode) (err error) {
 	opts := db.opts.rocks
-	// The default one first.
+	// The default family comes first.
 	slices.SortStableFunc(db.names, func(a, b string) int {
 		return boolInt(b == DefaultFamily) - boolInt(a == DefaultFamily)
 	})
@@ -296,16 +298,17 @@ func (db *DB) openAt(dir string, how mode) (err error) {
 	return err
 }
 
-// ErrBusy says that a node changed the database too often to get a whole view.
+// ErrBusy means that a node kept changing the database, so that no consistent view of it
+// could be opened.
 var ErrBusy = errors.New("the database keeps changing")
 
-// catchUpWait is how long a whole view is tried for.
+// catchUpWait is how long opening tries to get a consistent view.
 const catchUpWait = 20 * time.Second
 
-// catchUp makes a secondary instance show the database at one moment. It reads the
-// MANIFEST first and the logs then: what the writer moves from a log to a table in
-// between would be missing, silently, with later records there. The writer says so
-// in the MANIFEST before it removes the log, so a view is whole when the MANIFEST
+// catchUp makes a secondary instance show the database at one moment. RocksDB reads the
+// MANIFEST first and then the logs. Records that the writer moves from a log to a table in
+// between would silently be missing, although later ones are there. The writer adds the
+// table to the MANIFEST before it removes the log, so the view is complete if the MANIFEST
 // did not change meanwhile.
 func (db *DB) catchUp() error {
 	for start := time.Now(); time.Since(start) < catchUpWait; {
@@ -321,9 +324,9 @@ func (db *DB) catchUp() error {
 	return fmt.Errorf("%s: %w", db.path, ErrBusy)
 }
 
-// lacksTables returns an error when the MANIFEST names a table that is not in the view: a
-// secondary instance passes over one that it cannot open, and what is in it, in silence.
-// The error is a *[TooNewError] or wraps [ErrCorrupt].
+// lacksTables returns an error if the MANIFEST names a table that is not in the view: a
+// secondary instance silently ignores a table that it cannot open, and all records in it.
+// The error is a *[TooNewError] or wraps [ErrCorrupt], or is an error of reading the MANIFEST.
 func (db *DB) lacksTables() error {
 	manifest, err := readManifest(db.path)
 	if err != nil {
@@ -365,7 +368,7 @@ func readManifest(path string) (*rocksfile.Manifest, error) {
 	return manifest, err
 }
 
-// manifestMark changes with every edit of the MANIFEST.
+// manifestMark returns a text that changes with every edit of the MANIFEST.
 func manifestMark(path string) string {
 	current, err := os.ReadFile(filepath.Join(path, "CURRENT"))
 	if err != nil {
@@ -385,14 +388,13 @@ func boolInt(b bool) int {
 	return 0
 }
 
-// Path returns the database's folder.
+// Path returns the folder of the database, as it was given when it was opened.
 func (db *DB) Path() string { return db.path }
 
 // Families returns the names of the column families, [DefaultFamily] first.
 func (db *DB) Families() []string { return slices.Clone(db.names) }
 
-// Sync makes everything that was written durable, in tables: the write-ahead log
-// is then empty.
+// Sync writes everything into tables and makes it durable. The write-ahead log is then empty.
 func (db *DB) Sync() error {
 	opts := grocksdb.NewDefaultFlushOptions()
 	defer opts.Destroy()
@@ -405,7 +407,8 @@ func (db *DB) Sync() error {
 	return nil
 }
 
-// Close closes the database. It does not sync.
+// Close closes the database. It must not be called while another method or an iteration is
+// running. It does not sync.
 func (db *DB) Close() error {
 	db.files.close()
 	db.release()

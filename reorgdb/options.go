@@ -10,23 +10,23 @@ const (
 	// tableFormat is the newest table format that RocksDB 6.11.4 reads. The
 	// default of RocksDB 9 and later is 6.
 	tableFormat = 5
-	// tableChecksum is CRC32c: the default of RocksDB 7 and later, XXH3, is
-	// "unknown checksum type 4" to 6.11.4, and the node does not start.
+	// tableChecksum is CRC32c. To 6.11.4, the default of RocksDB 7 and later, XXH3, is an
+	// "unknown checksum type 4", and the node does not start.
 	tableChecksum = 1
 
 	writeBuffer = 16 << 20 // bytes
-	maxVersions = 1 << 20  // of a key, that an iterator passes over one by one
+	maxVersions = 1 << 20  // how many versions of a key an iterator skips one by one
 )
 
 const scratchPrefix = ".ailee-reorgdb-"
 
-// options are used for every open and every column family. They hold for each
-// table that is written while the database is open: opening alone may write some.
+// options are used for every open and every column family. They apply to each table that
+// is written while the database is open; even opening it may write some.
 type options struct {
 	rocks *grocksdb.Options
 	table *grocksdb.BlockBasedTableOptions
-	// scratch is where RocksDB writes its info log and what a secondary instance
-	// keeps, so that neither ends up in the database's folder.
+	// scratch is where RocksDB writes its info log and the files of a secondary instance, so
+	// that neither ends up in the folder of the database.
 	scratch *durable.Scratch
 }
 
@@ -45,9 +45,9 @@ func newOptions() (*options, error) {
 	o.rocks.SetBlockBasedTableFactory(o.table)
 	o.rocks.SetCompression(grocksdb.SnappyCompression)
 	o.rocks.SetWriteBufferSize(writeBuffer)
-	// After that many versions of a key an iterator looks for the next key instead of passing
-	// over the rest: in a log of GiBs, opened as hundreds of tables, each look costs as much
-	// as thousands of versions.
+	// After that many versions of a key, an iterator seeks to the next key instead of skipping
+	// the rest. In a log of GiBs, opened as hundreds of tables, each seek costs as much as
+	// thousands of versions.
 	o.rocks.SetMaxSequentialSkipInIterations(maxVersions)
 	o.rocks.SetDbLogDir(scratch.Path)
 	o.rocks.SetInfoLogLevel(grocksdb.FatalInfoLogLevel)
@@ -56,7 +56,7 @@ func newOptions() (*options, error) {
 	return o, nil
 }
 
-// close frees the options, after the database was closed.
+// close frees the options. It must be called after the database was closed.
 func (o *options) close() error {
 	o.rocks.Destroy()
 	o.table.Destroy()

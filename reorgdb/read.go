@@ -15,20 +15,20 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// Record is a record as it is stored. Key and value are valid until the next one is
-// asked for.
+// Record is a record as it is stored. While iterating, key and value are valid until the next
+// record.
 type Record struct{ Key, Value []byte }
 
-// Records yields every record of a column family, in the order of the keys. Checksums
-// are verified. It reads ahead on all cores; nothing may write meanwhile. The iteration
-// ends after an error, which may wrap [ErrNoFamily], [ErrCorrupt] or [ErrUnsupported]: what
-// comes after the damage is not yielded.
+// Records yields every record of a column family, in the order of the keys. Checksums are
+// verified. It reads ahead on all cores. This database must not be written to meanwhile. The
+// iteration ends after an error, which may be that of ctx or wrap [ErrNoFamily],
+// [ErrCorrupt] or [ErrUnsupported]: records after the damage are not yielded.
 func (db *DB) Records(ctx context.Context, family string) iter.Seq2[Record, error] {
 	free := newFreeBlocks()
 	return recordsOf(db.readAhead(ctx, family, onlyRecords, free), free)
 }
 
-// recordsOf yields the records of blocks, and gives these to free.
+// recordsOf yields the records of blocks, and returns the blocks to free.
 func recordsOf(blocks iter.Seq2[*block, error], free freeBlocks) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for b, err := range blocks {
@@ -47,16 +47,16 @@ func recordsOf(blocks iter.Seq2[*block, error], free freeBlocks) iter.Seq2[Recor
 	}
 }
 
-// Row is a record, or in place of several blocks their heights: of each from First to Last
-// there is one.
+// Row is a record, or a range of blocks without their hashes. If Key is nil, there is a block
+// at each height from First to Last, both included.
 type Row struct {
-	Record      // in place of blocks without a key, nil
+	Record      // with a nil Key for a range of blocks
 	First, Last uint64
 }
 
-// Rows is [DB.Records] of the default column family for whoever looks at no single block:
-// those of heights that follow each other come together, as many as it happens to be, if
-// [IsBlockHash] holds for their hashes.
+// Rows is [DB.Records] of the default column family for callers that do not need the block
+// hashes. Blocks at consecutive heights for whose hashes [IsBlockHash] holds come as ranges,
+// of arbitrary length. All other records come one by one.
 func (db *DB) Rows(ctx context.Context) iter.Seq2[Row, error] {
 	return db.rows(ctx, DefaultFamily, rowsOfHashes)
 }
@@ -79,8 +79,8 @@ func (db *DB) rows(ctx context.Context, family string, want wanted) iter.Seq2[Ro
 	}
 }
 
-// Count reads every record of every column family, and returns how many there are. The
-// errors are those of [DB.Records].
+// Count reads every record of every column family, and returns their number. The errors are
+// those of [DB.Records].
 func (db *DB) Count(ctx context.Context) (n uint64, err error) {
 	for _, family := range db.names {
 		for r, err := range db.rows(ctx, family, rowsOfAny) {
@@ -101,7 +101,8 @@ func newFreeBlocks() freeBlocks {
 }
 
 // readAhead yields the records of a column family in blocks, which it takes from free. It
-// reads the files as far as they are as nodes write them; from there on RocksDB does.
+// reads the files itself up to the first place that is not as nodes write it, and the rest
+// through RocksDB.
 func (db *DB) readAhead(ctx context.Context, family string, want wanted, free freeBlocks) iter.Seq2[*block, error] {
 	return func(yield func(*block, error) bool) {
 		if _, err := db.family(family); err != nil {
@@ -124,8 +125,8 @@ func (db *DB) readAhead(ctx context.Context, family string, want wanted, free fr
 	}
 }
 
-// passOn passes blocks on as long as more are wanted. next becomes the lowest key above
-// them. It returns the error that ended them, or errStopped.
+// passOn calls pass with each block until that returns false. next becomes the lowest key
+// above the blocks. passOn returns the error that ended the blocks, or errStopped.
 func passOn(blocks iter.Seq2[*block, error], next *[]byte, pass func(*block) bool) error {
 	for b, err := range blocks {
 		if err != nil {
@@ -139,8 +140,8 @@ func passOn(blocks iter.Seq2[*block, error], next *[]byte, pass func(*block) boo
 	return nil
 }
 
-// rocksBlocks yields the records of a column family from a key on, nil for all, through
-// RocksDB's iterator.
+// rocksBlocks yields the records of a column family that are not below a key, nil for all,
+// through RocksDB's iterator.
 func (db *DB) rocksBlocks(ctx context.Context, family string, from []byte, newGatherer func() *gatherer) iter.Seq2[*block, error] {
 	return func(yield func(*block, error) bool) {
 		handle, err := db.family(family)
@@ -180,20 +181,21 @@ func (db *DB) family(name string) (*grocksdb.ColumnFamilyHandle, error) {
 	return db.families[i], nil
 }
 
-// keyRange is the keys of a part of a column family, to excluded; nil: no bound.
+// keyRange is a range of keys, to excluded. nil means no bound.
 type keyRange struct{ from, to []byte }
 
 const (
-	// rangeHeights is how many blocks a range has at least, about a megabyte.
+	// rangeHeights is how many heights a range has at least: about a megabyte of records.
 	rangeHeights = 10_000
-	// maxRanges bounds the number of ranges where heights are far apart.
+	// maxRanges bounds the number of ranges if heights are far apart.
 	maxRanges = 1000
-	// rangeBlocks is how many blocks of records may be read ahead of each range.
+	// rangeBlocks is how many blocks of records may be read ahead in each range.
 	rangeBlocks = 128
 )
 
-// ranges cuts a column family into ranges, or makes one of it from a key on. Nearly all
-// records are blocks, and their heights have few gaps.
+// ranges divides the default column family into ranges, by height: nearly all records are
+// blocks, and their heights have few gaps. Another column family, or the keys that are not
+// below from, are a single range.
 func (db *DB) ranges(family string, from []byte) iter.Seq2[keyRange, error] {
 	return func(yield func(keyRange, error) bool) {
 		keys := keyRange{from: from}
@@ -216,7 +218,7 @@ func (db *DB) ranges(family string, from []byte) iter.Seq2[keyRange, error] {
 	}
 }
 
-// heights returns the lowest and the highest height that is stored, 0 without any.
+// heights returns the lowest and the highest stored height, or 0 without any.
 func (db *DB) heights() (lowest, highest uint64, err error) {
 	last, _, err := db.HighestBlock()
 	if err != nil {
@@ -228,7 +230,7 @@ func (db *DB) heights() (lowest, highest uint64, err error) {
 	return 0, last.Height, nil
 }
 
-// prefixed yields every record of the default column family whose key has the prefix
+// prefixed yields every record of the default column family with a key that has the prefix
 // and is not below from.
 func (db *DB) prefixed(ctx context.Context, prefix string, from []byte) iter.Seq2[Record, error] {
 	to := []byte(prefix)
@@ -236,10 +238,11 @@ func (db *DB) prefixed(ctx context.Context, prefix string, from []byte) iter.Seq
 	return db.scan(ctx, db.families[0], from, to)
 }
 
-// Scan yields the records of a column family whose keys are not below from and are below to,
-// nil for no bound, in the order of the keys. Checksums are verified. Unlike [DB.Records] it
-// does not read ahead: it is for several iterations at the same time, of this database or of
-// others. The iteration ends after an error, which may wrap [ErrNoFamily] or [ErrCorrupt].
+// Scan yields the records of a column family with keys from from, included, to to, excluded,
+// in the order of the keys. A bound that is nil does not limit. Checksums are verified. Unlike
+// [DB.Records], Scan does not read ahead: it is meant for several iterations at the same time,
+// over this database or over several. The iteration ends after an error, which may be that of
+// ctx or wrap [ErrNoFamily], [ErrCorrupt] or [ErrUnsupported].
 func (db *DB) Scan(ctx context.Context, family string, from, to []byte) iter.Seq2[Record, error] {
 	handle, err := db.family(family)
 	if err != nil {
@@ -266,8 +269,7 @@ func (db *DB) scan(ctx context.Context, family *grocksdb.ColumnFamilyHandle, fro
 	}
 }
 
-// get returns the value of a key in the default column family, nil when there is
-// none.
+// get returns the value of a key in the default column family, or nil if there is none.
 func (db *DB) get(key []byte) ([]byte, error) {
 	opts := grocksdb.NewDefaultReadOptions()
 	defer opts.Destroy()
@@ -282,7 +284,8 @@ func (db *DB) get(key []byte) ([]byte, error) {
 	return append([]byte{}, slice.Data()...), nil
 }
 
-// BlockHash returns the block hash stored for a height, and whether there is one.
+// BlockHash returns the block hash stored for a height, and whether there is one. The hash is
+// not checked: it may be any text. The error may wrap [ErrCorrupt].
 func (db *DB) BlockHash(height uint64) (hash string, ok bool, err error) {
 	value, err := db.get(blockKey(height))
 	return string(value), value != nil, err
@@ -291,11 +294,11 @@ func (db *DB) BlockHash(height uint64) (hash string, ok bool, err error) {
 // Block is a stored block hash.
 type Block struct {
 	Height uint64
-	Hash   string
+	Hash   string // usually a hash for which [IsBlockHash] holds, but it may be any text
 }
 
-// Blocks yields every stored block hash from a height on, in ascending order. The
-// iteration ends after an error.
+// Blocks yields every stored block hash at or above the height from, in ascending order. The
+// iteration ends after an error, which may be that of ctx or wrap [ErrCorrupt].
 func (db *DB) Blocks(ctx context.Context, from uint64) iter.Seq2[Block, error] {
 	return func(yield func(Block, error) bool) {
 		for r, err := range db.prefixed(ctx, blockPrefix, blockKey(from)) {
@@ -311,8 +314,8 @@ func (db *DB) Blocks(ctx context.Context, from uint64) iter.Seq2[Block, error] {
 	}
 }
 
-// HighestBlock returns the block with the greatest height, and whether there is
-// one.
+// HighestBlock returns the block with the greatest height, and whether there is any. The error
+// may wrap [ErrCorrupt].
 func (db *DB) HighestBlock() (highest Block, ok bool, err error) {
 	opts := grocksdb.NewDefaultReadOptions()
 	defer opts.Destroy()
@@ -329,8 +332,9 @@ func (db *DB) HighestBlock() (highest Block, ok bool, err error) {
 	return Block{}, false, nil
 }
 
-// Anchor returns the anchor record with the given anchor hash, and whether there
-// is one. For one that no node can read the error wraps [ErrUnreadable].
+// Anchor returns the anchor record under the given anchor hash, and whether there is one. For
+// a record that no node can read, ok is false and the error wraps [ErrUnreadable]; it may also
+// wrap [ErrCorrupt].
 func (db *DB) Anchor(hash string) (anchor Anchor, ok bool, err error) {
 	value, err := db.get(AnchorKey(hash))
 	if err != nil || value == nil {
@@ -340,23 +344,24 @@ func (db *DB) Anchor(hash string) (anchor Anchor, ok bool, err error) {
 	return anchor, err == nil, err
 }
 
-// RecordsOf yields every record of the default column family whose key begins as those
-// of a kind do, in the order of the keys: [BlockKind], [AnchorKind] or [EventKind]. Keys
-// that no node asks for are among them, see [KeyKind]. The iteration ends after an error.
+// RecordsOf yields every record of the default column family with the key prefix of a kind,
+// which must be [BlockKind], [AnchorKind] or [EventKind], in the order of the keys. This
+// includes keys that no node asks for, see [KeyKind]. The iteration ends after an error, which
+// may be that of ctx or wrap [ErrCorrupt].
 func (db *DB) RecordsOf(ctx context.Context, kind Kind) iter.Seq2[Record, error] {
 	prefix := string(kind) + ":"
 	return db.prefixed(ctx, prefix, []byte(prefix))
 }
 
-// StoredAnchor is an anchor record with the anchor hash in its key, which is that of
-// the record unless something damaged one of them.
+// StoredAnchor is an anchor record with the anchor hash that is in its key. It is the same as
+// the one in the record, unless one of them was damaged.
 type StoredAnchor struct {
-	Key string
+	Key string // the anchor hash in the key
 	Anchor
 }
 
-// Anchors yields every anchor record that a node can read, in the order of the keys.
-// The iteration ends after an error.
+// Anchors yields every anchor record that a node can read, in the order of the keys. The
+// iteration ends after an error, which may be that of ctx or wrap [ErrCorrupt].
 func (db *DB) Anchors(ctx context.Context) iter.Seq2[StoredAnchor, error] {
 	return func(yield func(StoredAnchor, error) bool) {
 		for r, err := range db.prefixed(ctx, anchorPrefix, []byte(anchorPrefix)) {
@@ -372,8 +377,9 @@ func (db *DB) Anchors(ctx context.Context) iter.Seq2[StoredAnchor, error] {
 	}
 }
 
-// Events yields every reorg event that a node can read, in the order of the keys: that
-// of the ids, but for keys that no node writes. The iteration ends after an error.
+// Events yields every reorg event that a node can read, in the order of the keys. That is the
+// order of the ids, except for keys that no node writes. The iteration ends after an error,
+// which may be that of ctx or wrap [ErrCorrupt].
 func (db *DB) Events(ctx context.Context) iter.Seq2[ReorgEvent, error] {
 	return func(yield func(ReorgEvent, error) bool) {
 		for r, err := range db.prefixed(ctx, eventPrefix, []byte(eventPrefix)) {
@@ -390,10 +396,10 @@ func (db *DB) Events(ctx context.Context) iter.Seq2[ReorgEvent, error] {
 	}
 }
 
-// nextEventID returns the id for the next reorg event. That is the counter, as a
-// node has it, unless the counter is not behind all events: no event is overwritten,
-// and none gets an id that is taken. Nothing is behind the highest id there is, which
-// an event has whose key says -1: that one alone is left out.
+// nextEventID returns the id for the next reorg event. It is the counter, as for a node,
+// unless an event has that id or a higher one: then it is the id after all events, so that no
+// event is overwritten and no id is given twice. The highest possible id, which an event with
+// the key "reorg:-1" has, is ignored, because there is no id after it.
 func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
 	value, err := db.get([]byte(CounterKey))
 	if err != nil {
@@ -419,7 +425,8 @@ func (db *DB) nextEventID(ctx context.Context) (uint64, error) {
 	return next, nil
 }
 
-// Check reads every record of every column family. The error may wrap [ErrCorrupt].
+// Check reads every record of every column family and verifies the checksums. The errors are
+// those of [DB.Records].
 func (db *DB) Check(ctx context.Context) error {
 	_, err := db.Count(ctx)
 	return err

@@ -14,27 +14,29 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// maxHeld is how long the logs of a database may be together, in bytes, for RocksDB to open
-// it for reading: it holds all that is in them in memory until it is closed. Tests set it.
+// maxHeld is the greatest total length of the logs, in bytes, with which RocksDB may open a
+// database for reading: it keeps all records in them in memory until the database is closed.
+// Tests set it.
 var maxHeld int64 = 32 << 20
 
-// replayedName is the folder of what is made of such a database.
+// replayedName is the folder, in the scratch folder, of the database that is made from one
+// with longer logs.
 const replayedName = "replayed"
 
 const (
-	// changesSize is how many bytes of records a table of what the logs hold has, about.
+	// changesSize is about how many bytes of records each table made from the logs has.
 	changesSize = 16 << 20
-	// replayedFiles is how many files are open at a time of what is made: the index of each
+	// replayedFiles is how many files of that database are open at a time: the index of each
 	// table takes memory.
 	replayedFiles = 48
 )
 
-// openReplayed opens a database for reading in bounded memory: one is made in the scratch
-// folder that has the same tables, and others of what the logs hold. It shows the database as
-// it was at one moment, and takes the options over.
+// openReplayed opens a database for reading in bounded memory. It makes another database in
+// the scratch folder, with links to the same tables and with new tables made from the logs.
+// The result shows the database at one moment. openReplayed takes ownership of the options.
 func openReplayed(path string, opts *options, how mode, replay *rocksfile.Replay) (*DB, error) {
 	db := &DB{path: path, mode: how, opts: opts}
-	// It is read once: compactions would cost more than they gain.
+	// The database is read only once: compactions would cost more than they gain.
 	opts.rocks.SetDisableAutoCompactions(true)
 	opts.rocks.SetMaxOpenFiles(replayedFiles)
 	for start := time.Now(); ; {
@@ -64,7 +66,7 @@ func openReplayed(path string, opts *options, how mode, replay *rocksfile.Replay
 	}
 }
 
-// replay makes the database and opens it. After an error it is closed.
+// replay makes the database in the scratch folder and opens it. After an error it is closed.
 func (db *DB) replay(replay *rocksfile.Replay) (err error) {
 	if err := fit(db.path, replay.Unfit()); err != nil {
 		return err
@@ -104,7 +106,7 @@ func (db *DB) replay(replay *rocksfile.Replay) (err error) {
 	return nil
 }
 
-// putChanges puts what the logs have of a column family into it.
+// putChanges puts the changes that the logs have for a column family into it.
 func (db *DB) putChanges(dir string, changes rocksfile.FamilyChanges) error {
 	family, err := db.family(changes.Name)
 	if err != nil {
@@ -131,13 +133,13 @@ func (db *DB) putChanges(dir string, changes rocksfile.FamilyChanges) error {
 	return t.end()
 }
 
-// changesTable makes tables of changes.
+// changesTable writes changes to tables, one after the other.
 type changesTable struct {
 	db     *DB
 	path   string
 	family *grocksdb.ColumnFamilyHandle
 	env    *grocksdb.EnvOptions
-	writer *grocksdb.SSTFileWriter // nil: none has begun
+	writer *grocksdb.SSTFileWriter // nil if no table has begun
 	size   int
 }
 
@@ -163,7 +165,7 @@ func (t *changesTable) put(e rocksfile.Entry) (err error) {
 	return t.end()
 }
 
-// end makes the table, if one has begun, part of the database.
+// end makes the table part of the database, if one has begun.
 func (t *changesTable) end() error {
 	if t.writer == nil {
 		return nil

@@ -9,37 +9,39 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// Update gathers changes, see [DB.Update]. Not safe for concurrent use, and not to be
-// used after the function that it was passed to.
+// Update gathers changes, see [DB.Update]. It is not safe for concurrent use, and must not be
+// used after the function that it was passed to has returned.
 type Update struct {
 	db    *DB
 	batch *grocksdb.WriteBatch
-	// highest is the greatest height stored; above it nothing needs to be read.
+	// highest is the greatest height that is stored or in the batch; above it nothing needs to
+	// be read.
 	highest  uint64
 	anyBlock bool
-	above    uint64 // the next block's height is at least this
+	above    uint64 // the least height that the next block may have
 	reorgs   reorgs
-	// anchors are those that were written since the last reorg, by key, nil for one
-	// that was deleted. Heights ascend: what a reorg leaves, none of this update takes.
+	// anchors are the anchors written since the last reorg, by key, with nil for a deleted
+	// one. Heights ascend: an anchor that one reorg leaves alone, no later one of this update
+	// invalidates.
 	anchors map[string]*Anchor
-	raw     bool  // something was written as it is, perhaps an anchor or an event
-	failed  error // of a reorg, of which the batch has only a part
+	raw     bool  // a record was written with Put; it may be an anchor or an event
+	failed  error // of a reorg that is only partly in the batch
 }
 
-// reorgs is what all reorgs of a database taken so far leave known for the next one, so
-// that not each has to look at all anchors and all events.
+// reorgs is what is known after the reorgs of a database so far, so that the next one need
+// not read all anchors and all events.
 type reorgs struct {
 	known bool
-	// from is a height: no stored anchor at or above it is left to invalidate.
+	// from is a height: no stored anchor at or above it is left to be invalidated.
 	from      uint64
-	nextEvent uint64
+	nextEvent uint64 // id
 }
 
-// Update calls change with an empty update. When it returns nil, what it gathered is
-// written in one atomic batch and synced: after a crash the database has all of it or
-// none. When it returns an error, Update returns that and nothing is written. One
-// update is made at a time, others wait; no other process may write meanwhile. The
-// error wraps [ErrReadOnly] for a database that was opened with [OpenReadOnly].
+// Update calls change with an empty update. If change returns nil, the gathered changes are
+// written in one atomic batch and synced: after a crash the database has all of them or none.
+// If it returns an error, Update returns that error and nothing is written. Only one update is
+// made at a time; others wait. change must not call a method of db that writes. The error
+// wraps [ErrReadOnly] for a database that was opened with [OpenReadOnly].
 func (db *DB) Update(change func(*Update) error) error {
 	end, err := db.beginWriting()
 	if err != nil {
@@ -69,7 +71,7 @@ func (db *DB) Update(change func(*Update) error) error {
 	return nil
 }
 
-// beginWriting waits until nothing else writes. The caller must call end.
+// beginWriting waits until no other method writes. The caller must call end.
 func (db *DB) beginWriting() (end func(), err error) {
 	if db.mode != readWrite {
 		return nil, fmt.Errorf("%s: %w", db.path, ErrReadOnly)
@@ -82,7 +84,8 @@ func (db *DB) beginWriting() (end func(), err error) {
 	return db.writing.Unlock, nil
 }
 
-// write writes a batch, synced, or without the write-ahead log, and empties it.
+// write writes a batch and empties it. It is either synced, or written without the
+// write-ahead log.
 func (db *DB) write(batch *grocksdb.WriteBatch, sync bool) error {
 	if batch.Count() == 0 {
 		return nil
@@ -98,8 +101,8 @@ func (db *DB) write(batch *grocksdb.WriteBatch, sync bool) error {
 	return nil
 }
 
-// Put writes a record as it is. The reorgs of the same update do not see it. The error
-// wraps [ErrNoFamily].
+// Put writes a record as it is to a column family. The reorgs of the same update do not see
+// it. The error wraps [ErrNoFamily].
 func (u *Update) Put(family string, key, value []byte) error {
 	handle, err := u.db.family(family)
 	if err == nil {
@@ -113,22 +116,23 @@ func (u *Update) put(key, value []byte) { u.batch.PutCF(u.db.families[0], key, v
 
 func (u *Update) delete(key []byte) { u.batch.DeleteCF(u.db.families[0], key) }
 
-// Seen is what a block turned out to be.
+// Seen is the outcome of [Update.Block].
 type Seen int
 
 // The outcomes of [Update.Block].
 const (
-	Written  Seen = iota // the height was not stored
-	Equal                // it was, with the same hash
-	Replaced             // it was, with another hash: a reorg
+	Written  Seen = iota // the height had no hash
+	Equal                // the height had the same hash
+	Replaced             // the height had another hash: a reorg
 )
 
-// Block takes a block as a node's listener does. A height that is not stored is
-// written, and one with the same hash left alone. Another hash is a reorg: the
-// anchors at or above the height are invalidated, the event is recorded with the
-// given time in Unix seconds, and the hash is overwritten. The heights of an update must
-// ascend. Stored anchors are looked at for the lowest height of all reorgs alone. It ends
-// with the context's error.
+// Block handles a block as the listener of a node does. A height without a hash gets the
+// hash, and a height with the same hash is left alone. Another hash is a reorg: the anchors at
+// or above the height are invalidated, the event is recorded with detectedAt, in Unix seconds,
+// and the hash is overwritten. Block returns the event of a reorg, otherwise nil. The heights
+// of an update must ascend. Only the lowest reorg of an update reads the stored anchors. The
+// error may be that of ctx. After an error of a reorg, [DB.Update] writes nothing, even if change
+// returns nil.
 func (u *Update) Block(ctx context.Context, b Block, detectedAt uint64) (Seen, *ReorgEvent, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, nil, err
@@ -158,13 +162,13 @@ func (u *Update) Block(ctx context.Context, b Block, detectedAt uint64) (Seen, *
 	return seen, event, nil
 }
 
-// SetBlock writes the hash of a height, whatever is stored there: it is no reorg.
+// SetBlock writes the hash of a height, whatever is stored there. It does not count as a reorg.
 func (u *Update) SetBlock(b Block) { u.putBlock(b) }
 
-// DeleteBlock removes the hash of a height.
+// DeleteBlock removes the hash of a height, if there is one.
 func (u *Update) DeleteBlock(height uint64) { u.delete(blockKey(height)) }
 
-// stored is [DB.BlockHash] without a look where there can be nothing.
+// stored is [DB.BlockHash], but does not read at heights where nothing can be stored.
 func (u *Update) stored(height uint64) (string, bool, error) {
 	if !u.anyBlock || height > u.highest {
 		return "", false, nil
@@ -179,8 +183,8 @@ func (u *Update) putBlock(b Block) {
 	}
 }
 
-// reorg records the event and invalidates the anchors that it concerns, in the order of
-// their keys.
+// reorg invalidates the anchors that a reorg concerns, in the order of their keys, and records
+// the event.
 func (u *Update) reorg(ctx context.Context, e *ReorgEvent) (err error) {
 	if !u.reorgs.known {
 		if u.reorgs.nextEvent, err = u.db.nextEventID(ctx); err != nil {
@@ -212,15 +216,14 @@ func (u *Update) reorg(ctx context.Context, e *ReorgEvent) (err error) {
 	clear(u.anchors)
 	e.ID = u.reorgs.nextEvent
 	u.reorgs.nextEvent++
-	u.reorgs.known = u.reorgs.nextEvent > 0 // or the ids have run out
+	u.reorgs.known = u.reorgs.nextEvent > 0 // it is 0 when the ids have run out
 	u.put(EventKey(e.ID), e.value())
 	u.put([]byte(CounterKey), fmt.Append(nil, u.reorgs.nextEvent))
 	return nil
 }
 
-// invalidate invalidates the anchor that is stored under a key, nil for none, if the
-// reorg concerns it. The key is the anchor's hash but in records that something else
-// damaged.
+// invalidate invalidates the anchor that is stored under a key, nil for none, if the reorg
+// concerns it. The key is the anchor's hash, except in damaged records.
 func (u *Update) invalidate(e *ReorgEvent, key string, a *Anchor) {
 	if a == nil || a.BitcoinHeight < e.Height || a.Status == InvalidatedReorg {
 		return
@@ -230,8 +233,7 @@ func (u *Update) invalidate(e *ReorgEvent, key string, a *Anchor) {
 	e.InvalidatedAnchors = append(e.InvalidatedAnchors, a.Hash)
 }
 
-// Anchor writes an anchor record. The error says why no node could read it back
-// equal.
+// Anchor writes an anchor record. The error is that of [Anchor.Validate].
 func (u *Update) Anchor(a Anchor) error {
 	if err := a.Validate(); err != nil {
 		return err
@@ -241,11 +243,11 @@ func (u *Update) Anchor(a Anchor) error {
 	return nil
 }
 
-// DeleteAnchor takes an anchor record back.
+// DeleteAnchor removes the anchor record under an anchor hash, if there is one.
 func (u *Update) DeleteAnchor(hash string) {
 	u.delete(AnchorKey(hash))
 	u.anchors[hash] = nil
 }
 
-// ConfirmedAt is how many confirmations make a pending anchor a confirmed one.
+// ConfirmedAt is the number of confirmations at which a pending anchor counts as confirmed.
 const ConfirmedAt = 6

@@ -11,9 +11,10 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// NewestFormat returns the newest table format version that the RocksDB reads that is
-// linked here. Nothing in its C interface says so: it reads what it writes, and refuses to
-// open a database that is to have tables of another version.
+// NewestFormat returns the newest table format version that the RocksDB linked here can
+// read. Its C interface does not tell, so the first call tries which versions it can write:
+// RocksDB reads what it writes, and refuses to open a database with any other version set.
+// NewestFormat is safe for concurrent use.
 func NewestFormat() int { return newestFormat() }
 
 var newestFormat = sync.OnceValue(func() int {
@@ -24,7 +25,7 @@ var newestFormat = sync.OnceValue(func() int {
 	return newest
 })
 
-// writesFormat reports whether RocksDB here can write tables with a format version.
+// writesFormat reports whether the RocksDB linked here can write tables with a format version.
 func writesFormat(version int) bool {
 	opts, err := newOptions()
 	if err != nil {
@@ -40,8 +41,8 @@ func writesFormat(version int) bool {
 	return errors.Join(err, opts.close()) == nil
 }
 
-// newerTables returns a *[TooNewError] when a table of the database has a format
-// that is newer than this build reads.
+// newerTables returns a *[TooNewError] if a table of the database has a newer format than
+// this build can read, and nil otherwise.
 func newerTables(path string) error {
 	checked, err := rocksfile.Check(context.Background(), path)
 	if err != nil {

@@ -6,13 +6,12 @@ import (
 	"fmt"
 )
 
-// ErrUnsupported says that a file is sound and holds something that this
-// package cannot read.
+// ErrUnsupported means that a file is sound, but has something that this package cannot read.
 var ErrUnsupported = errors.New("not supported")
 
 var errTwoPhase = unsupported("marks of a two-phase transaction")
 
-// unsupportedError names what it is.
+// unsupportedError names what is not supported. It is [ErrUnsupported].
 type unsupportedError struct{ what string }
 
 func unsupported(format string, args ...any) error {
@@ -29,7 +28,8 @@ func (e *unsupportedError) Error() string { return e.what }
 
 func (e *unsupportedError) Is(target error) bool { return target == ErrUnsupported }
 
-// Tags of a write batch, beside the kinds of entries in the default family.
+// Tags of a write batch, in addition to the kinds of entries, which stand for entries of the
+// default family.
 const (
 	batchLogData            = 0x03
 	batchFamilyDelete       = 0x04
@@ -50,14 +50,15 @@ const (
 	batchHeader             = 12 // sequence number (8), count (4)
 )
 
-// DecodeBatch decodes a record of a write-ahead log: the entries are numbered
-// from seq on. The error is [ErrUnsupported] where a part is not known (such as
-// a two-phase transaction), anything else means damage: no entries then.
+// DecodeBatch decodes a record of a write-ahead log. The sequence numbers of the entries start
+// at seq. Keys and values are parts of data. The error is [ErrUnsupported] if the batch has a
+// part that is not known, such as a mark of a two-phase transaction. Any other error means
+// damage. With an error there are no entries.
 func DecodeBatch(data []byte) (seq uint64, entries []Entry, err error) {
 	return decodeBatch(data, nil)
 }
 
-// decodeBatch is DecodeBatch into the room that the entries of another one had.
+// decodeBatch is DecodeBatch, but appends to entries, which must be empty, to use its memory.
 func decodeBatch(data []byte, entries []Entry) (uint64, []Entry, error) {
 	if len(data) < batchHeader {
 		return 0, nil, errors.New("a batch shorter than its header")
@@ -116,8 +117,8 @@ func decodeBatch(data []byte, entries []Entry) (uint64, []Entry, error) {
 	return seq, entries, nil
 }
 
-// parser takes values off the front of rest. After a value that is not there it
-// is bad, and returns zeros.
+// parser takes values off the front of rest. After a missing or invalid value it is bad, and
+// returns zeros.
 type parser struct {
 	rest []byte
 	bad  bool
@@ -158,5 +159,5 @@ func (p *parser) uint32() uint32 {
 	return uint32(v)
 }
 
-// slice takes bytes that have their length in front.
+// slice takes bytes that come after their length.
 func (p *parser) slice() []byte { return p.take(p.uint64()) }

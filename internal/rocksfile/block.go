@@ -6,35 +6,35 @@ import (
 	"errors"
 )
 
-// handle is where a block lies, without its trailer.
+// handle is the place of a block, without its trailer.
 type handle struct{ off, size uint64 }
 
 func (h handle) end() uint64 { return h.off + h.size + blockTrailer }
 
-// within reports whether the block and its trailer lie below limit.
+// within reports whether the block and its trailer end at or below limit.
 func (h handle) within(limit int) bool {
 	return h.off <= uint64(limit) && h.size <= uint64(limit) && h.end() <= uint64(limit)
 }
 
 var errBlock = errors.New("a block that cannot be decoded")
 
-// eachEntry calls f for the entries of a block, with keys that f must copy. A
-// block of entries: shared, non-shared and value length (varints), the rest of
-// the key, the value; then the offsets of the restart points (4 bytes each) and
-// their number.
+// eachEntry calls f for each entry of a block. f must copy the key if it keeps it. A block is
+// a sequence of entries, each with the shared, non-shared and value length (varints), the rest
+// of the key, and the value; then the offsets of the restart points (4 bytes each) and their
+// number.
 func eachEntry(block []byte, f func(key, value []byte) error) error {
 	return eachDelta(block, nil, f)
 }
 
 // restartPoints returns where the entries of a block end, and the offsets of its restart
-// points.
+// points, still encoded.
 func restartPoints(block []byte) (end int, points []byte, err error) {
 	if len(block) < 4 {
 		return 0, nil, errBlock
 	}
 	end = len(block) - 4
 	restarts := binary.LittleEndian.Uint32(block[end:])
-	if restarts>>31 == 1 { // a hash index of the keys: buckets and their number
+	if restarts>>31 == 1 { // before it there is a hash index of the keys: buckets and their number
 		if end < 2 {
 			return 0, nil, errBlock
 		}
@@ -48,16 +48,16 @@ func restartPoints(block []byte) (end int, points []byte, err error) {
 	return end, block[end : end+4*int(restarts)], nil
 }
 
-// eachDelta is eachEntry for blocks whose values have no lengths: those of an index from
-// format version 4 on, where delta takes a value off p. first says that nothing of the key
-// is shared with the one before.
+// eachDelta is eachEntry for blocks whose values have no lengths, if delta is not nil: index
+// blocks since format version 4. delta takes a value off p. first is set if the key shares
+// nothing with the key before.
 func eachDelta(block []byte, delta func(p *parser, first bool) []byte, f func(key, value []byte) error) error {
 	end, points, err := restartPoints(block)
 	if err != nil {
 		return err
 	}
 	var key []byte
-	p := parser{rest: block[:end]} // one for all entries: it is passed on by its address
+	p := parser{rest: block[:end]} // outside the loop: its address is passed on
 	for len(p.rest) > 0 {
 		restart := len(points) > 0 && int64(binary.LittleEndian.Uint32(points)) == int64(end-len(p.rest))
 		shared, fresh := p.uint64(), p.uint64()
@@ -85,26 +85,26 @@ func eachDelta(block []byte, delta func(p *parser, first bool) []byte, f func(ke
 			return err
 		}
 	}
-	if len(points) > 0 && end > 0 { // one that no entry begins at
+	if len(points) > 0 && end > 0 { // no entry begins at this restart point
 		return errBlock
 	}
 	return nil
 }
 
-// indexForm is how the values of an index are written.
+// indexForm is how the values of an index are encoded.
 type indexForm struct {
-	delta    bool // each by what differs from the one before
-	firstKey bool // behind each the first key of its block
+	delta    bool // as the difference from the value before
+	firstKey bool // followed by the first key of the block
 }
 
-// handles decodes an index block. separator gets the key of each handle, where it is not
-// nil; for reading all blocks, keys do not matter.
+// handles decodes an index block. separator is called with the key of each handle, if it is
+// not nil: reading all blocks does not need the keys.
 func handles(block []byte, form indexForm, separator func(key []byte)) ([]handle, error) {
 	_, points, err := restartPoints(block)
 	if err != nil {
 		return nil, err
 	}
-	hs := make([]handle, 0, len(points)/4) // of most indexes each entry is a restart point
+	hs := make([]handle, 0, len(points)/4) // in most indexes, each entry is a restart point
 	add := func(p *parser, h handle) {
 		if form.firstKey {
 			p.slice()
@@ -148,8 +148,8 @@ func handles(block []byte, form indexForm, separator func(key []byte)) ([]handle
 	return hs, err
 }
 
-// splitKey takes an internal key apart: user key, then sequence number and kind
-// in eight bytes.
+// splitKey splits an internal key into the user key, and the sequence number and kind in the
+// last eight bytes. ok is false if the key is too short.
 func splitKey(key []byte) (user []byte, seq uint64, kind Kind, ok bool) {
 	if len(key) < 8 {
 		return nil, 0, 0, false
@@ -158,8 +158,8 @@ func splitKey(key []byte) (user []byte, seq uint64, kind Kind, ok bool) {
 	return key[:len(key)-8], packed >> 8, Kind(packed), true
 }
 
-// internalOrder compares two internal keys: user keys ascending, then the newest
-// first.
+// internalOrder compares two internal keys: user keys ascend, and for the same user key the
+// newest entry comes first.
 func internalOrder(a, b []byte) int {
 	ua, sa, ka, _ := splitKey(a)
 	ub, sb, kb, _ := splitKey(b)

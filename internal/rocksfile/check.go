@@ -7,20 +7,19 @@ import (
 	"io"
 )
 
-// Checked is what RocksDB does not say about a database that it opens.
+// Checked is what RocksDB does not report about a database that it opens.
 type Checked struct {
-	// Problems of CURRENT, the MANIFEST, the live logs, and tables of a format
-	// that is too new.
+	// Problems are those of CURRENT, the MANIFEST and the live logs, and tables that are too new
+	// or of an unsupported type.
 	Problems []Problem
 	Version  string // as in [Salvaged]
 	Format   uint32 // as in [Salvaged]
 }
 
-// Check looks for what RocksDB passes over in silence when it opens the database
-// in dir: damaged ranges, gaps and torn tails in the logs, and a log that is
-// missing. Of the tables it reads only the last 53 bytes. A folder that changes
-// meanwhile is read again. Errors are those of reading the folder, of ctx, and
-// [ErrChanging].
+// Check looks for problems that RocksDB silently ignores when it opens the database in dir:
+// damaged ranges, gaps and torn tails in the logs, and a missing log. Of each table it reads
+// only the last 53 bytes. If the folder changes meanwhile, it is read again. The error is that
+// of reading the folder, that of ctx, or wraps [ErrChanging].
 func Check(ctx context.Context, dir string) (*Checked, error) {
 	for n := 1; ; n++ {
 		f, err := openFolder(dir)
@@ -55,7 +54,7 @@ func (c *Checked) formats(f *folder, s state, problem func(Problem)) {
 		name := tableName(number)
 		file, size, err := f.open(name)
 		if err != nil {
-			continue // the open says so
+			continue // opening the database reports it
 		}
 		foot, err := readFooter(file, size)
 		file.Close()
@@ -69,19 +68,20 @@ func (c *Checked) formats(f *folder, s state, problem func(Problem)) {
 	}
 }
 
-// Unfit returns an error for a database that RocksDB must not be given: it would end the
-// process, or pass over records in silence. The error is [ErrUnsupported] where there is
-// something that no node writes, and damage in a table without checksums otherwise. Of other
-// tables it reads the properties.
+// Unfit returns an error for a database that RocksDB must not open: it would end the process,
+// or silently ignore records. The error is [ErrUnsupported] if there is something that no node
+// writes; otherwise it describes damage in a table without checksums. Tables with checksums
+// are not read, except for their properties.
 func Unfit(dir string) error {
 	f, err := openFolder(dir)
 	if err != nil {
-		return nil // the open says so
+		return nil // opening the database reports it
 	}
 	return f.unfit(func(logs logSet) { _ = logs.read(context.Background(), func(uint64, Entry) {}) })
 }
 
-// Unfit is [Unfit] without a look into the logs: [Replay.Changes] has the same.
+// Unfit is the function [Unfit], but does not read the logs: [Replay.Changes] finds what is
+// unsupported in them.
 func (r *Replay) Unfit() error { return r.folder.unfit(func(logSet) {}) }
 
 func (f *folder) unfit(look func(logSet)) error {
@@ -107,7 +107,7 @@ func (f *folder) unfit(look func(logSet)) error {
 func (f *folder) unfitTable(name string) error {
 	file, size, err := f.open(name)
 	if err != nil {
-		return nil // the open says so
+		return nil // opening the database reports it
 	}
 	defer file.Close()
 	foot, err := readFooter(file, size)
@@ -129,7 +129,7 @@ func (f *folder) unfitTable(name string) error {
 }
 
 // readFooter reads the last 53 bytes of a table. The errors are those of decodeFooter, and
-// of reading.
+// those of reading.
 func readFooter(file io.ReaderAt, size int64) (footer, error) {
 	tail := make([]byte, min(size, footerSize))
 	if _, err := file.ReadAt(tail, size-int64(len(tail))); err != nil {
@@ -138,8 +138,8 @@ func readFooter(file io.ReaderAt, size int64) (footer, error) {
 	return decodeFooter(tail)
 }
 
-// checkUnchecked reads a table without checksums: RocksDB does not see damage in it until it
-// has left the block.
+// checkUnchecked reads a whole table without checksums: RocksDB notices damage in it only after
+// it has read beyond the block.
 func (f *folder) checkUnchecked(name string) error {
 	file, size, err := f.open(name)
 	if err != nil {

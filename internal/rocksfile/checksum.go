@@ -11,18 +11,18 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// unmask undoes what is done to a CRC before it is stored next to what it covers.
+// unmask undoes the masking of a CRC that is stored next to the data that it covers.
 func unmask(stored uint32) uint32 {
 	rot := stored - 0xa282ead8
 	return rot>>17 | rot<<15
 }
 
-// checksumType is how the blocks of a table are checked. The numbers are those
-// of the footer.
+// checksumType is the checksum of the blocks of a table. The numbers are the ones in the
+// footer.
 type checksumType uint8
 
 const (
-	checksumNone   checksumType = 0 // four zeros in its place
+	checksumNone   checksumType = 0 // zeros in place of a checksum
 	checksumCRC32C checksumType = 1
 	checksumXXH32  checksumType = 2
 	checksumXXH64  checksumType = 3
@@ -32,8 +32,8 @@ const (
 	knownChecksums              = "none, CRC32c, XXH32, XXH64 and XXH3"
 )
 
-// checksumTypes are those that are tried where the footer is damaged. None is not: it
-// holds for any zeros.
+// checksumTypes are the types that are tried if the footer is damaged. checksumNone is not
+// tried: it accepts any block with zeros in place of the checksum.
 var checksumTypes = [...]checksumType{checksumCRC32C, checksumXXH3, checksumXXH64, checksumXXH32}
 
 func (t checksumType) String() string {
@@ -54,7 +54,7 @@ func (t checksumType) String() string {
 
 func (t checksumType) known() bool { return t <= checksumXXH3 }
 
-// holds reports whether a block, given with its trailer, is as it was written.
+// holds reports whether the checksum of a block, given with its trailer, is right.
 func (t checksumType) holds(block []byte) bool {
 	n := len(block) - blockTrailer
 	stored := binary.LittleEndian.Uint32(block[n+1:])
@@ -73,10 +73,9 @@ func (t checksumType) holds(block []byte) bool {
 	return false
 }
 
-// blockEnd finds the shortest block at the start of data whose checksum holds,
-// and returns its length with the trailer, or 0. Checksums are computed along
-// the way: one pass, whatever the length. Where there are none, it is the shortest that
-// accepted takes.
+// blockEnd finds the shortest block at the start of data whose checksum holds, and returns its
+// length with the trailer, or 0. It computes the checksums of all lengths in one pass. Without
+// checksums, it finds the shortest block that accepted returns true for.
 func (t checksumType) blockEnd(data []byte, accepted func(block []byte) bool) int {
 	switch t {
 	case checksumNone:

@@ -27,14 +27,14 @@ const (
 	compressZSTDEarly = 0x40 // before the format was final
 )
 
-// compressed reports whether a block can have the compression type.
+// compressed reports whether how is the compression type of a block, none included.
 func compressed(how byte) bool { return how <= compressZSTD || how == compressZSTDEarly }
 
-// maxInflation bounds what a block may decompress to, as a multiple of its size
-// and beside a constant: a length in a file must not allocate at will.
+// maxInflation and freeInflation bound the size that a block may decompress to: a multiple of
+// its own size, plus a constant. A length in a file must not allocate any amount of memory.
 const maxInflation, freeInflation = 256, 1 << 20
 
-// dictionary is what the blocks of a table were compressed with.
+// dictionary is the dictionary that the blocks of a table were compressed with.
 type dictionary struct {
 	content []byte
 	zstd    *zstd.Decoder
@@ -44,7 +44,8 @@ const maxInflated = 1 << 30
 
 var noDictionary, _ = newDictionary(nil)
 
-// newDictionary takes the content of the table's block: raw, or what zstd has trained.
+// newDictionary makes a dictionary from the content of its block in the table: raw, or in the
+// form that zstd's training makes.
 func newDictionary(content []byte) (*dictionary, error) {
 	options := []zstd.DOption{zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxInflated)}
 	switch {
@@ -57,15 +58,15 @@ func newDictionary(content []byte) (*dictionary, error) {
 	return &dictionary{content, decoder}, err
 }
 
-// trainedDictionary is what a dictionary of zstd begins with, little-endian.
+// trainedDictionary is the magic number of a trained zstd dictionary, little-endian.
 const trainedDictionary = 0xEC30A437
 
-// fixedSize is how many bytes the length in front of LZ4 data has up to format version 1.
+// fixedSize is how many bytes the length before LZ4 data has, up to format version 1.
 const fixedSize = 8
 
-// unpack decompresses a block that is given with its trailer, and whose checksum
-// holds. scratch is used where it is large enough. No checksum covers the format version
-// in the footer: where the block is not as that has it, it may be as another does.
+// unpack decompresses a block, given with its trailer, whose checksum holds. It uses scratch if
+// that is large enough. No checksum covers the format version in the footer: if the block does
+// not decompress as in that version, unpack tries the other encoding of lengths.
 func (d *dictionary) unpack(block, scratch []byte, format uint32) ([]byte, error) {
 	out, err := d.unpackAs(block, scratch, format)
 	if err == nil || !lengthMoved(block[len(block)-blockTrailer]) {
@@ -81,11 +82,12 @@ func (d *dictionary) unpack(block, scratch []byte, format uint32) ([]byte, error
 	return nil, err
 }
 
-// lengthInFront is the format version from which on the length that a block decompresses
-// to stands in front of it, but for Snappy, which has its own.
+// lengthInFront is the first format version in which the length that a block decompresses to
+// comes before it as a varint. Snappy has its own length in all versions.
 const lengthInFront = 2
 
-// lengthMoved reports whether that is what a block of this compression type was before.
+// lengthMoved reports whether blocks of this compression type were encoded otherwise before
+// lengthInFront.
 func lengthMoved(how byte) bool {
 	return how == compressZlib || how == compressBZip2 || how == compressLZ4 || how == compressLZ4HC
 }
@@ -132,10 +134,11 @@ func (d *dictionary) unpackAs(block, scratch []byte, format uint32) ([]byte, err
 	return out, err
 }
 
-// unknownSize says that nothing says the length.
+// unknownSize means that the length is not stored.
 const unknownSize = ^uint64(0)
 
-// unpackedSize returns the length that a block decompresses to, and the block without it.
+// unpackedSize returns the length that a block decompresses to, and the compressed data without
+// that length.
 func unpackedSize(packed []byte, how byte, format uint32) (size uint64, rest []byte, err error) {
 	switch how {
 	case compressSnappy:
@@ -171,7 +174,7 @@ func (d *dictionary) stream(packed []byte, how byte) io.Reader {
 	return flate.NewReaderDict(bytes.NewReader(packed), d.content)
 }
 
-// inflateAll decompresses what has no length in front, up to bound bytes.
+// inflateAll decompresses a block without a stored length, up to bound bytes.
 func (d *dictionary) inflateAll(packed []byte, how byte, bound uint64) ([]byte, error) {
 	out, err := io.ReadAll(io.LimitReader(d.stream(packed, how), int64(bound)+1))
 	if err == nil && uint64(len(out)) > bound {

@@ -1,31 +1,28 @@
-// Package rocksfile reads the files of a RocksDB folder as bytes, without
-// RocksDB: records can be taken out of a database that does not open, one by
-// one, and damage is seen that RocksDB passes over in silence. It writes
-// nothing, and never opens the file LOCK.
+// Package rocksfile reads the files of a RocksDB folder as bytes, without RocksDB. It can read
+// the records of a database that does not open, one by one, and finds damage that RocksDB
+// silently ignores. It writes nothing, and never opens the file LOCK.
 //
-// It knows write-ahead logs, the MANIFEST, and block-based tables up to format
-// version 5, of column families in bytewise order. [Salvage] puts them together,
-// [Check] looks only at what a successful open does not tell. [OpenView] is for a
-// database in which nothing is damaged or unusual: it reads it faster than RocksDB.
+// It reads write-ahead logs, the MANIFEST, and block-based tables up to format version 5, of
+// column families in bytewise order. [Salvage] puts them together. [Check] finds only the
+// problems that a successful open does not show. [OpenView] is for a database in which nothing
+// is damaged or unusual, and reads it faster than RocksDB.
 //
-// # Why none of the libraries
+// # Why not an existing library
 //
-// Pebble's sstable package, the other reader of such tables in Go, reads the footer of
-// format version 2 only and no XXH3 checksum: nodes write version 5, and RocksDB 7 takes
-// XXH3 unless told otherwise. At the first damaged block it ends, where this package goes
-// on with the next one, and so do its readers of logs and the MANIFEST. goleveldb knows
-// the older format of LevelDB alone. RocksDB's own RepairDB is no reader: it rewrites the
-// folder that it is given, puts every readable table at level 0, and so may bring back
-// what was deleted.
+// Pebble's sstable package, the other reader of such tables in Go, only reads footers of
+// format version 2 and has no XXH3 checksum. But nodes write version 5, and RocksDB 7 uses
+// XXH3 by default. It stops at the first damaged block, where this package continues with the
+// next one, and its readers of logs and the MANIFEST do the same. goleveldb only knows the
+// older format of LevelDB. RocksDB's own RepairDB is not a reader: it rewrites the folder that
+// it is given, puts every readable table at level 0, and so may bring back deleted records.
 //
 // # What cannot be detected
 //
-// Nothing in a log says how long it was. A log that was emptied, and one that was
-// cut exactly between two records read like logs that never held more,
-// unless a later log or the MANIFEST shows a gap in the sequence numbers. The
-// same goes for a MANIFEST that was cut between two edits: the tables that it no
-// longer lists are still read, and reported. Records that were written with the
-// log switched off, and not flushed, leave no trace. Without a MANIFEST nobody
-// knows which tables a compaction had replaced: what they hold may be older than
-// what the database held, or deleted.
+// Nothing in a log says how long it was. A log that was emptied, or cut exactly between two
+// records, reads like a log that never had more, unless a later log or the MANIFEST shows a
+// gap in the sequence numbers. The same goes for a MANIFEST that was cut between two edits:
+// the tables that it no longer lists are still read, and reported. Records that were written
+// with the log disabled, and not flushed, leave no trace. Without a MANIFEST, it is not known
+// which tables a compaction had replaced: their records may be older than those that the
+// database had, or deleted.
 package rocksfile

@@ -17,7 +17,7 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// What is wrong in a folder.
+// ProblemKind is the kind of a problem in a folder.
 type ProblemKind string
 
 const (
@@ -42,20 +42,19 @@ const (
 	BeingMade       ProblemKind = "unfinished database" // sound, and empty
 )
 
-// Problem is one thing that is wrong.
+// Problem is one thing that is wrong in a folder.
 type Problem struct {
 	Kind   ProblemKind
-	File   string // its name within the folder, empty for the folder itself
+	File   string // its name in the folder, "" for the folder itself
 	Offset int64
-	Length int64 // 0: not known, or the whole file
+	Length int64 // 0 if not known, or for the whole file
 	Why    string
-	Err    error // where there is one: of the file system, a [TooNewError], or [ErrUnsupported]
-	// Lost says that records are lost or could be.
+	Err    error // nil, or an error of the file system, a [TooNewError], or [ErrUnsupported]
+	// Lost is set if records are lost or could be.
 	Lost bool
-	// Stale says that records may have come back that were deleted, or in an
-	// older form.
+	// Stale is set if deleted or older records may have come back.
 	Stale bool
-	// Entries is how many entries are lost, as far as that is known.
+	// Entries is the number of lost entries, as far as known.
 	Entries int64
 }
 
@@ -77,8 +76,8 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// FindUnsupported names the first of the problems that is no damage, but something that no
-// node writes, and where it is. It is "" without one.
+// FindUnsupported describes the first of the problems that is not damage, but something that
+// no node writes, and says where it is. It returns "" if there is none.
 func FindUnsupported(problems []Problem) string {
 	for _, p := range problems {
 		if !errors.Is(p.Err, ErrUnsupported) {
@@ -96,16 +95,16 @@ func FindUnsupported(problems []Problem) string {
 	return ""
 }
 
-// folder is what a database folder holds, by number. Tables and logs are sorted.
+// folder lists the files of a database folder, by number. Tables and logs are sorted.
 type folder struct {
 	dir       string
-	names     []string // of all that is there
+	names     []string // of all files
 	tables    []uint64
 	logs      []uint64
 	manifests []uint64 // the newest first
-	options   uint64   // the newest, 0: none
-	version   string
-	logDir    string // of logs, as the newest OPTIONS file says
+	options   uint64   // the newest, 0 without any
+	version   string   // of RocksDB, as the newest OPTIONS file says
+	logDir    string   // the folder of the logs, as the newest OPTIONS file says
 }
 
 func tableName(number uint64) string    { return fmt.Sprintf("%06d.sst", number) }
@@ -148,8 +147,8 @@ func openFolder(dir string) (*folder, error) {
 	return f, nil
 }
 
-// readOptions reads the version of the RocksDB that opened the database last, and where it
-// had its logs.
+// readOptions reads the version of the RocksDB that last opened the database, and the folder
+// in which it kept the logs.
 func (f *folder) readOptions() {
 	data, err := f.read(fmt.Sprintf("OPTIONS-%06d", f.options))
 	if err != nil {
@@ -163,8 +162,8 @@ func (f *folder) readOptions() {
 	f.version, f.logDir = value("rocksdb_version"), value("wal_dir")
 }
 
-// open opens a file, and returns its size. A pipe is refused: opening it would
-// wait for a writer.
+// open opens a file and returns its size. It refuses a pipe: opening it would wait for a
+// writer.
 func (f *folder) open(name string) (*os.File, int64, error) {
 	file, err := durable.OpenRegular(filepath.Join(f.dir, name), os.O_RDONLY)
 	if err != nil {
@@ -177,10 +176,10 @@ func (f *folder) open(name string) (*os.File, int64, error) {
 	return file, info.Size(), nil
 }
 
-// maxText is how much is read of CURRENT and OPTIONS files, in bytes.
+// maxText is how many bytes of CURRENT and OPTIONS files are read.
 const maxText = 1 << 20
 
-// read reads a file that is a short text.
+// read reads a short text file.
 func (f *folder) read(name string) ([]byte, error) {
 	file, size, err := f.open(name)
 	if err != nil {
@@ -195,16 +194,16 @@ func (f *folder) read(name string) ([]byte, error) {
 	return data[:n], err
 }
 
-// state is what CURRENT and MANIFEST say.
+// state is what CURRENT and the MANIFEST say.
 type state struct {
-	*Manifest        // nil: none can be read
-	sound     bool   // all edits are there
+	*Manifest        // nil if none can be read
+	sound     bool   // no edit is missing
 	name      string // of the MANIFEST
 	size      int64
 }
 
-// state reads the MANIFEST that CURRENT names, else the newest one that is
-// sound, else the newest one that says anything.
+// state reads the MANIFEST that CURRENT names. If it cannot be used, it reads the newest sound
+// one, or else the newest one that has any state.
 func (f *folder) state(problem func(Problem)) state {
 	current, err := f.read("CURRENT")
 	name, newline := strings.CutSuffix(string(current), "\n")
@@ -227,7 +226,7 @@ func (f *folder) state(problem func(Problem)) state {
 	var best state
 	for _, m := range f.manifests {
 		if err == nil && m == n && parseErr == nil && prefix && newline {
-			continue // said already
+			continue // already reported
 		}
 		s, ok := f.manifest(m, problem)
 		if ok && s.sound {
@@ -243,8 +242,8 @@ func (f *folder) state(problem func(Problem)) state {
 	return best
 }
 
-// unchanged reports whether the folder is still as it was listed, and its MANIFEST as
-// it was read: a log that is not in the list may have taken the place of one that is.
+// unchanged reports whether the folder is still as it was listed, and the MANIFEST as it was
+// read. If not, a log that is not in the list may have replaced one that is.
 func (f *folder) unchanged(s state) bool {
 	now, err := openFolder(f.dir)
 	if err != nil {
@@ -264,7 +263,7 @@ func (f *folder) decodeManifest(name string) (*Manifest, []Damage, int64, error)
 	return m, damage, size, err
 }
 
-// manifest reads one MANIFEST. One that says nothing is not ok.
+// manifest reads one MANIFEST. It returns false if the MANIFEST has no state that can be used.
 func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
 	name := manifestName(number)
 	m, damage, size, err := f.decodeManifest(name)
@@ -278,7 +277,7 @@ func (f *folder) manifest(number uint64, problem func(Problem)) (state, bool) {
 	}
 	s := state{Manifest: m, sound: m.Complete, name: name, size: size}
 	for _, d := range damage {
-		// An edit that is torn never took effect, unless the file was cut.
+		// A torn edit never took effect, unless the file was cut later.
 		s.sound = s.sound && d.Torn
 		if errors.Is(d.Err, ErrUnsupported) {
 			problem(Problem{Kind: Unsupported, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why, Err: d.Err, Lost: true, Stale: true})

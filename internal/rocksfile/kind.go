@@ -2,7 +2,7 @@ package rocksfile
 
 import "fmt"
 
-// Kind is what an entry does to its key. The numbers are those of the files.
+// Kind is what an entry does to its key. The numbers are the ones in the files.
 type Kind uint8
 
 const (
@@ -11,11 +11,11 @@ const (
 	KindMerge        Kind = 0x02 // cannot be resolved without the node's merge operator
 	KindSingleDelete Kind = 0x07
 	KindRangeDelete  Kind = 0x0F // from Key, inclusive, to Value, exclusive
-	KindBlobIndex    Kind = 0x11 // the value lies in a blob file, which is not read
+	KindBlobIndex    Kind = 0x11 // the value is in a blob file, which is not read
 	KindEntity       Kind = 0x16 // a value with several columns, which is not decoded
 
-	kindTimestampDelete Kind = 0x14 // of a key with a timestamp of the user's
-	kindPreferredSeq    Kind = 0x18 // a value that says when it was written, of RocksDB 8
+	kindTimestampDelete Kind = 0x14 // of a key with a user-defined timestamp
+	kindPreferredSeq    Kind = 0x18 // a value with its write time, of RocksDB 8
 )
 
 func (k Kind) String() string {
@@ -32,16 +32,16 @@ func (k Kind) String() string {
 	return fmt.Sprintf("entries of kind %d", uint8(k))
 }
 
-// plain reports whether RocksDB reads entries of kind k as they were written, whoever wrote
-// them. Of entities it shows one column. At a merge operand without its operator it ends the
-// reading of a log, an iterator, or on its way back the process.
+// plain reports whether RocksDB reads entries of kind k as they were written, whichever program
+// wrote them. Of an entity it shows only one column. At a merge operand without its operator,
+// it stops reading a log or iterating, and ends the process if it iterates backwards.
 func (k Kind) plain() bool { return k != KindMerge && k != KindBlobIndex && k != KindEntity }
 
-// foreign reports whether sound tables of other programs have entries of kind k, which this
-// package does not read.
+// foreign reports whether sound tables of other programs may have entries of kind k, which
+// this package does not read.
 func (k Kind) foreign() bool { return k == kindTimestampDelete || k == kindPreferredSeq }
 
-// tableKind reports whether a data block can hold entries of kind k.
+// tableKind reports whether a data block can have entries of kind k.
 func (k Kind) tableKind() bool {
 	switch k {
 	case KindDelete, KindPut, KindMerge, KindSingleDelete, KindBlobIndex, KindEntity:
@@ -55,25 +55,25 @@ func (k Kind) deletes() bool { return k == KindDelete || k == KindSingleDelete }
 // Entry is one change to one key.
 type Entry struct {
 	Family uint32 // the column family's id
-	Seq    uint64 // the higher one wins
+	Seq    uint64 // the sequence number; the entry with the highest one wins
 	Kind   Kind
 	Key    []byte
 	Value  []byte
 }
 
-// maxSeq is the highest sequence number: the lowest byte of its eight holds the
-// kind.
+// maxSeq is the highest sequence number. It is stored in eight bytes, of which the lowest has
+// the kind.
 const maxSeq = 1<<56 - 1
 
 // Damage is a range of a file that cannot be used.
 type Damage struct {
 	Offset int64
-	Length int64 // 0: not known
+	Length int64 // 0 if not known
 	Why    string
-	Err    error // [ErrUnsupported] for what is no damage
-	// Torn is set on a record that ends with its file: what a crash leaves
-	// behind, or a write that is under way.
+	Err    error // [ErrUnsupported] if it is not damage, but something that is not supported
+	// Torn is set if the file ends in the middle of a record: after a crash, or while the
+	// record is being written.
 	Torn bool
-	// Zeros is set on a log that is zeros from there to its end.
+	// Zeros is set if everything from there to the end of the log is zeros.
 	Zeros bool
 }

@@ -9,14 +9,14 @@ import (
 	"path/filepath"
 )
 
-// logSet are the logs that an open would replay.
+// logSet are the logs that opening the database would replay.
 type logSet struct {
 	*folder
 	numbers []uint64
 	problem func(Problem)
-	lastSeq uint64 // the last one that a sound MANIFEST knows
-	known   bool
-	all     bool // all that was ever written is in them
+	lastSeq uint64 // the last sequence number in the MANIFEST
+	known   bool   // lastSeq is that of a sound MANIFEST
+	all     bool   // everything that was ever written is in these logs
 }
 
 func liveLogs(f *folder, s state, problem func(Problem)) logSet {
@@ -33,14 +33,14 @@ func liveLogs(f *folder, s state, problem func(Problem)) logSet {
 		}
 	}
 	if len(l.numbers) == 0 && !f.neverHadALog(s) && !f.replayed(s) {
-		// Every open starts a log, and it stays until the next one exists.
+		// Every open starts a log, which stays until the next one exists.
 		problem(f.missingLog(oldest))
 	}
 	return l
 }
 
-// missingLog is the problem that no log is there, or that they are elsewhere, where the
-// OPTIONS say.
+// missingLog is the problem that there is no log, or that the logs are in the other folder
+// that the OPTIONS file names.
 func (f *folder) missingLog(oldest uint64) Problem {
 	p := Problem{Kind: MissingLog, Why: fmt.Sprintf("no log with number %d or above", oldest), Lost: true, Stale: true}
 	if f.logDir == "" || filepath.Base(f.logDir) == filepath.Base(f.dir) {
@@ -55,9 +55,8 @@ func (f *folder) missingLog(oldest uint64) Problem {
 	return p
 }
 
-// kept looks into a log whose entries are in tables, which RocksDB reads all the same: it is
-// there for the transactions that it has prepared, and gone when the database is opened to
-// write.
+// kept reads a log whose entries are already in tables. RocksDB reads it as well, for the
+// prepared transactions in it, and removes it when the database is opened for writing.
 func (l logSet) kept(number uint64) {
 	file, size, err := l.folder.open(logName(number))
 	if err != nil {
@@ -78,7 +77,7 @@ func (l logSet) kept(number uint64) {
 	}.Read(file, size, number)
 }
 
-// size is how long all logs are together, in bytes.
+// size returns the total length of the logs, in bytes.
 func (l logSet) size() (total int64) {
 	for _, number := range l.numbers {
 		if file, size, err := l.folder.open(logName(number)); err == nil {
@@ -89,8 +88,8 @@ func (l logSet) size() (total int64) {
 	return total
 }
 
-// read passes on the entries of all logs, oldest log first, and reports damage
-// and gaps. The entries are lent until the function returns. The error is that of ctx.
+// read calls entry with the entries of all logs, the oldest log first, and reports damage and
+// gaps. Keys and values are valid until entry returns. The error is that of ctx.
 func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) error {
 	r := &logsReader{logSet: l, entry: entry, next: l.lastSeq + 1, known: l.known, first: true}
 	for _, number := range l.numbers {
@@ -109,18 +108,18 @@ func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) er
 type logsReader struct {
 	logSet
 	entry   func(number uint64, e Entry)
-	next    uint64 // sequence number
-	known   bool   // next is
+	next    uint64 // the sequence number that should come next
+	known   bool   // next is known
 	first   bool   // no record was read yet
 	written bool   // there are entries
 	entries []Entry
-	number  uint64 // of the log that is being read
-	places  int    // problems in it
-	foreign bool   // one of them is that something is not supported
-	more    Problem
+	number  uint64  // of the log that is being read
+	places  int     // how many problems it has
+	foreign bool    // one of them is something that is not supported
+	more    Problem // the problems beyond maxPlaces
 }
 
-// maxPlaces is how many problems of one log are told one by one.
+// maxPlaces is how many problems of one log are reported one by one.
 const maxPlaces = 1000
 
 // read reads one log.
@@ -145,8 +144,8 @@ func (r *logsReader) read(ctx context.Context, number uint64) {
 	}
 }
 
-// found reports a problem of the log. Those beyond the first ones are told together, but
-// for the first of what is not supported: that is no damage.
+// found reports a problem of the log. Problems after the first maxPlaces are reported together,
+// except for the first that is something not supported: that is not damage.
 func (r *logsReader) found(p Problem) {
 	p.File, p.Lost = logName(r.number), true
 	first := errors.Is(p.Err, ErrUnsupported) && !r.foreign
@@ -189,8 +188,8 @@ func (r *logsReader) record(off int64, record []byte) {
 		r.known = false
 		return
 	}
-	// Before the first log, all up to the last sequence number of the
-	// MANIFEST is in tables; some of it may be in the log as well.
+	// Everything up to the last sequence number of the MANIFEST is in tables. Some of it may be
+	// in the first log as well.
 	if r.known && seq > r.next {
 		r.found(Problem{Kind: LogGap, Offset: off, Stale: true, Entries: int64(seq - r.next), Why: fmt.Sprintf("sequence number %d follows %d", seq, r.next-1)})
 	}
@@ -208,7 +207,7 @@ func (r *logsReader) record(off int64, record []byte) {
 	}
 }
 
-// inContext is a file whose reading ends with the context.
+// inContext is a file that can be read until the context ends.
 type inContext struct {
 	ctx context.Context
 	io.ReaderAt

@@ -7,11 +7,11 @@ import (
 	"io"
 )
 
-// A log is a row of blocks of logBlock bytes. A record is stored in fragments,
-// none of which crosses a block: masked CRC32c (4 bytes, over all that follows
-// it but the length), length (2), type (1), in recycled files the low 32 bits
-// of the log's number (4), payload. Fewer bytes at the end of a block than a
-// header takes are zeros.
+// A log is a sequence of blocks of logBlock bytes. A record is stored as one or more fragments,
+// and no fragment crosses the end of a block. A fragment is a masked CRC32c (4 bytes, of
+// everything after the length), a length (2), a type (1), in recycled files the low 32 bits of
+// the log's number (4), and the payload. If a block has no room left for a header, the rest of
+// it is zeros.
 const (
 	logBlock         = 32 << 10
 	logHeader        = 7
@@ -24,12 +24,12 @@ const (
 	logFirst      = 2
 	logMiddle     = 3
 	logLast       = 4
-	logRecycled   = 4 // what is added to the four above in recycled files
+	logRecycled   = 4 // added to the four types above in recycled files
 	logCompress   = 9
 	logIgnoreMask = 1 << 7
 )
 
-// logWindow is how much of a file is held at a time, in bytes: whole blocks.
+// logWindow is how many bytes of a file are held at a time: whole blocks.
 const logWindow = 32 * logBlock
 
 // fragment is one physical record.
@@ -39,33 +39,33 @@ type fragment struct {
 	end  int64
 	body []byte
 	log  uint32
-	old  bool // of the file's former life, before it was recycled
+	old  bool // written before the file was recycled
 }
 
-// LogReader takes the records out of a write-ahead log or a MANIFEST. After
-// damage it goes on with the next fragment whose checksum holds. It holds a megabyte of
-// the file, and of a record in several fragments the whole.
+// LogReader reads the records of a write-ahead log or a MANIFEST. After damage it continues
+// with the next fragment whose checksum holds. It holds a megabyte of the file in memory, and
+// the whole of a record that has several fragments.
 type LogReader struct {
-	// Record gets each whole record, with the offset where it starts. The bytes are lent
-	// until it returns.
+	// Record is called with each complete record and the offset where it starts. The bytes are
+	// valid until it returns.
 	Record func(off int64, data []byte)
-	// Damage gets each range that cannot be read, or that is not supported. Zeros up to
-	// the end of the file are such, too: space that was reserved looks like them, and so
-	// do records that were lost with the power.
+	// Damage is called with each range that cannot be read or is not supported. Zeros at the
+	// end of the file are such a range, too: they may be reserved space, or records that were
+	// lost in a power cut.
 	Damage func(Damage)
 }
 
-// Read reads a file, the first size bytes of it, or as many as there are. number is that
-// of its name, 0 for a MANIFEST. The error is that of reading; what was found before it has
+// Read reads the first size bytes of a file, or as many as there are. number is the number in
+// the file's name, or 0 for a MANIFEST. The error is that of reading; everything before it has
 // been passed on.
 func (r LogReader) Read(in io.ReaderAt, size int64, number uint64) error {
 	f := &logFile{in: in, size: size, number: number, data: make([]byte, 0, min(size, logWindow))}
-	var record []byte    // what there is of a record in several fragments
+	var record []byte    // the fragments so far of a record that has several
 	started := int64(-1) // where that record starts
-	bad := int64(-1)     // where the damage starts that was met last
-	zeroed := int64(-1)  // where the zeros start that the file ends with
+	bad := int64(-1)     // where the current damage starts
+	zeroed := int64(-1)  // where the zeros at the end of the file start
 	var why string
-	torn := false // it reaches beyond the end of the file
+	torn := false // the damage reaches beyond the end of the file
 	damaged := func(off int64, reason string, t bool) {
 		if bad < 0 {
 			bad, why, torn = off, reason, t
@@ -134,7 +134,7 @@ scan:
 			}
 		case logCompress:
 			whole(frag.off)
-			if frag.end < f.size { // else it is still empty
+			if frag.end < f.size { // otherwise the log is still empty
 				unknown(frag.off, f.size, "a compressed log")
 			}
 			pos = f.size
@@ -160,7 +160,7 @@ scan:
 	return nil
 }
 
-// Reasons why there is no fragment, beside damage.
+// Reasons why there is no fragment, other than damage in the middle of the file.
 const (
 	logPadding  = "padding"
 	logReserved = "reserved"
@@ -170,19 +170,19 @@ const (
 // logFile is a log that is read from front to back.
 type logFile struct {
 	in     io.ReaderAt
-	size   int64 // less where the file turns out to be shorter, or after an error
+	size   int64 // becomes less if the file turns out to be shorter, or after an error
 	number uint64
-	at     int64  // of data, where a block starts
-	data   []byte // whole blocks, but for the last one
+	at     int64  // offset of data: the start of a block
+	data   []byte // whole blocks, except for the last one
 	err    error  // of reading
 
-	notZero int64 // of a byte that is known to be none, the last that was looked for
+	notZero int64 // offset of the last byte that was found not to be zero
 }
 
 func (f *logFile) blockEnd(pos int64) int64 { return min((pos/logBlock+1)*logBlock, f.size) }
 
-// rest returns the bytes from pos on up to the end of its block, or of the file, until the
-// next call.
+// rest returns the bytes from pos to the end of its block or of the file. They are valid until
+// the next call.
 func (f *logFile) rest(pos int64) []byte {
 	if pos < f.at || pos >= f.at+int64(len(f.data)) {
 		f.load(pos)
@@ -206,13 +206,13 @@ func (f *logFile) load(pos int64) {
 	f.data, f.size = f.data[:n], f.at+int64(n)
 }
 
-// fragment reads the fragment at pos, or says why there is none.
+// fragment reads the fragment at pos, or returns the reason why there is none.
 func (f *logFile) fragment(pos int64) (fragment, string) {
 	b := f.rest(pos)
 	end := pos + int64(len(b))
 	switch {
 	case len(b) == 0:
-		return fragment{}, logPadding // it was cut meanwhile
+		return fragment{}, logPadding // the file was cut meanwhile
 	case len(b) < logHeader && end%logBlock == 0:
 		return fragment{}, logPadding
 	}
@@ -257,15 +257,15 @@ func isRecycled(kind byte) bool {
 	return kind > logLast && kind <= logLast+logRecycled || kind == 11 || kind == logIgnoreMask|3
 }
 
-// known reports whether RocksDB writes fragments of the kind, up to release 10.
+// known reports whether any release of RocksDB up to 10 writes fragments of this kind.
 func known(kind byte) bool {
 	return kind != logZero && kind <= 11 || kind == logIgnoreMask|2 || kind == logIgnoreMask|3
 }
 
-// next finds the next fragment after the damage at pos, first where the damaged one says
-// that it ends, then byte by byte: in a small log all records share a block. What is of no
-// known kind does not count: the checksums of all that garbage may stand for would be most
-// of the time.
+// next finds the next fragment after the damage at pos. It first tries the end of the damaged
+// fragment according to its length, and then every byte, because in a small log all records
+// share a block. Fragments of unknown kinds do not count: otherwise most of the time would go
+// into checksums of random bytes.
 func (f *logFile) next(pos int64) int64 {
 	if b := f.rest(pos); len(b) >= logHeader {
 		if n := int64(binary.LittleEndian.Uint16(b[4:])); n > 0 && f.sound(pos+logHeader+n) {
@@ -291,7 +291,8 @@ func (f *logFile) sound(pos int64) bool {
 	return reason == ""
 }
 
-// zerosFrom reports whether the file has nothing but zeros from pos on, where a block starts.
+// zerosFrom reports whether the file has nothing but zeros from pos, the start of a block, to
+// its end.
 func (f *logFile) zerosFrom(pos int64) bool {
 	for pos > f.notZero && pos < f.size {
 		b := f.rest(pos)
@@ -304,7 +305,7 @@ func (f *logFile) zerosFrom(pos int64) bool {
 	return pos >= f.size
 }
 
-// zeros returns how many zeros b starts with.
+// zeros returns the number of zeros at the start of b.
 func zeros(b []byte) int {
 	for i, c := range b {
 		if c != 0 {

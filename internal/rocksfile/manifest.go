@@ -40,7 +40,7 @@ const (
 	maxTableLevels = 1 << 16
 )
 
-// Table is a table file that a MANIFEST lists.
+// Table is a table file in the list of a MANIFEST.
 type Table struct {
 	Number      uint64
 	Family      uint32
@@ -48,8 +48,8 @@ type Table struct {
 	Size        int64
 	SmallestSeq uint64
 	LargestSeq  uint64
-	// Smallest and Largest are the internal keys that the table reaches from and to,
-	// nil where they are none. A range deletion that it holds counts between them only.
+	// Smallest and Largest are the internal keys that bound the table, nil if they are not
+	// valid. The range deletions of the table only count between them.
 	Smallest, Largest []byte
 }
 
@@ -58,20 +58,20 @@ type Family struct {
 	ID         uint32
 	Name       string
 	Comparator string
-	LogNumber  uint64 // logs below it hold nothing for this family that tables lack
+	LogNumber  uint64 // everything in logs with lower numbers is in the family's tables
 }
 
-// Manifest is the state that the edits of a MANIFEST lead to.
+// Manifest is the state after all edits of a MANIFEST.
 type Manifest struct {
 	Families  map[uint32]*Family
 	Tables    map[uint64]Table
-	Deleted   map[uint64]bool // tables that were replaced
+	Deleted   map[uint64]bool // tables that were deleted or replaced
 	NextFile  uint64
 	LastSeq   uint64
 	MaxFamily uint32
-	KeptLog   uint64 // the oldest log that is kept for two-phase transactions, 0: not said
-	// Complete is set when all is there that a node demands. RocksDB demands no
-	// comparator: the first edit of a new database has none.
+	KeptLog   uint64 // the oldest log that is kept for two-phase transactions, 0 if not given
+	// Complete is set if there is everything that RocksDB demands to open the database. It
+	// does not demand a comparator: the first edit of a new database has none.
 	Complete bool
 }
 
@@ -83,9 +83,9 @@ func newManifest() *Manifest {
 	}
 }
 
-// untouched reports whether this is still the state that a new database begins with.
-// RocksDB before 7 keeps it, and all records in the logs, until the first flush or
-// until the database is opened again.
+// untouched reports whether this is still the initial state of a new database. RocksDB before 7
+// keeps it, and keeps all records in the logs, until the first flush or until the database is
+// opened again.
 func (m *Manifest) untouched() bool {
 	if m == nil {
 		return false
@@ -108,8 +108,8 @@ type edit struct {
 	added                        []Table
 }
 
-// DecodeManifest reads a MANIFEST, the first size bytes of r. Damage that is not torn means
-// that edits are missing: the state is then only a hint. The error is that of reading.
+// DecodeManifest reads a MANIFEST, the first size bytes of r. Damage that is not torn means that
+// edits are missing; the state is then only an approximation. The error is that of reading.
 func DecodeManifest(r io.ReaderAt, size int64) (*Manifest, []Damage, error) {
 	m := newManifest()
 	var damage []Damage
@@ -122,7 +122,7 @@ func DecodeManifest(r io.ReaderAt, size int64) (*Manifest, []Damage, error) {
 				damage = append(damage, Damage{Offset: off, Length: int64(len(record)), Why: err.Error(), Err: err})
 				return
 			}
-			// A group of edits holds all or not at all.
+			// A group of edits applies completely or not at all.
 			group = append(group, e)
 			if e.inGroup && e.groupRest > 0 {
 				return
@@ -184,7 +184,7 @@ func (m *Manifest) apply(e edit) {
 		delete(m.Tables, number)
 		m.Deleted[number] = true
 	}
-	// Behind the deletions: a table that changes its level is in both.
+	// After the deletions: a table that changes its level is in both lists.
 	for _, t := range e.added {
 		t.Family = e.family
 		m.Tables[t.Number] = t
@@ -256,7 +256,7 @@ func decodeEdit(data []byte) (e edit, err error) {
 	return e, nil
 }
 
-// internalKey copies an internal key, nil for what is none.
+// internalKey copies an internal key. It returns nil if the key is not valid.
 func internalKey(key []byte) []byte {
 	if _, _, _, ok := splitKey(key); !ok {
 		return nil

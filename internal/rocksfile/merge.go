@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// run is a row of items, with the range deletions beside them.
+// run is a sequence of items, with the range deletions that come with them.
 type run struct {
 	items  []item
 	ranges []item
@@ -17,8 +17,8 @@ type run struct {
 	size   int // bytes that the items take
 
 	reach             reach
-	smallest, largest bound // with inBounds
-	// The first and the last place of the items that were taken out, where there were any.
+	smallest, largest bound // of the table, if reach is inBounds
+	// The first and the last place of the items that were taken out, if any is set.
 	first, last bound
 	any         bool
 }
@@ -27,12 +27,12 @@ type run struct {
 type reach int
 
 const (
-	everywhere reach = iota // those of a log
-	inBounds                // of its table, which the MANIFEST has
-	unknown                 // the bounds of its table are lost
+	everywhere reach = iota // the run is from a log
+	inBounds                // within the bounds of the table, which the MANIFEST has
+	unknown                 // the bounds of the table are lost
 )
 
-// setBounds gives a run the bounds of its table, internal keys, nil where they are lost.
+// setBounds sets the bounds of a run's table. They are internal keys, nil if they are lost.
 func (r *run) setBounds(smallest, largest []byte) {
 	if smallest == nil || largest == nil {
 		r.reach = unknown
@@ -46,10 +46,10 @@ func asBound(key []byte) bound {
 	return bound{user, seq<<8 | uint64(kind)}
 }
 
-// slab holds bytes that stay where they are.
+// slab holds bytes that are never moved.
 type slab []byte
 
-// A new piece of a slab is twice as large as the one before, from minSlab to slabSize.
+// Each new piece of a slab is twice as large as the one before, from minSlab up to slabSize.
 const minSlab, slabSize = 16 << 10, 1 << 20
 
 func (s *slab) add(a, b []byte) []byte {
@@ -65,7 +65,7 @@ func (s *slab) add(a, b []byte) []byte {
 func (r *run) add(e Entry) {
 	i := item{keyLen: len(e.Key), packed: e.Seq<<8 | uint64(e.Kind)}
 	if e.Kind == KindRangeDelete {
-		i.data = slices.Concat(e.Key, e.Value) // it stays when the items are gone
+		i.data = slices.Concat(e.Key, e.Value) // not in the slab, which is cleared with the items
 		r.ranges = append(r.ranges, i)
 		return
 	}
@@ -79,18 +79,18 @@ func (r *run) sort() { slices.SortFunc(r.items, item.order) }
 // Records are the live records of a column family.
 type Records struct {
 	ID   uint32
-	Name string // "#" and the id where the name is not known
+	Name string // "#" and the id if the name is not known
 
 	len   int
 	store *store
 }
 
-// Len returns how many there are.
+// Len returns the number of records.
 func (r *Records) Len() int { return r.len }
 
-// All yields the records with their keys ascending in bytewise order. Key and value are
-// lent until the next. The iteration ends after an error: that of ctx, or of reading the
-// temporary file.
+// All yields the records in ascending bytewise order of the keys. Key and value are valid until
+// the next record. The iteration ends after an error: that of ctx, or of reading the temporary
+// file.
 func (r *Records) All(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for i, err := range r.store.live(ctx, r.store.family(r.ID), nil) {
@@ -111,7 +111,7 @@ type bound struct {
 	packed uint64
 }
 
-// beforeKey packs with a key to the place in front of all its entries.
+// beforeKey, together with a key, is the place before all entries of the key.
 const beforeKey = maxSeq<<8 | uint64(KindRangeDelete)
 
 func (b bound) order(other bound) int {
@@ -121,16 +121,16 @@ func (b bound) order(other bound) int {
 	return cmp.Compare(other.packed, b.packed)
 }
 
-// rangeDeletion deletes what is older, from one place, inclusive, to another, exclusive.
+// rangeDeletion deletes older entries from one place, inclusive, to another, exclusive.
 type rangeDeletion struct {
 	from, to bound
 	seq      uint64
 }
 
-// between cuts it at the bounds of its table, as RocksDB does.
+// between cuts a range deletion at the bounds of its table, as RocksDB does.
 func (d rangeDeletion) between(smallest, largest bound) rangeDeletion {
 	switch seq := largest.packed >> 8; {
-	case largest.packed == beforeKey: // where another table begins: exclusive
+	case largest.packed == beforeKey: // the next table begins here: exclusive
 	case seq == 0: // no range deletion reaches it
 	default:
 		largest.packed -= 1 << 8 // inclusive
@@ -144,9 +144,9 @@ func (d rangeDeletion) between(smallest, largest bound) rangeDeletion {
 	return d
 }
 
-// rangeDeletions are those of a run, as far as they are sure to reach, and as far as they
-// possibly do where nothing says the bounds of their table: it reaches at least from its
-// first entry to its last.
+// rangeDeletions returns the range deletions of a run: as far as they certainly reach, and,
+// where the bounds of the table are lost, as far as they possibly reach. A table reaches at
+// least from its first entry to its last.
 func (r *run) rangeDeletions() (sure, possible []rangeDeletion) {
 	for _, i := range r.ranges {
 		d := rangeDeletion{bound{i.key(), beforeKey}, bound{i.value(), beforeKey}, i.seq()}
@@ -165,7 +165,7 @@ func (r *run) rangeDeletions() (sure, possible []rangeDeletion) {
 	return sure, possible
 }
 
-// hidden tells which range deletions cover an item, for items that ascend.
+// hidden finds the range deletions that cover items. The items must ascend.
 type hidden struct {
 	waiting []rangeDeletion // by their start
 	active  rangeHeap
@@ -176,7 +176,7 @@ func newHidden(ranges []rangeDeletion) *hidden {
 	return &hidden{waiting: ranges}
 }
 
-// at returns the highest sequence number of those that cover i, 0 for none.
+// at returns the highest sequence number of the range deletions that cover i, 0 for none.
 func (h *hidden) at(i item) uint64 {
 	for len(h.waiting) > 0 && h.waiting[0].from.order(i.place()) <= 0 {
 		heap.Push(&h.active, h.waiting[0])

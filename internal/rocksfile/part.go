@@ -11,27 +11,28 @@ import (
 	"sort"
 )
 
-// Part is a range of the keys of a column family. Parts are independent pieces of work.
+// Part is a range of the keys of a column family. Parts can be read independently of each
+// other.
 type Part struct {
-	from, to []byte // to excluded; nil: no bound
+	from, to []byte // to is excluded; nil for no bound
 	tables   []*viewTable
 	logs     []item
 }
 
-// viewWindow is how much is read of a table at a time, and maxOpen from how many tables one
-// reader takes turns: RocksDB lets no more than 36 overlap.
+// viewWindow is how many bytes of a table are read at a time. maxOpen is how many tables one
+// reader may read in turns: RocksDB lets no more than 36 overlap.
 const viewWindow, maxOpen = 256 << 10, 64
 
-// samplesPerPart is at how many keys a part may end, about.
+// samplesPerPart is about how many keys of a part are candidates for its end.
 const samplesPerPart = 16
 
-// sample is a key, and how many bytes are in front of it and behind the sample before.
+// sample is a key, and the number of bytes between the sample before and this key.
 type sample struct {
 	key  []byte
 	size uint64
 }
 
-// Size returns how many bytes of tables and logs a column family has, about.
+// Size returns about how many bytes of tables and logs a column family has.
 func (v *View) Size(family string) (size uint64) {
 	f := v.families[family]
 	if f == nil {
@@ -46,8 +47,8 @@ func (v *View) Size(family string) (size uint64) {
 	return size
 }
 
-// Parts yields the parts of a column family, in the order of the keys, of about so many bytes
-// of tables and logs each. Its records are those of all parts.
+// Parts yields the parts of a column family, in the order of the keys, of about partSize bytes
+// of tables and logs each. Together they have all of its records.
 func (v *View) Parts(family string, partSize uint64) iter.Seq[Part] {
 	return func(yield func(Part) bool) {
 		f := v.families[family]
@@ -57,7 +58,7 @@ func (v *View) Parts(family string, partSize uint64) iter.Seq[Part] {
 		p := Part{}
 		waiting, logs := f.tables, f.logs.items
 		var size uint64
-		// next yields the part up to a key, nil for the last one.
+		// next yields the part that ends before a key, or the last part for nil.
 		next := func(to []byte) bool {
 			for len(waiting) > 0 && below(waiting[0].smallest, to) {
 				p.tables, waiting = append(p.tables, waiting[0]), waiting[1:]
@@ -80,10 +81,10 @@ func (v *View) Parts(family string, partSize uint64) iter.Seq[Part] {
 	}
 }
 
-// below reports whether a key is in front of a bound, nil for none.
+// below reports whether a key is below a bound; nil is no bound.
 func below(key, to []byte) bool { return to == nil || bytes.Compare(key, to) < 0 }
 
-// boolCompare is for a binary search for the first that is not below.
+// boolCompare turns the result of below into that of a comparison, for a binary search.
 func boolCompare(below bool) int {
 	if below {
 		return -1
@@ -91,7 +92,8 @@ func boolCompare(below bool) int {
 	return 1
 }
 
-// samples are keys of tables and logs in order, of each at least so many bytes apart.
+// samples returns keys of tables and logs in order. Within one table, and within the logs, they
+// are at least the given number of bytes apart.
 func (f *viewFamily) samples(apart uint64) []sample {
 	var all []sample
 	for _, t := range f.tables {
@@ -120,15 +122,15 @@ func (f *viewFamily) samples(apart uint64) []sample {
 type PartReader struct {
 	free []*cursor
 	open int
-	met  bool   // a key, and
-	last []byte // this one was the last, while several tables took turns
+	met  bool   // last is set
+	last []byte // the last key that was not read by drain
 }
 
-// Read passes the records of a part to record, in the order of the keys. Key and value are
-// lent until it returns. Every block is read once, with its checksum. It ends with
-// [ErrAskRocksDB], with [ErrUnsupported] where an entry is of a kind that RocksDB shows
-// otherwise than it was written, or with the error of record or ctx; what was passed on by
-// then is what RocksDB reads.
+// Read calls record with the records of a part, in the order of the keys. Key and value are
+// valid until record returns. Every block is read once, and its checksum is verified. The error
+// is [ErrAskRocksDB], [ErrUnsupported] for an entry of a kind that RocksDB does not show as it
+// was written, or the error of record or ctx. The records passed on before the error are the
+// same that RocksDB reads.
 func (r *PartReader) Read(ctx context.Context, p Part, record func(key, value []byte) error) error {
 	var rest cursors
 	defer func() {
@@ -156,10 +158,10 @@ func (r *PartReader) Read(ctx context.Context, p Part, record func(key, value []
 			if r.open++; r.open > maxOpen {
 				return ErrAskRocksDB
 			}
-		case c.same: // and older
+		case c.same: // an older entry of the same key
 		case r.met && bytes.Equal(r.last, c.user):
 			if c.packed == lastPacked {
-				return ErrAskRocksDB // two entries, and nothing says which one counts
+				return ErrAskRocksDB // it is not known which of the two entries counts
 			}
 		default:
 			r.met, r.last, lastPacked = true, append(r.last[:0], c.user...), c.packed
@@ -188,7 +190,8 @@ func (r *PartReader) Read(ctx context.Context, p Part, record func(key, value []
 	return nil
 }
 
-// cursor returns a cursor in front of the entries of a table, or of those of the logs.
+// cursor returns a cursor before the entries of a table, or before those of the logs if t is
+// nil.
 func (r *PartReader) cursor(ctx context.Context, p Part, t *viewTable) *cursor {
 	c := &cursor{}
 	if n := len(r.free); n > 0 {
@@ -198,7 +201,7 @@ func (r *PartReader) cursor(ctx context.Context, p Part, t *viewTable) *cursor {
 	}
 	c.ctx, c.part, c.table, c.opened, c.begun, c.same = ctx, p, t, false, false, false
 	if t != nil {
-		// No entry of the part is below it, and none that is equal before it.
+		// All entries of the table in this part come after this place.
 		c.packed, c.user = 1<<64-1, t.smallest
 		if bytes.Compare(p.from, c.user) > 0 {
 			c.user = p.from
@@ -214,7 +217,7 @@ func (r *PartReader) release(c *cursor) {
 	r.free = append(r.free, c)
 }
 
-// cursors has the one with the next entry on top.
+// cursors is a heap with the cursor at the next entry on top.
 type cursors []*cursor
 
 func (h cursors) Len() int { return len(h) }
@@ -226,8 +229,8 @@ func (h cursors) Less(i, j int) bool {
 }
 func (h cursors) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
-// alone reports whether all that is left of the block of the first one comes before all else,
-// and belongs to the part.
+// alone reports whether the rest of the first cursor's block comes before the entries of all
+// others, and belongs to the part.
 func (h cursors) alone() bool {
 	c := h[0]
 	if c.table == nil || c.limit {
@@ -242,7 +245,7 @@ func (h cursors) alone() bool {
 	return true
 }
 
-// moved reports whether the first one no longer is.
+// moved reports whether the first cursor no longer belongs on top.
 func (h cursors) moved() bool {
 	return len(h) > 1 && h.Less(1, 0) || len(h) > 2 && h.Less(2, 0)
 }
@@ -255,13 +258,14 @@ func (h *cursors) Pop() any {
 	return x
 }
 
-// cursor goes through the entries that a part has of one table, or of the logs.
+// cursor reads the entries of one table, or of the logs, that are in a part.
 type cursor struct {
 	ctx    context.Context
 	part   Part
 	opened bool
 
-	// The entry, once it is opened. Until then user and packed are in front of all.
+	// The current entry, once opened is set. Until then, user and packed are a place before
+	// all entries.
 	user   []byte
 	value  []byte
 	packed uint64 // sequence number, kind in the lowest byte
@@ -271,24 +275,24 @@ type cursor struct {
 	table  *viewTable
 	reader tableReader
 	window window
-	next   int // of the blocks, up to
-	end    int
-	block  []byte // its entries
-	at     int    // where the next one begins
-	points []byte // the offsets of the restart points that are still to come, and
-	point  int    // the first of them
-	begun  bool   // there was an entry, with
-	key    []byte // this internal key
-	stored uint64 // that ends so
-	same   bool   // it is of the same key as the one before
-	shares int    // how many bytes the next one may share with it
-	skip   bool   // the entries so far are in front of the part
-	limit  bool   // the block may have entries behind it
+	next   int    // index of the next block
+	end    int    // index after the last block
+	block  []byte // the entries of the current block
+	at     int    // where the next entry begins
+	points []byte // the offsets of the restart points that are still to come
+	point  int    // the first of them, -1 for none
+	begun  bool   // there is a current entry
+	key    []byte // its internal key
+	stored uint64 // the sequence number and kind in key
+	same   bool   // the entry has the same key as the one before
+	shares int    // how many bytes the next entry may share with key
+	skip   bool   // entries below the part may come first
+	limit  bool   // the block may have entries above the part
 }
 
 func (c *cursor) init() { c.reader.read = c.window.block }
 
-// openTable makes c read some blocks of a table.
+// openTable makes c read the blocks of a table from index from up to index to, excluded.
 func (c *cursor) openTable(t *viewTable, from, to int) {
 	last := t.blocks[to-1]
 	c.table, c.next, c.end, c.block, c.at, c.begun = t, from, to, nil, 0, false
@@ -296,7 +300,7 @@ func (c *cursor) openTable(t *viewTable, from, to int) {
 	c.reader.size, c.reader.checksum, c.reader.dict, c.reader.format = int(t.size), t.foot.checksum, t.dict, t.foot.format
 }
 
-// begin finds the blocks that the part has of the table.
+// begin opens the blocks of the table that may have entries of the part.
 func (c *cursor) begin() {
 	c.opened = true
 	reaches := func(key []byte) int {
@@ -342,8 +346,8 @@ func (c *cursor) advance() (more bool, err error) {
 	}
 }
 
-// load goes to the first entry of the next block, and reports whether there is one. The index
-// must be right about the block before.
+// load goes to the first entry of the next block, and reports whether there is one. It checks
+// that the block before ended as the index says.
 func (c *cursor) load() (more bool, err error) {
 	if c.begun && (len(c.points) > 0 || bytes.Compare(c.user, c.table.between.at(c.next-1)) > 0) {
 		return false, ErrAskRocksDB
@@ -383,8 +387,8 @@ func (c *cursor) nextPoint() {
 	}
 }
 
-// decode goes to the entry at c.at. It must be in order, and of a kind that needs no other
-// entry to be understood.
+// decode goes to the entry at c.at. The entry must be in order, and of a kind whose meaning does
+// not depend on other entries.
 func (c *cursor) decode() error {
 	b := c.block[c.at:]
 	var shared, fresh, size int
@@ -441,21 +445,21 @@ func (c *cursor) decode() error {
 	return nil
 }
 
-// order compares the key of the entry with the next one, which shares some bytes of the
-// internal key and has some of its own.
+// order compares the key of the current entry with that of the next one, which shares some bytes
+// of the internal key, followed by fresh.
 func (c *cursor) order(shared int, fresh []byte) int {
 	if shared > len(c.user) || len(fresh) < 8 {
 		next := append(bytes.Clone(c.key[:shared]), fresh...)
 		return bytes.Compare(c.user, next[:len(next)-8])
 	}
 	before, after := c.user[shared:], fresh[:len(fresh)-8]
-	if len(before) > 0 && len(after) > 0 && before[0] < after[0] { // as nearly all
+	if len(before) > 0 && len(after) > 0 && before[0] < after[0] { // nearly always
 		return -1
 	}
 	return bytes.Compare(before, after)
 }
 
-// drain passes on what is left of the block.
+// drain passes on the remaining records of the block.
 func (c *cursor) drain(record func(key, value []byte) error) error {
 	for c.at < len(c.block) {
 		if err := c.decode(); err != nil {

@@ -7,24 +7,24 @@ import (
 	"slices"
 )
 
-// Bounds for looking for a block behind a damaged one. Blocks are 4 KiB unless a
-// value is larger.
+// Bounds for the search for blocks without an index, in bytes unless noted. Blocks have about
+// 4 KiB unless a value is larger.
 const (
-	nextBlock  = 1 << 20  // behind a sound block
-	stepBlock  = 64 << 10 // anywhere
-	largerThan = 4        // or this many times the largest one so far
-	typeWindow = 1 << 20  // how much is read to find the checksum type
+	nextBlock  = 1 << 20  // the largest block after a sound one
+	stepBlock  = 64 << 10 // the largest block anywhere else
+	largerThan = 4        // a block may also be this many times as large as the largest so far
+	typeWindow = 1 << 20  // how much is first searched to find the checksum type
 	scanWindow = 4 << 20  // how much is read at a time
-	maxBlock   = 1 << 30  // a block may have
-	maxFar     = 64       // how often more is read behind a damaged block, to see the end of the next
-	unreadable = 4 << 10  // how much is passed over where nothing can be read
+	maxBlock   = 1 << 30  // the largest block of all
+	maxFar     = 64       // how often more is read after damage, to find the end of a block
+	unreadable = 4 << 10  // how much is skipped where the file cannot be read
 )
 
-// scan reads the data blocks without index, below limit. Data blocks come first
-// and lie back to back; known says that limit is where they end.
+// scan reads the data blocks below limit without the index. Data blocks come first in a table,
+// without gaps. known is set if they are known to end at limit.
 func (r *tableReader) scan(limit int, known bool) {
 	if !r.sure && r.checksum == checksumNone {
-		r.checksum = checksumCRC32C // zeros in the footer say nothing
+		r.checksum = checksumCRC32C // zeros in the footer prove nothing
 	}
 	for window := typeWindow; !r.sure; window *= 4 {
 		most := 0
@@ -41,12 +41,12 @@ func (r *tableReader) scan(limit int, known bool) {
 	r.sorted(blocks, limit, known)
 }
 
-// maxDictionaries is how many blocks are taken for the dictionary, from the last one on: few
-// lie behind it.
+// maxDictionaries is how many blocks are tried as the dictionary, starting with the last one:
+// few blocks come after it.
 const maxDictionaries = 64
 
-// findDictionary finds the dictionary that the blocks are compressed with, where one cannot
-// be read: it is among them.
+// findDictionary looks among the blocks for the dictionary that they are compressed with, if
+// there is a block that cannot be read without one.
 func (r *tableReader) findDictionary(blocks []handle) {
 	packed := func(h handle) bool {
 		var how [1]byte
@@ -58,7 +58,7 @@ func (r *tableReader) findDictionary(blocks []handle) {
 		return
 	}
 	dict, tried := r.dict, 0
-	for _, h := range slices.Backward(blocks[needs+1:]) { // it comes after all data
+	for _, h := range slices.Backward(blocks[needs+1:]) { // the dictionary comes after all data
 		if packed(h) {
 			continue
 		}
@@ -78,7 +78,7 @@ func (r *tableReader) findDictionary(blocks []handle) {
 	r.dict = dict
 }
 
-// dataBlock reports whether the block at h has entries as those of a data block are.
+// dataBlock reports whether the block at h can be decoded as a data block.
 func (r *tableReader) dataBlock(h handle) bool {
 	b, err := r.block(h)
 	if err != nil {
@@ -95,7 +95,7 @@ func (r *tableReader) dataBlock(h handle) bool {
 	return err == nil && n > 0
 }
 
-// find returns the blocks whose checksum holds.
+// find returns the blocks below limit whose checksum holds.
 func (r *tableReader) find(limit int) []handle {
 	if !r.checksum.known() {
 		return nil
@@ -131,9 +131,8 @@ func (r *tableReader) find(limit int) []handle {
 	return blocks
 }
 
-// snappyBlock returns the length of the block at pos, with its trailer, if it is one that
-// is compressed with Snappy, else 0. It looks at size bytes, and at more where the block may
-// be larger.
+// snappyBlock returns the length, with the trailer, of a Snappy-compressed block at pos, or 0 if
+// there is none. It reads size bytes, and more if the block may be larger.
 func (r *tableReader) snappyBlock(ahead *window, pos, size int, adjoins bool) int {
 	for room := int(ahead.size) - pos; ; size *= largerThan {
 		size = min(size, room)
@@ -154,9 +153,9 @@ func (r *tableReader) snappyBlock(ahead *window, pos, size int, adjoins bool) in
 	}
 }
 
-// plausible reports whether a data block can start here that is not compressed, or
-// with zstd: its first key is whole, and has eight bytes of sequence number and
-// kind. Those of LZ4 and zlib are only found behind a sound block.
+// plausible reports whether a data block that is uncompressed or compressed with zstd can start
+// here. The first key of an uncompressed one is complete, and ends in eight bytes of sequence
+// number and kind. Blocks compressed with LZ4 or zlib are found only right after a sound block.
 func plausible(b []byte) bool {
 	if b[0] == 0 {
 		p := parser{rest: b[1:]}
@@ -168,9 +167,9 @@ func plausible(b []byte) bool {
 	return n > 0 && len(b) >= n+4 && binary.LittleEndian.Uint32(b[n:]) == 0xFD2FB528
 }
 
-// snappyEnd returns the length of the Snappy data at the start of b, 0 where it
-// is none, or where more than b is needed to tell. room is how long b and what comes after it
-// are together. The first byte of a block is 0, so it starts with a literal.
+// snappyEnd returns the length of the Snappy data at the start of b, or 0 if it is not Snappy
+// data. more is set if more bytes than b are needed to decide. room is the number of bytes in b
+// and after it. The first byte of a block is 0, so that the data starts with a literal.
 func snappyEnd(b []byte, room int) (end int, more bool) {
 	size, pos := binary.Uvarint(b)
 	if pos <= 0 || size == 0 || size > uint64(room)*maxInflation || pos >= len(b) || b[pos]&3 != 0 {
@@ -217,7 +216,7 @@ func snappyEnd(b []byte, room int) (end int, more bool) {
 	return pos, false
 }
 
-// sorted takes apart the blocks that were found.
+// sorted reads the blocks that were found, in the order of the file.
 func (r *tableReader) sorted(blocks []handle, limit int, known bool) {
 	at, dataEnded := 0, false
 	damaged := func(end int, why string) {
@@ -263,7 +262,7 @@ func (r *tableReader) sorted(blocks []handle, limit int, known bool) {
 	}
 }
 
-// clip takes out of the damaged ranges what lies behind the data blocks.
+// clip removes from the damaged ranges everything after the data blocks, which end at end.
 func (r *tableReader) clip(end int64) {
 	r.report.Damaged = slices.DeleteFunc(r.report.Damaged, func(d Damage) bool { return d.Offset >= end })
 	for i := range r.report.Damaged {
@@ -272,7 +271,7 @@ func (r *tableReader) clip(end int64) {
 	}
 }
 
-// other looks at a block behind the data blocks.
+// other reads a block after the data blocks: it may have range deletions or properties.
 func (r *tableReader) other(b []byte) {
 	if r.ranges == 0 && r.entries(b, true) == nil {
 		return
@@ -282,8 +281,8 @@ func (r *tableReader) other(b []byte) {
 	}
 }
 
-// isIndex reports whether block, at h, is one of an index: its values are handles
-// of blocks in front of it.
+// isIndex reports whether a block is an index block: its values are handles of blocks before
+// it.
 func isIndex(block []byte, at handle, blocks []handle) bool {
 	for _, form := range []indexForm{{delta: true}, {}, {delta: true, firstKey: true}, {firstKey: true}} {
 		hs, err := handles(block, form, nil)

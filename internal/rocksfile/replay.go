@@ -12,17 +12,16 @@ import (
 	"slices"
 )
 
-// Replay is a database whose logs are to be read without RocksDB, which holds all that is
-// in them in memory when it opens a database to read. It is the database at the moment at
-// which it was opened.
+// Replay reads the logs of a database without RocksDB, which keeps everything in them in memory
+// when it opens a database for reading. It is the database at the moment of [OpenReplay].
 type Replay struct {
 	*folder
 	state state
 	logs  logSet
 }
 
-// OpenReplay reads the MANIFEST of the database in dir. It is nil where that is not sound,
-// so that no log counts.
+// OpenReplay reads the MANIFEST of the database in dir. It returns nil, without an error, if
+// the MANIFEST is not sound: then it is not known which logs count.
 func OpenReplay(dir string) (*Replay, error) {
 	f, err := openFolder(dir)
 	if err != nil {
@@ -35,18 +34,18 @@ func OpenReplay(dir string) (*Replay, error) {
 	return &Replay{folder: f, state: s, logs: liveLogs(f, s, func(Problem) {})}, nil
 }
 
-// LogBytes is how long the logs are together.
+// LogBytes returns the total length of the logs, in bytes.
 func (r *Replay) LogBytes() int64 { return r.logs.size() }
 
-// Tables is how many tables there are.
+// Tables returns the number of tables.
 func (r *Replay) Tables() int { return len(r.state.Tables) }
 
-// Unchanged reports whether the database is still as it was.
+// Unchanged reports whether the database did not change since [OpenReplay].
 func (r *Replay) Unchanged() bool { return r.folder.unchanged(r.state) }
 
-// Link makes of the empty folder at path the database without its logs: it has links to the
-// tables and a copy of the MANIFEST. RocksDB may write to it: it puts new files in place of
-// others, and never writes to a table that is there.
+// Link makes a copy of the database without its logs in the empty folder at path, with links to
+// the tables and a copy of the MANIFEST. RocksDB may write to the copy: it makes new files, and
+// never writes to an existing table.
 func (r *Replay) Link(path string) error {
 	dir, err := filepath.Abs(r.dir)
 	if err != nil {
@@ -74,18 +73,18 @@ func (r *Replay) Link(path string) error {
 	return os.WriteFile(filepath.Join(path, "CURRENT"), []byte(r.state.name+"\n"), 0o600)
 }
 
-// ErrLogsEndEarly says that a column family has tables with later records than those at
-// which the logs end for the others: RocksDB does not open such a database.
+// ErrLogsEndEarly means that one column family has later records in tables than the place at
+// which the logs end for the others. RocksDB does not open such a database.
 var ErrLogsEndEarly = errors.New("the logs are damaged before records that are already in tables of another column family")
 
-// Changes are what the logs hold that the tables lack, sorted.
+// Changes are the changes in the logs that are not in the tables yet, sorted.
 type Changes struct {
 	Families []FamilyChanges
 	store    *store
 }
 
-// FamilyChanges are those of a column family: first its ranges are deleted, then the rest
-// counts.
+// FamilyChanges are the changes of one column family: delete the ranges first, and then apply
+// the entries of [FamilyChanges.All].
 type FamilyChanges struct {
 	Name   string
 	Ranges []Range
@@ -94,15 +93,15 @@ type FamilyChanges struct {
 	store *store
 }
 
-// Range is a range of keys, to excluded.
+// Range is a range of keys. To is excluded.
 type Range struct{ From, To []byte }
 
-// Close frees the temporary file.
+// Close closes the temporary file.
 func (c *Changes) Close() error { return c.store.close() }
 
-// All yields the keys that were changed, ascending, each with its newest entry, a put or a
-// deletion, which is lent until the next. The iteration ends after an error: that of ctx, or
-// of reading the temporary file.
+// All yields the newest entry of each changed key, a put or a deletion, in ascending order of
+// the keys. Key and value are valid until the next entry. The iteration ends after an error:
+// that of ctx, or of reading the temporary file.
 func (f *FamilyChanges) All(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for i, err := range f.store.changes(ctx, f.store.family(f.id)) {
@@ -117,10 +116,10 @@ func (f *FamilyChanges) All(ctx context.Context) iter.Seq2[Entry, error] {
 	}
 }
 
-// Changes reads the logs. It holds a few megabytes of them, and the rest in a file that
-// newFile makes, which should have no name. It ends where RocksDB ends: at the first damage,
-// unless a later log goes on with the very next sequence number. The error is that of reading,
-// of the temporary file, of ctx, [ErrUnsupported], or [ErrLogsEndEarly].
+// Changes reads the logs. It keeps a few megabytes of entries in memory, and the rest in a file
+// that newFile makes, which should have no name. It stops where RocksDB stops: at the first
+// damage, unless a later log continues with exactly the next sequence number. The error is that
+// of reading, of the temporary file, or of ctx, or it is [ErrUnsupported] or [ErrLogsEndEarly].
 func (r *Replay) Changes(ctx context.Context, newFile func() (*os.File, error)) (*Changes, error) {
 	c := &changesReader{Replay: r, store: newStore(newFile), runs: map[uint32]*run{}}
 	changes, err := c.read(ctx)
@@ -138,10 +137,10 @@ type changesReader struct {
 	runs    map[uint32]*run // by column family
 	entries []Entry
 
-	next    uint64 // sequence number after the last record
-	ended   bool   // at damage
-	endedIn uint64 // the log
-	err     error  // nothing more is wanted
+	next    uint64 // the sequence number after the last record
+	ended   bool   // stopped at damage
+	endedIn uint64 // number of the log with the damage
+	err     error  // why to stop reading
 }
 
 func (c *changesReader) read(ctx context.Context) (*Changes, error) {
@@ -201,7 +200,7 @@ func (c *changesReader) readLog(ctx context.Context, number uint64) error {
 			switch {
 			case errors.Is(d.Err, ErrUnsupported):
 				c.fail(d.Err)
-			case !d.Zeros: // RocksDB passes over those
+			case !d.Zeros: // RocksDB ignores zeros
 				c.end(number)
 			}
 		},
@@ -229,7 +228,7 @@ func (c *changesReader) endsEarly() bool {
 	return false
 }
 
-// add adds an entry of a log, unless its column family does not need it.
+// add adds an entry of a log, unless the tables of its column family already have it.
 func (c *changesReader) add(number uint64, e Entry) {
 	if !e.Kind.plain() {
 		c.fail(unsupportedKind(e.Kind))
@@ -248,7 +247,7 @@ func (c *changesReader) add(number uint64, e Entry) {
 	}
 }
 
-// wantedReader cannot be read once there was an error elsewhere.
+// wantedReader is a file that can be read until *err is set.
 type wantedReader struct {
 	io.ReaderAt
 	err *error

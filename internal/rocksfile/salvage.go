@@ -15,13 +15,13 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// Salvaged is all that could be read from a folder.
+// Salvaged is everything that could be read from a folder.
 type Salvaged struct {
-	// Families has every column family that is known of, by id, also empty ones.
+	// Families has every known column family, in the order of the ids, including empty ones.
 	Families []Records
 	Problems []Problem
-	// Version is that of the RocksDB which opened the database last, empty where
-	// there is no OPTIONS file.
+	// Version is the version of the RocksDB that last opened the database, "" without an
+	// OPTIONS file.
 	Version string
 	// Format is the highest format version of a table.
 	Format uint32
@@ -29,27 +29,27 @@ type Salvaged struct {
 	store *store
 }
 
-// unknownFamily is for tables that nothing says the column family of.
+// unknownFamily is the family of tables whose column family is not known.
 const unknownFamily = 1<<32 - 1
 
-// ingestedFamily is what a table says of its column family that was made to be ingested,
+// ingestedFamily is the column family in the properties of a table that was made for ingestion:
 // RocksDB's kUnknownColumnFamily.
 const ingestedFamily = 1<<31 - 1
 
-// attempts is how often a folder is read that changes while it is read.
+// attempts is how often a folder that keeps changing is read.
 const attempts = 100
 
-// ErrChanging says that a folder changed each time while it was read.
+// ErrChanging means that a folder changed every time while it was being read.
 var ErrChanging = errors.New("the folder keeps changing")
 
-// Salvage reads every record of the database in dir that can still be read, as
-// far as files and blocks are sound: those of the tables and logs that the
-// MANIFEST lists, or of all there are. It holds a few megabytes of them, and the rest in a
-// file that newFile makes, which should have no name: [Salvaged.Close] closes it. A folder
-// that a node writes to is read again when it has changed meanwhile.
+// Salvage reads every record of the database in dir that can still be read: from all sound
+// files and blocks, of the tables and logs that the MANIFEST lists, or of all that are there.
+// It keeps a few megabytes of records in memory, and the rest in a file that newFile makes,
+// which should have no name. [Salvaged.Close] closes it. If the folder changes meanwhile, it
+// is read again.
 //
-// Damage is no error, it is in the result. Errors are those of reading the
-// folder, of the temporary file, and of ctx.
+// Damage is not an error: it is in the result. The error is that of reading the folder, of the
+// temporary file, or of ctx.
 func Salvage(ctx context.Context, dir string, newFile func() (*os.File, error)) (*Salvaged, error) {
 	for n := 1; ; n++ {
 		f, err := openFolder(dir)
@@ -75,16 +75,16 @@ func Salvage(ctx context.Context, dir string, newFile func() (*os.File, error)) 
 	}
 }
 
-// Close frees the temporary file.
+// Close closes the temporary file.
 func (s *Salvaged) Close() error { return s.store.close() }
 
-// salvage is one attempt.
+// salvage is one attempt of [Salvage].
 type salvage struct {
 	*folder
 	state state
 	out   *Salvaged
 	store *store
-	names map[uint32]string // of families, as tables say
+	names map[uint32]string // of column families, from the properties of tables
 }
 
 func (s *salvage) problem(p Problem) { s.out.Problems = append(s.out.Problems, p) }
@@ -100,17 +100,16 @@ func (s *salvage) run(ctx context.Context) error {
 	return s.merge(ctx)
 }
 
-// family reports whether entries of a family count. Those of one that was dropped
-// do not.
+// family reports whether the entries of a column family count. Those of a dropped one do not.
 func (s *salvage) family(id uint32) bool {
 	return !s.state.sound || s.state.Families[id] != nil || id > s.state.MaxFamily
 }
 
-// tableResult is one table that was read.
+// tableResult is the result of reading one table.
 type tableResult struct {
 	family   uint32
-	name     string // of the family, as far as the table says
-	dropped  bool   // the family was
+	name     string // of the family, "" if the table does not name it
+	dropped  bool   // the family was dropped
 	format   uint32
 	problems []Problem
 }
@@ -143,8 +142,8 @@ func (s *salvage) readTables(ctx context.Context) error {
 	return nil
 }
 
-// wanted returns the numbers of the tables to read: those of the MANIFEST, and
-// those in the folder that it does not say were replaced.
+// wanted returns the numbers of the tables to read: those that the MANIFEST lists, and those in
+// the folder that it does not list as deleted.
 func (s *salvage) wanted() []uint64 {
 	if s.state.Manifest == nil {
 		return s.tables
@@ -171,8 +170,8 @@ func (s *salvage) readTable(ctx context.Context, number uint64) (r tableResult, 
 		if t, ok := s.state.Tables[number]; ok {
 			listed = &t
 		} else {
-			// A table that a node is writing: until the MANIFEST lists it, its
-			// records are in the logs or other tables.
+			// A node may be writing this table: until the MANIFEST lists it, its records are
+			// in the logs or in other tables.
 			unfinished = s.state.sound && number >= s.state.NextFile
 			problem(Problem{Kind: UnlistedTable, Why: "left by a crash, still being written, or the MANIFEST was cut short", Stale: !unfinished})
 		}
@@ -235,7 +234,7 @@ type tableEntries struct {
 	err  error // of the store
 }
 
-// readerAt keeps the first error of reading. The end of a file is none.
+// readerAt keeps the first error of reading. The end of the file does not count as an error.
 type readerAt struct {
 	in  io.ReaderAt
 	err error
@@ -249,12 +248,12 @@ func (r *readerAt) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// handOver is how many bytes of entries are passed on at a time.
+// handOver is about how many bytes of entries are passed to the store at a time.
 const handOver = 256 << 10
 
-// read reads the table. Where it belongs, and how its entries are numbered, its properties
-// say. Where they cannot be looked up, all of it is read to find them, or to see that there
-// are none.
+// read reads the table. The properties say to which column family it belongs, and how its
+// entries are numbered. If they are not where they should be, the whole table is read first,
+// to find them or to see that there are none.
 func (t *tableEntries) read(r *tableResult, listed *Table, problem func(Problem)) (report TableReport, unsupported error) {
 	var p *Properties
 	unnumbered, entries := true, 0
@@ -277,8 +276,8 @@ func (t *tableEntries) read(r *tableResult, listed *Table, problem func(Problem)
 	case p != nil:
 		r.family, r.name = p.Family, p.FamilyName
 		if r.family == ingestedFamily {
-			// Only the MANIFEST says where it was ingested: nodes and tools have their
-			// records in the default one.
+			// Only the MANIFEST says to which family it was ingested. The records of nodes and
+			// tools are in the default one.
 			r.family, r.name = 0, defaultFamily
 		}
 	default:
@@ -298,7 +297,7 @@ func (t *tableEntries) read(r *tableResult, listed *Table, problem func(Problem)
 	switch {
 	case listed == nil && p != nil && p.Ingested:
 		seq, ingested = p.GlobalSeq, true
-	// Where the properties are damaged, the MANIFEST shows it.
+	// If the properties are damaged, the MANIFEST shows that the table was ingested.
 	case listed != nil && (p != nil && p.Ingested || p == nil && listed.SmallestSeq > 0 && unnumbered):
 		seq, ingested = listed.LargestSeq, true
 	}

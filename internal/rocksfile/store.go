@@ -21,19 +21,19 @@ import (
 var sortMemory = 8 << 20
 
 const (
-	// itemSize is what an entry takes beside its key and value, in bytes.
+	// itemSize is how many bytes an entry takes in addition to its key and value.
 	itemSize = 56
-	// mergeMemory is what reading ahead in all sorted parts may take, in bytes, as long as
-	// each has minAhead, and maxAhead at most.
+	// mergeMemory is how many bytes reading ahead may take in all sorted parts together. Each
+	// part gets at least minAhead and at most maxAhead.
 	mergeMemory = 4 << 20
 	minAhead    = 1 << 10
 	maxAhead    = 64 << 10
-	// checkInterval is after how many entries a look is taken whether it is to end.
+	// checkInterval is after how many entries the context is checked.
 	checkInterval = 4096
 )
 
-// store holds the entries of all column families: in memory as long as they are few, and
-// then sorted in a temporary file. What take and addRanges do is safe for concurrent use.
+// store holds the entries of all column families: in memory as long as there are few, and then
+// sorted in a temporary file. take and addRanges are safe for concurrent use.
 type store struct {
 	newFile  func() (*os.File, error)
 	mutex    sync.Mutex
@@ -47,8 +47,8 @@ type store struct {
 // stored are the entries of a column family.
 type stored struct {
 	items []item      // in memory
-	parts []fileRange // the others
-	// How far range deletions are sure to reach, and how far they possibly do.
+	parts []fileRange // in the file
+	// The range deletions, as far as they certainly reach, and as far as they possibly reach.
 	sure, possible []rangeDeletion
 }
 
@@ -68,7 +68,7 @@ func (s *store) family(id uint32) *stored {
 	return f
 }
 
-// take takes the items out of a run.
+// take moves the items of a run to the store.
 func (s *store) take(family uint32, r *run) error {
 	if len(r.items) == 0 {
 		return nil
@@ -93,7 +93,7 @@ func (s *store) take(family uint32, r *run) error {
 	return s.spill()
 }
 
-// addRanges takes the range deletions of a run, once all of it was read.
+// addRanges adds the range deletions of a run. It must be called after all items were taken.
 func (s *store) addRanges(family uint32, r *run) {
 	if len(r.ranges) == 0 {
 		return
@@ -105,7 +105,7 @@ func (s *store) addRanges(family uint32, r *run) {
 	f.sure, f.possible = append(f.sure, sure...), append(f.possible, possible...)
 }
 
-// spill puts what is in memory into the file.
+// spill moves the items from memory to the file.
 func (s *store) spill() (err error) {
 	if s.file == nil {
 		if s.file, err = s.newFile(); err != nil {
@@ -129,7 +129,7 @@ func (s *store) spill() (err error) {
 			_, _ = w.Write(i.data)
 			s.written += int64(len(head) + len(i.data))
 		}
-		if err := w.Flush(); err != nil { // the first error, of all
+		if err := w.Flush(); err != nil { // the first error of all writes
 			return err
 		}
 		f.parts = append(f.parts, fileRange{from, s.written})
@@ -140,8 +140,8 @@ func (s *store) spill() (err error) {
 	return nil
 }
 
-// giveBack gives back what sorting took in memory, where that was much: RocksDB takes its own
-// next, beside the garbage of this process.
+// giveBack returns the memory that sorting took to the system, if it was much: RocksDB needs
+// memory next, in addition to the garbage of this process.
 func (s *store) giveBack() {
 	if s.file != nil {
 		debug.FreeOSMemory()
@@ -155,7 +155,7 @@ func (s *store) close() error {
 	return s.file.Close()
 }
 
-// sorted yields the items of a family, in order. One is valid until the next.
+// sorted yields the items of a family, in order. Each is valid until the next.
 func (s *store) sorted(ctx context.Context, f *stored) iter.Seq2[item, error] {
 	return func(yield func(item, error) bool) {
 		slices.SortFunc(f.items, item.order)
@@ -196,14 +196,14 @@ func (s *store) sorted(ctx context.Context, f *stored) iter.Seq2[item, error] {
 	}
 }
 
-// source is a row of sorted items that is being merged: in memory, or in the file.
+// source is a sequence of sorted items that is being merged, in memory or in the file.
 type source struct {
 	item item
 	rest []item
 	in   *bufio.Reader
 }
 
-// advance goes on to the next item.
+// advance goes to the next item, and reports whether there is one.
 func (s *source) advance() (more bool, err error) {
 	if s.in == nil {
 		if len(s.rest) == 0 {
@@ -237,7 +237,7 @@ func (s *source) advance() (more bool, err error) {
 	return true, err
 }
 
-// sourceHeap has the source with the next item on top.
+// sourceHeap is a heap with the source of the next item on top.
 type sourceHeap []*source
 
 func (h sourceHeap) Len() int           { return len(h) }
@@ -251,18 +251,18 @@ func (h *sourceHeap) Pop() any {
 	return x
 }
 
-// counted is what the entries of a column family come to.
+// counted counts the records of a column family.
 type counted struct {
 	live int
-	// unresolved counts keys whose newest entry cannot be turned into a value, by its kind.
+	// unresolved counts the keys whose newest entry cannot be turned into a value, by its kind.
 	unresolved map[Kind]int64
-	// doubtful is how many of live a range deletion covers which may not reach them, and
-	// the first and the last key of these.
+	// doubtful is how many live records a range deletion may have deleted: it is not known how
+	// far it reaches. firstDoubt and lastDoubt are the first and the last of their keys.
 	doubtful              int
 	firstDoubt, lastDoubt []byte
 }
 
-// newest yields of each key of a family the newest entry. One is valid until the next.
+// newest yields the newest entry of each key of a family. Each is valid until the next.
 func (s *store) newest(ctx context.Context, f *stored) iter.Seq2[item, error] {
 	return func(yield func(item, error) bool) {
 		any, last := false, []byte(nil)
@@ -282,9 +282,8 @@ func (s *store) newest(ctx context.Context, f *stored) iter.Seq2[item, error] {
 	}
 }
 
-// live yields the live records of a family: of each key the newest entry counts, unless it
-// is a deletion or a range deletion is newer. What is found on the way is counted, unless
-// that is nil.
+// live yields the live records of a family: the newest entry of each key, unless it is a
+// deletion or a range deletion is newer. If count is not nil, live counts the records.
 func (s *store) live(ctx context.Context, f *stored, count *counted) iter.Seq2[item, error] {
 	return func(yield func(item, error) bool) {
 		deleted, perhaps := newHidden(f.sure), newHidden(f.possible)
@@ -293,8 +292,8 @@ func (s *store) live(ctx context.Context, f *stored, count *counted) iter.Seq2[i
 				yield(item{}, err)
 				return
 			}
-			// What still has its sequence number was there when the range was deleted. Only
-			// that of an entry with 0 is lost: a compaction took it away.
+			// An entry that still has its sequence number was there when the range was deleted.
+			// Only for an entry with 0, which a compaction has set, is that not known.
 			inDoubt := perhaps.at(i) > i.seq()
 			switch {
 			case i.kind().deletes() || deleted.at(i) > i.seq() || inDoubt && i.seq() > 0:
@@ -311,9 +310,9 @@ func (s *store) live(ctx context.Context, f *stored, count *counted) iter.Seq2[i
 	}
 }
 
-// changes yields what became of each key since the tables were written, of a family that
-// has the entries of logs alone: the newest entry, deletions among them, unless a range
-// deletion is newer.
+// changes yields the changes since the tables were written, for a family of which the store
+// only has entries of logs: the newest entry of each key, which may be a deletion, unless a
+// range deletion is newer.
 func (s *store) changes(ctx context.Context, f *stored) iter.Seq2[item, error] {
 	return func(yield func(item, error) bool) {
 		deleted := newHidden(f.sure)
@@ -352,7 +351,7 @@ func (c *counted) addLive(key []byte, inDoubt bool) {
 	c.lastDoubt = append(c.lastDoubt[:0], key...)
 }
 
-// item is an entry at rest: key and value behind each other.
+// item is a stored entry, with the key and the value one after the other.
 type item struct {
 	data   []byte
 	keyLen int
@@ -369,7 +368,8 @@ func (i item) entry(family uint32) Entry {
 	return Entry{Family: family, Seq: i.seq(), Kind: i.kind(), Key: i.key(), Value: i.value()}
 }
 
-// order is that of tables: keys ascending, then the newest first.
+// order compares items as tables are sorted: keys ascend, and for the same key the newest entry
+// comes first.
 func (i item) order(other item) int {
 	if c := bytes.Compare(i.key(), other.key()); c != 0 {
 		return c

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// TooNewError says that a table has a format that this package, and RocksDB up
-// to 8, do not know.
+// TooNewError means that a table has a format that neither this package nor RocksDB up to 8
+// knows.
 type TooNewError struct {
 	File   string
 	Format uint32
@@ -20,8 +20,8 @@ func (e *TooNewError) Error() string {
 	return fmt.Sprintf("%s: table format version %d, written by a newer RocksDB", e.File, e.Format)
 }
 
-// FindTooNew returns what the first of the problems says that is a table of a newer
-// format, and nil without one.
+// FindTooNew returns the error of the first of the problems that is a table of a newer format,
+// or nil if there is none.
 func FindTooNew(problems []Problem) *TooNewError {
 	for _, p := range problems {
 		if tooNew := (*TooNewError)(nil); errors.As(p.Err, &tooNew) {
@@ -42,47 +42,47 @@ const (
 	magicCuckoo   = 0x926789d0c5f17873
 	footerSize    = 53 // checksum type, two handles, zeros up to 40 bytes, version (4), magic (8)
 	footerSizeOld = 48
-	// newFooter follows the checksum type from format version 6 on, where the
-	// older ones have the first handle.
+	// newFooter follows the checksum type since format version 6, where older versions have
+	// the first handle.
 	newFooter = "\x3e\x00\x7a\x00"
 )
 
-// Properties are those of a table that matter for reading it.
+// Properties are the properties of a table that matter for reading it.
 type Properties struct {
 	Family         uint32
 	FamilyName     string
 	Entries        uint64 // range deletions included
 	RangeDeletions uint64
-	DataSize       uint64 // where the data blocks end
+	DataSize       uint64 // the end of the data blocks
 	MergeOperands  uint64
-	GlobalSeq      uint64 // of a table that was ingested, and
-	Ingested       bool   // whose entries have no sequence numbers of their own
-	Comparator     string // "" where the table does not say
+	GlobalSeq      uint64 // the sequence number of an ingested table, 0 if only the MANIFEST has it
+	Ingested       bool   // the entries have no sequence numbers of their own
+	Comparator     string // "" if the table does not name it
 	indexType      uint32
 	deltaIndex     bool
 	userKeyIndex   bool   // the keys of the index have no sequence number and kind
 	ingestVersion  uint32 // of a table that was ingested
 }
 
-// TableReport says how reading a table went.
+// TableReport is the result of reading a table.
 type TableReport struct {
 	Format     uint32
-	Properties *Properties // nil: lost
-	// Damaged are the blocks that hold entries, or could: those are lost.
+	Properties *Properties // nil if they are lost
+	// Damaged are the damaged ranges that have or may have entries, which are lost.
 	Damaged []Damage
-	// Metadata are damaged ranges that hold no entries.
+	// Metadata are the damaged ranges without entries.
 	Metadata []Damage
-	// Lost is how many entries are missing, -1 if some may be and nobody knows
-	// how many.
+	// Lost is the number of missing entries, or -1 if some may be missing and the number is
+	// not known.
 	Lost int64
-	// RangesUnknown is set when range deletions may be missing.
+	// RangesUnknown is set if range deletions may be missing.
 	RangesUnknown bool
-	// Unsupported is what sound blocks hold that cannot be read, nil for nothing. They
-	// are among the damaged ones.
+	// Unsupported is the error for something in sound blocks that cannot be read, or nil. Such
+	// blocks are in Damaged, too.
 	Unsupported error
 }
 
-// comparator returns the name of the order of the keys, "" where it is not known.
+// comparator returns the name of the order of the keys, or "" if it is not known.
 func (r TableReport) comparator() string {
 	if r.Properties == nil {
 		return ""
@@ -98,10 +98,9 @@ type footer struct {
 	index    handle
 }
 
-// decodeFooter decodes the footer of the table that ends in data, of which the last 53 bytes
-// are enough. The error is a [TooNewError] without its file for format versions that cannot
-// be read, of which the footer has the version, and [ErrUnsupported] for tables of another
-// make.
+// decodeFooter decodes the footer at the end of data; the last 53 bytes of a table are enough.
+// The error is a [TooNewError] without its File for a format version that cannot be read; the
+// returned footer then has the version. It is [ErrUnsupported] for other types of tables.
 func decodeFooter(data []byte) (footer, error) {
 	if len(data) < footerSizeOld {
 		return footer{}, errors.New("too short for a table")
@@ -141,40 +140,38 @@ func decodeFooter(data []byte) (footer, error) {
 type tableReader struct {
 	file     io.ReaderAt
 	size     int
-	read     func(h handle) ([]byte, error) // the block at h with its trailer, until the next
+	read     func(h handle) ([]byte, error) // the block at h with its trailer, valid until the next call
 	checksum checksumType
 	yield    func(Entry)
 	dict     *dictionary
-	format   uint32 // the highest where it is not known
+	format   uint32 // the highest one if it is not known
 	report   TableReport
 	scratch  []byte
 	buffer   []Entry
 	keys     []byte
 	ends     []int
 	last     []byte      // the last internal key that was yielded
-	between  *separators // of the index, where they are wanted
-	trusting bool        // checksums are left to whoever reads the table next
+	between  *separators // of the index, or nil if they are not needed
+	trusting bool        // do not verify checksums: RocksDB does when it reads the table
 	sure     bool        // checksum is known to be the right type
-	dataEnd  bool        // the data blocks are known to end at a limit
-	got      uint64
-	ranges   uint64
-	far      int // how often a block was looked for beyond what is read at a time
+	dataEnd  bool        // it is known where the data blocks end
+	got      uint64      // entries that were read
+	ranges   uint64      // range deletions that were read
+	far      int         // how often more was read to find the end of a block
 }
 
-// ReadTable reads every entry of every block whose checksum holds, in order, and
-// range deletions behind them. Key and value are lent to yield until it returns.
-// Where index or properties are damaged, data blocks are looked for one behind
-// the other, from the start. The error is a [TooNewError] without its file, or
-// [ErrUnsupported].
+// ReadTable reads every entry of every block whose checksum holds, in order, and the range
+// deletions. Key and value are valid until yield returns. If the index or the properties are
+// damaged, it searches for the data blocks one after the other, from the start of the table.
+// The error is a [TooNewError] without its File, or [ErrUnsupported].
 //
-// Blocks are never guessed: what does not pass its checksum, or is not a row of
-// entries in order, is in the report.
+// ReadTable never guesses: a block that fails its checksum, or whose entries are not in order,
+// is in the report.
 func ReadTable(data []byte, yield func(Entry)) (TableReport, error) {
 	return readTable(bytes.NewReader(data), int64(len(data)), yield)
 }
 
-// readTable is ReadTable for the first size bytes of a file, of which it holds a few
-// megabytes.
+// readTable is ReadTable for the first size bytes of a file. It holds a few megabytes in memory.
 func readTable(file io.ReaderAt, size int64, yield func(Entry)) (TableReport, error) {
 	foot, err := readFooter(file, size)
 	r := fileReader(file, size, foot, windowSize)
@@ -229,7 +226,7 @@ func (r *tableReader) metadata(h handle, what string, err error) error {
 	return err
 }
 
-// layout reads all that is not data. With an error, data blocks end at limit or
+// layout reads everything except the data blocks. With an error, the data blocks end at limit or
 // before.
 func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error) {
 	limit = r.size
@@ -288,7 +285,7 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 	return blocks, limit, nil
 }
 
-// onlyProperties reads the properties and nothing else, nil where they cannot be read.
+// onlyProperties reads only the properties. It returns nil if they cannot be read.
 func (r *tableReader) onlyProperties(foot footer) *Properties {
 	meta, err := r.metaindex(foot)
 	if err != nil {
@@ -312,8 +309,8 @@ func (r *tableReader) onlyProperties(foot footer) *Properties {
 	return p
 }
 
-// metaindex reads the block that says where all others are, and learns the
-// checksum type from it should the footer have the wrong one.
+// metaindex reads the block that says where the other metadata blocks are. It also determines
+// the checksum type from it, in case the footer has the wrong one.
 func (r *tableReader) metaindex(foot footer) ([]byte, error) {
 	meta, err := r.block(foot.meta)
 	for _, t := range checksumTypes {
@@ -334,7 +331,8 @@ func (r *tableReader) metaindex(foot footer) ([]byte, error) {
 	return meta, err
 }
 
-// dictionary reads what the data blocks were compressed with. Without it they are lost.
+// dictionary reads the dictionary that the data blocks were compressed with. Without it they are
+// lost.
 func (r *tableReader) dictionary(at handle) {
 	content, err := r.block(at)
 	if err == nil {
@@ -348,7 +346,7 @@ func (r *tableReader) dictionary(at handle) {
 	}
 }
 
-// Index types. That of a hash index is like the first, binary search.
+// Index types. Type 0, binary search, and type 1, a hash index, have the same blocks.
 const (
 	indexTwoLevel = 2
 	indexFirstKey = 3
@@ -380,7 +378,7 @@ func (r *tableReader) index(at handle, kind uint32, limit int) ([]handle, error)
 	return all, inside(all, limit)
 }
 
-// inside checks that blocks are in order and that data blocks are no others.
+// inside checks that blocks are in order, do not overlap, and end at or below limit.
 func inside(blocks []handle, limit int) error {
 	var end uint64
 	for _, h := range blocks {
@@ -424,8 +422,8 @@ func (r *tableReader) indexed(blocks []handle) {
 	r.countLost()
 }
 
-// countLost compares what was read with what the properties say. Only for
-// tables that have them.
+// countLost compares the number of entries that were read with the one in the properties, which
+// must be there.
 func (r *tableReader) countLost() {
 	p := r.report.Properties
 	if want := p.Entries - min(p.Entries, p.RangeDeletions); want > r.got {
@@ -438,9 +436,8 @@ func (r *tableReader) countLost() {
 	}
 }
 
-// entries yields the entries of an unpacked block, all or none: a checksum that
-// holds by chance must not let anything through. Range deletions have a block of
-// their own.
+// entries yields all entries of an unpacked block, or none: a checksum that holds by chance must
+// not let anything through. Range deletions have a separate block.
 func (r *tableReader) entries(block []byte, ranges bool) error {
 	r.buffer, r.keys, r.ends = r.buffer[:0], r.keys[:0], r.ends[:0]
 	last := r.last
@@ -483,12 +480,12 @@ func (r *tableReader) entries(block []byte, ranges bool) error {
 	return nil
 }
 
-// globalSeq is the property with the sequence number of an ingested table, in eight
+// globalSeq is the name of the property with the sequence number of an ingested table, in eight
 // bytes.
 const globalSeq = "rocksdb.external_sst_file.global_seqno"
 
-// properties reads the block of the properties. RocksDB writes the sequence number of
-// an ingested table over the 0 that is there, and leaves the checksum as it was.
+// properties reads the block of the properties. In an ingested table, RocksDB overwrites the
+// sequence number 0 with the real one, and leaves the checksum as it was.
 func (r *tableReader) properties(h handle) (*Properties, error) {
 	b, err := r.block(h)
 	if err == nil {

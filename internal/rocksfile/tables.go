@@ -10,11 +10,11 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// CheckTables looks into the tables that the MANIFEST lists for entries that RocksDB shows
-// otherwise than they were written, such as wide-column entities. All else in tables is left
-// to RocksDB, checksums as well. It needs a few megabytes of memory for each core. Errors
-// are those of reading the folder, and of ctx; a table that is gone, or cannot be read, is
-// none.
+// CheckTables searches the tables that the MANIFEST lists for entries that RocksDB does not show
+// as they were written, such as wide-column entities. Everything else in tables, including
+// checksums, is left to RocksDB. It needs a few megabytes of memory for each core. The error is
+// that of reading the folder, or that of ctx. A table that is missing or cannot be read is not
+// an error.
 func CheckTables(ctx context.Context, dir string) ([]Problem, error) {
 	f, err := openFolder(dir)
 	if err != nil {
@@ -44,7 +44,7 @@ func (f *folder) checkTable(ctx context.Context, name string) []Problem {
 	defer file.Close()
 	foot, err := readFooter(file, size)
 	if err != nil {
-		return nil // the look at the folder says so, or RocksDB
+		return nil // Check reports it, or RocksDB does
 	}
 	newReader := func() *tableReader { return fileReader(file, size, foot, windowSize) }
 	r := newReader()
@@ -87,10 +87,10 @@ func fileReader(file io.ReaderAt, size int64, foot footer, piece int64) *tableRe
 	return r
 }
 
-// minPart is how many blocks a core takes at least.
+// minPart is the least number of blocks for each core.
 const minPart = 256
 
-// strange looks for entries that RocksDB shows otherwise than they are.
+// strange searches blocks for an entry that RocksDB does not show as it was written.
 func (r *tableReader) strange(ctx context.Context, blocks []handle) (Kind, bool) {
 	for _, h := range blocks {
 		if ctx.Err() != nil {
@@ -107,8 +107,8 @@ func (r *tableReader) strange(ctx context.Context, blocks []handle) (Kind, bool)
 	return 0, false
 }
 
-// strangeEntry is eachEntry for the kinds alone: a key that shares its end with the one
-// before has the same kind.
+// strangeEntry searches a block for such an entry. It only decodes the kinds: a key that shares
+// its end with the key before has the same kind.
 func strangeEntry(block []byte) (Kind, bool) {
 	end, _, err := restartPoints(block)
 	if err != nil {
@@ -133,20 +133,20 @@ func strangeEntry(block []byte) (Kind, bool) {
 type window struct {
 	file  io.ReaderAt
 	size  int64
-	piece int64 // how much is read at a time, at least
+	piece int64 // how many bytes are read at a time, at least
 	at    int64
 	data  []byte
 }
 
 const windowSize, smallWindow = 1 << 20, 16 << 10
 
-// block returns the block at h with its trailer, until the next call.
+// block returns the block at h with its trailer. It is valid until the next call.
 func (w *window) block(h handle) ([]byte, error) {
 	return w.bytes(int64(h.off), int64(h.end()))
 }
 
-// bytes returns the bytes [from, to), until the next call. What cannot be read beyond them
-// is no error.
+// bytes returns the bytes [from, to). They are valid until the next call. It reads more if it
+// can; only if the bytes themselves cannot be read is there an error.
 func (w *window) bytes(from, to int64) ([]byte, error) {
 	if from < w.at || to > w.at+int64(len(w.data)) {
 		n := max(to-from, min(w.piece, w.size-from))

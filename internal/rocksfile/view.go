@@ -15,13 +15,13 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// ErrAskRocksDB says that a database, or a part of it, is not just as nodes write it, or
-// cannot be read: what it holds only RocksDB can tell.
+// ErrAskRocksDB means that a database, or a part of it, is not exactly as nodes write it, or
+// cannot be read, so that RocksDB has to read it.
 var ErrAskRocksDB = errors.New("only RocksDB can tell")
 
-// View is a database at one moment, open to be read without RocksDB: what its MANIFEST, its
-// tables and its logs show of it together. There is one only of a database in which nothing
-// is damaged and nothing is unusual. It may be used by several goroutines.
+// View is a database at one moment, opened for reading without RocksDB: the records of its
+// tables and logs together, as its MANIFEST lists them. There is only a view of a database in
+// which nothing is damaged and nothing is unusual. It is safe for concurrent use.
 type View struct {
 	families map[string]*viewFamily
 	tables   []*viewTable
@@ -49,21 +49,21 @@ type viewTable struct {
 	dict     *dictionary
 	blocks   []handle
 	between  separators
-	smallest []byte // the first key and
-	largest  []byte // the last one
-	seq      uint64 // the highest, or that of all entries where
-	ingested bool   // they have none of their own
+	smallest []byte // the first key
+	largest  []byte // the last key
+	seq      uint64 // the highest sequence number, or the one of all entries of an ingested table
+	ingested bool   // the entries have no sequence numbers of their own
 }
 
 const (
-	// maxViewLogs bounds what is held of the logs, in bytes, and maxViewBlocks what is held
-	// of the indexes of tables: about 50 bytes for each block.
+	// maxViewLogs bounds how many bytes of logs are held in memory. maxViewBlocks bounds how
+	// many blocks the tables may have: their indexes take about 50 bytes for each.
 	maxViewLogs   = 16 << 20
 	maxViewBlocks = 1 << 19
 )
 
-// separators are the keys of an index: no key of a block is above its separator, and none of
-// the next block below it.
+// separators are the keys of an index: no key of a block is above its separator, and no key of
+// the next block is below it.
 type separators struct {
 	userKeys bool // without sequence number and kind
 	bad      bool
@@ -92,8 +92,8 @@ func (s *separators) at(i int) []byte {
 	return s.data[from:s.ends[i]:s.ends[i]]
 }
 
-// OpenView opens the database in dir. It holds the entries of the live logs, and keeps all
-// tables open. The error is [ErrAskRocksDB], that of ctx, or one of the file system; in each
+// OpenView opens the database in dir. It holds the entries of the live logs in memory, and keeps
+// all tables open. The error is [ErrAskRocksDB], that of ctx, or one of the file system. In each
 // case RocksDB has to read the database.
 func OpenView(ctx context.Context, dir string) (_ *View, err error) {
 	f, err := openFolder(dir)
@@ -147,7 +147,8 @@ func (v *View) Close() {
 	}
 }
 
-// openTables opens all tables, whose sequence numbers must be among those that RocksDB shows.
+// openTables opens all tables. Their sequence numbers must not be above visible, the highest
+// that RocksDB shows.
 func (v *View) openTables(ctx context.Context, f *folder, listed map[uint64]Table, visible uint64) error {
 	tables := make([]*viewTable, len(listed))
 	var blocks atomic.Int64
@@ -176,8 +177,8 @@ func (v *View) openTables(ctx context.Context, f *folder, listed map[uint64]Tabl
 	return err
 }
 
-// readLogs holds what the live logs have, and returns the highest sequence number that
-// RocksDB would show.
+// readLogs reads the entries of the live logs into memory, and returns the highest sequence
+// number that RocksDB would show.
 func (v *View) readLogs(ctx context.Context, f *folder, s state, byID map[uint32]*viewFamily) (visible uint64, err error) {
 	unusual := false
 	logs := liveLogs(f, s, func(Problem) { unusual = true })
@@ -213,11 +214,11 @@ func (v *View) readLogs(ctx context.Context, f *folder, s state, byID map[uint32
 	return visible, err
 }
 
-// simple reports whether an entry of kind k concerns one key, and needs no other entry to be
-// understood.
+// simple reports whether an entry of kind k is about one key, and its meaning does not depend on
+// other entries.
 func simple(k Kind) bool { return k == KindPut || k.deletes() }
 
-// openViewTable opens a table that has all that the MANIFEST says of it, and nothing else.
+// openViewTable opens a table. It must be exactly as the MANIFEST describes it.
 func openViewTable(f *folder, listed Table) (_ *viewTable, err error) {
 	t := &viewTable{name: tableName(listed.Number), family: listed.Family, size: listed.Size, seq: listed.LargestSeq, dict: noDictionary}
 	file, size, err := f.open(t.name)
@@ -244,7 +245,7 @@ func openViewTable(f *folder, listed Table) (_ *viewTable, err error) {
 	}
 	p := r.report.Properties
 	if t.ingested = p.Ingested; t.ingested {
-		// RocksDB takes the number of the MANIFEST, and refuses another one.
+		// RocksDB uses the sequence number in the MANIFEST, and refuses a table with another.
 		if p.ingestVersion != 2 || listed.SmallestSeq != listed.LargestSeq || p.GlobalSeq != 0 && p.GlobalSeq != listed.LargestSeq {
 			return nil, ErrAskRocksDB
 		}
@@ -256,14 +257,15 @@ func openViewTable(f *folder, listed Table) (_ *viewTable, err error) {
 	return t, nil
 }
 
-// usual reports whether a table is whole so far and has nothing but keys with their values.
+// usual reports whether no damage was found in a table so far, and it has only keys with their
+// values.
 func (r *TableReport) usual() bool {
 	p := r.Properties
 	return p != nil && len(r.Metadata) == 0 && !r.RangesUnknown && p.RangeDeletions == 0 && p.MergeOperands == 0 && p.Comparator == bytewiseOrder
 }
 
-// bound finds the first key and the last one, which must be those that the MANIFEST has:
-// by them RocksDB looks for keys.
+// bound reads the first and the last key, which must be the ones in the MANIFEST: RocksDB uses
+// those to find keys.
 func (t *viewTable) bound(listed Table) error {
 	c := &cursor{ctx: context.Background()}
 	c.init()

@@ -5,8 +5,7 @@ import (
 	"math/bits"
 )
 
-// xxh32State is the 32-bit xxHash with seed 0, of which no library is kept that lets
-// others use it.
+// xxh32State is the 32-bit xxHash with seed 0. No maintained library exports it.
 type xxh32State struct {
 	lanes [4]uint32
 	block [16]byte

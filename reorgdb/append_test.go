@@ -11,8 +11,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestAppendedBlocksAreLikeWrittenOnes: to every reader, to RocksDB 6.11.4, and to
-// later updates.
+// TestAppendedBlocksAreLikeWrittenOnes for every reader, for RocksDB 6.11.4, and for later
+// updates.
 func TestAppendedBlocksAreLikeWrittenOnes(t *testing.T) {
 	path := golden.Database(t, "node-rocksdb-6.11.4")
 	before := map[string]string{}
@@ -35,7 +35,7 @@ func TestAppendedBlocksAreLikeWrittenOnes(t *testing.T) {
 	require.ErrorContains(t, db.AppendBlocks(1_000_006, hashes[1:]), "bytes of block hashes")
 	update(t, db, func(u *reorgdb.Update) { see(t, u, 1_000_005, hash(1_000_005), reorgdb.Equal) })
 	require.ErrorContains(t, db.AppendBlocks(1_000_005, hashes), "is not above")
-	// The blocks have no older entry, so this must count as the newer one.
+	// This entry must count as newer than the appended ones.
 	update(t, db, func(u *reorgdb.Update) { see(t, u, 1_000_006, hash(1_000_006), reorgdb.Written) })
 	update(t, db, func(u *reorgdb.Update) { see(t, u, 999_999, hash(7), reorgdb.Replaced) })
 	require.NoError(t, db.Sync())
@@ -57,7 +57,7 @@ func TestAppendedBlocksAreLikeWrittenOnes(t *testing.T) {
 
 func blockKey(height int) string { return string(reorgdb.BlockKey(uint64(height))) }
 
-// TestLeftoverOfAppendingIsRemoved: of a process that was killed.
+// TestLeftoverOfAppendingIsRemoved: the next update removes what a killed process left.
 func TestLeftoverOfAppendingIsRemoved(t *testing.T) {
 	path := golden.Database(t, "node-rocksdb-6.11.4")
 	leftover := filepath.Join(path, "000000.dbtmp")
@@ -69,8 +69,8 @@ func TestLeftoverOfAppendingIsRemoved(t *testing.T) {
 	require.NoError(t, db.Close())
 }
 
-// TestReadOnlyIsNotChanged: not even by an update that would change nothing. What lies
-// there may be the table of a process that is appending.
+// TestReadOnlyIsNotChanged: not even an update that would change nothing removes a leftover
+// table. It may belong to a process that is appending.
 func TestReadOnlyIsNotChanged(t *testing.T) {
 	path := golden.Database(t, "node-rocksdb-6.11.4")
 	require.NoError(t, os.WriteFile(filepath.Join(path, "000000.dbtmp"), []byte("half a table"), 0o600))

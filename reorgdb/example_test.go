@@ -12,7 +12,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// nodeDatabase is a database that a node wrote, in a folder of its own.
+// nodeDatabase returns a database that a node wrote, in a temporary folder.
 func nodeDatabase() (path string, remove func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err == nil {
@@ -24,7 +24,7 @@ func nodeDatabase() (path string, remove func()) {
 	return filepath.Join(dir, "node-rocksdb-6.11.4"), func() { _ = os.RemoveAll(dir) }
 }
 
-// The anchors of a database. The node may be running.
+// List the anchors of a database. The node may be running.
 func ExampleOpenReadOnly() {
 	path, remove := nodeDatabase() // such as /var/lib/ailee/reorg_db
 	defer remove()
@@ -47,7 +47,7 @@ func ExampleOpenReadOnly() {
 	// …0004 FAILED_ORPHANED at height 0
 }
 
-// The reorgs that a node has seen.
+// List the reorgs that a node has seen.
 func ExampleDB_Events() {
 	path, remove := nodeDatabase()
 	defer remove()
@@ -69,14 +69,14 @@ func ExampleDB_Events() {
 	// 2: height 840000, 0 anchor(s) invalidated
 }
 
-// A change that is there whole or not at all. The node must be stopped.
+// Make a change that is there completely or not at all. The node must be stopped.
 func ExampleDB_Update() {
 	path, remove := nodeDatabase()
 	defer remove()
 
 	db, err := reorgdb.Open(path)
 	if err != nil {
-		log.Fatal(err) // a *reorgdb.LockedError names the process that has it
+		log.Fatal(err) // a *reorgdb.LockedError names the process that has the database open
 	}
 	defer db.Close()
 	highest, _, err := db.HighestBlock()

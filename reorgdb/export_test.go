@@ -7,8 +7,8 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// PartSize sets how many bytes of the files are read at a time, and how many bytes of the
-// files or of records make a table.
+// PartSize sets how many bytes of the files are read at a time, and how many bytes of the files
+// or of records make a table. It returns a function that undoes it.
 func PartSize(n uint64) (restore func()) {
 	read, copied, loaded := partSize, leastCopied, loadTable
 	partSize, leastCopied, loadTable = n, n, int(n)
@@ -46,7 +46,8 @@ func EventValue(e ReorgEvent) []byte { return e.value() }
 
 func BlockKey(height uint64) []byte { return blockKey(height) }
 
-// SetMaxHeld sets how long logs may be for RocksDB to hold them, and returns what undoes it.
+// SetMaxHeld sets how long logs may be for RocksDB to hold them in memory, and returns a function
+// that undoes it.
 func SetMaxHeld(bytes int64) (undo func()) {
 	before := maxHeld
 	maxHeld = bytes

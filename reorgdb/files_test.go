@@ -23,7 +23,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// read is what is read of a database: its records in order, and the error at the end.
+// read returns the records that are read from a database, in order, and the error at the end.
 func read(db *reorgdb.DB, records func(family string) iter.Seq2[reorgdb.Record, error]) (all []string, err error) {
 	for _, family := range db.Families() {
 		for r, err := range records(family) {
@@ -36,8 +36,8 @@ func read(db *reorgdb.DB, records func(family string) iter.Seq2[reorgdb.Record, 
 	return all, nil
 }
 
-// requireSame holds what is read of a database to what RocksDB's iterator shows of it, and
-// reports whether the iterator was not needed.
+// requireSame compares the records that are read from a database with those of RocksDB's
+// iterator, and reports whether the iterator was not needed.
 func requireSame(t *testing.T, path, what string) (files bool) {
 	t.Helper()
 	db, err := reorgdb.OpenReadOnly(path)
@@ -55,7 +55,7 @@ func requireSame(t *testing.T, path, what string) (files bool) {
 	if !slices.Equal(want, got) {
 		require.Equal(t, want, got, what)
 	}
-	// Blocks that come in rows have good hashes, and are the same in all else.
+	// Blocks that come as ranges have valid hashes. Everything else is the same.
 	inRows, rowsErr := read(db, func(family string) iter.Seq2[reorgdb.Record, error] {
 		if family != reorgdb.DefaultFamily {
 			return db.Records(ctx, family)
@@ -84,7 +84,7 @@ func isHash(value string) bool {
 	return err == nil && reorgdb.IsBlockHash(text)
 }
 
-// ofRows yields records, in the place of blocks without their hashes.
+// ofRows yields the records of rows, and for ranges of blocks records without their hashes.
 func ofRows(rows iter.Seq2[reorgdb.Row, error]) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		for r, err := range rows {
@@ -106,12 +106,12 @@ func ofRows(rows iter.Seq2[reorgdb.Row, error]) iter.Seq2[reorgdb.Record, error]
 	}
 }
 
-// smallParts makes parts so small that a small database has many.
+// smallParts makes parts so small that a small database has many of them.
 func smallParts(t *testing.T) {
 	t.Cleanup(reorgdb.PartSize(2000))
 }
 
-// allDatabases are those that nodes wrote, and others of every make.
+// allDatabases returns the databases that nodes wrote, and others with tables of every kind.
 func allDatabases(t *testing.T) []string {
 	all := []string{}
 	for _, pattern := range []string{filepath.Join(golden.Dir(), "reorg_db", "*.tar.gz"), "../internal/rocksfile/testdata/*.tar.gz"} {
@@ -138,8 +138,8 @@ func unpacked(t *testing.T, archive string) string {
 	return filepath.Join(dir, entries[0].Name())
 }
 
-// TestFilesAreReadAsRocksDBReadsThem: of sound databases, those that nodes write without its
-// iterator.
+// TestFilesAreReadAsRocksDBReadsThem reads sound databases. Those that nodes write are read
+// without RocksDB's iterator.
 func TestFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 	smallParts(t)
 	for _, archive := range allDatabases(t) {
@@ -148,8 +148,8 @@ func TestFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 			path := unpacked(t, archive)
 			files := requireSame(t, path, name)
 			requireCopied(t, path, name)
-			// What a node was killed in, before it wrote anything, is unusual. All others
-			// have range deletions, which no node writes.
+			// A database whose node was killed before it wrote anything is unusual. The ones not
+			// made by nodes have range deletions, which no node writes.
 			require.Equal(t, byNode(archive) && name != "killed-while-creating-7.8.3.tar.gz", files)
 		})
 	}
@@ -207,8 +207,8 @@ func TestDamagedFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 	require.NotZero(t, opened)
 }
 
-// TestRandomDatabasesAreReadAsRocksDBReadsThem: with newer values, deletions, tables of many
-// levels, tables that were ingested, and logs that were not flushed.
+// TestRandomDatabasesAreReadAsRocksDBReadsThem, with newer values, deletions, tables on many
+// levels, ingested tables, and logs that were not flushed.
 func TestRandomDatabasesAreReadAsRocksDBReadsThem(t *testing.T) {
 	clitest.InMemory(t)
 	smallParts(t)
@@ -281,7 +281,8 @@ func writeRandom(t *testing.T, rng *rand.Rand, db *grocksdb.DB, path, options st
 	}
 }
 
-// ingest puts a table into the database that has some keys that are there and some that are not.
+// ingest adds a table to the database that has some keys that are already there, and some that
+// are not.
 func ingest(t *testing.T, rng *rand.Rand, db *grocksdb.DB, path, options string, keys int, value func() []byte) {
 	base := grocksdb.NewDefaultOptions()
 	defer base.Destroy()

@@ -25,7 +25,8 @@ func TestIsBlockHash(t *testing.T) {
 	require.False(t, reorgdb.IsBlockHash(bytes.Repeat([]byte("0"), 65)))
 }
 
-// TestRowsEnd at what is no block with a hash, and at the highest height that there is.
+// TestRowsEnd: a range of blocks ends at a record that is not a block with a valid hash, and at
+// the highest possible height.
 func TestRowsEnd(t *testing.T) {
 	hash := strings.Repeat("a", 64)
 	path := filepath.Join(t.TempDir(), "db")

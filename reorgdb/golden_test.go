@@ -18,7 +18,7 @@ import (
 
 var ctx = context.Background()
 
-// readerLines is what the nodes' own reader says of a database.
+// readerLines returns what the nodes' own reader prints for a database.
 func readerLines(t *testing.T, name string) []string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(golden.Dir(), "reorg_db", name+".reader.txt"))
@@ -40,8 +40,8 @@ func asReader(a reorgdb.Anchor) string {
 		a.Hash, a.BitcoinTxID, a.BitcoinHeight, a.Confirmations, a.BroadcastTime, a.RetryCount, a.Status, a.L2StateRoot)
 }
 
-// eventAsReader prints an event as the nodes' reader does, which drops the first
-// character of every anchor but the first, and has an empty one for each missing.
+// eventAsReader prints an event as the nodes' reader does, which drops the first character of
+// every anchor except the first, and has an empty anchor for each missing one.
 func eventAsReader(e reorgdb.ReorgEvent) string {
 	anchors := append([]string{}, e.InvalidatedAnchors...)
 	for i := 1; i < len(anchors); i++ {
@@ -91,7 +91,7 @@ func TestRecordsAreTheNodes(t *testing.T) {
 	}
 }
 
-// TestBlocksAreTheNodes compares the heights that the reader was asked for.
+// TestBlocksAreTheNodes compares the blocks at the heights that the reader was asked for.
 func TestBlocksAreTheNodes(t *testing.T) {
 	for name, heights := range map[string][]uint64{
 		"node-rocksdb-6.11.4":        {838000, 839990, 840000, 840001},
@@ -117,8 +117,8 @@ func TestBlocksAreTheNodes(t *testing.T) {
 	}
 }
 
-// TestOddRecordsAreTheNodes: the records on which a careful reader and a node
-// might differ.
+// TestOddRecordsAreTheNodes compares records that a careful reader and a node might read
+// differently.
 func TestOddRecordsAreTheNodes(t *testing.T) {
 	db := openReadOnly(t, golden.Database(t, "node-odd-records"))
 	lookUp := regexp.MustCompile(`^get (\S+) => (.*)$`)
@@ -147,7 +147,7 @@ func TestOddRecordsAreTheNodes(t *testing.T) {
 	require.Equal(t, wantEvents, events)
 }
 
-// contents is every record of every column family.
+// contents returns every record of every column family.
 func contents(t *testing.T, path string) map[string]string {
 	t.Helper()
 	db, err := reorgdb.OpenReadOnly(path)
@@ -164,7 +164,7 @@ func contents(t *testing.T, path string) map[string]string {
 	return all
 }
 
-// files is the content of every file in a folder.
+// files returns the content of every file in a folder.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -187,9 +187,8 @@ func TestReadingChangesNothing(t *testing.T) {
 	}
 }
 
-// TestWritingKeepsWhatIsUnknown opens every database for writing, writes, and
-// reads it back: only what was written has changed, and nothing that a RocksDB of
-// 2020 could not read was written.
+// TestWritingKeepsWhatIsUnknown opens every database for writing, writes to it, and reads it
+// back: only the written record has changed, and a RocksDB of 2020 can read all new files.
 func TestWritingKeepsWhatIsUnknown(t *testing.T) {
 	for _, name := range golden.Databases {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +204,7 @@ func TestWritingKeepsWhatIsUnknown(t *testing.T) {
 			want["default/anchor:"+hash] = hash + "|" + hash + "|0|0|1|0|0|root"
 			require.Equal(t, want, contents(t, path))
 			requireOldTables(t, path, before)
-			// A compaction rewrites those that were there before.
+			// A compaction rewrites the tables that were there before.
 			db, err = reorgdb.Open(path)
 			require.NoError(t, err)
 			db.Compact()
@@ -237,9 +236,9 @@ func TestNewerDatabaseIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, fmt.Sprintf("this build reads up to version %d", reorgdb.NewestFormat()))
 }
 
-// makeNewer gives a table a footer like those that RocksDB writes from 9 on: after the
-// checksum type other fields, which start with a magic number. The format version is one
-// that the RocksDB that is linked here does not know.
+// makeNewer gives a table a footer like RocksDB 9 and later write it: other fields follow the
+// checksum type, starting with a magic number. The RocksDB linked here does not know the format
+// version.
 func makeNewer(t *testing.T, table string) {
 	t.Helper()
 	data, err := os.ReadFile(table)

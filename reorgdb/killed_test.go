@@ -18,11 +18,11 @@ import (
 
 const lockEnv = "REORGDB_TEST_LOCK"
 
-// TestHoldLock is the process that holds a lock, where the environment names one.
+// TestHoldLock is the process that holds a lock, if the environment names one.
 func TestHoldLock(t *testing.T) {
 	path := os.Getenv(lockEnv)
 	if path == "" {
-		t.Skip("it is run by other tests")
+		t.Skip("other tests run this one")
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	require.NoError(t, err)
@@ -31,8 +31,8 @@ func TestHoldLock(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// holdLock lets another process hold the lock of a database, as one that makes or opens
-// it does.
+// holdLock makes another process hold the lock of a database, like a process that makes or opens
+// the database.
 func holdLock(t *testing.T, path string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestHoldLock$", "-test.v")
@@ -52,18 +52,18 @@ func holdLock(t *testing.T, path string) {
 			return
 		}
 	}
-	require.Fail(t, "it does not hold the lock")
+	require.Fail(t, "the process does not hold the lock")
 }
 
-// unfinished is a database that a node was killed in the middle of making.
+// unfinished returns a database that a node was killed while making.
 func unfinished(t *testing.T) string {
 	path := golden.Database(t, "killed-while-creating-7.8.3")
 	require.NoError(t, os.Remove(filepath.Join(path, "CURRENT")))
 	return path
 }
 
-// TestReadingBesideWhoMakesIt: also a database that is being made, or opened, at this
-// moment can be read, and only read.
+// TestReadingBesideWhoMakesIt: a database can be read, but not written, while another process is
+// making or opening it.
 func TestReadingBesideWhoMakesIt(t *testing.T) {
 	for name, path := range map[string]string{
 		"being made":   unfinished(t),
@@ -96,7 +96,7 @@ func TestAnUnfinishedDatabaseIsMade(t *testing.T) {
 	require.Empty(t, all(t, db))
 	require.Equal(t, []string{"default"}, db.Families())
 	require.NoError(t, db.Check(ctx))
-	require.Error(t, db.Update(func(*reorgdb.Update) error { return nil }), "it is open for reading")
+	require.Error(t, db.Update(func(*reorgdb.Update) error { return nil }), "the database is only open for reading")
 	require.Equal(t, before, files(t, path))
 
 	db, err := reorgdb.Open(path)
@@ -108,8 +108,8 @@ func TestAnUnfinishedDatabaseIsMade(t *testing.T) {
 	require.Equal(t, map[string]string{"default/block:00000000000000000005": hash(5)}, contents(t, path))
 }
 
-// TestAFolderWithoutCurrent is an unfinished database only as long as nothing shows that
-// there has been a CURRENT.
+// TestAFolderWithoutCurrent: a folder without CURRENT is an unfinished database only if nothing
+// shows that there was a CURRENT.
 func TestAFolderWithoutCurrent(t *testing.T) {
 	for _, name := range []string{"000004.sst", "000003.log", "OPTIONS-000005", "MANIFEST-000005"} {
 		path := unfinished(t)

@@ -20,8 +20,8 @@ import (
 
 var stoullText = regexp.MustCompile(`^[ \t\n\v\f\r]*([+-]?)([0-9]+)`)
 
-// stoull is std::stoull with numbers of any size: what is above 64 bits throws, and a
-// minus negates modulo 2^64.
+// stoull is std::stoull, implemented with numbers of any size: std::stoull throws on numbers of
+// more than 64 bits, and a minus sign negates modulo 2^64.
 func stoull(text string) (n uint64, ok bool) {
 	match := stoullText.FindStringSubmatch(text)
 	if match == nil {
@@ -38,7 +38,7 @@ func stoull(text string) (n uint64, ok bool) {
 	return v.Uint64(), true
 }
 
-// numbers are texts that begin like a number, more or less.
+// numbers returns texts that begin more or less like a number.
 func numbers(rng *rand.Rand, n int) []string {
 	pick := func(from ...string) string { return from[rng.Intn(len(from))] }
 	texts := []string{"", "3", "3\n", "+3", "3x", "-3", " 3", "\t\n\v\f\r 3", "+-3", "- 3", "--3", "x3", "\x003", "3\x004", "0x10", "١", "3.9", "1e3", "\u00a03",
@@ -71,7 +71,7 @@ func TestNumbersAreReadAsStoull(t *testing.T) {
 		require.Equal(t, want, id, "%q", text)
 		require.Equal(t, ok, kind == reorgdb.EventKind, "%q", text)
 		require.Equal(t, !ok, kind == reorgdb.OddKind, "%q", text)
-		// A block is asked for by its key.
+		// A node looks up a block by its whole key.
 		kind, height := reorgdb.KeyKind([]byte("block:" + text))
 		exact := ok && fmt.Sprintf("%020d", want) == text
 		require.Equal(t, exact, kind == reorgdb.BlockKind, "%q", text)
@@ -82,7 +82,7 @@ func TestNumbersAreReadAsStoull(t *testing.T) {
 	}
 }
 
-// newReader is what a node sees of a database, in the form of its newer reader.
+// newReader returns what a node sees of a database, as the nodes' newer reader prints it.
 func newReader(t *testing.T, db *reorgdb.DB) string {
 	t.Helper()
 	var b strings.Builder
@@ -125,8 +125,8 @@ func newReader(t *testing.T, db *reorgdb.DB) string {
 	return b.String()
 }
 
-// TestNewerGoldenDatabasesAreTheNodes: also those of nodes that were killed, which are
-// whole.
+// TestNewerGoldenDatabasesAreTheNodes: this includes databases of nodes that were killed, in
+// which nothing is missing.
 func TestNewerGoldenDatabasesAreTheNodes(t *testing.T) {
 	for _, name := range []string{"lenient-keys", "listener-heights", "killed-at-start-6.11.4", "killed-while-creating-7.8.3"} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestNewerGoldenDatabasesAreTheNodes(t *testing.T) {
 			db := openReadOnly(t, path)
 			require.Equal(t, want, newReader(t, db))
 			require.Equal(t, before, files(t, path))
-			// And when it was written to.
+			// The same after a write.
 			db, err = reorgdb.Open(path)
 			require.NoError(t, err)
 			update(t, db, func(u *reorgdb.Update) { require.NoError(t, u.Put(reorgdb.DefaultFamily, []byte("other"), nil)) })
@@ -149,9 +149,9 @@ func TestNewerGoldenDatabasesAreTheNodes(t *testing.T) {
 	}
 }
 
-// TestNextEventIsBehindAllThatANodeSees: events that no node writes count, whatever the
-// counter says, and none is overwritten.
-func TestNextEventIsBehindAllThatANodeSees(t *testing.T) {
+// TestNextEventIsAfterAllThatANodeSees: events that no node writes count as well, whatever the
+// counter says, and no event is overwritten.
+func TestNextEventIsAfterAllThatANodeSees(t *testing.T) {
 	for _, test := range []struct {
 		keys    []string
 		counter string
@@ -187,7 +187,7 @@ func TestNextEventIsBehindAllThatANodeSees(t *testing.T) {
 			require.Equal(t, value, after[key])
 		}
 	}
-	// After the highest id there is none.
+	// There is no id after the highest one.
 	db := create(t)
 	update(t, db, func(u *reorgdb.Update) {
 		require.NoError(t, u.Put(reorgdb.DefaultFamily, reorgdb.EventKey(1<<64-1), []byte("1|o|n|5|0")))
@@ -200,8 +200,7 @@ func TestNextEventIsBehindAllThatANodeSees(t *testing.T) {
 	}), "no id is left")
 }
 
-// TestEventsThatANodeCannotRead: the anchors must be there that are announced, all but
-// the last.
+// TestEventsThatANodeCannotRead: all announced anchors must be there, except for the last.
 func TestEventsThatANodeCannotRead(t *testing.T) {
 	for value, want := range map[string]struct {
 		names   int
@@ -210,7 +209,7 @@ func TestEventsThatANodeCannotRead(t *testing.T) {
 	}{
 		"1|o|n|5|0":                          {},
 		"1|o|n|5|0|A1|B2":                    {},
-		" +1x|n|5|0":                         {}, // x is the separator, and the old hash is empty
+		" +1x|n|5|0":                         {}, // the x is the separator, and the old hash is empty
 		" +1xo|n|5y0z":                       {},
 		"1|o|n|5|1|A1":                       {names: 1},
 		"1|o|n|5|1":                          {missing: 1},
@@ -220,7 +219,7 @@ func TestEventsThatANodeCannotRead(t *testing.T) {
 		"1|o|n|5|2":                          {err: reorgdb.ErrUnreadable},
 		"1|o|n|5|3|A1":                       {err: reorgdb.ErrUnreadable},
 		"1|o|n|5|3|A1|B2":                    {names: 2, missing: 1},
-		"1|o|n|5|3|A|B":                      {err: reorgdb.ErrUnreadable}, // for the node the B is the separator, and nothing follows
+		"1|o|n|5|3|A|B":                      {err: reorgdb.ErrUnreadable}, // to the node, the B is the separator, and nothing follows
 		"1|o|n|5|2|A|B":                      {names: 2},
 		"1|o|n|5|1000000":                    {err: reorgdb.ErrUnreadable},
 		"1|o|n|5|1000000000|A1":              {err: reorgdb.ErrEndsNode},
@@ -228,7 +227,7 @@ func TestEventsThatANodeCannotRead(t *testing.T) {
 		"1|o|n|5|288230376151711744|":        {err: reorgdb.ErrEndsNode},
 		"1|o|n|5|-1|A1":                      {err: reorgdb.ErrEndsNode},
 		"1|o|n|5|18446744073709551615":       {err: reorgdb.ErrEndsNode},
-		"1|o|n|5|18446744073709551616|A1|B2": {err: reorgdb.ErrUnreadable}, // no number for the node
+		"1|o|n|5|18446744073709551616|A1|B2": {err: reorgdb.ErrUnreadable}, // not a number to the node
 	} {
 		e, err := reorgdb.ParseEvent(7, []byte(value))
 		if want.err == nil {
@@ -246,8 +245,8 @@ func TestEventsThatANodeCannotRead(t *testing.T) {
 	}
 }
 
-// TestWhatFollowsAStateRootIsKept: without it, a record with an empty root could no
-// longer be read by any node.
+// TestWhatFollowsAStateRootIsKept: without it, no node could read a record with an empty root
+// any longer.
 func TestWhatFollowsAStateRootIsKept(t *testing.T) {
 	path := golden.Database(t, "lenient-keys")
 	db, err := reorgdb.Open(path)

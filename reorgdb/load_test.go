@@ -19,7 +19,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// newDatabase makes one with another column family.
+// newDatabase makes a database with another column family.
 func newDatabase(t *testing.T) *reorgdb.DB {
 	t.Helper()
 	db, err := reorgdb.Create(filepath.Join(t.TempDir(), "db"), "other")
@@ -32,7 +32,7 @@ func newDatabase(t *testing.T) *reorgdb.DB {
 	return db
 }
 
-// records are those of a column family, by key.
+// records returns the records of a column family, by key.
 func records(t *testing.T, db *reorgdb.DB, family string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -46,7 +46,7 @@ func records(t *testing.T, db *reorgdb.DB, family string) map[string]string {
 func pairs(all []string) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		for i := 0; i < len(all); i += 2 {
-			// The bytes are lent.
+			// The bytes are only valid until the next record.
 			r := reorgdb.Record{Key: []byte(all[i]), Value: []byte(all[i+1])}
 			more := yield(r, nil)
 			clear(r.Key)
@@ -58,20 +58,20 @@ func pairs(all []string) iter.Seq2[reorgdb.Record, error] {
 	}
 }
 
-// TestBulkLoadTakesEveryOrder: of each key the last record counts, also where others were
-// stored before.
+// TestBulkLoadTakesEveryOrder: for each key the last record counts, even if others were stored
+// before.
 func TestBulkLoadTakesEveryOrder(t *testing.T) {
 	clitest.InMemory(t)
 	smallParts(t)
 	rng := rand.New(rand.NewSource(1))
 	key := func(i int) string { return fmt.Sprintf("key%05d", i) }
 	orders := map[string]func(i int) string{
-		"ascending":                 key,
-		"descending":                func(i int) string { return key(5000 - i) },
-		"at random":                 func(int) string { return key(rng.Intn(1000)) },
-		"ascending, then again":     func(i int) string { return key(i % 700) },
-		"ascending but for the end": func(i int) string { return key(i - i/999*500) },
-		"one key":                   func(int) string { return key(1) },
+		"ascending":               key,
+		"descending":              func(i int) string { return key(5000 - i) },
+		"at random":               func(int) string { return key(rng.Intn(1000)) },
+		"ascending, then again":   func(i int) string { return key(i % 700) },
+		"ascending until the end": func(i int) string { return key(i - i/999*500) },
+		"one key":                 func(int) string { return key(1) },
 	}
 	for _, name := range slices.Sorted(maps.Keys(orders)) {
 		for _, family := range []string{reorgdb.DefaultFamily, "other"} {
@@ -81,7 +81,7 @@ func TestBulkLoadTakesEveryOrder(t *testing.T) {
 				for range 2 {
 					all := []string{}
 					if name == "ascending" {
-						all = append(all, "", "of the empty key")
+						all = append(all, "", "the value of the empty key")
 					}
 					for i := range 1000 {
 						value := string(bytes.Repeat([]byte{byte('a' + rng.Intn(26))}, rng.Intn(300)))
@@ -113,7 +113,7 @@ func requireNoLeftover(t *testing.T, path string) {
 	require.Empty(t, leftover)
 }
 
-// TestBulkLoadEndsWithAnError: of reading, and of the disk. Nothing is left over.
+// TestBulkLoadEndsWithAnError of reading or of the disk, and leaves nothing behind.
 func TestBulkLoadEndsWithAnError(t *testing.T) {
 	clitest.InMemory(t)
 	errTest := errors.New("a test")
@@ -147,8 +147,8 @@ func TestBulkLoadEndsWithAnError(t *testing.T) {
 	require.Empty(t, records(t, db, reorgdb.DefaultFamily))
 }
 
-// requireCopied copies a database, and holds the copy to what RocksDB's iterator shows of
-// it, or to its error.
+// requireCopied copies a database, and compares the copy with what RocksDB's iterator shows of
+// the database, or the error with the error of the iterator.
 func requireCopied(t *testing.T, path, what string) {
 	t.Helper()
 	from, err := reorgdb.OpenReadOnly(path)

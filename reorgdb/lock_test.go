@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestHolderByAnotherPath: a process that has the database open is found by whatever path
-// it has it, also where the file with its lock was removed.
+// TestHolderByAnotherPath: a process that has the database open is found, whatever path it
+// opened the database by, even if the file with its lock was removed.
 func TestHolderByAnotherPath(t *testing.T) {
 	path := golden.Database(t, "node-rocksdb-7.8.3-reopened")
 	view := t.TempDir()
@@ -50,7 +50,7 @@ func TestHolderByAnotherPath(t *testing.T) {
 	}
 }
 
-// holding starts a process that has a file open, and closes it here.
+// holding starts a process that has a file open, and closes the file in this process.
 func holding(t *testing.T, f *os.File) *exec.Cmd {
 	t.Helper()
 	node := exec.Command("sleep", "60")
@@ -60,8 +60,8 @@ func holding(t *testing.T, f *os.File) *exec.Cmd {
 	return node
 }
 
-// TestTablesBesideANode: one that cannot be opened is an error beside a running node as
-// well, where RocksDB passes over it, and over its records, in silence.
+// TestTablesBesideANode: a table that cannot be opened is an error even while a node is running,
+// when RocksDB silently ignores it and its records.
 func TestTablesBesideANode(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, table string)

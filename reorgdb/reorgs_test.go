@@ -16,8 +16,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// slowNode is the records of a database, to which blocks come one by one as a node's
-// loop takes them: with each reorg it looks at every anchor.
+// slowNode is the records of a database that takes blocks one by one, like the loop of a node:
+// with each reorg it goes through every anchor.
 type slowNode map[string]string
 
 func (n slowNode) sees(t *testing.T, b reorgdb.Block, at uint64) {
@@ -45,8 +45,8 @@ func (n slowNode) sees(t *testing.T, b reorgdb.Block, at uint64) {
 	n[key] = b.Hash
 }
 
-// randomAnchor is what a node writes, and what it reads that something else has
-// written.
+// randomAnchor returns the key and value of an anchor record as nodes write it, or in a form
+// that nodes read but never write.
 func randomAnchor(rng *rand.Rand) (key, value string) {
 	key = fmt.Sprintf("%02x", rng.Intn(256))
 	height := fmt.Sprint(rng.Intn(40))
@@ -68,8 +68,8 @@ func randomAnchor(rng *rand.Rand) (key, value string) {
 	return key, value
 }
 
-// TestReorgsAreWhatASlowNodeWrites: every byte, whatever comes in one update and what in
-// several.
+// TestReorgsAreWhatASlowNodeWrites compares every byte, however the blocks are divided into
+// updates.
 func TestReorgsAreWhatASlowNodeWrites(t *testing.T) {
 	rounds := 80
 	if testing.Short() {
@@ -84,7 +84,7 @@ func TestReorgsAreWhatASlowNodeWrites(t *testing.T) {
 		reorgs := 0
 		for range 12 {
 			switch rng.Intn(5) {
-			case 0: // somebody else writes
+			case 0: // another program writes
 				update(t, db, func(u *reorgdb.Update) {
 					for range rng.Intn(20) {
 						key, value := randomAnchor(rng)
@@ -129,8 +129,8 @@ func TestReorgsAreWhatASlowNodeWrites(t *testing.T) {
 	}
 }
 
-// TestFailedUpdateLeavesNothingKnown: an update after one of which nothing was written
-// takes its reorgs as if that had not been.
+// TestFailedUpdateLeavesNothingKnown: after a failed update, the next one handles reorgs as if
+// the failed one had never been.
 func TestFailedUpdateLeavesNothingKnown(t *testing.T) {
 	db := create(t)
 	update(t, db, func(u *reorgdb.Update) {
@@ -148,7 +148,7 @@ func TestFailedUpdateLeavesNothingKnown(t *testing.T) {
 	})
 }
 
-// endsAfter is a context that is canceled once it was asked often enough.
+// endsAfter is a context that is canceled after it was asked a number of times.
 type endsAfter struct {
 	context.Context
 	left *atomic.Int64
@@ -161,9 +161,8 @@ func (c endsAfter) Err() error {
 	return nil
 }
 
-// TestDeepReorgObeysItsContext: it asks with each block, and while it looks at the
-// anchors, and wherever it ends, nothing of it is written, also when the error is passed
-// over.
+// TestDeepReorgObeysItsContext: the context is checked with each block and while the anchors are
+// read. Wherever the reorg ends, nothing of it is written, even if the error is ignored.
 func TestDeepReorgObeysItsContext(t *testing.T) {
 	db := create(t)
 	const anchors, depth = 20_000, 500
@@ -183,7 +182,7 @@ func TestDeepReorgObeysItsContext(t *testing.T) {
 			for height := range depth {
 				_, _, err := u.Block(ended, reorgdb.Block{Height: uint64(height), Hash: hash(height + depth)}, 7)
 				if err != nil && height == 0 {
-					return nil // passed over
+					return nil // ignore the error
 				} else if err != nil {
 					return err
 				}
@@ -198,14 +197,14 @@ func TestDeepReorgObeysItsContext(t *testing.T) {
 		require.LessOrEqual(t, asked, left+3)
 		require.Equal(t, before, all(t, db))
 	}
-	// Once for each block, and for each 16 KiB of anchors, which are looked at once.
+	// Once for each block, and once for each 16 KiB of anchors, which are read once.
 	asked, err := reorg(1 << 40)
 	require.NoError(t, err)
 	require.Less(t, asked, int64(depth+anchors*300/(16<<10)+100))
 }
 
-// TestKnownEventsAreThoseStored: an event that was written as it is after a reorg keeps
-// its id.
+// TestKnownEventsAreThoseStored: an event that was written with Put or BulkLoad after a reorg
+// keeps its id.
 func TestKnownEventsAreThoseStored(t *testing.T) {
 	db := create(t)
 	update(t, db, func(u *reorgdb.Update) { see(t, u, 5, hash(5), reorgdb.Written) })

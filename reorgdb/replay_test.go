@@ -16,7 +16,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// opened is every record of a database, or the kind of error that it is opened with.
+// opened returns every record of a database, or the kind of error of opening it.
 func opened(t *testing.T, path string) (records map[string]string, kind error) {
 	t.Helper()
 	db, err := reorgdb.OpenReadOnly(path)
@@ -30,7 +30,7 @@ func opened(t *testing.T, path string) (records map[string]string, kind error) {
 	require.Equal(t, path, db.Path())
 	records = map[string]string{}
 	for _, family := range db.Families() {
-		records[family] = "" // also an empty one
+		records[family] = "" // even if it is empty
 		for r, err := range db.Records(ctx, family) {
 			require.NoError(t, err)
 			records[family+"/"+string(r.Key)] = string(r.Value)
@@ -39,15 +39,15 @@ func opened(t *testing.T, path string) (records map[string]string, kind error) {
 	return records, nil
 }
 
-// replayed is the same where no log is short enough for RocksDB.
+// replayed is opened, but with every log too long for RocksDB to hold.
 func replayed(t *testing.T, path string) (map[string]string, error) {
 	t.Helper()
 	defer reorgdb.SetMaxHeld(-1)()
 	return opened(t, path)
 }
 
-// TestReplayedAsRocksDBReads: what is made of a database whose logs are too long to be held
-// shows just what RocksDB shows of it, whatever became of the logs, and leaves it as it is.
+// TestReplayedAsRocksDBReads: a database whose logs are too long to be held shows exactly what
+// RocksDB would show, however the logs are damaged, and is not changed.
 func TestReplayedAsRocksDBReads(t *testing.T) {
 	compared := 0
 	compare := func(t *testing.T, path, what string) {
@@ -94,8 +94,8 @@ func TestReplayedAsRocksDBReads(t *testing.T) {
 	require.Greater(t, compared, 50)
 }
 
-// twoFamilies makes a database with two logs, the older of which one column family alone
-// needs, and all that a log can hold: it was flushed for the other one.
+// twoFamilies makes a database with several logs that have every kind of entry. Only one column
+// family still needs the older logs: the other one was flushed.
 func twoFamilies(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "db")

@@ -11,16 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What RocksDB 6.11.4 reads of a table's footer, which is 53 bytes: checksum type
-// (1), two block handles (40), format version (4), magic number (8).
+// The footer of a table as RocksDB 6.11.4 reads it. It has 53 bytes: checksum type (1), two
+// block handles (40), format version (4), magic number (8).
 const (
 	footerSize = 53
 	crc32c     = 1
 	maxFormat  = 5
 )
 
-// newTables returns what is wrong with the tables, but for those that were there
-// before, that a node with RocksDB 6.11.4 could not read.
+// newTables returns which new tables a node with RocksDB 6.11.4 could not read, and how many new
+// tables there are. Tables in before are not new.
 func newTables(t *testing.T, path string, before map[string]string) (wrong []string, tables int) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(path, "*.sst"))

@@ -53,7 +53,7 @@ func all(t *testing.T, db *reorgdb.DB) map[string]string {
 	return records
 }
 
-// TestBlocksAndReorgsAsANodeTakesThem asserts the very bytes.
+// TestBlocksAndReorgsAsANodeTakesThem compares every byte.
 func TestBlocksAndReorgsAsANodeTakesThem(t *testing.T) {
 	db := create(t)
 	update(t, db, func(u *reorgdb.Update) {
@@ -102,7 +102,7 @@ func TestHeightsOfAnUpdateAscend(t *testing.T) {
 	update(t, db, func(u *reorgdb.Update) { see(t, u, 5, hash(6), reorgdb.Replaced) })
 }
 
-// TestNoEventIsOverwritten: a counter that is missing, unreadable or behind.
+// TestNoEventIsOverwritten if the counter is missing, unreadable or too low.
 func TestNoEventIsOverwritten(t *testing.T) {
 	for _, counter := range []string{"", "x", "0", "1"} {
 		db := create(t)
@@ -134,8 +134,8 @@ func TestRecordsThatNoNodeCouldReadAreNotWritten(t *testing.T) {
 	require.Empty(t, all(t, db))
 }
 
-// TestUpdateIsAllOrNothing: an error or a panic of the function leaves nothing, and the
-// next update begins anew.
+// TestUpdateIsAllOrNothing: after an error or a panic of the function nothing is written, and
+// the next update starts from scratch.
 func TestUpdateIsAllOrNothing(t *testing.T) {
 	db := create(t)
 	errTest := errors.New("a test")
@@ -159,7 +159,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 	require.Len(t, all(t, db), 2)
 }
 
-// TestUnknownFamilies are an error wherever one is named.
+// TestUnknownFamilies: an unknown column family is an error wherever it is named.
 func TestUnknownFamilies(t *testing.T) {
 	db := create(t)
 	for _, err := range db.Records(ctx, "reputation") {
@@ -170,7 +170,7 @@ func TestUnknownFamilies(t *testing.T) {
 	require.ErrorIs(t, db.Update(func(u *reorgdb.Update) error { return u.Put("x", nil, nil) }), reorgdb.ErrNoFamily)
 }
 
-// TestIterationsEndEarly: with the loop, and with the context.
+// TestIterationsEndEarly with the loop, and with the context.
 func TestIterationsEndEarly(t *testing.T) {
 	db := openReadOnly(t, golden.Database(t, "node-rocksdb-6.11.4"))
 	for r, err := range db.Records(ctx, reorgdb.DefaultFamily) {
@@ -209,15 +209,14 @@ func TestOrphanedAnchors(t *testing.T) {
 	a := reorgdb.Anchor{BroadcastTime: 1000}
 	require.False(t, a.Orphaned(1000+3_600_000))
 	require.True(t, a.Orphaned(1001+3_600_000))
-	require.False(t, a.Orphaned(0), "a clock that went back")
+	require.False(t, a.Orphaned(0), "a clock that was set back")
 	a.Confirmations = 1
 	require.False(t, a.Orphaned(1001+3_600_000))
 	a = reorgdb.Anchor{Status: reorgdb.Confirmed}
 	require.False(t, a.Orphaned(1001+3_600_000))
 }
 
-// FuzzRecords: whatever can be read is written back to something that reads the
-// same.
+// FuzzRecords: every record that can be read, and is written again, reads the same.
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte("ok|tx|5|6|7|8|1|root"))
 	f.Add([]byte("spaces|tx| 5| 6|7 |8|1|root"))
@@ -231,7 +230,7 @@ func FuzzRecords(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, a, reread)
 		}
-		// A blank anchor cannot be told from a missing one.
+		// A blank anchor cannot be distinguished from a missing one.
 		blank := func(anchor string) bool { return strings.TrimSpace(anchor) == "" }
 		if e, err := reorgdb.ParseEvent(7, value); err == nil && e.Missing == 0 && !slices.ContainsFunc(e.InvalidatedAnchors, blank) {
 			reread, err := reorgdb.ParseEvent(7, reorgdb.EventValue(e))
@@ -241,8 +240,8 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// TestReadingAheadEndsWithTheLoop: when its body panics, nothing reads the database any
-// more when the caller closes it, which RocksDB does not bear.
+// TestReadingAheadEndsWithTheLoop: if the loop's body panics, nothing reads the database any
+// longer when the caller closes it. RocksDB would crash otherwise.
 func TestReadingAheadEndsWithTheLoop(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	db, err := reorgdb.Create(path)

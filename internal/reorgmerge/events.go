@@ -14,46 +14,46 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// ErrNoID says that no id is left for a reorg event.
+// ErrNoID means that no id is left for a reorg event.
 var ErrNoID = errors.New("no id is left for a reorg event")
 
-// noID is the highest number, which no event gets: nothing comes after it.
+// noID is the highest number. No event gets it as a new id: no counter could be above it.
 const noID = math.MaxUint64
 
-// The keys of reorg events are not below the one and below the other.
+// The keys of reorg events are at or above eventsFrom and below eventsTo.
 const eventsFrom, eventsTo = "reorg:", "reorg;"
 
-// Records that are sorted, in bytes. All numbers are big-endian, so that their order is that
-// of the bytes.
+// The sizes of the records that are sorted, in bytes. All numbers are big-endian, so that the
+// bytes sort like the numbers.
 const (
-	place       = 2 + 8                   // source, and which of its events
+	place       = 2 + 8                   // index of the source, number of the event in it
 	contentSize = sha256.Size + place + 8 // digest of the value, place, id
 	ownerSize   = 8 + place               // id, place
 	fateSize    = place + 1               // place, 1 for a new id
 	reorgSize   = 8 + 16 + 16 + 2         // height, digests of the old and the new hash, source
 )
 
-// events is what becomes of the reorg events of all sources.
+// events says what becomes of the reorg events of all sources.
 type events struct {
 	newFile  spill.NewFile
-	fates    *spill.Store // of the events that stay, by source and place
-	starts   []int64      // where those of each source begin, and the end
-	contents uint64       // different ones
+	fates    *spill.Store // of the events that stay, by place
+	starts   []int64      // where the fates of each source begin, and the end of the last
+	contents uint64       // the number of different contents
 	has      []uint64     // how many of them each source has
 
-	renumbered []uint64 // of each source
-	firstNew   []uint64 // the id that the first of those gets
+	renumbered []uint64 // how many events of each source get a new id
+	firstNew   []uint64 // the new id of the first of them, for each source
 
-	counters    [][]byte // as stored, nil for none
+	counters    [][]byte // as stored in each source, nil for none
 	counter     uint64
-	counterFrom int // the source that has this value, -1 for none
+	counterFrom int // the first source with this counter, -1 for none
 
-	unknown []*uint64 // of each source, the lowest height of a reorg that it does not know
+	unknown []*uint64 // for each source, the lowest height of a reorg that it does not know
 }
 
 func (e *events) close() error { return e.fates.Close() }
 
-// decide reads all reorg events.
+// decide reads all reorg events, and decides what becomes of them.
 func decide(ctx context.Context, sources []Source, newFile spill.NewFile) (e *events, err error) {
 	if len(sources) > math.MaxUint16 {
 		return nil, fmt.Errorf("%d sources are too many", len(sources))
@@ -90,7 +90,7 @@ func decide(ctx context.Context, sources []Source, newFile spill.NewFile) (e *ev
 	return e, e.findUnknown(sources, reorgs)
 }
 
-// eventsOf yields the reorg events of a source, and which it is of them.
+// eventsOf yields the reorg events of a source, numbered from 0 in the order of the keys.
 func eventsOf(ctx context.Context, s Source) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		place := uint64(0)
@@ -112,11 +112,12 @@ func eventsOf(ctx context.Context, s Source) iter.Seq2[event, error] {
 }
 
 type event struct {
-	place, id uint64
+	place, id uint64 // place is its number in the source
 	value     []byte
 }
 
-// gather reads the events of a source. It returns the id after the last.
+// gather reads the events of a source, and adds them to contents and reorgs. It returns the id
+// after the highest one.
 func gather(ctx context.Context, k int, s Source, contents, reorgs *spill.Sorter) (next uint64, err error) {
 	for ev, err := range eventsOf(ctx, s) {
 		if err != nil {
@@ -132,7 +133,7 @@ func gather(ctx context.Context, k int, s Source, contents, reorgs *spill.Sorter
 		}
 		reorg, err := reorgdb.ParseEvent(ev.id, ev.value)
 		if err != nil {
-			continue // it does not exist for a node, and nobody knows its height
+			continue // for a node it does not exist, and its height is not known
 		}
 		before, after := digestOf(reorg.OldBlockHash), digestOf(reorg.NewBlockHash)
 		record := append(append(binary.BigEndian.AppendUint64(nil, reorg.Height), before[:]...), after[:]...)
@@ -147,7 +148,7 @@ func appendPlace(b []byte, source int, place uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint16(b, uint16(source)), place)
 }
 
-// digestOf is 16 bytes that stand for a block hash, which may be any text.
+// digestOf returns 16 bytes that represent a block hash, which may be any text.
 func digestOf(hash string) (d [16]byte) {
 	sum := sha256.Sum256([]byte(hash))
 	copy(d[:], sum[:])
@@ -165,9 +166,9 @@ func counterOf(ctx context.Context, s Source) ([]byte, error) {
 	return nil, nil
 }
 
-// decideFates decides which events stay. Of those with one content they are those of the
-// first source that has it. Of those with one id they stay under it in the first source that
-// has it among these, and get a new one in the others.
+// decideFates decides which events stay. Among events with the same content, the ones of the
+// first source stay. Among the staying events with the same id, the ones of the first source
+// keep the id, and those of other sources get a new one.
 func (e *events) decideFates(contents *spill.Sorter) (err error) {
 	owners, fates := spill.NewSorter(ownerSize, e.newFile), spill.NewSorter(fateSize, e.newFile)
 	defer func() { err = errors.Join(err, owners.Close(), fates.Close()) }()
@@ -207,12 +208,12 @@ func (e *events) decideFates(contents *spill.Sorter) (err error) {
 		if first < 0 || owned != id {
 			first, id = source, owned
 		}
-		anew := byte(0)
+		changed := byte(0)
 		if source != first {
-			anew = 1
+			changed = 1
 			e.renumbered[source]++
 		}
-		if err := fates.Add(append(bytes.Clone(record[8:]), anew)); err != nil {
+		if err := fates.Add(append(bytes.Clone(record[8:]), changed)); err != nil {
 			return err
 		}
 		counts[source+1]++
@@ -224,7 +225,7 @@ func (e *events) decideFates(contents *spill.Sorter) (err error) {
 	return e.fates.AddAll(fates.Sorted())
 }
 
-// number gives out new ids from the next one on, and sets the counter.
+// number assigns new ids, starting at next, and sets the counter.
 func (e *events) number(next uint64) error {
 	for k, n := range e.renumbered {
 		e.firstNew[k] = next
@@ -246,7 +247,7 @@ func (e *events) number(next uint64) error {
 	return nil
 }
 
-// findUnknown finds the lowest reorg that each source does not know.
+// findUnknown finds, for each source, the lowest height of a reorg that it does not know.
 func (e *events) findUnknown(sources []Source, reorgs *spill.Sorter) error {
 	var reorg []byte // without the source
 	knows := make([]bool, len(sources))
@@ -259,7 +260,7 @@ func (e *events) findUnknown(sources []Source, reorgs *spill.Sorter) error {
 			if knows[k] || e.unknown[k] != nil {
 				continue
 			}
-			known, err := stands(s, k == 0, height, [16]byte(reorg[8:]), [16]byte(reorg[24:]))
+			known, err := knowsByHash(s, k == 0, height, [16]byte(reorg[8:]), [16]byte(reorg[24:]))
 			if err != nil {
 				return err
 			}
@@ -285,10 +286,10 @@ func (e *events) findUnknown(sources []Source, reorgs *spill.Sorter) error {
 	return look()
 }
 
-// stands reports whether the block that a source has at the height of a reorg, of which it has
-// no event, is not the one that the reorg replaced. Of the first source all is taken but that;
-// another must have the new one.
-func stands(s Source, first bool, height uint64, before, after [16]byte) (bool, error) {
+// knowsByHash reports whether a source counts as knowing a reorg although it does not have the
+// event. The first source does unless it has the hash that the reorg replaced; another one must
+// have the new hash.
+func knowsByHash(s Source, first bool, height uint64, before, after [16]byte) (bool, error) {
 	hash, ok, err := s.BlockHash(height)
 	if err != nil {
 		return false, err
@@ -300,12 +301,12 @@ func stands(s Source, first bool, height uint64, before, after [16]byte) (bool, 
 	return ok && digest == after, nil
 }
 
-// fateReader reads what becomes of the events of a source, in their order.
+// fateReader reads what becomes of the events of a source, in the order of the events.
 type fateReader struct {
 	reader *spill.Reader
-	record []byte // the next one that stays, nil for none
-	ready  bool
-	newID  uint64 // of the next one that gets one
+	record []byte // the fate of the next event that stays, nil for none
+	ready  bool   // record was read, and not used yet
+	newID  uint64 // for the next event that gets a new id
 }
 
 func (e *events) fatesOf(k int) *fateReader {
@@ -316,12 +317,13 @@ func (e *events) fatesOf(k int) *fateReader {
 type fate int
 
 const (
-	known fate = iota // an earlier source has the same, or the same one has it once more
-	stays
+	known fate = iota // an earlier source has the same event
+	stays             // under its own id
 	renumbered
 )
 
-// of tells it of the next event, and the new id of one that gets one.
+// of returns the fate of the event at place, and its new id if it gets one. The places must
+// ascend.
 func (f *fateReader) of(place uint64) (fate, uint64, error) {
 	if !f.ready {
 		var err error
@@ -341,23 +343,24 @@ func (f *fateReader) of(place uint64) (fate, uint64, error) {
 	return renumbered, f.newID - 1, nil
 }
 
-// eventRecords yields the reorg events, and what else has such keys.
+// eventRecords yields the reorg events, and other records with such keys, in the order of the
+// keys.
 func (m *Merge) eventRecords(ctx context.Context) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		next, stop := iter.Pull2(m.renumbered(ctx))
 		defer stop()
-		anew, err, more := next()
+		added, err, more := next()
 		if err != nil {
 			yield(reorgdb.Record{}, err)
 			return
 		}
-		// before yields those with new ids that come before a key, nil for all.
+		// before yields the events with new ids that come before a key, or all for nil.
 		before := func(key []byte) bool {
-			for more && (key == nil || bytes.Compare(anew.Key, key) < 0) {
-				if !yield(anew, nil) {
+			for more && (key == nil || bytes.Compare(added.Key, key) < 0) {
+				if !yield(added, nil) {
 					return false
 				}
-				if anew, err, more = next(); err != nil {
+				if added, err, more = next(); err != nil {
 					yield(reorgdb.Record{}, err)
 					return false
 				}
@@ -377,7 +380,7 @@ func (m *Merge) eventRecords(ctx context.Context) iter.Seq2[reorgdb.Record, erro
 	}
 }
 
-// renumbered yields the events that get a new id, in the order of those.
+// renumbered yields the events that get a new id, in the order of the new ids.
 func (m *Merge) renumbered(ctx context.Context) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		for k, s := range m.sources {
@@ -402,7 +405,7 @@ func (m *Merge) renumbered(ctx context.Context) iter.Seq2[reorgdb.Record, error]
 	}
 }
 
-// kept yields the events that keep their ids, and records with such keys that are none.
+// kept yields the events that keep their ids, and records with such keys that are not events.
 func (m *Merge) kept(ctx context.Context) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		fates, places := make([]*fateReader, len(m.sources)), make([]uint64, len(m.sources))
@@ -429,7 +432,7 @@ func (m *Merge) kept(ctx context.Context) iter.Seq2[reorgdb.Record, error] {
 	}
 }
 
-// takeEvent is [Merge.take] for events, of which no more than one keeps a key.
+// takeEvent is [Merge.take] for events. At most one event keeps the key of the group.
 func (m *Merge) takeEvent(g group, fates []*fateReader, places []uint64) (taken *member, err error) {
 	var others []Difference
 	for i := range g.members {

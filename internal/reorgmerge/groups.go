@@ -14,7 +14,8 @@ type member struct {
 	value  []byte
 }
 
-// group is a key, and the sources that have it, in their order. Both are valid until the next.
+// group is a key and its values in the sources that have it, in the order of the sources. Both
+// are valid until the next group.
 type group struct {
 	key     []byte
 	members []member
@@ -33,7 +34,7 @@ func (c *cursor) advance() (err error) {
 	return err
 }
 
-// groups yields the keys of all sources in their order.
+// groups yields the keys of all sources, each once, in ascending order.
 func (m *Merge) groups(ctx context.Context, family string, from, to []byte) iter.Seq2[group, error] {
 	return func(yield func(group, error) bool) {
 		cursors := make([]cursor, len(m.sources))
@@ -65,7 +66,7 @@ func (m *Merge) groups(ctx context.Context, family string, from, to []byte) iter
 	}
 }
 
-// collect makes it the lowest key that a cursor is at.
+// collect makes g the group of the lowest key that a cursor is at.
 func (g *group) collect(cursors []cursor) {
 	g.key, g.members = nil, g.members[:0]
 	for k := range cursors {

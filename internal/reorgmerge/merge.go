@@ -1,17 +1,18 @@
-// Package reorgmerge puts the records of several reorg databases together to those of one.
-// The sources have an order:
+// Package reorgmerge merges the records of several reorg databases into one. The order of the
+// sources matters:
 //
-//   - A record is taken from the first source that has it. Where another has it with another
-//     value, the difference is told.
-//   - A block is not taken from a source at or above the height of a reorg that it does not
-//     know: it may be the one that was replaced, and would count as one more reorg. A source
-//     knows a reorg when it has its event, or the new hash at its height. Of the first source
-//     all blocks are taken, unless it has the hash that the reorg replaced.
-//   - Reorg events are the same when their content is, whatever their ids. Of two events with
-//     one id, that of the later source gets the next id that is free in all of them.
+//   - A record is taken from the first source that has it. If another source has a different
+//     value, the difference is reported.
+//   - Blocks at or above the height of a reorg that a source does not know are not taken from
+//     it: one of them may be the block that was replaced, and would count as one more reorg. A
+//     source knows a reorg if it has the event, or the new hash at that height. From the first
+//     source, all blocks are taken unless it has the hash that the reorg replaced.
+//   - Reorg events with equal content are the same event, whatever their ids. If two different
+//     events have the same id, the one of the later source gets the next id that is free in all
+//     sources.
 //   - The counter is the highest of all sources, and above every id.
 //
-// The sources are read in the order of their keys, and what grows with the number of events
+// The sources are read in the order of their keys, and data that grows with the number of events
 // is sorted in temporary files: memory does not grow with the databases.
 package reorgmerge
 
@@ -25,75 +26,76 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Source is a database that does not change while it is read, such as a [reorgdb.DB] that was
-// opened for reading.
+// Source is a database that does not change while it is being read, such as a [reorgdb.DB] that
+// was opened for reading.
 type Source interface {
 	Families() []string
-	// Scan yields the records with keys from one on and below another, nil for no bound, in
-	// the order of the keys.
+	// Scan yields the records with keys from from, included, to to, excluded, in the order of
+	// the keys. A bound that is nil does not limit.
 	Scan(ctx context.Context, family string, from, to []byte) iter.Seq2[reorgdb.Record, error]
 	BlockHash(height uint64) (hash string, ok bool, err error)
 }
 
-// Share is what a source has, and what was taken of it.
+// Share is what a source has, and what was taken from it.
 type Share struct {
-	Has, Taken map[reorgdb.Kind]uint64 // records of the default column family
-	Families   map[string]uint64       // records taken of the other ones
-	Renumbered uint64                  // of the reorg events taken, how many under another id
-	// Unknown is the lowest height of a reorg that it does not know, nil for none.
+	Has, Taken map[reorgdb.Kind]uint64 // records of the default column family, by kind
+	Families   map[string]uint64       // records taken from other column families, by name
+	Renumbered uint64                  // how many of the reorg events taken got another id
+	// Unknown is the lowest height of a reorg that the source does not know, nil for none.
 	Unknown *uint64
-	LeftOut uint64 // blocks not taken for that, at heights that no earlier source gave
-	// Gaps counts the heights between its blocks for which it has none, and Filled those of
-	// them for which the result has one.
+	LeftOut uint64 // blocks not taken because of Unknown, at heights that no earlier source gave
+	// Gaps counts the heights between the source's blocks at which it has none. Filled counts
+	// those of them at which the result has a block.
 	Gaps, Filled uint64
-	Lacked       uint64 // records other than blocks that others gave and it has not
+	Lacked       uint64 // records other than blocks that other sources gave and this one lacks
 
 	anyBlock bool
-	height   uint64 // of its latest block
-	above    uint64 // how many the result has above that
-	below    uint64 // and below its first
+	height   uint64 // of the source's latest block
+	above    uint64 // how many blocks the result has above height
+	below    uint64 // how many blocks the result has below the source's first
 }
 
-// Outside counts the blocks that the result has below and above all of a source's.
+// Outside returns how many blocks the result has below and above all blocks of the source.
 func (s *Share) Outside() uint64 { return s.below + s.above }
 
-// Difference is a record of which a source has another value than the result.
+// Difference is a record for which a source has a different value than the result.
 type Difference struct {
 	Family string
 	Key    []byte
-	// Taken is the source whose value the result has, -1 where it has one of no source, or
-	// none under this key.
+	// Taken is the index of the source of the result's value. It is -1 if the value comes from
+	// no source, or if the result has no record under this key.
 	Taken      int
 	TakenValue []byte
-	Other      int
+	Other      int // index of the other source
 	OtherValue []byte
-	// Renumbered is the id under which the other one's reorg event stays, nil where what it
-	// has is not in the result.
+	// Renumbered is the id under which the other source's reorg event is in the result, or nil
+	// if OtherValue is not in the result.
 	Renumbered *uint64
 }
 
-// Merge is what several sources come to. Not safe for concurrent use.
+// Merge is the result of merging several sources. It is not safe for concurrent use.
 type Merge struct {
-	// Shares are what was taken of each source. They and Missing are whole when the records
-	// of all column families have been yielded.
+	// Shares describe what was taken from each source. Shares and Missing are complete after
+	// the records of all column families have been yielded.
 	Shares []Share
-	// Missing counts the heights without a block for which a source has one that was left out.
-	// MissingFrom is the lowest of them.
+	// Missing counts the heights without a block at which a source has a block that was left
+	// out. MissingFrom is the lowest of them.
 	Missing, MissingFrom uint64
-	// Counter is the next event id. Raised tells that no source has it so high.
+	// Counter is the next event id. Raised is set if the counters of all sources are lower.
 	Counter uint64
 	Raised  bool
-	// Differ is told of each difference, in the order of the keys, before the record is
-	// yielded. Keys and values are valid until it returns. Where it returns an error, the
-	// records end with that.
+	// Differ is called for each difference, in the order of the keys, before the record is
+	// yielded. Keys and values are valid until it returns. If it returns an error, the records
+	// end with that error.
 	Differ func(Difference) error
 
 	sources []Source
 	events  *events
 }
 
-// New reads the reorg events of all sources and decides on them. newFile makes temporary
-// files, for many events. The error may wrap [ErrNoID].
+// New reads the reorg events of all sources and decides which of them stay, under which ids. It
+// calls newFile for temporary files if there are many events. The error may wrap [ErrNoID]. The
+// caller must close the Merge.
 func New(ctx context.Context, sources []Source, newFile spill.NewFile) (*Merge, error) {
 	m := &Merge{Shares: make([]Share, len(sources)), Differ: func(Difference) error { return nil }, sources: sources}
 	for k := range m.Shares {
@@ -112,7 +114,7 @@ func New(ctx context.Context, sources []Source, newFile spill.NewFile) (*Merge, 
 	return m, nil
 }
 
-// Close frees the temporary files.
+// Close closes the temporary files.
 func (m *Merge) Close() error { return m.events.close() }
 
 // Families returns the names of the column families, [reorgdb.DefaultFamily] first.
@@ -128,8 +130,8 @@ func (m *Merge) Families() []string {
 	return names
 }
 
-// Records yields the records of a column family, in the order of the keys, each key once. It
-// may be called once for each. The iteration ends after an error.
+// Records yields the records of a column family, in the order of the keys, each key once. It may
+// be called once for each column family. The iteration ends after an error.
 func (m *Merge) Records(ctx context.Context, family string) iter.Seq2[reorgdb.Record, error] {
 	if family != reorgdb.DefaultFamily {
 		return m.plain(ctx, family, nil, nil)
@@ -158,7 +160,7 @@ func chained(parts ...iter.Seq2[reorgdb.Record, error]) iter.Seq2[reorgdb.Record
 	}
 }
 
-// plain yields the records of a range of keys that has no events and no counter.
+// plain yields the records of a range of keys that does not include events or the counter.
 func (m *Merge) plain(ctx context.Context, family string, from, to []byte) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		for g, err := range m.groups(ctx, family, from, to) {
@@ -178,7 +180,7 @@ func (m *Merge) plain(ctx context.Context, family string, from, to []byte) iter.
 	}
 }
 
-// take decides which source gives a record, nil for none, and takes that down.
+// take decides which source gives a record, nil for none, and updates the shares.
 func (m *Merge) take(family string, g group) (*member, error) {
 	kind, number := reorgdb.OtherKind, uint64(0)
 	if family == reorgdb.DefaultFamily {
@@ -218,7 +220,7 @@ func (m *Merge) take(family string, g group) (*member, error) {
 	return taken, nil
 }
 
-// giver is the first that may give the block of a height.
+// giver returns the first member that may give the block at a height, or nil.
 func (m *Merge) giver(g group, height uint64) *member {
 	for i := range g.members {
 		if u := m.Shares[g.members[i].source].Unknown; u == nil || height < *u {
@@ -228,7 +230,7 @@ func (m *Merge) giver(g group, height uint64) *member {
 	return nil
 }
 
-// leave counts the blocks that come before the one that was taken.
+// leave counts the blocks of the sources before the one that was taken: they were left out.
 func (m *Merge) leave(g group, taken *member) {
 	for i := range g.members {
 		if &g.members[i] == taken {
@@ -238,7 +240,7 @@ func (m *Merge) leave(g group, taken *member) {
 	}
 }
 
-// fill takes down which sources lack the block of a height.
+// fill updates the gaps of the sources for the block at a height.
 func (m *Merge) fill(g group, height uint64, taken bool) {
 	for k, rest := 0, g.members; k < len(m.Shares); k++ {
 		s := &m.Shares[k]
@@ -259,7 +261,7 @@ func (m *Merge) fill(g group, height uint64, taken bool) {
 	}
 }
 
-// lacking takes down which sources lack a record.
+// lacking counts a record for the sources that lack it.
 func (m *Merge) lacking(g group) {
 	for k, rest := 0, g.members; k < len(m.Shares); k++ {
 		if len(rest) > 0 && rest[0].source == k {

@@ -21,10 +21,11 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// database is one in memory: values by column family and key.
+// database is a database in memory: values by column family and key.
 type database map[string]map[string]string
 
-// records makes one with records of the default column family, key and value in turns.
+// records makes a database with records of the default column family: alternating keys and
+// values.
 func records(pairs ...string) database {
 	d := database{reorgdb.DefaultFamily: {}}
 	for i := 0; i < len(pairs); i += 2 {
@@ -42,7 +43,7 @@ func (d database) Scan(_ context.Context, family string, from, to []byte) iter.S
 			if key < string(from) || to != nil && key >= string(to) {
 				continue
 			}
-			// What was yielded before is no longer valid.
+			// This overwrites the record that was yielded before.
 			buf = append(append(buf[:0], key...), d[family][key]...)
 			if !yield(reorgdb.Record{Key: buf[:len(key):len(key)], Value: buf[len(key):]}, nil) {
 				return
@@ -59,12 +60,12 @@ func (d database) BlockHash(height uint64) (string, bool, error) {
 func blockKey(height uint64) string { return fmt.Sprintf("block:%020d", height) }
 func eventKey(id uint64) string     { return string(reorgdb.EventKey(id)) }
 
-// event is the value of a reorg event.
+// event returns the value of a reorg event.
 func event(height uint64, before, after string) string {
 	return fmt.Sprintf("%d|%s|%s|5|0", height, before, after)
 }
 
-// result is what a merge comes to.
+// result is the result of a merge.
 type result struct {
 	records     database
 	differences []string
@@ -115,7 +116,7 @@ func differenceText(family, key string, taken int, takenValue string, other int,
 	return text
 }
 
-// TestTheFirstThatHasIt gives a record; others fill in what it lacks.
+// TestTheFirstThatHasIt gives a record, and later sources fill in what it lacks.
 func TestTheFirstThatHasIt(t *testing.T) {
 	live := records("anchor:a", "live a", blockKey(1), "h1", blockKey(3), "h3", "odd", "x", reorgdb.CounterKey, "0")
 	backup := records("anchor:a", "old a", "anchor:b", "old b", blockKey(1), "h1", blockKey(2), "h2", blockKey(3), "other", reorgdb.CounterKey, "0")
@@ -156,21 +157,21 @@ func TestNoBlockOfAReorgThatIsNotKnown(t *testing.T) {
 	require.EqualValues(t, 13, r.missingFrom)
 	require.Equal(t, []string{`default/block:00000000000000000012: 0 "new12", 1 "old12"`}, r.differences)
 
-	// One that was made anew has the new hash, and no event.
-	anew := records(blockKey(12), "new12", blockKey(13), "new13")
-	r = merged(t, live, anew, backup)
+	// A database that was recreated has the new hash, and no event.
+	recreated := records(blockKey(12), "new12", blockKey(13), "new13")
+	r = merged(t, live, recreated, backup)
 	require.Nil(t, r.shares[1].Unknown)
 	require.Equal(t, "new13", r.records[reorgdb.DefaultFamily][blockKey(13)])
 	require.Zero(t, r.missing)
 
-	// Named first, it gives its blocks also where it has none at that height.
+	// As the first source, a database gives its blocks even if it has none at that height.
 	r = merged(t, records(blockKey(13), "new13"), backup, live)
 	require.Nil(t, r.shares[0].Unknown)
 	require.EqualValues(t, 12, *r.shares[1].Unknown)
 	require.Equal(t, "new13", r.records[reorgdb.DefaultFamily][blockKey(13)])
 	require.Equal(t, "new12", r.records[reorgdb.DefaultFamily][blockKey(12)])
 
-	// Of the first, what the reorg is known to have replaced is not taken either.
+	// A block that the reorg is known to have replaced is not taken from the first source either.
 	r = merged(t, backup, live)
 	require.EqualValues(t, 12, *r.shares[0].Unknown)
 	require.Equal(t, "new12", r.records[reorgdb.DefaultFamily][blockKey(12)])
@@ -179,7 +180,7 @@ func TestNoBlockOfAReorgThatIsNotKnown(t *testing.T) {
 	require.EqualValues(t, 2, r.shares[0].LeftOut)
 	require.EqualValues(t, 1, r.missing)
 
-	// It knows the reorg under another id, and by one that a node reads leniently.
+	// A source knows the reorg if the event has another id, or an id that a node reads leniently.
 	for _, key := range []string{eventKey(7), "reorg:+7x"} {
 		knowing := maps.Clone(backup[reorgdb.DefaultFamily])
 		knowing[key] = event(12, "old12", "new12")
@@ -187,7 +188,7 @@ func TestNoBlockOfAReorgThatIsNotKnown(t *testing.T) {
 	}
 }
 
-// TestEventsWithOneID: both stay, and the counter is above them.
+// TestEventsWithOneID: if two events have the same id, both stay, and the counter is above them.
 func TestEventsWithOneID(t *testing.T) {
 	e := func(n int) string { return event(0, "", fmt.Sprint(n)) }
 	live := records(eventKey(0), e(1), eventKey(1), e(2), reorgdb.CounterKey, "2")
@@ -206,17 +207,17 @@ func TestEventsWithOneID(t *testing.T) {
 	require.EqualValues(t, 1, r.shares[1].Renumbered)
 	require.EqualValues(t, 2, r.shares[1].Taken[reorgdb.EventKind])
 
-	// The same again changes nothing.
+	// Merging the result with the same sources changes nothing.
 	require.Equal(t, r.records, merged(t, r.records, live, backup, older).records)
 
-	// Where a source has the counter that is due, it stays as it is stored.
+	// If a source has the right counter, it stays as it is stored.
 	r = merged(t, records(eventKey(2), e(1)), records(reorgdb.CounterKey, " 3x"))
 	require.Equal(t, " 3x", r.records[reorgdb.DefaultFamily][reorgdb.CounterKey])
 	require.Empty(t, r.differences)
-	// An id that nothing comes after raises no counter.
+	// The highest possible id does not raise the counter.
 	r = merged(t, records("reorg:-1", e(1)), records("reorg:-1", e(2)))
 	require.Equal(t, records("reorg:-1", e(1), eventKey(0), e(2), reorgdb.CounterKey, "1"), r.records)
-	// Without events there is none.
+	// Without events there is no counter.
 	require.Equal(t, records(), merged(t, records(), records()).records)
 	require.Equal(t, records(reorgdb.CounterKey, "x"), merged(t, records(), records(reorgdb.CounterKey, "x")).records)
 
@@ -226,7 +227,7 @@ func TestEventsWithOneID(t *testing.T) {
 
 func ptr(n uint64) *uint64 { return &n }
 
-// reference is slow and simple: all is in memory, source by source.
+// reference is a slow and simple merge, source by source, with everything in memory.
 func reference(sources []database) (r result) {
 	r.records = database{}
 	differ := func(family, key string, taken int, takenValue string, other int, value string, renumbered *uint64) {
@@ -317,7 +318,7 @@ func reorgsOf(d database) (all []reorgdb.ReorgEvent) {
 func referenceEvents(sources []database, records map[string]string, r *result, differ func(string, string, int, string, int, string, *uint64)) {
 	type owner struct {
 		source  int
-		anew    bool
+		changed bool
 		key     string
 		content string
 		id      uint64
@@ -350,15 +351,15 @@ func referenceEvents(sources []database, records map[string]string, r *result, d
 		}
 	}
 	for _, o := range owners {
-		if !o.anew {
+		if !o.changed {
 			records[o.key] = o.content
 		}
 	}
 	for _, o := range owners {
-		if o.anew {
+		if o.changed {
 			taken, value := -1, ""
 			for _, other := range owners {
-				if !other.anew && other.key == o.key {
+				if !other.changed && other.key == o.key {
 					taken, value = other.source, other.content
 				}
 			}
@@ -391,7 +392,7 @@ func referenceEvents(sources []database, records map[string]string, r *result, d
 	}
 }
 
-// random is a database of few keys and values, so that several often have the same.
+// random makes a database of few keys and values, so that several databases often have the same.
 func random(rng *rand.Rand) database {
 	d := records()
 	records := d[reorgdb.DefaultFamily]
@@ -432,7 +433,7 @@ func random(rng *rand.Rand) database {
 	return d
 }
 
-// TestRandomSources come to what the reference makes of them.
+// TestRandomSources merges random databases, and compares the result with the reference.
 func TestRandomSources(t *testing.T) {
 	rounds := 20_000
 	if testing.Short() {
@@ -467,7 +468,7 @@ func TestRandomSources(t *testing.T) {
 	}
 }
 
-// checkShares counts what each source has and gave.
+// checkShares checks the counts of what each source has and gave.
 func checkShares(t *testing.T, sources []database, got result) {
 	t.Helper()
 	all, families := uint64(0), uint64(0)
@@ -524,11 +525,11 @@ func checkShares(t *testing.T, sources []database, got result) {
 	require.EqualValues(t, count, families)
 }
 
-// endless is a database that is made while it is read: blocks, anchors and events up to so
-// many each, of which a part is left out.
+// endless is a database that is generated while it is read: up to the given numbers of blocks,
+// anchors and events, some of which are left out.
 type endless struct {
 	blocks, anchors, events int
-	skip                    int    // each n-th record is left out
+	skip                    int    // every skip-th record is left out
 	state                   string // of the anchors and events
 	yielded                 *int
 }
@@ -566,8 +567,8 @@ func (e endless) Scan(_ context.Context, _ string, from, to []byte) iter.Seq2[re
 	}
 }
 
-// TestMemoryDoesNotGrow with the databases, also where all their anchors differ and all
-// events of one get a new id.
+// TestMemoryDoesNotGrow: memory does not grow with the databases, even if all their anchors
+// differ and all events of one get a new id.
 func TestMemoryDoesNotGrow(t *testing.T) {
 	n := 1_000_000
 	if testing.Short() {
@@ -605,8 +606,7 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 	require.Greater(t, count, 3*n)
 }
 
-// TestErrors of reading a source, of a temporary file and of whoever is told differences
-// end the records.
+// TestErrors: errors of reading a source and of Differ end the records.
 func TestErrors(t *testing.T) {
 	broken := errors.New("broken")
 	sound := records(blockKey(1), "a", eventKey(0), "x", reorgdb.CounterKey, "1")
@@ -635,7 +635,7 @@ func TestErrors(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
-// failingAt cannot be read from a key on.
+// failingAt is a database that cannot be read at or after a key.
 type failingAt struct {
 	database
 	key string

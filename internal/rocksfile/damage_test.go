@@ -20,8 +20,7 @@ func lost(s *rocksfile.Salvaged) bool {
 	return slices.ContainsFunc(s.Problems, func(p rocksfile.Problem) bool { return p.Lost })
 }
 
-// stale reports whether records may have come back that were deleted, or in an older
-// form.
+// stale reports whether deleted or older records may have come back.
 func stale(s *rocksfile.Salvaged) bool {
 	return slices.ContainsFunc(s.Problems, func(p rocksfile.Problem) bool { return p.Stale })
 }
@@ -30,14 +29,14 @@ func stale(s *rocksfile.Salvaged) bool {
 type harm struct {
 	name string
 	file string
-	// data is what is left, nil: the file is deleted.
+	// data is the content of the damaged file, nil to delete it.
 	data []byte
-	// unseen says that nothing in the folder can tell: the log reads like one
-	// that never held more.
+	// unseen is set if nothing in the folder can show the damage: the log reads like one that
+	// never had more records.
 	unseen bool
 }
 
-// harms yields the damage matrix of one file.
+// harms returns the damage matrix of one file.
 func harms(db database, file string) []harm {
 	data := db.files[file]
 	h := []harm{{name: "deleted", file: file}}
@@ -90,8 +89,8 @@ func recordEnds(file string, data []byte) []int {
 	return ends
 }
 
-// The matrix: whatever is done to one file, what comes out was in the database,
-// and what does not is announced.
+// TestDamageIsNeverSilent goes through the matrix: whatever is done to one file, every record
+// that is read was in the database, and missing records are reported.
 func TestDamageIsNeverSilent(t *testing.T) {
 	for _, db := range databases(t) {
 		t.Run(db.name, func(t *testing.T) {
@@ -154,9 +153,9 @@ func judge(t *testing.T, db database, held map[string]bool, dir string, h harm) 
 	for key, value := range got {
 		if want, ok := db.truth[key]; !ok || want != value {
 			foreign++
-			// An older or deleted record came back: a real one, and announced.
+			// An older or deleted record came back. It must be a real one, and reported.
 			if !stale(s) && !h.unseen {
-				t.Fatalf("%s: %s = %.80s came back, and nothing says so; it is %.80s", where(), key, value, want)
+				t.Fatalf("%s: %s = %.80s came back, and no problem reports it; it should be %.80s", where(), key, value, want)
 			}
 			if !held[key[strings.Index(key, " ")+1:]+" "+value] {
 				t.Fatalf("%s: %s = %.80s was never in the database", where(), key, value)
@@ -164,9 +163,9 @@ func judge(t *testing.T, db database, held map[string]bool, dir string, h harm) 
 		}
 	}
 	if missing > 0 && !lost(s) && !h.unseen {
-		t.Fatalf("%s: %d of %d records are missing, and nothing says so", where(), missing, len(db.truth))
+		t.Fatalf("%s: %d of %d records are missing, and no problem reports it", where(), missing, len(db.truth))
 	}
 	if missing == 0 && foreign == 0 && h.unseen {
-		t.Fatalf("%s: it was to be a loss that cannot be seen", where())
+		t.Fatalf("%s: this should have been a loss that cannot be seen", where())
 	}
 }

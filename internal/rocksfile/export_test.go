@@ -7,8 +7,8 @@ import (
 	"hash/crc32"
 )
 
-// SetSortMemory sets how many bytes of entries are held in memory, and returns what undoes
-// it.
+// SetSortMemory sets how many bytes of entries are held in memory, and returns a function that
+// undoes it.
 func SetSortMemory(bytes int) (undo func()) {
 	before := sortMemory
 	sortMemory = bytes
@@ -19,7 +19,7 @@ type closer struct{ *bytes.Reader }
 
 func (closer) Close() error { return nil }
 
-// ReadBlock reads a data block as that of a table that a [View] has.
+// ReadBlock reads a data block like one of a table in a [View].
 func ReadBlock(block []byte, record func(key, value []byte) error) error {
 	data := append(bytes.Clone(block), compressNone)
 	crc := crc32.Checksum(data, castagnoli)
@@ -33,10 +33,10 @@ func ReadBlock(block []byte, record func(key, value []byte) error) error {
 	return r.Read(context.Background(), Part{tables: []*viewTable{t}}, record)
 }
 
-// EachEntry goes through the entries of a block with their internal keys.
+// EachEntry calls f for the entries of a block, with their internal keys.
 func EachEntry(block []byte, f func(key, value []byte) error) error { return eachEntry(block, f) }
 
-// DataBlocks returns the data blocks of a table, unpacked.
+// DataBlocks returns the decompressed data blocks of a table.
 func DataBlocks(table []byte) (all [][]byte) {
 	file := bytes.NewReader(table)
 	foot, err := readFooter(file, file.Size())

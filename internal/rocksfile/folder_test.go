@@ -22,7 +22,8 @@ func kinds(problems []rocksfile.Problem) []rocksfile.ProblemKind {
 	return all
 }
 
-// What is gone besides tables and logs does not cost a record.
+// TestFolderWithoutCurrentAndManifest: if only other files than tables and logs are missing, no
+// record is lost.
 func TestFolderWithoutCurrentAndManifest(t *testing.T) {
 	for _, db := range databases(t) {
 		t.Run(db.name, func(t *testing.T) {
@@ -78,7 +79,8 @@ func TestCheckSaysWhatAnOpenDoesNot(t *testing.T) {
 	}
 }
 
-// Edits that were written before a power cut, and whose bytes never came to the disk.
+// TestManifestThatIsZerosToItsEnd: edits were written before a power cut, and their bytes never
+// reached the disk.
 func TestManifestThatIsZerosToItsEnd(t *testing.T) {
 	db := unpack(t, golden+"/node-odd-records.tar.gz")
 	for name, data := range db.files {
@@ -92,7 +94,7 @@ func TestManifestThatIsZerosToItsEnd(t *testing.T) {
 	require.Contains(t, c.Problems[0].String(), "zeros to its end: edits may be missing there")
 }
 
-// A log that lost its first records exactly between two of them.
+// TestGapInTheLog: a log lost its first records, exactly up to the start of another one.
 func TestGapInTheLog(t *testing.T) {
 	const log = "000013.log"
 	db := unpack(t, "testdata/defaults.tar.gz")
@@ -113,7 +115,7 @@ func TestFolderThatIsNone(t *testing.T) {
 	require.Empty(t, got)
 	require.True(t, lost(s))
 
-	// A pipe in the place of a table must not keep anybody waiting.
+	// A pipe in place of a table must not make the reader wait.
 	db := unpack(t, golden+"/node-odd-records.tar.gz")
 	dir := db.write(t)
 	table := filepath.Join(dir, "000004.sst")
@@ -124,8 +126,9 @@ func TestFolderThatIsNone(t *testing.T) {
 	require.Equal(t, []rocksfile.ProblemKind{rocksfile.Unreadable}, kinds(s.Problems))
 }
 
-// A log is replayed for the families that need it, and not for those that were
-// flushed since: what was deleted and compacted away would come back.
+// TestLogsAreReadPerFamily: a log is replayed for the families that need it, and not for those
+// that were flushed since. Otherwise records that were deleted and compacted away would come
+// back.
 func TestLogsAreReadPerFamily(t *testing.T) {
 	edits := fragment(full, 0, "\x01\x1aleveldb.BytewiseComparator\x02\x06\x03\x09\x04\x02") + // family 0: log 6, next file 9, last sequence 2
 		fragment(full, 0, "\xc8\x01\x01\xc9\x01\x05other\x02\x05") + // family 1: log 5
@@ -139,5 +142,5 @@ func TestLogsAreReadPerFamily(t *testing.T) {
 	}}
 	s, got := salvage(t, db.write(t))
 	require.Equal(t, map[string]string{"other 62": "6E", "default 64": "6E", "#7 65": "73"}, got)
-	require.Equal(t, []rocksfile.ProblemKind{rocksfile.DamagedManifest}, kinds(s.Problems), "family 7 is nowhere else")
+	require.Equal(t, []rocksfile.ProblemKind{rocksfile.DamagedManifest}, kinds(s.Problems), "family 7 is only in the log")
 }

@@ -16,8 +16,7 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// seed adds the files of the test databases whose names match, and fails when
-// there are none.
+// seed adds the files of the test databases with matching names, and fails if there are none.
 func seed(f *testing.F, match func(name string) bool, add func(data []byte)) {
 	n := 0
 	for _, db := range databases(f) {
@@ -35,7 +34,7 @@ func extension(ext string) func(string) bool {
 	return func(name string) bool { return filepath.Ext(name) == ext }
 }
 
-// bounded runs f and fails when it allocates much more than its input is long.
+// bounded runs f, and fails if it allocates much more memory than the size of its input.
 func bounded(t *testing.T, input int, f func()) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -81,8 +80,8 @@ func FuzzBatch(f *testing.F) {
 	})
 }
 
-// The fuzzer knows no checksums: it gets at the edits with the log around them
-// taken off, and put back here.
+// FuzzManifest: the fuzzer cannot make valid checksums. It also gets the edits alone, and the
+// log around them is added here.
 func FuzzManifest(f *testing.F) {
 	seed(f, func(name string) bool { return strings.HasPrefix(name, "MANIFEST-") }, func(data []byte) {
 		f.Add(data)
@@ -110,7 +109,7 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-// FuzzBlock: what is read of a block beside RocksDB is what it has.
+// FuzzBlock: reading a block without RocksDB gives the records that it has.
 func FuzzBlock(f *testing.F) {
 	seed(f, extension(".sst"), func(data []byte) {
 		for _, block := range rocksfile.DataBlocks(data) {

@@ -13,7 +13,7 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// What nodes left that were killed while they made or opened a database.
+// The folders that nodes left when they were killed while making or opening a database.
 const (
 	killedWhileCreating = golden + "/killed-while-creating-7.8.3.tar.gz"
 	killedAtStart       = golden + "/killed-at-start-6.11.4.tar.gz"
@@ -26,7 +26,7 @@ func check(t testing.TB, dir string) []rocksfile.ProblemKind {
 	return kinds(c.Problems)
 }
 
-// lossy are the problems with which records are lost, or could be.
+// lossy returns the kinds of the problems with which records are lost or could be.
 func lossy(problems []rocksfile.Problem) []rocksfile.ProblemKind {
 	var found []rocksfile.ProblemKind
 	for _, p := range problems {
@@ -39,26 +39,26 @@ func lossy(problems []rocksfile.Problem) []rocksfile.ProblemKind {
 
 const newManifest, firstLog, nodeLog = "MANIFEST-000001", "000003.log", "LOG.old.1739578200000000"
 
-// written is a log with one record of the given sequence number.
+// written returns a log with one record that has the given sequence number.
 func written(seq uint64) []byte {
 	return []byte(fragment(full, 0, string(batch(seq, 1, "\x01\x01a\x01o"))))
 }
 
-// TestKilledWhileCreating goes through the states of a new database, and through those
-// that only look like one.
+// TestKilledWhileCreating goes through the states of a new database, and through states that
+// only look like one.
 func TestKilledWhileCreating(t *testing.T) {
 	type files map[string][]byte
 	db := unpack(t, killedWhileCreating)
 	manifest := db.files[newManifest]
-	// The first edit of a MANIFEST of later on, and all that a node demands.
+	// The first edit of a later MANIFEST, with everything that a node demands.
 	later := []byte(fragment(full, 0, "\x01\x1aleveldb.BytewiseComparator\x02\x03\x03\x05\x04\x00"))
 	for _, test := range []struct {
 		name string
-		gone []string // of what the node left
+		gone []string // files to remove from what the node left
 		add  files
 		want []rocksfile.ProblemKind
 		lost []rocksfile.ProblemKind
-		has  int // records
+		has  int // number of records
 	}{
 		{name: "as the node left it", want: []rocksfile.ProblemKind{rocksfile.BeingMade}},
 		{name: "with an empty log", add: files{firstLog: {}}, want: []rocksfile.ProblemKind{rocksfile.BeingMade}},
@@ -106,7 +106,7 @@ func TestKilledWhileCreating(t *testing.T) {
 	}
 }
 
-// TestUnfinishedIsADatabaseWithoutItsCurrent: and nothing else is.
+// TestUnfinishedIsADatabaseWithoutItsCurrent, and nothing else is unfinished.
 func TestUnfinishedIsADatabaseWithoutItsCurrent(t *testing.T) {
 	unfinished := unpack(t, killedWhileCreating)
 	delete(unfinished.files, "CURRENT")
@@ -120,7 +120,7 @@ func TestUnfinishedIsADatabaseWithoutItsCurrent(t *testing.T) {
 		db.files[name] = nil
 		require.False(t, rocksfile.Unfinished(db.write(t)), name)
 	}
-	// A link that leads nowhere is there.
+	// A dangling link counts as a CURRENT.
 	dir := unfinished.write(t)
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "CURRENT")))
 	require.False(t, rocksfile.Unfinished(dir))
@@ -130,7 +130,7 @@ func TestUnfinishedIsADatabaseWithoutItsCurrent(t *testing.T) {
 	}
 }
 
-// TestKilledAtStart: the logs are in tables, and the next one is not there yet.
+// TestKilledAtStart: the logs were replayed into tables, and the next log is not there yet.
 func TestKilledAtStart(t *testing.T) {
 	db := unpack(t, killedAtStart)
 	dir := db.write(t)
@@ -139,18 +139,18 @@ func TestKilledAtStart(t *testing.T) {
 	require.Empty(t, s.Problems)
 	require.Len(t, got, 84)
 
-	// Killed at the next start as well, and with nothing to replay: the number in front
-	// of the MANIFEST's is that of the one before, or of the log.
+	// Killed again at the next start, with nothing to replay: the number before the MANIFEST's
+	// is that of the previous MANIFEST, or of the log.
 	edits := func(log, next byte) []byte {
 		return []byte(fragment(full, 0, "\x01\x1aleveldb.BytewiseComparator\x02"+string(log)+"\x03"+string(next)+"\x04\x00"))
 	}
-	again := database{files: map[string][]byte{"CURRENT": []byte("MANIFEST-000012\n"), "000011.log": {}, "MANIFEST-000012": edits(12, 13)}}
-	require.Empty(t, check(t, again.write(t)))
-	again.files["CURRENT"], again.files["MANIFEST-000013"] = []byte("MANIFEST-000013\n"), edits(12, 14)
-	require.Empty(t, check(t, again.write(t)))
+	restarted := database{files: map[string][]byte{"CURRENT": []byte("MANIFEST-000012\n"), "000011.log": {}, "MANIFEST-000012": edits(12, 13)}}
+	require.Empty(t, check(t, restarted.write(t)))
+	restarted.files["CURRENT"], restarted.files["MANIFEST-000013"] = []byte("MANIFEST-000013\n"), edits(12, 14)
+	require.Empty(t, check(t, restarted.write(t)))
 }
 
-// TestAMissingLogIsNoKilledStart: the log that is needed is gone.
+// TestAMissingLogIsNoKilledStart: a missing log that is needed is not taken for a killed start.
 func TestAMissingLogIsNoKilledStart(t *testing.T) {
 	db := unpack(t, killedAtStart)
 	delete(db.files, "000011.log")

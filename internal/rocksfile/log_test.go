@@ -17,7 +17,7 @@ func masked(data []byte) uint32 {
 	return (crc>>15 | crc<<17) + 0xa282ead8
 }
 
-// fragment is a physical record, with the log's number in it if it is not 0.
+// fragment returns a physical record, with the number of the log in it if that is not 0.
 func fragment(kind byte, number uint32, body string) string {
 	if number != 0 {
 		body = string(binary.LittleEndian.AppendUint32(nil, number)) + body
@@ -37,7 +37,7 @@ const (
 	recycled                  = 4
 )
 
-// asLog puts data into a log, as one record.
+// asLog makes a log with data as its only record.
 func asLog(data []byte) []byte {
 	var log strings.Builder
 	for kind := byte(first); ; kind = middle {
@@ -51,8 +51,7 @@ func asLog(data []byte) []byte {
 	}
 }
 
-// asTable puts data into a table, as its first block, with a footer that does
-// not help.
+// asTable makes a table with data as its first block, and a footer without valid handles.
 func asTable(data []byte) []byte {
 	data = append(data[:len(data):len(data)], 0)
 	data = binary.LittleEndian.AppendUint32(data, masked(data))
@@ -127,10 +126,10 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// TestLogOfManyWindows: a log that is longer than what is held of it reads as a short one,
-// damaged or not, whatever lies where one piece ends.
+// TestLogOfManyWindows: a log that is longer than the part held in memory is read like a short
+// one, damaged or not, whatever is at the boundary of two parts.
 func TestLogOfManyWindows(t *testing.T) {
-	const blocks = 100 // three pieces of a MiB and a little more
+	const blocks = 100 // a little more than three parts of a MiB
 	var log strings.Builder
 	var starts []int
 	for i := 0; log.Len() < blocks*block; i++ {
@@ -163,7 +162,7 @@ func TestLogOfManyWindows(t *testing.T) {
 	require.Len(t, records, len(starts))
 	for _, window := range []int{32 * block, 64 * block} {
 		for _, at := range []int{window - 8, window - 1, window, window + 6, window + 7, window + block} {
-			// A bit is flipped, and one record is gone.
+			// Flip a bit: one record is lost.
 			flipped := []byte(whole)
 			flipped[at] ^= 1
 			got, damage := read(string(flipped))
@@ -171,12 +170,12 @@ func TestLogOfManyWindows(t *testing.T) {
 			require.LessOrEqual(t, damage[0].Offset, int64(at))
 			require.Greater(t, damage[0].Offset+damage[0].Length, int64(at))
 			require.Len(t, got, len(records)-1, at)
-			// Zeros to the end, over more than one piece.
+			// Zeros to the end, over more than one part.
 			cut := whole[:at] + strings.Repeat("\x00", 70*block)
 			_, damage = read(cut)
 			require.Len(t, damage, 1, at)
 			require.Equal(t, int64(len(cut)), damage[0].Offset+damage[0].Length)
-			// Zeros in place of records, over more than one piece.
+			// Zeros in place of records, over more than one part.
 			end := starts[len(starts)-2]
 			wiped := whole[:at] + strings.Repeat("\x00", end-at) + whole[end:]
 			got, damage = read(wiped)
@@ -186,7 +185,7 @@ func TestLogOfManyWindows(t *testing.T) {
 	}
 }
 
-// batch is a write batch of one entry or other part.
+// batch returns a write batch with the given entries or other parts as its body.
 func batch(seq uint64, count uint32, body string) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, seq)
 	return append(binary.LittleEndian.AppendUint32(b, count), body...)
@@ -218,7 +217,7 @@ func TestManifestNamesWhatItDoesNotKnow(t *testing.T) {
 		"\x90\x03\x01": "blob files",
 		"\x67\x00\x04\x0a\x00\x00\x00\x00\x7f\x00\x01":     "field 127",
 		"\x67\x00\x04\x0a\x00\x00\x00\x00\x41\x01\x01\x01": "another folder",
-		"\x67\x00\x04": "ends inside",
+		"\x67\x00\x04": "ends in the middle of a field",
 	} {
 		_, damage := decodeManifest(asLog([]byte(edit)))
 		require.Len(t, damage, 1)

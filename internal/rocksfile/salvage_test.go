@@ -23,16 +23,16 @@ import (
 
 const golden = "../../testdata/golden/reorg_db"
 
-// database is a folder as files in memory, and what RocksDB reads from it:
-// family and key, and value.
+// database is a folder as files in memory, and the records that RocksDB reads from it: values by
+// family and key.
 type database struct {
 	name  string
 	files map[string][]byte
 	truth map[string]string
 }
 
-// databases returns those that nodes wrote, with what RocksDB reads from them beside
-// them, and those of testdata/generate.cc.
+// databases returns the golden databases that nodes wrote, and those made by
+// testdata/generate.cc, each with the records that RocksDB reads from it.
 func databases(t testing.TB) []database {
 	var all []database
 	for _, pattern := range []string{golden + "/*.records.txt", "testdata/*.tar.gz"} {
@@ -129,7 +129,7 @@ func TestSalvageReadsWhatRocksDBReads(t *testing.T) {
 	}
 }
 
-// TestSalvageInAFile: what comes out is the same where next to nothing is held in memory.
+// TestSalvageInAFile: the result is the same if next to nothing is held in memory.
 func TestSalvageInAFile(t *testing.T) {
 	defer rocksfile.SetSortMemory(1)()
 	for _, db := range databases(t) {
@@ -150,9 +150,10 @@ func TestSalvageInAFile(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
-// TestIngestedTables: their entries have no sequence numbers of their own, and are told
-// from older and newer ones of the same keys by that of the table: in the MANIFEST, also
-// where the properties are damaged, and in the properties, where RocksDB wrote it there.
+// TestIngestedTables: the entries of ingested tables have no sequence numbers of their own. The
+// sequence number of the table distinguishes them from older and newer entries of the same keys.
+// It is in the MANIFEST, even if the properties are damaged, and in the properties, if RocksDB
+// wrote it there.
 func TestIngestedTables(t *testing.T) {
 	whole := unpack(t, "testdata/ingested.tar.gz")
 	for _, db := range databases(t) {
@@ -193,8 +194,9 @@ func TestIngestedTables(t *testing.T) {
 	maps.DeleteFunc(db.files, func(name string, _ []byte) bool { return strings.HasPrefix(name, "MANIFEST") || name == "CURRENT" })
 	s, got := salvage(t, db.write(t))
 	require.True(t, slices.ContainsFunc(s.Problems, func(p rocksfile.Problem) bool { return p.Stale }))
-	// Their properties name no column family: they are of the default one. Only the MANIFEST
-	// had the number of the first, which has the heights 0 to 9 and deletes 10 to 19.
+	// The properties of these tables do not name a column family, so that they belong to the
+	// default one. Only the MANIFEST had the sequence number of the first table, which has the
+	// heights 0 to 9 and deletes 10 to 19.
 	for i := range 20 {
 		key := fmt.Sprintf("default %X", fmt.Appendf(nil, "block:%020d", i))
 		delete(whole.truth, key)

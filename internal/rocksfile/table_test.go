@@ -14,7 +14,7 @@ import (
 	"ailee-recovery/internal/rocksfile"
 )
 
-// tables yields every table of the test data.
+// tables runs a subtest for every table of the test data.
 func tables(t testing.TB, f func(t *testing.T, name string, data []byte)) {
 	for _, db := range databases(t) {
 		for _, file := range slices.Sorted(maps.Keys(db.files)) {
@@ -28,7 +28,7 @@ func tables(t testing.TB, f func(t *testing.T, name string, data []byte)) {
 	}
 }
 
-// points returns the entries of a table beside range deletions, as text.
+// points returns the entries of a table as text, except for range deletions.
 func points(data []byte) ([]string, rocksfile.TableReport, error) {
 	var all []string
 	report, err := rocksfile.ReadTable(data, func(e rocksfile.Entry) {
@@ -52,7 +52,7 @@ func TestSoundTable(t *testing.T) {
 	})
 }
 
-// Nothing behind the data blocks is needed to read them.
+// TestDamagedMetadataLosesNoEntry: nothing after the data blocks is needed to read them.
 func TestDamagedMetadataLosesNoEntry(t *testing.T) {
 	tables(t, func(t *testing.T, name string, data []byte) {
 		want, sound, err := points(data)
@@ -84,8 +84,8 @@ func flip(data []byte, at int) []byte {
 	return data
 }
 
-// A damaged block costs its own entries and no others, with the index and
-// without.
+// TestDamagedBlockIsPassedOver: a damaged block costs only its own entries, with or without the
+// index.
 func TestDamagedBlockIsPassedOver(t *testing.T) {
 	tables(t, func(t *testing.T, name string, data []byte) {
 		want, sound, err := points(data)

@@ -1,4 +1,4 @@
-// Writes the databases of testdata/*.tar.gz, with what RocksDB itself reads from
+// Writes the databases of testdata/*.tar.gz, with the records that RocksDB itself reads from
 // them. On Debian 12, with librocksdb-dev 7.8.3:
 //
 //	g++ -std=c++17 -fno-rtti generate.cc -lrocksdb -o /tmp/generate && /tmp/generate /tmp/databases
@@ -23,7 +23,7 @@ static void ok(const Status& s) {
 static std::string key(int i) { char b[32]; snprintf(b, sizeof b, "block:%020d", i); return b; }
 static std::string value(int i, int round) { char b[80]; snprintf(b, sizeof b, "%064x", i * 7 + round); return b; }
 
-// close writes down what RocksDB reads.
+// close writes the records that RocksDB reads to truth.txt, and closes the database.
 static void close(const std::string& dir, DB* db, const std::vector<ColumnFamilyHandle*>& h) {
   std::ofstream truth(dir + "/truth.txt");
   for (auto* f : h) {
@@ -36,9 +36,9 @@ static void close(const std::string& dir, DB* db, const std::vector<ColumnFamily
   delete db;
 }
 
-// make_ingested has three tables that were made elsewhere, whose entries have no sequence
-// numbers of their own. They are newer than what was there, and older than what comes
-// after. Of the first only the MANIFEST has the number.
+// make_ingested makes a database with three ingested tables, whose entries have no sequence
+// numbers of their own. They are newer than the records before, and older than the records
+// after. Only the MANIFEST has the sequence number of the first.
 static void make_ingested(const std::string& dir) {
   Options o;
   o.create_if_missing = true;

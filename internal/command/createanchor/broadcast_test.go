@@ -1084,7 +1084,7 @@ func TestBroadcastOnAnotherChain(t *testing.T) {
 		code   int
 		words  string
 	}{
-		"below the tip":             {row(50, 110), exit.Wrong, "none of the stored hashes that were compared is of the chain regtest"},
+		"below the tip":             {row(50, 110), exit.Wrong, "none of the stored hashes that were compared is in the chain regtest"},
 		"one":                       {row(109, 109), exit.Wrong, "none of the stored hashes"},
 		"above the tip":             {row(840_000, 840_010), exit.Failed, "all stored block hashes are above the tip of the Bitcoin node's chain regtest, at height 110"},
 		"below and above":           {row(100, 120), exit.Wrong, "none of the stored hashes"},

@@ -21,7 +21,7 @@ type Record struct{ Key, Value []byte }
 
 // Records yields every record of a column family, in the order of the keys. Checksums are
 // verified. It reads ahead on all cores. This database must not be written to meanwhile. The
-// iteration ends after an error, which may be that of ctx or wrap [ErrNoFamily],
+// iteration ends after an error, which may be the error of ctx or wrap [ErrNoFamily],
 // [ErrCorrupt] or [ErrUnsupported]: records after the damage are not yielded.
 func (db *DB) Records(ctx context.Context, family string) iter.Seq2[Record, error] {
 	free := newFreeBlocks()
@@ -298,7 +298,7 @@ type Block struct {
 }
 
 // Blocks yields every stored block hash at or above the height from, in ascending order. The
-// iteration ends after an error, which may be that of ctx or wrap [ErrCorrupt].
+// iteration ends after an error, which may be the error of ctx or wrap [ErrCorrupt].
 func (db *DB) Blocks(ctx context.Context, from uint64) iter.Seq2[Block, error] {
 	return func(yield func(Block, error) bool) {
 		for r, err := range db.prefixed(ctx, blockPrefix, blockKey(from)) {
@@ -347,7 +347,7 @@ func (db *DB) Anchor(hash string) (anchor Anchor, ok bool, err error) {
 // RecordsOf yields every record of the default column family with the key prefix of a kind,
 // which must be [BlockKind], [AnchorKind] or [EventKind], in the order of the keys. This
 // includes keys that no node asks for, see [KeyKind]. The iteration ends after an error, which
-// may be that of ctx or wrap [ErrCorrupt].
+// may be the error of ctx or wrap [ErrCorrupt].
 func (db *DB) RecordsOf(ctx context.Context, kind Kind) iter.Seq2[Record, error] {
 	prefix := string(kind) + ":"
 	return db.prefixed(ctx, prefix, []byte(prefix))
@@ -361,7 +361,7 @@ type StoredAnchor struct {
 }
 
 // Anchors yields every anchor record that a node can read, in the order of the keys. The
-// iteration ends after an error, which may be that of ctx or wrap [ErrCorrupt].
+// iteration ends after an error, which may be the error of ctx or wrap [ErrCorrupt].
 func (db *DB) Anchors(ctx context.Context) iter.Seq2[StoredAnchor, error] {
 	return func(yield func(StoredAnchor, error) bool) {
 		for r, err := range db.prefixed(ctx, anchorPrefix, []byte(anchorPrefix)) {
@@ -379,7 +379,7 @@ func (db *DB) Anchors(ctx context.Context) iter.Seq2[StoredAnchor, error] {
 
 // Events yields every reorg event that a node can read, in the order of the keys. That is the
 // order of the ids, except for keys that no node writes. The iteration ends after an error,
-// which may be that of ctx or wrap [ErrCorrupt].
+// which may be the error of ctx or wrap [ErrCorrupt].
 func (db *DB) Events(ctx context.Context) iter.Seq2[ReorgEvent, error] {
 	return func(yield func(ReorgEvent, error) bool) {
 		for r, err := range db.prefixed(ctx, eventPrefix, []byte(eventPrefix)) {

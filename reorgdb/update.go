@@ -131,7 +131,7 @@ const (
 // or above the height are invalidated, the event is recorded with detectedAt, in Unix seconds,
 // and the hash is overwritten. Block returns the event of a reorg, otherwise nil. The heights
 // of an update must ascend. Only the lowest reorg of an update reads the stored anchors. The
-// error may be that of ctx. After an error of a reorg, [DB.Update] writes nothing, even if change
+// error may be the error of ctx. After an error of a reorg, [DB.Update] writes nothing, even if change
 // returns nil.
 func (u *Update) Block(ctx context.Context, b Block, detectedAt uint64) (Seen, *ReorgEvent, error) {
 	if err := ctx.Err(); err != nil {

@@ -322,9 +322,9 @@ const (
 	renumbered
 )
 
-// of returns the fate of the event at place, and its new id if it gets one. The places must
+// at returns the fate of the event at place, and its new id if it gets one. The places must
 // ascend.
-func (f *fateReader) of(place uint64) (fate, uint64, error) {
+func (f *fateReader) at(place uint64) (fate, uint64, error) {
 	if !f.ready {
 		var err error
 		if f.record, err = f.reader.Next(); err != nil {
@@ -391,7 +391,7 @@ func (m *Merge) renumbered(ctx context.Context) iter.Seq2[reorgdb.Record, error]
 			for ev, err := range eventsOf(ctx, s) {
 				what, id := known, uint64(0)
 				if err == nil {
-					what, id, err = fates.of(ev.place)
+					what, id, err = fates.at(ev.place)
 				}
 				if err != nil {
 					yield(reorgdb.Record{}, err)
@@ -439,7 +439,7 @@ func (m *Merge) takeEvent(g group, fates []*fateReader, places []uint64) (taken 
 		one := &g.members[i]
 		k := one.source
 		m.Shares[k].Has[reorgdb.EventKind]++
-		what, id, err := fates[k].of(places[k])
+		what, id, err := fates[k].at(places[k])
 		if err != nil {
 			return nil, err
 		}

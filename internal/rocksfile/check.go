@@ -19,7 +19,7 @@ type Checked struct {
 // Check looks for problems that RocksDB silently ignores when it opens the database in dir:
 // damaged ranges, gaps and torn tails in the logs, and a missing log. Of each table it reads
 // only the last 53 bytes. If the folder changes meanwhile, it is read again. The error is that
-// of reading the folder, that of ctx, or wraps [ErrChanging].
+// of reading the folder, the error of ctx, or wraps [ErrChanging].
 func Check(ctx context.Context, dir string) (*Checked, error) {
 	for n := 1; ; n++ {
 		f, err := openFolder(dir)

@@ -40,8 +40,8 @@ func bounded(t *testing.T, input int, f func()) {
 	runtime.ReadMemStats(&before)
 	f()
 	runtime.ReadMemStats(&after)
-	const perByte, beside = 2000, 64 << 20
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(input)*perByte+beside)
+	const perByte, fixed = 2000, 64 << 20
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(input)*perByte+fixed)
 }
 
 func FuzzLog(f *testing.F) {

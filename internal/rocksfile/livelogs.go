@@ -89,7 +89,7 @@ func (l logSet) size() (total int64) {
 }
 
 // read calls entry with the entries of all logs, the oldest log first, and reports damage and
-// gaps. Keys and values are valid until entry returns. The error is that of ctx.
+// gaps. Keys and values are valid until entry returns. The error is the error of ctx.
 func (l logSet) read(ctx context.Context, entry func(number uint64, e Entry)) error {
 	r := &logsReader{logSet: l, entry: entry, next: l.lastSeq + 1, known: l.known, first: true}
 	for _, number := range l.numbers {

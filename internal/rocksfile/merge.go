@@ -89,7 +89,7 @@ type Records struct {
 func (r *Records) Len() int { return r.len }
 
 // All yields the records in ascending bytewise order of the keys. Key and value are valid until
-// the next record. The iteration ends after an error: that of ctx, or of reading the temporary
+// the next record. The iteration ends after an error: the error of ctx, or of reading the temporary
 // file.
 func (r *Records) All(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {

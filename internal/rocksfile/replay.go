@@ -101,7 +101,7 @@ func (c *Changes) Close() error { return c.store.close() }
 
 // All yields the newest entry of each changed key, a put or a deletion, in ascending order of
 // the keys. Key and value are valid until the next entry. The iteration ends after an error:
-// that of ctx, or of reading the temporary file.
+// the error of ctx, or of reading the temporary file.
 func (f *FamilyChanges) All(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for i, err := range f.store.changes(ctx, f.store.family(f.id)) {

@@ -13,7 +13,7 @@ import (
 // CheckTables searches the tables that the MANIFEST lists for entries that RocksDB does not show
 // as they were written, such as wide-column entities. Everything else in tables, including
 // checksums, is left to RocksDB. It needs a few megabytes of memory for each core. The error is
-// that of reading the folder, or that of ctx. A table that is missing or cannot be read is not
+// that of reading the folder, or the error of ctx. A table that is missing or cannot be read is not
 // an error.
 func CheckTables(ctx context.Context, dir string) ([]Problem, error) {
 	f, err := openFolder(dir)

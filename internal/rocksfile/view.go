@@ -93,7 +93,7 @@ func (s *separators) at(i int) []byte {
 }
 
 // OpenView opens the database in dir. It holds the entries of the live logs in memory, and keeps
-// all tables open. The error is [ErrAskRocksDB], that of ctx, or one of the file system. In each
+// all tables open. The error is [ErrAskRocksDB], the error of ctx, or one of the file system. In each
 // case RocksDB has to read the database.
 func OpenView(ctx context.Context, dir string) (_ *View, err error) {
 	f, err := openFolder(dir)

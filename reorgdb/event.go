@@ -22,7 +22,7 @@ type ReorgEvent struct {
 	Missing uint64
 }
 
-// ErrEndsNode says that a reorg event crashes a node that reads it. Nodes read all events
+// ErrEndsNode means that a reorg event crashes a node that reads it. Nodes read all events
 // with each block that they make.
 var ErrEndsNode = errors.New("it crashes the node")
 

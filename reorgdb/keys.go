@@ -111,9 +111,9 @@ func eightDigits(text [8]byte) (n uint64, ok bool) {
 }
 
 // ParseCounter decodes the value of the counter, the next event id, as leniently as a node
-// does: leading white space, a sign, and anything after the digits do not matter. A counter
-// that a node cannot read, the node takes for 0. ParseCounter then returns 0 and an error
-// that wraps [ErrUnreadable].
+// does: leading white space, a sign, and anything after the digits do not matter. A node that
+// cannot read the counter uses 0. ParseCounter then returns 0 and an error that wraps
+// [ErrUnreadable].
 func ParseCounter(value []byte) (uint64, error) {
 	n, ok := stoull(value)
 	if !ok {

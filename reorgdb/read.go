@@ -238,11 +238,11 @@ func (db *DB) prefixed(ctx context.Context, prefix string, from []byte) iter.Seq
 	return db.scan(ctx, db.families[0], from, to)
 }
 
-// Scan yields the records of a column family with keys from from, included, to to, excluded,
-// in the order of the keys. A bound that is nil does not limit. Checksums are verified. Unlike
-// [DB.Records], Scan does not read ahead: it is meant for several iterations at the same time,
-// over this database or over several. The iteration ends after an error, which may be that of
-// ctx or wrap [ErrNoFamily], [ErrCorrupt] or [ErrUnsupported].
+// Scan yields the records of a column family with from <= key < to, in the order of the keys. A
+// nil from or to means no bound. Checksums are verified. Unlike [DB.Records], Scan does not read
+// ahead: it is meant for several iterations at the same time, over this database or over several.
+// The iteration ends after an error, which may be the error of ctx or wrap [ErrNoFamily],
+// [ErrCorrupt] or [ErrUnsupported].
 func (db *DB) Scan(ctx context.Context, family string, from, to []byte) iter.Seq2[Record, error] {
 	handle, err := db.family(family)
 	if err != nil {

@@ -30,8 +30,8 @@ import (
 // was opened for reading.
 type Source interface {
 	Families() []string
-	// Scan yields the records with keys from from, included, to to, excluded, in the order of
-	// the keys. A bound that is nil does not limit.
+	// Scan yields the records with from <= key < to, in the order of the keys. A nil from or to
+	// means no bound.
 	Scan(ctx context.Context, family string, from, to []byte) iter.Seq2[reorgdb.Record, error]
 	BlockHash(height uint64) (hash string, ok bool, err error)
 }

@@ -1,7 +1,7 @@
-// Package archive reads the archives that a reorg database is backed up in: tar, plain or
-// compressed with gzip or zstd, with the files of the database below reorg_db/, below
-// ./reorg_db/, or at the top. What is in an archive is not trusted: it ends up in a folder
-// of the caller's, and nowhere else, as regular files and folders, within limits.
+// Package archive reads and writes the archives in which a reorg database is backed up: tar,
+// plain or compressed with gzip or zstd, with the files of the database in reorg_db/, in
+// ./reorg_db/, or at the top. The content of an archive is not trusted: it is unpacked only to
+// the folder that the caller names, as regular files and folders, within limits.
 package archive
 
 import (
@@ -23,33 +23,33 @@ import (
 	"ailee-recovery/internal/input"
 )
 
-// Top is the folder in an archive that has the files of the database, where they are not at
-// the top.
+// Top is the folder in an archive that has the files of the database, unless they are at the
+// top.
 const Top = "reorg_db"
 
-// ErrNoArchive says that a file is none of the archives that are read.
+// ErrNoArchive says that a file is not an archive that can be read.
 var ErrNoArchive = errors.New("not a tar archive, plain or compressed with gzip or zstd")
 
-// ErrRefused says that an archive has what none of a database has, or too much.
+// ErrRefused says that an archive has something that no archive of a database has, or too much.
 var ErrRefused = errors.New("refused")
 
-// RefusedError is why an archive is refused. It wraps [ErrRefused].
+// RefusedError says why an archive is refused. It wraps [ErrRefused].
 type RefusedError struct {
 	Member string // as the archive names it, "" for the archive itself
 	Why    string
-	Limit  bool // another of the [Limits] would let it pass
+	Limit  bool // with higher [Limits] it might be accepted
 }
 
 func (e *RefusedError) Error() string {
 	if e.Member == "" {
 		return e.Why
 	}
-	return fmt.Sprintf("its member %q: %s", e.Member, e.Why)
+	return fmt.Sprintf("member %q: %s", e.Member, e.Why)
 }
 
 func (e *RefusedError) Unwrap() error { return ErrRefused }
 
-// DamagedError says where an archive ends too early, or is damaged. What comes before is
+// DamagedError says where an archive ends too early or is damaged. What comes before that is
 // unpacked, the last file perhaps only in part.
 type DamagedError struct {
 	Offset int64 // in the unpacked archive, in bytes
@@ -67,38 +67,38 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 
 // Limits bound what an archive may have.
 type Limits struct {
-	Members int   // files, folders and whatever else
-	Bytes   int64 // of the archive once it is no longer compressed, and of all files in it
+	Members int   // number of files, folders and all other members
+	Bytes   int64 // size of the uncompressed archive, and total size of all files in it
 }
 
-// MaxMembers is for [Limits.Members]: more than a database has files.
+// MaxMembers is a value for [Limits.Members]: more than a database has files.
 const MaxMembers = 1 << 17
 
-// maxName bounds the name of a member in bytes, maxElement each of its parts, as file
-// systems do.
+// maxName bounds the name of a member, maxElement each of its parts, in bytes, as file systems
+// do.
 const maxName, maxElement = 4096, 255
 
-// maxWindow is how much memory a frame of zstd may ask for, in bytes. It is what zstd itself
-// allows, and more than it uses without --ultra.
+// maxWindow is how much memory a zstd frame may ask for, in bytes. It is the limit of zstd itself,
+// and more than zstd uses without --ultra.
 const maxWindow = 128 << 20
 
-// copyStep is how much is copied between two looks at the context, in bytes.
+// copyStep is how much is copied between two checks of the context, in bytes.
 const copyStep = 256 << 10
 
-// Unpacked is what was written.
+// Unpacked says how much was unpacked.
 type Unpacked struct {
 	Files int
 	Bytes int64
 }
 
-// Unpack writes the database in an archive to a folder, which must be empty: what is below
-// [Top] in the archive, or at its top, is at the top of the folder. All belongs to whoever
-// runs the process, with modes 0600 and 0700, and nothing is synced. Memory does not grow
-// with the archive. It is read to its end, and so is checked as far as its format allows.
+// Unpack writes the database in an archive to a folder, which must be empty. What is in [Top] in
+// the archive, or at its top, is put at the top of the folder. Everything belongs to the user of
+// the process, with modes 0600 and 0700, and nothing is synced. Memory does not grow with the
+// archive. The archive is read to its end, and so checked as far as its format allows.
 //
-// The error is a *[RefusedError], a *[DamagedError], wraps [ErrNoArchive] or the context's,
-// or is one of reading or writing files. After any but a *[DamagedError] the folder is of no
-// use.
+// The error is a *[RefusedError], a *[DamagedError], wraps [ErrNoArchive] or the context's error,
+// or is one of reading or writing files. After any error except a *[DamagedError] the content of
+// the folder is useless.
 func Unpack(ctx context.Context, in io.Reader, to *os.Root, limits Limits) (Unpacked, error) {
 	u := &unpacking{ctx: ctx, to: to, limits: limits, raw: input.NewSource(ctx, in)}
 	err := u.run()
@@ -135,7 +135,7 @@ func (u *unpacking) run() error {
 		case n == 0 && u.raw.Err == nil && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !plain.packed):
 			return ErrNoArchive
 		case errors.Is(err, io.EOF) && u.stream.read-before < blockSize:
-			// Without the block of zeros at the end, nothing tells it from one that was cut.
+			// Without the block of zeros at the end, it may have been cut off.
 			return u.damaged(io.ErrUnexpectedEOF)
 		case errors.Is(err, io.EOF):
 			return u.drain()
@@ -150,17 +150,17 @@ func (u *unpacking) run() error {
 	}
 }
 
-// blockSize is that of tar.
+// blockSize is the block size of tar.
 const blockSize = 512
 
-// plain is an archive that is not compressed, or no longer.
+// plain is the uncompressed stream of an archive.
 type plain struct {
 	io.Reader
-	packed bool // it was
+	packed bool // the archive is compressed
 	close  func()
 }
 
-// decompressed returns the plain archive; the first bytes tell what to do.
+// decompressed returns the plain archive. The first bytes decide how.
 func (u *unpacking) decompressed() (plain, error) {
 	in := bufio.NewReaderSize(u.raw, 64<<10)
 	start, err := in.Peek(input.FormatLen)
@@ -185,7 +185,7 @@ func (u *unpacking) decompressed() (plain, error) {
 	return plain{}, &input.FormatError{Format: format, Err: ErrNoArchive}
 }
 
-// classified tells errors of reading the file from those that say what it is like.
+// classified distinguishes errors of reading the file from errors in its content.
 func (u *unpacking) classified(err error) error {
 	var refused *RefusedError
 	switch {
@@ -212,7 +212,7 @@ func (u *unpacking) damaged(err error) error {
 	return &DamagedError{Offset: at, Err: err}
 }
 
-// drain reads what comes after the end of the archive: a checksum of all, if it is compressed.
+// drain reads what comes after the end of the archive: in a compressed one, a checksum.
 func (u *unpacking) drain() error {
 	buf := make([]byte, copyStep)
 	for {
@@ -229,7 +229,7 @@ func (u *unpacking) drain() error {
 	}
 }
 
-// kinds are what members are that no database has.
+// kinds names the types of members that no database has.
 var kinds = map[byte]string{
 	tar.TypeLink: "a hard link", tar.TypeSymlink: "a symbolic link", tar.TypeChar: "a device", tar.TypeBlock: "a device", tar.TypeFifo: "a pipe",
 }
@@ -244,12 +244,12 @@ func (u *unpacking) member(header *tar.Header, content io.Reader) error {
 	case tar.TypeDir:
 		folder = true
 	case tar.TypeXGlobalHeader:
-		return nil // of no file
+		return nil // belongs to no file
 	default:
 		if what := kinds[header.Typeflag]; what != "" {
 			return refuse("%s", what)
 		}
-		return refuse("of a kind %q that no database has", header.Typeflag)
+		return refuse("of type %q, which no database has", header.Typeflag)
 	}
 	name, why := cleaned(header.Name)
 	if why != "" {
@@ -266,13 +266,13 @@ func (u *unpacking) member(header *tar.Header, content io.Reader) error {
 	}
 	below, inTop := strings.CutPrefix(name, Top+"/")
 	if inTop != (u.top == Top) {
-		return refuse("there are members below %s/ and others beside it", Top)
+		return refuse("some members are in %s/ and others are not", Top)
 	}
 	if folder {
 		return u.folder(below, refuse)
 	}
 	if name == "." {
-		return refuse("no name")
+		return refuse("an empty name")
 	}
 	if header.Size > u.limits.Bytes-u.done.Bytes {
 		return &RefusedError{Member: header.Name, Why: fmt.Sprintf("the files have more than %d bytes", u.limits.Bytes), Limit: true}
@@ -280,7 +280,7 @@ func (u *unpacking) member(header *tar.Header, content io.Reader) error {
 	return u.file(below, content, refuse)
 }
 
-// cleaned is a name without what does not matter in it, or why it is refused.
+// cleaned returns a name in its shortest form, or why it is refused.
 func cleaned(name string) (clean, why string) {
 	switch {
 	case strings.HasPrefix(name, "/"):
@@ -299,11 +299,11 @@ func cleaned(name string) (clean, why string) {
 	return path.Clean(name), ""
 }
 
-// folder makes a folder. One may be named again, or after what is in it.
+// folder makes a folder. A folder may be named twice, or after the files in it.
 func (u *unpacking) folder(name string, refuse func(string, ...any) error) error {
 	err := u.to.MkdirAll(name, 0o700)
 	if isDoubled(err) {
-		return refuse("a name that is there twice")
+		return refuse("a name that occurs twice")
 	}
 	return err
 }
@@ -320,7 +320,7 @@ func (u *unpacking) file(name string, content io.Reader, refuse func(string, ...
 	}
 	f, err := u.to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if isDoubled(err) {
-		return refuse("a name that is there twice")
+		return refuse("a name that occurs twice")
 	}
 	if err != nil {
 		return err
@@ -346,7 +346,7 @@ func (u *unpacking) file(name string, content io.Reader, refuse func(string, ...
 	}
 }
 
-// limited ends with a *[RefusedError] where there is more to read than there may be.
+// limited ends with a *[RefusedError] if there is more to read than allowed.
 type limited struct {
 	in         io.Reader
 	read, left int64

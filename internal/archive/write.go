@@ -21,14 +21,14 @@ import (
 	"ailee-recovery/internal/input"
 )
 
-// Member is a file that an archive holds.
+// Member is a file in an archive.
 type Member struct {
-	Name   string // with slashes, from the top of the archive on
+	Name   string // with slashes, relative to the top of the archive
 	Size   int64
 	SHA256 [sha256.Size]byte
 }
 
-// Compression is what an archive is compressed with.
+// Compression is how an archive is compressed.
 type Compression string
 
 // The compressions.
@@ -38,22 +38,23 @@ const (
 	Zstd Compression = "zstd"
 )
 
-// WriteOptions are those of [Write].
+// WriteOptions are the options of [Write].
 type WriteOptions struct {
 	// Top is the name of the folder in the archive.
 	Top         string
-	UID, GID    int // to whom all of it belongs
+	UID, GID    int // owner of all members
 	Compression Compression
-	// Omit tells which files are left out, by their name; nil: none.
+	// Omit reports whether a file is left out, by its name. nil leaves none out.
 	Omit func(name string) bool
-	// Progress is told the bytes of the files that were read; nil: nobody is.
+	// Progress, unless nil, is called with the number of bytes that were read.
 	Progress func(int64)
 }
 
-// madeAt is the time of everything in an archive: GNU tar wonders at earlier ones.
+// madeAt is the time of everything in an archive. It is not the epoch, since GNU tar warns about
+// implausibly old times.
 var madeAt = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// Modes of what is in an archive, as the tools make a database.
+// Modes of the members of an archive: those with which the tools make a database.
 const (
 	fileMode   = 0o640
 	folderMode = 0o750
@@ -62,10 +63,10 @@ const (
 // copyBuffer is how much is copied at a time.
 const copyBuffer = 256 << 10
 
-// Write packs the regular files and the folders in a folder, which nobody changes
-// meanwhile, in the order of their names. Equal files give equal bytes: times, modes and
-// owners are the same for all. Anything else in the folder is an error that wraps
-// [durable.ErrNotRegular]. It returns the files in the order of the archive.
+// Write packs the regular files and the folders in a folder, in the order of their names. The
+// folder must not change meanwhile. Equal files give equal bytes: times, modes and owners are the
+// same for all. Anything else in the folder is an error that wraps [durable.ErrNotRegular]. Write
+// returns the files in the order of the archive.
 func Write(ctx context.Context, w io.Writer, folder string, o WriteOptions) (members []Member, err error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
@@ -168,9 +169,8 @@ func (p *packing) header(name string, kind byte, mode, size int64) *tar.Header {
 // ErrNotWhatWasPacked says that an archive does not hold what was packed.
 var ErrNotWhatWasPacked = errors.New("it does not hold what was packed")
 
-// Compare reads an archive that [Write] made, and holds it against what was packed: each
-// file of it, none missing and none more. The error wraps [ErrNotWhatWasPacked], or is the
-// context's or one of reading.
+// Compare reads an archive that [Write] made, and checks that it has exactly the files that were
+// packed. The error wraps [ErrNotWhatWasPacked], or is the context's or one of reading.
 func Compare(ctx context.Context, r io.Reader, how Compression, packed []Member) error {
 	in := input.NewSource(ctx, r)
 	err := compare(in, how, packed)
@@ -197,7 +197,7 @@ func compare(r io.Reader, how Compression, packed []Member) error {
 		case errors.Is(err, io.EOF) && len(packed) > 0:
 			return fmt.Errorf("%s is missing", packed[0].Name)
 		case errors.Is(err, io.EOF):
-			// The end of what is compressed has a checksum, too.
+			// The compressed data ends with a checksum.
 			_, err := io.CopyBuffer(io.Discard, in, buf)
 			return err
 		case err != nil:
@@ -212,7 +212,7 @@ func compare(r io.Reader, how Compression, packed []Member) error {
 			return err
 		}
 		if !bytes.Equal(sum.Sum(nil), packed[0].SHA256[:]) {
-			return fmt.Errorf("%s has another content", head.Name)
+			return fmt.Errorf("%s has different content", head.Name)
 		}
 		packed = packed[1:]
 	}
@@ -232,5 +232,5 @@ func decompress(r io.Reader, how Compression) (io.ReadCloser, error) {
 	return io.NopCloser(r), nil
 }
 
-// maxMemory bounds what decompressing takes, in bytes.
+// maxMemory bounds the memory for decompressing, in bytes.
 const maxMemory = 64 << 20

@@ -1,5 +1,5 @@
-// Package backups is the folder of backups: what lies there, what is known of it, what a
-// new backup lacks that an earlier one has, which are kept, and which one to restore.
+// Package backups manages the backup folder: its files and its catalogue, what a new backup lacks
+// that an earlier one has, which backups to keep, and which one to restore.
 package backups
 
 import (
@@ -21,10 +21,10 @@ const (
 	Database  Kind = "database"
 )
 
-// Kinds lists them in the order of a run.
+// Kinds lists the kinds, in the order in which a run backs them up.
 var Kinds = []Kind{Snapshots, Database}
 
-// Source is what a backup of the kind is a copy of, in the data directory.
+// Source returns the name, in the data directory, of what a backup of the kind is a copy of.
 func (k Kind) Source() string {
 	if k == Database {
 		return "reorg_db"
@@ -35,7 +35,7 @@ func (k Kind) Source() string {
 // Form is how a backup is stored.
 type Form string
 
-// The forms: of snapshots the first four, of a database the others and Tar.
+// The forms: snapshots have one of the first four, a database has one of the last four.
 const (
 	Plain  Form = "plain"
 	Gzip   Form = "gzip"
@@ -46,30 +46,30 @@ const (
 	Folder Form = "folder"
 )
 
-// LatestName is the newest backup of the snapshot file, never compressed.
+// LatestName is the name of the uncompressed copy of the most recent valid snapshot backup.
 const LatestName = "l2_snapshots_latest.dat.bak"
 
-// Name is what the name of a backup says.
+// Name is the parsed name of a backup.
 type Name struct {
 	Kind Kind
 	Form Form
-	Time time.Time // UTC, whole seconds: of the run's clock
+	Time time.Time // UTC, whole seconds, by the clock of the run
 }
 
 const nameTime = "20060102_150405"
 
-// endings are the ends of the names.
+// endings are the file name extensions.
 var endings = map[Kind]map[Form]string{
 	Snapshots: {Plain: ".dat.bak", Gzip: ".dat.bak.gz", Zstd: ".dat.bak.zst"},
 	Database:  {Tar: ".tar", TarGz: ".tar.gz", TarZst: ".tar.zst"},
 }
 
-// FormsOf are the forms in which backups of a kind are kept.
+// FormsOf returns the forms in which backups of a kind are kept.
 func FormsOf(kind Kind) []Form { return slices.Sorted(maps.Keys(endings[kind])) }
 
 var names = regexp.MustCompile(`^(l2_snapshots|reorg_db)_([0-9]{8}_[0-9]{6})(\..*)$`)
 
-// String is the name of the file.
+// String returns the file name.
 func (n Name) String() string {
 	stem := "l2_snapshots_"
 	if n.Kind == Database {
@@ -78,7 +78,8 @@ func (n Name) String() string {
 	return stem + n.Time.UTC().Format(nameTime) + endings[n.Kind][n.Form]
 }
 
-// ParseName reads the name of a backup; false for any other, [LatestName] included.
+// ParseName parses the name of a backup. It returns false for any other name, including
+// [LatestName].
 func ParseName(name string) (Name, bool) {
 	parts := names.FindStringSubmatch(name)
 	if parts == nil {
@@ -102,55 +103,54 @@ func ParseName(name string) (Name, bool) {
 	return Name{}, false
 }
 
-// State is a verdict on a backup.
+// State is the verdict on a backup.
 type State string
 
-// The verdicts. The empty one: nobody has looked at it.
+// The verdicts. "" means that the backup was never read.
 const (
 	Sound    State = "sound"
 	Wrong    State = "wrong"
 	CouldNot State = "could-not"
 )
 
-// Verified is when a backup was last read whole, and what that showed.
+// Verified says when a backup was last read to its end, and with what result.
 type Verified struct {
 	At      time.Time `json:"at"` // UTC
 	Verdict State     `json:"verdict"`
-	Why     string    `json:"why,omitempty"` // of one that is not sound, printable
+	Why     string    `json:"why,omitempty"` // why it is not sound
 }
 
-// How the data of a backup came to be.
+// How a backup was made.
 const (
-	Copied    = "copied"    // from the source, or written anew
+	Copied    = "copied"    // its data was written
 	Reflinked = "reflinked" // shares its blocks with the source
 	Linked    = "linked"    // another name of an earlier backup
 )
 
-// Backup is an entry of the catalogue. The order of backups is by Sequence, and by Made
-// where that is the same.
+// Backup is an entry of the catalogue. Backups are ordered by Sequence, and then by Made.
 type Backup struct {
 	Name     string    `json:"name"`
 	Kind     Kind      `json:"kind"`
-	Sequence uint64    `json:"sequence"` // of the run that made it; of one that was found, of the run before its time
+	Sequence uint64    `json:"sequence"` // of the run that made it; for a backup that was found, of the run before its time
 	Made     time.Time `json:"made"`     // by the clock of the run that made it, UTC
 
 	Size          int64     `json:"size"` // of the file, bytes
 	SHA256        string    `json:"sha256"`
 	MTime         time.Time `json:"mtime"`          // of the file, when it was last read
-	ContentSize   int64     `json:"content_size"`   // of what is in it: the plain file, or all keys and values
-	ContentSHA256 string    `json:"content_sha256"` // of a database of its records in order
+	ContentSize   int64     `json:"content_size"`   // of the content: the plain file, or all keys and values
+	ContentSHA256 string    `json:"content_sha256"` // for a database: of its records in order
 
-	Copy   string   `json:"copy,omitempty"`    // "" for one that was found
-	DataOf string   `json:"data_of,omitempty"` // the name whose data it shares
-	Source []Source `json:"source,omitempty"`  // missing where it cannot tell whether the source changed
+	Copy   string   `json:"copy,omitempty"`    // "" for a backup that was found
+	DataOf string   `json:"data_of,omitempty"` // name of the backup whose data it shares
+	Source []Source `json:"source,omitempty"`  // missing if it cannot show whether the source has changed
 
 	Verified  Verified        `json:"verified"`
-	Line      uint64          `json:"line"` // its number, from 1 on; 0 for one that never was sound
+	Line      uint64          `json:"line"` // its number, at least 1; 0 for a backup that never was sound
 	Snapshots *SnapshotsEntry `json:"snapshots,omitempty"`
 	Database  *DatabaseEntry  `json:"database,omitempty"`
 }
 
-// Sound reports whether the last look at the backup found it sound.
+// Sound reports whether the backup was sound when it was last read.
 func (b *Backup) Sound() bool { return b.Verified.Verdict == Sound }
 
 // before reports whether the backup was made before another.
@@ -163,7 +163,7 @@ func (b *Backup) before(other *Backup) bool {
 
 // Source is a file as it was when it was backed up.
 type Source struct {
-	Name   string       `json:"name,omitempty"` // in the database's folder
+	Name   string       `json:"name,omitempty"` // in the folder of the database
 	Device ijson.Number `json:"device"`
 	Inode  ijson.Number `json:"inode"`
 	Size   int64        `json:"size"`
@@ -171,7 +171,7 @@ type Source struct {
 	CTime  time.Time    `json:"ctime"`
 }
 
-// SnapshotsEntry is what the catalogue has of the snapshots in a backup.
+// SnapshotsEntry is what the catalogue records about the snapshots in a backup.
 type SnapshotsEntry struct {
 	Complete int64          `json:"complete"`
 	Valid    int64          `json:"valid"`
@@ -182,13 +182,13 @@ type SnapshotsEntry struct {
 // SnapshotEntry is one snapshot.
 type SnapshotEntry struct {
 	TimestampMs ijson.Number `json:"timestamp_ms"`
-	Time        *time.Time   `json:"time,omitempty"` // of its anchor; missing for one that no calendar has
+	Time        *time.Time   `json:"time,omitempty"` // of its anchor; missing if it is out of range
 	Root        string       `json:"root"`
 	Anchor      string       `json:"anchor,omitempty"`
 	SHA256      string       `json:"sha256"`
 }
 
-// DatabaseEntry is what the catalogue has of the records in a backup.
+// DatabaseEntry is what the catalogue records about the database in a backup.
 type DatabaseEntry struct {
 	Blocks   int64            `json:"blocks"`
 	Lowest   ijson.Number     `json:"lowest"`
@@ -199,7 +199,7 @@ type DatabaseEntry struct {
 	Families map[string]int64 `json:"families"` // all records, by column family
 }
 
-// AnchorCount is how many anchors there are.
+// AnchorCount returns the number of anchors.
 func (e *DatabaseEntry) AnchorCount() (n int64) {
 	for _, count := range e.Anchors {
 		n += count
@@ -207,7 +207,7 @@ func (e *DatabaseEntry) AnchorCount() (n int64) {
 	return n
 }
 
-// SetContent takes what a backup holds: one of the two, of its kind.
+// SetContent records the content of a backup: either snapshots or a database, the other is nil.
 func (b *Backup) SetContent(s *content.Snapshots, d *content.Database) {
 	switch {
 	case s != nil:

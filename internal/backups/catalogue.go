@@ -15,36 +15,36 @@ import (
 	"ailee-recovery/internal/prunenote"
 )
 
-// CatalogueName is the file in the folder of backups that says what is known of them.
+// CatalogueName is the name of the catalogue in the backup folder.
 const CatalogueName = "ailee-catalogue.json"
 
-// version of the catalogue's form.
+// version is the version of the catalogue's format.
 const version = 1
 
-// Catalogue is what is known of the backups of a folder.
+// Catalogue is what is known about the backups in a folder.
 type Catalogue struct {
 	Version  int              `json:"version"`  // 1
 	Sequence uint64           `json:"sequence"` // of the last run
-	Lines    uint64           `json:"lines"`    // how many were begun: the number of the last
-	Backups  []Backup         `json:"backups"`  // in their order
+	Lines    uint64           `json:"lines"`    // the number of the last line
+	Backups  []Backup         `json:"backups"`  // ordered as in [Backup]
 	Runs     map[Kind]*Runs   `json:"runs"`
 	Losses   []Loss           `json:"losses"`
-	Prunes   []prunenote.Note `json:"prunes"`  // those that explained what was gone
-	Leaving  []string         `json:"leaving"` // names that are about to be deleted
+	Prunes   []prunenote.Note `json:"prunes"`  // prunes that explained missing snapshots
+	Leaving  []string         `json:"leaving"` // names of backups that are about to be deleted
 }
 
-// Runs is what is known of the runs that backed up one kind: of the last one that had a
-// result, and of all together.
+// Runs is what is known about the runs that backed up one kind: the result of the last run that
+// had one, and totals.
 type Runs struct {
 	Start       time.Time        `json:"start"` // by the clock of the run, UTC
 	End         time.Time        `json:"end"`
 	Status      int              `json:"status"` // exit code
 	Message     string           `json:"message,omitempty"`
-	LastSuccess *time.Time       `json:"last_success,omitempty"` // the end of the last with status 0
-	Total       map[string]int64 `json:"total"`                  // how many there were, by status
+	LastSuccess *time.Time       `json:"last_success,omitempty"` // the end of the last run with status 0
+	Total       map[string]int64 `json:"total"`                  // number of runs by status
 }
 
-// Record takes the result of a run of a kind.
+// Record records the result of a run for a kind.
 func (c *Catalogue) Record(kind Kind, start, end time.Time, status int, message string) {
 	r := c.Runs[kind]
 	if r == nil {
@@ -62,21 +62,21 @@ func (c *Catalogue) Record(kind Kind, start, end time.Time, status int, message 
 // LossState says whether a loss is settled.
 type LossState string
 
-// The states of a loss: open until the live part has all of it again, or somebody gives it up.
+// The states of a loss. It is open until the live part has all of it again, or it is given up.
 const (
 	Open     LossState = "open"
 	Accepted LossState = "accepted"
 	Returned LossState = "returned"
 )
 
-// Loss is what the live part lacked that an earlier backup has.
+// Loss is what the live part lacked and an earlier backup has.
 type Loss struct {
 	Seen  time.Time `json:"seen"` // UTC
 	Kind  Kind      `json:"kind"`
-	Line  uint64    `json:"line"`  // whose backups have it, and are held while it is open
+	Line  uint64    `json:"line"`  // the line whose backups have it; they are held while it is open
 	Since uint64    `json:"since"` // the line that began with it
 	State LossState `json:"state"`
-	// CouldNot says why the two could not be compared: whether anything is lost is not known.
+	// CouldNot says why the two could not be compared: whether anything is lost is then not known.
 	CouldNot string `json:"could_not,omitempty"`
 	Missing
 }
@@ -84,12 +84,13 @@ type Loss struct {
 // Missing is what one backup has and another lacks.
 type Missing struct {
 	Snapshots int64            `json:"snapshots,omitempty"`
-	Where     string           `json:"where,omitempty"`   // of snapshots: front, middle, end
+	Where     string           `json:"where,omitempty"`   // where snapshots are missing: front, middle or end
 	Anchors   map[string]int64 `json:"anchors,omitempty"` // by status
 	Events    int64            `json:"events,omitempty"`
 	Families  []string         `json:"families,omitempty"`
 	Counter   bool             `json:"counter,omitempty"` // it is lower
-	// First and Last of what is missing: times of snapshots, hashes of anchors.
+	// First and Last are the first and last missing: times of snapshots or events, or hashes of
+	// anchors.
 	First string `json:"first,omitempty"`
 	Last  string `json:"last,omitempty"`
 }
@@ -97,20 +98,20 @@ type Missing struct {
 // maxCatalogue bounds the file, in bytes.
 const maxCatalogue = 64 << 20
 
-// ErrCatalogue says that a catalogue does not say what is known: it is to be made anew.
-var ErrCatalogue = errors.New("no catalogue that can be used")
+// ErrCatalogue says that a catalogue is missing or unusable: it must be rebuilt.
+var ErrCatalogue = errors.New("no usable catalogue")
 
 func newCatalogue() *Catalogue {
 	return &Catalogue{Version: version, Runs: map[Kind]*Runs{}}
 }
 
-// readCatalogue reads the catalogue of a folder. The error wraps [ErrCatalogue] where it is
-// missing or says nothing, and is one of the system otherwise.
+// readCatalogue reads the catalogue of a folder. The error wraps [ErrCatalogue] if it is missing
+// or unusable, and is a system error otherwise.
 func readCatalogue(dir string) (*Catalogue, error) {
 	f, err := durable.OpenNoFollow(filepath.Join(dir, CatalogueName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: there is none", ErrCatalogue)
+		return nil, fmt.Errorf("%w: it is missing", ErrCatalogue)
 	case errors.Is(err, durable.ErrNotRegular):
 		return nil, fmt.Errorf("%w: %w", ErrCatalogue, err)
 	case err != nil:
@@ -138,7 +139,8 @@ func readCatalogue(dir string) (*Catalogue, error) {
 	return c, nil
 }
 
-// contradiction says what in the catalogue cannot be, "" for nothing.
+// contradiction returns what is inconsistent in the catalogue, "" for nothing. It also fills in
+// missing totals.
 func (c *Catalogue) contradiction() string {
 	seen := map[string]bool{}
 	for i := range c.Backups {
@@ -146,13 +148,13 @@ func (c *Catalogue) contradiction() string {
 		name, ok := ParseName(b.Name)
 		switch {
 		case !ok || name.Kind != b.Kind:
-			return fmt.Sprintf("%q is not the name of a backup of that kind", b.Name)
+			return fmt.Sprintf("%q is not a name for a backup of its kind", b.Name)
 		case seen[b.Name]:
-			return fmt.Sprintf("%q is there twice", b.Name)
+			return fmt.Sprintf("%q is listed twice", b.Name)
 		case b.Sequence > c.Sequence:
-			return fmt.Sprintf("%q is of run %d, of %d in all", b.Name, b.Sequence, c.Sequence)
+			return fmt.Sprintf("%q is from run %d, but the last run was %d", b.Name, b.Sequence, c.Sequence)
 		case b.Sound() && (b.Kind == Snapshots && b.Snapshots == nil || b.Kind == Database && b.Database == nil):
-			return fmt.Sprintf("nothing says what %q holds", b.Name)
+			return fmt.Sprintf("the content of %q is not recorded", b.Name)
 		}
 		seen[b.Name] = true
 	}
@@ -173,8 +175,7 @@ func (c *Catalogue) sort() {
 	})
 }
 
-// Save writes the catalogue of a folder, whole or not at all, and syncs it. It is readable
-// for whoever can read the folder.
+// Save writes the catalogue of a folder atomically, and syncs it.
 func (c *Catalogue) Save(dir string) error {
 	c.sort()
 	data, err := json.MarshalIndent(c, "", "  ")
@@ -187,7 +188,7 @@ func (c *Catalogue) Save(dir string) error {
 	})
 }
 
-// writeOwn writes a file of the folder's own, in place of the one before.
+// writeOwn writes a file that belongs to the backup folder, and replaces an earlier one.
 func writeOwn(path string, write func(io.Writer) error) error {
 	f, err := durable.Create(path, 0o640)
 	if err != nil {
@@ -200,7 +201,7 @@ func writeOwn(path string, write func(io.Writer) error) error {
 	return f.Commit(true)
 }
 
-// Find returns the entry of a name, nil for none.
+// Find returns the entry with a name, nil for none.
 func (c *Catalogue) Find(name string) *Backup {
 	for i := range c.Backups {
 		if c.Backups[i].Name == name {
@@ -228,8 +229,8 @@ func (c *Catalogue) NewestLine(kind Kind) uint64 {
 	return 0
 }
 
-// OpenLines returns the lines of a kind that a new backup is held against: the newest, and
-// those of which a loss is open.
+// OpenLines returns the lines of a kind that a new backup is compared with: the newest, and those
+// with an open loss.
 func (c *Catalogue) OpenLines(kind Kind) (lines []uint64) {
 	if newest := c.NewestLine(kind); newest > 0 {
 		lines = append(lines, newest)
@@ -242,7 +243,7 @@ func (c *Catalogue) OpenLines(kind Kind) (lines []uint64) {
 	return lines
 }
 
-// OpenLosses returns the losses of a kind that are open.
+// OpenLosses returns the open losses of a kind.
 func (c *Catalogue) OpenLosses(kind Kind) (open []*Loss) {
 	for i := range c.Losses {
 		if l := &c.Losses[i]; l.Kind == kind && l.State == Open {
@@ -252,8 +253,8 @@ func (c *Catalogue) OpenLosses(kind Kind) (open []*Loss) {
 	return open
 }
 
-// NewestSound returns the newest backup of a line, 0 for any, that was sound when it was
-// last read; nil for none.
+// NewestSound returns the newest backup of a line that was sound when it was last read, nil for
+// none. Line 0 stands for any line.
 func (c *Catalogue) NewestSound(kind Kind, line uint64) *Backup {
 	for _, b := range c.OfKind(kind) {
 		if b.Sound() && (line == 0 || b.Line == line) {
@@ -263,7 +264,7 @@ func (c *Catalogue) NewestSound(kind Kind, line uint64) *Backup {
 	return nil
 }
 
-// Held returns the lines of a kind whose backups are kept whatever the rules say.
+// Held returns the lines of a kind whose backups are kept regardless of the rules.
 func (c *Catalogue) Held(kind Kind) map[uint64]bool {
 	held := map[uint64]bool{}
 	for _, l := range c.OpenLosses(kind) {

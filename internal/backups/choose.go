@@ -11,32 +11,31 @@ import (
 	"ailee-recovery/internal/content"
 )
 
-// ChooseOptions are those of [Choose].
+// ChooseOptions are the options of [Choose].
 type ChooseOptions struct {
-	// With UnpackTo, what is in the chosen one is there, and nothing else was.
+	// With UnpackTo, the content of the chosen backup is at that path afterwards.
 	ExamineOptions
-	// Anchor is the hash of the anchor that a database should have a record of, "" for none:
-	// that of the latest snapshot of the file that it is to stand beside.
+	// Anchor is the hash of the anchor that a database should have a record of, "" for none: the
+	// anchor of the latest snapshot in the node's snapshot file.
 	Anchor string
 }
 
-// Passed is a backup that was not chosen though it is newer, or holds what the chosen one
-// lacks.
+// Passed is a backup that was examined and not chosen.
 type Passed struct {
 	Path string
 	Why  string // such as "snapshot 1203: root mismatch", without the path
-	// Wrong is set where it does not verify; otherwise the other was preferred.
+	// Wrong is set if it does not verify; otherwise another backup was preferred.
 	Wrong bool
 }
 
-// Choice is the backup to restore, which was read whole; nil where none is sound.
+// Choice is the backup to restore, which was read to its end. Chosen is nil if none is sound.
 type Choice struct {
 	Chosen *Examined
 	Passed []Passed
 	Future []string // names dated in the future, whatever is in them
 }
 
-// Close closes the chosen one.
+// Close closes the chosen backup.
 func (c *Choice) Close() error {
 	if c.Chosen == nil {
 		return nil
@@ -44,8 +43,8 @@ func (c *Choice) Close() error {
 	return c.Chosen.Close()
 }
 
-// UnreadError says that a backup could not be read that may be the one to restore. An older
-// one is no answer to a failing disk.
+// UnreadError says that a backup could not be read which may be the one to restore. An older
+// backup is not chosen instead: the disk may be failing.
 type UnreadError struct {
 	Path string
 	Err  error
@@ -54,16 +53,16 @@ type UnreadError struct {
 func (e *UnreadError) Error() string { return fmt.Sprintf("%s could not be read: %v", e.Path, e.Err) }
 func (e *UnreadError) Unwrap() error { return e.Err }
 
-// Choose returns the most recent valid state among the backups of a kind in a folder, by
-// content and not by name: of those that are sound the one that contains the newest snapshot
-// of the other and goes on from there, or has a superset of its anchors and events; then the
-// newest time that is not in doubt; more snapshots or anchors; the later one. A database
-// without the anchor asked for yields to one that has it. Lines that were given up come after
-// all others.
+// Choose returns the most recent valid state among the backups of a kind in a folder, by content
+// and not by name. Of two sound backups it prefers the one that contains the newest snapshot of
+// the other and continues after it, or has a superset of its anchors and events; then the one
+// with the newest time that is not in doubt; with more snapshots or anchors; the later one. A
+// database that has the given anchor is preferred to one without it. Lines that were given up
+// come after all others.
 //
-// What the catalogue knows of the files that are as it says decides which are read: of each
-// line the newest that is sound. A backup that could not be read ends it with an
-// *[UnreadError]; the other errors are the context's, or of UnpackTo.
+// It reads the newest sound backup of each line in the catalogue, and the backups that the
+// catalogue does not know. If a backup cannot be read, the error is an *[UnreadError]; other
+// errors are the context's, or those of UnpackTo.
 func Choose(ctx context.Context, dir *Dir, kind Kind, o ChooseOptions) (*Choice, error) {
 	p := &choosing{ctx: ctx, dir: dir, kind: kind, o: o, choice: &Choice{}}
 	if err := p.run(); err != nil {
@@ -104,8 +103,8 @@ func (p *choosing) run() error {
 	return nil
 }
 
-// rows are the backups of each line, the newest first: of the lines that count, and then of
-// those that were given up. One that the catalogue does not know is alone.
+// rows returns the backups of each line, the newest first: the lines that count, and then those
+// that were given up. A backup that the catalogue does not know is a row by itself.
 func (p *choosing) rows() [][][]Backup {
 	given := map[uint64]bool{}
 	for _, l := range p.dir.Catalogue.Losses {
@@ -136,8 +135,8 @@ func (p *choosing) rows() [][][]Backup {
 	return [][][]Backup{counts, late}
 }
 
-// head reads the backups of a row up to the first that is sound, and holds it against the
-// best so far.
+// head reads the backups of a row up to the first sound one, and compares that with the best so
+// far.
 func (p *choosing) head(row []Backup, single bool) error {
 	for _, b := range row {
 		if b.Verified.Verdict == Wrong {
@@ -174,7 +173,7 @@ func (p *choosing) pass(name, why string, wrong bool) {
 	p.choice.Passed = append(p.choice.Passed, Passed{p.dir.PathOf(name), why, wrong})
 }
 
-// unpack reads the best again, and puts it where it is wanted.
+// unpack reads the best backup again, and unpacks it to UnpackTo.
 func (p *choosing) unpack() error {
 	path := p.best.Path
 	err := p.best.Close()
@@ -193,7 +192,7 @@ func (p *choosing) unpack() error {
 	return nil
 }
 
-// prefer keeps the better of a backup and the best so far, which is the later one.
+// prefer keeps the better of a backup and the best so far.
 func (p *choosing) prefer(e *Examined) error {
 	if p.best == nil {
 		p.best = e
@@ -211,7 +210,7 @@ func (p *choosing) prefer(e *Examined) error {
 	return worse.Close()
 }
 
-// isBetter reports whether a is to be chosen over b, and says what the chosen one has.
+// isBetter reports whether a is to be chosen over b, and why the chosen one is preferred.
 func (p *choosing) isBetter(a, b *Examined) (better bool, why string, err error) {
 	if p.kind == Snapshots {
 		return p.betterSnapshots(a.Snapshots, b.Snapshots)
@@ -233,7 +232,7 @@ func (p *choosing) betterSnapshots(a, b *content.Snapshots) (better bool, why st
 	case err != nil:
 		return false, "", err
 	case onA != onB:
-		return onA, "goes on where it ends", nil
+		return onA, "continues where it ends", nil
 	case (d.OnlyA.Count == 0) != (d.OnlyB.Count == 0):
 		n := max(d.OnlyA.Count, d.OnlyB.Count)
 		return d.OnlyB.Count == 0, fmt.Sprintf("has %d more valid snapshots", n), nil
@@ -244,7 +243,7 @@ func (p *choosing) betterSnapshots(a, b *content.Snapshots) (better bool, why st
 	return a.Valid > b.Valid, "has no fewer snapshots, and was made later", nil
 }
 
-// goesOn reports whether a has the newest snapshot of b and at least one after it.
+// goesOn reports whether a has the newest snapshot of b, and another one as its newest.
 func goesOn(ctx context.Context, a, b *content.Snapshots) (bool, error) {
 	if b.Newest == nil || a.Newest == nil || a.Newest.SHA256 == b.Newest.SHA256 {
 		return false, nil
@@ -252,7 +251,8 @@ func goesOn(ctx context.Context, a, b *content.Snapshots) (bool, error) {
 	return a.Has(ctx, b.Newest.SHA256)
 }
 
-// later tells which of two times is the later one that is not in doubt; not ok for neither.
+// later reports whether a is the later of two times, of which one in doubt never is. ok is false
+// if they are equal or both in doubt.
 func later(a, b time.Time, doubtA, doubtB bool) (isA, ok bool) {
 	switch {
 	case doubtA != doubtB:

@@ -13,7 +13,7 @@ import (
 	"ailee-recovery/internal/clitest"
 )
 
-// folderOf has backups of the snapshot file, by the times in their names.
+// folderOf makes a folder with backups of the snapshot file, by the times in their names.
 func folderOf(t *testing.T, texts map[string]string) *backups.Dir {
 	t.Helper()
 	dir := t.TempDir()
@@ -33,7 +33,7 @@ func snapshotsTo(n int) string {
 	return b.String()
 }
 
-// TestChoose: by what is inside, and not by name.
+// TestChoose: the content of a backup decides, not its name.
 func TestChoose(t *testing.T) {
 	now := time.Date(2026, time.March, 18, 10, 17, 0, 0, time.UTC)
 	tampered := strings.Replace(snapshotsTo(4), " 7\n", " 8\n", 4)
@@ -42,11 +42,11 @@ func TestChoose(t *testing.T) {
 		chosen string
 	}{
 		"the newest":             {map[string]string{"20260318_081702": snapshotsTo(2), "20260318_091702": snapshotsTo(3)}, "20260318_091702"},
-		"not by its name":        {map[string]string{"20260318_081702": snapshotsTo(3), "20260318_091702": snapshotsTo(2)}, "20260318_081702"},
-		"of 2099, and older":     {map[string]string{"20990101_000000": snapshotsTo(2), "20260318_091702": snapshotsTo(3)}, "20260318_091702"},
-		"of 2099, and newer":     {map[string]string{"20990101_000000": snapshotsTo(4), "20260318_091702": snapshotsTo(3)}, "20990101_000000"},
+		"older by name":          {map[string]string{"20260318_081702": snapshotsTo(3), "20260318_091702": snapshotsTo(2)}, "20260318_081702"},
+		"dated 2099, and older":  {map[string]string{"20990101_000000": snapshotsTo(2), "20260318_091702": snapshotsTo(3)}, "20260318_091702"},
+		"dated 2099, and newer":  {map[string]string{"20990101_000000": snapshotsTo(4), "20260318_091702": snapshotsTo(3)}, "20990101_000000"},
 		"the newest is wrong":    {map[string]string{"20260318_081702": snapshotsTo(3), "20260318_091702": tampered}, "20260318_081702"},
-		"cut, and it went on":    {map[string]string{"20260318_081702": snapshotsTo(3), "20260318_091702": clitest.Numbered(3) + clitest.Numbered(4)}, "20260318_091702"},
+		"cut, and continued":     {map[string]string{"20260318_081702": snapshotsTo(3), "20260318_091702": clitest.Numbered(3) + clitest.Numbered(4)}, "20260318_091702"},
 		"cut, and nothing since": {map[string]string{"20260318_081702": snapshotsTo(3), "20260318_091702": clitest.Numbered(3)}, "20260318_081702"},
 		"none":                   {map[string]string{"20260318_081702": "", "20260318_091702": tampered}, ""},
 	} {

@@ -13,26 +13,24 @@ import (
 	"ailee-recovery/internal/content"
 )
 
-// Dir is a folder of backups as it was when it was read: the catalogue, held against
-// what lies there.
+// Dir is a backup folder as it was when it was read: the catalogue, compared with the files.
 type Dir struct {
 	Path string
-	// Catalogue has the backups that are as it says.
+	// Catalogue has the backups whose files are as it says.
 	Catalogue *Catalogue
-	// Rebuilt says why the catalogue does not count, "" where it does: it is missing or cannot
-	// be used. Then Catalogue is empty.
+	// Rebuilt says why the catalogue cannot be used, "" if it can. Otherwise Catalogue is empty.
 	Rebuilt string
-	// New are backups that the catalogue does not know, or of which it says another size or
-	// time: by their names alone. Gone are entries without a file that no rule deleted; one
-	// that was renamed is among both. Unknown are names of something else.
+	// New are backups, by name, that the catalogue does not know, or has another size or time of.
+	// Gone are entries whose file is missing or changed and that no run deleted; a renamed backup is
+	// in New and in Gone. Unknown are the names of files that are not backups.
 	New     []Backup
 	Gone    []Backup
 	Unknown []string
 }
 
-// ReadDir reads the catalogue of a folder and what lies there. It writes nothing, and reads
-// no backup: a file of the name, size and time that the catalogue has is that one. An error
-// is one of the system: the folder or its catalogue could not be looked at.
+// ReadDir reads the catalogue of a folder and lists its files. It writes nothing, and reads no
+// backup: a file with the name, size and time of an entry is taken for that backup. An error is
+// a system error: the folder or its catalogue could not be read.
 func ReadDir(ctx context.Context, path string) (*Dir, error) {
 	d := &Dir{Path: path}
 	entries, err := os.ReadDir(path)
@@ -85,13 +83,13 @@ func ReadDir(ctx context.Context, path string) (*Dir, error) {
 	return d, nil
 }
 
-// NoDir is a folder that is still to be made.
+// NoDir returns the Dir of a folder that does not exist yet.
 func NoDir(path string) *Dir {
-	return &Dir{Path: path, Catalogue: newCatalogue(), Rebuilt: "there is none"}
+	return &Dir{Path: path, Catalogue: newCatalogue(), Rebuilt: "it is missing"}
 }
 
-// SortForPeople sorts backups from the newest on by the time they were made, those with a date
-// in doubt at the end.
+// SortForPeople sorts backups by the time they were made, the newest first, and those with a date
+// in doubt last.
 func SortForPeople(all []Backup, now time.Time) {
 	slices.SortStableFunc(all, func(a, b Backup) int {
 		doubtA, doubtB := content.InDoubt(a.Made, now), content.InDoubt(b.Made, now)
@@ -110,14 +108,14 @@ func (b *Backup) is(info fs.FileInfo) bool {
 	return info.Size() == b.Size && info.ModTime().Equal(b.MTime)
 }
 
-// isOwn reports whether a name is that of something that belongs to the folder and is no backup.
+// isOwn reports whether a file belongs to the backup folder without being a backup, by its name.
 func isOwn(name string) bool {
 	return name == CatalogueName || name == LatestName || strings.HasPrefix(name, recordsPrefix) ||
 		strings.HasPrefix(name, ".ailee-") || strings.HasSuffix(name, ".ailee-tmp")
 }
 
-// Of returns the backups of a kind: those that the catalogue knows, and those of New, the
-// newest first by sequence and, where nothing has a sequence yet, by the time in their name.
+// Of returns the backups of a kind, in the catalogue and in New, the newest first. Those in New
+// are placed by the time in their names.
 func (d *Dir) Of(kind Kind) (all []Backup) {
 	for _, b := range d.Catalogue.OfKind(kind) {
 		all = append(all, *b)
@@ -136,7 +134,7 @@ func (d *Dir) Of(kind Kind) (all []Backup) {
 	return all
 }
 
-// sequenceAt is the sequence of the run before a time, 0 for none.
+// sequenceAt returns the sequence of the last run before a time, 0 for none.
 func (c *Catalogue) sequenceAt(kind Kind, at time.Time) (sequence uint64) {
 	for _, b := range c.OfKind(kind) {
 		if b.Made.Before(at) {
@@ -146,5 +144,5 @@ func (c *Catalogue) sequenceAt(kind Kind, at time.Time) (sequence uint64) {
 	return 0
 }
 
-// PathOf is where a backup of the folder lies.
+// PathOf returns the path of a file in the folder.
 func (d *Dir) PathOf(name string) string { return filepath.Join(d.Path, name) }

@@ -23,50 +23,50 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// ExamineOptions are those of [Examine].
+// ExamineOptions are the options of [Examine].
 type ExamineOptions struct {
 	Now    time.Time // the clock, against which times are in doubt
 	Memory *snapshot.Memory
-	// Scratch is an existing folder for what is unpacked, on a disk with the space for it;
-	// "": the system's folder for temporary files. What is put there is gone after Close.
+	// Scratch is an existing folder for unpacked data, on a disk with enough space; "" for the
+	// system's folder for temporary files. Close removes what was put there.
 	Scratch string
-	// UnpackTo, where it is not "", is a path at which there is nothing. What is in the backup
-	// is put there, and examined there, also where it is not packed: a snapshot file, or the
-	// folder of a database. It stays, whatever the verdict.
+	// UnpackTo, unless it is "", is a path at which nothing exists. The content of the backup, a
+	// snapshot file or the folder of a database, is unpacked or copied to it, and examined there.
+	// It stays there, whatever the verdict.
 	UnpackTo string
 	// DigestsAt as in [content.SnapshotsOptions].
 	DigestsAt []int64
 	Progress  func(int64) // bytes of a snapshot file, or records of a database, that were read
 }
 
-// Examined is a backup that was read whole. It must be closed.
+// Examined is a backup that was read to its end. It must be closed.
 type Examined struct {
 	Path string
 	Kind Kind
-	Form Form // what it is, whatever its name says
-	// Verdict is Wrong for one that a node could not use: it does not unpack, or what is in it
-	// does not verify. Err is why, also of one that could not be read; its text does not name
-	// the path.
+	Form Form // by its content, whatever its name says
+	// Verdict is Wrong for a backup that a node could not use: it cannot be unpacked, or its
+	// content does not verify. Err says why, or why the backup could not be read; its text does
+	// not name the path.
 	Verdict State
 	Err     error
 	Size    int64  // of the file, 0 for a folder
-	SHA256  string // of the file, "" for a folder and for what could not be read to its end
+	SHA256  string // of the file, "" for a folder, or if the file could not be read to its end
 	MTime   time.Time
 
-	// What is in it, of its kind, also of one that is wrong, as far as it could be read; nil
-	// where there is nothing.
+	// The content, by kind, as far as it could be read, also of a wrong backup; nil if there is
+	// none.
 	Snapshots *content.Snapshots
 	Database  *content.Database
-	// Unpacked is the file or folder with what is in it: where it was unpacked, or Path itself.
-	// It is "" for a snapshot file that was unpacked to one without a name.
+	// Unpacked is the file or folder with the unpacked content, or Path itself if it is not packed.
+	// It is "" for a snapshot file that was unpacked to a file without a name.
 	Unpacked string
 
 	closers []func() error
 }
 
-// Examine reads one backup whole, whatever its form and name: a file, compressed or not,
-// an archive, or a folder. Its first bytes say what it is. Neither what is wrong with it nor
-// that it cannot be read is an error, see Verdict: that is the context's alone.
+// Examine reads one backup to its end, whatever its form and name: a file, compressed or not,
+// an archive, or a folder. Its first bytes decide its form. A backup that is wrong or cannot be
+// read is not an error: see Verdict. The only error is the context's.
 func Examine(ctx context.Context, path string, kind Kind, o ExamineOptions) (*Examined, error) {
 	e := &Examined{Path: path, Kind: kind}
 	info, err := os.Stat(path)
@@ -85,13 +85,13 @@ func Examine(ctx context.Context, path string, kind Kind, o ExamineOptions) (*Ex
 	return e.concluded(ctx, e.file(ctx, f, o))
 }
 
-// ExamineFile is [Examine] for a regular file that is open already, and stays open.
+// ExamineFile is [Examine] for a regular file that is already open, and stays open.
 func ExamineFile(ctx context.Context, f *os.File, kind Kind, o ExamineOptions) (*Examined, error) {
 	e := &Examined{Path: f.Name(), Kind: kind}
 	return e.concluded(ctx, e.file(ctx, f, o))
 }
 
-// Close frees what belongs to it, and removes what was unpacked to Scratch.
+// Close releases its resources, and removes what was unpacked to Scratch.
 func (e *Examined) Close() error {
 	var err error
 	for i := len(e.closers) - 1; i >= 0; i-- {
@@ -101,16 +101,16 @@ func (e *Examined) Close() error {
 	return err
 }
 
-// wrongError is why a backup is wrong, in words of its own.
+// wrongError is why a backup is wrong, with its own text.
 type wrongError struct {
 	why string
-	err error // nil where nothing but that says so
+	err error // the cause, nil for none
 }
 
 func (e *wrongError) Error() string { return e.why }
 func (e *wrongError) Unwrap() error { return e.err }
 
-// concluded makes the verdict of an error.
+// concluded sets the verdict by an error.
 func (e *Examined) concluded(ctx context.Context, err error) (*Examined, error) {
 	if ctx.Err() != nil {
 		return nil, errors.Join(ctx.Err(), e.Close())
@@ -119,7 +119,7 @@ func (e *Examined) concluded(ctx context.Context, err error) (*Examined, error) 
 	return e, nil
 }
 
-// verdictOf tells what is wrong from what could not be looked at.
+// verdictOf distinguishes a backup that is wrong from one that could not be read.
 func verdictOf(err error) State {
 	var wrong *wrongError
 	var damagedFile *content.DamagedError
@@ -190,12 +190,13 @@ func (e *Examined) snapshots(ctx context.Context, f *os.File, o ExamineOptions) 
 func LatestVerdict(s *content.Snapshots) string {
 	verdict := strings.TrimPrefix(string(s.Latest.Verdict), "state ")
 	if verdict == "" {
-		verdict = "it has a line that is too long to be read"
+		verdict = "it has a line that is too long to read"
 	}
 	return fmt.Sprintf("snapshot %d: %s", s.Latest.Number, verdict)
 }
 
-// plain returns a file with the snapshots, and how far they could be unpacked.
+// plain returns a file with the unpacked snapshots. damaged says why they could not be unpacked
+// to the end.
 func (e *Examined) plain(ctx context.Context, f *os.File, form content.Form, o ExamineOptions) (plain *os.File, damaged, err error) {
 	if form == content.Plain && o.UnpackTo == "" {
 		e.Unpacked = e.Path
@@ -237,7 +238,7 @@ func scratchOf(o ExamineOptions) string {
 	return o.Scratch
 }
 
-// hashed hashes a file while that is read.
+// hashed hashes a file while it is read.
 type hashed struct {
 	io.Reader
 	sum hash.Hash
@@ -248,7 +249,7 @@ func newHashed(f *os.File) *hashed {
 	return &hashed{io.TeeReader(io.NewSectionReader(f, 0, math.MaxInt64), sum), sum}
 }
 
-// setSum reads what is left, and takes the digest.
+// setSum reads the rest of the file, and sets the digest.
 func (e *Examined) setSum(ctx context.Context, h *hashed) error {
 	buf := make([]byte, 256<<10)
 	for {
@@ -309,16 +310,17 @@ func (e *Examined) archive(ctx context.Context, f *os.File, o ExamineOptions) er
 	}
 	readErr := e.database(ctx, o)
 	if err != nil {
-		return err // whatever could be read of the rest
+		return err // even if the database could be read
 	}
 	return readErr
 }
 
-// reserve is what unpacking leaves on a disk, in bytes: a node may write to it.
+// reserve is how much space unpacking leaves free on a disk, in bytes, for a node that writes
+// to it.
 const reserve = 64 << 20
 
-// roomFor is how many bytes may be unpacked where a file lies. What stays there takes what it
-// needs.
+// roomFor returns how many bytes may be unpacked to the file system of a file. Data that is to
+// stay there may take all of the free space.
 func roomFor(f *os.File, o ExamineOptions) (int64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &stat); err != nil {
@@ -331,7 +333,7 @@ func roomFor(f *os.File, o ExamineOptions) (int64, error) {
 	return max(0, room), nil
 }
 
-// bounded is a file that takes so many bytes and no more.
+// bounded is a file that takes a limited number of bytes.
 type bounded struct {
 	*os.File
 	left int64
@@ -377,7 +379,7 @@ func (e *Examined) folder(ctx context.Context, o ExamineOptions) error {
 	return e.database(ctx, o)
 }
 
-// copyFolder copies the regular files of a database, but for its LOCK and RocksDB's logs.
+// copyFolder copies the regular files of a database, except for those that are left out.
 func copyFolder(ctx context.Context, from, to string) error {
 	root, err := os.OpenRoot(from)
 	if err != nil {
@@ -423,8 +425,8 @@ func copyFile(ctx context.Context, root *os.Root, name, to string) (err error) {
 	return durable.CopyRange(ctx, out, f, 0, info.Size(), func(int64) {})
 }
 
-// LeftOut reports whether a file in the folder of a database is in no backup: its LOCK, and
-// what RocksDB tells in words.
+// LeftOut reports whether a file in the folder of a database is left out of backups: its LOCK,
+// and RocksDB's text logs.
 func LeftOut(name string) bool {
 	return name == "LOCK" || name == "LOG" || strings.HasPrefix(name, "LOG.old")
 }
@@ -446,7 +448,7 @@ func (e *Examined) database(ctx context.Context, o ExamineOptions) error {
 	return nil
 }
 
-// FirstProblem says what is wrong with a damaged database.
+// FirstProblem returns the first problem of a damaged database.
 func FirstProblem(d *content.Database) string {
 	for _, p := range d.Problems {
 		if p.Lost || p.Stale {

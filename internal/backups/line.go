@@ -19,26 +19,27 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// A line is a run of backups each of which holds all that the one before held. The new one
-// is held against the newest sound one of each open line: a loss begins a new line.
+// A line is a series of backups, each of which has all that the one before had. A new backup is
+// compared with the newest sound one of each open line. A loss begins a new line.
 
 const recordsPrefix = "ailee-records-"
 
-// recordsName is the file with the anchors and events of the newest backup of a line.
+// recordsName returns the name of the file with the anchors and events of the newest backup of a
+// line.
 func recordsName(line uint64) string { return fmt.Sprintf("%s%d.gz", recordsPrefix, line) }
 
-// Holding is what a new backup is held against.
+// Holding has the options for comparing a backup with earlier ones.
 type Holding struct {
 	ExamineOptions
-	// Notes are those of the prunes of the snapshot file, the oldest first.
+	// Notes are the notes on prunes of the snapshot file, the oldest first.
 	Notes  []prunenote.Note
 	DryRun bool // write nothing
-	// Warn is told of an earlier backup that turns out to be wrong.
+	// Warn is called when an earlier backup turns out to be wrong.
 	Warn func(format string, args ...any)
 }
 
-// DigestsAt are the lengths at which the digest of a snapshot file is to be noted while it is
-// read, so that [Dir.Place] need not read it again.
+// DigestsAt returns the lengths at which to note the digest of a snapshot file while it is read,
+// so that [Dir.Place] need not read it again.
 func (c *Catalogue) DigestsAt() (lengths []int64) {
 	for _, line := range c.OpenLines(Snapshots) {
 		if b := c.NewestSound(Snapshots, line); b != nil {
@@ -48,10 +49,11 @@ func (c *Catalogue) DigestsAt() (lengths []int64) {
 	return lengths
 }
 
-// Place puts a sound backup, of which the content was read, into a line, and notes what is
-// lost with it, or has come back. The entry is not yet in the catalogue. Nothing is read of a
-// line whose newest backup has the same content. What could not be compared is held like a
-// loss. The error is the context's, or one of writing to the folder.
+// Place puts a sound backup, whose content was read, into a line, and records what is lost with
+// it or has come back. The caller adds the entry to the catalogue afterwards. If the newest
+// backup of a line has the same content, nothing of that line is read. A line that could not be
+// compared is held as if there were a loss. The error is the context's, or one of writing to the
+// folder.
 func (d *Dir) Place(ctx context.Context, b *Backup, s *content.Snapshots, db *content.Database, h Holding) error {
 	c := d.Catalogue
 	newest := c.NewestLine(b.Kind)
@@ -105,11 +107,11 @@ func (l *Loss) set(missing *Missing, err error) {
 	}
 }
 
-// errNothingSound says that a line has no backup left that is sound.
-var errNothingSound = errors.New("none of its backups is sound any more")
+// errNothingSound says that a line has no sound backup left.
+var errNothingSound = errors.New("none of its backups is sound")
 
-// missing is what the newest sound backup of a line has that the new one lacks, nil for
-// nothing. A backup that turns out to be wrong is marked, and the one before counts.
+// missing returns what the newest sound backup of a line has that the new one lacks, nil for
+// nothing. A backup that turns out to be wrong is marked, and the one before it is used.
 func (d *Dir) missing(ctx context.Context, line uint64, b *Backup, s *content.Snapshots, db *content.Database, h Holding) (*Missing, error) {
 	for {
 		old := d.Catalogue.NewestSound(b.Kind, line)
@@ -137,8 +139,8 @@ func (d *Dir) missing(ctx context.Context, line uint64, b *Backup, s *content.Sn
 	}
 }
 
-// missingSnapshots compares with a snapshot file. The error is a *wrongError where the old
-// one is not what it was.
+// missingSnapshots compares an earlier backup with a snapshot file. The error is a *wrongError
+// if the backup is not what it was.
 func (d *Dir) missingSnapshots(ctx context.Context, old *Backup, s *content.Snapshots, h Holding) (*Missing, error) {
 	if sum, ok := s.PrefixSHA256(old.ContentSize); ok && sum == old.ContentSHA256 {
 		return nil, nil
@@ -151,8 +153,8 @@ func (d *Dir) missingSnapshots(ctx context.Context, old *Backup, s *content.Snap
 	return d.lackedSnapshots(ctx, e.Snapshots, s, h)
 }
 
-// lackedSnapshots is what an earlier file has and the later one lacks, nil for nothing that
-// no note on a prune explains.
+// lackedSnapshots returns what an earlier file has and the later one lacks, nil if that is
+// nothing or a note on a prune explains it.
 func (d *Dir) lackedSnapshots(ctx context.Context, old, s *content.Snapshots, h Holding) (*Missing, error) {
 	diff, err := content.CompareSnapshots(ctx, old, s)
 	if err != nil || diff.Contains() {
@@ -195,7 +197,7 @@ func (d *Dir) examineOld(ctx context.Context, old *Backup, h Holding) (*Examined
 	return nil, errors.Join(err, e.Close())
 }
 
-// contentSHA256 is as [Backup.ContentSHA256].
+// contentSHA256 returns the digest as in [Backup.ContentSHA256].
 func (e *Examined) contentSHA256() string {
 	switch {
 	case e.Snapshots != nil:
@@ -221,7 +223,7 @@ func (c *Catalogue) addPrune(note prunenote.Note) {
 	}
 }
 
-// missingRecords compares with a database.
+// missingRecords compares an earlier backup with a database.
 func (d *Dir) missingRecords(ctx context.Context, old *Backup, db *content.Database, h Holding) (*Missing, error) {
 	known, err := d.loadRecords(ctx, old, h)
 	if err != nil {
@@ -231,7 +233,7 @@ func (d *Dir) missingRecords(ctx context.Context, old *Backup, db *content.Datab
 	return lackedRecords(ctx, known, db)
 }
 
-// lackedRecords is what an earlier database has and the later one lacks, nil for nothing.
+// lackedRecords returns what an earlier database has and the later one lacks, nil for nothing.
 func lackedRecords(ctx context.Context, old, db *content.Database) (*Missing, error) {
 	diff, err := content.CompareDatabases(ctx, old, db)
 	if err != nil || diff.Contains() {
@@ -251,7 +253,7 @@ func lackedRecords(ctx context.Context, old, db *content.Database) (*Missing, er
 	return m, nil
 }
 
-// loadRecords has the anchors and events of an earlier backup: from the list of its line, or
+// loadRecords returns the anchors and events of an earlier backup, from the list of its line or
 // from the backup itself.
 func (d *Dir) loadRecords(ctx context.Context, old *Backup, h Holding) (*content.Database, error) {
 	if known, err := readRecords(ctx, d.PathOf(recordsName(old.Line)), h.Scratch); err == nil {
@@ -268,11 +270,11 @@ func (d *Dir) loadRecords(ctx context.Context, old *Backup, h Holding) (*content
 	if err != nil {
 		return nil, err
 	}
-	// It outlives what was unpacked.
+	// The database outlives the unpacked files.
 	return e.Database, e.release()
 }
 
-// release closes all but the database.
+// release closes everything except the database.
 func (e *Examined) release() error {
 	last := len(e.closers) - 1
 	e.closers = e.closers[:last] // added last
@@ -292,7 +294,7 @@ func readRecords(ctx context.Context, path, tempDir string) (*content.Database, 
 	return content.LoadRecords(ctx, in, tempDir)
 }
 
-// saveRecords writes the list of a line.
+// saveRecords writes the list of the anchors and events of a line.
 func (d *Dir) saveRecords(line uint64, db *content.Database) error {
 	return writeOwn(d.PathOf(recordsName(line)), func(w io.Writer) error {
 		out := gzip.NewWriter(w)
@@ -300,7 +302,7 @@ func (d *Dir) saveRecords(line uint64, db *content.Database) error {
 	})
 }
 
-// RemoveRecords removes the lists of lines of which no backup is left.
+// RemoveRecords removes the lists of lines that have no backup left.
 func (d *Dir) RemoveRecords() error {
 	used := map[string]bool{}
 	for _, b := range d.Catalogue.Backups {
@@ -320,7 +322,7 @@ func (d *Dir) RemoveRecords() error {
 	return nil
 }
 
-// Count is how many snapshots, anchors and events are missing.
+// Count returns how many snapshots, anchors and events are missing.
 func (m *Missing) Count() int64 {
 	n := m.Snapshots + m.Events
 	for _, anchors := range m.Anchors {
@@ -342,7 +344,7 @@ func (m *Missing) String() string {
 		text := count(m.Snapshots, "snapshot", "snapshots")
 		switch m.Where {
 		case "front":
-			text += " at the front, but no prune is noted"
+			text += " at the front, and no prune is recorded"
 		case "end":
 			text += " at the end"
 		default:
@@ -368,7 +370,7 @@ func (m *Missing) String() string {
 		parts = append(parts, count(int64(n), "column family", "column families"))
 	}
 	if m.Counter {
-		parts = append(parts, "the counter of reorg events")
+		parts = append(parts, "the reorg event counter")
 	}
 	switch n := len(parts); n {
 	case 0:

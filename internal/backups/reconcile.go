@@ -11,11 +11,11 @@ import (
 	"ailee-recovery/internal/content"
 )
 
-// Reconcile takes into the catalogue what lies in the folder and it does not know: each of
-// New is read whole, the oldest first. One with the size and digest of one of Gone was
-// renamed; any other is placed by its content. It finishes what a killed run was about to
-// delete. Gone has what is left of it. The caller saves the catalogue. The error is the
-// context's, or one of the folder.
+// Reconcile adds the backups in New to the catalogue. It reads each to its end, the oldest first.
+// A backup with the size and digest of one in Gone was renamed; any other is placed by its
+// content. Reconcile also deletes what a killed run was about to delete. Afterwards Gone has only
+// the backups that are really gone. The caller saves the catalogue. The error is the context's,
+// or one of the folder.
 func (d *Dir) Reconcile(ctx context.Context, h Holding) error {
 	if !h.DryRun {
 		if err := d.finishLeaving(); err != nil {
@@ -33,8 +33,8 @@ func (d *Dir) Reconcile(ctx context.Context, h Holding) error {
 	return nil
 }
 
-// TakeBack puts the entry of a backup, which is not as the catalogue says, back into it. It
-// returns the entry, nil for a name that it never knew.
+// TakeBack puts the entry of a backup that is not as the catalogue says back into the catalogue.
+// It returns the entry, nil for a name that the catalogue never had.
 func (d *Dir) TakeBack(name string) *Backup {
 	if b := d.Catalogue.Find(name); b != nil {
 		return b
@@ -50,7 +50,7 @@ func (d *Dir) TakeBack(name string) *Backup {
 	return d.Catalogue.Find(name)
 }
 
-// when is about the time a backup is of that the catalogue does not know.
+// when returns about when a backup was made, for one whose name may have a wrong date.
 func (b *Backup) when(now time.Time) time.Time {
 	if content.InDoubt(b.Made, now) {
 		return b.MTime
@@ -58,7 +58,7 @@ func (b *Backup) when(now time.Time) time.Time {
 	return b.Made
 }
 
-// finishLeaving deletes what a killed run was about to.
+// finishLeaving deletes what a killed run was about to delete.
 func (d *Dir) finishLeaving() error {
 	for _, name := range d.Catalogue.Leaving {
 		if b := d.Catalogue.Find(name); b != nil {
@@ -71,8 +71,8 @@ func (d *Dir) finishLeaving() error {
 	return nil
 }
 
-// Remove deletes a backup that is as the catalogue says, and its entry. One that is not is
-// left, as somebody else's.
+// Remove deletes a backup and its entry. If the file is not as the catalogue says, only the entry
+// is removed.
 func (d *Dir) Remove(name string) error {
 	b := d.Catalogue.Find(name)
 	if b == nil {
@@ -92,7 +92,7 @@ func (d *Dir) Remove(name string) error {
 	return nil
 }
 
-// take reads a file that the catalogue does not know.
+// take reads a backup in New, and adds it to the catalogue.
 func (d *Dir) take(ctx context.Context, b *Backup, h Holding) error {
 	o := h.ExamineOptions
 	o.DigestsAt, o.UnpackTo = d.Catalogue.DigestsAt(), ""
@@ -114,7 +114,7 @@ func (d *Dir) take(ctx context.Context, b *Backup, h Holding) error {
 		return g.Kind == b.Kind && g.Size == b.Size && g.SHA256 != "" && g.SHA256 == b.SHA256
 	}); gone >= 0 {
 		renamed := d.Gone[gone]
-		renamed.Made = b.Made // of its new name: somebody put it right
+		renamed.Made = b.Made // by its new name, which may correct a wrong date
 		renamed.Name, renamed.MTime, renamed.Verified = b.Name, b.MTime, b.Verified
 		d.Gone = slices.Delete(d.Gone, gone, gone+1)
 		d.Catalogue.Backups = append(d.Catalogue.Backups, renamed)
@@ -143,8 +143,8 @@ func (d *Dir) take(ctx context.Context, b *Backup, h Holding) error {
 	return nil
 }
 
-// Verify takes what reading a backup has shown that the catalogue knows. One that is not what
-// was backed up is wrong, whatever it is now.
+// Verify records the result of reading a backup that the catalogue knows. A backup whose content
+// is not what was backed up is wrong, even if it verifies.
 func (b *Backup) Verify(e *Examined, now time.Time) {
 	b.Size, b.MTime = e.Size, e.MTime
 	b.Verified = Verified{At: now.UTC(), Verdict: e.Verdict}
@@ -156,7 +156,7 @@ func (b *Backup) Verify(e *Examined, now time.Time) {
 	}
 }
 
-// setExamined takes what reading a backup has shown that nothing is known of.
+// setExamined records the result of reading a backup that the catalogue does not know.
 func (b *Backup) setExamined(e *Examined, now time.Time) {
 	b.Size, b.SHA256, b.MTime = e.Size, e.SHA256, e.MTime
 	b.Verified = Verified{At: now.UTC(), Verdict: e.Verdict}
@@ -168,14 +168,14 @@ func (b *Backup) setExamined(e *Examined, now time.Time) {
 	}
 }
 
-// isNewest reports whether a backup that was found is later than all that the catalogue knows.
+// isNewest reports whether no backup in the catalogue is later than one that was found.
 func (d *Dir) isNewest(b *Backup, now time.Time) bool {
 	return !slices.ContainsFunc(d.Catalogue.OfKind(b.Kind), func(known *Backup) bool { return known.when(now).After(b.when(now)) })
 }
 
-// placeOlder puts a sound backup that was found, and that is not the newest, into the line
-// whose newest backup holds all of it. Where none does, it is a line of its own, and what it
-// has that the newest lacks a loss.
+// placeOlder puts a sound backup that was found, and is not the newest, into the line whose
+// newest backup has all of it. If there is no such line, it begins a new line, and what it has
+// that the newest backup lacks is a loss.
 func (d *Dir) placeOlder(ctx context.Context, b *Backup, e *Examined, h Holding) error {
 	c := d.Catalogue
 	var first *Loss
@@ -205,7 +205,7 @@ func (d *Dir) placeOlder(ctx context.Context, b *Backup, e *Examined, h Holding)
 	return nil
 }
 
-// missingIn is what a backup has that the newest sound one of a line lacks, nil for nothing.
+// missingIn returns what a backup has that the newest sound one of a line lacks, nil for nothing.
 func (d *Dir) missingIn(ctx context.Context, line uint64, e *Examined, h Holding) (*Missing, error) {
 	newest := d.Catalogue.NewestSound(e.Kind, line)
 	if newest == nil {

@@ -9,7 +9,7 @@ import (
 	"ailee-recovery/internal/content"
 )
 
-// Retention is how many backups of each kind are kept.
+// Retention says how many backups of each kind are kept.
 type Retention struct {
 	Keep   int // the newest
 	Daily  int // the last of each of the newest UTC days that have one
@@ -19,19 +19,18 @@ type Retention struct {
 // maxPause is how long after the last run a run may still delete.
 const maxPause = 7 * 24 * time.Hour
 
-// MayDelete reports whether a run at now may delete anything, after the last one: its clock
-// must be neither before that nor more than seven days after it. The zero time stands for no
-// last run.
+// MayDelete reports whether a run at now may delete anything: its clock must be neither before
+// the last run nor more than seven days after it. A zero lastRun means that there was none.
 func MayDelete(lastRun, now time.Time) bool {
 	return !lastRun.IsZero() && !now.Before(lastRun) && now.Sub(lastRun) <= maxPause
 }
 
 // Retain returns the names of the backups of one kind that no rule keeps, the oldest first.
-// entries are all of the kind, in any order; latest is the name whose data [LatestName] has,
-// "" for none; now is the clock of the run. Backups of lines in held, those whose date is in
-// doubt, and those that nobody could read are kept, and take no place. Whether the run may
-// delete at all, see [MayDelete], and whether it has read back a newer sound one, is for the
-// caller to know.
+// entries are all backups of the kind, in any order; latest is the name of the backup that
+// [LatestName] is a copy of, "" for none; now is the clock of the run. Backups of lines in held,
+// backups whose date is in doubt, and backups that could not be read are kept, and do not count.
+// The caller must know whether the run may delete at all, see [MayDelete], and whether it has
+// read back a newer sound backup.
 func Retain(entries []Backup, r Retention, held map[uint64]bool, latest string, now time.Time) (leaving []string) {
 	ordered := slices.Clone(entries)
 	slices.SortStableFunc(ordered, func(a, b Backup) int {
@@ -48,7 +47,7 @@ func Retain(entries []Backup, r Retention, held map[uint64]bool, latest string, 
 		}
 	}
 	kept := map[string]bool{latest: true}
-	last := -1 // the place of the oldest that the first three rules keep
+	last := -1 // index of the oldest backup that the three rules keep
 	keep := func(i int) {
 		kept[sound[i].Name] = true
 		last = max(last, i)
@@ -73,7 +72,7 @@ func Retain(entries []Backup, r Retention, held map[uint64]bool, latest string, 
 			leaving = append(leaving, b.Name)
 		}
 	}
-	// A wrong one stays as long as anything as old does: somebody may want to look at it.
+	// A wrong backup stays until the rules keep nothing that old, so that it can be examined.
 	for _, b := range wrong {
 		if last >= 0 && b.before(&sound[last]) && b.Name != latest {
 			leaving = append(leaving, b.Name)
@@ -88,8 +87,7 @@ func Retain(entries []Backup, r Retention, held map[uint64]bool, latest string, 
 	return leaving
 }
 
-// lastOfEach yields the places of the last backup of each of the newest n periods that have
-// one.
+// lastOfEach yields the index of the last backup of each of the newest n periods that have one.
 func lastOfEach(sound []Backup, n int, period func(time.Time) string) func(yield func(int) bool) {
 	return func(yield func(int) bool) {
 		seen := map[string]bool{}

@@ -18,7 +18,7 @@ func at(text string) time.Time {
 	return parsed
 }
 
-// hourly are sound backups of a line, from a time to another, an hour apart.
+// hourly returns sound backups of one line, an hour apart.
 func hourly(from, to string) (entries []backups.Backup) {
 	for t := at(from); !t.After(at(to)); t = t.Add(time.Hour) {
 		entries = append(entries, entry(t, uint64(len(entries)+1)))
@@ -33,7 +33,7 @@ func entry(made time.Time, sequence uint64) backups.Backup {
 
 var usual = backups.Retention{Keep: 24, Daily: 7, Weekly: 4}
 
-// kept are the names that stay, the newest first.
+// kept returns the names that stay, the newest first.
 func kept(entries []backups.Backup, r backups.Retention, held map[uint64]bool, latest string, now time.Time) (names []string) {
 	leaving := backups.Retain(entries, r, held, latest, now)
 	for _, b := range slices.Backward(entries) {
@@ -54,11 +54,11 @@ func TestRetention(t *testing.T) {
 	}()
 	entries := hourly("2026-01-01 00:17", "2026-03-18 10:17")
 	require.Equal(t, want, kept(entries, usual, nil, "03-18 10:17", at("2026-03-18 10:17")))
-	// An hour later one leaves.
+	// An hour later one backup is deleted.
 	stay := slices.DeleteFunc(entries, func(b backups.Backup) bool { return !slices.Contains(want, b.Name) })
 	stay = append(stay, entry(at("2026-03-18 11:17"), 5000))
 	require.Equal(t, []string{"03-17 11:17"}, backups.Retain(stay, usual, nil, "03-18 11:17", at("2026-03-18 11:17")))
-	// Hour by hour it is the same as at once.
+	// Deleting every hour has the same result as deleting once.
 	var grown []backups.Backup
 	for _, b := range hourly("2026-01-01 00:17", "2026-03-18 10:17") {
 		grown = append(grown, b)
@@ -86,9 +86,9 @@ func TestRetentionRules(t *testing.T) {
 		latest  string
 		kept    []string
 	}{
-		"the newest":         {few, one, nil, "", []string{"03-18 10:17"}},
-		"never the last one": {few, backups.Retention{}, nil, "", []string{"03-18 10:17"}},
-		"what latest is":     {few, one, nil, "03-18 04:17", []string{"03-18 10:17", "03-18 04:17"}},
+		"the newest":                       {few, one, nil, "", []string{"03-18 10:17"}},
+		"never the last one":               {few, backups.Retention{}, nil, "", []string{"03-18 10:17"}},
+		"the one that latest is a copy of": {few, one, nil, "03-18 04:17", []string{"03-18 10:17", "03-18 04:17"}},
 		"the last plain copy": {func() []backups.Backup {
 			all := slices.Clone(few)
 			for i := 6; i < 10; i++ {
@@ -100,7 +100,7 @@ func TestRetentionRules(t *testing.T) {
 		"held":                        {change(2, func(b *backups.Backup) { b.Line = 7 }), one, map[uint64]bool{7: true}, "", []string{"03-18 10:17", "03-18 03:17"}},
 		"settled":                     {change(2, func(b *backups.Backup) { b.Line = 7 }), one, map[uint64]bool{8: true}, "", []string{"03-18 10:17"}},
 		"unread":                      {change(2, func(b *backups.Backup) { b.Verified.Verdict = backups.CouldNot }), one, nil, "", []string{"03-18 10:17", "03-18 03:17"}},
-		"never looked at":             {change(2, func(b *backups.Backup) { b.Verified.Verdict = "" }), one, nil, "", []string{"03-18 10:17", "03-18 03:17"}},
+		"never read":                  {change(2, func(b *backups.Backup) { b.Verified.Verdict = "" }), one, nil, "", []string{"03-18 10:17", "03-18 03:17"}},
 		"wrong, and newer":            {change(9, func(b *backups.Backup) { b.Verified.Verdict = backups.Wrong }), one, nil, "", []string{"03-18 10:17", "03-18 09:17"}},
 		"wrong, and as old":           {change(8, func(b *backups.Backup) { b.Verified.Verdict = backups.Wrong }), backups.Retention{Keep: 2}, nil, "", []string{"03-18 10:17", "03-18 09:17", "03-18 08:17"}},
 		"wrong, and older":            {change(2, func(b *backups.Backup) { b.Verified.Verdict = backups.Wrong }), one, nil, "", []string{"03-18 10:17"}},
@@ -118,7 +118,7 @@ func TestRetentionRules(t *testing.T) {
 	}
 }
 
-// TestMayDelete: no run deletes whose clock may be wrong.
+// TestMayDelete: a run whose clock may be wrong deletes nothing.
 func TestMayDelete(t *testing.T) {
 	last := at("2026-03-18 10:17")
 	for at, may := range map[time.Time]bool{

@@ -1,4 +1,4 @@
-// Package child starts processes that do not outlive this one, however it ends.
+// Package child starts processes that do not outlive this process, however it ends.
 package child
 
 import (
@@ -9,15 +9,15 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// Process is a process that was started. Its methods are safe for concurrent use.
+// Process is a started process. Its methods are safe for concurrent use.
 type Process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
 	err   error // of waiting; valid once ended is closed
 }
 
-// Start starts cmd, which nobody else may wait for. The process is killed when this one
-// ends before it, also by a signal that cannot be caught. The error is that of
+// Start starts cmd. The caller must not call cmd.Wait. If this process ends first, even by
+// a signal that cannot be caught, the started process is killed. The error is that of
 // [exec.Cmd.Start].
 func Start(cmd *exec.Cmd) (*Process, error) {
 	if cmd.SysProcAttr == nil {
@@ -27,8 +27,8 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	started := make(chan struct{})
 	failed := workers.Start(func() error {
-		// The signal comes when the thread ends that has started the process, and not
-		// only when all of them do: this one stays for as long as the process.
+		// The signal is sent when the thread that started the process ends, even if other
+		// threads go on. So this thread must stay for as long as the process.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		if err := cmd.Start(); err != nil {
@@ -67,14 +67,14 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
-// Kill ends the process at once, if it has not ended, and waits for that.
+// Kill kills the process, if it has not ended, and waits for its end.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// Interrupted reports whether a process that was waited for was ended by one of the signals
-// that a terminal, or whoever stops a service, sends to all processes of a command.
+// Interrupted reports whether a process was ended by one of the signals that a terminal, or
+// a service manager, sends to all processes of a command.
 func Interrupted(cmd *exec.Cmd) bool {
 	if cmd.ProcessState == nil {
 		return false

@@ -16,10 +16,10 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// entry is what is kept of each valid snapshot.
+// entry is what is stored about each valid snapshot.
 type entry struct {
 	number, offset, size int64
-	ms                   int64 // its time, Unix milliseconds; noTime for one that no calendar has
+	ms                   int64 // its time, Unix milliseconds; noTime if it is out of range
 }
 
 const (
@@ -60,7 +60,7 @@ func (e entry) time() time.Time {
 	return time.UnixMilli(e.ms).UTC()
 }
 
-// entryAt returns the i-th valid one, from 0 on.
+// entryAt returns the entry of the valid snapshot with index i, starting at 0.
 func (s *Snapshots) entryAt(i int64) (entry, error) {
 	buf := make([]byte, entrySize)
 	err := s.valid.Read(i, buf)
@@ -69,13 +69,13 @@ func (s *Snapshots) entryAt(i int64) (entry, error) {
 
 // SnapshotDigest is a valid snapshot that a file holds.
 type SnapshotDigest struct {
-	SHA256 [sha256.Size]byte // of its bytes, the last newline included whether it is there or not
+	SHA256 [sha256.Size]byte // of its bytes, with its last newline even if the file lacks it
 	Number int64
-	Time   time.Time // as [Snapshot.Time]
+	Time   time.Time // as in [Snapshot.Time]
 }
 
-// ValidDigests yields the valid snapshots in the order of their digests, once each. The
-// first time it reads the file again. The iteration ends after an error.
+// ValidDigests yields the valid snapshots in the order of their digests, once each. The first
+// call reads the file again. The iteration ends after an error.
 func (s *Snapshots) ValidDigests(ctx context.Context) iter.Seq2[SnapshotDigest, error] {
 	return func(yield func(SnapshotDigest, error) bool) {
 		for group, err := range s.groups(ctx) {
@@ -94,7 +94,7 @@ func (s *Snapshots) ValidDigests(ctx context.Context) iter.Seq2[SnapshotDigest, 
 	}
 }
 
-// Has reports whether a valid snapshot has the digest, in hex.
+// Has reports whether the file holds a valid snapshot with the digest, in hex.
 func (s *Snapshots) Has(ctx context.Context, sha256 string) (bool, error) {
 	for d, err := range s.ValidDigests(ctx) {
 		if err != nil || hex.EncodeToString(d.SHA256[:]) == sha256 {
@@ -104,14 +104,14 @@ func (s *Snapshots) Has(ctx context.Context, sha256 string) (bool, error) {
 	return false, nil
 }
 
-// group is the valid snapshots with one digest, by the places of the first and last of them
-// among the valid ones.
+// group is the valid snapshots with the same digest. first and last are the indexes of the
+// first and last of them among the valid ones.
 type group struct {
 	digest      []byte
 	first, last int64
 }
 
-// groups yields the valid snapshots by digest. A group is valid until the next.
+// groups yields the valid snapshots by digest. A group may be used until the next is yielded.
 func (s *Snapshots) groups(ctx context.Context) iter.Seq2[group, error] {
 	return func(yield func(group, error) bool) {
 		if s.digests == nil {
@@ -147,7 +147,7 @@ const partBytes = 8 << 20
 
 // digestAll hashes each valid snapshot, on all cores.
 func (s *Snapshots) digestAll(ctx context.Context) error {
-	type part struct{ from, to int64 } // places among the valid ones
+	type part struct{ from, to int64 } // indexes among the valid snapshots
 	parts := func(yield func(part, error) bool) {
 		from, size := int64(0), int64(0)
 		for i := range s.valid.Len() {
@@ -198,13 +198,13 @@ func (s *Snapshots) digestAll(ctx context.Context) error {
 	return nil
 }
 
-// reportsAhead is how many digests a core may be ahead.
+// reportsAhead is how many digests a core may be ahead of the output.
 const reportsAhead = 256
 
 // FileAnchor is the anchor of a valid snapshot.
 type FileAnchor struct {
 	Hash   string // lower-case hex
-	Number int64  // of the snapshot; of several the first
+	Number int64  // of the first snapshot that has it
 }
 
 // Anchors yields the anchors of the valid snapshots in the order of their hashes, once each.
@@ -228,27 +228,27 @@ func (s *Snapshots) Anchors() iter.Seq2[FileAnchor, error] {
 	}
 }
 
-// SnapshotsDifference is what one file has that another lacks: valid snapshots, by the
-// SHA-256 of their bytes. Their order in the file does not matter for it, nor does a newline
-// that is missing at the end.
+// SnapshotsDifference is what each of two files has that the other lacks: valid snapshots, by
+// the SHA-256 of their bytes. Neither their order in the file nor a missing newline at the end
+// matters.
 type SnapshotsDifference struct {
-	Common       int64 // different ones that both have
-	OnlyA, OnlyB Range // times of the first and last in their file
-	// Equal: the content is the same. Begins: that of A is the beginning of B's.
+	Common       int64 // distinct snapshots that both have
+	OnlyA, OnlyB Range // with the times of the first and last in their file
+	// Equal: the contents are the same. Begins: the content of A is the beginning of B's.
 	Equal, Begins bool
-	// AtFront: all that only A has is before all that both have, as a prune or a cut at the
-	// front leaves it. AtEnd: all of it is after that.
+	// AtFront: everything that only A has is before everything that both have, as if B were pruned
+	// or cut at the front. AtEnd: everything that only A has is after that.
 	AtFront, AtEnd bool
-	// Parting is the number in A of the last snapshot that both have: the histories part
-	// after it. 0 where there is none.
+	// Parting is the number in A of the last snapshot that both have, after which the histories
+	// diverge; 0 if there is none.
 	Parting int64
 }
 
-// Contains reports whether B holds all valid snapshots of A.
+// Contains reports whether B has all valid snapshots of A.
 func (d *SnapshotsDifference) Contains() bool { return d.OnlyA.Count == 0 }
 
-// CompareSnapshots says what a has that b lacks, and the other way round. It reads no more
-// of the files again than it takes.
+// CompareSnapshots determines what a has that b lacks, and the other way round. It reads again
+// only as much of the files as it needs.
 func CompareSnapshots(ctx context.Context, a, b *Snapshots) (*SnapshotsDifference, error) {
 	d := &SnapshotsDifference{Equal: a.ContentSize == b.ContentSize && a.SHA256 == b.SHA256}
 	var err error
@@ -298,7 +298,7 @@ func begins(ctx context.Context, a, b *Snapshots) (bool, error) {
 	return sum == a.SHA256, nil
 }
 
-// lastNumber is the number of the last valid one, 0 for none.
+// lastNumber returns the number of the last valid snapshot, 0 for none.
 func (s *Snapshots) lastNumber() (int64, error) {
 	if s.Valid == 0 {
 		return 0, nil
@@ -307,7 +307,7 @@ func (s *Snapshots) lastNumber() (int64, error) {
 	return e.number, err
 }
 
-// after is the range of the valid ones from an offset on.
+// after returns the range of the valid snapshots that begin at an offset or after it.
 func (s *Snapshots) after(offset int64) (Range, error) {
 	var failed error
 	n := sort.Search(int(s.Valid), func(i int) bool {
@@ -322,7 +322,8 @@ func (s *Snapshots) after(offset int64) (Range, error) {
 	return s.rangeOf(r.Count, int64(n), s.Valid-1)
 }
 
-// rangeOf is a number of valid ones, of which first and last are places among all.
+// rangeOf returns a range of count valid snapshots. first and last are indexes among all valid
+// ones.
 func (s *Snapshots) rangeOf(count, first, last int64) (Range, error) {
 	if count == 0 {
 		return Range{}, nil
@@ -335,7 +336,7 @@ func (s *Snapshots) rangeOf(count, first, last int64) (Range, error) {
 	return Range{count, from.time(), to.time()}, err
 }
 
-// places are those of a number of valid ones in their file.
+// places is a number of valid snapshots, and the indexes of the first and last of them.
 type places struct{ count, first, last int64 }
 
 func (p *places) add(g group) {
@@ -348,7 +349,7 @@ func (p *places) add(g group) {
 	p.count++
 }
 
-// sets compares all digests.
+// sets compares the files by the digests of all valid snapshots.
 func (d *SnapshotsDifference) sets(ctx context.Context, a, b *Snapshots) error {
 	var onlyA, onlyB, common places // common in A
 	err := merge(ctx, a.groups(ctx), b.groups(ctx), func(x, y group) int { return bytes.Compare(x.digest, y.digest) },

@@ -1,6 +1,6 @@
-// Package content says what a snapshot file and a reorg database hold, whatever they are
-// called and whenever they were made, and what one has that another lacks. It reads in a
-// stream, with memory that does not grow with the data.
+// Package content determines what a snapshot file or a reorg database holds, whatever its
+// name and date, and what one has that another lacks. It streams the data: memory does not
+// grow with it.
 package content
 
 import (
@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/internal/spill"
 )
 
-// newFile makes temporary files in a folder, "" for the system's.
+// newFile makes temporary files in a folder, "" for the system's temporary folder.
 func newFile(dir string) spill.NewFile {
 	if dir == "" {
 		dir = os.TempDir()
@@ -24,13 +24,13 @@ func newFile(dir string) spill.NewFile {
 }
 
 // Range is a number of snapshots, anchors or events, and the times of the first and the
-// last of them, zero where no calendar has them.
+// last of them, zero if they are out of range.
 type Range struct {
 	Count       int64
 	First, Last time.Time
 }
 
-// cloneHash gives to the state of from: both are of one kind.
+// cloneHash copies the state of from to to. Both must be of the same kind.
 func cloneHash(to, from hash.Hash) error {
 	state, ok1 := from.(encoding.BinaryMarshaler)
 	target, ok2 := to.(encoding.BinaryUnmarshaler)

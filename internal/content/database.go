@@ -19,73 +19,73 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Database is what a reorg database holds. It must be closed: of a large one, the anchors,
-// events and heights lie in temporary files. Not safe for concurrent use.
+// Database is what a reorg database holds. It must be closed: for a large one, the anchors,
+// events and heights are in temporary files. Not safe for concurrent use.
 type Database struct {
-	SHA256  string // of all records by family, in the order of the keys, in hex: equal for equal content
+	SHA256  string // of all records by family in the order of their keys, in hex: equal for equal content
 	Size    int64  // bytes of all keys and values
 	Records int64  // of all families
 
 	Blocks      int64
-	Lowest, Tip uint64 // heights, where there are blocks
-	Gaps        uint64 // heights between them without a block
+	Lowest, Tip uint64 // lowest and highest height, if there are blocks
+	Gaps        uint64 // heights between them that have no block
 
-	// Anchors are those that a node can read, by the status in their record, and AnchorCount
-	// how many in all.
+	// Anchors are the numbers of anchors that a node can read, by the status in their record, and
+	// AnchorCount is their sum.
 	Anchors     map[reorgdb.AnchorStatus]int64
 	AnchorCount int64
 	Events      int64 // readable or not
-	Unreadable  int64 // anchors and events that no node can read, and keys that none asks for
+	Unreadable  int64 // anchors and events that no node can read, and keys that no node looks up
 	Mismatched  int64 // anchors whose record disagrees with its key
-	// Counter is the next event id, and CounterSound reports whether it is above that of every
-	// event: otherwise the next event overwrites one.
+	// Counter is the next event id. CounterSound is set if it is above the id of every event:
+	// otherwise the next event overwrites one.
 	Counter      uint64
 	CounterSound bool
-	Families     map[string]int64 // records by column family, the default one included
-	// Newest is when the last anchor was broadcast or the last event was seen, as far as its
-	// time is not in doubt; zero where there is none.
+	Families     map[string]int64 // records by column family, including the default one
+	// Newest is the latest time, of those not in doubt, at which an anchor was broadcast or an
+	// event was detected; zero if there is none.
 	Newest time.Time
-	Other  int64 // records of the default family that are none of the above
+	Other  int64 // other records of the default family
 
-	// Problems is what is wrong with the files. Where records are lost or could be, see
-	// Lossy, the rest is what can be read of them one by one: what ailee_init_reorg_db
-	// --copy-from takes.
+	// Problems are the problems of the files. If records are or could be lost, see Lossy, the other
+	// fields describe the records that can be salvaged, as by ailee_init_reorg_db --copy-from.
 	Problems   []rocksfile.Problem
-	Unopened   error // why RocksDB cannot open or read it, though nothing may be lost; nil: it can
-	Unfinished bool  // a node was killed while it made it: sound and empty
+	Unopened   error // why RocksDB cannot open or read it, although nothing may be lost; nil if it can
+	Unfinished bool  // a node was killed while it created it: it is sound and empty
 
 	records *records
 }
 
-// Lossy reports whether records are lost or could be, or may have come back.
+// Lossy reports whether records are or could be lost, or deleted ones may have come back.
 func (d *Database) Lossy() bool { return reorgtool.Lossy(d.Problems) }
 
-// Damaged reports whether a node cannot use it as it is: it does not open, or records are lost.
+// Damaged reports whether a node cannot use the database as it is: it does not open, or records
+// are lost.
 func (d *Database) Damaged() bool { return d.Lossy() || d.Unopened != nil }
 
-// Sound reports whether it is not damaged, and the next reorg event overwrites none.
+// Sound reports whether the database is not damaged, and the next reorg event overwrites none.
 func (d *Database) Sound() bool { return !d.Damaged() && d.CounterSound }
 
 // Close frees the temporary files.
 func (d *Database) Close() error { return d.records.close() }
 
-// DatabaseOptions are those of [ReadDatabase].
+// DatabaseOptions are the options of [ReadDatabase].
 type DatabaseOptions struct {
 	Now time.Time // the clock, against which times are in doubt
-	// TempDir is the folder for temporary files, which have no name; "": the system's.
+	// TempDir is the folder for temporary files, which have no name; "" for the system's.
 	TempDir string
-	// Progress is told the records that were read since it was called last; nil: nobody is.
+	// Progress, unless nil, is called with the number of records read since the last call.
 	Progress func(int64)
-	// Sound is called with the open database, before it is closed, where nothing of it is lost:
-	// for whoever wants to read more in the same view. nil: nobody does.
+	// Sound, unless nil, is called with the open database before it is closed, if nothing in it is
+	// lost, to read more from the same view.
 	Sound func(*reorgdb.DB) error
 }
 
-// ReadDatabase reads a database whole, also beside a node that writes, at one moment, and
-// leaves the folder as it is: every block of every file, then every record. Damage is no
-// error, see Problems. The errors are those of [reorgdb.CheckFolder] but for damage, a
+// ReadDatabase reads a complete database as it is at one moment, also while a node writes to it,
+// and leaves the folder as it is. It reads every block of every file, then every record. Damage is
+// not an error: see Problems. The errors are those of [reorgdb.CheckFolder] except for damage, a
 // *[reorgdb.TooNewError], [reorgdb.ErrUnsupported], [reorgdb.ErrBusy], the context's, one of
-// Sound or of the system: it could not be looked at.
+// Sound, or a system error: the database could not be checked.
 func ReadDatabase(ctx context.Context, path string, o DatabaseOptions) (*Database, error) {
 	problems, err := reorgtool.DamageWithTables(ctx, path)
 	if err != nil {
@@ -137,7 +137,7 @@ func readOpen(ctx context.Context, path string, o DatabaseOptions) (d *Database,
 	return c.Finish()
 }
 
-// salvage reads what can be read of a damaged one.
+// salvage reads what can be read of a damaged database.
 func salvage(ctx context.Context, path string, o DatabaseOptions) (d *Database, err error) {
 	s, err := rocksfile.Salvage(ctx, path, newFile(o.TempDir))
 	if err != nil {
@@ -151,7 +151,7 @@ func salvage(ctx context.Context, path string, o DatabaseOptions) (d *Database, 
 	c := NewCollector(o)
 	for _, family := range s.Families {
 		if strings.HasPrefix(family.Name, "#") {
-			continue // nothing says its name: no copy has it
+			continue // its name is not known: no copy has it
 		}
 		for _, err := range c.Through(family.Name, salvaged(family.All(ctx))) {
 			if err != nil {
@@ -166,7 +166,7 @@ func salvage(ctx context.Context, path string, o DatabaseOptions) (d *Database, 
 	return d, nil
 }
 
-// salvaged are the records of a column family.
+// salvaged yields the records of a column family.
 func salvaged(entries iter.Seq2[rocksfile.Entry, error]) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		for e, err := range entries {
@@ -177,28 +177,28 @@ func salvaged(entries iter.Seq2[rocksfile.Entry, error]) iter.Seq2[reorgdb.Recor
 	}
 }
 
-// checkInterval is after how many records a loop looks whether it is to end.
+// checkInterval is after how many records a loop checks the context or reports progress.
 const checkInterval = 4096
 
-// Collector gathers what a database holds from its records, as they pass by. It must be
-// finished, or closed. Not safe for concurrent use.
+// Collector gathers what a database holds from its records, as they pass through. It must be
+// finished or closed. Not safe for concurrent use.
 type Collector struct {
 	d      *Database
 	o      DatabaseOptions
-	sum    hash.Hash         // of the family that passes by
-	sums   map[string][]byte // of those that have, by name
+	sum    hash.Hash         // of the family that is passing through
+	sums   map[string][]byte // of the families that have passed, by name
 	events reorgtool.EventIDs
 	told   int64
 }
 
-// NewCollector returns an empty one. Of the options, Sound does not matter.
+// NewCollector returns an empty Collector. It ignores the option Sound.
 func NewCollector(o DatabaseOptions) *Collector {
 	return &Collector{o: o, sum: sha256.New(), sums: map[string][]byte{},
 		d: &Database{Anchors: map[reorgdb.AnchorStatus]int64{}, Families: map[string]int64{}, records: newRecords(o.TempDir)}}
 }
 
-// Through passes on the records of a column family, in the order of the keys, and gathers
-// them. The families come in any order, each once, also one without records.
+// Through passes on the records of a column family, which must be in the order of their keys, and
+// gathers them. It must be called once for each family, in any order, also for empty ones.
 func (c *Collector) Through(family string, records iter.Seq2[reorgdb.Record, error]) iter.Seq2[reorgdb.Record, error] {
 	return func(yield func(reorgdb.Record, error) bool) {
 		c.d.Families[family] = 0
@@ -305,7 +305,7 @@ func (c *Collector) Finish() (*Database, error) {
 	if err := d.records.endRange(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	// The names stand in it: equal records of another family are another content.
+	// The digest covers the names: equal records in another family are different content.
 	sum := sha256.New()
 	for _, family := range slices.Sorted(maps.Keys(c.sums)) {
 		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(len(family))))
@@ -320,11 +320,11 @@ func (c *Collector) Finish() (*Database, error) {
 	return d, nil
 }
 
-// Close frees the temporary files of one that is not finished.
+// Close frees the temporary files of a Collector that is not finished.
 func (c *Collector) Close() error { return c.d.Close() }
 
-// AnchorRange is a number of anchors, by status, and the hashes and times of the first and
-// last of them by the time of their broadcast.
+// AnchorRange is a number of anchors, by status, and the hashes and times of the first and the
+// last of them, by time of broadcast.
 type AnchorRange struct {
 	Count               int64
 	ByStatus            map[reorgdb.AnchorStatus]int64
@@ -348,25 +348,25 @@ func (r *AnchorRange) add(a Anchor) {
 	r.Count++
 }
 
-// DatabaseDifference is what one database has that another lacks. Another status, height
-// or number of confirmations of an anchor is no difference.
+// DatabaseDifference is what each of two databases has that the other lacks. A different status,
+// height or number of confirmations of an anchor does not count.
 type DatabaseDifference struct {
 	Equal                bool        // all records are the same
-	AnchorsA, AnchorsB   AnchorRange // by key; of those that a node can read
-	EventsA, EventsB     Range       // by content: their id may differ; by the time they were detected
-	BlocksA, BlocksB     uint64      // heights with a block
+	AnchorsA, AnchorsB   AnchorRange // by key, those that a node can read
+	EventsA, EventsB     Range       // by content, as ids may differ; times of detection
+	BlocksA, BlocksB     uint64      // heights that have a block
 	FamiliesA, FamiliesB []string    // column families
 	CounterA, CounterB   uint64
 	TipA, TipB           uint64
 }
 
-// Contains reports whether B holds all that A does: every anchor, event and column family,
-// with a counter that is not lower. Blocks do not count, Bitcoin has them.
+// Contains reports whether B has all that A has: every anchor, event and column family, and a
+// counter that is not lower. Blocks do not count: Bitcoin has them.
 func (d *DatabaseDifference) Contains() bool {
 	return d.AnchorsA.Count == 0 && d.EventsA.Count == 0 && len(d.FamiliesA) == 0 && d.CounterB >= d.CounterA
 }
 
-// CompareDatabases says what a has that b lacks, and the other way round.
+// CompareDatabases determines what a has that b lacks, and the other way round.
 func CompareDatabases(ctx context.Context, a, b *Database) (*DatabaseDifference, error) {
 	d := &DatabaseDifference{Equal: a.SHA256 == b.SHA256, CounterA: a.Counter, CounterB: b.Counter, TipA: a.Tip, TipB: b.Tip}
 	for family := range a.Families {
@@ -400,7 +400,7 @@ func CompareDatabases(ctx context.Context, a, b *Database) (*DatabaseDifference,
 	return d, err
 }
 
-// eventRange is a range of events, by the time they were detected.
+// eventRange is a range of events, by time of detection.
 type eventRange struct {
 	Range
 	first, last uint64
@@ -417,8 +417,8 @@ func (r *eventRange) add(e EventDigest) {
 	r.Count++
 }
 
-// merge goes through two rows in order, and passes on what is in one of them only, and
-// what is in both as a has it.
+// merge goes through two ordered sequences. It passes on what is only in one of them, and what is
+// in both as in a.
 func merge[T any](ctx context.Context, a, b iter.Seq2[T, error], compare func(x, y T) int, onlyA, onlyB, both func(T)) error {
 	nextA, stopA := iter.Pull2(a)
 	defer stopA()
@@ -460,7 +460,7 @@ func merge[T any](ctx context.Context, a, b iter.Seq2[T, error], compare func(x,
 	return nil
 }
 
-// missing counts the heights of a that b has not.
+// missing counts the heights that a has and b lacks.
 func missing(a, b *records) (n uint64, err error) {
 	next, stop := iter.Pull2(b.ranges())
 	defer stop()

@@ -20,7 +20,7 @@ import (
 // Form is how a snapshot file is stored.
 type Form string
 
-// The forms, which may be one in another: of a tar in gzip the form is gzip.
+// The forms. They can be nested: the form of a tar in gzip is gzip.
 const (
 	Plain Form = "plain"
 	Gzip  Form = "gzip"
@@ -28,25 +28,25 @@ const (
 	Tar   Form = "tar"
 )
 
-// DamagedError says that what is compressed or packed in a file could not be taken out
-// to its end. It is wrong, whatever came out before.
+// DamagedError says that a file could not be unpacked to its end. It is wrong, whatever
+// came out before.
 type DamagedError struct {
 	Form Form
-	// Size is that of the file, where it ends too early; else 0.
+	// Size is the size of the file if it ends too early, else 0.
 	Size int64
-	Err  error // of the library
+	Err  error // from the library
 }
 
 func (e *DamagedError) Error() string {
 	if e.Size > 0 {
 		return fmt.Sprintf("ends after %d bytes", e.Size)
 	}
-	return fmt.Sprintf("not whole as %s: %v", e.Form, e.Err)
+	return fmt.Sprintf("cannot be unpacked as %s: %v", e.Form, e.Err)
 }
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// FormOf tells the form of a file from its first bytes.
+// FormOf determines the form of a file from its first bytes.
 func FormOf(f io.ReaderAt) (Form, error) {
 	start := make([]byte, input.StartLen)
 	n, err := f.ReadAt(start, 0)
@@ -69,10 +69,11 @@ func formOf(start []byte) Form {
 	return Plain
 }
 
-// OpenSnapshots opens a snapshot file as it is now, whatever its form: what is compressed,
-// or a tar of one file, is unpacked to a temporary file without a name in tempDir, "" for
-// the system's. A *[DamagedError] comes with a file that has what is before the damage. The
-// caller closes the file. The other errors are of the system: it could not be looked at.
+// OpenSnapshots opens a snapshot file as it is now, whatever its form: a compressed file, or
+// a tar of one file, is unpacked to a temporary file without a name in tempDir, "" for the
+// system's temporary folder. A *[DamagedError] comes with a file that has what comes before
+// the damage. The caller closes the file. Other errors are system errors: the file could not
+// be read.
 func OpenSnapshots(ctx context.Context, path, tempDir string) (f *os.File, form Form, size int64, err error) {
 	f, err = durable.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
@@ -93,7 +94,7 @@ func OpenSnapshots(ctx context.Context, path, tempDir string) (f *os.File, form 
 	return plain, form, info.Size(), err
 }
 
-// unpacked returns f where it is plain, else a temporary file.
+// unpacked returns f if it is plain, else a temporary file.
 func unpacked(ctx context.Context, f *os.File, tempDir string) (*os.File, Form, error) {
 	form, err := FormOf(f)
 	if err != nil || form == Plain {
@@ -114,8 +115,8 @@ func unpacked(ctx context.Context, f *os.File, tempDir string) (*os.File, Form, 
 	return to, form, err
 }
 
-// Unpack writes the snapshot file in f, whatever its form, to the position of a file.
-// What is damaged is a *[DamagedError], after what comes before the damage was written.
+// Unpack writes the snapshot file in f, whatever its form, to a file at its position. If f is
+// damaged, it writes what comes before the damage and returns a *[DamagedError].
 func Unpack(ctx context.Context, to, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -131,7 +132,7 @@ func Unpack(ctx context.Context, to, f *os.File) error {
 	return UnpackFrom(ctx, to, io.NewSectionReader(f, 0, info.Size()), info.Size())
 }
 
-// UnpackFrom is [Unpack] from a reader of a file of the given size.
+// UnpackFrom is [Unpack] for a reader of a file of the given size.
 func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) error {
 	in := input.NewSource(ctx, from)
 	out := &systemWriter{to: to}
@@ -151,7 +152,7 @@ func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) e
 	return damaged
 }
 
-// unpack takes out one form after the other, and returns the last of them.
+// unpack unpacks nested forms, and returns the innermost one.
 func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 	for {
 		in := bufio.NewReaderSize(from, 64<<10)
@@ -187,8 +188,8 @@ func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 // maxWindow bounds the memory for unpacking zstd, in bytes.
 const maxWindow = 32 << 20
 
-// errNotOneFile says that a tar is none of a snapshot file.
-var errNotOneFile = errors.New("it does not hold one file, and nothing but folders beside it")
+// errNotOneFile says that a tar cannot be one of a snapshot file.
+var errNotOneFile = errors.New("it does not hold exactly one file")
 
 func unpackTar(to io.Writer, in io.Reader) error {
 	files := 0
@@ -213,7 +214,7 @@ func unpackTar(to io.Writer, in io.Reader) error {
 	}
 }
 
-// systemWriter keeps an error of writing apart.
+// systemWriter remembers a write error, to distinguish it from damage.
 type systemWriter struct {
 	to  io.Writer
 	err error

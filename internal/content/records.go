@@ -22,14 +22,14 @@ import (
 
 // Anchor is an anchor record that a database holds.
 type Anchor struct {
-	Hash        string // of its key
+	Hash        string // from its key
 	Status      reorgdb.AnchorStatus
 	BroadcastMs uint64 // Unix milliseconds
-	Height      uint64 // Bitcoin height; 0: not known
+	Height      uint64 // Bitcoin height, 0 if unknown
 }
 
-// EventDigest is a reorg event that a database holds, by its content: its id may be another
-// elsewhere.
+// EventDigest is a reorg event that a database holds, identified by its content: its id may
+// differ in another database.
 type EventDigest struct {
 	SHA256     [sha256.Size]byte // of its record
 	ID         uint64
@@ -37,13 +37,13 @@ type EventDigest struct {
 	DetectedAt uint64 // Unix seconds
 }
 
-// records are the anchors, events and heights of a database.
+// records holds the anchors, events and heights of a database.
 type records struct {
 	anchors *rows         // in the order of the hashes
 	events  *spill.Sorter // sha256, id, height, detected at
 	heights *spill.Store  // ranges: first, last
-	open    [2]uint64     // the last range, which is not yet in heights
-	any     bool          // there is one
+	open    [2]uint64     // the last range, not yet in heights
+	any     bool          // open is set
 }
 
 const (
@@ -76,7 +76,7 @@ func (r *records) addEvent(e EventDigest) error {
 	return r.events.Add(buf)
 }
 
-// addHeight takes the next height; they ascend.
+// addHeight adds a height. Heights must ascend.
 func (r *records) addHeight(height uint64) error {
 	if r.any && height == r.open[1]+1 {
 		r.open[1] = height
@@ -98,7 +98,7 @@ func (r *records) endRange() error {
 	return r.heights.Add(binary.BigEndian.AppendUint64(buf, r.open[1]))
 }
 
-// ranges yields the ranges of heights, first and last.
+// ranges yields the ranges of heights: the first and last height of each.
 func (r *records) ranges() iter.Seq2[[2]uint64, error] {
 	return func(yield func([2]uint64, error) bool) {
 		reader := r.heights.From(0, r.heights.Len())
@@ -135,7 +135,7 @@ func (d *Database) AnchorRecords() iter.Seq2[Anchor, error] {
 	}
 }
 
-// readAnchor reads what addAnchor wrote; at the end [io.EOF].
+// readAnchor reads what addAnchor wrote. It returns [io.EOF] at the end.
 func readAnchor(in *bufio.Reader) (a Anchor, err error) {
 	size, err := binary.ReadUvarint(in)
 	if err != nil {
@@ -154,8 +154,8 @@ func readAnchor(in *bufio.Reader) (a Anchor, err error) {
 	return Anchor{string(hash), reorgdb.AnchorStatus(status), broadcast, height}, nil
 }
 
-// Anchor returns the record of an anchor by its hash. It goes through all of them: for
-// many, see [Database.AnchorRecords].
+// Anchor returns the record of an anchor by its hash. It reads all anchors: to look up many,
+// use [Database.AnchorRecords].
 func (d *Database) Anchor(hash string) (a Anchor, ok bool, err error) {
 	for a, err := range d.AnchorRecords() {
 		if err != nil || a.Hash == hash {
@@ -189,8 +189,8 @@ func (d *Database) EventDigests() iter.Seq2[EventDigest, error] {
 	}
 }
 
-// rows holds rows of any length in the order in which they were added, in memory as long
-// as they are few.
+// rows holds rows of any length in the order in which they were added: in memory while they
+// are few, and then in a file.
 type rows struct {
 	newFile spill.NewFile
 	file    *os.File
@@ -198,7 +198,7 @@ type rows struct {
 	held    bytes.Buffer
 }
 
-// rowsInMemory is how many bytes of rows are held.
+// rowsInMemory is how many bytes of rows are held in memory.
 const rowsInMemory = 1 << 20
 
 func (r *rows) add(row []byte) error {
@@ -218,7 +218,7 @@ func (r *rows) add(row []byte) error {
 	return err
 }
 
-// reader reads all rows. None may be added meanwhile.
+// reader returns a reader of all rows. No row may be added while it is in use.
 func (r *rows) reader() *bufio.Reader {
 	held := bytes.NewReader(r.held.Bytes())
 	if r.file == nil {
@@ -237,13 +237,13 @@ func (r *rows) close() error {
 // recordsHead is the first line of what [Database.SaveRecords] writes.
 const recordsHead = "ailee-records 1 "
 
-// SaveRecords writes the anchors and the digests of the events as text: a line that begins
-// with "ailee-records 1" and has SHA256, then a line each,
+// SaveRecords writes the anchors and the digests of the events as text: first a line with
+// "ailee-records 1" and SHA256, then a line for each,
 //
 //	anchor HASH STATUS BROADCAST HEIGHT
 //	event SHA256 ID HEIGHT DETECTED
 //
-// with the hash of an anchor quoted as in Go.
+// with the hash of an anchor quoted as in Go, and last a line with "end".
 func (d *Database) SaveRecords(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s%s\n", recordsHead, d.SHA256)
@@ -263,12 +263,12 @@ func (d *Database) SaveRecords(w io.Writer) error {
 	return out.Flush()
 }
 
-// ErrRecords says that what [LoadRecords] reads was not written by [Database.SaveRecords],
-// or is not whole.
-var ErrRecords = errors.New("not a whole list of anchors and events")
+// ErrRecords says that the input of [LoadRecords] was not written by [Database.SaveRecords],
+// or is incomplete.
+var ErrRecords = errors.New("not a complete list of anchors and events")
 
-// LoadRecords reads what [Database.SaveRecords] wrote: a database of which no more is known
-// than its digest, anchors and events. The error wraps [ErrRecords], or is one of reading.
+// LoadRecords reads what [Database.SaveRecords] wrote. The database that it returns has only
+// the digest, the anchors and the events. The error wraps [ErrRecords], or is one of reading.
 func LoadRecords(ctx context.Context, r io.Reader, tempDir string) (d *Database, err error) {
 	d = &Database{Anchors: map[reorgdb.AnchorStatus]int64{}, Families: map[string]int64{}, records: newRecords(tempDir)}
 	defer func() {
@@ -340,7 +340,7 @@ func (d *Database) parseRecord(line string) error {
 	return d.records.addAnchor(Anchor{hash, reorgdb.AnchorStatus(status), numbers[0], numbers[1]})
 }
 
-// unixTime is a time of a record, zero where no calendar has it.
+// unixTime converts the time of a record. It returns zero if the time is out of range.
 func unixTime(ms uint64) time.Time {
 	if ms > maxMs {
 		return time.Time{}

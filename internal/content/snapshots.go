@@ -16,95 +16,94 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Snapshots is what a snapshot file holds. A snapshot is valid where its own root and
-// anchor hold: which earlier anchors its peg-outs may name cannot be told from a file that
-// was pruned, and is no damage. It must be closed: of a large file, what is known of each
-// snapshot lies in a temporary file. Not safe for concurrent use.
+// Snapshots is what a snapshot file holds. A snapshot is valid if its own root and anchor are
+// right. Which earlier anchors its peg-outs may name cannot be determined from a pruned file, so
+// an unknown one is not damage. It must be closed: for a large file, the entries of the snapshots
+// are in temporary files. Not safe for concurrent use.
 type Snapshots struct {
-	Size int64 // bytes that were looked at
-	// End is where the latest complete snapshot ends, 0: there is none. The file up to there,
-	// with the newline that the last line may lack, is its content: of ContentSize bytes, with
-	// the digest SHA256 in hex.
+	Size int64 // bytes that were read
+	// End is where the latest complete snapshot ends, 0 if there is none. The content is the file
+	// up to there, with the newline that its last line may lack: it has ContentSize bytes, and
+	// SHA256 is its digest in hex.
 	End, ContentSize int64
 	SHA256           string
 
-	Complete    int64 // snapshots that a node sees
-	Valid       int64 // those of them that are valid
-	Doubtful    int64 // valid ones whose time is in doubt
-	PegOutsOpen int64 // valid ones with a peg-out that does not carry their own anchor's hash
+	Complete    int64 // complete snapshots that a node sees
+	Valid       int64 // how many of them are valid
+	Doubtful    int64 // valid snapshots whose time is in doubt
+	PegOutsOpen int64 // valid snapshots with a peg-out that does not have their own anchor's hash
 
-	// Latest is the one that a node loads, and Oldest the first complete one, nil where there
-	// is none. First is the first valid one of the file. Newest is the valid one with the
-	// greatest time that is not in doubt, the later in the file of two; where all are in doubt
-	// the last valid one.
+	// Latest is the snapshot that a node loads, and Oldest the first complete one. First is the
+	// first valid one in the file. Newest is the valid one with the latest time that is not in
+	// doubt, of two with the same time the later in the file; if all times are in doubt, the last
+	// valid one. Each is nil if there is none.
 	Latest, Oldest, First, Newest *Snapshot
 
 	// Bad are the complete snapshots that are not valid, the first [MaxListed] of them.
 	Bad []Snapshot
-	// Hidden are valid snapshots that no node sees, the first [MaxListed] of them, of
-	// HiddenCount.
+	// Hidden are the first [MaxListed] of the HiddenCount valid snapshots that no node sees.
 	Hidden      []Snapshot
 	HiddenCount int64
-	// HiddenBad is how many complete ones that no node sees are not valid.
+	// HiddenBad is the number of complete snapshots that no node sees and that are not valid.
 	HiddenBad int64
-	// Outside are the findings on bytes that belong to no complete snapshot: a torn tail,
-	// a missing newline, stray bytes, hidden snapshots.
+	// Outside are the findings about bytes that belong to no complete snapshot: a torn tail, a
+	// missing newline, stray bytes, hidden snapshots.
 	Outside []snapshot.Finding
 
 	r        io.ReaderAt
 	o        SnapshotsOptions
 	prefixes map[int64]string
-	valid    *spill.Store  // an entry of each valid one, in file order
-	digests  *spill.Sorter // nil until somebody asks for it
+	valid    *spill.Store  // an entry for each valid snapshot, in file order
+	digests  *spill.Sorter // nil until it is needed
 	anchors  *spill.Sorter // anchor hash, number
 }
 
-// MaxListed bounds the lists of single snapshots.
+// MaxListed is the greatest length of the lists of single snapshots.
 const MaxListed = 100
 
 // Snapshot is one snapshot of a file.
 type Snapshot struct {
-	Number  int64 // 1 is the oldest complete one of the file; 0: no node sees it
+	Number  int64 // 1 for the oldest complete one in the file; 0 if no node sees it
 	Offset  int64
 	Size    int64
-	Verdict snapshot.Verdict // of the nodes' verifier; "" for one that is too large to be read
+	Verdict snapshot.Verdict // of the nodes' verifier; "" if it is too large to read
 
 	TimestampMs uint64    // as its line says, Unix milliseconds
-	Time        time.Time // of its anchor if that holds, else of its line; zero for one that no calendar has
+	Time        time.Time // of its anchor if that is valid, else of its line; zero if it is out of range
 	Doubtful    bool      // Time is zero, or more than an hour ahead of the clock
 	Root        string    // hex
 	Anchor      string    // the anchor's hash, hex; "" without an anchor
-	SHA256      string    // of its bytes, the last newline included whether it is there or not; "" in Bad and Hidden
+	SHA256      string    // of its bytes, with its last newline even if the file lacks it; "" in Bad and Hidden
 }
 
 // maxAhead is how far ahead of the clock a time may be.
 const maxAhead = time.Hour
 
-// InDoubt reports whether a time may be that of a clock that was wrong: more than an hour
-// ahead of now, or zero, which stands for one that no calendar has.
+// InDoubt reports whether a time may come from a wrong clock: it is more than an hour ahead of
+// now, or zero, which stands for a time that is out of range.
 func InDoubt(at, now time.Time) bool { return at.IsZero() || at.After(now.Add(maxAhead)) }
 
-// SnapshotsOptions are those of [ReadSnapshots].
+// SnapshotsOptions are the options of [ReadSnapshots].
 type SnapshotsOptions struct {
 	Now    time.Time        // the clock, against which times are in doubt
 	Memory *snapshot.Memory // nil for [snapshot.DefaultMaxMemory]
-	// DigestsAt are lengths of beginnings of the file whose SHA-256 is wanted as well: see
+	// DigestsAt are lengths n for which the SHA-256 of the first n bytes is wanted as well: see
 	// [Snapshots.PrefixSHA256].
 	DigestsAt []int64
-	// TempDir is the folder for temporary files, which have no name; "": the system's.
+	// TempDir is the folder for temporary files, which have no name; "" for the system's.
 	TempDir string
-	// Progress is told the bytes that were read since it was called last; nil: nobody is.
+	// Progress, unless nil, is called with the number of bytes read since the last call.
 	Progress func(int64)
-	// Copy, where it is not nil, is given the content while it is read: the very bytes that
-	// SHA256 is of. An error of it ends the reading.
+	// Copy, unless nil, gets the content while it is read: exactly the bytes that SHA256 is the
+	// digest of. If it returns an error, reading ends.
 	Copy io.Writer
 }
 
-// ReadSnapshots reads the first size bytes of a snapshot file, once, on all cores. What
-// is wrong with them is no error: see Valid, Bad and Outside. The error is the context's,
-// one from r, [snapshot.ErrShrunk], [snapshot.ErrChanged], a *[snapshot.LineTooLongError]
-// or *[snapshot.SectionTooLargeError], or one of the temporary file: the file could not
-// be looked at. r is read again by what compares: it must stay open until Close.
+// ReadSnapshots reads the first size bytes of a snapshot file, once, on all cores. Damage is
+// not an error: see Valid, Bad and Outside. An error means that the file could not be checked:
+// it is the context's, one from r, [snapshot.ErrShrunk], [snapshot.ErrChanged], a
+// *[snapshot.LineTooLongError] or *[snapshot.SectionTooLargeError], or one of a temporary file.
+// Comparing reads r again, so r must stay open until Close.
 func ReadSnapshots(ctx context.Context, r io.ReaderAt, size int64, o SnapshotsOptions) (*Snapshots, error) {
 	if o.Memory == nil {
 		o.Memory = snapshot.NewMemory(0)
@@ -134,7 +133,7 @@ func (s *Snapshots) read(ctx context.Context) error {
 	return s.digestOf(ctx, s.Oldest, s.First, s.Newest, s.Latest)
 }
 
-// survey looks at all that was meant as a snapshot.
+// survey examines everything that may be a snapshot.
 func (s *Snapshots) survey(ctx context.Context, p *prefixes) error {
 	checker := snapshot.NewChecker(s.o.Memory)
 	var stray snapshottool.Stray
@@ -184,8 +183,7 @@ func (s *Snapshots) survey(ctx context.Context, p *prefixes) error {
 	return nil
 }
 
-// add takes a complete snapshot that a node sees; report is nil for one that is too large
-// to be read.
+// add adds a complete snapshot that a node sees. report is nil if it is too large to read.
 func (s *Snapshots) add(l snapshot.Located, report *snapshot.Report) error {
 	s.Complete++
 	s.End, s.ContentSize = l.End(), l.End()
@@ -236,7 +234,7 @@ func (s *Snapshots) addHidden(report *snapshot.Report) {
 	}
 }
 
-// describe says what is known of a snapshot without its digest.
+// describe returns a snapshot without its digest.
 func (s *Snapshots) describe(l snapshot.Located, report *snapshot.Report) Snapshot {
 	one := Snapshot{Offset: l.Offset, Size: l.Size, Doubtful: true}
 	if report == nil {
@@ -257,7 +255,7 @@ func (s *Snapshots) describe(l snapshot.Located, report *snapshot.Report) Snapsh
 	return one
 }
 
-// digestOf sets the digests of snapshots that the list has, once each.
+// digestOf sets the digests of the snapshots in the list, and hashes each snapshot only once.
 func (s *Snapshots) digestOf(ctx context.Context, list ...*Snapshot) error {
 	sum := sha256.New()
 	buf := make([]byte, digestStep)
@@ -272,7 +270,7 @@ func (s *Snapshots) digestOf(ctx context.Context, list ...*Snapshot) error {
 			continue
 		}
 		if one.Offset == 0 && one.Number == s.Latest.Number {
-			one.SHA256 = s.SHA256 // all there is
+			one.SHA256 = s.SHA256 // it is the whole content
 			continue
 		}
 		sum.Reset()
@@ -284,7 +282,7 @@ func (s *Snapshots) digestOf(ctx context.Context, list ...*Snapshot) error {
 	return nil
 }
 
-// hashSnapshot hashes a snapshot, with the last newline that it may lack.
+// hashSnapshot hashes a snapshot, with its last newline even if it lacks that.
 func hashSnapshot(ctx context.Context, sum hash.Hash, r io.ReaderAt, offset, size int64, buf []byte) error {
 	last, err := readRange(ctx, sum, r, offset, offset+size, buf)
 	if err == nil && last != '\n' {
@@ -293,7 +291,7 @@ func hashSnapshot(ctx context.Context, sum hash.Hash, r io.ReaderAt, offset, siz
 	return err
 }
 
-// digestStep is how much is hashed or copied between two looks at the context.
+// digestStep is how much is hashed or copied between two checks of the context, in bytes.
 const digestStep = 256 << 10
 
 // readRange writes the bytes [from, to) to a hash or a file, and returns the last one.
@@ -319,15 +317,15 @@ func readRange(ctx context.Context, w io.Writer, r io.ReaderAt, from, to int64, 
 	return last, nil
 }
 
-// PrefixSHA256 returns the SHA-256 of the file's first n bytes, in hex, for a length of
-// DigestsAt that is not beyond Size, and for End.
+// PrefixSHA256 returns the SHA-256 of the file's first n bytes, in hex. It is known for the
+// lengths in DigestsAt that are not beyond Size, and for End.
 func (s *Snapshots) PrefixSHA256(n int64) (sha256 string, ok bool) {
 	sha256, ok = s.prefixes[n]
 	return sha256, ok
 }
 
-// Sound reports whether a node can load the latest snapshot, and nothing hides valid ones
-// from it. A torn tail or older snapshots that are not valid do not matter here.
+// Sound reports whether a node can load the latest snapshot, and no valid snapshot is hidden
+// from it. A torn tail does not matter here, nor do older snapshots that are not valid.
 func (s *Snapshots) Sound() bool {
 	return s.Latest != nil && s.LatestValid() && s.HiddenCount == 0
 }
@@ -346,13 +344,13 @@ func (s *Snapshots) Close() error {
 	return err
 }
 
-// prefixes hashes the beginning of a file while that is being checked, as far as it was.
+// prefixes hashes a file while it is being checked, up to where it has been checked.
 type prefixes struct {
 	r     io.ReaderAt
 	marks []int64 // lengths that are still to be noted, ascending
 	sums  map[int64]string
 	sum   hash.Hash
-	copy  io.Writer // what is hashed is written to it, unless it is nil
+	copy  io.Writer // gets what is hashed, unless nil
 	buf   []byte
 	at    int64
 
@@ -370,7 +368,7 @@ func startPrefixes(ctx context.Context, s *Snapshots) *prefixes {
 	p.ended = workers.Start(func() error {
 		for until := range p.until {
 			if err := p.hash(ctx, until); err != nil {
-				for range p.until { // whoever tells must not wait
+				for range p.until { // the sender must not block
 					continue
 				}
 				return err
@@ -381,10 +379,10 @@ func startPrefixes(ctx context.Context, s *Snapshots) *prefixes {
 	return p
 }
 
-// to tells it how far the file was checked.
+// to says how far the file was checked.
 func (p *prefixes) to(end int64) {
 	select {
-	case <-p.until: // it was not there yet
+	case <-p.until: // replace a value that was not received yet
 	default:
 	}
 	p.until <- end
@@ -409,7 +407,7 @@ func (p *prefixes) hash(ctx context.Context, until int64) error {
 	}
 }
 
-// pass hashes up to next, and writes it to the copy.
+// pass hashes the file up to next, and writes that to the copy.
 func (p *prefixes) pass(ctx context.Context, next int64) error {
 	to := io.Writer(p.sum)
 	if p.copy != nil {
@@ -422,7 +420,7 @@ func (p *prefixes) pass(ctx context.Context, next int64) error {
 
 func (p *prefixes) note() { p.sums[p.at] = hex.EncodeToString(p.sum.Sum(nil)) }
 
-// end waits for it, and takes the digests.
+// end waits for the hashing, and sets the digests.
 func (p *prefixes) end(ctx context.Context, s *Snapshots) error {
 	close(p.until)
 	if err := <-p.ended; err != nil {

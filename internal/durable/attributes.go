@@ -18,16 +18,16 @@ var (
 	ErrAttributes = errors.New("cannot keep the attributes")
 )
 
-// accessList is the attribute that an access list (acl(5)) is in. With one, the group
-// bits of the mode are not the group's: they are the most that the list gives to
+// accessList is the attribute that holds an access list (acl(5)). With an access list, the group
+// bits of the mode are not the rights of the group: they are the most that the list can give to
 // anybody but the owner.
 const accessList = "system.posix_acl_access"
 
-// KeepAttributes gives dst the owner, mode, access list and extended attributes of src;
-// what it has of them already is not touched. Nobody can do more with dst than with src,
-// at no time: what cannot be kept leaves less. The error wraps [ErrOwner] or
-// [ErrAttributes], or both, where all else is kept. Attributes that only a privileged
-// user may set are left out in silence.
+// KeepAttributes gives dst the owner, mode, access list and extended attributes of src. It does
+// not touch those that dst already has. At no time can anybody do more with dst than with src: if
+// something cannot be kept, rights are reduced. The error wraps [ErrOwner] or [ErrAttributes], or
+// both, if everything else is kept. Attributes that only a privileged user may set are left out
+// silently.
 func KeepAttributes(dst, src *os.File) error {
 	var from unix.Stat_t
 	if err := unix.Fstat(int(src.Fd()), &from); err != nil {
@@ -50,7 +50,7 @@ func KeepAttributes(dst, src *os.File) error {
 	}
 	mode := from.Mode & 0o7777
 	if errors.Is(lost, ErrOwner) {
-		mode &= 0o1777 // what runs as its owner or group would run as another
+		mode &= 0o1777 // with the set-id bits it would run as a different user or group
 	}
 	if !sameGroup {
 		list, mode = nil, mode&^0o077|leastRights(mode, list)
@@ -81,7 +81,7 @@ func also(a, b error) error {
 	return fmt.Errorf("%w; %w", a, b)
 }
 
-// keepOwner gives dst an owner. sameGroup reports whether it has the group at least.
+// keepOwner sets the owner and group of dst. sameGroup reports whether at least the group is right.
 func keepOwner(dst *os.File, want *unix.Stat_t) (sameGroup bool, err error) {
 	fd := int(dst.Fd())
 	var have unix.Stat_t
@@ -91,7 +91,7 @@ func keepOwner(dst *os.File, want *unix.Stat_t) (sameGroup bool, err error) {
 	if have.Uid == want.Uid && have.Gid == want.Gid {
 		return true, nil
 	}
-	// What it may have been open to is not for the new group.
+	// Rights of the old group and of others must not pass to the new group.
 	if have.Mode&0o6077 != 0 {
 		if err := unix.Fchmod(fd, have.Mode&0o700); err != nil && !notGiven(err) {
 			return false, &os.PathError{Op: "chmod", Path: dst.Name(), Err: err}
@@ -108,8 +108,8 @@ func keepOwner(dst *os.File, want *unix.Stat_t) (sameGroup bool, err error) {
 	return sameGroup, fmt.Errorf("%w (user %d, group %d): %w", ErrOwner, want.Uid, want.Gid, err)
 }
 
-// chmod gives a file its mode. The error wraps [ErrAttributes] where it cannot be given
-// and is another one.
+// chmod sets the mode of a file. The error wraps [ErrAttributes] if the file has another mode
+// and it cannot be changed.
 func chmod(f *os.File, mode uint32) error {
 	fd := int(f.Fd())
 	var have unix.Stat_t
@@ -121,7 +121,7 @@ func chmod(f *os.File, mode uint32) error {
 	}
 	err := unix.Fchmod(fd, mode)
 	if notGiven(err) {
-		return fmt.Errorf("%w: mode %04o in place of %04o: %w", ErrAttributes, have.Mode&0o7777, mode, err)
+		return fmt.Errorf("%w: mode %04o instead of %04o: %w", ErrAttributes, have.Mode&0o7777, mode, err)
 	}
 	if err != nil {
 		return &os.PathError{Op: "chmod", Path: f.Name(), Err: err}
@@ -129,14 +129,15 @@ func chmod(f *os.File, mode uint32) error {
 	return nil
 }
 
-// keepList gives dst an access list, or none; kept is false where it has less for it.
+// keepList gives dst an access list, or removes it if list is nil. kept is false if the list
+// cannot be set.
 func keepList(dst *os.File, list []byte) (kept bool, err error) {
 	have, err := getXattr(dst, accessList)
 	if err != nil || bytes.Equal(have, list) {
 		return true, err
 	}
 	if list == nil {
-		// One that the folder gives to all that is made in it.
+		// dst may have inherited a default access list from its folder.
 		err = unix.Fremovexattr(int(dst.Fd()), accessList)
 		if errors.Is(err, unix.ENODATA) {
 			err = nil
@@ -157,15 +158,15 @@ const (
 	maskEntry  = 0x10
 )
 
-// listEntries passes on the entries of an access list: 4 bytes of version, and for each
-// entry 2 of tag, 2 of rights, 4 of user or group, in little-endian order.
+// listEntries calls entry for the entries of an access list. The list has 4 bytes of version, and
+// for each entry 2 bytes of tag, 2 of rights and 4 of user or group, in little-endian order.
 func listEntries(list []byte, entry func(tag uint16, rights uint32)) {
 	for at := 4; at+8 <= len(list); at += 8 {
 		entry(binary.LittleEndian.Uint16(list[at:]), uint32(binary.LittleEndian.Uint16(list[at+2:]))&7)
 	}
 }
 
-// groupRights are the rights of the group of a file, from 0 to 7.
+// groupRights returns the rights of the group of a file, 0 to 7.
 func groupRights(mode uint32, list []byte) uint32 {
 	rights := mode >> 3 & 7
 	listEntries(list, func(tag uint16, r uint32) {
@@ -176,8 +177,8 @@ func groupRights(mode uint32, list []byte) uint32 {
 	return rights
 }
 
-// leastRights are the bits for group and others that give nobody more than before, whatever
-// groups they are in.
+// leastRights returns the mode bits for group and others that give nobody more rights than before,
+// whatever groups a user is in.
 func leastRights(mode uint32, list []byte) uint32 {
 	rights := groupRights(mode, list) & mode & 7
 	listEntries(list, func(tag uint16, r uint32) {
@@ -188,8 +189,8 @@ func leastRights(mode uint32, list []byte) uint32 {
 	return rights<<3 | rights
 }
 
-// copyXattrs copies all extended attributes but the access list, and names those that
-// are missed when they are not kept.
+// copyXattrs copies all extended attributes except the access list. It returns the names of user
+// and system attributes that could not be kept.
 func copyXattrs(dst, src *os.File) (dropped []string, err error) {
 	names, err := xattr(func(buf []byte) (int, error) { return unix.Flistxattr(int(src.Fd()), buf) })
 	if unsupported(err) {
@@ -204,7 +205,7 @@ func copyXattrs(dst, src *os.File) (dropped []string, err error) {
 		}
 		value, err := getXattr(src, text)
 		if err != nil || value == nil {
-			continue // it may not be read, or is gone
+			continue // it cannot be read, or is gone
 		}
 		if have, err := getXattr(dst, text); err == nil && have != nil && bytes.Equal(have, value) {
 			continue
@@ -221,7 +222,7 @@ func copyXattrs(dst, src *os.File) (dropped []string, err error) {
 	return dropped, nil
 }
 
-// getXattr returns an attribute, nil where there is none.
+// getXattr returns an attribute, nil if there is none.
 func getXattr(f *os.File, name string) ([]byte, error) {
 	value, err := xattr(func(buf []byte) (int, error) { return unix.Fgetxattr(int(f.Fd()), name, buf) })
 	if errors.Is(err, unix.ENODATA) || unsupported(err) {

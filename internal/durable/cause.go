@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// pathOf is the absolute path of which an error of the system is, "" where it has none.
+// pathOf returns the absolute path in a system error, "" for none.
 func pathOf(err error) string {
 	var failed *fs.PathError
 	var link *os.LinkError
@@ -36,8 +36,8 @@ func pathOf(err error) string {
 	return path
 }
 
-// folderOf is the folder of which an error of the system is, or that of the file of which
-// it is: the nearest that there is.
+// folderOf returns the path in a system error if it is a folder, or else its nearest parent folder
+// that exists.
 func folderOf(err error) string {
 	path := pathOf(err)
 	if path == "" {
@@ -51,28 +51,29 @@ func folderOf(err error) string {
 	}
 }
 
-// readOnlyHint is the hint for a file system that cannot be written to.
+// readOnlyHint returns the hint for a read-only file system.
 func readOnlyHint(err error) string {
 	table, _ := os.ReadFile("/proc/self/mountinfo")
 	groups, _ := os.ReadFile("/proc/self/cgroup")
 	return readOnlyHintFor(string(table), string(groups), folderOf(err))
 }
 
-// readOnlyHintFor is that for a folder, by the mountinfo and cgroup files of this process.
+// readOnlyHintFor returns the hint for a folder, given the mountinfo and cgroup files of this
+// process.
 func readOnlyHintFor(table, groups, folder string) string {
 	at, alone := readOnlyMount(table, folder)
 	switch unit := unitIn(groups); {
 	case alone && unit != "": // read-only file system: the systemd unit may not write there
 		return "the unit may not write there: " + exit.Command("systemctl", "edit", unit) + ", and add under [Service]: ReadWritePaths=" + folder
-	case alone: // read-only file system: it is mounted so in this container or sandbox alone
+	case alone: // read-only file system: it is read-only only in this container or sandbox
 		return fmt.Sprintf("this process may not write there, while others may: let its container or sandbox write to %s", folder)
 	}
-	return "the file system is read-only, perhaps since an error of the disk: see dmesg --level=err; then " + exit.Command("mount", "-o", "remount,rw", at) // read-only file system
+	return "the file system is read-only, perhaps after a disk error: see dmesg --level=err; then " + exit.Command("mount", "-o", "remount,rw", at) // read-only file system
 }
 
-// readOnlyMount is where what holds a path is mounted, and whether that mount alone is
-// read-only, and not the file system, as units of systemd with ProtectSystem= see it. table
-// is a mountinfo file (see proc_pid_mountinfo(5)).
+// readOnlyMount returns the mount point of a path, and whether only that mount is read-only and
+// not the file system, as for systemd units with ProtectSystem=. table is a mountinfo file (see
+// proc_pid_mountinfo(5)).
 func readOnlyMount(table, path string) (at string, alone bool) {
 	at = "/"
 	for line := range strings.Lines(table) {
@@ -93,7 +94,7 @@ func readOnlyMount(table, path string) (at string, alone bool) {
 
 func isReadOnly(options string) bool { return options == "ro" || strings.HasPrefix(options, "ro,") }
 
-// unitIn is the service of systemd that a cgroup file is of, "" for none.
+// unitIn returns the systemd service in a cgroup file, "" for none.
 func unitIn(groups string) string {
 	for line := range strings.Lines(groups) {
 		if unit := filepath.Base(strings.TrimSpace(line)); strings.HasSuffix(unit, ".service") && strings.Contains(line, "/system.slice/") {
@@ -103,29 +104,29 @@ func unitIn(groups string) string {
 	return ""
 }
 
-// mayNotHint is the hint for what this process may not do.
+// mayNotHint returns the hint for a permission error.
 func mayNotHint(err error) string {
 	switch {
 	case became.user != "": // permission denied, where root works as the user of the folder
-		return fmt.Sprintf("run as root it works as the user %s, to whom %s belongs: give that user what it may not use, with chown, or move it where only root may write",
+		return fmt.Sprintf("run as root, it works as the user %s, who owns %s: give that user access with chown, or move the file where only root may write",
 			became.user, became.folder)
 	case os.Geteuid() == 0: // permission denied, to root
-		return "even root may not: look for the attributes of lsattr, a network file system that maps root to nobody, or dropped capabilities"
+		return "even root may not: look for attributes with lsattr, a network file system that maps root to nobody, or dropped capabilities"
 	}
 	barrier, owner := barrierTo(pathOf(err))
-	if barrier == "" { // permission denied, where nothing is known of the owner
+	if barrier == "" { // permission denied, where the owner is not known
 		return "run it as the owner of the folder, or as root"
 	}
 	above := filepath.Dir(barrier)
-	if uid, err := uidOf(above); owner == 0 && err == nil && uid == os.Geteuid() { // permission denied: what is root's in a folder of this user
+	if uid, err := uidOf(above); owner == 0 && err == nil && uid == os.Geteuid() { // permission denied: a file of root's in a folder of this user
 		return fmt.Sprintf("%s belongs to root: give it to the owner of its folder, as root: ", barrier) + exit.Command("chown", "-R", "--reference="+above, barrier)
 	}
 	return fmt.Sprintf("%s belongs to %s: run it as that user, or as root", barrier, userName(owner)) // permission denied
 }
 
-// barrierTo is the first thing on the way to a path that this process may not use as it
-// would have to, and its owner: a folder that it may not search, what is at the path where it
-// may not read and write that, or else the folder of what was to be made there.
+// barrierTo returns the first thing on a path that this process may not use as it would have to,
+// and its owner: a folder that it may not search, the file at the path if it may not read and
+// write that, or else the folder in which the file was to be made.
 func barrierTo(path string) (barrier string, owner int) {
 	if path == "" {
 		return "", 0
@@ -149,7 +150,7 @@ func uidOf(path string) (int, error) {
 	return int(stat.Uid), err
 }
 
-// userName is the name of a user, or its number where it has none.
+// userName returns the name of a user, or its number if it has no name.
 func userName(uid int) string {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username
@@ -159,5 +160,5 @@ func userName(uid int) string {
 
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// Unescape reads a path of a mount table.
+// Unescape decodes a path in a mount table.
 func Unescape(path string) string { return unescape.Replace(path) }

@@ -1,5 +1,5 @@
-// Package durable writes files and folders that are there whole or not at all,
-// also after a crash: it copies in the kernel, syncs, and renames into place.
+// Package durable writes files and folders that appear completely or not at all, even
+// after a crash: it copies in the kernel, syncs, and renames into place.
 package durable
 
 import (
@@ -13,13 +13,13 @@ import (
 )
 
 // ErrShort says that a source ended before the range that was to be copied.
-var ErrShort = errors.New("the source became shorter while it was copied")
+var ErrShort = errors.New("the source shrank while it was being copied")
 
-// copyStep is how much is copied between two looks at the context.
+// copyStep is how much is copied between two checks of the context, in bytes.
 const copyStep = 64 << 20
 
-// CopyRange copies n bytes of src from off on to the position of dst, in the
-// kernel where the file systems can, and calls progress with what was copied.
+// CopyRange copies n bytes of src, starting at off, to dst at its position, in the
+// kernel if the file systems can, and calls progress with the number of bytes copied.
 func CopyRange(ctx context.Context, dst, src *os.File, off, n int64, progress func(int64)) error {
 	for n > 0 {
 		if err := ctx.Err(); err != nil {
@@ -30,8 +30,8 @@ func CopyRange(ctx context.Context, dst, src *os.File, off, n int64, progress fu
 			continue
 		}
 		if err != nil || copied == 0 {
-			// What it says is as often of the call as of the files: some file systems
-			// answer EIO, or 0, where they cannot. Reading and writing tell.
+			// The error need not be of the files: some file systems return EIO, or 0, if they
+			// do not support the call. Reading and writing will show.
 			return copyThrough(ctx, dst, src, off, n, progress)
 		}
 		startWriteback(dst, int64(copied))
@@ -41,15 +41,15 @@ func CopyRange(ctx context.Context, dst, src *os.File, off, n int64, progress fu
 	return nil
 }
 
-// startWriteback lets the disk begin with the n bytes before the position of f, so
-// that the sync that follows finds less to wait for. Where it cannot, nothing is lost.
+// startWriteback starts writing the n bytes before the position of f to the disk, so
+// that a later sync has less to wait for. It is only an optimization and may fail.
 func startWriteback(f *os.File, n int64) {
 	if end, err := unix.Seek(int(f.Fd()), 0, io.SeekCurrent); err == nil {
 		_ = unix.SyncFileRange(int(f.Fd()), end-n, n, unix.SYNC_FILE_RANGE_WRITE)
 	}
 }
 
-// copyThrough copies through user space, for file systems that cannot otherwise.
+// copyThrough copies through user space, for file systems that cannot copy in the kernel.
 func copyThrough(ctx context.Context, dst, src *os.File, off, n int64, progress func(int64)) error {
 	buf := make([]byte, 1<<20)
 	for n > 0 {
@@ -72,8 +72,8 @@ func copyThrough(ctx context.Context, dst, src *os.File, off, n int64, progress 
 	return nil
 }
 
-// Clone makes dst, which is empty, share the blocks of src, as it is now. It reports whether the
-// file system can; where not, dst stays empty.
+// Clone makes dst, which is empty, share the blocks of src as it is now. It reports whether the
+// file system can; if not, dst stays empty.
 func Clone(dst, src *os.File) (bool, error) {
 	err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd()))
 	if unsupported(err) || isOneOf(err, unix.EXDEV, unix.EPERM, unix.ETXTBSY) {
@@ -85,18 +85,18 @@ func Clone(dst, src *os.File) (bool, error) {
 	return true, nil
 }
 
-// Uncached lets go of what the kernel keeps of a file in memory, as far as it was synced: what
-// is read then comes from the disk. Where it cannot, nothing is lost.
+// Uncached drops the synced pages of a file from the page cache, so that reads come from the
+// disk. It may fail silently.
 func Uncached(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
 
-// BehindWriter is a file that is written from front to back. The disk begins with what was
-// written, so that the sync that follows finds less to wait for.
+// BehindWriter is a file that is written from front to back. It starts writing to the disk early,
+// so that a later sync has less to wait for.
 type BehindWriter struct {
 	*os.File
-	behind int64 // bytes that the disk was not told of
+	behind int64 // bytes for which writeback was not started
 }
 
-// behindStep is after how many bytes the disk is told to begin.
+// behindStep is after how many bytes writeback is started.
 const behindStep = 8 << 20
 
 func (w *BehindWriter) Write(p []byte) (int, error) {

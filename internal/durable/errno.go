@@ -14,20 +14,20 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// What a file system says is judged here, and nowhere else: that it has no such thing,
-// which leaves another way to do the job, or that the job cannot be done, which leaves
-// an error with the reason and a hint.
+// Errors of file systems are interpreted here, and nowhere else: either the file system does not
+// support a call, and there is another way to do the job, or the job cannot be done, and the
+// error needs a reason and a hint.
 
-// ErrMountPoint says that a name is a mount point: nothing can take its place.
-var ErrMountPoint = errors.New("it is a mount point, which nothing can take the place of")
+// ErrMountPoint says that a name is a mount point: it cannot be replaced.
+var ErrMountPoint = errors.New("it is a mount point, which cannot be replaced")
 
 // isOneOf reports whether err is one of the errnos.
 func isOneOf(err error, errnos ...unix.Errno) bool {
 	return slices.ContainsFunc(errnos, func(errno unix.Errno) bool { return errors.Is(err, errno) })
 }
 
-// unsupported reports whether a file system has no such call, or not with these flags:
-// flags of renameat2 on FUSE, NFS, 9p and older ZFS; fsync of a folder on CIFS and FUSE.
+// unsupported reports whether a file system does not support a call, or its flags: flags of
+// renameat2 on FUSE, NFS, 9p and older ZFS; fsync of a folder on CIFS and FUSE.
 func unsupported(err error) bool {
 	return isOneOf(err, unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP, unix.ENOTTY)
 }
@@ -35,14 +35,14 @@ func unsupported(err error) bool {
 // noLinks reports whether a file system has no hard links.
 func noLinks(err error) bool { return unsupported(err) || isOneOf(err, unix.EPERM, unix.EMLINK) }
 
-// notGiven reports whether an owner, a mode or an attribute cannot be given: not by this
-// process (EPERM, EACCES: NFS with root_squash, dropped capabilities), not to a user that
-// is not mapped (EINVAL, EOVERFLOW), or not on this file system (ENOTSUP, ENOSYS: FAT).
+// notGiven reports whether an owner, a mode or an attribute cannot be set: not by this process
+// (EPERM, EACCES: NFS with root_squash, dropped capabilities), not for a user that is not
+// mapped (EINVAL, EOVERFLOW), or not on this file system (ENOTSUP, ENOSYS: FAT).
 func notGiven(err error) bool {
 	return unsupported(err) || isOneOf(err, unix.EPERM, unix.EACCES, unix.EOVERFLOW)
 }
 
-// renameError is the error of a rename that was refused.
+// renameError returns the error for a rename that failed.
 func renameError(from, to string, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY) && (isMountPoint(to) || isMountPoint(from)):
@@ -60,64 +60,64 @@ func isMountPoint(path string) bool {
 	if err == nil && stat.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 {
 		return stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 	}
-	// Before Linux 5.8, what is mounted from the same file system does not show.
+	// Before Linux 5.8, a bind mount from the same file system is not recognized.
 	var here, above unix.Stat_t
 	return unix.Lstat(path, &here) == nil && unix.Lstat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev
 }
 
-// CannotLook reports whether an error says nothing of the data: this process may not look
-// at it, or has not what looking takes.
+// CannotLook reports whether an error says nothing about the data: this process may not read it,
+// or lacks the resources to read it.
 func CannotLook(err error) bool {
 	return isOneOf(err, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EACCES, unix.EPERM)
 }
 
-// Hint says what to do about an error of the system: it follows from what failed, and
-// where. It is "" where there is nothing to say, as for a file that is missing and was to be read.
+// Hint says what to do about a system error, depending on what failed and where. It is "" if
+// there is nothing to say, as for a missing file that was to be read.
 func Hint(err error) string {
 	temporaryFiles := inTemporaryFolder(err)
 	switch {
 	case errors.Is(err, ErrBusy):
 		return "wait until it is done"
 	case errors.Is(err, ErrMountPoint):
-		return "work beside the mount point and copy the result into it, or mount the folder above it"
+		return "write next to the mount point and copy the result into it, or mount its parent folder instead"
 	case errors.Is(err, ErrNotRegular):
-		return "this must be a file or a folder of its own: see what it is, with ls -l, and move it away"
+		return "this must be a regular file or folder: see what it is with ls -l, and move it away"
 	case errors.Is(err, ErrUser):
 		return "run it as that user"
 	case errors.Is(err, ErrOwner), errors.Is(err, ErrAttributes):
-		return "run it as root, on a file system that keeps owners, modes and access lists"
+		return "run it as root, on a file system that supports owners, modes and access lists"
 	case temporaryFiles && errors.Is(err, fs.ErrNotExist): // the folder for temporary files is missing
-		return fmt.Sprintf("there is no folder %s for temporary files: make it, or name another: export TMPDIR=/var/tmp", os.TempDir())
+		return fmt.Sprintf("the folder for temporary files, %s, is missing: make it, or name another: export TMPDIR=/var/tmp", os.TempDir())
 	case temporaryFiles && isOneOf(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EACCES, unix.EPERM, unix.ENOTDIR): // the folder for temporary files is full, or cannot be written to
 		return fmt.Sprintf("temporary files cannot be written to %s: name another folder: export TMPDIR=DIR", os.TempDir())
-	case noFolder(err): // the folder is missing in which something is to be made
+	case noFolder(err): // the folder in which something is to be made is missing
 		return "make the folder first: " + exit.Command("mkdir", "-p", filepath.Dir(pathOf(err)))
 	case isOneOf(err, unix.ENOSPC, unix.EDQUOT):
-		return "make room, then run the command again; see what is left: " + exit.Command("df", "-h", folderOf(err))
+		return "free some space, then run the command again; see what is left: " + exit.Command("df", "-h", folderOf(err))
 	case errors.Is(err, unix.EROFS):
 		return readOnlyHint(err)
 	case errors.Is(err, unix.EMFILE):
-		return "raise the limit of open files: ulimit -n 65536, or LimitNOFILE=65536 in the unit of a service"
+		return "raise the limit on open files: ulimit -n 65536, or LimitNOFILE=65536 in the unit of a service"
 	case errors.Is(err, unix.ENFILE):
-		return "raise the limit of open files of the machine: sysctl -w fs.file-max=1000000"
+		return "raise the system-wide limit on open files: sysctl -w fs.file-max=1000000"
 	case errors.Is(err, unix.EIO):
-		return "the disk may be failing: see what the kernel says of it: dmesg --level=err"
+		return "the disk may be failing: check the kernel log: dmesg --level=err"
 	case errors.Is(err, fs.ErrPermission):
 		return mayNotHint(err)
 	case unsupported(err): // invalid argument; function not implemented; operation not supported
-		return "the file system lacks what this takes: use another, such as ext4 or XFS"
+		return "the file system does not support this: use another, such as ext4 or XFS"
 	}
 	return ""
 }
 
-// noFolder reports whether the folder is missing in which a file or folder was to be made.
+// noFolder reports whether the folder in which a file or folder was to be made is missing.
 func noFolder(err error) bool {
 	var failed *fs.PathError
 	return errors.Is(err, fs.ErrNotExist) && errors.As(err, &failed) && strings.HasSuffix(failed.Path, temporarySuffix)
 }
 
-// inTemporaryFolder reports whether an error is of the folder for temporary files, or of a
-// file in it that a tool of ours makes.
+// inTemporaryFolder reports whether an error concerns the folder for temporary files, or a file
+// in it that one of the tools makes.
 func inTemporaryFolder(err error) bool {
 	var failed *fs.PathError
 	if !errors.As(err, &failed) {

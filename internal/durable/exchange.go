@@ -10,13 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoExchange says that a file system cannot let two names change places in one step.
+// ErrNoExchange says that a file system cannot exchange two names in one step.
 var ErrNoExchange = errors.New("the file system cannot exchange two names")
 
-// Exchange lets two files or folders of one file system change places, in one step: at no
-// moment is either name missing. The error wraps [ErrNoExchange] where the file system has
-// no such thing, and [ErrMountPoint] where something is mounted at one of them; nothing is
-// changed then.
+// Exchange exchanges the names of two files or folders on one file system, in one step: neither
+// name is missing at any moment. The error wraps [ErrNoExchange] if the file system cannot do
+// that, and [ErrMountPoint] if one of them is a mount point; then nothing is changed.
 func Exchange(a, b string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 	switch {
@@ -29,7 +28,7 @@ func Exchange(a, b string) error {
 }
 
 // Link gives a file a second name, which must not exist yet. The error wraps
-// [ErrNoExchange] where the file system has no hard links.
+// [ErrNoExchange] if the file system has no hard links.
 func Link(from, to string) error {
 	err := os.Link(from, to)
 	if noLinks(err) {
@@ -38,7 +37,7 @@ func Link(from, to string) error {
 	return err
 }
 
-// Rename gives a file a name, also one that another file has, which loses it.
+// Rename renames a file, and replaces a file that has the new name.
 func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return renameError(from, to, errors.Unwrap(err))
@@ -46,9 +45,9 @@ func Rename(from, to string) error {
 	return nil
 }
 
-// Reserved reports whether what has a name is the empty file or folder that [RenameNew] makes
-// for a moment, on a file system that cannot see to it that a name is free: a process was
-// killed before something was renamed to it.
+// Reserved reports whether a name belongs to the empty file or folder that [RenameNew] makes for a
+// moment, on a file system that cannot ensure that a name is free. It is left if the process was
+// killed before the rename.
 func Reserved(path string) bool { return reserved(path, true) || reserved(path, false) }
 
 func reserved(path string, folder bool) bool {
@@ -60,8 +59,8 @@ func reserved(path string, folder bool) bool {
 	return folder && kind == unix.S_IFDIR || !folder && kind == unix.S_IFREG && stat.Size == 0
 }
 
-// CanExchange reports whether the file system of a folder of this user's own can exchange two
-// names. It tries.
+// CanExchange reports whether a file system can exchange two names. It tries, with two files in
+// the folder, which must belong to this user.
 func CanExchange(folder string) (bool, error) {
 	var names [2]string
 	for i := range names {
@@ -82,9 +81,9 @@ func CanExchange(folder string) (bool, error) {
 	return can, errors.Join(err, os.Remove(names[0]), os.Remove(names[1]))
 }
 
-// KeepTree gives a folder owner, mode, access list and extended attributes of another, and
-// each file in it those of the file like, as [KeepAttributes] does: dst comes last. In it are
-// regular files only. The error wraps [ErrOwner] or [ErrAttributes] where all else is kept.
+// KeepTree gives the folder dst the owner, mode, access list and extended attributes of folder, and
+// each file in dst those of the file like, as [KeepAttributes] does. dst comes last. It may hold
+// only regular files. The error wraps [ErrOwner] or [ErrAttributes] if everything else is kept.
 func KeepTree(dst, folder, like *os.File) error {
 	root, err := rootOf(dst)
 	if err != nil {
@@ -115,11 +114,11 @@ func KeepTree(dst, folder, like *os.File) error {
 	return lost
 }
 
-// Give gives a folder with all that is in it its owner and the modes: 0750 for folders,
-// 0640 for files. The error wraps [ErrOwner] where only owners cannot be given.
+// Give sets the owner and mode of a folder and everything in it: mode 0750 for folders, 0640 for
+// files. The error wraps [ErrOwner] if only owners cannot be set.
 func (o Owner) Give(folder *os.File) error { return o.giveAll(folder) }
 
-// GiveFile gives a file its owner and mode 0640.
+// GiveFile sets the owner of a file, and mode 0640.
 func (o Owner) GiveFile(f *os.File) error {
 	if err := chmod(f, 0o640); err != nil && !errors.Is(err, ErrAttributes) {
 		return err

@@ -11,21 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PendingDir is a folder that is being built beside its place. Until Commit the
-// place is untouched. Its temporary name, .NAME.ailee-tmp, is locked while it is
-// built; one that a killed run left is emptied and taken over.
+// PendingDir is a folder that is being built next to its final place, which is untouched
+// until Commit. It is locked while it is built under its temporary name,
+// .NAME.ailee-tmp. A folder that a killed run left there is emptied and taken over.
 type PendingDir struct {
 	Path  string // of the folder while it is built
 	place string
 	lock  *os.File
-	// ownerLost says that Give could not give an owner, and has said so.
+	// ownerLost is set if Give could not set the owner, and returned that error.
 	ownerLost bool
 }
 
-// CreateDir starts a folder that is to be at path, which must be missing or an
-// empty folder. The error wraps [ErrBusy] when another run is at it,
-// [fs.ErrExist] when there is anything at path, and [ErrMountPoint] when something
-// is mounted there.
+// CreateDir starts a folder that is to be at path, which must be missing or an empty
+// folder. The error wraps [ErrBusy] if another run is building it, [fs.ErrExist] if
+// there is anything else at path, and [ErrMountPoint] if path is a mount point.
 func CreateDir(path string) (*PendingDir, error) {
 	path = filepath.Clean(path)
 	if err := emptyOrMissing(path); err != nil {
@@ -42,8 +41,8 @@ func CreateDir(path string) (*PendingDir, error) {
 	return &PendingDir{Path: tmp, place: path, lock: lock}, nil
 }
 
-// claimFolder makes a temporary folder, or empties what a killed run left,
-// and locks it. A link is an error: it leads elsewhere.
+// claimFolder makes a temporary folder, or empties what a killed run left, and locks it.
+// It does not follow a link.
 func claimFolder(tmp string) (lock *os.File, resumed bool, err error) {
 	open := func() (*os.File, error) { return openFolder(tmp) }
 	return claim(tmp, func() (*os.File, error) {
@@ -52,13 +51,13 @@ func claimFolder(tmp string) (lock *os.File, resumed bool, err error) {
 		}
 		folder, err := open()
 		if err != nil {
-			err = errors.Join(err, os.Remove(tmp)) // not if it is another's by now, and holds something
+			err = errors.Join(err, os.Remove(tmp)) // fails if it now belongs to another run and is not empty
 		}
 		return folder, err
 	}, open)
 }
 
-// openFolder opens a folder, and nothing that a link leads to.
+// openFolder opens a folder without following a link.
 func openFolder(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -80,8 +79,8 @@ func emptyOrMissing(path string) error {
 	return nil
 }
 
-// rootOf opens a folder for what is in it, as long as it has its name. The error
-// wraps [ErrBusy] when another one has it.
+// rootOf opens a folder by its name, for access to what is in it. The error wraps
+// [ErrBusy] if another folder has the name now.
 func rootOf(folder *os.File) (*os.Root, error) {
 	root, err := os.OpenRoot(folder.Name())
 	if err != nil {
@@ -100,7 +99,7 @@ func rootOf(folder *os.File) (*os.Root, error) {
 	return root, nil
 }
 
-// emptyFolder removes everything in a folder, as long as it has its name.
+// emptyFolder removes everything in a folder, if it still has its name.
 func emptyFolder(folder *os.File) error {
 	root, err := rootOf(folder)
 	if err != nil {
@@ -119,21 +118,20 @@ func emptyFolder(folder *os.File) error {
 	return err
 }
 
-// Empty removes what was built so far.
+// Empty removes what has been built so far.
 func (d *PendingDir) Empty() error { return emptyFolder(d.lock) }
 
-// Give gives the folder with all that is in it its owner and the modes: 0750 for
-// folders, 0640 for files. The error wraps [ErrOwner] where only the owner cannot be
-// given.
+// Give sets the owner and mode of the folder and everything in it: mode 0750 for
+// folders, 0640 for files. The error wraps [ErrOwner] if only owners cannot be set.
 func (d *PendingDir) Give(owner Owner) error {
 	err := owner.giveAll(d.lock)
 	d.ownerLost = errors.Is(err, ErrOwner)
 	return err
 }
 
-// Commit syncs the folder with all files in it and puts it in its place, with
-// mode and owner of the empty folder that it replaces, if there is one. Anything
-// that is there by now is an error that wraps [fs.ErrExist].
+// Commit syncs the folder with all files in it and moves it to its place. If it replaces
+// an empty folder, it gets the mode and owner of that. If there is anything else by now,
+// the error wraps [fs.ErrExist].
 func (d *PendingDir) Commit() error {
 	if err := SyncFS(d.lock); err != nil {
 		return err
@@ -142,7 +140,7 @@ func (d *PendingDir) Commit() error {
 		if err := keepFolder(d.lock, before); err != nil && !(d.ownerLost && errors.Is(err, ErrOwner)) {
 			return err
 		}
-		// Replaces an empty folder, and no other. os.Rename refuses every folder.
+		// This replaces only an empty folder. os.Rename refuses to replace any folder.
 		if err := unix.Rename(d.Path, d.place); err != nil {
 			return renameError(d.Path, d.place, err)
 		}
@@ -152,7 +150,7 @@ func (d *PendingDir) Commit() error {
 	return errors.Join(syncDir(filepath.Dir(d.place), d.lock), d.lock.Close())
 }
 
-// keepFolder gives a folder mode and owner of another.
+// keepFolder gives a folder the mode and owner of another.
 func keepFolder(dst *os.File, src fs.FileInfo) error {
 	stat := src.Sys().(*syscall.Stat_t)
 	_, err := keepOwner(dst, &unix.Stat_t{Uid: stat.Uid, Gid: stat.Gid})

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A dry run is refused what the run itself would be refused. What is asked here leaves
-// nothing, however the process ends, and can be asked beside another run. Whether there is
-// room is not asked: on file systems that share blocks or compress, nobody knows before.
+// A dry run fails where the run itself would. These checks leave nothing behind, however the
+// process ends, and are possible while another run is active. They do not check for space: on
+// file systems that share blocks or compress, the need is not known in advance.
 
 // CouldCreate returns the error that [Create] and [Pending.Commit] would return.
 func CouldCreate(path string, replace bool) error {
@@ -41,8 +41,8 @@ func CouldCreate(path string, replace bool) error {
 	return nil
 }
 
-// CouldStage returns the error that [Stage] would return, and otherwise what stands for the
-// files that it would publish. resumed says that an earlier run was killed there.
+// CouldStage returns the error that [Stage] would return. resumed reports whether an earlier run
+// was killed there.
 func CouldStage(dir, name string) (resumed bool, err error) {
 	there, err := nearest(dir)
 	if err != nil {
@@ -59,7 +59,7 @@ func CouldStage(dir, name string) (resumed bool, err error) {
 	return err == nil, nil
 }
 
-// Missing returns an error that wraps [fs.ErrExist] when there is anything at path.
+// Missing returns an error that wraps [fs.ErrExist] if there is anything at path.
 func Missing(path string) error {
 	_, err := os.Lstat(path)
 	switch {
@@ -71,7 +71,7 @@ func Missing(path string) error {
 	return &fs.PathError{Op: "create", Path: path, Err: err}
 }
 
-// CouldWriteIn returns the error that making a file in a folder would return.
+// CouldWriteIn returns the error that creating a file in a folder would return.
 func CouldWriteIn(dir string) error {
 	if info, err := os.Stat(dir); err != nil {
 		return err
@@ -85,7 +85,7 @@ func CouldWriteIn(dir string) error {
 	return f.Close()
 }
 
-// nearest is the folder, or the one above it that is there.
+// nearest returns the folder, or its nearest parent that exists.
 func nearest(dir string) (string, error) {
 	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -94,8 +94,9 @@ func nearest(dir string) (string, error) {
 	}
 }
 
-// free returns an error that wraps [ErrBusy] when another run has a temporary file or
-// folder. What cannot be opened is no run's of this user: it is removed, or refused then.
+// free returns an error that wraps [ErrBusy] if another run has a temporary file or folder. One
+// that cannot be opened does not belong to a run of this user: the run itself will remove it, or
+// be refused.
 func free(tmp string) error {
 	f, err := os.OpenFile(tmp, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"syscall"
 )
 
-// Owner is who new files belong to; the zero Owner is whoever runs the command.
+// Owner is the owner of new files. The zero Owner is the user who runs the command.
 type Owner struct {
 	Set      bool
 	UID, GID int
 }
 
-// ParseOwner reads user:group, names or numbers.
+// ParseOwner parses user:group, names or numbers.
 func ParseOwner(text string) (Owner, error) {
 	userName, groupName, ok := strings.Cut(text, ":")
 	if !ok || userName == "" || groupName == "" {
@@ -44,9 +44,9 @@ func ParseOwner(text string) (Owner, error) {
 	return Owner{Set: true, UID: uid, GID: gid}, nil
 }
 
-// OwnerOf returns the owner of path, or of the folder in which it will be, for a
-// command that runs as root and makes files for somebody else. Whoever else runs
-// it gets the zero Owner.
+// OwnerOf returns the owner of path, or of the folder that it will be in, for a command
+// that runs as root and makes files for another user. For any other user it returns the
+// zero Owner.
 func OwnerOf(path string) (Owner, error) {
 	if os.Geteuid() != 0 {
 		return Owner{}, nil
@@ -65,10 +65,10 @@ func OwnerOf(path string) (Owner, error) {
 	}
 }
 
-// giveAll gives a folder with all that is in it its owner and the modes: 0750 for
-// folders, 0640 for files. It follows no link that leads out of the folder, whoever
-// puts it there meanwhile. The folder comes last: from then on it is its owner's. The
-// error wraps [ErrOwner] where only owners cannot be given.
+// giveAll sets the owner and mode of a folder and everything in it: mode 0750 for
+// folders, 0640 for files. It follows no link out of the folder, even if one is put
+// there meanwhile. The folder comes last: after that its owner can change it. The error
+// wraps [ErrOwner] if only owners cannot be set.
 func (o Owner) giveAll(folder *os.File) error {
 	root, err := rootOf(folder)
 	if err != nil {
@@ -103,7 +103,7 @@ func (o Owner) giveAll(folder *os.File) error {
 }
 
 func (o Owner) giveOne(root *os.Root, name string, mode fs.FileMode) error {
-	// What only root may change is changed before it is another's.
+	// The mode first: without privileges it cannot be changed after the owner.
 	if err := root.Chmod(name, mode); err != nil && !notGiven(err) {
 		return err
 	}
@@ -114,13 +114,13 @@ func (o Owner) giveOne(root *os.Root, name string, mode fs.FileMode) error {
 	return o.lost(root.Lchown(name, o.UID, o.GID))
 }
 
-// has reports whether nothing is to be given.
+// has reports whether a file already has the owner, or none is to be set.
 func (o Owner) has(info fs.FileInfo) bool {
 	stat := info.Sys().(*syscall.Stat_t)
 	return !o.Set || int(stat.Uid) == o.UID && int(stat.Gid) == o.GID
 }
 
-// lost makes an error of giving the owner one that wraps [ErrOwner].
+// lost makes an error of setting the owner wrap [ErrOwner], if the owner cannot be set.
 func (o Owner) lost(err error) error {
 	if notGiven(err) {
 		return fmt.Errorf("%w (user %d, group %d): %w", ErrOwner, o.UID, o.GID, err)
@@ -128,7 +128,7 @@ func (o Owner) lost(err error) error {
 	return err
 }
 
-// GiveFolder gives a folder, without what is in it, its owner and mode 0750.
+// GiveFolder sets the owner of a folder, and mode 0750, but not of what is in it.
 func (o Owner) GiveFolder(folder *os.File) error {
 	if err := chmod(folder, 0o750); err != nil && !errors.Is(err, ErrAttributes) {
 		return err

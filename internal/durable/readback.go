@@ -14,15 +14,15 @@ import (
 )
 
 // ErrNotWritten says that a disk does not have what was written to it.
-var ErrNotWritten = errors.New("it is not what was written")
+var ErrNotWritten = errors.New("it differs from what was written")
 
-// ReadBack is a file that is written from front to back, and of which what the disk has is
-// read while the rest is still being written: that takes hardly longer than writing alone. Not
-// safe for concurrent use.
+// ReadBack is a file that is written from front to back, and read back from the disk while the
+// rest is still being written. That takes hardly longer than writing alone. Not safe for
+// concurrent use.
 type ReadBack struct {
 	file    *BehindWriter
 	written int64
-	told    int64 // up to where it was told to read
+	told    int64 // up to where the reader was told to read
 
 	wrote *xxh3.Hasher // of what was written
 	has   *xxh3.Hasher // of what was read
@@ -32,10 +32,11 @@ type ReadBack struct {
 	ended <-chan error
 }
 
-// readBackStep is how much is written before that is read, in bytes.
+// readBackStep is how much is written before it is read back, in bytes.
 const readBackStep = 32 << 20
 
-// NewReadBack begins with an empty file. [ReadBack.Check] or [ReadBack.Abort] must be called.
+// NewReadBack returns a ReadBack for an empty file. The caller must call [ReadBack.Check] or
+// [ReadBack.Abort].
 func NewReadBack(ctx context.Context, f *os.File) *ReadBack {
 	r := &ReadBack{file: &BehindWriter{File: f}, wrote: xxh3.New(), has: xxh3.New(), buf: make([]byte, 256<<10), until: make(chan int64, 1)}
 	todo := r.until
@@ -57,7 +58,7 @@ func (r *ReadBack) Write(p []byte) (int, error) {
 	r.written += int64(n)
 	if r.written-r.told >= readBackStep {
 		select {
-		case <-r.until: // it was not there yet
+		case <-r.until: // replace a value that was not received yet
 		default:
 		}
 		r.until <- r.written
@@ -66,8 +67,8 @@ func (r *ReadBack) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// to reads up to an offset what the disk has. Where the kernel does not let go of what it has
-// in memory, it reads that.
+// to reads the file back from the disk, up to an offset. If the kernel does not drop its cached
+// pages, it reads those instead.
 func (r *ReadBack) to(ctx context.Context, until int64) error {
 	const whole = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	fd := int(r.file.Fd())
@@ -91,7 +92,7 @@ func (r *ReadBack) to(ctx context.Context, until int64) error {
 	return nil
 }
 
-// Check syncs the file, and reads the rest. The error wraps [ErrNotWritten] where the disk does
+// Check syncs the file, and reads back the rest. The error wraps [ErrNotWritten] if the disk does
 // not have what was written.
 func (r *ReadBack) Check(ctx context.Context) error {
 	if err := r.Abort(); err != nil {
@@ -109,7 +110,7 @@ func (r *ReadBack) Check(ctx context.Context) error {
 	return nil
 }
 
-// Abort ends it, and returns an error of reading. It does nothing after Check.
+// Abort ends reading back, and returns its error. It does nothing after Check.
 func (r *ReadBack) Abort() error {
 	if r.until == nil {
 		return nil

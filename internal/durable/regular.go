@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotRegular says that there is something else at a name than a regular file.
+// ErrNotRegular says that something other than a regular file has a name.
 var ErrNotRegular = errors.New("not a regular file")
 
-// OpenRegular opens a regular file, and nothing else, whatever is put there meanwhile: no
-// pipe keeps it waiting, and no device is touched. Otherwise the error wraps
+// OpenRegular opens a regular file, and nothing else, whatever is put there meanwhile: it does
+// not block on a pipe, and does not touch a device. For anything else the error wraps
 // [ErrNotRegular]. Links are followed.
 func OpenRegular(path string, flags int) (*os.File, error) {
-	// Such a descriptor can be looked at, but stands for no opened file yet.
+	// An O_PATH descriptor can be examined without opening the file.
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
@@ -39,9 +39,8 @@ func OpenRegular(path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(opened), path), nil
 }
 
-// OpenNoFollow opens a regular file for reading that is under the name itself: no link is
-// followed, and no pipe keeps it waiting. Where there is something else, the error wraps
-// [ErrNotRegular].
+// OpenNoFollow opens a regular file for reading. It follows no link and does not block on a
+// pipe. For anything but a regular file the error wraps [ErrNotRegular].
 func OpenNoFollow(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if errors.Is(err, unix.ELOOP) {

@@ -13,17 +13,17 @@ import (
 // ErrBusy says that another run is writing the same file or folder.
 var ErrBusy = errors.New("another run is writing it")
 
-// Pending is a file that is being written beside its place. Until Commit the
-// place is untouched. Its temporary name, .NAME.ailee-tmp, is locked while it is
-// written; one that a killed run left is taken over, and whatever else has that name
-// loses it: nothing is written through a link that somebody planted.
+// Pending is a file that is being written next to its final place, which is untouched
+// until Commit. It is locked while it is written under its temporary name,
+// .NAME.ailee-tmp. A file that a killed run left there is taken over, and anything else
+// with that name is removed: nothing is written through a planted link.
 type Pending struct {
 	*os.File
 	place string
 }
 
-// Create starts a file that is to be at path, with the given permissions. The
-// error wraps [ErrBusy] when another run is at it.
+// Create starts a file that is to be at path, with the given permissions. The error
+// wraps [ErrBusy] if another run is writing it.
 func Create(path string, perm os.FileMode) (*Pending, error) {
 	tmp := temporary(path)
 	open := func(flags int) func() (*os.File, error) {
@@ -45,20 +45,20 @@ func Create(path string, perm os.FileMode) (*Pending, error) {
 	return p, nil
 }
 
-// TemporaryName is the name that a [Pending] file of this path has until Commit.
+// TemporaryName returns the name that a [Pending] file for this path has until Commit.
 func TemporaryName(path string) string { return temporary(path) }
 
 const temporarySuffix = ".ailee-tmp"
 
-// temporary is the name under which a file or folder is written.
+// temporary returns the name under which a file or folder is written.
 func temporary(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+temporarySuffix)
 }
 
-// claim makes a temporary file or folder, or opens what a killed run left, and locks
-// it. A folder is empty then. Anything else of that name is removed, once: on some file
-// systems nothing belongs to whoever makes it, and somebody may put it there again.
-// resumed tells that it was there before.
+// claim creates a temporary file or folder, or opens what a killed run left, and locks
+// it. A folder is then empty. Anything else with that name is removed, but only once: on
+// some file systems files do not belong to the user who creates them, and another user
+// may put it there again. resumed reports whether it existed before.
 func claim(tmp string, create, open func() (*os.File, error)) (f *os.File, resumed bool, err error) {
 	for removed := false; ; {
 		f, err = create()
@@ -84,7 +84,7 @@ func claim(tmp string, create, open func() (*os.File, error)) (f *os.File, resum
 		}
 		if err == nil && taken {
 			if removed {
-				err = fmt.Errorf("%s belongs to somebody else, who makes it again and again", tmp)
+				err = fmt.Errorf("%s belongs to another user, who keeps creating it", tmp)
 			} else {
 				removed, err = true, os.Remove(tmp)
 			}
@@ -98,8 +98,8 @@ func claim(tmp string, create, open func() (*os.File, error)) (f *os.File, resum
 	}
 }
 
-// Lock takes the lock on f by which the tools keep out of each other's way, until
-// it is closed. The error wraps [ErrBusy] when another run has it.
+// Lock takes the lock on f with which the tools exclude each other, until f is closed.
+// The error wraps [ErrBusy] if another run has it.
 func Lock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	switch {
@@ -111,7 +111,7 @@ func Lock(f *os.File) error {
 	return nil
 }
 
-// lockNamed locks f, and reports whether name is still f: the run that held the
+// lockNamed locks f, and reports whether name still leads to f: the run that held the
 // lock may have renamed or removed it meanwhile.
 func lockNamed(f *os.File, name string) (bool, error) {
 	if err := Lock(f); err != nil {
@@ -128,10 +128,11 @@ func lockNamed(f *os.File, name string) (bool, error) {
 	return err == nil && os.SameFile(mine, named), err
 }
 
-// own reports whether a file or folder can only be what this run made, or what one of
-// this user left. A regular file that was just made is; another must have no other
-// name: that is a file from elsewhere, or one that was put in its place by a link and
-// is done. Folders are emptied: whose they are could change what is built in them.
+// own reports whether a file or folder must have been made by this run, or left by a run
+// of this user. For a regular file that was just created that is certain. Another one must
+// belong to this user and have no other name: it would be a file from elsewhere, or a
+// completed one that got its final name with a link. Folders are emptied and must belong
+// to this user: their owner could change what is built in them.
 func own(f *os.File, made bool) (bool, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
@@ -154,8 +155,8 @@ func own(f *os.File, made bool) (bool, error) {
 	return false, nil
 }
 
-// newFileOwner returns to whom files belong that are made in a folder: not always to
-// who makes them, as on a network file system.
+// newFileOwner returns the owner of new files in a folder. That is not always the user
+// who creates them, as on a network file system.
 func newFileOwner(folder *os.File) (uid uint32, err error) {
 	const name = "owner"
 	fd, err := unix.Openat(int(folder.Fd()), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
@@ -167,9 +168,9 @@ func newFileOwner(folder *os.File) (uid uint32, err error) {
 	return stat.Uid, err
 }
 
-// Commit syncs the file and puts it in its place. Without replace an existing
-// file there is an error that wraps [fs.ErrExist]. A device there, such as /dev/null, is the
-// system's and never replaced: the error wraps [ErrNotRegular].
+// Commit syncs the file and moves it to its place. Without replace, an existing file
+// there is an error that wraps [fs.ErrExist]. A device there, such as /dev/null, is
+// never replaced: the error wraps [ErrNotRegular].
 func (p *Pending) Commit(replace bool) error {
 	if info, err := os.Lstat(p.place); replace && err == nil && info.Mode()&fs.ModeDevice != 0 {
 		return &fs.PathError{Op: "replace", Path: p.place, Err: ErrNotRegular}
@@ -197,10 +198,10 @@ func (p *Pending) Abort() {
 	}
 }
 
-// RenameNew renames a file or folder to a name that must not exist yet; otherwise the
-// error wraps [fs.ErrExist]. On a file system that cannot see to it, a file gets a second
-// name first, and a folder takes the place of one that is made for it: a plain rename
-// takes that of an empty folder only.
+// RenameNew renames a file or folder to a name that must not exist yet; otherwise the error
+// wraps [fs.ErrExist]. On a file system that cannot ensure that, a file is linked and then
+// unlinked, and a folder replaces an empty one that is created for it: a plain rename
+// replaces only an empty folder.
 func RenameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if unsupported(err) {
@@ -238,8 +239,9 @@ func renameToFree(from, to string) error {
 	return nil
 }
 
-// markPlace takes a name for a file or folder that is to be renamed to it. What stands
-// there until then is empty, and nobody may use it. One of a killed run will do.
+// markPlace reserves a name for a file or folder that is to be renamed to it. Until then
+// an empty file or folder that no user may access has the name. One that a killed run left
+// is used as well.
 func markPlace(path string, folder bool) error {
 	var err error
 	if folder {
@@ -256,12 +258,12 @@ func markPlace(path string, folder bool) error {
 	return err
 }
 
-// SyncDir syncs a folder, which makes renames in it durable, as far as its file system
-// has such a thing.
+// SyncDir syncs a folder, which makes renames in it durable, if its file system supports
+// that.
 func SyncDir(dir string) error { return syncDir(dir, nil) }
 
-// syncDir is [SyncDir] for the folder that a file was put into. A folder that this user
-// may write to and not read is synced through the file, with all of the file system.
+// syncDir is [SyncDir] for the folder that a file was moved to. If this user may write to
+// the folder but not read it, syncDir syncs the whole file system through the file.
 func syncDir(dir string, file *os.File) error {
 	f, err := os.Open(dir)
 	if errors.Is(err, fs.ErrPermission) && file != nil {
@@ -276,8 +278,8 @@ func syncDir(dir string, file *os.File) error {
 	return errors.Join(err, f.Close())
 }
 
-// SyncFS syncs everything in a folder: where syncfs reaches the disk, all that was written
-// to the file system, which is cheaper than one sync for each of many files.
+// SyncFS syncs everything in a folder. If syncfs reaches the disk, it syncs the whole file
+// system, which is cheaper than syncing many files one by one.
 func SyncFS(folder *os.File) error {
 	err := syncWhole(folder)
 	if err != nil || reachesDisk(folder) {
@@ -311,7 +313,7 @@ func syncWhole(f *os.File) error {
 }
 
 // reachesDisk reports whether syncfs does all that fsync does. On FUSE and 9p it does not:
-// what is behind them is told of fsync only.
+// only fsync is passed on to what is behind them.
 func reachesDisk(f *os.File) bool {
 	var stat unix.Statfs_t
 	if unix.Fstatfs(int(f.Fd()), &stat) != nil {

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Scratch is a temporary folder for what nobody needs when the process has ended.
-// It is locked while it is in use; one that a killed process left is removed by
-// the next that makes one with the same prefix.
+// Scratch is a temporary folder for data that is not needed after the process has ended.
+// It is locked while it is in use. A folder that a killed process left is removed by the
+// next process that makes one with the same prefix.
 type Scratch struct {
 	Path string
 	lock *os.File
@@ -41,9 +41,9 @@ func NewScratch(prefix string) (*Scratch, error) {
 	}
 }
 
-// NewScratchBeside makes a scratch folder beside path, which the same file system has, for
-// whoever is making what is to be at path: .NAME.scratch.ailee-tmp. One that a killed run left
-// is emptied and taken over. The error wraps [ErrBusy] when another run has it.
+// NewScratchBeside makes a scratch folder next to path, so on the same file system, for the run
+// that creates path. Its name is .NAME.scratch.ailee-tmp. A folder that a killed run left is
+// emptied and taken over. The error wraps [ErrBusy] if another run has it.
 func NewScratchBeside(path string) (*Scratch, error) {
 	tmp := temporary(filepath.Clean(path) + ".scratch")
 	lock, _, err := claimFolder(tmp)

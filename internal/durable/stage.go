@@ -10,22 +10,21 @@ import (
 	"path/filepath"
 )
 
-// Staging is a set of files that is being written to a folder, in a locked
-// folder within it. The files get their names only when all of them are on disk.
-// A staging folder that a killed run left is taken over.
+// Staging is a set of files that are being written to a folder. They are in a locked
+// staging folder within it, and get their names only when all of them are on disk. A
+// staging folder that a killed run left is taken over.
 type Staging struct {
 	root    *os.Root // of the target folder
 	name    string   // of the staging folder
 	lock    *os.File
 	target  string
-	made    []string // folders that were made for it, the deepest last
+	made    []string // folders that were created for it, the deepest last
 	resumed bool
 	done    bool
 }
 
-// Stage starts writing to the folder dir, which is made when missing. The error
-// wraps [ErrBusy] when another run is at it. Nothing in dir is followed that is
-// a symbolic link.
+// Stage starts writing to the folder dir, which is created if it is missing. The error
+// wraps [ErrBusy] if another run is writing to it. No symbolic link in dir is followed.
 func Stage(dir, name string) (s *Staging, err error) {
 	s = &Staging{name: name, target: dir}
 	defer func() {
@@ -44,10 +43,10 @@ func Stage(dir, name string) (s *Staging, err error) {
 	return s, err
 }
 
-// MakeAll makes the folder and those above it, and returns the ones it made, the
-// deepest last. A folder gets its name when give has given it owner and mode; nil for
-// a folder of whoever runs the command. One that a killed run had not named yet is
-// taken over.
+// MakeAll creates a folder and its missing parents, and returns those that it created,
+// the deepest last. A folder gets its name after give has set its owner and mode; if give
+// is nil, it belongs to the user who runs the command. A folder that a killed run had not
+// named yet is taken over.
 func MakeAll(dir string, give func(folder *os.File) error) ([]string, error) {
 	dir = filepath.Clean(dir)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -82,19 +81,19 @@ func makeFolder(dir string, give func(folder *os.File) error) error {
 	return err
 }
 
-// Resumed reports whether an earlier run was killed before it was done.
+// Resumed reports whether an earlier run was killed before it had finished.
 func (s *Staging) Resumed() bool { return s.resumed }
 
 // StagedFile is a file in the staging folder.
 type StagedFile struct{ *os.File }
 
-// Create starts a file.
+// Create creates a file in the staging folder.
 func (s *Staging) Create(name string, perm os.FileMode) (*StagedFile, error) {
 	f, err := s.root.OpenFile(filepath.Join(s.name, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 	return &StagedFile{f}, err
 }
 
-// CheckSize returns an error when the file does not have the size.
+// CheckSize returns an error if the file does not have the given size.
 func (f *StagedFile) CheckSize(want int64) error {
 	info, err := f.Stat()
 	if err == nil && info.Size() != want {
@@ -106,9 +105,9 @@ func (f *StagedFile) CheckSize(want int64) error {
 // Sync makes all staged files durable.
 func (s *Staging) Sync() error { return SyncFS(s.lock) }
 
-// Publish gives a staged file its name in the folder. Without replace an existing
-// file is an error that wraps [fs.ErrExist], unless an earlier run was killed and
-// the file is just what it was to be.
+// Publish gives a staged file its name in the folder. Without replace, an existing file
+// is an error that wraps [fs.ErrExist], unless an earlier run was killed and the file
+// already has the right content.
 func (s *Staging) Publish(name string, replace bool) error {
 	from, to := filepath.Join(s.lock.Name(), name), filepath.Join(s.target, name)
 	if replace {
@@ -164,7 +163,7 @@ func SameBytes(a, b io.Reader) (bool, error) {
 	}
 }
 
-// SamePrefix returns with how many equal bytes two readers begin.
+// SamePrefix returns the length of the common beginning of two readers.
 func SamePrefix(a, b io.Reader) (n int64, err error) {
 	bufA, bufB := bufio.NewReader(a), bufio.NewReader(b)
 	for ; ; n++ {
@@ -195,8 +194,8 @@ func (s *Staging) Commit() error {
 	return errors.Join(s.root.Remove(s.name), s.lock.Close(), s.root.Close())
 }
 
-// Abort removes the staging folder with all files that have no name yet, and the
-// folders that were made, as far as they are empty. It does nothing after Commit.
+// Abort removes the staging folder with all files that have no name yet, and the folders
+// that were created, if they are empty. It does nothing after Commit.
 func (s *Staging) Abort() {
 	if s.done {
 		return

@@ -21,18 +21,18 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// ErrUser says that this process, which is root's, cannot become the user in whose
+// ErrUser says that this process, which runs as root, cannot become the user in whose
 // folder it is to write.
 var ErrUser = errors.New("cannot become the user")
 
-// became is the user that this process became, and why.
+// became is the user that this process became, and the folder that decided it.
 var became struct {
 	user, folder string
 	within       bool // folder is the working directory
 }
 
-// Shown is what a path is called in messages, after BecomeUserOf: one that leads into the
-// folder that became the working directory has the name that it was given by.
+// Shown returns a path for messages, after BecomeUserOf: a path that leads into the folder that
+// became the working directory gets that folder's name in front.
 func Shown(path string) string {
 	if !became.within || filepath.IsAbs(path) {
 		return path
@@ -40,35 +40,35 @@ func Shown(path string) string {
 	return filepath.Join(became.folder, path)
 }
 
-// nobody is a user, and a group, without any rights.
+// nobody is the id of a user and a group without any rights.
 const nobody = 65534
 
-// BecomeUserOf makes this process, when it is root's, the user to whom the folder belongs
-// that is at path or that path is to be made in, for good and with all its threads. It is
-// called before anything in the folder is opened; what only root can read is opened before.
+// BecomeUserOf makes this process, if it runs as root, become the owner of the folder at path, or
+// of the folder in which path is to be made, permanently and with all its threads. It must be
+// called before anything in the folder is opened. What only root can read must be opened before.
 //
-// Whoever a folder belongs to can put links, pipes and other folders at every name in it,
-// at any time. Root that works there by name would do that user's bidding; the user
-// itself can do no more than it can anyway. So the first folder, or link, on the way
-// from / that is not root's decides: from there on, its user says where the path leads.
-// Folders of root's that others may write to count as root's.
+// The owner of a folder can put links, pipes and other folders at every name in it, at any time.
+// If root worked there by name, it would do that user's bidding; the user itself can do no more
+// than it can anyway. So the first folder or link on the path, starting at /, that does not
+// belong to root decides: from there on, its owner controls where the path leads. A folder of
+// root's counts as root's even if others may write to it.
 //
-// A folder that its user cannot reach by name, as the volume of a container, becomes the
-// working directory; path, and those of the other paths that lead into it, then begin
-// there. The error wraps [ErrUser] where the user cannot be become.
+// If the owner cannot reach the folder by name, as with the volume of a container, the folder
+// becomes the working directory; path, and those of the other paths that lead into it, are then
+// relative to it. The error wraps [ErrUser] if the process cannot become the user.
 func BecomeUserOf(path *string, others ...*string) error {
 	return Owner{}.BecomeUserOf(path, others...)
 }
 
-// BecomeUserOf is the function of that name; the user, where it is this owner, gets the
-// owner's group.
+// BecomeUserOf is like the function of that name. If the user is this owner, it gets this owner's
+// group.
 func (o Owner) BecomeUserOf(path *string, others ...*string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
 	folder, err := firstNotOfRoot(*path)
 	if err != nil || folder.uid == 0 || !isMapped(folder.uid) {
-		return err // not mapped: in a user namespace, whose root is another one's user
+		return err // not mapped: in a user namespace whose root cannot become that user
 	}
 	inside := map[*string]string{path: folder.rest}
 	for _, other := range others {
@@ -86,7 +86,7 @@ func (o Owner) BecomeUserOf(path *string, others ...*string) error {
 		gid = o.GID
 	}
 	if err := become(folder.uid, gid, groups); err != nil {
-		return fmt.Errorf("%w with id %d, to whom %s belongs: %w", ErrUser, folder.uid, folder.path, err)
+		return fmt.Errorf("%w with id %d, who owns %s: %w", ErrUser, folder.uid, folder.path, err)
 	}
 	became.user, became.folder = strconv.Itoa(folder.uid), folder.path
 	if u, err := user.LookupId(became.user); err == nil {
@@ -98,14 +98,15 @@ func (o Owner) BecomeUserOf(path *string, others ...*string) error {
 			*path = "./" + rest
 		}
 	}
-	// Root may have one that is for root alone.
+	// Root's TMPDIR may be writable for root alone.
 	if unix.Access(os.TempDir(), unix.W_OK|unix.X_OK) != nil {
 		return os.Unsetenv("TMPDIR")
 	}
 	return nil
 }
 
-// UserOf returns the user that [BecomeUserOf] makes of root for a path; 0 where it stays root.
+// UserOf returns the user that root would become with [BecomeUserOf] for a path, 0 if it would
+// stay root.
 func UserOf(path string) (uid int, err error) {
 	folder, err := firstNotOfRoot(path)
 	if err != nil || !isMapped(folder.uid) {
@@ -114,10 +115,10 @@ func UserOf(path string) (uid int, err error) {
 	return folder.uid, nil
 }
 
-// AsUserOf calls write, which writes at the path that it is given, as the user that
-// [BecomeUserOf] makes of root at path. This process stays root: it is for what may write in
-// the folders of several users. write starts no goroutine that opens or changes anything. It
-// is given another path of the same folder where its user cannot reach that by name.
+// AsUserOf calls write, which writes to the path that it gets, as the user that root would become
+// with [BecomeUserOf] for path. This process stays root: AsUserOf is for tools that write to the
+// folders of several users. write must not start a goroutine that opens or changes anything. If
+// the user cannot reach the folder by name, write gets another path to the same place.
 func AsUserOf(path string, write func(path string) error) error {
 	if os.Geteuid() != 0 {
 		return write(path)
@@ -138,7 +139,7 @@ func AsUserOf(path string, write func(path string) error) error {
 	return <-workers.Start(func() error {
 		runtime.LockOSThread() // and never unlocks it: the thread ends with the function
 		if err := becomeAlone(folder.uid, gid, groups); err != nil {
-			return fmt.Errorf("%w with id %d, to whom %s belongs: %w", ErrUser, folder.uid, folder.path, err)
+			return fmt.Errorf("%w with id %d, who owns %s: %w", ErrUser, folder.uid, folder.path, err)
 		}
 		if unix.Access(folder.path, unix.X_OK) != nil {
 			path = fmt.Sprintf("/proc/self/fd/%d/%s", fd, folder.rest)
@@ -147,7 +148,7 @@ func AsUserOf(path string, write func(path string) error) error {
 	})
 }
 
-// becomeAlone makes the thread that it runs on another user, and no other thread.
+// becomeAlone makes only the current thread become another user.
 func becomeAlone(uid, gid int, groups []int) error {
 	list := make([]uint32, len(groups))
 	for i, group := range groups {
@@ -182,21 +183,21 @@ func become(uid, gid int, groups []int) error {
 	return nil
 }
 
-// foreign is the first folder or link on the way of a path that does not belong to root.
+// foreign is the first folder or link on a path that does not belong to root.
 type foreign struct {
-	path, rest string // of itself, and from there on
-	uid, gid   int    // 0 where all belong to root, or where the path ends before
+	path, rest string // its own path, and the rest of the path
+	uid, gid   int    // its owner; 0 if all belong to root, or the path does not exist
 }
 
-// firstNotOfRoot looks at folders of root's only, in which nobody else changes anything
-// meanwhile.
+// firstNotOfRoot finds the first folder or link on a path that does not belong to root. It looks
+// only into folders of root's, in which no other user changes anything meanwhile.
 func firstNotOfRoot(path string) (foreign, error) {
 	if !filepath.IsAbs(path) {
 		here, err := os.Getwd()
 		if err != nil {
 			return foreign{}, err
 		}
-		path = here + "/" + path // not cleaned: what .. is depends on links
+		path = here + "/" + path // not cleaned: where .. leads depends on links
 	}
 	at, rest := "/", strings.Split(path, "/")
 	for links := 0; len(rest) > 0; {
@@ -204,7 +205,7 @@ func firstNotOfRoot(path string) (foreign, error) {
 		rest = rest[1:]
 		info, err := os.Lstat(next)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-			return foreign{}, nil // whoever is to open it says so
+			return foreign{}, nil // reported when it is opened
 		}
 		if err != nil {
 			return foreign{}, err
@@ -232,9 +233,9 @@ func firstNotOfRoot(path string) (foreign, error) {
 	return foreign{}, nil
 }
 
-// groupsOf returns the groups that a user has, and the one of them for new files: that of
-// the folder, where the user is in it. Of a user that no list has it is believed, but for
-// root's.
+// groupsOf returns the groups of a user, and the one of them for new files: the group of the
+// folder, if the user is in it. For a user in no user database it returns the group of the
+// folder, unless that is root's.
 func groupsOf(uid, folderGID int) (gid int, groups []int) {
 	u, err := user.LookupId(strconv.Itoa(uid))
 	if err != nil {
@@ -257,8 +258,8 @@ func groupsOf(uid, folderGID int) (gid int, groups []int) {
 	return gid, groups
 }
 
-// isMapped reports whether a user is one of this user namespace. In the first one all are;
-// in others, whoever is not is shown as nobody.
+// isMapped reports whether a user is mapped in this user namespace. In the initial namespace all
+// users are; in others, users that are not mapped appear as nobody.
 func isMapped(uid int) bool {
 	f, err := os.Open("/proc/self/uid_map")
 	if err != nil {
@@ -277,8 +278,8 @@ func isMapped(uid int) bool {
 	return false
 }
 
-// groupsDenied reports whether nobody in this user namespace may change groups: it then has
-// none that its maker had not.
+// groupsDenied reports whether groups cannot be changed in this user namespace. The process then
+// has no groups that the creator of the namespace did not have.
 func groupsDenied() bool {
 	text, err := os.ReadFile("/proc/self/setgroups")
 	return err == nil && strings.TrimSpace(string(text)) == "deny"

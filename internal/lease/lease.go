@@ -1,8 +1,7 @@
-// Package lease finds out from the kernel whether anybody has a file open for
-// writing, and holds off those who want to open it, with file leases
-// (fcntl(2), F_SETLEASE). A lease ends with the process that holds it, and the
-// kernel breaks one that keeps others waiting for longer than
-// /proc/sys/fs/lease-break-time seconds.
+// Package lease finds out whether another process has a file open for writing, and
+// keeps processes that want to open it waiting, with file leases (fcntl(2),
+// F_SETLEASE). A lease ends with the process that holds it. The kernel breaks a lease
+// that keeps others waiting for longer than /proc/sys/fs/lease-break-time seconds.
 package lease
 
 import (
@@ -20,36 +19,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnsupported says that the file system, or the rights of this process, do
-// not allow leases: only a file's owner or a privileged process can have one.
+// ErrUnsupported says that the file system, or the privileges of this process, do not
+// allow leases: only a file's owner or a privileged process can have one.
 var ErrUnsupported = errors.New("file leases are not available on this file system")
 
-// ErrHeld says that somebody keeps the file open.
+// ErrHeld says that another process keeps the file open.
 var ErrHeld = errors.New("kept open")
 
-// poll is how often a file is looked at that somebody has open.
+// poll is how often to try to lease a file that another process has open.
 const poll = time.Millisecond
 
-// Lease is a lease that this process has on a file, or wants. It is not safe for
+// Lease is a lease on a file that this process holds or wants. It is not safe for
 // concurrent use.
 type Lease struct {
 	file *os.File
 	kind int
-	// unwanted is when nobody waited for it, as far as it was looked: zero while it is
-	// not held. The kernel takes it back no earlier than lease-break-time after that.
+	// unwanted is the last time at which no process is known to have waited for the lease;
+	// zero while it is not held. The kernel breaks it no earlier than lease-break-time
+	// after that.
 	unwanted time.Time
 }
 
-// Reading is the lease that holds off whoever wants to open f for writing. f itself must
-// be open for reading only.
+// Reading returns the lease that keeps processes waiting that open f for writing. f itself
+// must be open for reading only.
 func Reading(f *os.File) *Lease { return &Lease{file: f, kind: unix.F_RDLCK} }
 
-// Alone is the lease that holds off whoever wants to open f at all.
+// Alone returns the lease that keeps processes waiting that open f at all.
 func Alone(f *os.File) *Lease { return &Lease{file: f, kind: unix.F_WRLCK} }
 
-// Try takes the lease. It reports false, and leaves a lease that is held as it is, when
-// others have the file open: for writing, or at all with [Alone]. Somebody who waits in
-// open(2) counts, whether the lease is what he waits for or a permission event.
+// Try takes the lease. It reports false, and leaves a lease that is held as it is, if
+// another process has the file open: for writing, or at all with [Alone]. A process that
+// waits in open(2) counts, whether it waits for the lease or for a permission event.
 func (l *Lease) Try() (bool, error) {
 	now := time.Now()
 	err := set(l.file, l.kind)
@@ -62,9 +62,9 @@ func (l *Lease) Try() (bool, error) {
 	return err == nil, err
 }
 
-// Take takes the lease as soon as nobody else has the file open, and gives one back that
-// is held, so that those who wait come to their end. each is called between two looks.
-// After the wait is over the error wraps [ErrHeld] and names the processes.
+// Take takes the lease as soon as no other process has the file open. Until then it gives
+// back a lease that is held, so that processes that wait can go on. each is called between
+// two attempts. When wait is over, the error wraps [ErrHeld] and names the processes.
 func (l *Lease) Take(ctx context.Context, wait time.Duration, each func() error) error {
 	deadline := time.Now().Add(wait)
 	for {
@@ -88,9 +88,9 @@ func (l *Lease) Take(ctx context.Context, wait time.Duration, each func() error)
 	}
 }
 
-// Held reports whether the lease is certainly held, since it was taken, up to this call. It
-// is false as well when somebody has waited for half of the time after which the kernel
-// takes it back: it is to be given back then.
+// Held reports whether the lease was certainly held without a break since it was taken. It
+// also returns false if a process may have waited for half of the time after which the
+// kernel breaks the lease: the caller should then give it back.
 func (l *Lease) Held() (bool, error) {
 	now := time.Now()
 	kind, err := unix.FcntlInt(l.file.Fd(), unix.F_GETLEASE, 0)
@@ -110,7 +110,7 @@ func (l *Lease) GiveBack() error {
 	return Release(l.file)
 }
 
-// breakTime is how long the kernel lets somebody wait for a lease.
+// breakTime is how long the kernel lets a process wait for a lease.
 var breakTime = sync.OnceValue(func() time.Duration {
 	text, _ := os.ReadFile("/proc/sys/fs/lease-break-time")
 	seconds, err := strconv.Atoi(strings.TrimSpace(string(text)))
@@ -120,8 +120,8 @@ var breakTime = sync.OnceValue(func() time.Duration {
 	return time.Duration(seconds) * time.Second
 })
 
-// AwaitAlone waits until nobody else has f open at all, and takes a lease that
-// blocks everyone who wants to open it, until Release. After the wait is over the
+// AwaitAlone waits until no other process has f open at all, and takes a lease that
+// blocks every process that wants to open it, until Release. When wait is over, the
 // error wraps [ErrHeld] and names the processes.
 func AwaitAlone(ctx context.Context, f *os.File, wait time.Duration) error {
 	return Alone(f).Take(ctx, wait, func() error { return nil })
@@ -130,8 +130,8 @@ func AwaitAlone(ctx context.Context, f *os.File, wait time.Duration) error {
 // Release gives a lease back.
 func Release(f *os.File) error { return set(f, unix.F_UNLCK) }
 
-// The kernel says with SIGIO that somebody waits for a lease. Nothing here needs it,
-// and on a thread of a C library it would end the process.
+// The kernel sends SIGIO when a process waits for a lease. Nothing here needs it, and
+// on a thread of a C library it would end the process.
 var ignoreSignal = sync.OnceFunc(func() { signal.Ignore(unix.SIGIO) })
 
 func set(f *os.File, kind int) error {
@@ -150,7 +150,7 @@ func set(f *os.File, kind int) error {
 	}
 }
 
-// holders names the processes that have f open, as far as /proc shows them.
+// holders names the other processes that have f open, as far as /proc shows them.
 func holders(f *os.File) string {
 	mine, err := f.Stat()
 	if err != nil {
@@ -179,8 +179,8 @@ func process(pid string) string {
 	return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
 }
 
-// Locker names the process that has the lock on f (flock), as far as /proc shows it: with
-// ": " before, or "".
+// Locker names the process that holds the lock on f (flock), after ": ", or returns "" if
+// /proc does not show it.
 func Locker(f *os.File) string {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {

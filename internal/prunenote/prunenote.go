@@ -1,6 +1,6 @@
-// Package prunenote reads the notes that a prune leaves beside a snapshot file: which
-// snapshots it dropped. A file that was cut by hand has the same bytes, and only a note
-// tells a prune from a loss.
+// Package prunenote reads the notes that a prune leaves next to a snapshot file about the
+// snapshots that it dropped. A file that was cut by hand has the same bytes: only a note
+// distinguishes a prune from a loss.
 package prunenote
 
 import (
@@ -17,32 +17,32 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// Note is one prune: a line of the file of notes.
+// Note describes one prune. It is a line in the file of notes.
 type Note struct {
 	Time string `json:"time"` // RFC 3339, UTC
-	// FirstKept is the SHA-256 of the first snapshot kept, its last newline included, in
-	// hex: the note explains a file that begins with it, and no other.
+	// FirstKept is the SHA-256 of the first snapshot that was kept, with its last newline, in
+	// hex. The note explains only a file that begins with that snapshot.
 	FirstKept    string `json:"first_kept_sha256"`
-	Dropped      *int64 `json:"dropped,omitempty"` // snapshots; missing where there are too many bytes to count them in
+	Dropped      *int64 `json:"dropped,omitempty"` // snapshots; missing if there were too many bytes to count them
 	DroppedBytes int64  `json:"dropped_bytes"`
-	// The times of the oldest and newest snapshot dropped; missing where none was found, or
-	// where no calendar has them.
+	// The times of the oldest and newest snapshot dropped; missing if none was found, or if
+	// they are out of range.
 	DroppedFrom string `json:"dropped_from,omitempty"`
 	DroppedTo   string `json:"dropped_to,omitempty"`
 }
 
-// Path is where the prunes of a snapshot file are noted.
+// Path returns the path of the file of notes for a snapshot file.
 func Path(file string) string {
 	return filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".ailee-pruned")
 }
 
-// maxLine bounds a line that is read, in bytes.
+// maxLine is the length of the longest line that is read, in bytes.
 const maxLine = 64 << 10
 
-// Read returns the notes on the prunes of a snapshot file, the oldest first. There are
-// none where the file of notes is missing. A line that is no note, such as one that a
-// crash cut off, is passed over. A link, a pipe and whatever else is no file is an error
-// that wraps [durable.ErrNotRegular], and one of the system is returned as it is.
+// Read returns the notes on the prunes of a snapshot file, the oldest first. If the file of
+// notes is missing, there are none. A line that is not a note, such as one that a crash cut
+// off, is skipped. If the file is a link, a pipe or anything else that is not a regular file,
+// the error wraps [durable.ErrNotRegular]. System errors are returned as they are.
 func Read(file string) (notes []Note, err error) {
 	path := Path(file)
 	f, err := durable.OpenNoFollow(path)
@@ -81,8 +81,8 @@ func isDigest(text string) bool {
 	return err == nil && len(sum) == sha256.Size
 }
 
-// Explaining returns the newest note that explains a file whose first snapshot has the
-// SHA-256, in hex and its last newline included.
+// Explaining returns the newest note that explains a file whose first snapshot has the given
+// SHA-256, with its last newline, in hex.
 func Explaining(notes []Note, firstSHA256 string) (Note, bool) {
 	for i := len(notes) - 1; i >= 0; i-- {
 		if notes[i].FirstKept == firstSHA256 {

@@ -18,8 +18,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// drain is DRAIN to REMOVE of the file that a second name leads to. It returns when the
-// name is gone, or another one has come that is to be completed first.
+// drain is DRAIN to REMOVE for the file that a second name leads to. It returns when the name
+// is gone, or when there is another one that is to be completed first.
 func (r *Run) drain(ctx context.Context, n *second) error {
 	src, err := r.openSource(n)
 	if err != nil {
@@ -42,7 +42,7 @@ func (r *Run) drain(ctx context.Context, n *second) error {
 			return err
 		}
 		if !same {
-			return r.putBack(ctx, n) // somebody had looked it up before, to copy over it
+			return r.putBack(ctx, n) // a program that knew it as FILE has copied over it
 		}
 		if seen.Size == n.from {
 			removed, err := r.watchAndRemove(n, src, seen)
@@ -58,8 +58,8 @@ func (r *Run) drain(ctx context.Context, n *second) error {
 	}
 }
 
-// bring brings what the source has, up to its size, to FILE. done is set when that took
-// another exchange.
+// bring brings what the source has, up to its size, to FILE. done is set if that took another
+// exchange.
 func (r *Run) bring(ctx context.Context, n *second, src *file, size int64) (done bool, err error) {
 	current, err := r.current()
 	if err != nil {
@@ -90,18 +90,18 @@ func (r *Run) bring(ctx context.Context, n *second, src *file, size int64) (done
 			return r.insert(ctx, n, src, current, in)
 		}
 		if there, err = in.stands(current.File, n.at); err != nil || !there {
-			return false, err // somebody was faster: it is looked at again
+			return false, err // another writer was faster: check again
 		}
 		r.Carried += in.length()
 	}
-	// STILL-HELD, of the source: what stands there is all of it.
+	// STILL-HELD, of the source: all of it has been brought.
 	if held, err := src.Held(); err != nil || !held {
 		return false, err
 	}
 	return false, r.record(n, src, current, in)
 }
 
-// current opens FILE, or returns it as it is open.
+// current returns FILE, and opens it if it is not open.
 func (r *Run) current() (*file, error) {
 	now, err := r.leadsTo(r.base)
 	if err != nil {
@@ -113,7 +113,7 @@ func (r *Run) current() (*file, error) {
 	return r.openFile(r.base, unix.O_RDONLY)
 }
 
-// holdNew takes a lease on the new file, if it is FILE and that succeeds at once.
+// holdNew takes a lease on the new file, if that is FILE and the lease is available at once.
 func (r *Run) holdNew(n *second) error {
 	if r.open[n.dst] != nil {
 		return r.patience()
@@ -124,7 +124,7 @@ func (r *Run) holdNew(n *second) error {
 	}
 	f, err := r.openFile(r.base, unix.O_RDWR|unix.O_APPEND)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, fs.ErrPermission) {
-		return nil // another has a lease on it
+		return nil // another process has a lease on it
 	}
 	if err != nil {
 		return err
@@ -137,12 +137,12 @@ func (r *Run) holdNew(n *second) error {
 	return err
 }
 
-// carryStep is how much is appended with one call: it is there whole, or not at all,
-// whoever else appends.
+// carryStep is how much is appended with one call. Each part stays in one piece, even if another
+// process appends at the same time.
 const carryStep = 16 << 20
 
-// carry is CARRY: what is to be inserted is appended to the new file, if that is FILE,
-// leased, and just as long as the place says. It reads, asks, and then appends.
+// carry is CARRY: it appends the insertion to the new file, if that is FILE, leased, and ends
+// exactly at the place. For each part it reads, checks the leases, and then appends.
 func (r *Run) carry(n *second, src, current *file, in *insertion) (carried bool, err error) {
 	if current.inode != n.dst || !current.alone || r.open[current.inode] != current {
 		return false, nil
@@ -176,7 +176,7 @@ func (r *Run) carry(n *second, src, current *file, in *insertion) (carried bool,
 	return true, nil
 }
 
-// record is RECORD: the second name says that what is to be inserted stands at its place.
+// record is RECORD: it changes the second name to say that the insertion is in its place.
 func (r *Run) record(n *second, src, current *file, in *insertion) error {
 	next := *n
 	next.from += in.size
@@ -196,7 +196,7 @@ func (r *Run) record(n *second, src, current *file, in *insertion) error {
 	return nil
 }
 
-// state reports whether a file was written since: size and times.
+// state is the size and times of a file, which change when it is written to.
 type state struct {
 	Size       int64
 	Mtim, Ctim unix.Timespec
@@ -210,8 +210,7 @@ func look(f *os.File) (state, error) {
 	return state{st.Size, st.Mtim, st.Ctim}, nil
 }
 
-// watchAndRemove is RELEASE-NEW, WATCH and REMOVE. It reports false when a writer came
-// late.
+// watchAndRemove is RELEASE-NEW, WATCH and REMOVE. It reports false if there was a late writer.
 func (r *Run) watchAndRemove(n *second, src *file, seen state) (removed bool, err error) {
 	// RELEASE-NEW
 	if err := errors.Join(r.releaseAll(src.inode), r.syncFolder()); err != nil {
@@ -235,8 +234,8 @@ func (r *Run) watchAndRemove(n *second, src *file, seen state) (removed bool, er
 	return true, errors.Join(r.remove(n.name(r.base)), r.release(src), r.syncFolder())
 }
 
-// insertion is what a source has that belongs in FILE at a place, with the newlines that
-// are missing before it and at its end: a writer that died left none.
+// insertion is what a source has that belongs at a place in FILE, with the newlines that are
+// missing before it and at its end: a writer that died may not have written one.
 type insertion struct {
 	src           *os.File
 	from, size    int64 // in the source
@@ -252,7 +251,7 @@ func newInsertion(src *os.File, from, end int64, current *os.File, at int64) (*i
 	return in, err
 }
 
-// missingNewline is a newline, if there is none before a place.
+// missingNewline returns a newline if there is none before a place.
 func missingNewline(f *os.File, place int64) (string, error) {
 	if place == 0 {
 		return "", nil
@@ -275,7 +274,7 @@ func (in *insertion) reader() io.Reader {
 	return io.MultiReader(bytes.NewReader([]byte(in.before)), io.NewSectionReader(in.src, in.from, in.size), bytes.NewReader([]byte(in.after)))
 }
 
-// stands reports whether all of it stands at a place of f.
+// stands reports whether the complete insertion is at a place in f.
 func (in *insertion) stands(f *os.File, at int64) (bool, error) {
 	size, err := sizeOf(f)
 	if err != nil || size < at+in.length() {
@@ -284,7 +283,7 @@ func (in *insertion) stands(f *os.File, at int64) (bool, error) {
 	return durable.SameBytes(io.NewSectionReader(f, at, in.length()), in.reader())
 }
 
-// putBack is BACK: what the second name leads to is to be FILE.
+// putBack is BACK: the file that the second name leads to becomes FILE.
 func (r *Run) putBack(ctx context.Context, n *second) error {
 	var displaced *file
 	next := *n
@@ -347,15 +346,14 @@ func (r *Run) putBack(ctx context.Context, n *second) error {
 		return err
 	}
 	r.back = true
-	r.warn("%s was replaced or rewritten meanwhile: that stays", r.path)
+	r.warn("%s was replaced or rewritten meanwhile: that version is kept", r.path)
 	return errors.Join(r.releaseAll(0), r.syncFolder())
 }
 
-// insert is INSERT: FILE up to the place, what the source has, and the rest of FILE
-// without that, brought in as FILE. The source keeps its second name and is looked at
-// again.
+// insert is INSERT: it brings in a new FILE, made from FILE up to the place, what the source has,
+// and the rest of FILE without that. The source keeps its second name and is checked again.
 func (r *Run) insert(ctx context.Context, n *second, src, current *file, in *insertion) (done bool, err error) {
-	// One's own descriptor for writing is a writer.
+	// Our own descriptor for writing would count as a writer.
 	if r.open[current.inode] == current {
 		if err := r.release(current); err != nil {
 			return false, err
@@ -372,7 +370,7 @@ func (r *Run) insert(ctx context.Context, n *second, src, current *file, in *ins
 	}
 	err = r.copyAndBringIn(ctx, c, old)
 	if errors.Is(err, ErrChanged) {
-		return true, nil // all is looked at again
+		return true, nil // everything is checked again
 	}
 	if err == nil {
 		r.Carried += in.length()
@@ -387,8 +385,8 @@ type inserted struct {
 	src    *file
 	in     *insertion
 	pieces []Piece
-	end    int64 // of what was copied so far of the old file
-	size   int64 // of the new one
+	end    int64 // up to where the old file has been copied
+	size   int64 // of the new file so far
 }
 
 // Plan implements [Content].
@@ -424,7 +422,7 @@ func (c *inserted) Copy(ctx context.Context, to, old *os.File) error {
 		}
 		c.size += p.Size
 	}
-	// STILL-HELD: what was read of the source.
+	// STILL-HELD, of the source: what was read counts.
 	held, err := c.src.Held()
 	if err == nil && !held {
 		err = fmt.Errorf("%s: %w", c.src.Name(), ErrChanged)
@@ -460,9 +458,9 @@ func (c *inserted) Check(_ context.Context, to, _ *os.File) error {
 // Pieces implements [Content].
 func (c *inserted) Pieces() []Piece { return c.pieces }
 
-// without returns what f has from the place to the end that is not in the insertion: a
-// run that was killed may have carried over a part of it, or all, after what others
-// appended as well. The first of the pieces is there, if only empty.
+// without returns the pieces of f, between the place and the end, that are not in the insertion: a
+// killed run may have carried over a part of it, or all of it, possibly after what others
+// appended. There is always a first piece, which may be empty.
 func (in *insertion) without(f *os.File, at, end int64) ([]Piece, error) {
 	next := io.NewSectionReader(f, at, end-at)
 	same, err := durable.SamePrefix(next, in.reader())
@@ -471,8 +469,8 @@ func (in *insertion) without(f *os.File, at, end int64) ([]Piece, error) {
 	}
 	skip := same
 	if same < in.length() && same < end-at {
-		// Snapshots begin alike: what a writer appended begins with the last header that is
-		// not after the first byte that differs.
+		// All snapshots begin with the same bytes: what a writer appended begins with the last
+		// header that is not after the first byte that differs.
 		header, err := snapshot.LastHeader(next, same, end-at)
 		if err != nil {
 			return nil, err
@@ -506,7 +504,7 @@ func (in *insertion) without(f *os.File, at, end int64) ([]Piece, error) {
 	return pieces, nil
 }
 
-// snapshots returns the digests of the snapshots in it.
+// snapshots returns the digests of the snapshots in the insertion.
 func (in *insertion) snapshots() (map[[sha256.Size]byte]bool, error) {
 	own := map[[sha256.Size]byte]bool{}
 	section := io.NewSectionReader(in.src, in.from, in.size)
@@ -523,7 +521,7 @@ func (in *insertion) snapshots() (map[[sha256.Size]byte]bool, error) {
 	return own, nil
 }
 
-// sumOf is the digest of a snapshot up to its end line.
+// sumOf returns the digest of a snapshot up to its end line.
 func sumOf(r io.ReaderAt, l snapshot.Located) (sum [sha256.Size]byte, err error) {
 	hash := sha256.New()
 	_, err = io.Copy(hash, io.NewSectionReader(r, l.Offset, l.BodyEnd-l.Offset))

@@ -11,9 +11,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// adopt takes over the second name that a run of an earlier version left, which says
-// after which byte of the old file is what belongs after which byte of FILE: it gets a
-// name of today's.
+// adopt takes over a second name that a run of an earlier version left. It says that what
+// comes after one byte of the old file belongs after another byte of FILE. adopt renames it
+// to the current form.
 func (r *Run) adopt(n *second) error {
 	src, err := r.openFile(n.name(r.base), unix.O_RDONLY)
 	if err != nil {
@@ -23,7 +23,7 @@ func (r *Run) adopt(n *second) error {
 	if err := r.lockOne(src.File); err != nil {
 		return err
 	}
-	// Only now is it certain that no run of that version is at it.
+	// Only now is it certain that no run of that version is using it.
 	leads, err := r.leadsTo(n.name(r.base))
 	if err != nil {
 		return err
@@ -60,8 +60,8 @@ func (r *Run) adopt(n *second) error {
 	return r.rename(n.name(r.base), next.name(r.base), unix.RENAME_NOREPLACE)
 }
 
-// goesOn reports whether FILE still goes on where the old file's bytes belong: the last
-// snapshot before them is in both, with the same bytes after it.
+// goesOn reports whether the bytes of the old file still belong at their place in FILE: the
+// last snapshot before it is the same in both, with the same bytes after it.
 func goesOn(current, src *os.File, n *second) (bool, error) {
 	have, err := sizeOf(current)
 	if err != nil || have < n.at {
@@ -85,10 +85,10 @@ func goesOn(current, src *os.File, n *second) (bool, error) {
 	if err != nil || here.BodyEnd-here.Offset != there.BodyEnd-there.Offset {
 		return false, err
 	}
-	body, behind := here.BodyEnd-here.Offset, n.at-here.End()
+	body, after := here.BodyEnd-here.Offset, n.at-here.End()
 	same, err := durable.SameBytes(io.NewSectionReader(current, here.Offset, body), io.NewSectionReader(src, there.Offset, body))
 	if err != nil || !same {
 		return false, err
 	}
-	return durable.SameBytes(io.NewSectionReader(current, here.End(), behind), io.NewSectionReader(src, n.from-behind, behind))
+	return durable.SameBytes(io.NewSectionReader(current, here.End(), after), io.NewSectionReader(src, n.from-after, after))
 }

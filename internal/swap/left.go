@@ -11,18 +11,18 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// LeftName is a second name that a run left, or that one that is at it has.
+// LeftName is a second name that a killed run left, or that a run in progress uses.
 type LeftName struct {
 	Path string
-	// Elsewhere is set where no run completes it: FILE is missing or was replaced since, and
-	// what belongs in it is only in the file of this name.
+	// Elsewhere is set if no run can complete it: FILE is missing or has been replaced since, and
+	// what belongs in FILE is only in the file with this name.
 	Elsewhere bool
-	// From is where what the file has begins that is brought to FILE, in bytes: its size where
-	// that is nothing.
+	// From is the offset in the file, in bytes, after which its content is still to be brought to
+	// FILE. If there is nothing to bring, it is the size of the file.
 	From int64
 }
 
-// LeftOf returns the second names beside FILE, and what the next run makes of each. It
+// LeftOf returns the second names next to FILE, and what the next run would do with each. It
 // only reads.
 func LeftOf(path string) (names []LeftName, err error) {
 	paths, err := Left(path)
@@ -58,8 +58,8 @@ func LeftOf(path string) (names []LeftName, err error) {
 	return names, nil
 }
 
-// isElsewhere reports whether [Run.complete] would end in [Run.elsewhere]; FILE is the inode
-// now, 0 where there is none.
+// isElsewhere reports whether [Run.complete] would end in [Run.elsewhere]. now is the inode of
+// FILE, 0 if it is missing.
 func (n *second) isElsewhere(path, name string, now uint64) (bool, error) {
 	switch {
 	case n.earlier && n.leads == now, n.kind == oldKind && !n.earlier && n.leads == n.dst:

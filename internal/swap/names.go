@@ -19,17 +19,17 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// A second name says what is to be done, whoever is killed where:
-// .FILE.ailee-old-SRC-FROM-DST-AT-GS-GD is that what inode SRC has after byte FROM
-// belongs in inode DST after byte AT. GS and GD are digests of what stands before these
-// places. With back instead of old, DST is to get the name FILE again.
+// second is a second name. It says what is to be done, wherever a run is killed:
+// .FILE.ailee-old-SRC-FROM-DST-AT-GS-GD means that what inode SRC has after byte FROM belongs
+// in inode DST after byte AT. GS and GD are digests of what comes before these places. With
+// back instead of old, DST is to get the name FILE again.
 type second struct {
 	kind     string
 	leads    uint64 // the inode that has the name
 	src, dst uint64 // inodes
 	from, at int64
 	gs, gd   string
-	earlier  bool // of an earlier version: two numbers, from and at
+	earlier  bool // in the form of an earlier version: only from and at
 }
 
 const (
@@ -44,7 +44,8 @@ func (n *second) name(base string) string {
 	return fmt.Sprintf(".%s.ailee-%s-%d-%d-%d-%d-%s-%s", base, n.kind, n.src, n.from, n.dst, n.at, n.gs, n.gd)
 }
 
-// parse reads the name of an entry of the folder in which base is.
+// parse parses the name of a file in the folder of base. It returns false if that is not a second
+// name.
 func parse(base, entry string) (n *second, ok bool) {
 	rest, ok := strings.CutPrefix(entry, "."+base+".ailee-")
 	if !ok {
@@ -73,7 +74,7 @@ func number(text string) int64 {
 	return n
 }
 
-// Left returns the second names that runs left, or that one that is at it has.
+// Left returns the paths of the second names that killed runs left, or that a run in progress uses.
 func Left(path string) (names []string, err error) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
@@ -87,11 +88,11 @@ func Left(path string) (names []string, err error) {
 	return names, nil
 }
 
-// digestWindow is how much before a place its digest is of: the end of the last snapshot,
-// with its anchor, so that it costs the same whatever the snapshot's size.
+// digestWindow is how many bytes before a place its digest covers: the end of the last snapshot
+// with its anchor, so that the cost does not depend on the size of the snapshot.
 const digestWindow = 64 << 10
 
-// digest is of what stands before a place.
+// digest returns the digest of what comes before a place.
 func digest(f io.ReaderAt, place int64) (string, error) {
 	n := min(place, digestWindow)
 	sum := sha256.New()
@@ -102,7 +103,7 @@ func digest(f io.ReaderAt, place int64) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:8]), err
 }
 
-// sameBefore reports whether what stands before a place in f is what a name says.
+// sameBefore reports whether what comes before a place in f has the wanted digest.
 func sameBefore(f *os.File, place int64, want string) (bool, error) {
 	size, err := sizeOf(f)
 	if err != nil || size < place {
@@ -115,8 +116,8 @@ func sameBefore(f *os.File, place int64, want string) (bool, error) {
 	return have == want, err
 }
 
-// Finish is FINISH: it completes what the second names say, the newest first, until there
-// is none. It is not to be interrupted: what it does is not undone.
+// Finish is FINISH: it completes what the second names say, the newest first, until none is
+// left. It should not be interrupted: what it does is not undone.
 func (r *Run) Finish(ctx context.Context) error {
 	if err := r.removeTemporary(); err != nil {
 		return err
@@ -136,7 +137,7 @@ func (r *Run) Finish(ctx context.Context) error {
 	}
 }
 
-// hinted adds what to do to an error after EXCHANGE.
+// hinted adds a hint to an error after EXCHANGE.
 func hinted(err error) error {
 	var known *exit.Error
 	if err = explain(err); errors.As(err, &known) || errors.Is(err, durable.ErrBusy) || errors.Is(err, ErrChanged) {
@@ -145,7 +146,7 @@ func hinted(err error) error {
 	return exit.Fail(completeHint, err) // an error after the new file has taken its place
 }
 
-// removeTemporary removes what a run that was killed had not brought in.
+// removeTemporary removes the temporary file of a run that was killed before it brought it in.
 func (r *Run) removeTemporary() error {
 	if _, err := r.leadsTo(r.temporary()); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -183,9 +184,9 @@ func (r *Run) seconds() (names []*second, err error) {
 	return names, nil
 }
 
-// newest returns the newest of the names, where FILE is the inode now: those come first
-// that were not swapped, then one that ends in FILE. One whose dst another has for its src
-// is older than that one.
+// newest returns the newest of the names. now is the inode of FILE. First come those that were
+// not exchanged, then one that ends in FILE. A name whose dst is the src of another name is older
+// than that name.
 func newest(names []*second, now uint64) *second {
 	var best *second
 	bestRank := -1
@@ -218,7 +219,7 @@ func (n *second) rank(names []*second, now uint64) int {
 	return 1
 }
 
-// complete does what a second name says, as far as it gets; FILE is the inode now.
+// complete does what a second name says, as far as it can. now is the inode of FILE.
 func (r *Run) complete(ctx context.Context, n *second, now uint64) error {
 	switch {
 	case n.earlier && n.leads == now, n.kind == oldKind && !n.earlier && n.leads == n.dst:
@@ -239,19 +240,19 @@ func (r *Run) complete(ctx context.Context, n *second, now uint64) error {
 	return r.elsewhere(n)
 }
 
-// elsewhere is the outcome when FILE is not what a second name is about.
+// elsewhere returns the error for a second name that does not concern the present FILE.
 func (r *Run) elsewhere(n *second) error {
 	return exit.Failf("see what it has, then give it another name: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", r.pathOf(n)),
-		"%s was replaced since an earlier run was killed: what was appended to the old file, from byte %d of %s on, is not in it", r.path, n.from, r.pathOf(n))
+		"%s was replaced after an earlier run was killed: what was appended to the old file, after byte %d of %s, is not in it", r.path, n.from, r.pathOf(n))
 }
 
-// planted is the error for a second name that no run of this tool made.
+// planted returns the error for a second name that no run of this tool made.
 func planted(path string) error {
-	return exit.Failf("find out who put it there, and remove it", "%s is not what an earlier run left", path)
+	return exit.Failf("find out who put it there, and remove it", "%s was not left by an earlier run", path)
 }
 
-// openSource opens the file of a second name that is to be read: what it has ends up in
-// FILE, and a link could lead anywhere.
+// openSource opens the file of a second name for reading. Its content ends up in FILE, so it must
+// not be a link, which could lead anywhere.
 func (r *Run) openSource(n *second) (*file, error) {
 	if f := r.open[n.leads]; f != nil && !f.alone {
 		return f, nil
@@ -269,7 +270,8 @@ func (r *Run) openSource(n *second) (*file, error) {
 	return f, nil
 }
 
-// own refuses a file that has other names, or belongs to nobody who has to do with FILE.
+// own refuses a file that has other names, or whose owner is neither that of FILE nor that of the
+// folder.
 func (r *Run) own(f *file) error {
 	var mine, current, folder unix.Stat_t
 	if err := errors.Join(unix.Fstat(int(f.Fd()), &mine), unix.Fstat(int(r.folder.Fd()), &folder),

@@ -14,11 +14,11 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// outputHint is for files that cannot be replaced beside a node.
+// outputHint is for files that cannot be replaced while a node is running.
 const outputHint = "stop the node, and prune with --output"
 
-// remote are file systems that others can write to without this kernel's knowledge: a
-// lease there says nothing of them.
+// remote are file systems that other machines can write to without this kernel's knowledge: a
+// lease says nothing about their writers.
 var remote = map[uint32]string{
 	0x65735546: "FUSE", // virtiofs as well
 	0x6969:     "NFS",
@@ -35,8 +35,8 @@ var remote = map[uint32]string{
 	0x19830326: "BeeGFS",
 }
 
-// CouldReplace returns the error by which [Lock] or [Run.Replace] would refuse FILE before
-// anything is written. It waits for nobody, and leaves nothing.
+// CouldReplace returns the error with which [Lock] or [Run.Replace] would refuse FILE before
+// anything is written. It does not wait, and leaves nothing behind.
 func CouldReplace(path string) (err error) {
 	r, err := Lock(path, 0, func(string, ...any) {})
 	if err != nil {
@@ -60,14 +60,14 @@ func CouldReplace(path string) (err error) {
 	return durable.CouldCreate(path, true)
 }
 
-// refuse says why FILE cannot be replaced without a loss, as far as that is known before.
+// refuse returns why FILE cannot be replaced without loss, as far as that is known beforehand.
 func (r *Run) refuse(f *os.File) error {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
 		return fmt.Errorf("%s: %w", r.path, err)
 	}
 	if name := remote[uint32(fs.Type)]; name != "" {
-		return exit.Failf(outputHint, "%s is on a %s file system, where nobody can tell whether a node has it open", r.path, name)
+		return exit.Failf(outputHint, "%s is on a %s file system, where there is no telling whether a node has it open", r.path, name)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
@@ -75,7 +75,7 @@ func (r *Run) refuse(f *os.File) error {
 	}
 	if st.Nlink > 1 {
 		return exit.Failf("find the others, and remove them: "+exit.Command("find", filepath.Dir(r.path), "-xdev", "-samefile", r.path),
-			"%s has %d hard links: whoever writes by another one would go on in the old file", r.path, st.Nlink)
+			"%s has %d hard links: a program that writes through another one would go on writing to the old file", r.path, st.Nlink)
 	}
 	mine, err := f.Stat()
 	if err != nil {
@@ -84,21 +84,21 @@ func (r *Run) refuse(f *os.File) error {
 	return mountedAlone(r.path, mine).refuse()
 }
 
-// Alone is a mount of a file by itself.
+// Alone is a mount of a single file.
 type Alone struct {
-	Point   string // where, in the view of the process
+	Point   string // mount point, as the process sees it
 	PID     int
 	file    string
-	process string // its folder in /proc
+	process string // folder of the process in /proc
 }
 
-// RefuseMounted refuses a file that is mounted by itself, here or for another process,
-// such as one in a container: the mount goes on to show the old file. Only root sees all
-// mounts: [Run.Replace] looks again, as whoever it runs. A file that cannot be looked at
-// is for it to report.
+// RefuseMounted refuses a file that is mounted by itself, here or for another process, such
+// as one in a container: that mount would go on showing the old file. Only root sees all
+// mounts. [Run.Replace] checks again, as the user that it runs as, and reports a file that
+// cannot be accessed.
 func RefuseMounted(path string) error { return MountedAlone(path).refuse() }
 
-// MountedAlone finds such a mount, nil for none that can be seen.
+// MountedAlone returns a mount of the file by itself, nil if none can be seen.
 func MountedAlone(path string) *Alone {
 	resolved, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -115,7 +115,7 @@ func (a *Alone) refuse() error {
 	if a == nil {
 		return nil
 	}
-	return exit.Failf("stop whoever uses that, or mount the folder instead", "%s is also mounted by itself, at %s for %s: whoever writes there would go on in the old file",
+	return exit.Failf("stop what uses that mount, or mount the folder instead", "%s is also mounted by itself, at %s for %s: a program that writes there would go on writing to the old file",
 		a.file, a.Point, named(a.process))
 }
 
@@ -148,13 +148,13 @@ func mountedAlone(path string, mine os.FileInfo) *Alone {
 	return nil
 }
 
-// named names the process that has a folder in /proc.
+// named returns the name and pid of the process with a folder in /proc.
 func named(folder string) string {
 	name, _ := os.ReadFile(folder + "/comm")
 	return fmt.Sprintf("%s (pid %d)", strings.TrimSpace(string(name)), pidOf(folder))
 }
 
-// pidOf is the process that has a folder in /proc, which may be self.
+// pidOf returns the pid of the process with a folder in /proc, which may be /proc/self.
 func pidOf(folder string) int {
 	pid := filepath.Base(folder)
 	if resolved, err := os.Readlink(folder); err == nil {

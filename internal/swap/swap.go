@@ -1,39 +1,40 @@
-// Package swap replaces a file by another while others append to it, rename over it or
-// copy over it, and loses nothing of what they bring.
+// Package swap replaces a file while other programs append to it, rename over it or copy over
+// it, and loses nothing that they write.
 //
 // A node opens FILE by its name for appending, writes a snapshot in several pieces, and
-// closes it. It takes no lock. Of each file that it can have looked up, the kernel tells
-// whether somebody has it open for writing (F_SETLEASE), and keeps a writer waiting in
-// open(2) while a lease is held. The steps, which have these names in the code and in the
-// model (model/swap.pml), which is explored completely:
+// closes it. It takes no lock. For each file that a node may have found under the name, the
+// kernel tells whether a process has it open for writing (F_SETLEASE), and keeps a writer
+// waiting in open(2) while a lease is held. The steps have these names in the code and in the
+// model (model/swap.pml), which is checked exhaustively:
 //
-//	LOCK        the folder is locked, to the end: one run at a time
-//	FINISH      what runs that were killed left is completed, the newest first
-//	PLAN        FILE is read, and what is to be copied of it is decided
-//	COPY        it is copied to a temporary file, which is synced and checked
-//	LEASE-OLD   a lease on FILE: nobody writes to it now
-//	SAME-FILE   the name still leads to that inode
-//	SAME-BYTES  what was planned is what is there; else PLAN
-//	TAIL        what was appended since is copied
-//	LEASE-NEW   a lease on the temporary file; if a writer waits, he first: LEASE-OLD
-//	NAME        the temporary file is given its second name, which says what is to be
-//	            done, whoever is killed where; SAME-FILE
-//	EXCHANGE    of the second name and FILE
-//	VERIFY      the second name leads to the old file; else BACK
-//	DRAIN       what the old file has that the new one has not:
-//	LET-THROUGH   whoever waits to write to the old file writes
-//	CARRY         that is appended to the new file, which nobody else can open yet,
-//	RECORD        and the second name says so
-//	INSERT        or, if others have appended to the new file, put in front of that,
+//	LOCK        lock the folder until the end: one run at a time
+//	FINISH      complete what killed runs left, the newest first
+//	PLAN        read FILE, and decide what to copy of it
+//	COPY        copy that to a temporary file, sync and check it
+//	LEASE-OLD   take a lease on FILE: now no process writes to it
+//	SAME-FILE   check that the name still leads to that inode
+//	SAME-BYTES  check that what was planned is still there; else PLAN
+//	TAIL        copy what was appended since
+//	LEASE-NEW   take a lease on the temporary file; if a writer waits, it goes first:
+//	            LEASE-OLD
+//	NAME        give the temporary file its second name, which says what is to be done,
+//	            wherever a run is killed; SAME-FILE
+//	EXCHANGE    exchange the second name and FILE
+//	VERIFY      check that the second name leads to the old file; else BACK
+//	DRAIN       bring over what the old file has and the new one lacks:
+//	LET-THROUGH   let a process write that waits to write to the old file
+//	CARRY         append that to the new file, which no other process can open yet,
+//	RECORD        and record it in the second name
+//	INSERT        or, if others have appended to the new file, put it in front of that,
 //	              in another new file, which is brought in by LEASE-OLD to REMOVE
-//	RELEASE-NEW the new file can be opened
-//	WATCH       for writers that had looked the old file up and not opened it: they are
-//	            let through, and DRAIN
-//	REMOVE      the second name
-//	BACK        the file that the second name leads to, which somebody put or wrote in
-//	            the place of FILE meanwhile, is to be FILE: LEASE-DISPLACED, RECORD-BACK,
-//	            EXCHANGE-BACK, and DRAIN of the file that was FILE for a moment
-//	STILL-HELD  what was read under a lease counts if the lease is held afterwards
+//	RELEASE-NEW let the new file be opened
+//	WATCH       watch for writers that found the old file by its name, but have not opened
+//	            it yet: let them through, and DRAIN
+//	REMOVE      remove the second name
+//	BACK        the second name leads to a file that another program put in the place of
+//	            FILE, or wrote over it, meanwhile: make it FILE again with LEASE-DISPLACED,
+//	            RECORD-BACK and EXCHANGE-BACK, and DRAIN the file that was FILE for a moment
+//	STILL-HELD  what was read under a lease counts only if the lease is held afterwards
 package swap
 
 import (
@@ -59,14 +60,14 @@ const (
 	writerWait = 30 * time.Second
 	// DefaultWatch is how long the old file is watched after its last writer.
 	DefaultWatch = 2 * time.Second
-	// planTries is how often is planned again when FILE changed other than by growing.
+	// planTries is how many times to plan if FILE changes other than by growing.
 	planTries = 3
-	// giveWays is how often a writer that waits goes first.
+	// giveWays is how many times a waiting writer goes first.
 	giveWays = 10
-	// catchUpRounds is how often what was appended is copied before writers have to wait.
+	// catchUpRounds is how many times to copy what was appended before writers have to wait.
 	catchUpRounds = 10
-	// compareRounds is how often SAME-BYTES gives way to writers and starts again. Then
-	// they wait, but for no longer than compareWait.
+	// compareRounds is how many times SAME-BYTES gives way to writers and starts again. After
+	// that they wait, but for no longer than compareWait.
 	compareRounds = 3
 	compareWait   = 5 * time.Second
 	// completeHint is for errors after EXCHANGE.
@@ -74,28 +75,29 @@ const (
 )
 
 // ErrChanged says that FILE was changed, other than by growing, or replaced.
-var ErrChanged = errors.New("changed while it was read")
+var ErrChanged = errors.New("changed while it was being read")
 
-// Piece is a range of the old file that the new one has.
+// Piece is a range of the old file that the new one has: Size bytes, at Offset in the old file
+// and at At in the new one.
 type Piece struct{ Offset, Size, At int64 }
 
-// Content is what the new file is made of.
+// Content makes the content of the new file.
 type Content interface {
-	// Plan reads FILE and decides; false: FILE is to stay as it is.
+	// Plan reads FILE and decides what to copy. It returns false if FILE is to stay as it is.
 	Plan(ctx context.Context, old *os.File) (bool, error)
 	// Copy writes what was planned to the new file, which is empty. The error wraps
-	// [ErrChanged] when that is not what was planned.
+	// [ErrChanged] if FILE is no longer what was planned with.
 	Copy(ctx context.Context, to, old *os.File) error
 	// Check reads the new file back.
 	Check(ctx context.Context, to, old *os.File) error
-	// Tail appends to the new file what the old one has behind what was copied so far, in
-	// its first size bytes, and returns how much that was.
+	// Tail appends to the new file what the old one has, in its first size bytes, after what
+	// was copied so far, and returns how much that was.
 	Tail(ctx context.Context, to, old *os.File, size int64) (int64, error)
-	// Pieces is what the new file has of the old one so far, in the order of the new one.
+	// Pieces returns what the new file has of the old one so far, in the order of the new one.
 	Pieces() []Piece
 }
 
-// Run is one run on a file. Not safe for concurrent use.
+// Run is one run that replaces a file. Not safe for concurrent use.
 type Run struct {
 	// Carried is how many bytes were carried over after an exchange.
 	Carried int64
@@ -106,12 +108,12 @@ type Run struct {
 	file   *os.File // what was FILE at the beginning, locked for earlier versions
 	watch  time.Duration
 	warn   func(format string, args ...any)
-	open   map[uint64]*file // by inode: what is leased beyond a step
-	back   bool             // a file that somebody had put in the place was put back
-	known  map[uint64]bool  // inodes of second names that this run made, or has warned of
+	open   map[uint64]*file // by inode: files that stay leased beyond a step
+	back   bool             // a file that another program put in the place of FILE was put back
+	known  map[uint64]bool  // inodes of second names that this run made, or has warned about
 }
 
-// file is an open file with the lease on it.
+// file is an open file and the lease on it.
 type file struct {
 	*os.File
 	*lease.Lease
@@ -119,8 +121,8 @@ type file struct {
 	alone bool
 }
 
-// Lock takes LOCK on the file's folder, for a watch of the given length. The error wraps
-// [durable.ErrBusy] when another run has it.
+// Lock is LOCK: it starts a run and locks the folder of the file. watch is the length of WATCH.
+// The error wraps [durable.ErrBusy] if another run has the lock.
 func Lock(path string, watch time.Duration, warn func(format string, args ...any)) (*Run, error) {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -173,14 +175,14 @@ func (r *Run) Close() error {
 	return errors.Join(err, r.folder.Close())
 }
 
-// Replace replaces FILE. When it returns without an error nothing is left to be done,
-// and FILE is the new file, or the old one when the plan says so.
+// Replace replaces FILE. If it returns no error, nothing is left to do, and FILE is the new
+// file, or the old one if the plan says so.
 func (r *Run) Replace(ctx context.Context, c Content) error {
 	for try := 1; ; try++ {
 		r.back = false
 		err := r.replace(ctx, c)
 		if err == nil {
-			// From here on the work is brought to its end, also when interrupted.
+			// From here on the work is completed, even when interrupted.
 			err = r.Finish(context.WithoutCancel(ctx))
 		}
 		if err == nil && r.back {
@@ -190,7 +192,7 @@ func (r *Run) Replace(ctx context.Context, c Content) error {
 			return err
 		}
 		if try == planTries {
-			return exit.Fail("find out who rewrites it, and run the command again", err) // the file was rewritten meanwhile, and not only appended to
+			return exit.Fail("find out what rewrites it, and run the command again", err) // the file was rewritten meanwhile, and not only appended to
 		}
 	}
 }
@@ -209,7 +211,7 @@ func (r *Run) replace(ctx context.Context, c Content) error {
 	if wanted, err := c.Plan(ctx, old.File); err != nil || !wanted {
 		return err
 	}
-	// A lease that is not to be had is known before the work.
+	// Find out before the work whether a lease is available.
 	if _, err := old.Try(); err != nil {
 		return explain(err)
 	}
@@ -257,13 +259,13 @@ func (r *Run) copyAndBringIn(ctx context.Context, c Content, old *file) error {
 		return err
 	}
 	kept = true
-	_ = durable.Lock(old.File) // the monitor looks for it
+	_ = durable.Lock(old.File) // the monitor looks for this lock
 	r.open[old.inode], r.open[fresh.inode] = old, fresh
 	return r.exchange(n, old)
 }
 
-// catchUp appends what has come since, and syncs, until little is missing: nobody waits
-// for that. Writers that are faster wait for what is missing after so many rounds.
+// catchUp copies what was appended since, and syncs, until little is missing, while no writer
+// has to wait. If writers are faster, the rest is copied while they wait.
 func (r *Run) catchUp(ctx context.Context, c Content, to, old *os.File) error {
 	for range catchUpRounds {
 		size, err := sizeOf(old)
@@ -284,7 +286,7 @@ func (r *Run) catchUp(ctx context.Context, c Content, to, old *os.File) error {
 	return nil
 }
 
-// bringIn goes from LEASE-OLD to LEASE-NEW, until all of the old file is in the new one
+// bringIn goes from LEASE-OLD to LEASE-NEW, until the new file has everything in the old one
 // and the leases are held.
 func (r *Run) bringIn(ctx context.Context, c Content, old *file, tmp *durable.Pending) (n *second, fresh *file, err error) {
 	fresh, err = newFile(tmp.File, lease.Alone(tmp.File))
@@ -320,7 +322,7 @@ func (r *Run) bringIn(ctx context.Context, c Content, old *file, tmp *durable.Pe
 		if taken, err := fresh.Try(); err != nil {
 			return nil, nil, explain(err)
 		} else if !taken {
-			return nil, nil, exit.Failf("find out who opens it, and run the command again", "%s: somebody has it open", tmp.Name())
+			return nil, nil, exit.Failf("find out what opens it, and run the command again", "%s: another process has it open", tmp.Name())
 		}
 		if held && !waited && gaveWay < giveWays {
 			alone, err := old.Try()
@@ -342,8 +344,8 @@ func (r *Run) bringIn(ctx context.Context, c Content, old *file, tmp *durable.Pe
 	}
 }
 
-// tail is TAIL, under the lease on the old file, whose size it returns; held is
-// STILL-HELD. What it appends is compared as what was planned when it is not.
+// tail is TAIL, under the lease on the old file. It returns the size of the old file; held is
+// STILL-HELD. It compares what it appends, as SAME-BYTES does with the rest.
 func tail(ctx context.Context, c Content, to *os.File, old *file) (size int64, held bool, err error) {
 	if size, err = sizeOf(old.File); err != nil {
 		return 0, false, err
@@ -368,12 +370,12 @@ func tail(ctx context.Context, c Content, to *os.File, old *file) (size int64, h
 	return size, held, err
 }
 
-// errWriter says that somebody waits.
+// errWriter says that a writer waits.
 var errWriter = errors.New("a writer waits")
 
-// sameBytes is SAME-BYTES: the new file's pieces are what the old one has, whose lease is
-// held. With giveWay a writer goes first, and same is false. Otherwise waited tells
-// whether one had to wait.
+// sameBytes is SAME-BYTES: it checks that the new file's pieces are what the old one has, under
+// the lease on the old file. With giveWay a waiting writer goes first, and same is false.
+// Otherwise waited reports whether a writer had to wait.
 func (r *Run) sameBytes(ctx context.Context, pieces []Piece, old *file, to *os.File, giveWay bool) (waited, same bool, err error) {
 	var since time.Time
 	same, err = compare(ctx, pieces, old.File, to, func() error {
@@ -389,7 +391,7 @@ func (r *Run) sameBytes(ctx context.Context, pieces []Piece, old *file, to *os.F
 			since = time.Now()
 		case time.Since(since) > compareWait:
 			return exit.Failf("run the command again when the node is less busy, or stop it",
-				"%s: writers come too often, and to compare it takes longer than they can be kept waiting", r.path)
+				"%s: writers come too often: comparing takes longer than they can be kept waiting", r.path)
 		}
 		return nil
 	})
@@ -402,7 +404,7 @@ func (r *Run) sameBytes(ctx context.Context, pieces []Piece, old *file, to *os.F
 	return !since.IsZero(), same, err
 }
 
-// compare reports whether the new file has the pieces of the old one. each is called every
+// compare reports whether the new file has the pieces of the old one. It calls each for every
 // megabyte.
 func compare(ctx context.Context, pieces []Piece, old, to *os.File, each func() error) (bool, error) {
 	const step = 1 << 20
@@ -427,7 +429,7 @@ func compare(ctx context.Context, pieces []Piece, old, to *os.File, each func() 
 	return true, nil
 }
 
-// notAtEnd leaves out that a file is shorter, which is a difference.
+// notAtEnd ignores the end of a file: a shorter file is a difference, not an error.
 func notAtEnd(err error) error {
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -449,7 +451,7 @@ func (r *Run) nameFor(old, fresh *file, size int64) (*second, error) {
 	return n, err
 }
 
-// exchange is NAME and EXCHANGE. VERIFY is what FINISH finds.
+// exchange is NAME and EXCHANGE. FINISH does VERIFY.
 func (r *Run) exchange(n *second, old *file) error {
 	name := r.temporary()
 	undo := func(err error) error {
@@ -471,13 +473,13 @@ func (r *Run) exchange(n *second, old *file) error {
 	return nil
 }
 
-// noExchange explains why names cannot be exchanged.
+// noExchange explains an error of exchanging names.
 func noExchange(path string, err error) error {
 	switch {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP):
-		return exit.Fail(outputHint, fmt.Errorf("%s: this file system cannot exchange two files, and what somebody puts in the place meanwhile would be lost: %w", path, err))
+		return exit.Fail(outputHint, fmt.Errorf("%s: this file system cannot exchange two files, and a file that is put in its place meanwhile would be lost: %w", path, err))
 	case errors.Is(err, unix.EXDEV), errors.Is(err, unix.EBUSY):
-		return exit.Fail(outputHint, fmt.Errorf("%s is mounted by itself, so that it cannot be replaced: %w", path, err))
+		return exit.Fail(outputHint, fmt.Errorf("%s is mounted by itself, so it cannot be replaced: %w", path, err))
 	case errors.Is(err, fs.ErrNotExist):
 		return changed(path, nil)
 	}
@@ -491,18 +493,18 @@ func changed(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, ErrChanged)
 }
 
-// explain adds what to do about a lease that is not to be had.
+// explain adds a hint to the error of a lease that is not available.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, lease.ErrHeld):
 		return exit.Fail("run it again when the writer is done, or stop it", err)
 	case errors.Is(err, lease.ErrUnsupported):
-		return exit.Fail("run it as the file's owner or as root; where the file system has no leases, stop the node and prune with --output", err)
+		return exit.Fail("run it as the file's owner or as root; if the file system has no leases, stop the node and prune with --output", err)
 	}
 	return err
 }
 
-// patience gives back what somebody has waited for too long.
+// patience gives back leases that a process has waited for too long.
 func (r *Run) patience() error {
 	for _, f := range r.open {
 		held, err := f.Held()
@@ -516,7 +518,7 @@ func (r *Run) patience() error {
 	return nil
 }
 
-// releaseAll gives back and closes everything but the inode except.
+// releaseAll gives back and closes all open files except for one inode.
 func (r *Run) releaseAll(except uint64) (err error) {
 	for inode, f := range r.open {
 		if inode != except {
@@ -549,7 +551,7 @@ func newFile(f *os.File, l *lease.Lease) (*file, error) {
 	return &file{File: f, Lease: l, inode: st.Ino}, nil
 }
 
-// openFile opens a regular file in the folder, and nothing that a link leads to.
+// openFile opens a regular file in the folder without following a link.
 func (r *Run) openFile(name string, flags int) (*file, error) {
 	path := filepath.Join(filepath.Dir(r.path), name)
 	fd, err := unix.Openat(int(r.folder.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -577,7 +579,7 @@ func (r *Run) openFile(name string, flags int) (*file, error) {
 	return opened, err
 }
 
-// leadsTo returns the inode that has a name in the folder.
+// leadsTo returns the inode that a name in the folder leads to.
 func (r *Run) leadsTo(name string) (uint64, error) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(r.folder.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -601,7 +603,7 @@ func (r *Run) remove(name string) error {
 	return nil
 }
 
-// temporary is the name that [durable.Create] gives.
+// temporary returns the temporary name that [durable.Create] uses for FILE.
 func (r *Run) temporary() string { return "." + r.base + ".ailee-tmp" }
 
 func (r *Run) pathOf(n *second) string {
@@ -623,7 +625,7 @@ func sizeOf(f *os.File) (int64, error) {
 	return info.Size(), nil
 }
 
-// appendOnly makes every write to f an append, whoever else appends to it.
+// appendOnly makes every write to f an append, even if others append to it.
 func appendOnly(f *os.File) error {
 	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
 	if err == nil {

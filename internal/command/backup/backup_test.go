@@ -26,8 +26,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestBesideANode: a node appends to the file and writes to the database meanwhile. Each
-// backup ends after a snapshot.
+// TestBesideANode: a node appends to the file and writes to the database during the backups.
+// Each backup ends after a complete snapshot.
 func TestBesideANode(t *testing.T) {
 	dir := clitest.NodeDir(t, 3)
 	stop, err := reorgtest.StartNode(filepath.Join(dir, "reorg_db"))
@@ -52,8 +52,8 @@ func TestBesideANode(t *testing.T) {
 	require.Equal(t, 7, requireSound(t, filepath.Join(dir, "backups")))
 }
 
-// TestDamagedSource: no backup is made of what is damaged, and nothing is deleted. The other
-// part is backed up.
+// TestDamagedSource: a damaged part is not backed up, and none of its backups is deleted. The
+// other part is backed up.
 func TestDamagedSource(t *testing.T) {
 	table := func(dir string) string {
 		found, _ := filepath.Glob(filepath.Join(dir, "reorg_db", "*.sst"))
@@ -61,7 +61,7 @@ func TestDamagedSource(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		other string // prefix of what is backed up all the same
+		other string // prefix of the part that is still backed up
 		spoil func(t *testing.T, dir string) error
 		says  string
 	}{
@@ -128,7 +128,7 @@ func TestDamagedSource(t *testing.T) {
 	}
 }
 
-// TestPegOuts: what the nodes' own verifier rejects of every snapshot with peg-outs is no
+// TestPegOuts: the nodes' own verifier rejects every snapshot with peg-outs, but that is not
 // damage.
 func TestPegOuts(t *testing.T) {
 	dir := clitest.NodeDir(t, 0)
@@ -141,7 +141,8 @@ func TestPegOuts(t *testing.T) {
 	require.True(t, bytes.HasPrefix(written, copied))
 }
 
-// TestHidden: what hides valid snapshots is backed up as far as a node sees it, and said.
+// TestHidden: a file that hides valid snapshots is backed up as far as a node sees it, and the
+// hidden snapshots are reported.
 func TestHidden(t *testing.T) {
 	dir := clitest.NodeDir(t, 2)
 	file := filepath.Join(dir, "l2_snapshots.dat")
@@ -153,8 +154,8 @@ func TestHidden(t *testing.T) {
 	require.Equal(t, before, clitest.Read(t, filepath.Join(dir, "backups", snapshotsAt(start))))
 }
 
-// TestDiskFull: wherever the disk is full, the run ends with status 1, and what was there is
-// there, or what is newer.
+// TestDiskFull: wherever the disk fills up, the run ends with status 1, and the earlier backups
+// are still there, or newer ones.
 func TestDiskFull(t *testing.T) {
 	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
@@ -188,7 +189,7 @@ func TestDiskFull(t *testing.T) {
 			after := contents(t, folder)
 			_, newer := after[snapshotsAt(hours(1))]
 			for name, data := range before {
-				// Only one is kept, and the database may be what had no room.
+				// Only one is kept, and perhaps it was the database that did not fit.
 				if !newer || name != snapshotsAt(start) && name != backups.LatestName {
 					require.True(t, data == after[name], name)
 				}
@@ -200,8 +201,8 @@ func TestDiskFull(t *testing.T) {
 	require.Positive(t, full)
 }
 
-// TestTwice: a second run beside the first ends at once and changes nothing. One after the
-// other in the same second, the later takes the next.
+// TestTwice: a second run at the same time as the first ends at once and changes nothing. Of two
+// runs one after the other in the same second, the later is named after the next second.
 func TestTwice(t *testing.T) {
 	dir := clitest.NodeDir(t, 3)
 	folder := filepath.Join(dir, "backups")
@@ -237,7 +238,8 @@ func TestTwice(t *testing.T) {
 	require.Equal(t, 2*(2+ended)+1, requireSound(t, folder))
 }
 
-// TestKilled: whatever has its name is whole, and the next run removes what a killed one left.
+// TestKilled: every file with the name of a backup is complete, and the next run removes what a
+// killed one left.
 func TestKilled(t *testing.T) {
 	dir := clitest.NodeDir(t, 20)
 	folder := filepath.Join(dir, "backups")
@@ -269,7 +271,7 @@ func TestKilled(t *testing.T) {
 	require.Positive(t, killed)
 }
 
-// TestUnchanged: what did not change takes no space, for a day.
+// TestUnchanged: backups of unchanged data take no space, for a day.
 func TestUnchanged(t *testing.T) {
 	dir := clitest.NodeDir(t, 3)
 	age(t, dir)
@@ -295,7 +297,7 @@ func TestUnchanged(t *testing.T) {
 	require.NotEqual(t, firstDatabase, inode(databaseAt(hours(24))))
 	b := catalogue(t, folder).Find(snapshotsAt(hours(7)))
 	require.Equal(t, []string{backups.Linked, snapshotsAt(start)}, []string{b.Copy, b.DataOf})
-	// A change is seen, and so is a backup that somebody touched.
+	// A change is noticed, and so is a backup whose times were changed.
 	require.NoError(t, clitest.AppendOne(filepath.Join(dir, "l2_snapshots.dat"), 4))
 	quiet(t, hours(25), "--data-dir", dir)
 	require.Len(t, clitest.Times(t, filepath.Join(folder, snapshotsAt(hours(25)))), 4)
@@ -303,7 +305,7 @@ func TestUnchanged(t *testing.T) {
 	quiet(t, hours(26), "--data-dir", dir)
 }
 
-// TestLiveFileIsABackup: somebody moved the latest over the live file, and a node appended.
+// TestLiveFileIsABackup: a user moved the latest backup over the live file, and a node appended.
 func TestLiveFileIsABackup(t *testing.T) {
 	dir := clitest.NodeDir(t, 3)
 	folder, file := filepath.Join(dir, "backups"), filepath.Join(dir, "l2_snapshots.dat")
@@ -320,7 +322,7 @@ func TestLiveFileIsABackup(t *testing.T) {
 	require.EqualValues(t, 1, live.Sys().(*syscall.Stat_t).Nlink)
 	require.Equal(t, []string{snapshotsAt(start), snapshotsAt(hours(1)), backups.LatestName, databaseAt(start), databaseAt(hours(1))}, names(t, folder))
 	require.Equal(t, 5, requireSound(t, folder))
-	// Changed within, it is wrong.
+	// If its old content changed, the backup is wrong.
 	require.NoError(t, os.Remove(file))
 	require.NoError(t, os.Link(filepath.Join(folder, snapshotsAt(start)), file))
 	require.NoError(t, os.WriteFile(file, []byte(clitest.Numbered(1)+strings.Repeat(clitest.Numbered(2), 5)), 0o644))
@@ -330,7 +332,8 @@ func TestLiveFileIsABackup(t *testing.T) {
 	require.Equal(t, backups.Wrong, catalogue(t, folder).Find(snapshotsAt(start)).Verified.Verdict)
 }
 
-// TestClockWasWrong: one from a time to come is not counted, and is no reason to delete.
+// TestClockWasWrong: a backup dated in the future does not count, and nothing is deleted because
+// of it.
 func TestClockWasWrong(t *testing.T) {
 	dir := clitest.NodeDir(t, 1)
 	folder := filepath.Join(dir, "backups")
@@ -349,7 +352,8 @@ func TestClockWasWrong(t *testing.T) {
 	require.Contains(t, stdout, "\n2099-01-01 00:00:00 is dated in the future: kept, not counted.\n")
 }
 
-// TestCompressed also has the file that the recovery guide restores, as it is.
+// TestCompressed: the backups are compressed, except for the latest snapshot file, which the
+// recovery guide restores as it is.
 func TestCompressed(t *testing.T) {
 	for _, c := range []struct{ flags, file, database string }{
 		{"--compress", ".dat.bak.gz", ".tar.gz"}, {"--compress gzip", ".dat.bak.gz", ".tar.gz"},
@@ -373,7 +377,7 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
-// TestDryRun says what the run would do, of what is damaged as well.
+// TestDryRun: a dry run says what the run would do, also with a damaged source.
 func TestDryRun(t *testing.T) {
 	dir := clitest.NodeDir(t, 3)
 	folder := filepath.Join(dir, "backups")
@@ -403,7 +407,7 @@ func TestDryRun(t *testing.T) {
 	require.Contains(t, stderr, "CURRENT is missing; the database was not backed up")
 }
 
-// TestDiskThatIsNotMounted: no folder on another disk takes its place.
+// TestDiskThatIsNotMounted: the folder is not created on another disk instead.
 func TestDiskThatIsNotMounted(t *testing.T) {
 	dir := clitest.NodeDir(t, 1)
 	top := t.TempDir()
@@ -412,13 +416,13 @@ func TestDiskThatIsNotMounted(t *testing.T) {
 	for _, folder := range []string{filepath.Join(top, "disk", "ailee"), link, link + "/"} {
 		code, _, stderr := run(start, "--data-dir", dir, "--backup-dir", folder)
 		require.Equal(t, 1, code, stderr)
-		require.Contains(t, stderr, "error: cannot make "+folder+": the folder that it is to be in is missing\nailee-backup: hint: mount its disk")
+		require.Contains(t, stderr, "error: cannot make "+folder+": its parent folder is missing\nailee-backup: hint: mount its disk")
 	}
 	require.Equal(t, []string{"link"}, clitest.Names(t, top))
 	quiet(t, start, "--data-dir", dir, "--backup-dir", filepath.Join(top, "ailee")+"/")
 }
 
-// TestEnvironmentHasNoEffect: no other program is started, which it could change.
+// TestEnvironmentHasNoEffect: no other program runs that the environment could affect.
 func TestEnvironmentHasNoEffect(t *testing.T) {
 	dir := clitest.NodeDir(t, 2)
 	t.Setenv("TAR_OPTIONS", "--exclude=*.sst")
@@ -428,7 +432,7 @@ func TestEnvironmentHasNoEffect(t *testing.T) {
 	require.Equal(t, 3, requireSound(t, filepath.Join(dir, "backups")))
 }
 
-// TestExec runs a command once all is in place, and not where something could not be done.
+// TestExec: the command runs once everything is backed up, and not if something was not.
 func TestExec(t *testing.T) {
 	dir := clitest.NodeDir(t, 2)
 	folder, said := filepath.Join(dir, "backups"), filepath.Join(t.TempDir(), "said")
@@ -438,7 +442,7 @@ func TestExec(t *testing.T) {
 	require.Equal(t, want, clitest.Read(t, said))
 	code, _, stderr := run(hours(1), "--data-dir", dir, "--exec", "exit 7")
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "the command of --exec failed: exit status 7")
+	require.Contains(t, stderr, "the --exec command failed: exit status 7")
 	require.Equal(t, 5, requireSound(t, folder))
 	require.NoError(t, os.Remove(filepath.Join(dir, "l2_snapshots.dat")))
 	code, _, _ = run(hours(2), "--data-dir", dir, "--exec", command)
@@ -461,13 +465,14 @@ func TestExecInterrupted(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.Error(t, cmd.Wait())
 	require.Equal(t, syscall.SIGTERM, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(), errs.String())
-	require.Contains(t, errs.String(), "ailee-backup: error: interrupted: the command of --exec: trap ")
-	require.Contains(t, errs.String(), "ailee-backup: hint: the backups stand; run the command by hand, or back up again\n")
+	require.Contains(t, errs.String(), "ailee-backup: error: interrupted: the --exec command: trap ")
+	require.Contains(t, errs.String(), "ailee-backup: hint: the backups are complete; run the command by hand, or back up again\n")
 	require.Equal(t, "started\ncleaned\n", clitest.Read(t, said))
 	require.Equal(t, 3, requireSound(t, filepath.Join(dir, "backups")))
 }
 
-// TestDatabaseMadeAnew: nothing that has the anchors is deleted before somebody gives them up.
+// TestDatabaseMadeAnew: the database was created again. No backup that has the lost anchors is
+// deleted until they are given up.
 func TestDatabaseMadeAnew(t *testing.T) {
 	dir := clitest.NodeDir(t, 2)
 	folder, db := filepath.Join(dir, "backups"), filepath.Join(dir, "reorg_db")
@@ -488,19 +493,19 @@ func TestDatabaseMadeAnew(t *testing.T) {
 			"ailee-backup: hint: how to get them back: ailee-doctor --data-dir "+dir+"\n"+
 			"ailee-backup: hint: if they are to be given up: ailee-backup --accept-loss --data-dir "+dir+"\n", stderr)
 	}
-	// The new line rotates within itself.
+	// Only the new line rotates.
 	require.Equal(t, []string{databaseAt(start), databaseAt(hours(1)), databaseAt(hours(6)), databaseAt(hours(7))}, names(t, folder))
 	code, stdout, _ := run(hours(7), "list", "--data-dir", dir)
 	require.Zero(t, code)
 	require.Equal(t, 2, strings.Count(stdout, ", held\n"))
 	code, _, _ = run(hours(7), append(few, "--json", "--dry-run")...)
 	require.Equal(t, exit.Wrong, code)
-	// All of it is there again.
+	// The old database is back.
 	require.NoError(t, os.RemoveAll(db))
 	require.NoError(t, os.Rename(db+".aside", db))
 	quiet(t, hours(8), few...)
 	require.Equal(t, backups.Returned, catalogue(t, folder).Losses[0].State)
-	// Gone once more, it is given up, and ages.
+	// Lost again, it is given up, and its backups age.
 	require.NoError(t, os.RemoveAll(db))
 	made, err = reorgdb.Create(db)
 	require.NoError(t, err)
@@ -515,7 +520,7 @@ func TestDatabaseMadeAnew(t *testing.T) {
 	require.Equal(t, []string{databaseAt(hours(11)), databaseAt(hours(12))}, names(t, folder))
 }
 
-// TestFileCut: a prune with its note is no loss, and the same by hand is.
+// TestFileCut: a prune with its note is not a loss; the same cut by hand is.
 func TestFileCut(t *testing.T) {
 	dir := clitest.NodeDir(t, 6)
 	folder, file := filepath.Join(dir, "backups"), filepath.Join(dir, "l2_snapshots.dat")
@@ -528,12 +533,12 @@ func TestFileCut(t *testing.T) {
 	code, _, stderr := run(hours(2), args...)
 	require.Equal(t, exit.Wrong, code)
 	require.Contains(t, stderr, "error: l2_snapshots.dat lacks 3 snapshots at the front, but no prune is noted\n")
-	// What comes after is a line of its own, and the latest.
+	// Later backups are a separate line, and have the latest state.
 	require.NoError(t, clitest.AppendOne(file, 7))
 	code, _, _ = run(hours(3), args...)
 	require.Equal(t, exit.Wrong, code)
 	require.Equal(t, []uint64{6, 7}, clitest.Times(t, filepath.Join(folder, backups.LatestName)))
-	// Put together again, nothing is missing.
+	// When both parts are joined again, nothing is missing.
 	require.NoError(t, os.WriteFile(file, []byte(clitest.Numbered(3)+clitest.Numbered(4)+clitest.Numbered(5)+clitest.Numbered(6)+clitest.Numbered(7)), 0o644))
 	quiet(t, hours(4), args...)
 	code, stdout, stderr := run(hours(5), append(args, "--json")...)
@@ -541,7 +546,7 @@ func TestFileCut(t *testing.T) {
 	require.Contains(t, stdout, `"losses": []`)
 }
 
-// TestRottenBackup: it is not counted, and nothing is compared with it.
+// TestRottenBackup: a backup that went bad does not count, and nothing is compared with it.
 func TestRottenBackup(t *testing.T) {
 	dir := clitest.NodeDir(t, 2)
 	folder := filepath.Join(dir, "backups")
@@ -564,7 +569,7 @@ func TestRottenBackup(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(folder, snapshotsAt(start))))
 	code, _, stderr := run(hours(5), "verify", "--all", "--json", "--data-dir", dir)
 	require.Equal(t, exit.Wrong, code)
-	require.Contains(t, stderr, "is gone: no run has deleted it")
+	require.Contains(t, stderr, "is gone, but no run deleted it")
 	code, _, _ = run(hours(5), "verify", snapshotsAt(hours(1)), "--data-dir", dir)
 	require.Zero(t, code)
 	require.NoError(t, os.Remove(filepath.Join(folder, snapshotsAt(hours(1)))))
@@ -573,7 +578,7 @@ func TestRottenBackup(t *testing.T) {
 	require.Zero(t, code)
 }
 
-// TestCatalogueIsMadeAnew: from the backups, whatever happened to it.
+// TestCatalogueIsMadeAnew: the catalogue is rebuilt from the backups, whatever happened to it.
 func TestCatalogueIsMadeAnew(t *testing.T) {
 	dir := clitest.NodeDir(t, 1)
 	folder := filepath.Join(dir, "backups")
@@ -602,7 +607,7 @@ func TestCatalogueIsMadeAnew(t *testing.T) {
 	}
 }
 
-// TestFolderOfAnother: root works as the user of the folder, and follows nothing planted.
+// TestFolderOfAnother: root works as the owner of the folder, and follows no planted link.
 func TestFolderOfAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")
@@ -630,7 +635,7 @@ func TestFolderOfAnother(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, clitest.Nobody, info.Sys().(*syscall.Stat_t).Uid, name)
 	}
-	// A folder of a third user: it cannot read the data, which root reads beforehand.
+	// The folder of a third user, who cannot read the data: root reads it beforehand.
 	third := filepath.Join(filepath.Dir(top), filepath.Base(top)+"-third")
 	require.NoError(t, os.Mkdir(third, 0o755))
 	t.Cleanup(func() { _ = os.RemoveAll(third) })
@@ -640,7 +645,7 @@ func TestFolderOfAnother(t *testing.T) {
 	require.Equal(t, 3, requireSound(t, third))
 }
 
-// TestDocument has what scripts read.
+// TestDocument checks the JSON fields that scripts read.
 func TestDocument(t *testing.T) {
 	dir := clitest.NodeDir(t, 2)
 	age(t, dir)
@@ -665,7 +670,7 @@ func TestDocument(t *testing.T) {
 }
 
 // TestOddFilesBesideBackups: files, links, pipes and folders that are not backups, whatever
-// they are called, are neither read nor removed, and do not fill a screen.
+// their names, are neither read nor removed, and do not flood the list.
 func TestOddFilesBesideBackups(t *testing.T) {
 	dir := clitest.NodeDir(t, 1)
 	folder := filepath.Join(dir, "backups")
@@ -695,7 +700,7 @@ func TestOddFilesBesideBackups(t *testing.T) {
 	require.Len(t, unknown(t, stdout), len(odd))
 }
 
-// unknown are the names in a list that are not backups.
+// unknown returns the names in a list that are not backups.
 func unknown(t *testing.T, list string) []string {
 	t.Helper()
 	var doc struct{ Unknown []string }

@@ -23,17 +23,17 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// prepared is a copy of the database that root made before it became the user of the folder
-// of backups, who may not read the original.
+// prepared is a copy of the database. Root makes it before it becomes the owner of the backup
+// folder, who may not be allowed to read the original.
 type prepared struct {
 	path string
 	err  error
 	db   *content.Database
-	like *os.File // one of the files of the original
+	like *os.File // a file of the original
 }
 
-// copyBeforehand copies the database where root is about to become a user to whom it does not
-// belong: to a folder for temporary files, which is then that user's.
+// copyBeforehand copies the database if root is about to become a user who does not own it.
+// The copy is made in a temporary folder, which is then given to that user.
 func (r *run) copyBeforehand(ctx context.Context) error {
 	p := r.parts[backups.Database]
 	if p == nil || r.DryRun || os.Geteuid() != 0 {
@@ -70,13 +70,13 @@ func (r *run) copyBeforehand(ctx context.Context) error {
 	})
 }
 
-// likeness is a file of a database, whose owner and rights a backup gets.
+// likeness returns a file of a database: a backup gets its owner and mode.
 func likeness(path string) (*os.File, error) {
 	f, err := durable.OpenRegular(filepath.Join(path, "CURRENT"), os.O_RDONLY)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	// One that is still to be made has none.
+	// A database that is still being created has no CURRENT.
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, err
@@ -89,13 +89,13 @@ func likeness(path string) (*os.File, error) {
 	return nil, fmt.Errorf("%s: %w", path, reorgdb.ErrNoDatabase)
 }
 
-// damagedError says what is wrong with the source.
+// damagedError is why the source is damaged.
 type damagedError struct{ why string }
 
 func (e *damagedError) Error() string { return e.why }
 
-// copyDatabase makes a database with the records that another has at this moment, also
-// beside a node that writes, and says what it holds.
+// copyDatabase makes a database with the records that another has at this moment, and returns
+// its content. A node may be writing meanwhile.
 func (r *run) copyDatabase(ctx context.Context, from, to string) (*content.Database, error) {
 	problems, err := reorgtool.DamageWithTables(ctx, from)
 	if err != nil {
@@ -132,7 +132,7 @@ func (r *run) databaseOptions() content.DatabaseOptions {
 	return content.DatabaseOptions{Now: r.start, TempDir: r.scratch}
 }
 
-// backUpDatabase copies the database, verifies the copy, and packs that.
+// backUpDatabase copies the database, verifies the copy, and packs it.
 func (r *run) backUpDatabase(ctx context.Context, p *part, before []backups.Source) error {
 	if r.DryRun {
 		d, err := content.ReadDatabase(ctx, p.source, r.databaseOptions())
@@ -193,7 +193,7 @@ func (r *run) backUpDatabase(ctx context.Context, p *part, before []backups.Sour
 	return r.place(ctx, p, b)
 }
 
-// notCopied says why the database could not be copied.
+// notCopied reports why the database could not be copied.
 func (r *run) notCopied(p *part, err error) error {
 	const kept = "; the database was not backed up, the earlier backups are kept"
 	var damaged *damagedError
@@ -217,7 +217,7 @@ func (r *run) notCopied(p *part, err error) error {
 	return nil
 }
 
-// checkCopy reads the copy as a backup will be read.
+// checkCopy reads the copy as a backup is read.
 func (r *run) checkCopy(ctx context.Context, made *prepared) error {
 	d, err := content.ReadDatabase(ctx, made.path, r.databaseOptions())
 	if err != nil {
@@ -233,7 +233,7 @@ func (r *run) checkCopy(ctx context.Context, made *prepared) error {
 	return nil
 }
 
-// pack makes the archive, synced and without its name.
+// pack makes the archive and syncs it. It does not have its name yet.
 func (r *run) pack(ctx context.Context, made *prepared, b *backups.Backup) (packed *os.File, members []archive.Member, err error) {
 	info, err := made.like.Stat()
 	if err != nil {
@@ -281,8 +281,8 @@ func folderSize(path string) (size int64, err error) {
 	return size, err
 }
 
-// readArchiveBack reads the backup by its name: each file of the database, and all that was
-// packed.
+// readArchiveBack reads the backup by its name, and compares each file in it, and the bytes of
+// the archive, with what was packed.
 func (r *run) readArchiveBack(ctx context.Context, b *backups.Backup, members []archive.Member) error {
 	f, err := r.openNamed(b.Name)
 	if err != nil {

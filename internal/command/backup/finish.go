@@ -18,7 +18,7 @@ import (
 	"ailee-recovery/internal/input"
 )
 
-// judge says which losses of a kind are open, and settles them where they are given up.
+// judge reports the open losses of a kind, or settles them if they are given up.
 func (r *run) judge(p *part) {
 	c := r.dir.Catalogue
 	if p.backup == nil {
@@ -38,38 +38,43 @@ func (r *run) judge(p *part) {
 	}
 }
 
-// sayLoss says what a loss is, where it is still to be had, and what to do.
+// sayLoss reports a loss, which backups still have the data, and what to do.
 func (r *run) sayLoss(p *part, l *backups.Loss) {
 	newest, n := r.holders(l)
 	source := p.kind.Source()
 	switch {
 	case l.CouldNot != "":
-		r.problem(p, exit.Failed, "", "%s could not be held against %s: %s", source, newest, l.CouldNot)
+		r.problem(p, exit.Failed, "", "%s could not be compared with %s: %s", source, newest, l.CouldNot)
 	default:
 		r.problem(p, exit.Wrong, "", "%s lacks %s", source, l.Missing.String())
 	}
-	them, they := "they are", "the %d that have them are held until this is settled"
-	if l.CouldNot != "" {
-		they = "the %d of its line are held until this is settled"
-	} else if l.Missing.Count() == 1 {
-		them = "it is"
+	is, held := "they are", "the %d that have them are held until this is settled"
+	switch {
+	case l.CouldNot != "":
+		held = "the %d backups of its line are held until this is settled"
+	case l.Missing.Count() == 1:
+		is, held = "it is", "the %d that have it are held until this is settled"
+	}
+	if n == 1 {
+		held = "%d backup is held until this is settled"
 	}
 	if l.CouldNot == "" {
 		if l.Missing.First != "" && p.kind == backups.Snapshots {
-			r.out.Hint("of %s to %s", l.Missing.First, l.Missing.Last) // SOURCE lacks N snapshots
+			r.out.Hint("from %s to %s", l.Missing.First, l.Missing.Last) // SOURCE lacks N snapshots
 		}
 		and := " and before"
 		if n == 1 {
 			and = ""
 		}
-		r.out.Hint("%s in %s%s", them, newest, and) // SOURCE lacks N snapshots, or records
+		r.out.Hint("%s in %s%s", is, newest, and) // SOURCE lacks N snapshots, or records
 	}
-	r.out.Hint(they, n)                                                            // SOURCE lacks N snapshots, or records
+	r.out.Hint(held, n)                                                            // SOURCE lacks N snapshots, or records
 	r.out.Hint("how to get them back: %s", r.command("ailee-doctor"))              // SOURCE lacks N snapshots, or records
 	r.out.Hint("if they are to be given up: %s", r.command(Name, "--accept-loss")) // SOURCE lacks N snapshots, or records
 }
 
-// holders are the newest backup of the line that has what is lost, and how many it has.
+// holders returns the newest backup of the line that has the lost data, and how many backups
+// that line has.
 func (r *run) holders(l *backups.Loss) (newest string, n int) {
 	for _, b := range r.dir.Catalogue.OfKind(l.Kind) {
 		if b.Line == l.Line {
@@ -81,7 +86,7 @@ func (r *run) holders(l *backups.Loss) (newest string, n int) {
 	return newest, n
 }
 
-// command is a command line with the folders of this run, where they are not the usual ones.
+// command returns a command line with the folders of this run, if they were given.
 func (r *run) command(name string, args ...string) string {
 	words := append([]string{name}, args...)
 	if r.DataDirGiven {
@@ -150,7 +155,7 @@ func (r *run) best() (best *backups.Backup) {
 	return best
 }
 
-// newestOf is the time of its newest snapshot, zero for one in doubt.
+// newestOf returns the time of the newest snapshot in a backup, zero if it is in doubt.
 func newestOf(b *backups.Backup, now time.Time) time.Time {
 	if n := b.Snapshots.Newest; n != nil && n.Time != nil && !content.InDoubt(*n.Time, now) {
 		return *n.Time
@@ -158,8 +163,7 @@ func newestOf(b *backups.Backup, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// makeLatest gives backups.LatestName the content of a backup: as another name of it, or
-// unpacked.
+// makeLatest makes backups.LatestName a hard link to a backup, or its unpacked content.
 func (r *run) makeLatest(ctx context.Context, p *part, b *backups.Backup) error {
 	path, tmp := filepath.Join(r.BackupDir, backups.LatestName), filepath.Join(r.scratch, "latest")
 	from := filepath.Join(r.BackupDir, b.Name)
@@ -201,12 +205,12 @@ func (r *run) makeLatest(ctx context.Context, p *part, b *backups.Backup) error 
 	return durable.SyncDir(r.BackupDir)
 }
 
-// isNew reports whether a backup is the one that this run made.
+// isNew reports whether this run made a backup, other than as a link.
 func (p *part) isNew(b *backups.Backup) bool {
 	return p.backup != nil && p.backup.Name == b.Name && !p.linked
 }
 
-// hasContent reports whether a file has what is in a backup.
+// hasContent reports whether a file has the content of a backup.
 func (r *run) hasContent(ctx context.Context, path string, b *backups.Backup) (bool, error) {
 	f, err := durable.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
@@ -218,7 +222,8 @@ func (r *run) hasContent(ctx context.Context, path string, b *backups.Backup) (b
 	return sumOf(sum) == b.ContentSHA256, err
 }
 
-// unpack writes what is in a backup to a new file, synced, with the rights of that.
+// unpack writes the content of a backup to a new file with the same owner and mode, and
+// syncs it.
 func (r *run) unpack(ctx context.Context, from, to string) error {
 	f, err := durable.OpenRegular(from, os.O_RDONLY)
 	if err != nil {
@@ -239,7 +244,7 @@ func (r *run) unpack(ctx context.Context, from, to string) error {
 	return out.Sync()
 }
 
-// rotate deletes what no rule keeps, and saves what is known.
+// rotate deletes the backups that no rule keeps, and saves the catalogue.
 func (r *run) rotate() error {
 	c := r.dir.Catalogue
 	var leaving []string
@@ -249,7 +254,7 @@ func (r *run) rotate() error {
 		if runs := c.Runs[kind]; runs != nil {
 			last = runs.Start
 		}
-		// Only what was copied was read back.
+		// A linked backup was not read back.
 		if p.backup != nil && !p.linked && !r.anyLoss && backups.MayDelete(last, r.start) {
 			entries := make([]backups.Backup, 0, len(c.Backups))
 			for _, b := range c.OfKind(kind) {

@@ -31,7 +31,7 @@ func (r *run) backUpOne(ctx context.Context, p *part) error {
 	return r.backUpDatabase(ctx, p, before)
 }
 
-// formOf is the form in which a kind is to be backed up.
+// formOf returns the form in which a kind is to be backed up.
 func (r *run) formOf(kind backups.Kind) backups.Form {
 	switch {
 	case kind == backups.Snapshots:
@@ -42,8 +42,8 @@ func (r *run) formOf(kind backups.Kind) backups.Form {
 	return backups.TarGz
 }
 
-// linkUnchanged makes another name of the last backup, where the source did not change since
-// and that is still as it was when it was read. Nothing is read.
+// linkUnchanged makes a hard link to the last backup, if neither the source nor that backup has
+// changed since. It reads no content.
 func (r *run) linkUnchanged(p *part, before []backups.Source) (bool, error) {
 	all := r.dir.Catalogue.OfKind(p.kind)
 	if r.DryRun || len(all) == 0 || !r.mayShare(p.kind) {
@@ -64,7 +64,7 @@ func (r *run) linkUnchanged(p *part, before []backups.Source) (bool, error) {
 	})
 	switch {
 	case errors.Is(err, errChanged), isLinkError(err):
-		return false, nil // it is copied
+		return false, nil // it is copied instead
 	case err != nil:
 		return false, err
 	}
@@ -85,9 +85,9 @@ func (r *run) linkUnchanged(p *part, before []backups.Source) (bool, error) {
 	return true, nil
 }
 
-var errChanged = errors.New("it was changed")
+var errChanged = errors.New("the last backup has changed")
 
-// isLinkError reports whether a file system has no hard links, or no more of this file.
+// isLinkError reports whether a file system has no hard links, or allows no more for this file.
 func isLinkError(err error) bool {
 	var failed *os.LinkError
 	return errors.As(err, &failed) && !errors.Is(err, fs.ErrExist) && !errors.Is(err, errNoSpace)
@@ -96,13 +96,13 @@ func isLinkError(err error) bool {
 // add puts a backup into the catalogue.
 func (r *run) add(p *part, b *backups.Backup) {
 	for _, before := range r.dir.Catalogue.OfKind(p.kind) {
-		before.Source = nil // only that of the last one matters
+		before.Source = nil // only the source of the last backup matters
 	}
 	r.dir.Catalogue.Backups = append(r.dir.Catalogue.Backups, *b)
 	p.backup = b
 }
 
-// place holds a backup that was read back against those before.
+// place compares a backup that was read back with the earlier ones.
 func (r *run) place(ctx context.Context, p *part, b *backups.Backup) error {
 	losses := len(r.dir.Catalogue.Losses)
 	if err := r.dir.Place(ctx, b, p.snapshots, p.database, r.holding()); err != nil {
@@ -113,7 +113,7 @@ func (r *run) place(ctx context.Context, p *part, b *backups.Backup) error {
 	return nil
 }
 
-// wouldMake is the end of a dry run for a part.
+// wouldMake ends a dry run for a part.
 func (r *run) wouldMake(ctx context.Context, p *part, b *backups.Backup) error {
 	b.Name = backups.Name{Kind: p.kind, Form: r.formOf(p.kind), Time: r.start}.String()
 	b.Copy, b.Verified = backups.Copied, backups.Verified{At: r.start, Verdict: backups.Sound}
@@ -121,8 +121,8 @@ func (r *run) wouldMake(ctx context.Context, p *part, b *backups.Backup) error {
 	return r.place(ctx, p, b)
 }
 
-// mend gives backups data of their own that somebody made the live file, as by moving one
-// over it: what a node appends would be in the backup as well.
+// mend copies backups that have become the live file, as when a user moves one into its place:
+// the node would append to the backup as well.
 func (r *run) mend(ctx context.Context) error {
 	p := r.parts[backups.Snapshots]
 	if p == nil || p.file == nil {
@@ -144,14 +144,14 @@ func (r *run) mend(ctx context.Context) error {
 			continue
 		}
 		if name == backups.LatestName {
-			// It is made anew, from the backup that it is.
+			// updateLatest makes it again.
 			if err := os.Remove(path); err != nil {
 				return err
 			}
 			continue
 		}
 		if known := r.dir.TakeBack(name); known != nil {
-			r.out.Warn("%s is the live file itself, which a node appends to: it gets data of its own", path)
+			r.out.Warn("%s is the live file itself, which a node appends to: replacing it with a copy", path)
 			if err := r.mendOne(ctx, p, known); err != nil {
 				return err
 			}
@@ -160,8 +160,8 @@ func (r *run) mend(ctx context.Context) error {
 	return nil
 }
 
-// mendOne puts a copy of the live file, as long as the backup was, in place of a name of it. A
-// backup of which that is no longer the beginning is wrong.
+// mendOne replaces a backup that is the live file with a copy of the live file, cut to the
+// backup's size. If that no longer has the backup's digest, the backup is wrong.
 func (r *run) mendOne(ctx context.Context, p *part, b *backups.Backup) error {
 	tmp := filepath.Join(r.scratch, "mended")
 	f, err := newFile(tmp)

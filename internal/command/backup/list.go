@@ -19,16 +19,16 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// One row of the list.
+// rowFormat formats a row of the list.
 const rowFormat = "%-19s  %-9s  %7s  %-20s  %s\n"
 
-// listed is a row as JSON.
+// listed is a row of the list in JSON.
 type listed struct {
 	Name     string                  `json:"name"`
 	Kind     backups.Kind            `json:"kind"`
 	Made     time.Time               `json:"made"`
 	Size     int64                   `json:"size"`
-	Verdict  backups.State           `json:"verdict"` // "" where nobody has looked
+	Verdict  backups.State           `json:"verdict"` // "" if it was never read
 	Why      string                  `json:"why,omitempty"`
 	Verified *time.Time              `json:"verified,omitempty"`
 	Line     uint64                  `json:"line,omitempty"`
@@ -48,17 +48,17 @@ type listDocument struct {
 	ExitCode  int      `json:"exit_code"`
 }
 
-// read reads the folder, and changes nothing.
+// read reads the backup folder, and changes nothing.
 func (r *run) read(ctx context.Context) (err error) {
 	if r.dir, err = backups.ReadDir(ctx, r.BackupDir); errors.Is(err, fs.ErrNotExist) {
-		return exit.Fail("name the folder of the backups with --backup-dir", err)
+		return exit.Fail("name the backup folder with --backup-dir", err)
 	} else if err != nil {
 		return exit.Fail(durable.Hint(err), err)
 	}
 	return nil
 }
 
-// list prints what there is, the newest first.
+// list prints the backups, the newest first.
 func (r *run) list(ctx context.Context) error {
 	if err := r.read(ctx); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (r *run) list(ctx context.Context) error {
 		doc.Backups = append(doc.Backups, row)
 	}
 	for _, b := range r.dir.Gone {
-		notes = append(notes, terminal.Text(b.Name)+" is gone: no run has deleted it.")
+		notes = append(notes, terminal.Text(b.Name)+" is gone, but no run deleted it.")
 		doc.Gone = append(doc.Gone, terminal.Text(b.Name))
 	}
 	for i, name := range r.dir.Unknown {
@@ -103,7 +103,7 @@ func (r *run) list(ctx context.Context) error {
 		doc.Unknown = append(doc.Unknown, terminal.Text(name))
 	}
 	if r.dir.Rebuilt != "" {
-		notes = append(notes, "What is known of them is lost ("+terminal.Text(r.dir.Rebuilt)+"): the next run reads them all.")
+		notes = append(notes, "There is no usable catalogue ("+terminal.Text(r.dir.Rebuilt)+"): the next run reads all backups.")
 	}
 	switch {
 	case len(all) == 0:
@@ -120,10 +120,10 @@ func (r *run) list(ctx context.Context) error {
 	return nil
 }
 
-// maxUnknown is how many names that are not backups are shown to people.
+// maxUnknown is how many files that are not backups are named in the text output.
 const maxUnknown = 20
 
-// holds says what is in a backup, in 20 columns where that is possible.
+// holds says what is in a backup, in 20 columns if possible.
 func holds(b *backups.Backup) string {
 	switch {
 	case b.Snapshots != nil:
@@ -134,7 +134,7 @@ func holds(b *backups.Backup) string {
 	return "?"
 }
 
-// verdict says what was seen when it was last read, and how long ago that is.
+// verdict says what the last check of a backup found, and how long ago it was.
 func (r *run) verdict(b *backups.Backup, held bool) string {
 	if b.Verified.Verdict == "" {
 		return "never read"
@@ -147,7 +147,7 @@ func (r *run) verdict(b *backups.Backup, held bool) string {
 	return text
 }
 
-// ago is a span of time as people say it.
+// ago formats a duration as people say it.
 func ago(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -169,7 +169,7 @@ type verifyDocument struct {
 	ExitCode  int                 `json:"exit_code"`
 }
 
-// verify reads backups again, and records what that shows.
+// verify reads backups again, and records the result.
 func (r *run) verify(ctx context.Context) error {
 	err := r.takeFolder()
 	if err == nil {
@@ -184,7 +184,7 @@ func (r *run) verify(ctx context.Context) error {
 	doc := verifyDocument{BackupDir: terminal.Text(durable.Shown(r.BackupDir)), Verified: []listed{}, Gone: []string{}}
 	for _, b := range r.dir.Gone {
 		if r.asked(b.Name) {
-			r.problem(nil, exit.Wrong, "look for it elsewhere; the next run of "+Name+" forgets it", "%s is gone: no run has deleted it", filepath.Join(r.BackupDir, b.Name))
+			r.problem(nil, exit.Wrong, "look for it elsewhere; the next run of "+Name+" forgets it", "%s is gone, but no run deleted it", filepath.Join(r.BackupDir, b.Name))
 			doc.Gone = append(doc.Gone, terminal.Text(b.Name))
 		}
 	}
@@ -247,7 +247,7 @@ func (r *run) asked(name string) bool {
 	return len(newest) > 0 && newest[0].Name == name
 }
 
-// verifyOne reads a backup whole, and holds it against what it was.
+// verifyOne reads a complete backup, and compares it with what was backed up.
 func (r *run) verifyOne(ctx context.Context, b *backups.Backup) error {
 	path := filepath.Join(r.BackupDir, b.Name)
 	bar := terminal.BytesBar(r.out.Err, !r.out.Quiet(), b.Name, b.Size)

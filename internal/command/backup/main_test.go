@@ -21,7 +21,7 @@ import (
 	"ailee-recovery/internal/command/prunesnapshots"
 )
 
-// TestMain has all folders in memory: nothing here is about the disk.
+// TestMain puts all folders in memory: no test here depends on the disk.
 func TestMain(m *testing.M) {
 	_ = os.Setenv("TMPDIR", clitest.Memory())
 	clitest.Main(m, reorgtest.Programs, backup.Tool(), prunesnapshots.Tool())
@@ -32,7 +32,7 @@ func TestUsageErrors(t *testing.T) { clitest.UsageErrors(t, backup.Tool()) }
 // start is the time of the first backup of most tests.
 var start = time.Date(2025, time.February, 15, 0, 0, 0, 0, time.UTC)
 
-// run backs up at a time, in this process.
+// run runs the tool in this process, with its clock set to now.
 func run(now time.Time, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = cli.Execute(context.Background(), backup.Tool(), append([]string{backup.Name}, args...),
@@ -43,7 +43,7 @@ func run(now time.Time, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// quiet asserts that it did its work and had nothing to say.
+// quiet asserts that a run succeeds and prints nothing.
 func quiet(t *testing.T, now time.Time, args ...string) {
 	t.Helper()
 	code, stdout, stderr := run(now, args...)
@@ -55,11 +55,11 @@ func hours(n int) time.Time { return start.Add(time.Duration(n) * time.Hour) }
 
 func stamp(at time.Time) string { return at.UTC().Format("20060102_150405") }
 
-// snapshotsAt and databaseAt are the names of backups.
+// snapshotsAt and databaseAt return the names of backups.
 func snapshotsAt(at time.Time) string { return "l2_snapshots_" + stamp(at) + ".dat.bak" }
 func databaseAt(at time.Time) string  { return "reorg_db_" + stamp(at) + ".tar.gz" }
 
-// contents is every file below a folder, by its path, but for the catalogue.
+// contents returns every file below a folder, by its path, except for the catalogue.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := clitest.Contents(t, dir)
@@ -70,7 +70,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// names are the backups in a folder, the latest included.
+// names returns the names of the backups in a folder, the latest included.
 func names(t *testing.T, dir string) (all []string) {
 	t.Helper()
 	for _, name := range clitest.Names(t, dir) {
@@ -81,7 +81,7 @@ func names(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// catalogue is what is known of a folder.
+// catalogue reads the catalogue of a folder.
 func catalogue(t *testing.T, dir string) *backups.Catalogue {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, backups.CatalogueName))
@@ -91,7 +91,7 @@ func catalogue(t *testing.T, dir string) *backups.Catalogue {
 	return c
 }
 
-// requireSound reads every backup in a folder.
+// requireSound reads every backup in a folder, and returns their number.
 func requireSound(t *testing.T, dir string) (count int) {
 	t.Helper()
 	for _, name := range names(t, dir) {
@@ -108,7 +108,7 @@ func requireSound(t *testing.T, dir string) (count int) {
 	return count
 }
 
-// age makes the files of a node as old as those of one that has not written for an hour.
+// age makes the files look as if the node had not written for an hour.
 func age(t *testing.T, dir string) {
 	t.Helper()
 	before := time.Now().Add(-time.Hour)

@@ -12,7 +12,7 @@ import (
 	"ailee-recovery/internal/clitest"
 )
 
-// TestRestic: copies elsewhere as docs/offsite.md has them, and back again.
+// TestRestic copies backups off site as docs/offsite.md shows, and restores them.
 func TestRestic(t *testing.T) {
 	if _, err := exec.LookPath("restic"); err != nil {
 		t.Skip("no restic")
@@ -36,7 +36,7 @@ func TestRestic(t *testing.T) {
 	restic("check")
 	restic("restore", "latest", "--target", filepath.Join(top, "back"))
 	back := filepath.Join(top, "back", folder)
-	require.Equal(t, clitest.Names(t, folder), clitest.Names(t, back), "nothing temporary among them")
+	require.Equal(t, clitest.Names(t, folder), clitest.Names(t, back), "there are no temporary files among them")
 	sent := contents(t, back)
 	for name, data := range contents(t, folder) {
 		require.True(t, data == sent[name], name)
@@ -44,7 +44,7 @@ func TestRestic(t *testing.T) {
 	code, _, stderr := run(hours(3), "verify", "--all", "--backup-dir", back)
 	require.Zero(t, code, stderr)
 	require.Equal(t, 7, requireSound(t, back))
-	// Rotten there, it is seen.
+	// Damage to the copy is noticed.
 	require.NoError(t, os.Truncate(filepath.Join(back, databaseAt(hours(1))), 4000))
 	code, _, stderr = run(hours(3), "verify", "--all", "--backup-dir", back)
 	require.Equal(t, 2, code)

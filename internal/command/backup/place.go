@@ -14,11 +14,11 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// maxSeconds is how many names are tried that are taken: a second each.
+// maxSeconds is how many taken names are skipped: one for each second.
 const maxSeconds = 3600
 
-// publish gives a file that is whole and synced its name, the next that is free from the
-// start of the run on, with link or rename.
+// publish gives a complete, synced file its name, by calling place to link or rename it. The
+// name has the time of the start of the run, or of the next second that is free.
 func (r *run) publish(kind backups.Kind, form backups.Form, place func(path string) error) (name string, err error) {
 	for i := range maxSeconds {
 		name = backups.Name{Kind: kind, Form: form, Time: r.start.Add(time.Duration(i) * time.Second)}.String()
@@ -37,8 +37,8 @@ func (r *run) publish(kind backups.Kind, form backups.Form, place func(path stri
 	return "", fmt.Errorf("%s: all names are taken up to %s: %w", r.BackupDir, name, fs.ErrExist)
 }
 
-// taken reports whether a time is in the name of a backup of any form: two of one time would
-// be told apart by their form alone.
+// taken reports whether a backup of any form has the time in its name: two backups of the same
+// time would differ in form only.
 func (r *run) taken(kind backups.Kind, at time.Time) bool {
 	for _, form := range backups.FormsOf(kind) {
 		_, err := os.Lstat(filepath.Join(r.BackupDir, backups.Name{Kind: kind, Form: form, Time: at}.String()))
@@ -49,8 +49,8 @@ func (r *run) taken(kind backups.Kind, at time.Time) bool {
 	return false
 }
 
-// openNamed opens a backup by its name, and no link. What is read of it comes from the disk
-// where the kernel lets go of what it has in memory.
+// openNamed opens a backup by its name, following no link. Reads come from the disk if the
+// kernel drops the file from its page cache.
 func (r *run) openNamed(name string) (*os.File, error) {
 	path := filepath.Join(r.BackupDir, name)
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -62,11 +62,11 @@ func (r *run) openNamed(name string) (*os.File, error) {
 	return f, nil
 }
 
-// keepAttributes gives a backup the owner and rights of its source, as far as that is possible.
+// keepAttributes gives a backup the owner and mode of its source, as far as possible.
 func (r *run) keepAttributes(f, source *os.File, name string) error {
 	err := durable.KeepAttributes(f, source)
 	if errors.Is(err, durable.ErrOwner) || errors.Is(err, durable.ErrAttributes) {
-		if r.asRoot { // for anybody else they are its own
+		if r.asRoot { // other users cannot give files away
 			r.out.Warn("%s: %s", name, err)
 		}
 		return nil
@@ -74,8 +74,8 @@ func (r *run) keepAttributes(f, source *os.File, name string) error {
 	return err
 }
 
-// errNoSpace is that of a full disk.
+// errNoSpace is the error of a full disk.
 var errNoSpace = unix.ENOSPC
 
-// mtime is the time of a file in the folder, as the catalogue has it.
+// mtime returns a file's modification time as the catalogue stores it.
 func mtime(info fs.FileInfo) time.Time { return info.ModTime().UTC() }

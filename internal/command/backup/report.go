@@ -29,10 +29,10 @@ type document struct {
 	ExitCode  int                 `json:"exit_code"`
 }
 
-// result is what the backups of both kinds have.
+// result has the fields that the backups of both kinds have.
 type result struct {
 	File    string   `json:"file"`
-	Size    *int64   `json:"size"` // of the snapshot file in it; of a database of the file, null in a dry run
+	Size    *int64   `json:"size"` // snapshots: of the unpacked snapshot file; database: of the archive, null in a dry run
 	Copy    string   `json:"copy,omitempty"`
 	DataOf  string   `json:"data_of,omitempty"`
 	Seconds *float64 `json:"seconds,omitempty"`
@@ -119,7 +119,7 @@ func (r *run) describe(d *document, p *part) {
 	}
 }
 
-// print says on a terminal what was done.
+// print prints on a terminal what was done.
 func (r *run) print() {
 	any := false
 	for _, kind := range r.Kinds {
@@ -165,7 +165,7 @@ func count(n int64, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// clock is a time, with its day where that is not today.
+// clock formats a time, with the date unless it is today.
 func (r *run) clock(at time.Time) string {
 	if at.UTC().Format(time.DateOnly) == r.start.Format(time.DateOnly) {
 		return at.UTC().Format("15:04:05 UTC")

@@ -42,46 +42,46 @@ type run struct {
 	out    *cli.IO
 	start  time.Time // UTC, whole seconds: in the names of the backups
 	memory *snapshot.Memory
-	asRoot bool // it was started as root
+	asRoot bool // started as root
 
 	dir     *backups.Dir
 	lock    *os.File // the backup folder, locked
-	scratch string   // of this run, in the backup folder
+	scratch string   // this run's folder for temporary files, in the backup folder
 	notes   []prunenote.Note
 	parts   map[backups.Kind]*part
-	latest  string   // the name whose data backups.LatestName has
-	deleted []string // names
+	latest  string   // name of the backup that backups.LatestName is a copy of
+	deleted []string // paths
 
 	code     int
-	accepted []string // what was given up
+	accepted []string // messages about losses that were given up
 	errors   []cli.ErrorDocument
 	closers  []func() error
-	anyLoss  bool // a loss was found that was not known before
+	anyLoss  bool // this run found a new loss, or gave one up
 	prepared *prepared
 }
 
-// part is what became of one kind.
+// part is the backup of one kind in this run, and its outcome.
 type part struct {
 	kind   backups.Kind
-	source string // path
+	source string // path, links resolved
 	began  time.Time
 
-	file    *os.File // the snapshot file, when the run began
+	file    *os.File // the snapshot file, opened when the run began
 	openErr error
 
-	backup    *backups.Backup // nil where none was made
+	backup    *backups.Backup // nil if none was made
 	snapshots *content.Snapshots
 	database  *content.Database
-	plain     *os.File  // of a new backup of the snapshot file, not compressed
-	linked    bool      // the source did not change
-	since     time.Time // when it was copied, of an unchanged one
+	plain     *os.File  // uncompressed copy of the snapshot file, for a new backup
+	linked    bool      // the source has not changed: the backup is a hard link
+	since     time.Time // when the linked data was copied
 	took      time.Duration
 	deleted   int
 	code      int
-	message   string // of what went wrong
+	message   string // the first error
 }
 
-// close ends the run: it gives the folder of the backups back.
+// close ends the run: it removes the temporary files and unlocks the backup folder.
 func (r *run) close() error {
 	err := r.tidy()
 	if r.lock != nil {
@@ -91,7 +91,7 @@ func (r *run) close() error {
 	return err
 }
 
-// tidy closes and removes what the run had to work with.
+// tidy closes and removes what the run needed for its work.
 func (r *run) tidy() error {
 	var err error
 	for _, closer := range slices.Backward(r.closers) {
@@ -103,7 +103,7 @@ func (r *run) tidy() error {
 
 func (r *run) later(closer func() error) { r.closers = append(r.closers, closer) }
 
-// problem says what went wrong with a part, nil for the run; the run goes on.
+// problem reports an error of a part, or of the run if p is nil. The run goes on.
 func (r *run) problem(p *part, code int, hint string, format string, args ...any) {
 	r.out.Error(format, args...)
 	if hint != "" {
@@ -119,20 +119,20 @@ func (r *run) problem(p *part, code int, hint string, format string, args ...any
 	}
 }
 
-// backUp is a whole run.
+// backUp does a complete backup run.
 func (r *run) backUp(ctx context.Context) error {
 	err := r.begin(ctx)
 	if err == nil {
 		err = r.parted(ctx)
 	}
-	// Before the report: what fails here is in it, too.
+	// Close first, so that its errors are in the report.
 	if err = errors.Join(err, r.close()); err != nil {
 		return r.explain(err)
 	}
 	return r.report()
 }
 
-// parted backs up the kinds, and then does what is left to do for both.
+// parted backs up each kind, and then does what concerns them all.
 func (r *run) parted(ctx context.Context) error {
 	for _, kind := range r.Kinds {
 		p := r.parts[kind]
@@ -151,14 +151,14 @@ func (r *run) parted(ctx context.Context) error {
 	if err := r.rotate(); err != nil {
 		return err
 	}
-	// What is copied elsewhere from there has nothing temporary in it.
+	// The --exec command must not find temporary files in the folder.
 	if err := r.tidy(); err != nil {
 		return err
 	}
 	return r.execute(ctx)
 }
 
-// begin opens what is to be read, takes the folder of backups, and puts that in order.
+// begin opens the sources, locks the backup folder, and brings the catalogue up to date.
 func (r *run) begin(ctx context.Context) error {
 	info, err := os.Stat(r.DataDir)
 	if err == nil && !info.IsDir() {
@@ -170,7 +170,7 @@ func (r *run) begin(ctx context.Context) error {
 	for _, kind := range r.Kinds {
 		r.parts[kind] = &part{kind: kind, source: resolved(filepath.Join(r.DataDir, kind.Source()))}
 	}
-	// What only root can read is opened before it becomes another user.
+	// Open now what only root can read: takeFolder gives up root.
 	if err := r.openSources(ctx); err != nil {
 		return err
 	}
@@ -195,13 +195,13 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	for _, gone := range r.dir.Gone {
-		r.out.Warn("%s is gone: no run has deleted it", filepath.Join(r.BackupDir, gone.Name))
+		r.out.Warn("%s is gone, but no run deleted it", filepath.Join(r.BackupDir, gone.Name))
 	}
 	r.dir.Catalogue.Sequence++
 	return nil
 }
 
-// resolved is a path without links, as far as it is there.
+// resolved returns a path with its links resolved, or unchanged if it does not exist.
 func resolved(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
@@ -209,15 +209,15 @@ func resolved(path string) string {
 	return path
 }
 
-// holding is what backups are held against.
+// holding returns the options for comparing backups.
 func (r *run) holding() backups.Holding {
 	h := backups.Holding{ExamineOptions: backups.ExamineOptions{Now: r.start, Memory: r.memory, Scratch: r.scratch}, Notes: r.notes, DryRun: r.DryRun}
 	h.Warn = r.out.Warn
 	return h
 }
 
-// openSources opens the snapshot file, and reads the notes on its prunes. What cannot be
-// opened is told later.
+// openSources opens the snapshot file, reads the notes on its prunes, and copies the
+// database if root has to. A source that cannot be opened is reported later.
 func (r *run) openSources(ctx context.Context) error {
 	if p := r.parts[backups.Snapshots]; p != nil {
 		var err error
@@ -229,8 +229,8 @@ func (r *run) openSources(ctx context.Context) error {
 	return r.copyBeforehand(ctx)
 }
 
-// takeFolder locks the folder of backups, which is made where it is missing, and works from
-// then on as the user to whom it belongs. A dry run only sees that it could.
+// takeFolder creates the backup folder if it is missing, becomes its owner, and locks it. A
+// dry run only checks that it could.
 func (r *run) takeFolder() error {
 	if err := r.makeFolder(); err != nil {
 		return exit.Fail(folderHint(err), fmt.Errorf("cannot make %s: %w", r.BackupDir, err))
@@ -256,7 +256,7 @@ func (r *run) takeFolder() error {
 		return err
 	}
 	if r.DryRun {
-		// A run that writes meanwhile is not kept from it.
+		// A dry run does not block other runs.
 		r.lock = nil
 		if err := errors.Join(folder.Close(), durable.CouldWriteIn(r.BackupDir)); err != nil {
 			return exit.Fail(durable.Hint(err), err)
@@ -265,11 +265,11 @@ func (r *run) takeFolder() error {
 	return nil
 }
 
-var errNoParent = errors.New("the folder that it is to be in is missing")
+var errNoParent = errors.New("its parent folder is missing")
 
 func folderHint(err error) string {
 	if errors.Is(err, errNoParent) {
-		return "mount its disk, make that folder, or name another with --backup-dir"
+		return "mount its disk, make the parent folder, or name another with --backup-dir"
 	}
 	if hint := durable.Hint(err); hint != "" {
 		return hint
@@ -277,19 +277,19 @@ func folderHint(err error) string {
 	return "make the folder, or name another with --backup-dir" // cannot make BACKUPS: …
 }
 
-// makeFolder makes the folder of backups, with the owner of the data directory where root
-// makes it in a folder of root's.
+// makeFolder creates the backup folder. If root creates it in a folder that root owns, it
+// gets the owner of the data directory.
 func (r *run) makeFolder() error {
 	if _, err := os.Stat(r.BackupDir); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	path := filepath.Clean(r.BackupDir)
-	// A disk that is not mounted must not be replaced by a folder on another.
+	// Creating the parent folder would hide that its disk is not mounted.
 	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
 		return errNoParent
 	}
 	if _, err := os.Lstat(path); err == nil {
-		return errNoParent // a link to nothing
+		return errNoParent // a dangling link
 	}
 	if r.DryRun {
 		return durable.CouldWriteIn(filepath.Dir(path))
@@ -313,10 +313,10 @@ func (r *run) makeFolder() error {
 	return pending.Commit()
 }
 
-// scratchName is the folder for what has no name yet, in the folder of backups.
+// scratchName is the folder, in the backup folder, for files that have no name yet.
 const scratchName = ".ailee-backup.tmp"
 
-// makeScratch makes it anew: a killed run may have left it.
+// makeScratch creates it, after removing one that a killed run may have left.
 func (r *run) makeScratch() error {
 	path := filepath.Join(r.BackupDir, scratchName)
 	if err := os.RemoveAll(path); err != nil {
@@ -328,14 +328,14 @@ func (r *run) makeScratch() error {
 	r.scratch = path
 	r.later(func() error {
 		if err := os.RemoveAll(path); err != nil {
-			r.out.Warn("cannot remove %s, which the next run does: %v", path, err)
+			r.out.Warn("cannot remove %s, the next run will: %v", path, err)
 		}
 		return nil
 	})
 	return nil
 }
 
-// explain adds exit code and hint to an error that ended the run.
+// explain adds an exit code and a hint to an error that ended the run.
 func (r *run) explain(err error) error {
 	var known *exit.Error
 	switch {
@@ -347,18 +347,18 @@ func (r *run) explain(err error) error {
 	return exit.Fail(r.hint(err), err)
 }
 
-// hint says what to do about an error of the system.
+// hint says what to do about a system error.
 func (r *run) hint(err error) string {
 	if errors.Is(err, errNoSpace) {
-		return "see how much space is left: " + exit.Command("df", durable.Shown(r.BackupDir)) + "; --keep and --compress take less"
+		return "see how much space is left: " + exit.Command("df", durable.Shown(r.BackupDir)) + "; a lower --keep, or --compress, takes less"
 	}
 	return durable.Hint(err)
 }
 
-// execGrace is how long the command of --exec has to end by itself when the run is interrupted.
+// execGrace is how long the --exec command has to end by itself when the run is interrupted.
 const execGrace = 10 * time.Second
 
-// execute runs the command of --exec, once all is in place.
+// execute runs the --exec command, if both kinds were backed up.
 func (r *run) execute(ctx context.Context) error {
 	if r.Exec == "" || r.DryRun {
 		return nil
@@ -381,14 +381,14 @@ func (r *run) execute(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), "AILEE_BACKUP_SNAPSHOTS="+paths[backups.Snapshots], "AILEE_BACKUP_DATABASE="+paths[backups.Database],
 		fmt.Sprintf("AILEE_BACKUP_STATUS=%d", r.code))
 	cmd.Stdout, cmd.Stderr = r.out.Err, r.out.Err
-	// It may clean up as well, for a while.
+	// Give it time to clean up.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = execGrace
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil || child.Interrupted(cmd) {
-			return exit.Failf("the backups stand; run the command by hand, or back up again", "%w: the command of --exec: %s", exit.ErrInterrupted, r.Exec)
+			return exit.Failf("the backups are complete; run the command by hand, or back up again", "%w: the --exec command: %s", exit.ErrInterrupted, r.Exec)
 		}
-		r.problem(nil, exit.Failed, "the backups stand; run the command by hand, or back up again", "the command of --exec failed: %v: %s", err, r.Exec)
+		r.problem(nil, exit.Failed, "the backups are complete; run the command by hand, or back up again", "the --exec command failed: %v: %s", err, r.Exec)
 	}
 	return nil
 }

@@ -26,8 +26,8 @@ import (
 	"ailee-recovery/internal/snapshottool"
 )
 
-// prepare opens the snapshot file: it may be replaced by a pruned one meanwhile, and only
-// root may be able to.
+// prepare opens the snapshot file now: a prune may replace it later, and perhaps only root may
+// open it.
 func (r *run) prepare(p *part) {
 	p.file, p.openErr = durable.OpenRegular(p.source, os.O_RDONLY)
 	if p.openErr == nil {
@@ -35,7 +35,7 @@ func (r *run) prepare(p *part) {
 	}
 }
 
-// notOpened says why the source of a part cannot be read.
+// notOpened reports why the source of a part cannot be read.
 func (r *run) notOpened(p *part, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		r.problem(p, exit.Wrong, r.restoreHint(p), "%s is missing", p.source)
@@ -44,16 +44,16 @@ func (r *run) notOpened(p *part, err error) {
 	r.problem(p, exit.Failed, durable.Hint(err), "%s cannot be read: %v", p.source, err)
 }
 
-// restoreHint is how to get back a part of which there is nothing.
+// restoreHint says how to get back a part that has no content.
 func (r *run) restoreHint(p *part) string {
-	if p.kind == backups.Database { // reorg_db is missing, or is no database
+	if p.kind == backups.Database { // reorg_db is missing, or is not a database
 		return "restore it: " + r.command("ailee-restore", "--db-only") + "; only a new node starts with an empty one"
 	}
 	return "restore it: " + r.command("ailee-restore", "--snapshot-only") // FILE is missing, or has no complete snapshot
 }
 
-// backUpSnapshots copies the snapshot file while it is checked, up to the end of its latest
-// complete snapshot. What is appended from here on is for the next run.
+// backUpSnapshots checks the snapshot file and copies it at the same time, up to the end of its
+// latest complete snapshot. What is appended after this point is for the next run.
 func (r *run) backUpSnapshots(ctx context.Context, p *part, before []backups.Source) error {
 	if p.openErr != nil {
 		r.notOpened(p, p.openErr)
@@ -110,7 +110,7 @@ func (r *run) backUpSnapshots(ctx context.Context, p *part, before []backups.Sou
 	return r.place(ctx, p, b)
 }
 
-// sound reports whether the latest snapshot may be backed up, and says why not.
+// sound reports whether the file may be backed up, and prints why not.
 func (r *run) sound(p *part, s *content.Snapshots, in *input.Input) bool {
 	const kept = "; it was not backed up, the earlier backups are kept"
 	switch {
@@ -133,14 +133,14 @@ func (r *run) sound(p *part, s *content.Snapshots, in *input.Input) bool {
 	return true
 }
 
-// copying is a copy of the snapshot file that has no name yet.
+// copying is a copy of the snapshot file that does not have its name yet.
 type copying struct {
 	*run
 	part  *part
 	how   string
-	plain *os.File          // not compressed
+	plain *os.File          // the uncompressed copy
 	back  *durable.ReadBack // reads plain back while it is written; nil for a clone
-	// packed is what is compressed, nil where nothing is.
+	// packed is the compressed copy, nil without compression.
 	packed     *os.File
 	packedSum  hash.Hash
 	compressor io.WriteCloser
@@ -157,11 +157,11 @@ func (c *copying) close() {
 	}
 }
 
-// maxShared is how old the newest plain copy may be for another backup to share its data, or
-// that of the source: a rotten sector is rotten under every name.
+// maxShared is the greatest age of the newest real copy at which a new backup may share data
+// with it or with the source: a bad sector damages all files that share it.
 const maxShared = 24 * time.Hour
 
-// mayShare reports whether a backup need not be a copy of its own.
+// mayShare reports whether a backup need not be a real copy.
 func (r *run) mayShare(kind backups.Kind) bool {
 	for _, b := range r.dir.Catalogue.OfKind(kind) {
 		if b.Copy == backups.Copied && b.Sound() {
@@ -209,12 +209,12 @@ func newFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// cloned reports whether the plain copy has all of the source already.
+// cloned reports whether the plain copy is a clone that has all of the source already.
 func (c *copying) cloned() bool {
 	return c.plain != nil && c.how == backups.Reflinked
 }
 
-// reading is the file that is checked.
+// reading returns the file that is checked.
 func (c *copying) reading() io.ReaderAt {
 	if c.cloned() {
 		return c.plain
@@ -222,7 +222,7 @@ func (c *copying) reading() io.ReaderAt {
 	return c.part.file
 }
 
-// to is what the content is written to while it is checked; nil for nothing.
+// to returns the writer that gets the content while it is checked, nil for none.
 func (c *copying) to() io.Writer {
 	var all []io.Writer
 	if c.back != nil {
@@ -250,7 +250,7 @@ func (c *copying) form() backups.Form {
 	return backups.Plain
 }
 
-// file is what gets the name.
+// file returns the copy that gets the name.
 func (c *copying) file() *os.File {
 	if c.packed != nil {
 		return c.packed
@@ -258,8 +258,8 @@ func (c *copying) file() *os.File {
 	return c.plain
 }
 
-// finish ends the copy after its latest complete snapshot, syncs it, and holds what the disk
-// has against what was written.
+// finish cuts the copy after its latest complete snapshot, syncs it, and compares what is on
+// the disk with what was written.
 func (c *copying) finish(ctx context.Context, b *backups.Backup) error {
 	s := c.part.snapshots
 	if c.cloned() {
@@ -312,7 +312,7 @@ func (c *copying) readBack(ctx context.Context, b *backups.Backup) error {
 	b.Size, b.MTime = info.Size(), mtime(info)
 	b.Verified = backups.Verified{At: c.start, Verdict: backups.Sound}
 	if c.packed == nil {
-		// What the disk has of it was read: here that it is the file.
+		// Its content was read back already. Check only that the name leads to this file.
 		written, err := c.plain.Stat()
 		if err == nil && (!os.SameFile(info, written) || info.Size() != b.ContentSize) {
 			err = durable.ErrNotWritten
@@ -332,7 +332,7 @@ func (c *copying) readBack(ctx context.Context, b *backups.Backup) error {
 
 func sumOf(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
-// notReadBack is the outcome where a backup that has its name is not what was written: the
+// notReadBack reports a backup that has its name and cannot be read back as it was written: the
 // disk is not to be trusted, and nothing is deleted.
 func (r *run) notReadBack(p *part, b *backups.Backup, err error) error {
 	b.Verified = backups.Verified{At: r.start, Verdict: backups.CouldNot, Why: err.Error()}
@@ -341,20 +341,21 @@ func (r *run) notReadBack(p *part, b *backups.Backup, err error) error {
 		b.Verified.Verdict = backups.Wrong
 	}
 	r.dir.Catalogue.Backups = append(r.dir.Catalogue.Backups, *b)
-	r.problem(p, code, "do not trust this disk: look for a failing one, with dmesg", "%s cannot be read back: %v", filepath.Join(r.BackupDir, b.Name), err)
+	r.problem(p, code, "do not trust this disk: look for disk errors with dmesg", "%s cannot be read back: %v", filepath.Join(r.BackupDir, b.Name), err)
 	return nil
 }
 
-// notWritten is the outcome where the disk does not have what was written to it.
+// notWritten reports that the disk does not have what was written to it.
 func (r *run) notWritten(p *part, err error) error {
-	r.problem(p, exit.Failed, "do not trust this disk: look for a failing one, with dmesg", "the copy of %s cannot be read back: %v", p.source, err)
+	r.problem(p, exit.Failed, "do not trust this disk: look for disk errors with dmesg", "the copy of %s cannot be read back: %v", p.source, err)
 	return nil
 }
 
-// failed is the outcome where a copy cannot be made.
+// failed reports that the copy cannot be made.
 func (c *copying) failed(err error) error { return c.run.failed(c.part, err) }
 
-// failed says that a part could not be backed up, unless the run is to end.
+// failed reports that a part could not be backed up. It returns an error only if the run was
+// interrupted.
 func (r *run) failed(p *part, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -367,7 +368,7 @@ func (r *run) failed(p *part, err error) error {
 	return nil
 }
 
-// counter counts what is written.
+// counter counts the bytes that are written.
 type counter struct {
 	to io.Writer
 	n  int64
@@ -379,7 +380,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// unpackTo unpacks a whole backup.
+// unpackTo unpacks a backup, and reads it to its end.
 func unpackTo(ctx context.Context, to io.Writer, from io.Reader) error {
 	if err := content.UnpackFrom(ctx, to, from, 0); err != nil {
 		return fmt.Errorf("%w: %w", durable.ErrNotWritten, err)

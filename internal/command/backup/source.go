@@ -12,21 +12,21 @@ import (
 	"ailee-recovery/internal/ijson"
 )
 
-// A source that did not change since it was backed up is told by device, inode, size and
-// times of its files.
+// A source has not changed since it was backed up if its files still have the same device,
+// inode, size and times.
 
-// clockStep is more than the steps in which file systems count times: a file that was written
-// less than that ago may be written again without a trace.
+// clockStep is longer than the timestamp granularity of file systems: a file that was written
+// less than that ago may be written again without getting another time.
 const clockStep = 2 * time.Second
 
-// lookedAt is a file as it is now.
+// lookedAt describes a file as it is now.
 func lookedAt(name string, info os.FileInfo) backups.Source {
 	stat := info.Sys().(*syscall.Stat_t)
 	return backups.Source{Name: name, Device: ijson.Number(stat.Dev), Inode: ijson.Number(stat.Ino), Size: info.Size(),
 		MTime: info.ModTime().UTC(), CTime: time.Unix(stat.Ctim.Unix()).UTC()}
 }
 
-// lookAt is how a source is now; nil where it cannot be told whether it changes.
+// lookAt describes a source as it is now; nil if it cannot be read.
 func lookAt(p *part) []backups.Source {
 	if p.kind == backups.Snapshots {
 		info, err := os.Stat(p.source)
@@ -54,7 +54,7 @@ func lookAt(p *part) []backups.Source {
 	return all
 }
 
-// settled reports whether a source would show it if it were written to from now on.
+// settled reports whether the times of a source would show any later write.
 func settled(source []backups.Source, now time.Time) bool {
 	return len(source) > 0 && !slices.ContainsFunc(source, func(s backups.Source) bool { return now.Sub(s.MTime) < clockStep })
 }

@@ -1,6 +1,6 @@
-// Package backup is the command ailee-backup: the snapshot file and the reorg database of a
-// node copied beside it, verified, read back, held against what was backed up before, and
-// kept by rules.
+// Package backup is the command ailee-backup: it copies the snapshot file and the reorg
+// database of a node, also while the node is running, verifies the copies, reads them back,
+// compares them with the earlier backups, and deletes old backups by rules.
 package backup
 
 import (
@@ -21,7 +21,7 @@ import (
 // Name is the command's name.
 const Name = "ailee-backup"
 
-// What there is to do beside backing up.
+// The subcommands. Without one, the command backs up.
 const (
 	list   = "list"
 	verify = "verify"
@@ -30,16 +30,16 @@ const (
 // Options are the command's options.
 type Options struct {
 	DataDir, BackupDir string
-	BackupDirGiven     bool // by a flag or the environment
+	BackupDirGiven     bool // by flag or environment variable
 	DataDirGiven       bool
 	backups.Retention
-	Compress   archive.Compression // of the snapshot file, and of the database where it is not None
+	Compress   archive.Compression // of the snapshot file, and also of the database unless it is None
 	Kinds      []backups.Kind
 	AcceptLoss bool
-	Exec       string // a command for the shell, "" for none
+	Exec       string // a shell command, "" for none
 	DryRun     bool
 
-	What  string // list, verify, or "" to back up
+	What  string // list or verify, "" to back up
 	All   bool
 	Names []string // of backups to verify
 }
@@ -52,66 +52,67 @@ func Tool() cli.Tool {
 		Arguments: "[list | verify [NAME...]]",
 		Optional:  cli.AnyNumber,
 		Description: `
-   Copies l2_snapshots.dat, up to the end of its latest complete snapshot, and
-   reorg_db/ to the backup folder, the node running or not. A copy that verifies gets
-   its name, and is read back. A source that is damaged leaves no backup, and all
-   earlier ones stay. Made for cron: it prints nothing when all is well.
+   Copies reorg_db/ and l2_snapshots.dat, up to the end of its latest complete
+      snapshot, to the backup folder. The node may be running. A copy gets its name once
+      it verifies, and is then read back. A damaged source is not backed up, and all
+      earlier backups stay. Made for cron: it prints nothing when all is well.
 
-   A file that did not change since its last backup takes no space: the new backup is
-   another name of that one, for at most 24 hours, and is then copied again.
+   A source that has not changed since its last backup takes no space: the new backup
+      is a hard link to the last one. After 24 hours the source is copied again.
 
-   Each backup is held against those before. When anchors, reorg events or snapshots
-   are gone that an earlier one has, and no prune by ailee_prune_snapshots explains it,
-   it is kept beside the earlier ones. None of those is deleted, and each run ends with
-   status 2, until the node has again what is missing, or --accept-loss gives it up.
+   Each backup is compared with the earlier ones. It may lack anchors, reorg events or
+      snapshots that an earlier one has, without a prune by ailee_prune_snapshots that
+      explains it. It is then kept alongside the earlier ones: none of them is deleted, and
+      each run ends with status 2, until the node has the missing data again or
+      --accept-loss gives it up.
 
-   Of each kind the newest --keep are kept, then the last of each of the newest
-   --keep-daily days and --keep-weekly weeks that have one, in UTC. Only what verifies
-   counts, and nothing is deleted by a run whose clock may be wrong, or that did not
-   copy anything.
+   Of each kind, the newest --keep backups are kept, then the last one of each of the
+      newest --keep-daily days and --keep-weekly weeks that have one, in UTC. Only backups
+      that verify count. A run whose clock may be wrong, or that copied nothing, deletes
+      nothing.
 
-    list             what there is, and what was last seen of it
-    verify           read the newest of each kind again
-    verify NAME...   read these again
-    verify --all     read all again
+    list             list the backups, and what the last check of each found
+        verify           read the newest backup of each kind again
+        verify NAME...   read these backups again
+        verify --all     read all backups again
 
-   Run as root, it works as the user to whom the backup folder belongs.`,
+   Run as root, it works as the owner of the backup folder.`,
 		Environment: []cli.Entry{
-			{Name: "AILEE_BACKUP_SNAPSHOTS", Text: "for --exec: the new backup of the snapshot file, empty for none"},
-			{Name: "AILEE_BACKUP_DATABASE", Text: "for --exec: the new backup of the database, empty for none"},
-			{Name: "AILEE_BACKUP_STATUS", Text: "for --exec: 0, or 2 where something is lost"},
+			{Name: "AILEE_BACKUP_SNAPSHOTS", Text: "for --exec: the new backup of the snapshot file, empty if there is none"},
+			{Name: "AILEE_BACKUP_DATABASE", Text: "for --exec: the new backup of the database, empty if there is none"},
+			{Name: "AILEE_BACKUP_STATUS", Text: "for --exec: 0, or 2 if something is lost"},
 		},
 		Files: []cli.Entry{
 			{Name: "l2_snapshots_<UTC time>.dat.bak", Text: "in the backup folder: the snapshot file; compressed .dat.bak.gz or .dat.bak.zst"},
-			{Name: backups.LatestName, Text: "the most recent valid one of them, never compressed"},
+			{Name: backups.LatestName, Text: "the most recent valid one of these, never compressed"},
 			{Name: "reorg_db_<UTC time>.tar.gz", Text: "the reorg database; with --compress zstd .tar.zst"},
-			{Name: backups.CatalogueName, Text: "what is known of the backups; made anew from them where it is missing"},
+			{Name: backups.CatalogueName, Text: "the catalogue of the backups; rebuilt from them if it is missing"},
 		},
 		Examples: `
 # From cron, every hour
 ailee-backup
-# What is there?
+# Which backups are there?
 ailee-backup list
-# What would be made and deleted?
+# What would a run make and delete?
 ailee-backup --dry-run --keep 1 --keep-daily 0 --keep-weekly 0
 # Compressed, on another disk
 ailee-backup --compress zstd --keep 48 --backup-dir /mnt/backups/ailee
-# Read all of them again
+# Read all backups again
 ailee-backup verify --all`,
 		SeeAlso: []string{"ailee-restore", "ailee-monitor", "ailee_l2_verify", "ailee_init_reorg_db"},
-		Leaves:  "backups that have their name are whole; the next run removes what is left",
+		Leaves:  "backups that have their name are complete; the next run removes the rest",
 		Flags: []urfave.Flag{
 			flags.DataDir("back up the files in `DIR`", flags.DefaultDataDir),
 			flags.BackupDir("keep the backups in `DIR`"),
-			&urfave.IntFlag{Name: "keep", Usage: "keep the newest `N` of each", Value: 24},
-			&urfave.IntFlag{Name: "keep-daily", Usage: "also keep the last of each of the newest `N` days that have one", Value: 7},
-			&urfave.IntFlag{Name: "keep-weekly", Usage: "also keep the last of each of the newest `N` weeks that have one", Value: 4},
-			&urfave.StringFlag{Name: "compress", Usage: "compress with `FORM`: gzip, as --compress alone means, or zstd", DefaultText: "the database alone, with gzip"},
+			&urfave.IntFlag{Name: "keep", Usage: "keep the newest `N` of each kind", Value: 24},
+			&urfave.IntFlag{Name: "keep-daily", Usage: "also keep the last one of each of the newest `N` days that have one", Value: 7},
+			&urfave.IntFlag{Name: "keep-weekly", Usage: "also keep the last one of each of the newest `N` weeks that have one", Value: 4},
+			&urfave.StringFlag{Name: "compress", Usage: "compress with `FORM`: gzip, which --compress alone means, or zstd", DefaultText: "only the database, with gzip"},
 			&urfave.BoolFlag{Name: "snapshot-only", Usage: "leave the database out"},
 			&urfave.BoolFlag{Name: "db-only", Usage: "leave the snapshot file out"},
-			&urfave.BoolFlag{Name: "accept-loss", Usage: "give up what this run finds to be missing"},
-			&urfave.StringFlag{Name: "exec", Usage: "afterwards run `COMMAND` with the shell, for copies elsewhere"},
-			&urfave.BoolFlag{Name: "dry-run", Usage: "verify what is to be backed up, say what would be made and deleted, write nothing"},
+			&urfave.BoolFlag{Name: "accept-loss", Usage: "give up what this run finds missing"},
+			&urfave.StringFlag{Name: "exec", Usage: "afterwards run `COMMAND` in a shell, to copy the backups elsewhere"},
+			&urfave.BoolFlag{Name: "dry-run", Usage: "verify the sources, say what would be made and deleted, write nothing"},
 			&urfave.BoolFlag{Name: "all", Usage: "verify all backups"},
 			cli.JSONFlag,
 			cli.QuietFlag,
@@ -133,7 +134,7 @@ func parse(c *urfave.Context) (Options, error) {
 		to    *int
 	}{{"keep", 1, &o.Keep}, {"keep-daily", 0, &o.Daily}, {"keep-weekly", 0, &o.Weekly}} {
 		if *n.to = c.Int(n.flag); *n.to < n.least || *n.to > math.MaxInt32 {
-			return o, fmt.Errorf("--%s %d is not a number from %d on", n.flag, c.Int(n.flag), n.least)
+			return o, fmt.Errorf("--%s %d is not between %d and %d", n.flag, c.Int(n.flag), n.least, math.MaxInt32)
 		}
 	}
 	switch compress := archive.Compression(c.String("compress")); {
@@ -153,7 +154,7 @@ func parse(c *urfave.Context) (Options, error) {
 	return o, o.parseWhat(c)
 }
 
-// parseWhat reads the arguments, and refuses flags that do not go with them.
+// parseWhat parses the arguments, and refuses flags that do not go with them.
 func (o *Options) parseWhat(c *urfave.Context) error {
 	words := c.Args().Slice()
 	if len(words) > 0 {
@@ -170,7 +171,7 @@ func (o *Options) parseWhat(c *urfave.Context) error {
 		o.Names = words
 		words = nil
 	default:
-		return fmt.Errorf("%q is nothing to do: list or verify, or nothing to back up", o.What)
+		return fmt.Errorf("%q is not a subcommand: use list or verify, or neither to back up", o.What)
 	}
 	if len(words) > 0 {
 		return fmt.Errorf("too many arguments: %s", exit.Command(words...))

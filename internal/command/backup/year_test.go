@@ -17,10 +17,10 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestOverAYear backs up hour by hour, with a database that is made anew and a file that is
-// cut by hand on some days, and given up or put right two days later: whatever was backed up
-// is in a backup until somebody said --accept-loss. Damaged for an hour each day, the source
-// leaves no backup.
+// TestOverAYear backs up every hour. On some days the database is created again and the file is
+// cut by hand, and the loss is given up with --accept-loss 20 hours later: until then, everything
+// that was backed up is still in a backup. For an hour each day the source is damaged, and not
+// backed up.
 func TestOverAYear(t *testing.T) {
 	days := 2
 	switch {
@@ -109,7 +109,7 @@ func anchored(path string, number int) error {
 	})
 }
 
-// requireAnchors: a sound backup that is there has all of them, by the catalogue.
+// requireAnchors asserts that, by the catalogue, an existing sound backup has all the anchors.
 func requireAnchors(t *testing.T, folder string, must map[string]bool) {
 	t.Helper()
 	all := catalogue(t, folder).OfKind(backups.Database)

@@ -12,11 +12,11 @@ import (
 	"ailee-recovery/internal/swap"
 )
 
-// setAside is what a prune that was killed left of the file that is replaced, and the name
-// that it gets: the next prune would take it for a part of the new file.
+// setAside is a file that a killed prune of the replaced file left, and the name that it gets:
+// the next prune would take it for a part of the new file.
 type setAside struct{ from, to string }
 
-// leftovers are those of a snapshot file.
+// leftovers returns the paths that killed prunes of a snapshot file left.
 func leftovers(file string) ([]string, error) {
 	left, err := swap.Left(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -25,8 +25,8 @@ func leftovers(file string) ([]string, error) {
 	return left, err
 }
 
-// setAsideAll gives them names of their own, where the snapshot file was replaced. It does
-// no harm when it is done once more.
+// setAsideAll renames what killed prunes left, if the snapshot file was replaced. It does no
+// harm to call it again.
 func (r *restoring) setAsideAll(j *journal) error {
 	for i := range j.Moves {
 		m := &j.Moves[i]
@@ -40,7 +40,7 @@ func (r *restoring) setAsideAll(j *journal) error {
 		for _, from := range left {
 			to, err := freeName(from, m.path(m.Name+".unfinished_"+j.Time))
 			if err != nil {
-				return exit.Fail(durable.Hint(err), fmt.Errorf("what an earlier prune left cannot be renamed: %w", err))
+				return exit.Fail(durable.Hint(err), fmt.Errorf("a file that an earlier prune left cannot be renamed: %w", err))
 			}
 			r.aside = append(r.aside, setAside{from, to})
 			r.out.Warn("an earlier prune of %s was killed: what it left is set aside as %s", m.Name, durable.Shown(to))
@@ -54,7 +54,7 @@ func (r *restoring) setAsideAll(j *journal) error {
 	return nil
 }
 
-// freeName renames a file to a name that is free, and returns that.
+// freeName renames a file to the first free name, and returns that name.
 func freeName(from, to string) (string, error) {
 	for {
 		err := durable.RenameNew(from, to)
@@ -65,7 +65,7 @@ func freeName(from, to string) (string, error) {
 	}
 }
 
-// wouldSetAside says it of a dry run.
+// wouldSetAside prints what setAsideAll would do.
 func (r *restoring) wouldSetAside(t *target) {
 	left, _ := leftovers(t.path)
 	for _, from := range left {

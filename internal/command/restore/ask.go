@@ -27,13 +27,13 @@ type refusal struct {
 	hints []string
 }
 
-// refuse notes a reason why a part is not replaced. One that is known already is said once.
+// refuse records a reason why a part is not replaced. The same reason is reported only once.
 func (r *restoring) refuse(t *target, code int, hint, format string, args ...any) {
 	t.decision, t.code = refused, max(t.code, code)
 	r.refuseAll(code, hint, format, args...)
 }
 
-// refuseAll notes a reason why nothing at all is replaced.
+// refuseAll records a reason why nothing at all is replaced.
 func (r *restoring) refuseAll(code int, hint, format string, args ...any) {
 	found := refusal{code: code, err: fmt.Errorf(format, args...)}
 	if hint != "" {
@@ -52,10 +52,10 @@ func (r *restoring) view(ctx context.Context, codes ...datadir.Code) (*datadir.V
 	return datadir.Look(ctx, datadir.Options{DataDir: r.DataDir, BackupDir: r.BackupDir, Codes: codes, Now: r.out.Now})
 }
 
-// askHolders refuses where somebody has the file or the database open, by whatever path.
+// askHolders refuses if a process has the file or the database open, under any path.
 func (r *restoring) askHolders(v *datadir.View) {
 	if f := v.Fact(datadir.DataHolders); f != nil && f.State == datadir.CouldNot && v.Holders == nil {
-		r.refuseAll(exit.Failed, "run it as root", "who has the data open cannot be seen: %w", f.Err)
+		r.refuseAll(exit.Failed, "run it as root", "the processes that have the data open cannot be seen: %w", f.Err)
 		return
 	}
 	if v.Holders == nil {
@@ -72,11 +72,11 @@ func (r *restoring) askHolders(v *datadir.View) {
 		}
 	}
 	for _, pid := range v.Holders.Hidden {
-		r.refuseAll(exit.Failed, "run it as root", "pid %d belongs to the owner of the data, and what it has open cannot be seen", pid)
+		r.refuseAll(exit.Failed, "run it as root", "pid %d belongs to the owner of the data, and its open files cannot be seen", pid)
 	}
 }
 
-// removedName is the part that a process has open; what has lost its name is another one.
+// removedName names the part that a process has open, and says if that file was removed.
 func (r *restoring) removedName(p *datadir.Holder) string {
 	name := databaseName
 	if p.Part == datadir.SnapshotKind {
@@ -95,7 +95,7 @@ func holderName(p *datadir.Holder) string {
 	return fmt.Sprintf("%s (pid %d)", terminal.Text(p.Command), p.PID)
 }
 
-// asPath says by which path a process has a part open, where that is another one.
+// asPath says under which path a process has a part open, if that is not the usual one.
 func (r *restoring) asPath(p *datadir.Holder) string {
 	known, path := r.place.Snapshots, p.Path
 	if p.Part == datadir.DatabaseKind {
@@ -107,7 +107,7 @@ func (r *restoring) asPath(p *datadir.Holder) string {
 	return " as " + terminal.Text(path)
 }
 
-// stopHint ends a process that has the data open.
+// stopHint says how to stop a process that has the data open.
 func stopHint(p *datadir.Holder) string {
 	switch {
 	case p.Unit != "": // reorg_db, or l2_snapshots.dat, is in use by a unit
@@ -118,10 +118,10 @@ func stopHint(p *datadir.Holder) string {
 	return exit.Command("kill", fmt.Sprint(p.PID)) // reorg_db, or l2_snapshots.dat, is in use by a process
 }
 
-// askPlaces refuses what cannot be given another place.
+// askPlaces refuses a part that cannot be moved.
 func (r *restoring) askPlaces(t *target, v *datadir.View) {
 	if f := v.Fact(datadir.DataMount); f != nil && f.State == datadir.CouldNot {
-		r.refuse(t, exit.Failed, durable.Hint(f.Err), "mounts and attributes cannot be looked at: %w", f.Err)
+		r.refuse(t, exit.Failed, durable.Hint(f.Err), "mounts and attributes cannot be checked: %w", f.Err)
 	}
 	if v.Mounts == nil {
 		return
@@ -133,22 +133,22 @@ func (r *restoring) askPlaces(t *target, v *datadir.View) {
 		path := terminal.Text(durable.Shown(m.Path))
 		switch m.Kind {
 		case datadir.ReadOnly:
-			r.refuse(t, exit.Failed, exit.Command("mount", "-o", "remount,rw", m.Point)+", after a look at dmesg", "%s is on a file system that is mounted read-only", path)
+			r.refuse(t, exit.Failed, exit.Command("mount", "-o", "remount,rw", m.Point)+", after checking dmesg", "%s is on a file system that is mounted read-only", path)
 		case datadir.Immutable:
 			r.refuse(t, exit.Failed, exit.Command("chattr", "-i", m.Path), "%s is immutable", path)
 		case datadir.AppendOnly:
 			r.refuse(t, exit.Failed, exit.Command("chattr", "-a", m.Path)+", and +a again afterwards", "%s is append-only", path)
 		case datadir.OwnMount:
-			r.refuse(t, exit.Failed, "mount the folder above it instead, or restore with another --data-dir and copy the files",
-				"%s is a mount point, which nothing can take the place of", path)
+			r.refuse(t, exit.Failed, "mount its parent folder instead, or restore with another --data-dir and copy the files",
+				"%s is a mount point, which cannot be replaced", path)
 		case datadir.MountedBy:
-			r.refuse(t, exit.Failed, "stop whoever uses that, or mount the folder instead", "%s is also mounted by itself, at %s: whoever uses that would keep the old one", path, m.Point)
+			r.refuse(t, exit.Failed, "stop what uses that mount, or mount the folder instead", "%s is also mounted by itself, at %s: whatever uses that mount would keep the old data", path, m.Point)
 		}
 	}
 }
 
-// concerns reports whether what is the matter with a path is in the way of replacing the
-// part: it is the part, a file of it, or a folder that it is in.
+// concerns reports whether a problem with a path is in the way of replacing the part: the path
+// is the part, a file in it, or a folder that it is in.
 func (t *target) concerns(m datadir.Mounted, place *datadir.Place) bool {
 	part := place.Snapshots
 	if t.isDatabase() {
@@ -157,19 +157,19 @@ func (t *target) concerns(m datadir.Mounted, place *datadir.Place) bool {
 	return m.Path == part || strings.HasPrefix(m.Path, part+"/") || m.Path == place.Path || m.Path == filepath.Dir(part)
 }
 
-// askName refuses where the name is taken that what is replaced is to get.
+// askName refuses if the name under which the old data is to be kept is taken.
 func (r *restoring) askName(t *target) {
 	if t.inode == 0 {
 		return
 	}
 	kept := keptName(t.base(), r.stamp)
 	if _, err := os.Lstat(t.folder() + "/" + kept); err == nil {
-		r.refuse(t, exit.Failed, "run it again: the names have the second in them", "%s already exists", t.at(kept))
+		r.refuse(t, exit.Failed, "run it again: the name has the time in it", "%s already exists", t.at(kept))
 	}
 }
 
-// askSpace refuses where it is known beforehand that there is too little for what is made
-// ready. The parts are asked together: they may be on one file system.
+// askSpace refuses if it is clear beforehand that there is too little space for the
+// replacements. It checks the parts together: they may be on one file system.
 func (r *restoring) askSpace(parts []*target) {
 	needed := map[uint64]uint64{}
 	for _, t := range parts {
@@ -186,8 +186,8 @@ func (r *restoring) askSpace(parts []*target) {
 	}
 }
 
-// leastSize is what the smallest of the sources takes at least, in bytes, 0 where nobody
-// knows.
+// leastSize returns how much space the smallest of the sources takes at least, in bytes; 0 if
+// that is not known.
 func (r *restoring) leastSize(t *target) uint64 {
 	if t.file != nil {
 		if form, err := content.FormOf(t.file); err == nil && form == content.Plain {
@@ -213,7 +213,7 @@ func (r *restoring) leastSize(t *target) uint64 {
 	return uint64(least)
 }
 
-// freeIn is what is free for this user in a folder, in bytes.
+// freeIn returns the space that is free for this user in a folder, in bytes.
 func freeIn(folder string) (uint64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(folder, &stat); err != nil {
@@ -228,7 +228,7 @@ func freeIn(folder string) (uint64, error) {
 
 func bytesText(n uint64) string { return humanize.IBytes(n) }
 
-// lock takes the lock of a database until the run ends.
+// lock holds the lock of a database until the run ends.
 func (r *restoring) lock(folder string, make bool) error {
 	f, err := lockDatabase(folder, make)
 	if f != nil {
@@ -237,7 +237,7 @@ func (r *restoring) lock(folder string, make bool) error {
 	return err
 }
 
-// askLock refuses where a node has the lock of the database in a folder.
+// askLock refuses if a node has the lock of the database in a folder.
 func (r *restoring) askLock(folder string) {
 	err := r.lock(folder, false)
 	var held *reorgdb.LockedError

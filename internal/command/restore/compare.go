@@ -16,7 +16,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// amount is valid content that one of two has and the other lacks, or all that one has.
+// amount is the valid content that one of two parts has and the other lacks, or all that a part
+// has.
 type amount struct {
 	Snapshots int64      `json:"snapshots,omitempty"`
 	First     *time.Time `json:"first,omitempty"` // of the snapshots, or anchors
@@ -30,15 +31,15 @@ type amount struct {
 	Families    []string         `json:"families,omitempty"`
 	Blocks      int64            `json:"blocks,omitempty"`
 	Tip         *uint64          `json:"tip,omitempty"`
-	Counter     bool             `json:"counter,omitempty"` // a higher one
+	Counter     bool             `json:"counter,omitempty"` // it is higher
 }
 
-// counts reports whether it would be a loss. Blocks are none: Bitcoin has them.
+// counts reports whether losing it would be a loss. Blocks do not count: Bitcoin has them.
 func (a amount) counts() bool {
 	return a.Snapshots > 0 || a.Anchors > 0 || a.Events > 0 || len(a.Families) > 0 || a.Counter
 }
 
-// String is the amount in words, "" for nothing.
+// String returns the amount in words, "" for nothing.
 func (a amount) String() string {
 	var all []string
 	add := func(n int64, one, more string) {
@@ -59,7 +60,7 @@ func (a amount) String() string {
 	return strings.Join(all, ", ")
 }
 
-// more is the same as what one has beyond another, with the time of the last snapshot.
+// more returns the amount as a surplus, with the time of the last snapshot.
 func (a amount) more() string {
 	text := a.String() + " more"
 	if a.Snapshots > 0 && a.Last != nil {
@@ -75,7 +76,7 @@ func counted(n int64, one, more string) string {
 	return fmt.Sprintf("%d %s", n, more)
 }
 
-// clock is a time as messages have it.
+// clock formats a time for messages.
 func clock(t time.Time) string { return t.UTC().Format(time.DateTime) }
 
 func instant(t time.Time) *time.Time {
@@ -86,11 +87,11 @@ func instant(t time.Time) *time.Time {
 	return &t
 }
 
-// difference is the live part against its source.
+// difference is what the live part and its source have and lack.
 type difference struct {
 	has, lacks amount
-	explained  int64 // snapshots that a prune dropped, as its note says: they are not lacking
-	parting    int64 // number in the source of the last snapshot that both have, where each goes on from there
+	explained  int64 // snapshots that a prune dropped by its note: they are not missing
+	parting    int64 // number in the source of the last common snapshot, if both continue after it
 }
 
 // compare compares the live part with its source.
@@ -118,7 +119,7 @@ func (t *target) compareSnapshots(ctx context.Context) (d difference, err error)
 	case d.has.counts() && d.lacks.counts():
 		d.parting = found.Parting
 	case found.AtFront && live.First != nil:
-		// What a prune dropped on purpose is not lacking.
+		// What a prune dropped on purpose is not missing.
 		notes, err := prunenote.Read(t.path)
 		if err != nil {
 			return d, err
@@ -130,9 +131,9 @@ func (t *target) compareSnapshots(ctx context.Context) (d difference, err error)
 	return d, nil
 }
 
-// addHidden adds the sound snapshots of the live file that no node sees: they are content, too.
+// addHidden adds the valid snapshots of the live file that no node sees: they are content, too.
 func (d *difference) addHidden(ctx context.Context, file io.ReaderAt, live, source *content.Snapshots) error {
-	// Of those that are not listed nobody can tell.
+	// Snapshots that are not listed cannot be looked up in the source: assume that it lacks them.
 	d.has.Snapshots += live.HiddenCount - int64(len(live.Hidden))
 	for i := range live.Hidden {
 		hidden := &live.Hidden[i]
@@ -159,7 +160,7 @@ func (d *difference) addHidden(ctx context.Context, file io.ReaderAt, live, sour
 	return nil
 }
 
-// digest is the SHA-256 of a snapshot as [content.Snapshot] has it, in hex.
+// digest returns the SHA-256 of a snapshot as in [content.Snapshot], in hex.
 func digest(file io.ReaderAt, offset, size int64) (string, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, io.NewSectionReader(file, offset, size)); err != nil {
@@ -203,7 +204,7 @@ func databaseAmount(anchors content.AnchorRange, events content.Range, families 
 	}
 }
 
-// byStatus has the statuses that occur.
+// byStatus returns the statuses that occur, by name.
 func byStatus(counts map[reorgdb.AnchorStatus]int64) map[string]int64 {
 	if len(counts) == 0 {
 		return nil
@@ -216,8 +217,8 @@ func byStatus(counts map[reorgdb.AnchorStatus]int64) map[string]int64 {
 	return all
 }
 
-// standing is what decides. Blocks alone count only where somebody named the source: they
-// can be had from Bitcoin.
+// standing returns what the decision depends on. Blocks alone count only if the source was
+// named: they are available from Bitcoin.
 func (t *target) standing() standing {
 	s := standing{live: t.state, known: t.unread == nil}
 	if t.state == nothing || t.unread != nil {
@@ -230,7 +231,7 @@ func (t *target) standing() standing {
 	return s
 }
 
-// holds is all that the content of a part has.
+// holds returns all that a part has.
 func holds(kind backups.Kind, snapshots *content.Snapshots, database *content.Database) amount {
 	switch {
 	case kind == backups.Snapshots && snapshots != nil:

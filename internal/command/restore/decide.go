@@ -3,25 +3,25 @@ package restore
 // state is what a node would make of a part of the live data.
 type state string
 
-// The states. A part that is wrong may have valid content all the same.
+// The states. A part that is wrong may still have valid content.
 const (
 	nothing state = "nothing" // it is missing, or nothing in it is valid
 	wrong   state = "wrong"
 	sound   state = "sound"
 )
 
-// standing is the live part against the source that could replace it.
+// standing is how the live part compares with the source that could replace it.
 type standing struct {
 	live state
-	// has is set where the live part has valid content that the source lacks, lacks where it
-	// lacks some that the source has.
+	// has: the live part has valid content that the source lacks. lacks: the source has valid
+	// content that the live part lacks.
 	has, lacks bool
-	// known is set where the two were compared. Without a comparison nothing is replaced but
-	// by force.
+	// known: the live part could be read, and so be compared. Otherwise it is replaced only by
+	// force.
 	known bool
 }
 
-// decision is what becomes of a part.
+// decision is what is done with a part.
 type decision string
 
 // The decisions.
@@ -31,8 +31,8 @@ const (
 	refused   decision = "refused"
 )
 
-// decide is the decision, and its exit status. named reports whether somebody chose the source,
-// force whether it is to be restored all the same.
+// decide returns the decision and its exit status. named: the user named the source. force:
+// restore in any case.
 func decide(s standing, named, force bool) (decision, int) {
 	switch {
 	case force, s.live == nothing:

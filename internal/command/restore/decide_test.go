@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDecide is the whole table: what becomes of a part, by what it and its source have of
-// each other, by who chose the source, and by force.
+// TestDecide is the complete table of decisions: by the state of the part, by what it and its
+// source have and lack, by whether the source was named, and by force.
 func TestDecide(t *testing.T) {
 	type outcome struct {
 		decision
@@ -46,7 +46,7 @@ func TestDecide(t *testing.T) {
 			require.Equal(t, outcome{replaced, 0}, outcome{got, code}, what+", by force")
 		}
 	}
-	// What could not be looked at may have anything.
+	// A part that could not be checked may have anything.
 	for _, named := range []bool{no, yes} {
 		got, code := decide(standing{}, named, false)
 		require.Equal(t, outcome{refused, 1}, outcome{got, code})

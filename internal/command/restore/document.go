@@ -13,7 +13,7 @@ import (
 type document struct {
 	DataDir   string              `json:"data_dir"`
 	DryRun    bool                `json:"dry_run"`
-	Completed bool                `json:"completed"` // what an earlier run left
+	Completed bool                `json:"completed"` // completed what an earlier run left
 	Parts     []partDocument      `json:"parts"`
 	Restored  []restoredDocument  `json:"restored"`
 	SetAside  []asideDocument     `json:"set_aside"`
@@ -25,7 +25,7 @@ type document struct {
 type partDocument struct {
 	Part     backups.Kind     `json:"part"`
 	Path     string           `json:"path"`
-	Live     state            `json:"live"` // could-not where it could not be looked at
+	Live     state            `json:"live"` // could-not if it could not be checked
 	Decision decision         `json:"decision"`
 	Source   string           `json:"source,omitempty"`
 	Skipped  []passedDocument `json:"skipped,omitempty"`
@@ -54,7 +54,7 @@ type asideDocument struct {
 	To   string `json:"to"` // "" in a dry run
 }
 
-// unread stands for a live part that could not be looked at.
+// unread stands for a live part that could not be checked.
 const unread state = "could-not"
 
 func (r *restoring) document(code int, err error) document {

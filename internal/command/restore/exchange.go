@@ -13,25 +13,25 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// stageSuffix ends the name, beside that of a part, of what is ready to replace it.
+// stageSuffix ends the name of the stage: the file or folder next to a part in which its
+// replacement is made ready.
 const stageSuffix = ".ailee-restore.tmp"
 
-// stageName is the name under which what replaces a file or folder is made ready. Both are
-// in one folder: a folder of another user's can get another name only where it stays in
-// the folder that it is in.
+// stageName returns the name of the stage for a file or folder. Both are in one folder: a
+// folder of another user can be renamed only within the folder that it is in.
 func stageName(name string) string { return "." + name + stageSuffix }
 
-// move is how one part is replaced: what is ready gets its name, and what had it is kept
-// under another. Inodes tell how far it came, whenever it was broken off.
+// move is the replacement of one part: the stage gets the part's name, and the old data is kept
+// under another. The inodes show how far it got, wherever it was interrupted.
 type move struct {
 	Part  backups.Kind `json:"part"`
-	Name  string       `json:"name"`               // in its folder, links followed
-	Stage uint64       `json:"stage_inode,string"` // of what replaces it
-	Live  uint64       `json:"live_inode,string"`  // of what is replaced; 0: there is nothing
+	Name  string       `json:"name"`               // in its folder, links resolved
+	Stage uint64       `json:"stage_inode,string"` // of the replacement
+	Live  uint64       `json:"live_inode,string"`  // of the old data; 0: there is none
 	From  string       `json:"from"`               // the source, as it is called in messages
 
-	folder string // in which all names are
-	kept   string // the name that what is replaced gets
+	folder string // the folder that all names are in
+	kept   string // the name that the old data gets
 }
 
 func (m *move) path(name string) string { return filepath.Join(m.folder, name) }
@@ -39,20 +39,20 @@ func (m *move) path(name string) string { return filepath.Join(m.folder, name) }
 // names are the inodes under the three names of a move, 0 where there is nothing.
 type names struct{ live, stage, kept uint64 }
 
-// step is what is to be done next of a move.
+// step is the next step of a move.
 type step int
 
 const (
 	lost      step = iota // something else has one of the names
-	done                  // it is complete
-	swapping              // live and stage change places
-	keeping               // the old one, under the stage's name, gets the kept one
-	placing               // nothing has the name: the stage gets it
-	placeOver             // the old one has a second name: the stage gets its first
-	dropping              // the stage has a second name that is to go
+	done                  // nothing is left to do
+	swapping              // exchange live and stage
+	keeping               // rename the old data from the stage's name to its kept name
+	placing               // the live name is free: rename the stage to it
+	placeOver             // the old data has its kept name, too: rename the stage over its live name
+	dropping              // the stage's name is a second name of new or old data: remove it
 )
 
-// next is the step that the names call for.
+// next returns the step that the names call for.
 func (m *move) next(at names) step {
 	isLive, isNew := at.live == m.Live && m.Live != 0, at.live == m.Stage
 	isReady := at.stage == m.Stage
@@ -76,7 +76,7 @@ func (m *move) next(at names) step {
 	return lost
 }
 
-// inode is the inode that has a name, 0 for none.
+// inode returns the inode at a path, 0 for none.
 func inode(path string) (uint64, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && durable.Reserved(path) {
@@ -100,8 +100,7 @@ func (m *move) look() (at names, err error) {
 	return at, nil
 }
 
-// forward does what is left to be done of a move. Where it fails, it goes on from there
-// when it is called again.
+// forward does what is left to do of a move. If it fails, it can be called again to continue.
 func (m *move) forward() error {
 	live, stage, kept := m.path(m.Name), m.path(stageName(m.Name)), m.path(m.kept)
 	for {
@@ -136,7 +135,7 @@ func (m *move) forward() error {
 	}
 }
 
-// toFree renames to a name that is free, or that a killed run held for a moment.
+// toFree renames to a name that is free, or that a killed run had reserved.
 func toFree(from, to string) error {
 	if durable.Reserved(to) {
 		if err := os.Remove(to); err != nil {
@@ -146,9 +145,9 @@ func toFree(from, to string) error {
 	return durable.RenameNew(from, to)
 }
 
-// makeWay gives what is replaced its kept name, on a file system that exchanges nothing: a
-// file as a second one, so that its own is there at any moment. A folder's is missing for
-// the moment.
+// makeWay gives the old data its kept name, on a file system that cannot exchange names. A file
+// gets it as a second name, so that its first is never missing. The name of a folder is missing
+// for a moment.
 func (m *move) makeWay(live, kept string) error {
 	info, err := os.Lstat(live)
 	if err != nil {
@@ -162,8 +161,7 @@ func (m *move) makeWay(live, kept string) error {
 	return toFree(live, kept)
 }
 
-// lost is the error where something else has one of the names than any step of this run
-// leaves there.
+// lost returns the error for names that no step of this move leaves behind.
 func (m *move) lost(at names) error {
 	what := func(name string, inode uint64) string {
 		is := "something else"
@@ -177,7 +175,7 @@ func (m *move) lost(at names) error {
 		}
 		return fmt.Sprintf("%s is %s", name, is)
 	}
-	return exit.Failf("give what is right the name "+m.Name+", move the others away, then remove "+journalName,
+	return exit.Failf("give the right one the name "+m.Name+", move the others away, then remove "+journalName,
 		"an earlier restore was killed, and its files were moved since: in %s, %s, %s and %s", m.folder,
 		what(m.Name, at.live), what(stageName(m.Name), at.stage), what(m.kept, at.kept))
 }

@@ -15,10 +15,10 @@ import (
 
 const stamp = "20260318_102055"
 
-// part is a file or folder to be replaced, in a folder of its own.
+// part is a file or folder to be replaced, in its own folder.
 type part struct {
 	*move
-	text func(name string) string // what is under a name, "" for nothing
+	text func(name string) string // the content under a name, "" for nothing
 }
 
 func makePart(t *testing.T, database, there bool) part {
@@ -53,7 +53,7 @@ func makePart(t *testing.T, database, there bool) part {
 	}}
 }
 
-// requireDone asserts that the new one is in its place and the old one kept.
+// requireDone asserts that the new data is in its place and the old data is kept.
 func (p part) requireDone(t *testing.T) {
 	t.Helper()
 	names, kept := []string{"live"}, ""
@@ -65,7 +65,7 @@ func (p part) requireDone(t *testing.T) {
 	require.Equal(t, kept, p.text(p.kept))
 }
 
-// TestForward: the new one takes the place of the old one, and once more does nothing.
+// TestForward: the new data takes the place of the old data, and a second call does nothing.
 func TestForward(t *testing.T) {
 	for _, database := range []bool{false, true} {
 		for _, there := range []bool{false, true} {
@@ -78,8 +78,8 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// TestForwardFromAnywhere: whatever step was the last one, on a file system that exchanges
-// names and on one that does not, the next run goes on from there.
+// TestForwardFromAnywhere: whatever step was the last one, on a file system that can exchange
+// names and on one that cannot, the next run continues from there.
 func TestForwardFromAnywhere(t *testing.T) {
 	for _, database := range []bool{false, true} {
 		live, stage := func(p part) string { return p.path("live") }, func(p part) string { return p.path(stageName("live")) }
@@ -115,7 +115,7 @@ func TestForwardFromAnywhere(t *testing.T) {
 	}
 }
 
-// TestForwardRefusesWhatItDoesNotKnow: nothing is moved where something else has a name.
+// TestForwardRefusesWhatItDoesNotKnow: nothing is moved if something else has one of the names.
 func TestForwardRefusesWhatItDoesNotKnow(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, p part){
 		"live replaced": func(t *testing.T, p part) {
@@ -136,8 +136,8 @@ func TestForwardRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// TestNoMomentWithout: somebody who looks as fast as possible always finds one under the
-// name, the old or the new one.
+// TestNoMomentWithout: a reader that polls as fast as possible always finds the old or the new
+// data under the name.
 func TestNoMomentWithout(t *testing.T) {
 	for _, database := range []bool{false, true} {
 		p := makePart(t, database, true)
@@ -164,7 +164,7 @@ func TestNoMomentWithout(t *testing.T) {
 		for range 200 {
 			require.NoError(t, p.forward())
 			p.requireDone(t)
-			// Back, for the next round.
+			// Swap back for the next round.
 			require.NoError(t, os.Rename(p.path(p.kept), p.path(stageName("live"))))
 			p.Live, p.Stage = p.Stage, p.Live
 			require.NoError(t, p.forward())
@@ -176,7 +176,8 @@ func TestNoMomentWithout(t *testing.T) {
 	}
 }
 
-// TestJournal: what is written is read, and what no run of this tool wrote is refused.
+// TestJournal: a journal is read back as it was written, and one that no run of this tool wrote
+// is refused.
 func TestJournal(t *testing.T) {
 	dir := t.TempDir()
 	j := &journal{Version: 1, Time: stamp, Moves: []move{
@@ -240,11 +241,11 @@ func TestJournal(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, good, 0o600))
 		require.NoError(t, os.Chown(path, clitest.Nobody, clitest.Nobody))
 		_, err := readJournal(dir)
-		require.ErrorContains(t, err, "is not what a restore left")
+		require.ErrorContains(t, err, "was not left by a restore")
 	}
 }
 
-// TestWrap: words are not cut, and lines not longer than a terminal is wide.
+// TestWrap: words are not split, and no line is wider than a terminal.
 func TestWrap(t *testing.T) {
 	require.Equal(t, []string{
 		"reorg_db is sound, left alone, but lacks what reorg_db_20260318_081703.tar.gz",

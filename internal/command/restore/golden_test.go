@@ -18,8 +18,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// said is what a run printed, standard output and error as they come on a terminal, with the
-// data directory where it is by default.
+// said returns what a run printed, standard output and error together as on a terminal, with the
+// default data directory in place of the real one.
 func said(t *testing.T, want int, dir string, at time.Time, args ...string) string {
 	t.Helper()
 	var both strings.Builder
@@ -38,7 +38,7 @@ func instant(text string) time.Time {
 	return at.UTC()
 }
 
-// snapshots appends so many to a file, the last of them at a time.
+// snapshots appends count snapshots to a file, a minute apart, the last one dated last.
 func snapshots(t *testing.T, path string, count int, last string) {
 	t.Helper()
 	for i := range count {
@@ -47,7 +47,8 @@ func snapshots(t *testing.T, path string, count int, last string) {
 	}
 }
 
-// TestNothingToRestore is the text of a look that finds nothing to do, and something amiss.
+// TestNothingToRestore has the text of a run that replaces nothing, but finds that a part lacks
+// something.
 func TestNothingToRestore(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "ailee")
@@ -96,7 +97,7 @@ Would replace nothing.
 `, said(t, 2, dir, instant("2026-03-18 10:20:41"), "--dry-run"))
 }
 
-// TestARestore is the text of a restore.
+// TestARestore has the text of a restore.
 func TestARestore(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 0)
@@ -118,7 +119,7 @@ Next: ailee-doctor
 `, said(t, 0, dir, instant("2026-03-18 10:20:55")))
 }
 
-// TestAllRefusals is the text of a run that is refused: all that is in its way at once.
+// TestAllRefusals has the text of a refused run: everything that is in its way, at once.
 func TestAllRefusals(t *testing.T) {
 	t.Parallel()
 	if !clitest.CanMount(t) {

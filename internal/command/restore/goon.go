@@ -10,12 +10,12 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// goOn completes what an earlier run left: it chooses nothing anew.
+// goOn completes what an earlier run left, with the source that it had chosen.
 func (r *restoring) goOn(ctx context.Context, j *journal, view *datadir.View) error {
 	if err := r.locate(j); err != nil {
 		return err
 	}
-	r.out.Warn("an earlier restore, of %s, was killed: completing it", j.Time)
+	r.out.Warn("an earlier restore, %s, was killed: completing it", j.Time)
 	r.askHolders(view)
 	for i := range j.Moves {
 		m := &j.Moves[i]
@@ -43,8 +43,8 @@ func (r *restoring) goOn(ctx context.Context, j *journal, view *datadir.View) er
 	return r.forward(j)
 }
 
-// startAnew looks once more, at what is there now.
-func (r *restoring) startAnew(ctx context.Context) (*datadir.View, error) {
+// startAgain prepares a run of its own after another one was completed, and returns a new view.
+func (r *restoring) startAgain(ctx context.Context) (*datadir.View, error) {
 	for _, f := range r.locks {
 		if err := f.Close(); err != nil {
 			return nil, err
@@ -54,8 +54,8 @@ func (r *restoring) startAnew(ctx context.Context) (*datadir.View, error) {
 	return r.view(ctx, datadir.DataMount, datadir.DataHolders)
 }
 
-// locate finds the files and folders of a journal: it is the data directory that says where
-// they are.
+// locate finds the files and folders of a journal. Where they are depends on the data directory,
+// not on the journal.
 func (r *restoring) locate(j *journal) error {
 	for i := range j.Moves {
 		m := &j.Moves[i]
@@ -64,7 +64,7 @@ func (r *restoring) locate(j *journal) error {
 				continue
 			}
 			if t.base() != m.Name {
-				return exit.Failf("let it lead there again", "an earlier restore, which was killed, replaces %s, and %s is %s by now",
+				return exit.Failf("let it lead there again", "an earlier restore of %s was killed, and %s is now %s",
 					terminal.Text(m.Name), t.name, terminal.Text(durable.Shown(t.path)))
 			}
 			m.folder = t.folder()
@@ -73,7 +73,7 @@ func (r *restoring) locate(j *journal) error {
 	return nil
 }
 
-// isAllOf reports whether nothing is to be done but what the earlier run was to do.
+// isAllOf reports whether this run has nothing to do except what the earlier run was to do.
 func (r *restoring) isAllOf(j *journal) bool {
 	for _, t := range r.parts {
 		if t.named == "" {

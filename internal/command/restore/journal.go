@@ -16,24 +16,24 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// journalName is the file in the data directory that says what is being exchanged, as long
-// as it is.
+// journalName is the file in the data directory that says what is being exchanged. It exists
+// only during the exchange.
 const journalName = ".ailee-restore.json"
 
-// maxJournal is the most that is read of one, in bytes.
+// maxJournal is how much of a journal is read at most, in bytes.
 const maxJournal = 64 << 10
 
-// journal says what a run exchanges. All paths are made of the data directory and the names
-// of its parts: what stands in the file leads nowhere else.
+// journal says what a run exchanges. All paths are made from the data directory and the names
+// of its parts, so the content of the file cannot lead anywhere else.
 type journal struct {
 	Version int    `json:"version"` // 1
-	Time    string `json:"time"`    // of the run, as it is in kept names
-	Moves   []move `json:"parts"`   // in their order
+	Time    string `json:"time"`    // of the run, as in kept names
+	Moves   []move `json:"parts"`   // in the order in which they are done
 }
 
 var stampForm = regexp.MustCompile(`^\d{8}_\d{6}$`)
 
-// keptName is the name of what was replaced at a time.
+// keptName returns the name under which replaced data is kept.
 func keptName(name, stamp string) string { return name + ".replaced_" + stamp }
 
 // write puts the journal into the data directory, synced.
@@ -54,7 +54,7 @@ func (j *journal) write(dataDir string) error {
 	return f.Commit(false)
 }
 
-// removeJournal takes it away when all is done, or when nothing was begun.
+// removeJournal removes the journal when everything is done, or when nothing was begun.
 func removeJournal(dataDir string) error {
 	err := os.Remove(filepath.Join(dataDir, journalName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,8 +63,8 @@ func removeJournal(dataDir string) error {
 	return errors.Join(err, durable.SyncDir(dataDir))
 }
 
-// readJournal reads what a killed run left, nil for nothing. Only what this user, or the one
-// to whom the data directory belongs, has written there counts.
+// readJournal reads the journal that a killed run left, nil for none. It accepts only a file of
+// this user or of the owner of the data directory.
 func readJournal(dataDir string) (*journal, error) {
 	path := filepath.Join(dataDir, journalName)
 	f, err := durable.OpenNoFollow(path)
@@ -84,7 +84,7 @@ func readJournal(dataDir string) (*journal, error) {
 	d.DisallowUnknownFields()
 	var j journal
 	if err := d.Decode(&j); err != nil {
-		return nil, exit.Fail("see what it is; where no restore was killed, remove it", fmt.Errorf("%s cannot be read: %w", path, err))
+		return nil, exit.Fail("see what it is; if no restore was killed, remove it", fmt.Errorf("%s cannot be read: %w", path, err))
 	}
 	if !j.valid() {
 		return nil, planted(path)
@@ -92,12 +92,12 @@ func readJournal(dataDir string) (*journal, error) {
 	return &j, nil
 }
 
-// planted is the error for a journal that no run of this tool wrote.
+// planted returns the error for a journal that no run of this tool wrote.
 func planted(path string) error {
-	return exit.Failf("find out who put it there, and remove it", "%s is not what a restore left", path)
+	return exit.Failf("find out who put it there, and remove it", "%s was not left by a restore", path)
 }
 
-// checkJournal refuses a file that somebody else put there.
+// checkJournal refuses a file that another user may have put there or can write to.
 func checkJournal(f *os.File, dataDir string) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -114,7 +114,7 @@ func checkJournal(f *os.File, dataDir string) error {
 	return nil
 }
 
-// valid reports whether the journal can be of this tool, and completes its moves.
+// valid reports whether this tool can have written the journal, and completes its moves.
 func (j *journal) valid() bool {
 	if j.Version != 1 || !stampForm.MatchString(j.Time) || len(j.Moves) == 0 || len(j.Moves) > 2 {
 		return false

@@ -19,8 +19,8 @@ import (
 	"ailee-recovery/internal/command/restore"
 )
 
-// TestKilled: whatever has the name of a part is whole, the old or the new one, and a run
-// that comes to its end completes.
+// TestKilled: under the name of a part there is always the complete old or new data, and a run
+// that is not killed completes the restore.
 func TestKilled(t *testing.T) {
 	clitest.InMemory(t)
 	dir := nodeDir(t, 3)
@@ -43,7 +43,7 @@ func TestKilled(t *testing.T) {
 		}
 		require.Contains(t, []string{"damaged", good}, clitest.Read(t, file))
 		require.FileExists(t, filepath.Join(db, "CURRENT"))
-		// The names of what is kept have the second in them.
+		// Remove what was kept: a run in the same second would need the same names.
 		kept, err := filepath.Glob(filepath.Join(dir, "*.replaced_*"))
 		require.NoError(t, err)
 		if _, err := os.Lstat(filepath.Join(dir, ".ailee-restore.json")); err != nil {
@@ -64,7 +64,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// inodeOf is the inode that has a name.
+// inodeOf returns the inode at a path.
 func inodeOf(t *testing.T, path string) string {
 	t.Helper()
 	info, err := os.Lstat(path)
@@ -72,8 +72,8 @@ func inodeOf(t *testing.T, path string) string {
 	return fmt.Sprint(info.Sys().(*syscall.Stat_t).Ino)
 }
 
-// halfway makes of a restore that is done one that was killed after it exchanged the
-// database, and returns the time that is in its names.
+// halfway turns a completed restore into one that was killed after it exchanged the database,
+// and returns the time in its names.
 func halfway(t *testing.T, dir string) (stamp string) {
 	t.Helper()
 	stamp = stampOf(start + 5)
@@ -93,7 +93,7 @@ func halfway(t *testing.T, dir string) (stamp string) {
 	return stamp
 }
 
-// TestCompletes: the next run goes on, and chooses nothing anew.
+// TestCompletes: the next run completes the restore, with the sources that were chosen before.
 func TestCompletes(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)
@@ -108,7 +108,7 @@ func TestCompletes(t *testing.T) {
 	require.Equal(t, "Would complete the restore of reorg_db from old.tar.gz\nWould complete the restore of l2_snapshots.dat from old.bak\nNext: ailee-restore --data-dir "+dir+"\n", stdout)
 	require.Equal(t, before, clitest.Contents(t, dir))
 
-	// A node that was started meanwhile is in the way.
+	// A node that has been started meanwhile is in the way.
 	stop, err := reorgtest.StartNode(db)
 	require.NoError(t, err)
 	code, _, stderr = run(t, start+60, dir)
@@ -119,7 +119,7 @@ func TestCompletes(t *testing.T) {
 
 	code, stdout, stderr = run(t, start+60, dir, "--json")
 	require.Zero(t, code, stderr)
-	require.Equal(t, "ailee-restore: warning: an earlier restore, of "+stamp+", was killed: completing it\n", stderr)
+	require.Equal(t, "ailee-restore: warning: an earlier restore, "+stamp+", was killed: completing it\n", stderr)
 	require.Contains(t, stdout, `"completed": true`)
 	require.Equal(t, []uint64{1, 2, 3}, clitest.Times(t, file))
 	require.Equal(t, []string{"backups", "l2_snapshots.dat", "l2_snapshots.dat.replaced_" + stamp, "reorg_db", "reorg_db.replaced_" + stamp}, clitest.Names(t, dir))
@@ -127,7 +127,7 @@ func TestCompletes(t *testing.T) {
 	require.Len(t, reorgtest.Records(t, db+".replaced_"+stamp), len(want))
 }
 
-// TestCompletesFirst: what was asked for comes after it.
+// TestCompletesFirst: the earlier restore is completed before the one that was asked for.
 func TestCompletesFirst(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)
@@ -146,7 +146,7 @@ func TestCompletesFirst(t *testing.T) {
 	require.Len(t, clitest.Names(t, dir), 6)
 }
 
-// TestLost: where somebody moved the files meanwhile, nothing is moved any more.
+// TestLost: if the files have been moved since, nothing more is moved.
 func TestLost(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)
@@ -161,16 +161,16 @@ func TestLost(t *testing.T) {
 			", reorg_db is missing, .reorg_db.ailee-restore.tmp is what was to be replaced and reorg_db.replaced_"+stampOf(start+5)+" is missing\n")
 		require.Equal(t, before, clitest.Contents(t, dir))
 	}
-	// A journal that somebody planted.
+	// A planted journal.
 	require.NoError(t, os.Remove(filepath.Join(dir, ".ailee-restore.json")))
 	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(dir, ".ailee-restore.json")))
 	code, _, stderr := run(t, start+60, dir)
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, ".ailee-restore.json is not what a restore left\n")
+	require.Contains(t, stderr, ".ailee-restore.json was not left by a restore\n")
 }
 
-// TestReaders: somebody who opens the database and reads the file all the time always finds
-// one, whole.
+// TestReaders: a process that keeps looking for the database and the file always finds both, and
+// the file complete.
 func TestReaders(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)

@@ -14,13 +14,13 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// lockDatabase takes the lock of a database as a node does, so that none opens it until the
-// file is closed: nil where there is no LOCK and none is to be made. A node that has it is
-// a *[reorgdb.LockedError]. A LOCK is never removed again: whoever opened it meanwhile would
-// have a lock that nobody sees.
+// lockDatabase takes the lock of a database as a node does, so that no node opens it until the
+// file is closed. It returns nil if there is no LOCK and none is to be made. If a node has the
+// lock, the error is a *[reorgdb.LockedError]. LOCK is never removed again: a process that had
+// opened it meanwhile would hold a lock that no other process sees.
 //
-// The lock belongs to the opened file (F_OFD_SETLK), and not to the process as that of a
-// node: it is not given up when something else closes the same file.
+// The lock belongs to the open file (F_OFD_SETLK), and not to the process like a node's lock:
+// it is not lost when another descriptor of the same file is closed.
 func lockDatabase(folder string, make bool) (*os.File, error) {
 	path, flags := filepath.Join(folder, "LOCK"), unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC
 	if make {

@@ -15,8 +15,8 @@ import (
 	"ailee-recovery/internal/command/restore"
 )
 
-// requireRefused asserts that a restore of both parts is refused, with what is in its way,
-// that a dry run tells so, and that nothing is changed.
+// requireRefused asserts that a restore of both parts is refused with the message, a dry run as
+// well, and that nothing is changed.
 func requireRefused(t *testing.T, dir, says string) {
 	t.Helper()
 	before := clitest.Contents(t, dir)
@@ -28,7 +28,7 @@ func requireRefused(t *testing.T, dir, says string) {
 	}
 }
 
-// TestMountPoints: what is mounted by itself is not replaced, and then nothing is.
+// TestMountPoints: a part that is a mount point is not replaced, and then the other is not either.
 func TestMountPoints(t *testing.T) {
 	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
@@ -38,9 +38,9 @@ func TestMountPoints(t *testing.T) {
 		backUp(t, dir, start)
 		at := filepath.Join(dir, part)
 		mount(t, at, at, "", unix.MS_BIND, "")
-		requireRefused(t, dir, "error: "+at+" is a mount point, which nothing can take the place of\n")
+		requireRefused(t, dir, "error: "+at+" is a mount point, which cannot be replaced\n")
 	}
-	// An empty file system, as the volume of a container.
+	// An empty file system, such as the volume of a container.
 	dir := nodeDir(t, 2)
 	backUp(t, dir, start)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "l2_snapshots.dat"), []byte("old"), 0o600))
@@ -48,13 +48,13 @@ func TestMountPoints(t *testing.T) {
 	code, _, stderr := run(t, start+5, dir)
 	require.Equal(t, 1, code, stderr)
 	require.Equal(t, "old", clitest.Read(t, filepath.Join(dir, "l2_snapshots.dat")))
-	// In a file system that is read-only.
+	// A read-only file system.
 	dir = nodeDir(t, 2)
 	backUp(t, dir, start)
 	mount(t, dir, dir, "", unix.MS_BIND, "")
 	require.NoError(t, unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	requireRefused(t, dir, " is on a file system that is mounted read-only\n")
-	// The file mounted alone elsewhere.
+	// The file is also mounted elsewhere.
 	dir = nodeDir(t, 2)
 	backUp(t, dir, start)
 	other := filepath.Join(t.TempDir(), "l2_snapshots.dat")
@@ -63,7 +63,7 @@ func TestMountPoints(t *testing.T) {
 	requireRefused(t, dir, "is also mounted by itself, at "+other)
 }
 
-// TestAttributes: what is immutable or append-only is not replaced.
+// TestAttributes: immutable or append-only data is not replaced.
 func TestAttributes(t *testing.T) {
 	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
@@ -83,7 +83,7 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
-// TestAccessLists: who could read what was there can read what is, and nobody else.
+// TestAccessLists: whoever could read the old data can read the new data, and nobody else.
 func TestAccessLists(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 2)
@@ -114,7 +114,7 @@ func TestAccessLists(t *testing.T) {
 	}
 }
 
-// TestOwnerThatCannotBeGiven: nothing is replaced by something that the node cannot use.
+// TestOwnerThatCannotBeGiven: nothing is replaced with data that the node cannot use.
 func TestOwnerThatCannotBeGiven(t *testing.T) {
 	dir := nodeDir(t, 2)
 	top := clitest.ForNobody(t)
@@ -125,7 +125,7 @@ func TestOwnerThatCannotBeGiven(t *testing.T) {
 	require.NoError(t, os.Chown(filepath.Join(data, "l2_snapshots.dat"), 0, 0))
 	before := clitest.Contents(t, data)
 	t.Setenv(clitest.DocumentsDir, "")
-	// As root it works as the user of the folder.
+	// As root, it works as the owner of the folder.
 	for _, as := range []func(args ...string) (int, string, string){
 		func(args ...string) (int, string, string) { return clitest.AsNobody(t, 0o022, args...) },
 		func(args ...string) (int, string, string) {
@@ -135,7 +135,7 @@ func TestOwnerThatCannotBeGiven(t *testing.T) {
 	} {
 		code, _, stderr := as(restore.Name, "--data-dir", data, "--force")
 		require.Equal(t, 1, code, stderr)
-		require.Contains(t, stderr, "error: l2_snapshots.dat cannot be made ready: cannot keep the owner (user 0, group 0)")
+		require.Contains(t, stderr, "error: the replacement of l2_snapshots.dat cannot be prepared: cannot keep the owner (user 0, group 0)")
 		require.Equal(t, before, clitest.Contents(t, data))
 	}
 	require.NoError(t, os.Chown(filepath.Join(data, "l2_snapshots.dat"), clitest.Nobody, clitest.Nobody))
@@ -144,7 +144,7 @@ func TestOwnerThatCannotBeGiven(t *testing.T) {
 	require.Equal(t, want, reorgtest.Records(t, filepath.Join(data, "reorg_db")))
 }
 
-// TestFullDisk: wherever the disk is full, nothing is changed, and nothing is left.
+// TestFullDisk: whenever the disk is too full, nothing is changed, and nothing is left behind.
 func TestFullDisk(t *testing.T) {
 	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
@@ -173,7 +173,7 @@ func TestFullDisk(t *testing.T) {
 	require.True(t, done)
 }
 
-// planted are the things that somebody can put where a file is to be written. Each leads to
+// planted are the things that another user can put where a file is to be written. Each leads to
 // the folder outside, if anywhere.
 var planted = map[string]func(path, outside string) error{
 	"link":          func(path, outside string) error { return os.Symlink(filepath.Join(outside, "victim"), path) },
@@ -184,8 +184,8 @@ var planted = map[string]func(path, outside string) error{
 	"folder":        func(path, outside string) error { return os.CopyFS(path, os.DirFS(outside)) },
 }
 
-// TestPlanted puts links and worse at every name that a run writes, or makes on its way:
-// nothing outside is ever written, moved or given away, and nothing waits.
+// TestPlanted puts links and worse at every name that a run writes: nothing outside is ever
+// written, moved or given away, and no run hangs.
 func TestPlanted(t *testing.T) {
 	clitest.InMemory(t)
 	node := nodeDir(t, 3)
@@ -218,7 +218,7 @@ func TestPlanted(t *testing.T) {
 	require.NotZero(t, outcomes[1])
 }
 
-// listed is what is in a folder: modes, owners, times and contents.
+// listed returns what is in a folder: modes, owners, times and contents.
 func listed(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := clitest.Contents(t, dir)

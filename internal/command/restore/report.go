@@ -14,7 +14,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// sourceName is what a source is called in messages: one of the backups by its name alone.
+// sourceName returns the name of a source in messages: for a file in the backup folder, without
+// the folder.
 func (r *restoring) sourceName(t *target) string {
 	path := t.named
 	if t.source != nil && path == "" {
@@ -30,7 +31,7 @@ func (r *restoring) shownSource(path string) string {
 	return terminal.Text(durable.Shown(path))
 }
 
-// sourcePath is the source for a command line.
+// sourcePath returns the path of the source for a command line.
 func (r *restoring) sourcePath(t *target) string {
 	if t.named != "" {
 		return durable.Shown(t.named)
@@ -38,17 +39,17 @@ func (r *restoring) sourcePath(t *target) string {
 	return durable.Shown(t.source.Path)
 }
 
-// command is a command line of this tool for the same data, with more arguments.
+// command returns a command line of this tool for the same data, with more arguments.
 func (r *restoring) command(more ...string) string {
 	return exit.Command(append(append([]string{Name}, r.where()...), more...)...)
 }
 
-// doctor is the command line that says what else is to be done.
+// doctor returns the command line that says what else is to be done.
 func (r *restoring) doctor() string {
 	return exit.Command(append([]string{"ailee-doctor"}, r.where()...)...)
 }
 
-// where are the flags for data and backups that are elsewhere than a command looks by itself.
+// where returns the flags for a data directory and backup folder that are not the default ones.
 func (r *restoring) where() (args []string) {
 	dir := strings.TrimSuffix(durable.Shown(r.DataDir), "/")
 	if dir != cmp.Or(os.Getenv("AILEE_DATA_DIR"), flags.DefaultDataDir) {
@@ -61,7 +62,7 @@ func (r *restoring) where() (args []string) {
 	return args
 }
 
-// again is the command line of this run without --dry-run.
+// again returns the command line of this run without --dry-run.
 func (r *restoring) again() string {
 	var args []string
 	for _, flag := range []struct {
@@ -80,7 +81,7 @@ func (r *restoring) again() string {
 	return r.command(args...)
 }
 
-// flag is the one that names a source of the part.
+// flag returns the flag that names a source of the part.
 func (t *target) flag() string {
 	if t.isDatabase() {
 		return "--db-backup"
@@ -88,7 +89,7 @@ func (t *target) flag() string {
 	return "--snapshot-backup"
 }
 
-// only is the flag that leaves the other part as it is.
+// only returns the flag that leaves the other part as it is.
 func (t *target) only() string {
 	if t.isDatabase() {
 		return "--db-only"
@@ -96,7 +97,7 @@ func (t *target) only() string {
 	return "--snapshot-only"
 }
 
-// byForce is the command line that restores a source whatever the live part has.
+// byForce returns the command line that restores the source whatever the live part has.
 func (r *restoring) byForce(t *target) string {
 	if t.named != "" {
 		return r.command(t.flag(), durable.Shown(t.named), "--force")
@@ -104,8 +105,8 @@ func (r *restoring) byForce(t *target) string {
 	return r.command(t.only(), "--force")
 }
 
-// report says what was done and what was not. The error is the outcome; err, if any, is
-// what ended the run after something was decided.
+// report prints what was done and what was not, and returns the outcome. err, if any, is the
+// error that ended the run after something was decided.
 func (r *restoring) report(err error) error {
 	err = r.out.Settle(err)
 	r.sayPassed()
@@ -142,7 +143,7 @@ func (r *restoring) report(err error) error {
 	return nil
 }
 
-// withCode is an error with another exit code.
+// withCode returns the error with another exit code.
 func withCode(err error, code int) error {
 	var known *exit.Error
 	if errors.As(err, &known) && known.Code != code {
@@ -151,7 +152,7 @@ func withCode(err error, code int) error {
 	return err
 }
 
-// next is the command line to run next, "" for none.
+// next returns the command line to run next, "" for none.
 func (r *restoring) next() string {
 	ready := r.completed != nil
 	for _, t := range r.parts {
@@ -166,7 +167,7 @@ func (r *restoring) next() string {
 	return ""
 }
 
-// last is the last line.
+// last returns the last line of the report.
 func (r *restoring) last() string {
 	switch next := r.next(); {
 	case next != "":
@@ -179,19 +180,19 @@ func (r *restoring) last() string {
 	return "Replaced nothing."
 }
 
-// sayPassed says which backups were passed over, and which have misleading names.
+// sayPassed prints which backups were skipped, and which have misleading names.
 func (r *restoring) sayPassed() {
 	for _, t := range r.parts {
 		for _, p := range t.passed {
 			r.out.Printf("Skipped %s: %s\n", r.shownSource(p.Path), terminal.Text(p.Why))
 		}
 		for _, name := range t.future {
-			r.out.Printf("%s is dated in the future: what is in it counts\n", terminal.Text(name))
+			r.out.Printf("%s is dated in the future: only its content counts\n", terminal.Text(name))
 		}
 	}
 }
 
-// sayCompleted says what of an earlier run was completed.
+// sayCompleted prints what was completed of an earlier run.
 func (r *restoring) sayCompleted() {
 	if r.completed == nil || len(r.refusals) > 0 {
 		return
@@ -209,7 +210,7 @@ func (r *restoring) sayCompleted() {
 	}
 }
 
-// outcome is what became of a part, as lines.
+// outcome returns the outcome for a part, as lines.
 func (r *restoring) outcome(t *target) []string {
 	switch {
 	case t.decision == replaced && len(r.refusals) == 0 && (r.DryRun || t.exchanged):
@@ -256,7 +257,7 @@ func (r *restoring) restoredLines(t *target) []string {
 	return lines
 }
 
-// aloneLines say of a sound part what it has that the source lacks, and the other way round.
+// aloneLines says what a sound part has that the source lacks, and the other way round.
 func (r *restoring) aloneLines(t *target) []string {
 	d, source := &t.difference, r.sourceName(t)
 	has, lacks := d.has.String(), d.lacks.String()
@@ -267,7 +268,7 @@ func (r *restoring) aloneLines(t *target) []string {
 			text += "; it has " + d.has.inFull() + " that the backup lacks"
 		}
 		if d.parting > 0 {
-			text += fmt.Sprintf("; they part after snapshot %d of the backup", d.parting)
+			text += fmt.Sprintf("; they diverge after snapshot %d of the backup", d.parting)
 		}
 		return wrap(text)
 	case d.has.counts():
@@ -287,7 +288,7 @@ func (r *restoring) aloneLines(t *target) []string {
 	return wrap(text)
 }
 
-// inFull is an amount with its times.
+// inFull returns the amount in words, with its times.
 func (a amount) inFull() string {
 	text := a.String()
 	if a.Snapshots > 0 && a.First != nil && a.Last != nil {
@@ -302,13 +303,13 @@ func (a amount) inFull() string {
 // width is how many columns a line has.
 const width = 80
 
-// wrap breaks a sentence into lines, all but the first of which are indented.
+// wrap breaks a sentence into lines, and indents all but the first.
 func wrap(text string) []string { return broken("", text) }
 
-// indented is a sentence in lines all of which are indented.
+// indented breaks a sentence into lines, and indents them all.
 func indented(text string) []string { return broken("  ", text) }
 
-// broken breaks a sentence into lines, the first of which begins with something.
+// broken breaks a sentence into lines. The first begins with line.
 func broken(line, text string) (lines []string) {
 	for i, word := range strings.Split(text, " ") {
 		switch {
@@ -323,22 +324,22 @@ func broken(line, text string) (lines []string) {
 	return append(lines, line)
 }
 
-// refuseFor is the refusal of a part that has what its source lacks, or was not compared.
+// refuseFor refuses a part that has what its source lacks, or could not be compared.
 func (r *restoring) refuseFor(t *target) {
 	source := r.sourceName(t)
 	switch {
 	case t.unread != nil:
-		r.refusals = append(r.refusals, refusal{exit.Failed, fmt.Errorf("%s could not be looked at: %w", t.name, t.unread), compact(readHint(t, t.unread), "to replace it without a look at it: "+r.byForce(t))})
+		r.refusals = append(r.refusals, refusal{exit.Failed, fmt.Errorf("%s could not be checked: %w", t.name, t.unread), compact(readHint(t, t.unread), "to replace it unchecked: "+r.byForce(t))})
 	case t.state == wrong:
 		r.refusals = append(r.refusals, refusal{exit.Wrong, fmt.Errorf("%s is wrong, but has what %s lacks: %s", t.name, source, t.difference.has.inFull()),
-			append(r.toHaveBoth(t), "to have the backup alone: "+r.byForce(t))})
+			append(r.toHaveBoth(t), "to have only the backup: "+r.byForce(t))})
 	default:
-		r.refusals = append(r.refusals, refusal{exit.Wrong, fmt.Errorf("%s is sound, and %s lacks what it has: %s", t.name, source, t.difference.has.inFull()),
+		r.refusals = append(r.refusals, refusal{exit.Wrong, fmt.Errorf("%s is sound, and has what %s lacks: %s", t.name, source, t.difference.has.inFull()),
 			[]string{"to give that up: " + r.byForce(t)}})
 	}
 }
 
-// remarkOn says of a part that is left alone and lacks something how to get it.
+// remarkOn says how to get what a part lacks that is left alone.
 func (r *restoring) remarkOn(t *target) {
 	if t.code == exit.OK {
 		return
@@ -352,7 +353,7 @@ func (r *restoring) remarkOn(t *target) {
 
 func (r *restoring) goBack(t *target) string { return "to go back to the backup: " + r.byForce(t) }
 
-// toHaveBoth are the steps to what the live part and its source have between them.
+// toHaveBoth returns the steps that combine the live part and its source.
 func (r *restoring) toHaveBoth(t *target) []string {
 	dir := filepath.Join(durable.Shown(r.DataDir), "recovery_"+r.stamp)
 	made, live := filepath.Join(dir, t.name), durable.Shown(filepath.Join(r.DataDir, t.name))
@@ -360,10 +361,10 @@ func (r *restoring) toHaveBoth(t *target) []string {
 	if t.isDatabase() {
 		join = exit.Command("ailee_init_reorg_db", "--path", made, "--copy-from", live, "--copy-from", r.sourcePath(t))
 	}
-	return []string{"to have both, step by step: " + r.doctor(), "what that comes to: " + join, "and then: " + r.command(t.flag(), made)}
+	return []string{"to have both, step by step: " + r.doctor(), "which amounts to: " + join, "and then: " + r.command(t.flag(), made)}
 }
 
-// withoutSource says of which part there is no source.
+// withoutSource reports the parts that have no source.
 func (r *restoring) withoutSource() error {
 	any := false
 	for _, t := range r.parts {
@@ -388,11 +389,11 @@ func (r *restoring) withoutSource() error {
 	return nil
 }
 
-// noBackup says that there is none, or none that verifies.
+// noBackup says that a part has no backup, or none that verifies.
 func (r *restoring) noBackup(t *target) refusal {
 	dir := terminal.Text(durable.Shown(r.BackupDir))
 	if len(t.passed) == 0 {
-		return refusal{exit.Failed, fmt.Errorf("%s has no backup of the %s", dir, t.noun()), []string{"name the folder of the backups with --backup-dir"}}
+		return refusal{exit.Failed, fmt.Errorf("%s has no backup of the %s", dir, t.noun()), []string{"name the backup folder with --backup-dir"}}
 	}
 	return refusal{exit.Wrong, fmt.Errorf("no backup of the %s in %s verifies", t.noun(), dir), []string{"see what can be recovered: " + r.doctor()}}
 }

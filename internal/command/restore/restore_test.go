@@ -28,7 +28,7 @@ const start = 1739577600 // 2025-02-15 00:00:00 UTC
 
 func stampOf(now int64) string { return time.Unix(now, 0).UTC().Format("20060102_150405") }
 
-// run restores at a time of its own.
+// run runs the tool in this process, with its clock set to now.
 func run(t *testing.T, now int64, dir string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -38,15 +38,15 @@ func run(t *testing.T, now int64, dir string, args ...string) (code int, stdout,
 	return code, out.String(), errs.String()
 }
 
-// nodeDir is not made with the race detector, which sees nothing of the processes that
-// these tests start.
+// nodeDir makes a data directory. It skips the test under the race detector, which does not see
+// into the processes that these tests start.
 func nodeDir(t *testing.T, count int) string {
 	t.Helper()
 	clitest.SkipUnderRace(t)
 	return clitest.NodeDir(t, count)
 }
 
-// backUp makes backups of both parts as they are, dated at a time.
+// backUp makes backups of both parts as they are, with the given time in their names.
 func backUp(t *testing.T, dir string, now int64) {
 	t.Helper()
 	backups := filepath.Join(dir, "backups")
@@ -57,7 +57,7 @@ func backUp(t *testing.T, dir string, now int64) {
 	backUpDatabase(t, dir, now)
 }
 
-// backUpDatabase does so of the database alone.
+// backUpDatabase does the same for the database alone.
 func backUpDatabase(t *testing.T, dir string, now int64) {
 	t.Helper()
 	backups := filepath.Join(dir, "backups")
@@ -65,28 +65,28 @@ func backUpDatabase(t *testing.T, dir string, now int64) {
 	pack(t, dir, filepath.Join(backups, "reorg_db_"+stampOf(now)+".tar.gz"), "reorg_db")
 }
 
-// pack packs names of a folder, compressed as the name of the archive says.
+// pack packs files of a folder by name, compressed as the name of the archive says.
 func pack(t *testing.T, dir, archive string, names ...string) {
 	t.Helper()
 	said, err := exec.Command("tar", append([]string{"-C", dir, "-caf", archive}, names...)...).CombinedOutput()
 	require.NoError(t, err, "%s", said)
 }
 
-// TestRestore takes the most recent valid state, and keeps what it replaces.
+// TestRestore: the most recent valid state is restored, and what it replaces is kept.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)
 	file, db, backups := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "reorg_db"), filepath.Join(dir, "backups")
 	backUp(t, dir, start)
 	want := reorgtest.Records(t, db)
-	// Newer ones: somebody's own, damaged, and one that ends in half a snapshot.
+	// Newer files: some that are not backups, and a backup that ends in half a snapshot.
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "reorg_db_20250215_000200.tar.gz"), []byte("no archive"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20250215_000200.dat.bak"), []byte("nothing"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(backups, "l2_snapshots_20250215_000100.dat.bak"), []byte(clitest.Numbered(8)+clitest.Numbered(9)+clitest.Numbered(10)[:300]), 0o644))
 	require.NoError(t, os.WriteFile(file, []byte("damaged"), 0o644))
 	require.NoError(t, os.Chmod(file, 0o604))
 	require.NoError(t, os.Remove(filepath.Join(db, "CURRENT")))
-	// An archive that is whole, of a database that is not.
+	// An undamaged archive of a damaged database.
 	pack(t, dir, filepath.Join(backups, "reorg_db_20250215_000100.tar.gz"), "reorg_db")
 	if os.Geteuid() == 0 {
 		require.NoError(t, os.Chown(file, 12, 34))
@@ -127,7 +127,7 @@ func TestRestore(t *testing.T) {
 		}
 	}
 
-	// Nothing that verifies, and nothing that is wrong.
+	// No backup verifies, and the live data is sound.
 	for _, name := range clitest.Names(t, backups) {
 		require.NoError(t, os.WriteFile(filepath.Join(backups, name), []byte("rotten"), 0o644))
 	}
@@ -138,7 +138,7 @@ func TestRestore(t *testing.T) {
 	require.Contains(t, stderr, "error: no backup of the database in "+backups+" verifies\n")
 	require.Equal(t, before, clitest.Contents(t, dir))
 
-	// And with nothing there.
+	// The same without a snapshot file.
 	require.NoError(t, os.Remove(file))
 	before = clitest.Contents(t, dir)
 	code, stdout, stderr = run(t, now+1, dir)
@@ -148,7 +148,7 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, before, clitest.Contents(t, dir))
 }
 
-// TestTakenName: the name for what is kept is asked for before anything is replaced.
+// TestTakenName: if the name for the old data is taken, nothing is replaced.
 func TestTakenName(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)
@@ -164,8 +164,8 @@ func TestTakenName(t *testing.T) {
 	}
 }
 
-// TestRunningNode: it is refused whichever of its files a node has open, and however that
-// came to be so. Where there is nothing to replace, it is in nobody's way.
+// TestRunningNode: a restore is refused if a process has any file of the data open, whichever
+// part it is to replace. If there is nothing to replace, a node may be running.
 func TestRunningNode(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)
@@ -200,8 +200,8 @@ func TestRunningNode(t *testing.T) {
 	require.Contains(t, stderr, fmt.Sprintf("l2_snapshots.dat is in use by sleep (pid %d)\nailee-restore: hint: kill %[1]d\n", opened.Process.Pid))
 }
 
-// TestRemovedLock: somebody removed all that a node has, or its LOCK alone, and the node goes
-// on. What is in motion is not even compared.
+// TestRemovedLock: the database of a running node was removed, or only its LOCK, and the node
+// goes on. Its data is changing, so nothing is even compared.
 func TestRemovedLock(t *testing.T) {
 	t.Parallel()
 	for _, remove := range []string{"reorg_db", "reorg_db/LOCK"} {
@@ -210,7 +210,7 @@ func TestRemovedLock(t *testing.T) {
 		backUp(t, dir, start)
 		node, err := reorgdb.Open(db)
 		require.NoError(t, err)
-		// RocksDB may still make a file there.
+		// RocksDB may still create a file there.
 		for os.RemoveAll(filepath.Join(dir, remove)) != nil {
 		}
 		before := clitest.Names(t, dir)
@@ -224,8 +224,8 @@ func TestRemovedLock(t *testing.T) {
 	}
 }
 
-// TestTwice: a second run for the same directory ends at once, also when it takes other
-// backups, and changes nothing.
+// TestTwice: a second run for the same data directory or backup folder ends at once, and changes
+// nothing.
 func TestTwice(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 1)
@@ -241,7 +241,7 @@ func TestTwice(t *testing.T) {
 		require.Equal(t, before, clitest.Contents(t, dir))
 		require.NoError(t, held.Close())
 	}
-	// Both folders are locked, also where they are one.
+	// Locking both folders also works if they are the same.
 	backups := filepath.Join(dir, "backups")
 	for _, name := range clitest.Names(t, backups) {
 		require.NoError(t, os.Rename(filepath.Join(backups, name), filepath.Join(dir, name)))
@@ -250,8 +250,8 @@ func TestTwice(t *testing.T) {
 	require.Zero(t, code, stderr)
 }
 
-// TestUnreadableSources: only what was read can be found to be wrong, and an older backup is
-// no answer to a failing disk.
+// TestUnreadableSources: only a source that could be read can be wrong, and an older backup does
+// not make up for a failing disk.
 func TestUnreadableSources(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 1)
@@ -259,7 +259,7 @@ func TestUnreadableSources(t *testing.T) {
 	name := func(number int) string {
 		return filepath.Join(backups, "l2_snapshots_"+stampOf(int64(start+number))+".dat.bak")
 	}
-	// A folder is no backup of the snapshots.
+	// A folder is not a backup of the snapshots.
 	require.NoError(t, os.MkdirAll(name(3), 0o700))
 	code, _, stderr := run(t, start, dir, "--dry-run", "--snapshot-only")
 	require.Equal(t, 1, code)
@@ -270,14 +270,14 @@ func TestUnreadableSources(t *testing.T) {
 	code, _, stderr = run(t, start, dir, "--dry-run", "--snapshot-backup", name(4))
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "no such file or directory\n")
-	// One that is wrong.
+	// The only backup is wrong.
 	require.NoError(t, os.WriteFile(name(1), bytes.Repeat([]byte("rotten"), 100_000), 0o600))
 	for _, args := range [][]string{{"--snapshot-only"}, {"--snapshot-backup", name(1)}} {
 		code, _, stderr = run(t, start, dir, append(args, "--dry-run")...)
 		require.Equal(t, 2, code, stderr)
 	}
 	require.Contains(t, stderr, name(1)+" cannot be restored: ")
-	// One of them is good.
+	// An older one is good.
 	require.NoError(t, os.WriteFile(name(0), []byte(clitest.Numbered(1)), 0o600))
 	code, _, stderr = run(t, start, dir, "--dry-run", "--snapshot-only")
 	require.Zero(t, code, stderr)
@@ -285,12 +285,11 @@ func TestUnreadableSources(t *testing.T) {
 	code, _, stderr = run(t, start, dir, "--dry-run", "--snapshot-backup", "/proc/self/mem")
 	require.Equal(t, 1, code, stderr)
 	require.Contains(t, stderr, "error: /proc/self/mem cannot be read: ")
-	require.Contains(t, stderr, "input/output error\nailee-restore: hint: the disk may be failing: see what the kernel says of it: dmesg --level=err\n")
+	require.Contains(t, stderr, "input/output error\nailee-restore: hint: the disk may be failing: check the kernel log: dmesg --level=err\n")
 	require.Equal(t, []string{"backups", "l2_snapshots.dat", "reorg_db"}, clitest.Names(t, dir))
 }
 
-// TestThroughALink: the link stays, and what it leads to is replaced, on whatever disk it
-// is.
+// TestThroughALink: the link stays, and what it leads to is replaced, on whatever disk that is.
 func TestThroughALink(t *testing.T) {
 	t.Parallel()
 	for _, other := range []string{os.TempDir(), "/dev/shm"} {
@@ -306,13 +305,13 @@ func TestThroughALink(t *testing.T) {
 			require.NoError(t, os.Symlink(moved, name))
 			code, _, stderr := run(t, start, dir)
 			require.Equal(t, 1, code)
-			require.Contains(t, stderr, part+" is a link that leads nowhere: "+moved+"\n")
+			require.Contains(t, stderr, part+" is a dangling link to "+moved+"\n")
 			if part == "reorg_db" {
 				require.NoError(t, os.Mkdir(moved, 0o751))
 			} else {
 				require.NoError(t, os.WriteFile(moved, []byte("damaged"), 0o604))
 			}
-			// What a killed run left on the other disk is in nobody's way.
+			// What a killed run left on the other disk is not in the way.
 			require.NoError(t, os.MkdirAll(filepath.Join(disk, ".moved.ailee-restore.tmp", "old"), 0o700))
 			code, stdout, stderr := run(t, start, dir)
 			require.Zero(t, code, stderr)
@@ -336,8 +335,7 @@ func TestThroughALink(t *testing.T) {
 	}
 }
 
-// TestLeftoverOfAPrune: what a prune left that was killed is no part of the file that a
-// restore puts in the place of its own.
+// TestLeftoverOfAPrune: what a killed prune left does not become part of the restored file.
 func TestLeftoverOfAPrune(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)
@@ -359,8 +357,8 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	require.NoFileExists(t, left)
 }
 
-// TestUnfinishedDatabase: what a node left that was killed while it made its database is
-// replaced as it is.
+// TestUnfinishedDatabase: the unfinished database of a node that was killed while it created it
+// is replaced, and kept as it is.
 func TestUnfinishedDatabase(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]string{"killed-at-start-6.11.4": "", "killed-while-creating-7.8.3": "", "unfinished": "CURRENT"} {
@@ -388,7 +386,7 @@ func TestUnfinishedDatabase(t *testing.T) {
 	}
 }
 
-// TestWithoutOutput: what it has to do does not depend on who listens.
+// TestWithoutOutput: a restore does its work even if nothing can be printed.
 func TestWithoutOutput(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 3)

@@ -23,20 +23,20 @@ type restoring struct {
 	Options
 	out    *cli.IO
 	now    time.Time
-	stamp  string // now, as it is in names
+	stamp  string // now, as names have it
 	memory *snapshot.Memory
 
 	all     []*target // both parts, the snapshot file first
 	parts   []*target // those that are to be restored
 	place   *datadir.Place
 	backups *backups.Dir
-	folders []*os.File // whose locks are held
-	locks   []*os.File // of databases
+	folders []*os.File // locked folders
+	locks   []*os.File // locked LOCK files of databases
 
 	refusals  []refusal
-	remarks   []refusal // what is wrong and stays as it is
+	remarks   []refusal // problems of parts that stay as they are
 	aside     []setAside
-	completed *journal // of an earlier run
+	completed *journal // journal of an earlier run that this one completes
 	changed   bool     // something was replaced
 }
 
@@ -81,9 +81,9 @@ func (r *restoring) run(ctx context.Context) error {
 		case err != nil, len(r.refusals) > 0, !more:
 			return r.report(err)
 		case r.DryRun:
-			return r.report(exit.Failf("complete it first: "+r.command(), "an earlier restore was killed: nothing else can be told before it is completed"))
+			return r.report(exit.Failf("complete it first: "+r.command(), "an earlier restore was killed: nothing else can be checked until it is completed"))
 		}
-		if view, err = r.startAnew(ctx); err != nil {
+		if view, err = r.startAgain(ctx); err != nil {
 			return err
 		}
 	}
@@ -96,8 +96,8 @@ func (r *restoring) run(ctx context.Context) error {
 	return r.report(err)
 }
 
-// enter looks at the data directory as whoever started the command, who may see more than
-// the user to whom it belongs, becomes that user, and locks the folders.
+// enter checks the data directory, becomes its owner, and locks the folders. It checks first:
+// the user who started the command may see more than the owner.
 func (r *restoring) enter(ctx context.Context) (*datadir.View, error) {
 	if err := r.openSources(false); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (r *restoring) enter(ctx context.Context) (*datadir.View, error) {
 		return nil, err
 	}
 	if f := view.Fact(datadir.DataDir); f.State == datadir.Wrong {
-		return nil, exit.Failf("name the data directory of the node with --data-dir", "%s", f.Text) // the data directory is missing, or is no directory
+		return nil, exit.Failf("name the data directory of the node with --data-dir", "%s", f.Text) // the data directory is missing, or is not a directory
 	} else if f.State == datadir.CouldNot {
 		return nil, exit.Fail(durable.Hint(f.Err), f.Err)
 	}
@@ -124,9 +124,9 @@ func (r *restoring) enter(ctx context.Context) (*datadir.View, error) {
 			return nil, r.explain(err)
 		}
 		if broken && slices.Contains(r.parts, t) {
-			r.refuse(t, exit.Failed, "mount the disk that it leads to, or remove the link", "%s is a link that leads nowhere: %s", t.name, t.path)
+			r.refuse(t, exit.Failed, "mount the disk that it leads to, or remove the link", "%s is a dangling link to %s", t.name, t.path)
 		}
-		// A link may lead into the folder of yet another user.
+		// A link may lead to the folder of yet another user.
 		folder := t.folder()
 		if err := durable.BecomeUserOf(&folder); err != nil {
 			return nil, r.explain(err)
@@ -135,8 +135,8 @@ func (r *restoring) enter(ctx context.Context) (*datadir.View, error) {
 	return view, r.lockFolders()
 }
 
-// openSources opens the sources that were named: as whoever started the command those that
-// nobody else can lead elsewhere, and the others as the user of the data directory.
+// openSources opens the named sources. As the user who started the command it opens those
+// whose path no other user can redirect, and the others as the owner of the data directory.
 func (r *restoring) openSources(became bool) error {
 	for _, t := range r.parts {
 		if t.named == "" || t.file != nil || t.folderSource {
@@ -152,14 +152,14 @@ func (r *restoring) openSources(became bool) error {
 	return nil
 }
 
-// lockFolders holds off other runs, and backups, until this one ends.
+// lockFolders locks out other restores and backups until this run ends.
 func (r *restoring) lockFolders() error {
 	var data os.FileInfo
 	for _, dir := range []string{r.DataDir, r.BackupDir} {
 		f, err := os.Open(dir)
 		if err != nil {
 			if dir == r.BackupDir && data != nil {
-				continue // whoever needs it says so
+				continue // reported later, if the folder is needed
 			}
 			return r.explain(err)
 		}
@@ -181,7 +181,7 @@ func (r *restoring) lockFolders() error {
 	return nil
 }
 
-// explain adds exit code and hint to an error.
+// explain adds an exit code and a hint to an error.
 func (r *restoring) explain(err error) error {
 	var known *exit.Error
 	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) {
@@ -190,11 +190,11 @@ func (r *restoring) explain(err error) error {
 	return exit.Fail(durable.Hint(err), err)
 }
 
-// decideAll looks at each part, finds its source and decides. What is to be replaced is
-// ready afterwards, or there are refusals.
+// decideAll checks each part, finds its source and decides. Afterwards either the replacements
+// are ready, or there are refusals.
 func (r *restoring) decideAll(ctx context.Context, view *datadir.View) error {
 	if v := view.Holders; v != nil && v.Removed {
-		r.askHolders(view) // what is in motion is not to be compared
+		r.askHolders(view) // do not compare data that is changing
 		return nil
 	}
 	for _, t := range r.parts {
@@ -211,7 +211,7 @@ func (r *restoring) decideAll(ctx context.Context, view *datadir.View) error {
 	if err := r.readBackups(ctx); err != nil {
 		return err
 	}
-	// What will be replaced whatever the source is: there is no need to read it first.
+	// These parts will be replaced whatever the source is: no need to read it first.
 	var certain []*target
 	for _, t := range r.parts {
 		if t.state == nothing || r.Force {
@@ -233,12 +233,13 @@ func (r *restoring) decideAll(ctx context.Context, view *datadir.View) error {
 	return r.withoutSource()
 }
 
-// progress shows bytes of a snapshot file on a terminal; how many there will be is not known.
+// progress shows on a terminal how many bytes of a snapshot file were read. The total is not
+// known.
 func (r *restoring) progress(t *target, what string) terminal.Bar {
 	return terminal.BytesBar(r.out.Err, !r.out.Quiet() && !t.isDatabase(), what, -1)
 }
 
-// ask asks all that can be in the way of replacing the parts, and costs little.
+// ask makes the cheap checks for what can be in the way of replacing the parts.
 func (r *restoring) ask(parts []*target, view *datadir.View) {
 	r.askHolders(view)
 	for _, t := range parts {
@@ -251,10 +252,10 @@ func (r *restoring) decideOne(ctx context.Context, t *target, view *datadir.View
 	if t.decision == refused {
 		return nil
 	}
-	// What is sound is replaced by a named source alone.
+	// A sound part is replaced only from a named source.
 	if t.named != "" || r.Force || t.state != sound {
 		if err := t.clearStage(); err != nil {
-			r.refuse(t, exit.Failed, durable.Hint(err), "what replaces %s cannot be made ready: %w", t.name, err)
+			r.refuse(t, exit.Failed, durable.Hint(err), "the replacement of %s cannot be prepared: %w", t.name, err)
 			return nil
 		}
 	}
@@ -277,7 +278,7 @@ func (r *restoring) decideOne(ctx context.Context, t *target, view *datadir.View
 		r.remarkOn(t)
 	case replaced:
 		if t.unread != nil {
-			r.out.Warn("%s could not be looked at, and is replaced all the same, as --force says: %v", t.name, t.unread)
+			r.out.Warn("%s could not be checked, and is replaced anyway because of --force: %v", t.name, t.unread)
 		}
 		r.ask([]*target{t}, view)
 		if len(r.refusals) == 0 {
@@ -287,14 +288,14 @@ func (r *restoring) decideOne(ctx context.Context, t *target, view *datadir.View
 	return nil
 }
 
-// makeReady finishes what is in the stage.
+// makeReady completes the replacement in the stage.
 func (r *restoring) makeReady(t *target) {
 	if err := r.complete(t); err != nil {
-		r.refuse(t, exit.Failed, durable.Hint(err), "%s cannot be made ready: %w", t.name, err)
+		r.refuse(t, exit.Failed, durable.Hint(err), "the replacement of %s cannot be prepared: %w", t.name, err)
 	}
 }
 
-// replaceAll replaces what is ready, the database first.
+// replaceAll replaces the parts that are ready, the database first.
 func (r *restoring) replaceAll(ctx context.Context) error {
 	j := &journal{Version: 1, Time: r.stamp}
 	for _, t := range []*target{r.all[1], r.all[0]} {
@@ -312,7 +313,7 @@ func (r *restoring) replaceAll(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// From here on what is ready stays, for the journal may be there, and name it.
+	// From here on the stages must stay: there may be a journal that names them.
 	for _, t := range r.parts {
 		t.inJournal = true
 	}
@@ -323,21 +324,22 @@ func (r *restoring) replaceAll(ctx context.Context) error {
 		}
 		return r.explain(errors.Join(err, gone))
 	}
-	// Nothing is interrupted any more, and nothing undone.
+	// From here on nothing is interrupted or undone.
 	return r.forward(j)
 }
 
-// lastLook asks once more who has the data open, and whether it is what was looked at.
+// lastLook checks once more who has the data open, and that it is still the data that was
+// checked.
 func (r *restoring) lastLook(ctx context.Context, j *journal) error {
 	view, err := r.view(ctx, datadir.DataHolders)
 	if err != nil {
 		return err
 	}
 	if view.Holders != nil {
-		view.Holders.Hidden = nil // whoever started the command has seen them, or they were refused
+		view.Holders.Hidden = nil // the user who started the command saw them, or they were refused
 		r.askHolders(view)
 	}
-	// A node that starts now has the database first, whatever is replaced.
+	// A node that starts now takes the database first, whatever is to be replaced.
 	r.askLock(r.all[1].path)
 	for i := range j.Moves {
 		m := &j.Moves[i]
@@ -352,7 +354,7 @@ func (r *restoring) lastLook(ctx context.Context, j *journal) error {
 	return nil
 }
 
-// move is how the part is replaced.
+// move describes how the part is replaced.
 func (t *target) move(r *restoring) move {
 	stage, _ := inode(t.stagePath())
 	m := move{Part: t.kind, Name: t.base(), Stage: stage, Live: t.inode, From: r.sourceName(t), folder: t.folder()}
@@ -360,16 +362,16 @@ func (t *target) move(r *restoring) move {
 	return m
 }
 
-// sayBeforehand says of a folder that it cannot be exchanged in one step.
+// sayBeforehand warns of a folder that cannot be exchanged in one step.
 func (r *restoring) sayBeforehand() {
 	for _, t := range r.parts {
 		if t.decision == replaced && t.noExchange && t.inode != 0 {
-			r.out.Warn("the file system of %s cannot exchange two folders in one step: for a moment there is no %s", durable.Shown(t.folder()), t.name)
+			r.out.Warn("the file system of %s cannot exchange two folders in one step: for a moment there will be no %s", durable.Shown(t.folder()), t.name)
 		}
 	}
 }
 
-// forward does what the journal says, and what comes after it.
+// forward does what the journal says, and then cleans up.
 func (r *restoring) forward(j *journal) error {
 	for i := range j.Moves {
 		if err := j.Moves[i].forward(); err != nil {
@@ -384,18 +386,18 @@ func (r *restoring) forward(j *journal) error {
 		return err
 	}
 	if err := removeJournal(r.DataDir); err != nil {
-		return exit.Fail("all is replaced; run it again", fmt.Errorf("%s cannot be removed: %w", journalName, err))
+		return exit.Fail("everything is replaced; run it again to remove it", fmt.Errorf("%s cannot be removed: %w", journalName, err))
 	}
 	return nil
 }
 
-// halfway is the error where the exchange could not be brought to its end.
+// halfway returns the error for an exchange that could not be completed.
 func (r *restoring) halfway(m *move, err error) error {
 	var known *exit.Error
 	if errors.As(err, &known) {
 		return err
 	}
-	hint := "what it began is completed by the next run: " + r.command()
+	hint := "the next run completes what this one began: " + r.command()
 	if more := durable.Hint(err); more != "" {
 		hint = more + "; " + hint
 	}

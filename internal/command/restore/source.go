@@ -22,9 +22,9 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// openNamed opens the source that somebody chose. What only root can read is opened before
-// the process becomes the user of the data directory, but nothing in a folder of another
-// user's, who says where its names lead: what is there is for that user to read.
+// openNamed opens the source that the user named. A source that only root can read is opened
+// before the process becomes the owner of the data directory, unless it is in a folder of
+// another user: that user decides where the names in it lead, and could make root read any file.
 func (t *target) openNamed() error {
 	info, err := os.Stat(t.named)
 	if err != nil {
@@ -39,8 +39,8 @@ func (t *target) openNamed() error {
 	return nil
 }
 
-// ledByOthers reports whether another user than root says where the name of the source leads. A
-// folder of another user's in one of root's is where root has it.
+// ledByOthers reports whether a user other than root decides where the name of the source
+// leads. Another user's folder directly in a folder of root's is where root put it.
 func (t *target) ledByOthers() bool {
 	path := strings.TrimRight(t.named, "/")
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
@@ -53,9 +53,9 @@ func (t *target) ledByOthers() bool {
 // openFolderSource opens the files of a database.
 func (t *target) openFolderSource() error {
 	if !t.isDatabase() {
-		return exit.Failf("name a file, such as one of those in it", "%s is a folder, and no snapshot file", t.named)
+		return exit.Failf("name a file, such as one in this folder", "%s is a folder, not a snapshot file", t.named)
 	}
-	// What is copied of one that is written to would be of several moments.
+	// A copy of a database that is in use would mix several states.
 	if err := reorgdb.Holder(t.named); err != nil {
 		return exit.Fail("copy it first: "+exit.Command("ailee_init_reorg_db", "--path", strings.TrimSuffix(t.named, "/")+".copy", "--copy-from", t.named), err) // DB is in use by a process
 	}
@@ -87,7 +87,7 @@ func (t *target) openFolderSource() error {
 				continue
 			}
 		}
-		return exit.WrongData("name a database alone", fmt.Errorf("%s cannot be restored: %q in it is not a regular file of its owner", t.named, entry.Name()))
+		return exit.WrongData("name a folder that holds only a database", fmt.Errorf("%s cannot be restored: %q in it is not a regular file that the folder's owner owns", t.named, entry.Name()))
 	}
 	t.folderSource = true
 	return nil
@@ -95,7 +95,7 @@ func (t *target) openFolderSource() error {
 
 func userOf(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
 
-// copyFolderSource makes the files ready.
+// copyFolderSource copies the files into the stage.
 func (t *target) copyFolderSource(ctx context.Context) error {
 	if err := os.Mkdir(t.stagePath(), 0o700); err != nil {
 		return err
@@ -119,12 +119,12 @@ func (t *target) copyFolderSource(ctx context.Context) error {
 
 func sourceHint(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
-		return "check the path; without the flag, the best of the backups is restored"
+		return "check the path; without the flag, the best backup is restored"
 	}
 	return durable.Hint(err)
 }
 
-// clearStage removes what a killed run left where a source is made ready.
+// clearStage removes what a killed run left in the stage.
 func (t *target) clearStage() error {
 	if err := os.RemoveAll(t.stagePath()); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (t *target) clearStage() error {
 	return nil
 }
 
-// openStage opens what was made ready.
+// openStage opens the replacement in the stage.
 func (t *target) openStage() (err error) {
 	if !t.isDatabase() {
 		t.stage, err = os.OpenFile(t.stagePath(), os.O_RDWR|unix.O_NOFOLLOW, 0)
@@ -156,9 +156,8 @@ func openFolder(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// findSource reads the source that was named, or the best of the backups, into the stage
-// where one is to be made. There is none where target.source is nil afterwards. The error is
-// one that ends the run.
+// findSource reads the named source, or the best backup, into the stage if there is to be
+// one. If target.source is nil afterwards, there is no source. An error ends the run.
 func (r *restoring) findSource(ctx context.Context, t *target) error {
 	bar := r.progress(t, "reading the backup")
 	defer bar.Done()
@@ -177,7 +176,7 @@ func (r *restoring) findSource(ctx context.Context, t *target) error {
 	return nil
 }
 
-// readBackups reads what is known of the backups, where a part is to be chosen among them.
+// readBackups reads the backup folder and its catalogue, if a part needs a backup.
 func (r *restoring) readBackups(ctx context.Context) (err error) {
 	for _, t := range r.parts {
 		if t.named == "" && r.backups == nil {
@@ -189,7 +188,7 @@ func (r *restoring) readBackups(ctx context.Context) (err error) {
 	return nil
 }
 
-// choose chooses among the backups; nil where there are none of the kind.
+// choose chooses among the backups of a kind, nil if there are none.
 func (r *restoring) choose(ctx context.Context, t *target, o backups.ExamineOptions) (*backups.Choice, error) {
 	if len(r.backups.Of(t.kind)) == 0 {
 		return nil, nil
@@ -203,13 +202,13 @@ func (r *restoring) choose(ctx context.Context, t *target, o backups.ExamineOpti
 
 func (r *restoring) explainBackups(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return exit.Failf("name the folder of the backups with --backup-dir", "%s is not a directory", durable.Shown(r.BackupDir))
+		return exit.Failf("name the backup folder with --backup-dir", "%s is not a directory", durable.Shown(r.BackupDir))
 	}
 	return exit.Fail(durable.Hint(err), err)
 }
 
-// foreign says what a file is that was named as a snapshot file but is another one, in a form
-// that is not unpacked here; nil where it may be a snapshot file.
+// foreign says what a file is that was named as a snapshot file but has another format, which
+// is not unpacked here; nil if it may be a snapshot file.
 func (r *restoring) foreign(ctx context.Context, t *target) *snapshottool.Foreign {
 	if t.isDatabase() || t.file == nil {
 		return nil
@@ -223,7 +222,7 @@ func (r *restoring) foreign(ctx context.Context, t *target) *snapshottool.Foreig
 	return snapshottool.Reader{Reads: []string{input.Gzip, input.Zstd, snapshottool.Tar}}.Foreign(in)
 }
 
-// anchorFor is the anchor that a database should know.
+// anchorFor returns the hash of the anchor that a database should have, "" for none.
 func (r *restoring) anchorFor(t *target) string {
 	if !t.isDatabase() {
 		return ""
@@ -236,7 +235,7 @@ func (r *restoring) anchorFor(t *target) string {
 	return ""
 }
 
-// examineNamed reads the source that somebody chose.
+// examineNamed reads the source that the user named.
 func (r *restoring) examineNamed(ctx context.Context, t *target, o backups.ExamineOptions) error {
 	var examined *backups.Examined
 	var err error
@@ -258,7 +257,7 @@ func (r *restoring) examineNamed(ctx context.Context, t *target, o backups.Exami
 			r.refuse(t, exit.Wrong, f.Hint, "%w", f)
 			break
 		}
-		r.refuse(t, exit.Wrong, "leave the flag out to restore the best of the backups", "%s cannot be restored: %w", t.named, examined.Err)
+		r.refuse(t, exit.Wrong, "leave the flag out to restore the best backup", "%s cannot be restored: %w", t.named, examined.Err)
 	case backups.CouldNot:
 		if noSpace(examined.Err) {
 			return r.explainSource(ctx, t, examined.Err)
@@ -268,7 +267,7 @@ func (r *restoring) examineNamed(ctx context.Context, t *target, o backups.Exami
 	return nil
 }
 
-// explainSource is an error of reading a source, or of writing to the stage.
+// explainSource explains an error of reading a source, or of writing to the stage.
 func (r *restoring) explainSource(ctx context.Context, t *target, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -279,12 +278,12 @@ func (r *restoring) explainSource(ctx context.Context, t *target, err error) err
 	}
 	hint := readHint(t, err)
 	if hint == "" {
-		hint = "an older backup is no answer to a failing disk: name the one to restore with --snapshot-backup or --db-backup"
+		hint = "no older backup is taken instead, as the disk may be failing: name one with --snapshot-backup or --db-backup"
 	}
-	return exit.Fail(hint, err) // the backup cannot be read, or what replaces the file cannot be written
+	return exit.Fail(hint, err) // the backup cannot be read, or the replacement cannot be written
 }
 
-// noSpace reports whether an error is that of a disk that is too full.
+// noSpace reports whether an error says that a disk is too full.
 func noSpace(err error) bool {
 	var refused *archive.RefusedError
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.As(err, &refused) && refused.Limit
@@ -301,9 +300,9 @@ func readHint(t *target, err error) string {
 	return durable.Hint(err)
 }
 
-// complete makes what is in the stage what is to have the name of the part: cut after its
-// last complete snapshot, with the owner, mode and access list of what is there, on the
-// disk, and locked.
+// complete finishes the replacement in the stage: it cuts a snapshot file after its last
+// complete snapshot, gives the replacement the owner, mode and access list of the live part,
+// syncs it, and locks a database.
 func (r *restoring) complete(t *target) error {
 	if err := t.openStage(); err != nil {
 		return err
@@ -328,8 +327,8 @@ func (r *restoring) complete(t *target) error {
 	return durable.SyncDir(t.folder())
 }
 
-// trim ends a snapshot file after the bytes that count, with a newline, so that a node that
-// appends to it damages nothing.
+// trim cuts a snapshot file at end, and makes sure that it ends with a newline, so that a node
+// that appends to it damages nothing.
 func trim(f *os.File, end int64) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -348,8 +347,8 @@ func trim(f *os.File, end int64) error {
 	return err
 }
 
-// giveRights gives what is in the stage owner, mode, access list and attributes of what is
-// there, or where that is nothing those of the data directory's owner.
+// giveRights gives the replacement in the stage the owner, mode, access list and attributes of
+// the live part; if there is none, the owner of the folder.
 func (t *target) giveRights() error {
 	if t.live == nil {
 		owner, err := durable.OwnerOf(t.folder())
@@ -381,8 +380,8 @@ func (t *target) giveRights() error {
 	return errors.Join(durable.KeepTree(t.stage, t.live, like), like.Close())
 }
 
-// anyFile opens a file of a database whose owner and mode are those of the others, nil for
-// none: CURRENT, or where that is missing the first of them.
+// anyFile opens a file of a database to take owner and mode from: CURRENT, or the first file
+// if that is missing; nil if there is no file.
 func anyFile(folder string) (*os.File, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

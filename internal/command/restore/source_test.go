@@ -16,7 +16,7 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestFormsOfSources: what a source is its content says, not its name.
+// TestFormsOfSources: the content of a source decides what it is, not its name.
 func TestFormsOfSources(t *testing.T) {
 	clitest.InMemory(t)
 	from := nodeDir(t, 3)
@@ -69,7 +69,7 @@ func requireRestored(t *testing.T, source string, want map[string]string) {
 	require.Equal(t, want, reorgtest.Records(t, filepath.Join(dir, "reorg_db")))
 }
 
-// TestHostileArchives: nothing of one is written outside, and none of them is restored.
+// TestHostileArchives: no archive writes outside the folder, and none of them is restored.
 func TestHostileArchives(t *testing.T) {
 	clitest.InMemory(t)
 	db := filepath.Join(nodeDir(t, 0), "reorg_db")
@@ -119,7 +119,7 @@ func TestHostileArchives(t *testing.T) {
 			}
 		})
 	}
-	// Where the database was a link: an archive of nothing.
+	// A tar of a link to the database holds no database.
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(db, filepath.Join(dir, "reorg_db")))
 	pack(t, dir, filepath.Join(dir, "hand.tar.gz"), "reorg_db")
@@ -128,8 +128,8 @@ func TestHostileArchives(t *testing.T) {
 	require.NotEmpty(t, reorgtest.Records(t, filepath.Join(dir, "reorg_db")))
 }
 
-// TestSourceInUse: a folder that a node has open is no source: what is copied of it would be
-// of several moments.
+// TestSourceInUse: a folder that a node has open is refused as a source: a copy of it would mix
+// several states.
 func TestSourceInUse(t *testing.T) {
 	t.Parallel()
 	db := golden.Database(t, "node-rocksdb-6.11.4")

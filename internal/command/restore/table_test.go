@@ -17,7 +17,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// history is a snapshot file: valid snapshots by number, negative ones with a wrong root.
+// history returns a snapshot file with snapshots by number. Those with a negative number have a
+// wrong root.
 func history(numbers ...int) string {
 	var b strings.Builder
 	for _, n := range numbers {
@@ -32,8 +33,8 @@ func history(numbers ...int) string {
 
 func hash(n int) string { return fmt.Sprintf("%064x", n) }
 
-// database makes one with anchors by number, each in a table of its own; of a negative one
-// the table is damaged.
+// database makes a database with anchors by number, each in its own table file. For a negative
+// number the table file is damaged.
 func database(t *testing.T, path string, anchors ...int) {
 	t.Helper()
 	made := filepath.Join(t.TempDir(), "made")
@@ -69,8 +70,8 @@ func database(t *testing.T, path string, anchors ...int) {
 	}
 }
 
-// TestDecisions is the table of decisions, through the command: what it exits with, what is
-// there afterwards, and that a dry run tells the same.
+// TestDecisions checks the table of decisions with the command: its exit status, the data
+// afterwards, and that a dry run says the same.
 func TestDecisions(t *testing.T) {
 	clitest.InMemory(t)
 	const (
@@ -83,7 +84,7 @@ func TestDecisions(t *testing.T) {
 		live, source   []int
 		chosen, named  string
 		code, codeName int
-		says           string // when it is named
+		says           string // if the source is named
 	}{
 		{"nothing", nil, []int{1, 2}, isReplaced, isReplaced, 0, 0, "Restored "},
 		{"wrong, the source lacks nothing", []int{1, -2}, []int{1, 2}, isReplaced, isReplaced, 0, 0, "Restored "},
@@ -160,7 +161,7 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// TestPrunedOnPurpose: what a prune dropped, and said so, is not lacking.
+// TestPrunedOnPurpose: what a prune dropped, by its note, is not missing.
 func TestPrunedOnPurpose(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 5)
@@ -170,7 +171,7 @@ func TestPrunedOnPurpose(t *testing.T) {
 	code, stdout, stderr := run(t, start+1, dir, "--snapshot-only")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "l2_snapshots.dat is sound and lacks nothing, left alone; 3 snapshots of the\n  backup were pruned\n")
-	// The same file, cut by hand.
+	// The same file, as if cut by hand.
 	require.NoError(t, os.Remove(filepath.Join(dir, ".l2_snapshots.dat.ailee-pruned")))
 	code, stdout, stderr = run(t, start+1, dir, "--snapshot-only")
 	require.Equal(t, 2, code)
@@ -178,8 +179,8 @@ func TestPrunedOnPurpose(t *testing.T) {
 	require.Contains(t, stderr, "error: l2_snapshots.dat holds less than its backup\n")
 }
 
-// TestHiddenSnapshots: a file that hides a sound snapshot from nodes is not sound, and a
-// source that lacks that one does not replace it.
+// TestHiddenSnapshots: a file that hides a valid snapshot from nodes is not sound, and a source
+// that lacks that snapshot does not replace it.
 func TestHiddenSnapshots(t *testing.T) {
 	t.Parallel()
 	dir := nodeDir(t, 1)
@@ -201,7 +202,7 @@ func TestHiddenSnapshots(t *testing.T) {
 	require.Equal(t, history(1, 3, 4), clitest.Read(t, file))
 }
 
-// TestDocument prints what no other test does.
+// TestDocument prints the JSON fields that no other test does.
 func TestDocument(t *testing.T) {
 	clitest.InMemory(t)
 	dir := nodeDir(t, 5)
@@ -225,5 +226,5 @@ func TestDocument(t *testing.T) {
 	require.Zero(t, code, stderr)
 	code, stdout, stderr = run(t, start+100, dir)
 	require.Zero(t, code, stderr)
-	require.Contains(t, stdout, "reorg_db_20990101_000000.tar.gz is dated in the future: what is in it counts\n")
+	require.Contains(t, stdout, "reorg_db_20990101_000000.tar.gz is dated in the future: only its content counts\n")
 }

@@ -21,23 +21,23 @@ import (
 // databaseName is the name of the database in a data directory.
 const databaseName = "reorg_db"
 
-// target is one part of the live data, and what becomes of it.
+// target is one part of the live data, its source, and the decision.
 type target struct {
 	kind backups.Kind
 	name string // in the data directory
-	path string // links followed
-	link bool   // the name is a link
+	path string // links resolved
+	link bool   // the name is a symbolic link
 
-	named        string     // the source that somebody chose, "" for none
-	file         *os.File   // it, opened
-	files        []*os.File // or the files in it
-	folderSource bool       // it is a folder
+	named        string     // the source that the user named, "" for none
+	file         *os.File   // the named source, opened
+	files        []*os.File // or the files in it, if it is a folder
+	folderSource bool       // the named source is a folder
 
-	// What is there: state says what a node would make of it.
-	state     state    // "" where it could not be looked at
-	unread    error    // why it could not
-	inode     uint64   // 0: nothing
-	live      *os.File // nil for nothing, or what is neither a file nor a folder as it should be
+	// The live part. state says what a node would make of it.
+	state     state    // "" if it could not be checked
+	unread    error    // why it could not be checked
+	inode     uint64   // 0: there is nothing
+	live      *os.File // nil if there is nothing, or not a file or folder as it should be
 	snapshots *content.Snapshots
 	database  *content.Database
 
@@ -45,21 +45,21 @@ type target struct {
 	source     *backups.Examined
 	passed     []backups.Passed
 	future     []string
-	staged     bool     // it is made ready beside the part
-	stage      *os.File // what is ready
-	noExchange bool     // its file system cannot exchange names
-	inJournal  bool     // the next run needs what is in the stage
+	staged     bool     // there may be something in the stage
+	stage      *os.File // the replacement that is ready
+	noExchange bool     // the file system cannot exchange names
+	inJournal  bool     // the next run may need what is in the stage
 
 	compared   bool
 	difference difference
 	decision   decision
 	code       int    // exit status of the decision
-	exchanged  bool   // it was replaced
-	alone      string // why it is left alone, where there is no source to compare it with
+	exchanged  bool   // the part was replaced
+	alone      string // why it is left alone, if there is no source to compare it with
 }
 
-// at is what a path beside the part is called in messages: its name, or for one that is
-// elsewhere, since the part's name is a link, the path.
+// at returns what a file next to the part is called in messages: its name, or its path if the
+// part's name is a link to another folder.
 func (t *target) at(name string) string {
 	if t.link {
 		return terminal.Text(filepath.Join(filepath.Dir(t.path), name))
@@ -72,12 +72,12 @@ func (t *target) folder() string    { return filepath.Dir(t.path) }
 func (t *target) isDatabase() bool  { return t.kind == backups.Database }
 func (t *target) stagePath() string { return filepath.Join(t.folder(), stageName(t.base())) }
 
-// keptPath is where what was replaced is kept.
+// keptPath returns the path under which the replaced data is kept.
 func (t *target) keptPath(stamp string) string {
 	return filepath.Join(t.folder(), keptName(t.base(), stamp))
 }
 
-// noun is what is restored, in the plural of its backups.
+// noun returns what the backups of the part are backups of, for messages.
 func (t *target) noun() string {
 	if t.isDatabase() {
 		return "database"
@@ -98,8 +98,8 @@ func isLink(path string) bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// look reads what is there. What is wrong with it is no error, nor what could not be
-// looked at: see unread. The error is the context's.
+// look reads the live part. Damage is not an error, nor is a part that cannot be read: see
+// unread. The error is the context's.
 func (t *target) look(ctx context.Context, o lookOptions) error {
 	info, err := os.Lstat(t.path)
 	switch {
@@ -125,7 +125,7 @@ func (t *target) look(ctx context.Context, o lookOptions) error {
 	return nil
 }
 
-// lookOptions are for reading what a part, or a source, holds.
+// lookOptions are the options for reading the live part.
 type lookOptions struct {
 	snapshots content.SnapshotsOptions
 	database  content.DatabaseOptions
@@ -134,7 +134,7 @@ type lookOptions struct {
 func (t *target) lookSnapshots(ctx context.Context, info fs.FileInfo, o lookOptions) (err error) {
 	t.state = nothing
 	if !info.Mode().IsRegular() {
-		return nil // a node can do nothing with it
+		return nil // a node cannot use it
 	}
 	if t.live, err = durable.OpenRegular(t.path, os.O_RDONLY); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (t *target) lookDatabase(ctx context.Context, info fs.FileInfo, o lookOptio
 	return nil
 }
 
-// latestAnchor is the anchor of the snapshot that a node will load when all is done.
+// latestAnchor returns the anchor of the snapshot that a node will load after the restore.
 func (t *target) latestAnchor() string {
 	of := t.snapshots
 	if t.decision == replaced && t.source != nil {
@@ -191,7 +191,7 @@ func (t *target) latestAnchor() string {
 	return of.Latest.Anchor
 }
 
-// close lets go of what was read of it, and removes what was made ready and not used.
+// close closes everything that belongs to the part, and removes a stage that was not used.
 func (t *target) close() {
 	for _, f := range append(t.files, t.file) {
 		if f != nil {

@@ -272,7 +272,7 @@ func (u *unpacking) member(header *tar.Header, content io.Reader) error {
 		return u.folder(below, refuse)
 	}
 	if name == "." {
-		return refuse("an empty name")
+		return refuse("not a file name")
 	}
 	if header.Size > u.limits.Bytes-u.done.Bytes {
 		return &RefusedError{Member: header.Name, Why: fmt.Sprintf("the files have more than %d bytes", u.limits.Bytes), Limit: true}

@@ -26,7 +26,7 @@ import (
 	"ailee-recovery/internal/input"
 )
 
-// member is what an archive has, in its order.
+// member is a member of an archive.
 type member struct {
 	tar.Header
 	text string
@@ -44,7 +44,7 @@ func link(kind byte, name, to string) member {
 	return member{tar.Header{Name: name, Typeflag: kind, Linkname: to}, ""}
 }
 
-// packed is a tar archive, not compressed.
+// packed returns an uncompressed tar archive.
 func packed(t testing.TB, members ...member) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -79,7 +79,7 @@ func zstded(t testing.TB, data []byte) []byte {
 
 var enough = archive.Limits{Members: archive.MaxMembers, Bytes: 1 << 30}
 
-// unpack unpacks and returns the files by name.
+// unpack unpacks an archive and returns the files by name.
 func unpack(t testing.TB, in io.Reader, limits archive.Limits) (map[string]string, archive.Unpacked, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -106,7 +106,7 @@ func filesIn(t testing.TB, dir string) map[string]string {
 	return files
 }
 
-// TestForms: where the files are in the archive, and how it is compressed, does not matter.
+// TestForms: it does not matter where the files are in the archive, or how it is compressed.
 func TestForms(t *testing.T) {
 	long := strings.Repeat("0123456789", 100_000)
 	want := map[string]string{"CURRENT": "MANIFEST-1\n", "000004.sst": long, "empty": "", "archive/1.log": "x"}
@@ -131,7 +131,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestWhatTarMakes: of GNU tar, in each of its formats, as ailee-backup calls it and by hand.
+// TestWhatTarMakes unpacks what GNU tar makes, in each of its formats.
 func TestWhatTarMakes(t *testing.T) {
 	dir := t.TempDir()
 	db := filepath.Join(dir, "reorg_db")
@@ -167,7 +167,7 @@ func TestWhatTarMakes(t *testing.T) {
 	}
 }
 
-// TestRefused: nothing is written outside of the folder, and no kind of file but a regular one.
+// TestRefused: nothing is written outside the folder, and only regular files are written.
 func TestRefused(t *testing.T) {
 	current := file("reorg_db/CURRENT", "x")
 	for name, c := range map[string]struct {
@@ -181,21 +181,21 @@ func TestRefused(t *testing.T) {
 		"device":                  {[]member{link(tar.TypeChar, "reorg_db/CURRENT", "")}, "reorg_db/CURRENT", "a device"},
 		"block device":            {[]member{link(tar.TypeBlock, "reorg_db/CURRENT", "")}, "reorg_db/CURRENT", "a device"},
 		"pipe":                    {[]member{current, link(tar.TypeFifo, "reorg_db/1.sst", "")}, "reorg_db/1.sst", "a pipe"},
-		"contiguous file":         {[]member{link(tar.TypeCont, "reorg_db/1.sst", "")}, "reorg_db/1.sst", "of a kind '7'"},
+		"contiguous file":         {[]member{link(tar.TypeCont, "reorg_db/1.sst", "")}, "reorg_db/1.sst", "of type '7'"},
 		"absolute":                {[]member{file("/reorg_db/CURRENT", "x")}, "/reorg_db/CURRENT", "an absolute path"},
 		"parent":                  {[]member{current, file("reorg_db/../../x", "x")}, "reorg_db/../../x", "a path with .. in it"},
 		"parent that stays":       {[]member{file("reorg_db/a/../x", "x")}, "reorg_db/a/../x", "a path with .. in it"},
 		"folder of the parent":    {[]member{folder("../reorg_db")}, "../reorg_db", "a path with .. in it"},
-		"doubled":                 {[]member{current, file("reorg_db/CURRENT", "y")}, "reorg_db/CURRENT", "a name that is there twice"},
-		"doubled otherwise":       {[]member{current, file("./reorg_db//CURRENT", "x")}, "./reorg_db//CURRENT", "a name that is there twice"},
-		"a folder and a file":     {[]member{file("reorg_db/a/b", "x"), file("reorg_db/a", "x")}, "reorg_db/a", "a name that is there twice"},
-		"a file and a folder":     {[]member{file("reorg_db/a", "x"), folder("reorg_db/a")}, "reorg_db/a", "a name that is there twice"},
-		"a file with files in it": {[]member{file("reorg_db/a", "x"), file("reorg_db/a/b", "x")}, "reorg_db/a/b", "a name that is there twice"},
-		"below and beside":        {[]member{current, file("l2_snapshots.dat", "x")}, "l2_snapshots.dat", "there are members below reorg_db/ and others beside it"},
-		"beside and below":        {[]member{file("l2_snapshots.dat", "x"), current}, "reorg_db/CURRENT", "there are members below reorg_db/ and others beside it"},
+		"twice":                   {[]member{current, file("reorg_db/CURRENT", "y")}, "reorg_db/CURRENT", "a name that occurs twice"},
+		"twice, otherwise":        {[]member{current, file("./reorg_db//CURRENT", "x")}, "./reorg_db//CURRENT", "a name that occurs twice"},
+		"a folder and a file":     {[]member{file("reorg_db/a/b", "x"), file("reorg_db/a", "x")}, "reorg_db/a", "a name that occurs twice"},
+		"a file and a folder":     {[]member{file("reorg_db/a", "x"), folder("reorg_db/a")}, "reorg_db/a", "a name that occurs twice"},
+		"a file with files in it": {[]member{file("reorg_db/a", "x"), file("reorg_db/a/b", "x")}, "reorg_db/a/b", "a name that occurs twice"},
+		"inside and outside":      {[]member{current, file("l2_snapshots.dat", "x")}, "l2_snapshots.dat", "some members are in reorg_db/ and others are not"},
+		"outside and inside":      {[]member{file("l2_snapshots.dat", "x"), current}, "reorg_db/CURRENT", "some members are in reorg_db/ and others are not"},
 		"long element":            {[]member{file("reorg_db/"+strings.Repeat("n", 256), "x")}, "reorg_db/" + strings.Repeat("n", 256), "a name that is too long"},
 		"long name":               {[]member{file(strings.Repeat("n/", 3000)+"x", "x")}, strings.Repeat("n/", 3000) + "x", "a name that is too long"},
-		"no name":                 {[]member{file("./.", "x")}, "./.", "no name"},
+		"no name":                 {[]member{file("./.", "x")}, "./.", "not a file name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, data := range [][]byte{packed(t, c.members...), gzipped(t, packed(t, c.members...))} {
@@ -211,7 +211,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// zeros are so many.
+// zeros reads as that many zeros.
 type zeros int64
 
 func (z *zeros) Read(p []byte) (int, error) {
@@ -224,7 +224,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestLimits: of members, and of bytes, wherever they are.
+// TestLimits: the number of members and of bytes is limited, wherever the bytes are.
 func TestLimits(t *testing.T) {
 	var b bytes.Buffer
 	zip := gzip.NewWriter(&b)
@@ -261,7 +261,7 @@ func TestLimits(t *testing.T) {
 	for i := range 6 {
 		many = append(many, file(fmt.Sprint(i), "x"))
 	}
-	// In a sparse file, a few bytes say that there are many.
+	// In a sparse file, a few bytes stand for many.
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "x"), nil, 0o644))
 	require.NoError(t, os.Truncate(filepath.Join(dir, "x"), 1<<30))
@@ -301,7 +301,7 @@ func TestLimits(t *testing.T) {
 	require.ErrorIs(t, err, archive.ErrRefused)
 	require.ErrorContains(t, err, "a header that is too long")
 
-	// What zstd itself does not unpack without being told to.
+	// zstd itself does not unpack this without an option.
 	b.Reset()
 	z256, err := zstd.NewWriter(&b, zstd.WithWindowSize(256<<20), zstd.WithEncoderConcurrency(1))
 	require.NoError(t, err)
@@ -316,7 +316,7 @@ func TestLimits(t *testing.T) {
 	require.ErrorContains(t, err, "unpacking it takes more than 134217728 bytes of memory")
 }
 
-// checksum sets that of a header.
+// checksum sets the checksum of a header.
 func checksum(header []byte) {
 	copy(header[148:156], "        ")
 	sum := 0
@@ -326,7 +326,7 @@ func checksum(header []byte) {
 	copy(header[148:156], fmt.Sprintf("%06o\x00 ", sum))
 }
 
-// TestMemoryIsBounded, also for an archive that unpacks to a thousand times its size.
+// TestMemoryIsBounded: also for an archive that unpacks to a thousand times its size.
 func TestMemoryIsBounded(t *testing.T) {
 	var b bytes.Buffer
 	zip := gzip.NewWriter(&b)
@@ -350,14 +350,15 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20))
 }
 
-// TestCut: wherever an archive ends too early, what comes before is there, and it is said.
+// TestCut: wherever an archive ends too early, what comes before is unpacked, and the error says
+// where.
 func TestCut(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	text := make([]byte, 3000)
 	rng.Read(text)
 	want := map[string]string{"1.sst": string(text), "2.sst": string(text[:512]), "CURRENT": "x"}
 	plain := packed(t, folder("reorg_db"), file("reorg_db/1.sst", want["1.sst"]), file("reorg_db/2.sst", want["2.sst"]), file("reorg_db/CURRENT", "x"))
-	end := len(plain) - 2*512 // of the last member, its padding included
+	end := len(plain) - 2*512 // of the last member, with its padding
 	for form, data := range map[string][]byte{"plain": plain, "gzip": gzipped(t, plain), "zstd": zstded(t, plain)} {
 		for cut := range len(data) {
 			if form == "plain" && cut >= end+512 {
@@ -390,7 +391,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestDamaged: a flipped bit is found by the checksum of what is compressed.
+// TestDamaged: a flipped bit is found by the checksum of the compressed data.
 func TestDamaged(t *testing.T) {
 	text := strings.Repeat("some text ", 1000)
 	for form, data := range map[string][]byte{"gzip": gzipped(t, packed(t, file("CURRENT", text))), "zstd": zstded(t, packed(t, file("CURRENT", text)))} {
@@ -408,7 +409,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestNoArchive: what it is compressed with is said, where that is known.
+// TestNoArchive: the error names the format, if it is known.
 func TestNoArchive(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"empty": nil, "text": []byte("x\n"), "long text": bytes.Repeat([]byte("x\n"), 1000), "zeros": make([]byte, 10240),
@@ -421,7 +422,7 @@ func TestNoArchive(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheSystem are neither damage nor a refusal.
+// TestErrorsOfTheSystem: system errors are neither damage nor a refusal.
 func TestErrorsOfTheSystem(t *testing.T) {
 	data := packed(t, file("CURRENT", strings.Repeat("x", 100_000)))
 	for _, data := range [][]byte{data, gzipped(t, data), zstded(t, data)} {
@@ -444,8 +445,8 @@ func TestErrorsOfTheSystem(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrClosed)
 }
 
-// FuzzUnpack: whatever an archive holds, it ends with one of the documented errors, and all that
-// is written is regular files within the limits.
+// FuzzUnpack: whatever an archive holds, unpacking ends with one of the documented errors, and
+// only regular files and folders within the limits are written.
 func FuzzUnpack(f *testing.F) {
 	f.Add(packed(f, folder("reorg_db/"), file("reorg_db/CURRENT", "x")))
 	f.Add(gzipped(f, packed(f, file("./reorg_db/CURRENT", "x"), link(tar.TypeSymlink, "reorg_db/a", "b"))))

@@ -13,7 +13,7 @@ import (
 	"ailee-recovery/internal/archive"
 )
 
-// writtenTo is a folder with some files, packed.
+// writtenTo packs a folder with some files.
 func writtenTo(t *testing.T, how archive.Compression) (data []byte, members []archive.Member) {
 	t.Helper()
 	dir := t.TempDir()
@@ -29,7 +29,8 @@ func writtenTo(t *testing.T, how archive.Compression) (data []byte, members []ar
 	return out.Bytes(), members
 }
 
-// TestWriteIsTheSameEachTime, and is read as it was packed.
+// TestWriteIsTheSameEachTime: packing the same files gives the same archive, which reads back as
+// it was packed.
 func TestWriteIsTheSameEachTime(t *testing.T) {
 	for _, how := range []archive.Compression{archive.None, archive.Gzip, archive.Zstd} {
 		first, members := writtenTo(t, how)
@@ -49,7 +50,7 @@ func TestWriteIsTheSameEachTime(t *testing.T) {
 	}
 }
 
-// TestCompareSees what is missing, more, other or damaged.
+// TestCompareSees: files that are missing, additional, different or damaged are found.
 func TestCompareSees(t *testing.T) {
 	data, members := writtenTo(t, archive.None)
 	other := append([]archive.Member(nil), members...)
@@ -69,7 +70,7 @@ func TestCompareSees(t *testing.T) {
 	require.ErrorIs(t, archive.Compare(t.Context(), bytes.NewReader(zipped), archive.Gzip, members), archive.ErrNotWhatWasPacked)
 }
 
-// TestWriteRefusesLinks: what somebody planted is not read through.
+// TestWriteRefusesLinks: a planted link is not followed.
 func TestWriteRefusesLinks(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(dir, "CURRENT")))

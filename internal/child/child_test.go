@@ -17,7 +17,7 @@ import (
 	"ailee-recovery/internal/child"
 )
 
-// parent has the test binary start a child, say which, and wait.
+// parent is the variable that makes the test binary start a child, print its pid, and wait.
 const parent = "AILEE_TEST_PARENT"
 
 func TestMain(m *testing.M) {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	select {}
 }
 
-// TestEndsWithItsParent: also where nothing can be done before the end.
+// TestEndsWithItsParent: the child ends even if its parent is killed.
 func TestEndsWithItsParent(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), parent+"=1")
@@ -56,8 +56,8 @@ func TestEndsWithItsParent(t *testing.T) {
 	}
 }
 
-// alive reports whether a process runs: one that nobody waits for, as in a container, does
-// not.
+// alive reports whether a process is running. A zombie that is never reaped, as in a
+// container, is not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
@@ -70,7 +70,7 @@ func TestEnds(t *testing.T) {
 	require.Equal(t, 1, ended.ExitCode())
 	require.ErrorIs(t, child.Run(exec.Command("/missing")), os.ErrNotExist)
 
-	// What this process ignores, as under nohup, its children would ignore.
+	// Signals that this process ignores, as under nohup, would be ignored by its children.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -91,5 +91,5 @@ func TestEnds(t *testing.T) {
 	p.Kill()
 	<-p.Ended()
 	require.ErrorAs(t, p.Wait(), &ended)
-	p.Kill() // once more does no harm
+	p.Kill() // killing it again does no harm
 }

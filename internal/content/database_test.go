@@ -33,7 +33,7 @@ func readDatabase(t *testing.T, path string) *content.Database {
 	return d
 }
 
-// made is a database that a test fills.
+// made makes a database and fills it.
 func made(t *testing.T, fill func(u *reorgdb.Update) error) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "reorg_db")
@@ -49,7 +49,7 @@ func anchorOf(n int, status reorgdb.AnchorStatus) reorgdb.Anchor {
 	return reorgdb.Anchor{Hash: hash, BitcoinTxID: hash, BitcoinHeight: uint64(n), BroadcastTime: uint64(n) * 1000, Status: status, L2StateRoot: hash}
 }
 
-// blocks writes the heights from ... to.
+// blocks writes a block at each height in [from, to].
 func blocks(t *testing.T, u *reorgdb.Update, from, to uint64, fork byte) error {
 	for h := from; h <= to; h++ {
 		if _, _, err := u.Block(t.Context(), reorgdb.Block{Height: h, Hash: fmt.Sprintf("%062x%02x", h, fork)}, 1000+h); err != nil {
@@ -59,7 +59,8 @@ func blocks(t *testing.T, u *reorgdb.Update, from, to uint64, fork byte) error {
 	return nil
 }
 
-// TestGoldenDatabases: what nodes wrote, through RocksDB and record by record alike.
+// TestGoldenDatabases: databases that nodes wrote have the same content when they are read
+// through RocksDB and when they are salvaged record by record.
 func TestGoldenDatabases(t *testing.T) {
 	for _, name := range golden.Databases {
 		path := golden.Database(t, name)
@@ -84,7 +85,7 @@ func TestGoldenDatabases(t *testing.T) {
 	}
 }
 
-// TestCompareDatabases: by what they hold, not by where or how.
+// TestCompareDatabases: databases are compared by their content.
 func TestCompareDatabases(t *testing.T) {
 	whole := func(u *reorgdb.Update) error {
 		for n := 1; n <= 5; n++ {
@@ -106,7 +107,7 @@ func TestCompareDatabases(t *testing.T) {
 	require.EqualValues(t, []uint64{100, 110, 0}, []uint64{a.Lowest, a.Tip, a.Gaps})
 
 	fewer := readDatabase(t, made(t, func(u *reorgdb.Update) error {
-		if err := u.Anchor(anchorOf(2, reorgdb.Pending)); err != nil { // another status is no difference
+		if err := u.Anchor(anchorOf(2, reorgdb.Pending)); err != nil { // a different status does not count
 			return err
 		}
 		if err := u.Anchor(anchorOf(9, reorgdb.Pending)); err != nil {
@@ -133,7 +134,7 @@ func TestCompareDatabases(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, d.EventsA.Count)
 	require.False(t, d.Contains())
-	// Under another id it is the same event.
+	// With a different id it is still the same event.
 	moved := readDatabase(t, made(t, func(u *reorgdb.Update) error {
 		if err := whole(u); err != nil {
 			return err
@@ -151,7 +152,7 @@ func TestCompareDatabases(t *testing.T) {
 	require.False(t, d.Contains(), "the counter is lower")
 }
 
-// TestRecordsAreSaved: what was saved compares as the database does.
+// TestRecordsAreSaved: saved records compare like the database.
 func TestRecordsAreSaved(t *testing.T) {
 	d := readDatabase(t, made(t, func(u *reorgdb.Update) error {
 		odd := anchorOf(3, reorgdb.FailedOrphaned)
@@ -173,14 +174,14 @@ func TestRecordsAreSaved(t *testing.T) {
 	diff, err := content.CompareDatabases(t.Context(), d, known)
 	require.NoError(t, err)
 	require.Zero(t, diff.AnchorsA.Count+diff.AnchorsB.Count+diff.EventsA.Count+diff.EventsB.Count)
-	// Cut anywhere, it is not taken.
+	// Wherever they are cut off, they are refused.
 	for n := 0; n < saved.Len(); n += 7 {
 		_, err := content.LoadRecords(t.Context(), bytes.NewReader(saved.Bytes()[:n]), "")
 		require.ErrorIs(t, err, content.ErrRecords, n)
 	}
 }
 
-// TestDamagedDatabase: what is wrong, and what can be read all the same.
+// TestDamagedDatabase: damage is found, and the rest can still be read.
 func TestDamagedDatabase(t *testing.T) {
 	path := golden.Database(t, "node-rocksdb-7.8.3-reopened")
 	before := readDatabase(t, path)

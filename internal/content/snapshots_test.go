@@ -25,7 +25,7 @@ import (
 // now is the clock of the tests.
 var now = time.Date(2026, time.March, 18, 10, 17, 0, 0, time.UTC)
 
-// numbered are snapshots with the times from ... to, in milliseconds.
+// numbered returns a snapshot for each time in [from, to], in milliseconds.
 func numbered(from, to int) string {
 	var b strings.Builder
 	for i := from; i <= to; i++ {
@@ -58,7 +58,7 @@ func kinds(found []snapshot.Finding) (all []snapshot.Kind) {
 	return all
 }
 
-// TestSnapshots: what is in a file, as a node sees it, and what it does not see.
+// TestSnapshots: what a node sees in a file, and what it does not see.
 func TestSnapshots(t *testing.T) {
 	one, two, three := clitest.Numbered(1), clitest.Numbered(2), clitest.Numbered(3)
 	torn := three[:len(three)/2]
@@ -82,8 +82,8 @@ func TestSnapshots(t *testing.T) {
 		"no newline":          {text: strings.TrimSuffix(one+two, "\n"), complete: 2, valid: 2, end: len(one+two) - 1, first: 1, latest: 2, newest: 2, sound: true, outside: []snapshot.Kind{snapshot.MissingNewline}},
 		"the latest tampered": {text: one + tampered(2), complete: 2, valid: 1, end: len(one + two), first: 1, latest: 2, newest: 1},
 		"the first tampered":  {text: tampered(1) + two, complete: 2, valid: 1, end: len(one + two), first: 2, latest: 2, newest: 2, sound: true},
-		"of a time to come":   {text: one + future + two, complete: 3, valid: 3, doubtful: 1, end: len(one + future + two), first: 1, latest: 3, newest: 3, sound: true},
-		"of no other time":    {text: future, complete: 1, valid: 1, doubtful: 1, end: len(future), first: 1, latest: 1, newest: 1, sound: true},
+		"dated in the future": {text: one + future + two, complete: 3, valid: 3, doubtful: 1, end: len(one + future + two), first: 1, latest: 3, newest: 3, sound: true},
+		"only in the future":  {text: future, complete: 1, valid: 1, doubtful: 1, end: len(future), first: 1, latest: 1, newest: 1, sound: true},
 		"hidden at the end":   {text: one + "xyz" + two, complete: 1, valid: 1, end: len(one), first: 1, latest: 1, newest: 1, hidden: 1, outside: []snapshot.Kind{snapshot.HiddenSnapshot, snapshot.StrayBytes}},
 		"hidden between":      {text: one + "xyz" + two + three, complete: 2, valid: 2, end: len(one + "xyz" + two + three), first: 1, latest: 2, newest: 2, hidden: 1, outside: []snapshot.Kind{snapshot.HiddenSnapshot, snapshot.StrayBytes}},
 		"hidden, and not valid": {text: one + "xyz" + tampered(2), complete: 1, valid: 1, end: len(one), first: 1, latest: 1, newest: 1, hiddenBad: 1, sound: true,
@@ -122,7 +122,8 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-// TestPegOutsAreNoDamage: the nodes' own verifier rejects all snapshots with peg-outs.
+// TestPegOutsAreNoDamage: the nodes' own verifier rejects all snapshots with peg-outs, but they
+// are not damaged.
 func TestPegOutsAreNoDamage(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(golden.Dir(), "write", "node-written.dat"))
 	require.NoError(t, err)
@@ -131,7 +132,7 @@ func TestPegOutsAreNoDamage(t *testing.T) {
 	require.True(t, s.Sound())
 }
 
-// TestPrefixes: digests of beginnings, wherever they end.
+// TestPrefixes: the digest of the beginning of a file is right, wherever it ends.
 func TestPrefixes(t *testing.T) {
 	text := numbered(1, 5) + "torn"
 	at := []int64{0, 1, 4000, int64(len(clitest.Numbered(1))), int64(len(text)) - 2, int64(len(text)), int64(len(text)) + 1}
@@ -148,7 +149,7 @@ func TestPrefixes(t *testing.T) {
 	require.Equal(t, s.SHA256, got)
 }
 
-// TestCompareSnapshots: what each has that the other lacks.
+// TestCompareSnapshots: what each file has that the other lacks.
 func TestCompareSnapshots(t *testing.T) {
 	all := numbered(1, 10)
 	ms := func(n int) time.Time { return time.UnixMilli(int64(n)).UTC() }
@@ -168,7 +169,7 @@ func TestCompareSnapshots(t *testing.T) {
 		"nothing in common": {a: numbered(1, 3), b: numbered(4, 5), onlyA: 3, onlyB: 2, front: true, first: 1, last: 3},
 		"one in the middle": {a: all, b: numbered(1, 4) + numbered(6, 10), common: 9, onlyA: 1, parting: 10, first: 5, last: 5},
 		"another order":     {a: numbered(1, 2), b: numbered(2, 2) + numbered(1, 1), common: 2, parting: 2},
-		"parted":            {a: numbered(1, 5), b: numbered(1, 3) + numbered(8, 9), common: 3, onlyA: 2, onlyB: 2, end: true, parting: 3, first: 4, last: 5},
+		"diverged":          {a: numbered(1, 5), b: numbered(1, 3) + numbered(8, 9), common: 3, onlyA: 2, onlyB: 2, end: true, parting: 3, first: 4, last: 5},
 		"no last newline":   {a: strings.TrimSuffix(all, "\n"), b: all, common: 10, equal: true, begins: true, parting: 10},
 		"tampered later":    {a: numbered(1, 2), b: numbered(1, 1) + tampered(2) + numbered(3, 3), common: 1, onlyA: 1, onlyB: 1, end: true, parting: 1, first: 2, last: 2},
 		"tampered before":   {a: tampered(1) + numbered(2, 2), b: numbered(2, 3), common: 1, onlyB: 1, parting: 2},
@@ -192,7 +193,7 @@ func TestCompareSnapshots(t *testing.T) {
 	}
 }
 
-// TestAnchorsAndDigests: in order, once each.
+// TestAnchorsAndDigests: each is yielded once, in order.
 func TestAnchorsAndDigests(t *testing.T) {
 	s := read(t, numbered(1, 9)+numbered(3, 4)+tampered(10))
 	var last string
@@ -220,7 +221,7 @@ func TestAnchorsAndDigests(t *testing.T) {
 	require.False(t, has)
 }
 
-// TestManySnapshots: what is known of each of them is in a file by then.
+// TestManySnapshots: so many that their entries are in temporary files.
 func TestManySnapshots(t *testing.T) {
 	var all bytes.Buffer
 	const n = 40_000
@@ -251,7 +252,7 @@ func TestSnapshotsThatCannotBeRead(t *testing.T) {
 	require.ErrorIs(t, err, snapshot.ErrShrunk)
 }
 
-// failingAt fails for what reaches beyond an offset.
+// failingAt fails for reads that reach beyond an offset.
 type failingAt struct {
 	io.ReaderAt
 	offset int64
@@ -265,7 +266,7 @@ func (f failingAt) ReadAt(p []byte, off int64) (int, error) {
 	return f.ReaderAt.ReadAt(p, off)
 }
 
-// TestOpenSnapshots: whatever the form, by the first bytes and not by the name.
+// TestOpenSnapshots: a file of any form is opened, by its first bytes and not by its name.
 func TestOpenSnapshots(t *testing.T) {
 	text := numbered(1, 5)
 	var zipped, small, tarred, both bytes.Buffer
@@ -300,7 +301,7 @@ func TestOpenSnapshots(t *testing.T) {
 			if c.form == content.Plain {
 				return
 			}
-			// Cut off, it is wrong, and what comes before is there.
+			// Cut off, it is wrong, and what comes before that is returned.
 			require.NoError(t, os.WriteFile(path, c.data[:len(c.data)/2], 0o600))
 			f, _, _, err = content.OpenSnapshots(t.Context(), path, t.TempDir())
 			var damaged *content.DamagedError

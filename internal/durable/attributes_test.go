@@ -18,7 +18,7 @@ import (
 
 const list, defaultList = "system.posix_acl_access", "system.posix_acl_default"
 
-// accessList is an access list: of owner, a user, group, mask and others.
+// accessList returns an access list with rights for owner, a user, group, mask and others.
 func accessList(owner, user, group, mask, others uint16) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, 2)
 	for _, e := range []struct {
@@ -43,7 +43,7 @@ func attribute(t *testing.T, path, name string) []byte {
 	return buf[:n]
 }
 
-// setList gives a file or folder an access list, where there are any.
+// setList gives a file or folder an access list, or skips the test if there are none.
 func setList(t *testing.T, path, name string, value []byte) {
 	t.Helper()
 	err := unix.Setxattr(path, name, value, 0)
@@ -60,8 +60,8 @@ func mode(t *testing.T, path string) os.FileMode {
 	return info.Mode()
 }
 
-// replace replaces a file by one that has its attributes, and returns what could not be
-// kept.
+// replace replaces a file with a new one that gets its attributes, and returns the error of
+// what could not be kept.
 func replace(t *testing.T, path string) error {
 	t.Helper()
 	src, err := os.Open(path)
@@ -89,7 +89,7 @@ func TestAttributesAreKept(t *testing.T) {
 	if os.Geteuid() == 0 {
 		require.NoError(t, os.Chown(path, 1234, 2345))
 	}
-	for range 2 { // of what has them already, too
+	for range 2 { // the second time from a file that got them
 		require.NoError(t, replace(t, path))
 		require.Equal(t, want, attribute(t, path, list))
 		require.Equal(t, "node-7", string(attribute(t, path, "user.origin")))
@@ -97,7 +97,7 @@ func TestAttributesAreKept(t *testing.T) {
 	}
 }
 
-// TestFolderGivesNobodyMore: files that are made in some folders get an access list.
+// TestFolderGivesNobodyMore: a new file does not keep the default access list of its folder.
 func TestFolderGivesNobodyMore(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
@@ -108,8 +108,8 @@ func TestFolderGivesNobodyMore(t *testing.T) {
 	require.Equal(t, os.FileMode(0o640), mode(t, path))
 }
 
-// TestGroupGetsNoMoreThanItHad, where the new file can have no access list: the group
-// bits of the old one are not the group's.
+// TestGroupGetsNoMoreThanItHad: the new file cannot have an access list. The group bits of the
+// old one are then not the rights of the group.
 func TestGroupGetsNoMoreThanItHad(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("ramfs", dir, "ramfs", 0, ""); err != nil {
@@ -128,11 +128,11 @@ func TestGroupGetsNoMoreThanItHad(t *testing.T) {
 	require.Equal(t, os.FileMode(0o640), mode(t, path))
 }
 
-// TestOwnerThatCannotBeKept: whoever was in no group of the file gets no rights by that
-// of the new one.
+// TestOwnerThatCannotBeKept: a user who was not in the group of the file gets no rights from
+// the group of the new one.
 func TestOwnerThatCannotBeKept(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can become somebody else")
+		t.Skip("only root can become another user")
 	}
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o777))
@@ -168,7 +168,7 @@ func TestOwnerThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// TestDeviceIsNotReplaced: root may write to /dev/null, and means no file there.
+// TestDeviceIsNotReplaced: root may name /dev/null as output, and does not want a file there.
 func TestDeviceIsNotReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "null")
 	if err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {

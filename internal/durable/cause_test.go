@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestReadOnlyMount: a mount that is read-only for a unit is told from a file system that
-// is so for all.
+// TestReadOnlyMount: a mount that is read-only for a unit is distinguished from a file system
+// that is read-only for all.
 func TestReadOnlyMount(t *testing.T) {
 	const table = `21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 30 21 8:1 / / ro,relatime - ext4 /dev/sda1 rw
@@ -60,18 +60,18 @@ func TestReadOnlyHint(t *testing.T) {
 	require.Equal(t, "the unit may not write there: systemctl edit ailee-backup.service, and add under [Service]: ReadWritePaths="+dir,
 		readOnlyHintFor(table, "0::/system.slice/ailee-backup.service\n", dir))
 	require.Equal(t, "this process may not write there, while others may: let its container or sandbox write to "+dir, readOnlyHintFor(table, "", dir))
-	require.Equal(t, "the file system is read-only, perhaps since an error of the disk: see dmesg --level=err; then mount -o remount,rw "+dir,
+	require.Equal(t, "the file system is read-only, perhaps after a disk error: see dmesg --level=err; then mount -o remount,rw "+dir,
 		readOnlyHintFor("30 21 8:1 / "+dir+" ro - ext4 /dev/sda1 ro\n", "0::/system.slice/ailee-backup.service\n", dir))
-	require.Contains(t, Hint(err), "rea") // of this machine
+	require.Contains(t, Hint(err), "rea") // by the tables of this machine
 }
 
 func TestHintNamesTheFolder(t *testing.T) {
 	dir := t.TempDir()
-	require.Equal(t, "make room, then run the command again; see what is left: df -h "+dir,
+	require.Equal(t, "free some space, then run the command again; see what is left: df -h "+dir,
 		Hint(&fs.PathError{Op: "write", Path: filepath.Join(dir, "file"), Err: unix.ENOSPC}))
-	require.Equal(t, "make room, then run the command again; see what is left: df -h "+dir,
+	require.Equal(t, "free some space, then run the command again; see what is left: df -h "+dir,
 		Hint(&os.LinkError{Op: "rename", Old: "a", New: filepath.Join(dir, "file"), Err: unix.ENOSPC}))
 	t.Setenv("TMPDIR", filepath.Join(dir, "none"))
-	require.Equal(t, "there is no folder "+filepath.Join(dir, "none")+" for temporary files: make it, or name another: export TMPDIR=/var/tmp",
+	require.Equal(t, "the folder for temporary files, "+filepath.Join(dir, "none")+", is missing: make it, or name another: export TMPDIR=/var/tmp",
 		Hint(&fs.PathError{Op: "open", Path: filepath.Join(dir, "none", ".ailee-x"), Err: unix.ENOENT}))
 }

@@ -12,7 +12,7 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// patterned writes a file of n bytes in which no two places look alike.
+// patterned writes a file of n bytes that is not periodic.
 func patterned(t *testing.T, n int) (*os.File, []byte) {
 	t.Helper()
 	data := make([]byte, n)
@@ -27,8 +27,8 @@ func patterned(t *testing.T, n int) (*os.File, []byte) {
 	return f, data
 }
 
-// TestCopyRange copies within the kernel, and through user space to a file that
-// appends, which the kernel refuses.
+// TestCopyRange copies in the kernel, and through user space to a file that is open for
+// appending, to which the kernel refuses to copy.
 func TestCopyRange(t *testing.T) {
 	src, data := patterned(t, 3<<20)
 	for name, flags := range map[string]int{"in the kernel": os.O_RDWR | os.O_CREATE, "through user space": os.O_RDWR | os.O_CREATE | os.O_APPEND} {
@@ -43,7 +43,7 @@ func TestCopyRange(t *testing.T) {
 				copied := int64(0)
 				require.NoError(t, durable.CopyRange(t.Context(), dst, src, int64(r[0]), int64(r[1]), func(n int64) { copied += n }))
 				require.EqualValues(t, r[1], copied)
-				// What is written next goes after it.
+				// The next write goes after the copy.
 				_, err = dst.WriteString("after")
 				require.NoError(t, err)
 				require.NoError(t, dst.Close())
@@ -63,7 +63,7 @@ func TestCopyRange(t *testing.T) {
 			require.ErrorIs(t, durable.CopyRange(ctx, dst, src, 0, 1, func(int64) {}), context.Canceled)
 		})
 	}
-	// What cannot be written is no short source.
+	// A write error is not reported as a short source.
 	closed, err := os.Create(filepath.Join(t.TempDir(), "dst"))
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())

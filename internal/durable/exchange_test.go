@@ -12,7 +12,7 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// TestExchange: files and folders change places, of whatever kind they are.
+// TestExchange: a file and a folder change places.
 func TestExchange(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
@@ -38,7 +38,7 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-// TestReserved: what holds a name for a moment is empty, and nobody may use it.
+// TestReserved: only an empty file or folder without any rights counts as a reserved name.
 func TestReserved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	require.False(t, durable.Reserved(path))
@@ -56,7 +56,7 @@ func TestReserved(t *testing.T) {
 	require.False(t, durable.Reserved(path))
 }
 
-// TestKeepTree: the folder is like the folder, and each file like the file.
+// TestKeepTree: the folder gets the attributes of the folder, and each file those of the file.
 func TestKeepTree(t *testing.T) {
 	dir := t.TempDir()
 	open := func(path string) *os.File {
@@ -98,7 +98,7 @@ func TestKeepTree(t *testing.T) {
 	}
 }
 
-// TestGiveFile: owner and mode of a file that nobody has had before.
+// TestGiveFile: a new file gets the owner and mode.
 func TestGiveFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)

@@ -11,8 +11,8 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// TestPendingDir takes the place of nothing or of an empty folder, whose mode it keeps,
-// and of nothing else.
+// TestPendingDir: the folder is created, or replaces an empty folder and keeps its mode, and
+// never replaces anything else.
 func TestPendingDir(t *testing.T) {
 	top := t.TempDir()
 	place := filepath.Join(top, "d")
@@ -57,7 +57,7 @@ func TestPendingDir(t *testing.T) {
 	require.Equal(t, content, read(t, filepath.Join(place, "f")))
 }
 
-// TestPendingDirAborted removes only its own folder.
+// TestPendingDirAborted: only the folder that was built is removed.
 func TestPendingDirAborted(t *testing.T) {
 	dir := t.TempDir()
 	d, err := durable.CreateDir(filepath.Join(dir, "d"))
@@ -70,7 +70,7 @@ func TestPendingDirAborted(t *testing.T) {
 	require.Equal(t, "another's", read(t, filepath.Join(d.Path, "f")))
 }
 
-// TestPendingDirTooLate: what came to the place meanwhile stays.
+// TestPendingDirTooLate: what was put in the place meanwhile stays.
 func TestPendingDirTooLate(t *testing.T) {
 	for kind, come := range map[string]func(place string) error{
 		"a folder":        func(place string) error { return os.MkdirAll(filepath.Join(place, "deep"), 0o755) },
@@ -95,8 +95,8 @@ func TestPendingDirTooLate(t *testing.T) {
 	}
 }
 
-// TestPendingDirLeftover: what a killed run left is emptied, and a link that somebody
-// planted leads nowhere.
+// TestPendingDirLeftover: what a killed run left is emptied, and a planted link is not
+// followed.
 func TestPendingDirLeftover(t *testing.T) {
 	place := filepath.Join(t.TempDir(), "d")
 	tmp := filepath.Join(filepath.Dir(place), ".d.ailee-tmp")
@@ -116,7 +116,7 @@ func TestPendingDirLeftover(t *testing.T) {
 	require.Equal(t, []string{"victim"}, names(t, outside))
 }
 
-// TestScratch: what a process that is gone left is removed, what is in use is not.
+// TestScratch: what an ended process left is removed, what is in use is not.
 func TestScratch(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	require.NoError(t, os.MkdirAll(filepath.Join(os.TempDir(), "tool-left", "deep"), 0o755))

@@ -48,7 +48,7 @@ func TestParseOwner(t *testing.T) {
 	}
 }
 
-// TestOwnerOf is that of the nearest folder that is there.
+// TestOwnerOf: the owner is that of the path, or of the nearest parent folder that exists.
 func TestOwnerOf(t *testing.T) {
 	dir := t.TempDir()
 	if os.Geteuid() != 0 {
@@ -75,8 +75,8 @@ func TestOwnerOf(t *testing.T) {
 	require.ErrorIs(t, err, unix.ENOTDIR)
 }
 
-// TestGive: the owner and the modes of what a command makes for somebody else. A link
-// is given away, what it leads to is not.
+// TestGive: files that a command makes for another user get that owner and the modes. What a
+// link leads to is not changed.
 func TestGive(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside")
 	write(t, outside, "")
@@ -111,7 +111,7 @@ func TestGive(t *testing.T) {
 	require.EqualValues(t, 0o604, info.Mode())
 }
 
-// TestMakeAll makes what is missing, and gives each folder away before it has its name.
+// TestMakeAll: missing folders are created, and each gets its owner before it has its name.
 func TestMakeAll(t *testing.T) {
 	top := t.TempDir()
 	made, err := durable.MakeAll(filepath.Join(top, "a", "b"), nil)
@@ -144,7 +144,7 @@ func TestMakeAll(t *testing.T) {
 	require.ErrorIs(t, err, unix.ENOTDIR)
 }
 
-// TestKeepAttributes: owner, mode and extended attributes.
+// TestKeepAttributes: owner, mode and extended attributes are kept.
 func TestKeepAttributes(t *testing.T) {
 	dir := t.TempDir()
 	src, err := os.Create(filepath.Join(dir, "src"))
@@ -173,10 +173,11 @@ func TestKeepAttributes(t *testing.T) {
 	}
 }
 
-// TestKeepAttributesOfAnother: who may not give the owner is told, and nobody can do more.
+// TestKeepAttributesOfAnother: if the owner cannot be set, that is an error, and nobody gets
+// more rights.
 func TestKeepAttributesOfAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root has files of somebody else")
+		t.Skip("only root has files of another user")
 	}
 	dir := t.TempDir()
 	open := func(name string, owner int) *os.File {
@@ -208,11 +209,11 @@ func TestKeepAttributesOfAnother(t *testing.T) {
 	require.EqualValues(t, 0o600, info.Mode())
 }
 
-// TestAsUserOf: what is written in the folder of another user is that user's, and this process
-// stays root. Whatever only root could write stays as it is.
+// TestAsUserOf: what is written in the folder of another user belongs to that user, and this
+// process stays root. What only root can write stays as it is.
 func TestAsUserOf(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root becomes somebody else")
+		t.Skip("only root can become another user")
 	}
 	top, err := os.MkdirTemp("", "as-user-")
 	require.NoError(t, err)
@@ -239,13 +240,13 @@ func TestAsUserOf(t *testing.T) {
 		_, err := os.Open(roots)
 		require.NoError(t, err)
 	}
-	// A link to a folder of root's is followed by the user alone.
+	// A link to a folder of root's is followed as the user, who may not write there.
 	require.NoError(t, os.Symlink(top, filepath.Join(top, "1234", "link")))
 	require.NoError(t, os.Lchown(filepath.Join(top, "1234", "link"), 1234, 1234))
 	path := filepath.Join(top, "1234", "link", "planted")
 	require.ErrorIs(t, durable.AsUserOf(path, func(path string) error { return os.WriteFile(path, nil, 0o600) }), os.ErrPermission)
 	require.NoFileExists(t, filepath.Join(top, "planted"))
-	// A folder that its user cannot reach by name, as the volume of a container.
+	// A folder that its user cannot reach by name, such as the volume of a container.
 	require.NoError(t, os.Chmod(top, 0o700))
 	path = filepath.Join(top, "1234", "g")
 	require.NoError(t, durable.AsUserOf(path, func(path string) error {

@@ -12,9 +12,9 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-const content = "what is to be there"
+const content = "the content"
 
-// names are the names in a folder.
+// names returns the names in a folder.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -38,7 +38,7 @@ func write(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 }
 
-// TestPending: the place is untouched until the commit, and then there is the whole.
+// TestPending: the place is untouched until the commit, and then has the complete file.
 func TestPending(t *testing.T) {
 	for _, there := range []bool{false, true} {
 		for _, replace := range []bool{false, true} {
@@ -74,7 +74,7 @@ func TestPending(t *testing.T) {
 	}
 }
 
-// TestPendingAborted leaves nothing, and of another's file its name.
+// TestPendingAborted: nothing is left, and a file of another run is not removed.
 func TestPendingAborted(t *testing.T) {
 	dir := t.TempDir()
 	path, tmp := filepath.Join(dir, "f"), filepath.Join(dir, ".f.ailee-tmp")
@@ -92,7 +92,7 @@ func TestPendingAborted(t *testing.T) {
 	require.Equal(t, "another's", read(t, tmp))
 }
 
-// TestPendingTwice: two runs never write the same file.
+// TestPendingTwice: two runs cannot write the same file.
 func TestPendingTwice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	p, err := durable.Create(path, 0o600)
@@ -105,8 +105,8 @@ func TestPendingTwice(t *testing.T) {
 	require.Equal(t, content, read(t, path))
 }
 
-// TestPendingLeftover: what a killed run left is taken over, without what is in it;
-// through a link or another name nothing is written.
+// TestPendingLeftover: what a killed run left is emptied and taken over, and nothing is
+// written through a link or a second name.
 func TestPendingLeftover(t *testing.T) {
 	for kind, leave := range map[string]func(tmp, outside string) error{
 		"nothing":     func(string, string) error { return nil },
@@ -140,7 +140,7 @@ func TestPendingLeftover(t *testing.T) {
 	require.ErrorIs(t, err, unix.EISDIR)
 }
 
-// TestLock: one at a time, until the file is closed.
+// TestLock: only one can hold the lock, until the file is closed.
 func TestLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	write(t, path, "")
@@ -155,7 +155,7 @@ func TestLock(t *testing.T) {
 	require.NoError(t, durable.Lock(second))
 }
 
-// TestRenameNew never replaces.
+// TestRenameNew: no file is replaced.
 func TestRenameNew(t *testing.T) {
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")

@@ -32,8 +32,8 @@ func stage(t *testing.T, dir string, files map[string]string) *durable.Staging {
 	return s
 }
 
-// TestStaging: no file has its name before it is published, and none is replaced
-// unless that was asked for.
+// TestStaging: no file has its name before it is published, and no file is replaced unless
+// that was asked for.
 func TestStaging(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "deep")
 	s := stage(t, dir, map[string]string{"a": "a", "b": "b"})
@@ -58,7 +58,7 @@ func TestStaging(t *testing.T) {
 	require.Equal(t, "new", read(t, filepath.Join(dir, "a")))
 }
 
-// TestStagingAborted leaves what was there before it, and no folder that it made.
+// TestStagingAborted: existing files stay, and folders that were created are removed.
 func TestStagingAborted(t *testing.T) {
 	top := t.TempDir()
 	stage(t, filepath.Join(top, "made", "deep"), map[string]string{"a": "a"}).Abort()
@@ -68,8 +68,8 @@ func TestStagingAborted(t *testing.T) {
 	require.Equal(t, []string{"kept"}, names(t, top))
 }
 
-// TestStagingAfterAKill: a file that the killed run has published already is just what
-// it was to be, or else it is somebody else's.
+// TestStagingAfterAKill: a file that the killed run had already published has the right
+// content; any other file is not replaced.
 func TestStagingAfterAKill(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, ".staging"), 0o700))
@@ -90,7 +90,7 @@ func TestStagingAfterAKill(t *testing.T) {
 	require.Equal(t, "half", read(t, filepath.Join(dir, "half")))
 }
 
-// TestSameBytes: at and around the size of its buffer, and with readers that give
+// TestSameBytes: also at and around the size of its buffer, and with readers that return
 // little at a time.
 func TestSameBytes(t *testing.T) {
 	const buffer = 256 << 10

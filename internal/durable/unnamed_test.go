@@ -10,7 +10,7 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// TestUnnamed: it can be written and read, and its folder does not have it.
+// TestUnnamed: the file can be written and read, and does not appear in its folder.
 func TestUnnamed(t *testing.T) {
 	dir := t.TempDir()
 	f, err := durable.Unnamed(filepath.Join(dir, "out"))

@@ -18,7 +18,7 @@ import (
 	"ailee-recovery/internal/lease"
 )
 
-// long is more than the tests may take.
+// long is longer than the tests may take.
 const long = 24 * time.Hour
 
 func awaitNoWriter(ctx context.Context, f *os.File, wait time.Duration) error {
@@ -40,8 +40,8 @@ func sample(t *testing.T) string {
 	return path
 }
 
-// holder is another process that has a file open, for writing with ">>" and for
-// reading with "<", until it is ended.
+// holder starts another process that has a file open, for writing with ">>" and for
+// reading with "<", until end is called.
 func holder(t *testing.T, how, path string) (pid int, end func()) {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", `eval "exec 3`+how+`\"\$1\""; echo open; read line`, "sh", path)
@@ -61,7 +61,7 @@ func holder(t *testing.T, how, path string) (pid int, end func()) {
 	return cmd.Process.Pid, end
 }
 
-// TestHeld: who keeps the file open is named, by name and process.
+// TestHeld: the error names the process that keeps the file open.
 func TestHeld(t *testing.T) {
 	path := sample(t)
 	f := open(t, path, os.O_RDONLY)
@@ -74,13 +74,13 @@ func TestHeld(t *testing.T) {
 	end()
 	require.NoError(t, awaitNoWriter(t.Context(), f, long))
 
-	// A reader is in the way of being alone only.
+	// A reader only prevents being alone.
 	pid, _ = holder(t, "<", path)
 	require.NoError(t, awaitNoWriter(t.Context(), f, 0))
 	err := lease.AwaitAlone(t.Context(), f, 0)
 	require.EqualError(t, err, fmt.Sprintf("%s is kept open by sh (pid %d)", path, pid))
 
-	// One of this process is not named.
+	// This process is not named.
 	path = sample(t)
 	f = open(t, path, os.O_RDONLY)
 	open(t, path, os.O_RDWR)
@@ -113,12 +113,12 @@ func TestAwait(t *testing.T) {
 	require.ErrorIs(t, <-done, context.Canceled)
 }
 
-// TestLease holds off whoever wants to open the file, and tells that somebody does,
-// until it is given back.
+// TestLease: a lease keeps processes waiting that want to open the file, and shows that
+// they do, until it is given back.
 func TestLease(t *testing.T) {
 	for name, c := range map[string]struct {
 		lease func(*os.File) *lease.Lease
-		flags int // of those who are held off
+		flags int // of the open that has to wait
 	}{
 		"no writer":          {lease.Reading, os.O_WRONLY},
 		"alone, a writer":    {lease.Alone, os.O_WRONLY},
@@ -146,14 +146,14 @@ func TestLease(t *testing.T) {
 				alone, err = l.Try()
 				require.NoError(t, err)
 			}
-			// The kernel does not take it back for a while.
+			// The kernel does not break it for a while.
 			requireHeld(t, l, true)
 			require.NoError(t, l.GiveBack())
 			requireHeld(t, l, false)
 			require.NoError(t, <-opened)
 		})
 	}
-	// A reader does not want a lease that keeps writers off.
+	// A reader does not have to wait for a lease that keeps writers off.
 	path := sample(t)
 	l := lease.Reading(open(t, path, os.O_RDONLY))
 	requireAlone(t, l)
@@ -175,7 +175,8 @@ func requireHeld(t *testing.T, l *lease.Lease, want bool) {
 	require.Equal(t, want, held)
 }
 
-// TestUnsupported: what can have no lease is told at once, however long the wait.
+// TestUnsupported: a file that cannot have a lease is an error at once, however long the
+// wait.
 func TestUnsupported(t *testing.T) {
 	for _, path := range []string{os.DevNull, t.TempDir()} {
 		f := open(t, path, os.O_RDONLY)

@@ -13,7 +13,7 @@ import (
 	"ailee-recovery/internal/prunenote"
 )
 
-// TestRead: what is no note is passed over, and nothing but a file is read.
+// TestRead: lines that are not notes are skipped, and only a regular file is read.
 func TestRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "l2_snapshots.dat")
 	notes, err := prunenote.Read(file)

@@ -77,7 +77,7 @@ func (r *Run) bring(ctx context.Context, n *second, src *file, size int64) (done
 	if err != nil {
 		return false, err
 	}
-	there, err := in.stands(current.File, n.at)
+	there, err := in.isAt(current.File, n.at)
 	if err != nil {
 		return false, err
 	}
@@ -89,7 +89,7 @@ func (r *Run) bring(ctx context.Context, n *second, src *file, size int64) (done
 		if !carried {
 			return r.insert(ctx, n, src, current, in)
 		}
-		if there, err = in.stands(current.File, n.at); err != nil || !there {
+		if there, err = in.isAt(current.File, n.at); err != nil || !there {
 			return false, err // another writer was faster: check again
 		}
 		r.Carried += in.length()
@@ -274,8 +274,8 @@ func (in *insertion) reader() io.Reader {
 	return io.MultiReader(bytes.NewReader([]byte(in.before)), io.NewSectionReader(in.src, in.from, in.size), bytes.NewReader([]byte(in.after)))
 }
 
-// stands reports whether the complete insertion is at a place in f.
-func (in *insertion) stands(f *os.File, at int64) (bool, error) {
+// isAt reports whether the complete insertion is at a place in f.
+func (in *insertion) isAt(f *os.File, at int64) (bool, error) {
 	size, err := sizeOf(f)
 	if err != nil || size < at+in.length() {
 		return false, err

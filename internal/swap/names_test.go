@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNames: a name says what was put into it, and no other file has one.
+// TestNames: a second name is parsed to what it was made from, and no other name is parsed.
 func TestNames(t *testing.T) {
 	for _, n := range []second{
 		{kind: oldKind, src: 7, from: 0, dst: 8, at: 12, gs: "00ff", gd: "abcd"},
@@ -31,7 +31,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestLeft lists the second names of one file, and nothing else beside it.
+// TestLeft: only the second names of the given file are listed.
 func TestLeft(t *testing.T) {
 	dir := t.TempDir()
 	n := second{kind: oldKind, src: 1, from: 2, dst: 3, at: 4, gs: "5", gd: "6"}
@@ -43,7 +43,7 @@ func TestLeft(t *testing.T) {
 	require.ElementsMatch(t, []string{filepath.Join(dir, n.name("f")), filepath.Join(dir, ".f.ailee-old-7-8")}, left)
 }
 
-// TestSameBefore: a digest is of the bytes before a place, however far the file goes.
+// TestSameBefore: a digest covers the bytes before a place, however long the file is.
 func TestSameBefore(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func TestSameBefore(t *testing.T) {
 		return ok
 	}
 	require.True(t, same())
-	_, err = f.WriteAt([]byte("b"), at-digestWindow-1) // before what it is of
+	_, err = f.WriteAt([]byte("b"), at-digestWindow-1) // before the digest's window
 	require.NoError(t, err)
 	require.True(t, same())
 	_, err = f.WriteAt([]byte("b"), at-digestWindow)
@@ -70,7 +70,7 @@ func TestSameBefore(t *testing.T) {
 	require.False(t, same())
 }
 
-// TestAppendOnly: what others append meanwhile is not written over.
+// TestAppendOnly: what others append meanwhile is not overwritten.
 func TestAppendOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	f, err := os.Create(path)
@@ -91,6 +91,6 @@ func TestAppendOnly(t *testing.T) {
 	require.Equal(t, "one two three", string(text))
 }
 
-// TestDefaultWatch: the help promises that a process may be stopped for as long in the
-// middle of opening the file.
+// TestDefaultWatch: the help promises that a process may be stopped for this long while it
+// opens the file.
 func TestDefaultWatch(t *testing.T) { require.Equal(t, 2*time.Second, DefaultWatch) }

@@ -276,7 +276,7 @@ func TestPruneOfAFileMountedAlone(t *testing.T) {
 		out, err := exec.Command(bin(prunesnapshots.Name), "--file", file, "--in-place", "--keep", "3", noWatch).CombinedOutput()
 		require.Error(t, err, string(out))
 		require.Contains(t, string(out), "is also mounted by itself, at "+elsewhere)
-		require.Contains(t, string(out), "hint: stop whoever uses that")
+		require.Contains(t, string(out), "hint: stop what uses that mount")
 		require.Len(t, timesOf(t, path), 5)
 		require.Equal(t, []string{"l2_snapshots.dat"}, namesIn(filepath.Dir(file)))
 	}

@@ -123,7 +123,7 @@ func TestWhoRootBecomes(t *testing.T) {
 		ok, said := run(t, "", initreorgdb.Name, "--path", path+"/reorg_db2")
 		require.False(t, ok)
 		require.Contains(t, said, "permission denied\n")
-		require.Contains(t, said, "hint: run as root it works as the user 12345, to whom "+filepath.Join(top, "theirs")+" belongs: ")
+		require.Contains(t, said, "hint: run as root, it works as the user 12345, who owns "+filepath.Join(top, "theirs")+": ")
 	}
 	own := filepath.Join(top, "link")
 	require.NoError(t, os.Symlink(filepath.Join(top, "of-root"), own))

@@ -487,7 +487,7 @@ func TestDatabaseMadeAnew(t *testing.T) {
 		written(t, db)
 		code, _, stderr := run(hours(i), few...)
 		require.Equal(t, exit.Wrong, code)
-		require.Equal(t, "ailee-backup: error: reorg_db lacks 4 anchors (1 confirmed), 3 reorg events and the counter of reorg events\n"+
+		require.Equal(t, "ailee-backup: error: reorg_db lacks 4 anchors (1 confirmed), 3 reorg events and the reorg event counter\n"+
 			"ailee-backup: hint: they are in "+databaseAt(hours(1))+" and before\n"+
 			"ailee-backup: hint: the 2 that have them are held until this is settled\n"+
 			"ailee-backup: hint: how to get them back: ailee-doctor --data-dir "+dir+"\n"+
@@ -532,7 +532,7 @@ func TestFileCut(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(clitest.Numbered(6)), 0o644))
 	code, _, stderr := run(hours(2), args...)
 	require.Equal(t, exit.Wrong, code)
-	require.Contains(t, stderr, "error: l2_snapshots.dat lacks 3 snapshots at the front, but no prune is noted\n")
+	require.Contains(t, stderr, "error: l2_snapshots.dat lacks 3 snapshots at the front, and no prune is recorded\n")
 	// Later backups are a separate line, and have the latest state.
 	require.NoError(t, clitest.AppendOne(file, 7))
 	code, _, _ = run(hours(3), args...)
@@ -574,6 +574,15 @@ func TestRottenBackup(t *testing.T) {
 	require.Zero(t, code)
 	require.NoError(t, os.Remove(filepath.Join(folder, snapshotsAt(hours(1)))))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "notes"), nil, 0o600))
+	// A file that is not a backup cannot be verified. A path to a backup stands for its name.
+	for _, name := range []string{"notes", "missing", backups.LatestName} {
+		code, _, stderr = run(hours(5), "verify", name, "--data-dir", dir)
+		require.Equal(t, exit.Failed, code)
+		require.Contains(t, stderr, "error: "+name+" is not a backup in "+folder+"\n")
+	}
+	code, stdout, stderr = run(hours(5), "verify", filepath.Join(folder, snapshotsAt(hours(4))), "--data-dir", dir)
+	require.Zero(t, code, stderr)
+	require.Equal(t, snapshotsAt(hours(4))+": sound, 5 snapshots\n", stdout)
 	code, _, _ = run(hours(5), "list", "--json", "--data-dir", dir)
 	require.Zero(t, code)
 }

@@ -187,7 +187,7 @@ func (r *run) backUpDatabase(ctx context.Context, p *part, before []backups.Sour
 		}
 		return r.notReadBack(p, b, err)
 	}
-	if after := lookAt(p); same(before, after) && settled(after, time.Now()) {
+	if after := sourceFiles(p); same(before, after) && settled(after, time.Now()) {
 		b.Source = after
 	}
 	return r.place(ctx, p, b)

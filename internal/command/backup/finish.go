@@ -119,7 +119,7 @@ func (r *run) updateLatest(ctx context.Context) error {
 	return nil
 }
 
-// latestNow is the backup whose data backups.LatestName has.
+// latestNow returns the name of the backup that backups.LatestName is a hard link to, "" for none.
 func (r *run) latestNow() string {
 	latest, err := os.Lstat(filepath.Join(r.BackupDir, backups.LatestName))
 	if err != nil {
@@ -134,8 +134,8 @@ func (r *run) latestNow() string {
 	return ""
 }
 
-// best is the newest backup of the open line with the most recent valid snapshot, of equal
-// ones of that with more.
+// best returns the newest sound backup of the open line with the most recent valid snapshot. If the
+// times are equal, the line with more valid snapshots is preferred.
 func (r *run) best() (best *backups.Backup) {
 	c := r.dir.Catalogue
 	for _, line := range c.OpenLines(backups.Snapshots) {
@@ -147,8 +147,8 @@ func (r *run) best() (best *backups.Backup) {
 			best = b
 			continue
 		}
-		at, than := newestOf(b, r.start), newestOf(best, r.start)
-		if at.After(than) || at.Equal(than) && b.Snapshots.Valid > best.Snapshots.Valid {
+		at, bestAt := newestOf(b, r.start), newestOf(best, r.start)
+		if at.After(bestAt) || at.Equal(bestAt) && b.Snapshots.Valid > best.Snapshots.Valid {
 			best = b
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 // backUpOne backs up one part.
 func (r *run) backUpOne(ctx context.Context, p *part) error {
-	before := lookAt(p)
+	before := sourceFiles(p)
 	linked, err := r.linkUnchanged(p, before)
 	if err != nil {
 		return r.failed(p, err)
@@ -68,7 +68,7 @@ func (r *run) linkUnchanged(p *part, before []backups.Source) (bool, error) {
 	case err != nil:
 		return false, err
 	}
-	if !same(lookAt(p), before) {
+	if !same(sourceFiles(p), before) {
 		return false, os.Remove(filepath.Join(r.BackupDir, made))
 	}
 	b := last

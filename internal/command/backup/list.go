@@ -182,8 +182,10 @@ func (r *run) verify(ctx context.Context) error {
 		return r.explain(err)
 	}
 	doc := verifyDocument{BackupDir: terminal.Text(durable.Shown(r.BackupDir)), Verified: []listed{}, Gone: []string{}}
+	gone := map[string]bool{}
 	for _, b := range r.dir.Gone {
 		if r.asked(b.Name) {
+			gone[b.Name] = true
 			r.problem(nil, exit.Wrong, "look for it elsewhere; the next run of "+Name+" forgets it", "%s is gone, but no run deleted it", filepath.Join(r.BackupDir, b.Name))
 			doc.Gone = append(doc.Gone, terminal.Text(b.Name))
 		}
@@ -192,11 +194,8 @@ func (r *run) verify(ctx context.Context) error {
 		return r.explain(err)
 	}
 	for _, name := range r.Names {
-		if r.dir.Catalogue.Find(name) == nil {
-			_, err := os.Lstat(filepath.Join(r.BackupDir, name))
-			if errors.Is(err, fs.ErrNotExist) && len(doc.Gone) == 0 {
-				r.problem(nil, exit.Failed, r.command(Name, list), "%s is not a backup in %s", name, r.BackupDir)
-			}
+		if base := filepath.Base(name); r.dir.Catalogue.Find(base) == nil && !gone[base] {
+			r.problem(nil, exit.Failed, r.command(Name, list), "%s is not a backup in %s", name, r.BackupDir)
 		}
 	}
 	for i := range r.dir.Catalogue.Backups {

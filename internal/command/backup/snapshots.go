@@ -102,7 +102,7 @@ func (r *run) backUpSnapshots(ctx context.Context, p *part, before []backups.Sou
 	if err := c.readBack(ctx, b); err != nil {
 		return r.notReadBack(p, b, err)
 	}
-	if after := lookAt(p); same(before, after) && settled(after, time.Now()) {
+	if after := sourceFiles(p); same(before, after) && settled(after, time.Now()) {
 		b.Source = after
 	}
 	p.plain = c.plain

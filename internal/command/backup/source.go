@@ -19,21 +19,21 @@ import (
 // less than that ago may be written again without getting another time.
 const clockStep = 2 * time.Second
 
-// lookedAt describes a file as it is now.
-func lookedAt(name string, info os.FileInfo) backups.Source {
+// sourceFile describes a file as it is now.
+func sourceFile(name string, info os.FileInfo) backups.Source {
 	stat := info.Sys().(*syscall.Stat_t)
 	return backups.Source{Name: name, Device: ijson.Number(stat.Dev), Inode: ijson.Number(stat.Ino), Size: info.Size(),
 		MTime: info.ModTime().UTC(), CTime: time.Unix(stat.Ctim.Unix()).UTC()}
 }
 
-// lookAt describes a source as it is now; nil if it cannot be read.
-func lookAt(p *part) []backups.Source {
+// sourceFiles describes a source as it is now; nil if it cannot be read.
+func sourceFiles(p *part) []backups.Source {
 	if p.kind == backups.Snapshots {
 		info, err := os.Stat(p.source)
 		if err != nil {
 			return nil
 		}
-		return []backups.Source{lookedAt("", info)}
+		return []backups.Source{sourceFile("", info)}
 	}
 	entries, err := os.ReadDir(p.source)
 	if err != nil {
@@ -48,7 +48,7 @@ func lookAt(p *part) []backups.Source {
 		if err != nil {
 			return nil
 		}
-		all = append(all, lookedAt(entry.Name(), info))
+		all = append(all, sourceFile(entry.Name(), info))
 	}
 	slices.SortFunc(all, func(a, b backups.Source) int { return cmp.Compare(a.Name, b.Name) })
 	return all

@@ -110,7 +110,7 @@ func TestCouldNotLook(t *testing.T) {
 		says  string
 		torn  bool
 	}{
-		"no TMPDIR":      {env: map[string]string{"TMPDIR": "/nonexistent"}, says: `error: could not check reorg_db: .*\n.*hint: there is no folder /nonexistent for temporary files: make it, or name another: export TMPDIR=/var/tmp\n`},
+		"no TMPDIR":      {env: map[string]string{"TMPDIR": "/nonexistent"}, says: `error: could not check reorg_db: .*\n.*hint: the folder for temporary files, /nonexistent, is missing: make it, or name another: export TMPDIR=/var/tmp\n`},
 		"peg-outs":       {spoil: pegOuts, says: `error: could not check the peg-outs of the latest snapshot: anchors of peg-outs are found nowhere, .*\n.*hint: nothing says that it is damaged: ailee-doctor `},
 		"peg-outs, torn": {spoil: all(pegOuts, appended("SNAPSHOT v1\nbal")), torn: true, says: `error: could not check the peg-outs `},
 		"no Bitcoin":     {env: map[string]string{"BITCOIN_RPC_URL": "http://127.0.0.1:9"}, says: `error: could not check Bitcoin: `},
@@ -186,7 +186,7 @@ func TestOpenFiles(t *testing.T) {
 		if journal {
 			require.Regexp(t, `(?m)^<4>ailee-monitor: error: could not check .*: too many open files \(10\)\n<4>ailee-monitor: hint: systemctl edit ailee-monitor, and add under [[]Service]: LimitNOFILE=4096$`, text)
 		} else {
-			require.Regexp(t, `(?m)^ailee-monitor: error: could not check .*: too many open files \(10\)\nailee-monitor: hint: raise the limit of open files: ulimit -n `, text)
+			require.Regexp(t, `(?m)^ailee-monitor: error: could not check .*: too many open files \(10\)\nailee-monitor: hint: raise the limit on open files: ulimit -n `, text)
 		}
 	}
 }

@@ -169,7 +169,7 @@ func (s *stressed) ended(t *testing.T, code int, said string) {
 		}
 	} else if code > 0 && !strings.Contains(said, "another run is writing it") {
 		outcome = said
-		if !strings.Contains(said, "is kept open") && !strings.Contains(said, "changed while it was read") {
+		if !strings.Contains(said, "is kept open") && !strings.Contains(said, "changed while it was being read") {
 			t.Error(said)
 		}
 	}

@@ -48,15 +48,15 @@ func (r *run) sayLoss(p *part, l *backups.Loss) {
 	default:
 		r.problem(p, exit.Wrong, "", "%s lacks %s", source, l.Missing.String())
 	}
-	is, held := "they are", "the %d that have them are held until this is settled"
+	is, heldHint := "they are", "the %d that have them are held until this is settled"
 	switch {
 	case l.CouldNot != "":
-		held = "the %d backups of its line are held until this is settled"
+		heldHint = "the %d backups of its line are held until this is settled"
 	case l.Missing.Count() == 1:
-		is, held = "it is", "the %d that have it are held until this is settled"
+		is, heldHint = "it is", "the %d that have it are held until this is settled"
 	}
 	if n == 1 {
-		held = "%d backup is held until this is settled"
+		heldHint = "%d backup is held until this is settled"
 	}
 	if l.CouldNot == "" {
 		if l.Missing.First != "" && p.kind == backups.Snapshots {
@@ -68,7 +68,7 @@ func (r *run) sayLoss(p *part, l *backups.Loss) {
 		}
 		r.out.Hint("%s in %s%s", is, newest, and) // SOURCE lacks N snapshots, or records
 	}
-	r.out.Hint(held, n)                                                            // SOURCE lacks N snapshots, or records
+	r.out.Hint(heldHint, n)                                                        // SOURCE lacks N snapshots, or records
 	r.out.Hint("how to get them back: %s", r.command("ailee-doctor"))              // SOURCE lacks N snapshots, or records
 	r.out.Hint("if they are to be given up: %s", r.command(Name, "--accept-loss")) // SOURCE lacks N snapshots, or records
 }

@@ -342,7 +342,7 @@ func (r *run) explain(err error) error {
 	case err == nil || errors.As(err, &known):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return exit.Fail("name the folder of the backups with --backup-dir", err)
+		return exit.Fail("name the backup folder with --backup-dir", err)
 	}
 	return exit.Fail(r.hint(err), err)
 }

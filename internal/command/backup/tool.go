@@ -53,28 +53,28 @@ func Tool() cli.Tool {
 		Optional:  cli.AnyNumber,
 		Description: `
    Copies reorg_db/ and l2_snapshots.dat, up to the end of its latest complete
-      snapshot, to the backup folder. The node may be running. A copy gets its name once
-      it verifies, and is then read back. A damaged source is not backed up, and all
-      earlier backups stay. Made for cron: it prints nothing when all is well.
+   snapshot, to the backup folder. The node may be running. A copy gets its name once
+   it verifies, and is then read back. A damaged source is not backed up, and all
+   earlier backups stay. Made for cron: it prints nothing when all is well.
 
    A source that has not changed since its last backup takes no space: the new backup
-      is a hard link to the last one. After 24 hours the source is copied again.
+   is a hard link to the last one. After 24 hours the source is copied again.
 
-   Each backup is compared with the earlier ones. It may lack anchors, reorg events or
-      snapshots that an earlier one has, without a prune by ailee_prune_snapshots that
-      explains it. It is then kept alongside the earlier ones: none of them is deleted, and
-      each run ends with status 2, until the node has the missing data again or
-      --accept-loss gives it up.
+   Each backup is compared with the earlier ones. If it lacks anchors, reorg events or
+   snapshots that an earlier one has, and no prune by ailee_prune_snapshots explains
+   that, it is kept alongside the earlier ones. None of those is deleted, and each run
+   ends with status 2, until the node has the missing data again or --accept-loss gives
+   it up.
 
    Of each kind, the newest --keep backups are kept, then the last one of each of the
-      newest --keep-daily days and --keep-weekly weeks that have one, in UTC. Only backups
-      that verify count. A run whose clock may be wrong, or that copied nothing, deletes
-      nothing.
+   newest --keep-daily days and --keep-weekly weeks that have one, in UTC. Only sound
+   backups count. A run whose clock may be wrong, or that copied nothing, deletes
+   nothing.
 
     list             list the backups, and what the last check of each found
-        verify           read the newest backup of each kind again
-        verify NAME...   read these backups again
-        verify --all     read all backups again
+    verify           read the newest backup of each kind again
+    verify NAME...   read these backups again
+    verify --all     read all backups again
 
    Run as root, it works as the owner of the backup folder.`,
 		Environment: []cli.Entry{

@@ -36,26 +36,26 @@ func Tool() cli.Tool {
 		Summary: "restore what is missing or wrong of an AILEE node's data",
 		Description: `
    Checks l2_snapshots.dat and reorg_db/, and the best source for each: the backup whose
-      content is the most recent valid state, or the source that you name. A part is
-      replaced if it is missing, or if it is wrong and has nothing valid that the source
-      lacks. A sound part is left alone, and the output says what it has that the source
-      lacks, and the other way round. Only a named source that has all of it and more
-      replaces a sound part. --force restores in any case.
+   content is the most recent valid state, or the source that you name. A part is
+   replaced if it is missing, or if it is wrong and has nothing valid that the source
+   lacks. A sound part is left alone, and the output says what it has that the source
+   lacks, and the other way round. Only a named source that has all of it and more
+   replaces a sound part. --force restores in any case.
 
    A source is a snapshot file, plain, compressed or in an archive; an archive of a
    database, .tar, .tar.gz or .tar.zst, with its files at the top or in reorg_db/; or the
    folder of a database. Its content decides what it is, not its name.
 
    Everything is checked before anything is replaced, and everything that is in the way is
-      reported at once: a node that has the data open under any path, a mount, a chattr
-      attribute, too little space, an owner or access list that cannot be set, a source that
-      does not verify once it is unpacked. Then the old and the new data change places in one
-      step: there is a database under its name at every moment. What was replaced is kept next
-      to it, and owner, mode and access lists stay the same. Once the exchange has begun, the
-      next run completes it, whatever stopped this one.
+   reported at once: a node that has the data open under any path, a mount, a chattr
+   attribute, too little space, an owner or access list that cannot be set, a source that
+   does not verify once it is unpacked. Then the old and the new data change places in one
+   step: there is a database under its name at every moment. What was replaced is kept next
+   to it, and owner, mode and access lists stay the same. Once the exchange has begun, the
+   next run completes it, whatever stopped this one.
 
    --dry-run does everything up to the exchange, exits with the same status, and leaves
-      nothing behind. Run as root, it works as the owner of the data directory.`,
+   nothing behind. Run as root, it works as the owner of the data directory.`,
 		Files: []cli.Entry{
 			{Name: "l2_snapshots.dat.replaced_<UTC time>", Text: "in the data directory: the snapshot file that was replaced"},
 			{Name: "reorg_db.replaced_<UTC time>/", Text: "the database that was replaced"},

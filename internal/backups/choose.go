@@ -20,7 +20,7 @@ type ChooseOptions struct {
 	Anchor string
 }
 
-// Passed is a backup that was examined and not chosen.
+// Passed is a backup that was considered and not chosen.
 type Passed struct {
 	Path string
 	Why  string // such as "snapshot 1203: root mismatch", without the path

@@ -137,7 +137,7 @@ func barrierTo(path string) (barrier string, owner int) {
 			continue // it is missing, or the folder above may not be searched
 		}
 		if at == path && unix.Access(at, unix.R_OK|unix.W_OK) == nil {
-			continue // its folder, then
+			continue // it is not the barrier: check its folder
 		}
 		return at, uid
 	}

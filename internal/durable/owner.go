@@ -103,7 +103,7 @@ func (o Owner) giveAll(folder *os.File) error {
 }
 
 func (o Owner) giveOne(root *os.Root, name string, mode fs.FileMode) error {
-	// The mode first: without privileges it cannot be changed after the owner.
+	// Set the mode first, while the file still belongs to this process's user.
 	if err := root.Chmod(name, mode); err != nil && !notGiven(err) {
 		return err
 	}

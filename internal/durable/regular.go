@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotRegular says that something other than a regular file has a name.
+// ErrNotRegular says that a name leads to something other than a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
 // OpenRegular opens a regular file, and nothing else, whatever is put there meanwhile: it does

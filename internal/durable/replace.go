@@ -199,9 +199,9 @@ func (p *Pending) Abort() {
 }
 
 // RenameNew renames a file or folder to a name that must not exist yet; otherwise the error
-// wraps [fs.ErrExist]. On a file system that cannot ensure that, a file is linked and then
-// unlinked, and a folder replaces an empty one that is created for it: a plain rename
-// replaces only an empty folder.
+// wraps [fs.ErrExist]. On a file system that cannot ensure that, a file gets the new name
+// as a hard link before it loses the old one, and a folder replaces an empty one that is
+// created for it: a plain rename replaces only an empty folder.
 func RenameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if unsupported(err) {

@@ -316,7 +316,7 @@ func (r *run) makeFolder() error {
 // scratchName is the folder, in the backup folder, for files that have no name yet.
 const scratchName = ".ailee-backup.tmp"
 
-// makeScratch creates it, after removing one that a killed run may have left.
+// makeScratch creates the scratch folder, after removing one that a killed run may have left.
 func (r *run) makeScratch() error {
 	path := filepath.Join(r.BackupDir, scratchName)
 	if err := os.RemoveAll(path); err != nil {

@@ -44,7 +44,7 @@ func (r *run) notOpened(p *part, err error) {
 	r.problem(p, exit.Failed, durable.Hint(err), "%s cannot be read: %v", p.source, err)
 }
 
-// restoreHint says how to get back a part that has no content.
+// restoreHint says how to get back a part that is missing, or has nothing to back up.
 func (r *run) restoreHint(p *part) string {
 	if p.kind == backups.Database { // reorg_db is missing, or is not a database
 		return "restore it: " + r.command("ailee-restore", "--db-only") + "; only a new node starts with an empty one"

@@ -47,7 +47,7 @@ func (r *restoring) refuseAll(code int, hint, format string, args ...any) {
 	r.refusals = append(r.refusals, found)
 }
 
-// view is what is asked of the data directory beforehand.
+// view checks facts about the data directory.
 func (r *restoring) view(ctx context.Context, codes ...datadir.Code) (*datadir.View, error) {
 	return datadir.Look(ctx, datadir.Options{DataDir: r.DataDir, BackupDir: r.BackupDir, Codes: codes, Now: r.out.Now})
 }

@@ -90,7 +90,7 @@ func instant(t time.Time) *time.Time {
 // difference is what the live part and its source have and lack.
 type difference struct {
 	has, lacks amount
-	explained  int64 // snapshots that a prune dropped by its note: they are not missing
+	explained  int64 // snapshots that a prune dropped, according to its note: they are not missing
 	parting    int64 // number in the source of the last common snapshot, if both continue after it
 }
 

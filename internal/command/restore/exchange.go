@@ -36,7 +36,7 @@ type move struct {
 
 func (m *move) path(name string) string { return filepath.Join(m.folder, name) }
 
-// names are the inodes under the three names of a move, 0 where there is nothing.
+// names are the inodes at the three names of a move, 0 for nothing.
 type names struct{ live, stage, kept uint64 }
 
 // step is the next step of a move.

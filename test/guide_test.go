@@ -249,7 +249,7 @@ var plays = []play{
 	{on: "healthy", scripts: "start-node runbook/the-node-was-down-during-a-reorg", says: lines("31 equal, 0 different, 103 missing", "173 written, 31 equal, 0 replaced"),
 		end: ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
 	// As far as it goes with a Bitcoin node that has no wallet.
-	{on: "healthy", scripts: "runbook/the-latest-anchor-has-no-record", codes: "1", says: lines("hint: the node has no wallet", "there is no terminal to ask on before sending"),
+	{on: "healthy", scripts: "runbook/the-latest-anchor-has-no-record", codes: "1", says: lines("hint: the node has no wallet", "cannot ask for confirmation before sending: there is no terminal"),
 		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "healthy", scripts: "runbook/after-every-recovery", codes: "2", says: lines(verifies, "Confirmed: 3", verifies, "ailee-monitor: warning: the latest snapshot in /var/lib/ailee/l2_snapshots.dat is "),
 		end: ends(".ailee-monitor", "backups: 2 of 1-10, 1 of 1-9, 2 of the database", snapshots, "reorg_db: "+wholeRecords, down)},

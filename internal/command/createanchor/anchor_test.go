@@ -20,9 +20,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestAnchorsBesideAnAppender anchors over and over while another process appends
-// in many small writes, as a node does. No snapshot tears another apart, and none
-// is lost.
+// TestAnchorsBesideAnAppender anchors over and over while another process appends in many
+// small writes, as a node does. No snapshot ends up inside another, and none is lost.
 func TestAnchorsBesideAnAppender(t *testing.T) {
 	rounds := 100
 	if testing.Short() {
@@ -55,8 +54,8 @@ func TestAnchorsBesideAnAppender(t *testing.T) {
 	require.EqualValues(t, 2+rounds*20, next)
 }
 
-// TestAnchorWaitsForAWriter: a snapshot that is being written when the run starts
-// is not torn apart.
+// TestAnchorWaitsForAWriter: a snapshot that is being written when the run starts stays in
+// one piece.
 func TestAnchorWaitsForAWriter(t *testing.T) {
 	path := clitest.History(t, 1)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
@@ -66,7 +65,7 @@ func TestAnchorWaitsForAWriter(t *testing.T) {
 	require.NoError(t, err)
 	anchoring := exec.Command(createanchor.Name, "--l2-state-file", clitest.StateFile(t, 3, 1), "--data-dir", filepath.Dir(path))
 	require.NoError(t, anchoring.Start())
-	// That it has the file open shows that it is about to append.
+	// Once it has the file open, it is about to append.
 	clitest.WaitFor(t, anchoring, func() bool { return clitest.Opened(anchoring.Process.Pid, path) })
 	_, err = f.WriteString(second[100:])
 	require.NoError(t, err)
@@ -75,8 +74,8 @@ func TestAnchorWaitsForAWriter(t *testing.T) {
 	require.Equal(t, []uint64{1, 2, 3}, clitest.Times(t, path))
 }
 
-// TestAnchorOfAReplacedFile: a file that is replaced while the run waits for its turn
-// gets nothing, nor does the one that has its name now.
+// TestAnchorOfAReplacedFile: if the file is replaced while the run waits, nothing is appended
+// to it, nor to the file that has its name now.
 func TestAnchorOfAReplacedFile(t *testing.T) {
 	path := clitest.History(t, 1)
 	writer, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
@@ -99,8 +98,8 @@ func TestAnchorOfAReplacedFile(t *testing.T) {
 	require.Equal(t, clitest.Numbered(1), clitest.Read(t, path+".old"))
 }
 
-// TestAnchorKilled kills the run at random moments, and runs it again each time.
-// Whatever it left is ended, and every complete snapshot is sound.
+// TestAnchorKilled kills the run at random moments, and runs it again each time. A torn line
+// that it left is terminated, and every complete snapshot is sound.
 func TestAnchorKilled(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	kills := 20

@@ -28,9 +28,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// The order of events of a broadcast, so that no crash loses track of a payment:
+// The steps of a broadcast, in an order in which no crash loses track of a payment:
 //
-//  1. take the database, and see that its hashes are of the node's chain
+//  1. open the database, and check that its block hashes are of the node's chain
 //  2. fund, sign and check the transaction, and ask
 //  3. write the pending file: the anchor and the signed transaction
 //  4. write the PENDING record
@@ -38,13 +38,13 @@ import (
 //  6. append the snapshot
 //  7. remove the pending file
 //
-// Each step up to 5 is undone when the node surely did not take the transaction. A
-// run that finds the pending file does what is left; each step can be seen to be
-// done already. No second transaction is made while the first one can be mined. A
-// failure of step 4 leaves the pending file: without it, a record that reached the
-// disk all the same would tell of a transaction that nobody has.
+// Each step up to 5 is undone if the node certainly did not accept the transaction. A
+// run that finds the pending file does the remaining steps, since it can check which ones
+// are done. No second transaction is made while the first one can still be mined. When
+// step 4 fails, the pending file stays: the record may have reached the disk all the same,
+// and without the file it would name a transaction that exists nowhere.
 
-// openDatabase takes the database; for a dry run it only sees that it could.
+// openDatabase opens the database for writing; for a dry run it only checks that it could.
 func openDatabase(ctx context.Context, o *Options, out *cli.IO) (db *reorgdb.DB, err error) {
 	open := reorgtool.Open
 	if o.DryRun {
@@ -54,8 +54,9 @@ func openDatabase(ctx context.Context, o *Options, out *cli.IO) (db *reorgdb.DB,
 	return db, reorgtool.Explain(o.DBPath, err)
 }
 
-// closeDatabase adds to the error of a run, with a hint. All is done and synced by then,
-// but a database that is not closed well may be one that the node cannot open.
+// closeDatabase closes the database and reports a failure to do so, together with the error
+// of the run. Everything is done and synced by then, but a database that was not closed
+// properly may be one that the node cannot open.
 func closeDatabase(o Options, db *reorgdb.DB, out *cli.IO, hint string, err *error) {
 	if o.DryRun {
 		hint = "nothing was changed"
@@ -83,12 +84,12 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		closeDatabase(a.Options, a.db, a.out, "run the same command again: what is done is not done twice, and nothing is paid again", &err) // DB: the database could not be closed
+		closeDatabase(a.Options, a.db, a.out, "run the same command again: completed steps are not repeated, and nothing is paid twice", &err) // DB: the database could not be closed
 	}()
 	if a.node, err = a.openNode(); err != nil {
 		return err
 	}
-	// On another chain the anchor would be paid for, and be worth nothing.
+	// On another chain, the anchor would cost a fee and be worthless.
 	if err := reorgtool.SameChain(ctx, a.node, a.db, a.DBPath); err != nil {
 		return reorgtool.Explain(a.DBPath, err)
 	}
@@ -115,18 +116,18 @@ func (a *anchoring) broadcast(ctx context.Context) (err error) {
 	case err != nil:
 		return reorgtool.Explain(a.DBPath, err)
 	case ok:
-		return exit.Failf("take another --timestamp-ms, or replace its transaction: "+exit.Command(Name, "--bump", record.Hash),
-			"the anchor %s has a record already: %s, in transaction %s", record.Hash, record.Status, record.BitcoinTxID)
+		return exit.Failf("use another --timestamp-ms, or replace its transaction: "+exit.Command(Name, "--bump", record.Hash),
+			"the anchor %s already has a record: %s, in transaction %s", record.Hash, record.Status, record.BitcoinTxID)
 	}
 	return a.pay(ctx)
 }
 
-// wanted reports whether an anchor of an earlier run is the one to be made.
+// wanted reports whether the anchor of an earlier run is the one that this run is to make.
 func (a *anchoring) wanted(earlier *snapshot.Anchor) bool {
 	return earlier.L2StateRoot == a.source.report.Root && (!a.TimestampSet || earlier.TimestampMs == a.TimestampMs)
 }
 
-// pay makes the transaction and does all that follows.
+// pay makes the transaction and does everything that follows.
 func (a *anchoring) pay(ctx context.Context) error {
 	if a.Output != "" {
 		if _, err := os.Lstat(a.target()); err == nil {
@@ -151,15 +152,15 @@ func (a *anchoring) pay(ctx context.Context) error {
 	if err := a.ask(ctx, fmt.Sprintf("0 sat in an OP_RETURN output, %d sat of change", tx.Change)); err != nil {
 		return err
 	}
-	// From here on an interrupt would only leave work to a second run.
+	// From here on, an interrupt would only leave work for a second run.
 	ctx = context.WithoutCancel(ctx)
 	p := pending.New(a.DBPath, a.anchor, a.Wallet, tx.MsgTx)
 	if err := p.Write(); err != nil {
 		return exit.Fail("nothing was sent", err) // DB/.DB.anchor-pending cannot be written
 	}
 	if err := a.record(p); err != nil {
-		// The record may be there all the same, in a log that could not be synced.
-		return exit.Fail("nothing was sent; the same command again goes on with this transaction", err) // the record cannot be written to DB
+		// The record may still have been written, to a log that could not be synced.
+		return exit.Fail("nothing was sent; run the same command again to continue with this transaction", err) // the record cannot be written to DB
 	}
 	switch err := w.Send(ctx, tx.MsgTx); {
 	case errors.Is(err, bitcoin.ErrOutcomeUnknown):
@@ -178,13 +179,13 @@ func (a *anchoring) pay(ctx context.Context) error {
 	return a.finish(ctx, p)
 }
 
-// sentAllTheSame reports whether the node has a transaction although it, or whoever answered
-// for it, said no: a server in front of several nodes, say, that had asked another one first.
+// sentAllTheSame reports whether the node has a transaction even though the answer was a
+// refusal. A proxy in front of several nodes, for example, may have asked another node first.
 func (a *anchoring) sentAllTheSame(ctx context.Context, w *wallet.Wallet, p *pending.Broadcast, refused error) (bool, error) {
 	var rpc *btcjson.RPCError
 	var status *bitcoin.StatusError
 	if !errors.As(refused, &rpc) && !errors.As(refused, &status) {
-		return false, nil // nobody answered
+		return false, nil // there was no answer
 	}
 	state, err := w.Find(ctx, p.Tx.TxID())
 	switch {
@@ -193,12 +194,12 @@ func (a *anchoring) sentAllTheSame(ctx context.Context, w *wallet.Wallet, p *pen
 	case state != wallet.Known:
 		return false, nil
 	}
-	a.out.Warn("the node has transaction %s, although it was refused: %v", p.Tx.TxID(), refused)
+	a.out.Warn("the node has transaction %s even though it was refused: %v", p.Tx.TxID(), refused)
 	return true, nil
 }
 
-// writable reports whether the snapshot can be written: nothing is to be paid for one that
-// cannot.
+// writable returns an error unless the snapshot can be written: nothing is paid for one
+// that cannot.
 func (a *anchoring) writable() error {
 	path := a.target()
 	if _, err := os.Stat(path); a.Output != "" || errors.Is(err, fs.ErrNotExist) {
@@ -210,7 +211,7 @@ func (a *anchoring) writable() error {
 	return nil
 }
 
-// ask shows what is to be sent and waits for a yes, unless that was given.
+// ask shows what is to be sent and waits for a yes, unless --yes was given.
 func (a *anchoring) ask(ctx context.Context, amount string) error {
 	if a.Yes {
 		return nil
@@ -222,14 +223,14 @@ func (a *anchoring) ask(ctx context.Context, amount string) error {
 	return err
 }
 
-// unknown is the error where the node may have taken the transaction.
+// unknown returns the error for when the node may have accepted the transaction.
 func (a *anchoring) unknown(p *pending.Broadcast, err error) error {
-	return exit.Fail("run the same command again: it looks for this transaction, and pays for no other",
+	return exit.Fail("run the same command again: it looks for this transaction and does not pay for another",
 		fmt.Errorf("it is unknown whether transaction %s was sent; the anchor stays PENDING: %w", p.Tx.TxID(), err))
 }
 
-// record writes the PENDING record, unless it is there. A node that ran meanwhile
-// may have called it orphaned.
+// record writes the PENDING record, unless there is one. A node that ran in the meantime
+// may have marked it as orphaned.
 func (a *anchoring) record(p *pending.Broadcast) error {
 	before, ok, err := a.db.Anchor(p.Anchor.Hash)
 	if err != nil || ok && before.Status != reorgdb.FailedOrphaned {
@@ -241,7 +242,7 @@ func (a *anchoring) record(p *pending.Broadcast) error {
 	}))
 }
 
-// takeBack undoes what was written for a transaction that is not to be mined.
+// takeBack removes what was written for a transaction that will not be mined.
 func (a *anchoring) takeBack(p *pending.Broadcast) error {
 	err := a.db.Update(func(u *reorgdb.Update) error {
 		u.DeleteAnchor(p.Anchor.Hash)
@@ -253,7 +254,7 @@ func (a *anchoring) takeBack(p *pending.Broadcast) error {
 	return p.Remove()
 }
 
-// finish writes the snapshot, unless an earlier run has.
+// finish writes the snapshot, unless an earlier run has written it.
 func (a *anchoring) finish(ctx context.Context, p *pending.Broadcast) (err error) {
 	if p.Resumed {
 		a.done, err = a.find(ctx, a.anchor.Hash)
@@ -265,12 +266,12 @@ func (a *anchoring) finish(ctx context.Context, p *pending.Broadcast) (err error
 		err = p.Remove()
 	}
 	if err != nil {
-		a.out.Warn("transaction %s is sent; the same command again does the rest, without paying again", p.Tx.TxID())
+		a.out.Warn("transaction %s was sent; run the same command again to do the rest, without paying again", p.Tx.TxID())
 	}
 	return err
 }
 
-// resume goes on with what an earlier run began.
+// resume continues the broadcast that an earlier run began.
 func (a *anchoring) resume(ctx context.Context, p *pending.Broadcast) error {
 	a.anchor = p.Anchor
 	a.payment = &payment{TxID: p.Tx.TxID(), VSize: wallet.VSize(p.Tx), Resumed: true}
@@ -288,11 +289,11 @@ func (a *anchoring) resume(ctx context.Context, p *pending.Broadcast) error {
 	return a.finish(ctx, p)
 }
 
-// settle brings the broadcast of another state to its end. Its snapshot is not
-// appended: the state it takes is not at hand, and is an older one.
+// settle finishes the broadcast of another state. The snapshot of that state is not
+// appended: the state is not at hand, and it is older.
 func (a *anchoring) settle(ctx context.Context, p *pending.Broadcast) error {
 	if a.DryRun {
-		a.out.Warn("an earlier broadcast is not finished, of the anchor %s in transaction %s", p.Anchor.Hash, p.Tx.TxID())
+		a.out.Warn("an earlier broadcast is not finished: the anchor %s in transaction %s", p.Anchor.Hash, p.Tx.TxID())
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -300,14 +301,14 @@ func (a *anchoring) settle(ctx context.Context, p *pending.Broadcast) error {
 	if err != nil {
 		return err
 	}
-	a.out.Warn("an earlier run has sent transaction %s for another state, whose snapshot is not appended: its anchor is %s, the payload %s",
+	a.out.Warn("an earlier run sent transaction %s for another state, and the snapshot of that state is not appended: its anchor is %s, the payload %s",
 		txid, p.Anchor.Hash, p.Anchor.Payload)
 	return p.Remove()
 }
 
-// deliver makes sure that the record is there and that the node has the transaction, or
-// another one with the anchor, by which the operator may have replaced it meanwhile. It
-// returns the id of the one that there is.
+// deliver makes sure that the record exists and that the node has the transaction, or
+// another one with the same anchor, in case the operator has replaced it in the meantime.
+// It returns the id of the transaction that the node has.
 func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) (txid string, err error) {
 	txid = p.Tx.TxID()
 	before, ok, err := a.db.Anchor(p.Anchor.Hash)
@@ -320,7 +321,7 @@ func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) (txid str
 	if err := a.record(p); err != nil {
 		return "", err
 	}
-	// One that was not named was the only one that was loaded then.
+	// If no wallet was named then, it was the only one loaded.
 	w, err := wallet.Open(a.node, cmp.Or(p.Wallet, a.Wallet))
 	if err != nil {
 		return "", err
@@ -331,7 +332,7 @@ func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) (txid str
 		return "", err
 	case sent != "":
 		if sent != txid {
-			a.out.Warn("the anchor is in transaction %s, in place of %s", sent, txid)
+			a.out.Warn("the anchor is in transaction %s instead of %s", sent, txid)
 		}
 		return sent, a.recordSent(p, sent)
 	case known == nil || known.State == wallet.Absent:
@@ -348,16 +349,17 @@ func (a *anchoring) deliver(ctx context.Context, p *pending.Broadcast) (txid str
 		}
 		if !dead {
 			return "", exit.Fail("it may still be mined: run the same command again later",
-				fmt.Errorf("transaction %s of an earlier run is neither in the mempool nor in the chain, and the node does not accept it now: %w", txid, refused))
+				fmt.Errorf("transaction %s from an earlier run is neither in the mempool nor in the chain, and the node does not accept it now: %w", txid, refused))
 		}
 	}
 	if err := a.takeBack(p); err != nil {
 		return "", err
 	}
-	return "", exit.Failf("run the same command again", "transaction %s of an earlier run can never be mined, since others spend its inputs: its record was removed", txid)
+	return "", exit.Failf("run the same command again", "transaction %s from an earlier run can never be mined, since others spend its inputs; its record was removed", txid)
 }
 
-// recordSent notes in the record which transaction carries the anchor, where it names another.
+// recordSent updates the record if it names another transaction than the one that carries
+// the anchor.
 func (a *anchoring) recordSent(p *pending.Broadcast, txid string) error {
 	r, ok, err := a.db.Anchor(p.Anchor.Hash)
 	if err != nil || !ok || r.BitcoinTxID == txid {
@@ -367,9 +369,9 @@ func (a *anchoring) recordSent(p *pending.Broadcast, txid string) error {
 	return reorgtool.Explain(a.DBPath, a.db.Update(func(u *reorgdb.Update) error { return u.Anchor(r) }))
 }
 
-// alreadyDone reports whether an earlier run has broadcast this state to the end: a
-// PENDING anchor is not paid for twice, and one with the very time that was asked
-// for not either when it is confirmed.
+// alreadyDone reports whether an earlier run has completed the broadcast of this state. A
+// PENDING anchor is not paid for twice, nor is a confirmed one that has the very time that
+// was asked for.
 func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 	var waiting, failed []reorgdb.Anchor
 	for r, err := range a.db.Anchors(ctx) {
@@ -390,8 +392,8 @@ func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		if !found && !a.TimestampSet {
-			return false, exit.Failf("wait for it, replace its transaction with --bump, or give the new anchor a time of its own with --timestamp-ms",
-				"the anchor %s of the same state is PENDING already, in transaction %s", r.Hash, r.BitcoinTxID)
+			return false, exit.Failf("wait for it, replace its transaction with --bump, or give the new anchor another time with --timestamp-ms",
+				"the anchor %s of the same state is already PENDING, in transaction %s", r.Hash, r.BitcoinTxID)
 		}
 		if !found {
 			continue
@@ -414,26 +416,26 @@ func (a *anchoring) alreadyDone(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// failedForCertain returns an error unless the transaction of an anchor that failed is
-// nowhere. A node calls an anchor failed by the clock alone, and one invalid whose block a
-// reorg has replaced: as a rule its transaction waits for the next one.
+// failedForCertain returns an error unless the transaction of a failed anchor is nowhere to
+// be found. A node marks an anchor as failed by the clock alone, and as invalidated when a
+// reorg has replaced its block: as a rule, the transaction is then waiting for another block.
 func (a *anchoring) failedForCertain(ctx context.Context, r reorgdb.Anchor) error {
 	w, err := wallet.Open(a.node, a.Wallet)
 	if err != nil {
 		return err
 	}
 	txid, known, err := onItsWay(ctx, w, r)
-	const orAnew = ", or give the new anchor a time of its own with --timestamp-ms"
+	const orNewTime = ", or give the new anchor another time with --timestamp-ms"
 	if err == nil && txid == "" && known == nil && anchortx.IsTxID(r.BitcoinTxID) {
-		// Not of this wallet: a block may have it.
+		// It is not a transaction of this wallet, but a block may have it.
 		var found []anchortx.Found
 		found, err = anchortx.Find(ctx, a.node, []anchortx.Wanted{anchortx.ForRecord(r.BitcoinTxID, r.Hash, r.L2StateRoot, r.BitcoinHeight, r.BroadcastTime)},
 			anchortx.Options{Wallet: a.Wallet, Scan: anchortx.DefaultScan})
 		switch {
 		case err != nil:
 		case found[0].State == anchortx.Unknown:
-			return exit.Failf("name the wallet that sent it with --wallet"+orAnew,
-				"the anchor %s of the same state is %s, but could not determine the state of its transaction %s: %s", r.Hash, r.Status, r.BitcoinTxID, found[0].Why)
+			return exit.Failf("name the wallet that sent it with --wallet"+orNewTime,
+				"the anchor %s of the same state is %s, but the state of its transaction %s could not be determined: %s", r.Hash, r.Status, r.BitcoinTxID, found[0].Why)
 		case found[0].Tx != nil:
 			txid = found[0].Tx.TxID()
 		}
@@ -441,13 +443,13 @@ func (a *anchoring) failedForCertain(ctx context.Context, r reorgdb.Anchor) erro
 	if err != nil || txid == "" {
 		return err
 	}
-	return exit.Failf("bring the record up to date with "+exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath)+orAnew,
+	return exit.Failf("bring the record up to date with "+exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath)+orNewTime,
 		"the anchor %s of the same state is %s, but its transaction %s is in the mempool or in the chain", r.Hash, r.Status, txid)
 }
 
-// onItsWay returns the transaction with which an anchor is in the mempool or, as far as the
-// wallet knows, in the chain, "" for none; and what the wallet knows of the one that is
-// recorded, nil for nothing.
+// onItsWay returns the id of the transaction that carries an anchor and is in the mempool or,
+// as far as the wallet knows, in the chain, "" for none. It also returns what the wallet knows
+// about the recorded transaction, nil for nothing.
 func onItsWay(ctx context.Context, w *wallet.Wallet, r reorgdb.Anchor) (txid string, recorded *wallet.Member, err error) {
 	if !anchortx.IsTxID(r.BitcoinTxID) {
 		return "", nil, nil
@@ -458,7 +460,7 @@ func onItsWay(ctx context.Context, w *wallet.Wallet, r reorgdb.Anchor) (txid str
 		return "", nil, err
 	}
 	if len(family) == 0 {
-		// It is of another wallet, or was never sent.
+		// It belongs to another wallet, or was never sent.
 		state, err := w.Find(ctx, r.BitcoinTxID)
 		if err != nil || state != wallet.Known {
 			return "", nil, err
@@ -473,8 +475,8 @@ func onItsWay(ctx context.Context, w *wallet.Wallet, r reorgdb.Anchor) (txid str
 	return "", family[0], nil
 }
 
-// stillThere warns when the transaction of an anchor has vanished. It is an error when it
-// can never be mined: the anchor is not on its way then.
+// stillThere warns if the transaction of an anchor has vanished. It returns an error if the
+// transaction can never be mined, since the anchor is then not on its way.
 func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
 	w, err := wallet.Open(a.node, a.Wallet)
 	if err != nil {
@@ -484,11 +486,11 @@ func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
 	if err != nil {
 		return err
 	}
-	resync := exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath) + " brings the record up to date"
+	resync := "bring the record up to date with " + exit.Command("ailee_resync_blocks", "--anchors", "--db-path", a.DBPath)
 	switch {
 	case txid == r.BitcoinTxID:
 	case txid != "":
-		a.out.Warn("the anchor is in transaction %s, in place of %s: %s", txid, r.BitcoinTxID, resync)
+		a.out.Warn("the anchor is in transaction %s instead of %s: %s", txid, r.BitcoinTxID, resync)
 	case recorded != nil && recorded.State == wallet.Conflicted:
 		return dead(recorded)
 	default:
@@ -497,8 +499,8 @@ func (a *anchoring) stillThere(ctx context.Context, r reorgdb.Anchor) error {
 	return nil
 }
 
-// find looks for the snapshot with an anchor in the file that is written, the
-// newest first, and notes where it is.
+// find looks for the snapshot with the given anchor in the target file, newest first, and
+// notes where it is.
 func (a *anchoring) find(ctx context.Context, hash string) (bool, error) {
 	a.file = a.target()
 	f, err := durable.OpenRegular(a.file, os.O_RDONLY)
@@ -513,7 +515,7 @@ func (a *anchoring) find(ctx context.Context, hash string) (bool, error) {
 	if err != nil {
 		return false, a.explain(err)
 	}
-	// The hash ends the anchor's line, and that the body, as we write it.
+	// As this tool writes it, the anchor's line ends the body, and the hash ends that line.
 	tail := fmt.Appendf(nil, " \"%s\"\n", hash)
 	got := make([]byte, len(tail))
 	for l, err := range snapshot.Backward(f, size) {

@@ -45,8 +45,7 @@ func newPayer(t *testing.T, name string) *payer {
 	return &payer{n, bitcointest.NewWallet(t, n, name)}
 }
 
-// place is a node's data directory with a database and one snapshot, and the state
-// that is to be anchored.
+// place is a node's data directory with a database and one snapshot, and a state to anchor.
 type place struct {
 	*payer
 	dir, state string
@@ -63,7 +62,7 @@ func (p *payer) place(t *testing.T) *place {
 	return &place{p, dir, clitest.StateFile(t, placeState, 5)}
 }
 
-// args are those of a broadcast of the state.
+// args returns the arguments for a broadcast of the state.
 func (p *place) args(more ...string) []string {
 	return append(p.with("--broadcast", "--yes", "--fee-rate", "10", "--l2-state-file", p.state), more...)
 }
@@ -76,7 +75,7 @@ func (p *place) with(more ...string) []string {
 	return append(args, more...)
 }
 
-// url has the login: tests in parallel share the environment.
+// url includes the login, since parallel tests share the environment.
 func (p *place) url() string { return p.wallet.LoginURL() }
 
 // run runs the tool.
@@ -97,7 +96,7 @@ func (p *place) anchors(t *testing.T) (all []reorgdb.Anchor) {
 	return all
 }
 
-// update changes the database in the place of something else.
+// update changes the database, as another program would.
 func (p *place) update(t *testing.T, change func(u *reorgdb.Update, a reorgdb.Anchor)) {
 	t.Helper()
 	record := p.anchors(t)[0]
@@ -125,7 +124,7 @@ func (p *place) appended(t *testing.T) *snapshot.Anchor {
 	return report.Anchor
 }
 
-// unchanged asserts that there is nothing of a broadcast anywhere.
+// unchanged asserts that a broadcast has left nothing anywhere.
 func (p *place) unchanged(t *testing.T) {
 	t.Helper()
 	require.Empty(t, p.anchors(t))
@@ -163,7 +162,7 @@ func (p *place) complete(t *testing.T, sent map[string]*wire.MsgTx) string {
 	return r.BitcoinTxID
 }
 
-// mined mines what waits and returns it.
+// mined mines the waiting transactions and returns them.
 func (p *payer) mined() map[string]*wire.MsgTx {
 	all := map[string]*wire.MsgTx{}
 	for _, tx := range p.node.Transactions(p.node.Generate(1)[0]) {
@@ -172,8 +171,8 @@ func (p *payer) mined() map[string]*wire.MsgTx {
 	return all
 }
 
-// TestBroadcast goes all the way, with a wallet that answers as an old Bitcoin Core
-// does and one that answers as a new one does.
+// TestBroadcast does complete broadcasts, with a wallet that answers like an old Bitcoin Core
+// and one that answers like a new one.
 func TestBroadcast(t *testing.T) {
 	t.Parallel()
 	for _, old := range []bool{true, false} {
@@ -211,12 +210,12 @@ func TestBroadcast(t *testing.T) {
 				require.Empty(t, string(foreign), "the node could not use it")
 			}
 
-			// The same again pays for nothing, whatever the tip is by now.
+			// Doing the same again pays nothing, whatever the tip is by now.
 			for _, more := range [][]string{nil, {"--timestamp-ms", "1739577600000"}} {
 				stdout, stderr = p.run(t, exit.OK, p.args(more...)...)
 				require.Empty(t, stderr)
-				require.Contains(t, stdout, txid+", of an earlier run")
-				require.Contains(t, stdout, "Written already")
+				require.Contains(t, stdout, txid+", from an earlier run")
+				require.Contains(t, stdout, "Already written")
 				p.complete(t, p.node.Mempool())
 			}
 			require.Contains(t, p.mined(), txid)
@@ -230,8 +229,8 @@ func TestBroadcast(t *testing.T) {
 	}
 }
 
-// TestBroadcastPaysFromTheWalletNamed, whatever the URL ends with; the default wallet would
-// pay at the path of the node.
+// TestBroadcastPaysFromTheWalletNamed: the named wallet pays, whatever the URL ends with. At
+// the node's own path, the default wallet would pay.
 func TestBroadcastPaysFromTheWalletNamed(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "hot")
@@ -255,8 +254,8 @@ func rpcError(code btcjson.RPCErrorCode, text string) func(string) error {
 	return func(string) error { return btcjson.NewRPCError(code, text) }
 }
 
-// TestBroadcastRefused: whatever the node refuses is told in its words, with what to
-// do next, and leaves nothing behind.
+// TestBroadcastRefused: a refusal is reported in the node's words, with what to do next, and
+// leaves nothing behind.
 func TestBroadcastRefused(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -299,10 +298,10 @@ func TestBroadcastRefused(t *testing.T) {
 	require.Contains(t, stderr, "--fee-rate")
 	_, stderr = p.run(t, exit.Failed, p.args("--wallet", "other")...)
 	require.Contains(t, stderr, "loadwallet")
-	// No estimate on this network, and no terminal on which to ask.
+	// There is no estimate on this network, and no terminal on which to ask.
 	estimate := p.with("--broadcast", "--yes", "--l2-state-file", p.state)
 	_, stderr = p.run(t, exit.Failed, estimate...)
-	require.Contains(t, stderr, "hint: give the fee rate: --fee-rate SAT_VB")
+	require.Contains(t, stderr, "hint: set the fee rate: --fee-rate SAT_VB")
 	_, stderr = p.run(t, exit.Failed, p.with("--broadcast", "--fee-rate", "10", "--l2-state-file", p.state)...)
 	require.Contains(t, stderr, "--yes")
 	p.unchanged(t)
@@ -313,24 +312,24 @@ func TestBroadcastRefused(t *testing.T) {
 	p.unchanged(t)
 }
 
-// TestBroadcastRefusedAsRecorded: what real Bitcoin Cores refuse leaves nothing behind, and
-// is told in their words with what to do next.
+// TestBroadcastRefusedAsRecorded: a refusal by a real Bitcoin Core leaves nothing behind, and
+// is reported in its words, with what to do next.
 func TestBroadcastRefusedAsRecorded(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
 	p := payer.place(t)
 	for name, hint := range map[string]string{
-		"d1-fundrawtransaction-error-4-fee-estimation-failed-fallbackfee-is-disabled":        "give the fee rate: --fee-rate SAT_VB",
+		"d1-fundrawtransaction-error-4-fee-estimation-failed-fallbackfee-is-disabled":        "set the fee rate: --fee-rate SAT_VB",
 		"d2-fundrawtransaction-error-19-multiple-wallets-are-loaded-please-select":           "name one of them with --wallet NAME; list them with bitcoin-cli listwallets",
 		"d3-fundrawtransaction-error-18-requested-wallet-does-not-exist-or":                  "load the wallet with bitcoin-cli loadwallet NAME, and name it with --wallet NAME",
-		"d5a-fundrawtransaction-error-4-the-total-exceeds-your-balance-when":                 "send coins to the wallet, or wait until those on their way are confirmed",
+		"d5a-fundrawtransaction-error-4-the-total-exceeds-your-balance-when":                 "send coins to the wallet, or wait until incoming ones are confirmed",
 		"m3d-fundrawtransaction-error-4-fee-exceeds-maximum-configured-by-user":              "use a lower fee rate, --fee-rate SAT_VB, or raise the node's maxtxfee",
-		"u6-fundrawtransaction-error-4-unconfirmed-utxos-are-available-but-spending":         "wait until the wallet's transactions are confirmed; with several coins it need not spend what is not",
+		"u6-fundrawtransaction-error-4-unconfirmed-utxos-are-available-but-spending":         "wait until the wallet's transactions are confirmed; with several coins, it need not spend unconfirmed ones",
 		"wl-fundrawtransaction-http403":                                                      "allow this machine and the method on the node: rpcallowip, rpcwhitelist",
 		"d5e-signrawtransactionwithwallet-error-13-error-please-enter-the-wallet-passphrase": "unlock the wallet, then run the command again: bitcoin-cli -stdinwalletpassphrase walletpassphrase 600",
 		"probe-sendrawtransaction-min-relay-fee":                                             "use another fee rate: --fee-rate SAT_VB",
 		"v29-probe-sendrawtransaction-replaced":                                              "use another fee rate: --fee-rate SAT_VB",
-		"probe-sendrawtransaction-inputs-spent":                                              "see what the node's policy asks for, and that no other transaction spends the same coins",
+		"probe-sendrawtransaction-inputs-spent":                                              "check the node's policy, and that no other transaction spends the same coins",
 	} {
 		r := bitcointest.OneRecorded(t, name)
 		calls, _ := r.Calls()
@@ -344,7 +343,7 @@ func TestBroadcastRefusedAsRecorded(t *testing.T) {
 	}
 }
 
-// TestBroadcastTrustsNoWallet: what the wallet made is sent only if it is what was
+// TestBroadcastTrustsNoWallet: the wallet's transaction is sent only if it is the one that was
 // asked for.
 func TestBroadcastTrustsNoWallet(t *testing.T) {
 	t.Parallel()
@@ -377,7 +376,7 @@ func TestBroadcastTrustsNoWallet(t *testing.T) {
 	require.NotContains(t, p.wallet.Methods(), "sendrawtransaction")
 }
 
-// TestBroadcastLocked: a running node is found before the Bitcoin node is asked for
+// TestBroadcastLocked: a running node is detected before the Bitcoin node is asked for
 // anything.
 func TestBroadcastLocked(t *testing.T) {
 	t.Parallel()
@@ -395,7 +394,7 @@ func TestBroadcastLocked(t *testing.T) {
 	require.Empty(t, p.wallet.Methods())
 }
 
-// killer kills the tool when the node gets or has carried out a call.
+// killer kills the tool when the node receives a call or has carried it out.
 type killer struct {
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -437,7 +436,7 @@ func TestBroadcastKilledAtEveryCall(t *testing.T) {
 	require.Contains(t, methods, "sendrawtransaction")
 	for method := range methods {
 		for _, after := range []bool{false, true} {
-			// Behind the send, also with the transaction mined in between.
+			// After the send, also with the transaction mined in between.
 			for _, mine := range []bool{false, true} {
 				if mine && !(after && method == "sendrawtransaction") {
 					continue
@@ -543,8 +542,8 @@ func TestBroadcastKilled(t *testing.T) {
 	}
 }
 
-// TestBroadcastLeftAtEveryStep rebuilds what a crash leaves between any two steps
-// that change something.
+// TestBroadcastLeftAtEveryStep reproduces what a crash leaves between any two steps that
+// change something.
 func TestBroadcastLeftAtEveryStep(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	t.Parallel()
@@ -554,7 +553,7 @@ func TestBroadcastLeftAtEveryStep(t *testing.T) {
 			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) { u.DeleteAnchor(a.Hash) })
 		},
 		"record written": func(*place, string, []byte) {},
-		"record written, and called orphaned by a node since": func(p *place, _ string, _ []byte) {
+		"record written, and marked as orphaned by a node since": func(p *place, _ string, _ []byte) {
 			p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
 				a.Status, a.BroadcastTime = reorgdb.FailedOrphaned, 1
 				require.NoError(t, u.Anchor(a))
@@ -590,8 +589,8 @@ func TestBroadcastLeftAtEveryStep(t *testing.T) {
 	}
 }
 
-// TestBroadcastPendingFileDamaged: nothing is paid while it is not known what an
-// earlier run has begun.
+// TestBroadcastPendingFileDamaged: nothing is paid while it is unknown what an earlier run has
+// begun.
 func TestBroadcastPendingFileDamaged(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -630,8 +629,8 @@ func (p *place) cutSend(after bool) {
 	}
 }
 
-// TestBroadcastOutcomeUnknown: when the answer to the send is lost, the record
-// stays, and the next run finds out.
+// TestBroadcastOutcomeUnknown: if the answer to the send is lost, the record stays, and the
+// next run finds out what happened.
 func TestBroadcastOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -647,12 +646,12 @@ func TestBroadcastOutcomeUnknown(t *testing.T) {
 		require.Equal(t, []uint64{1}, clitest.Times(t, filepath.Join(p.dir, "l2_snapshots.dat")))
 		if !arrived {
 			require.Empty(t, p.node.Mempool())
-			// Still away.
+			// The node is still unreachable.
 			p.run(t, exit.Failed, p.args()...)
 			require.Equal(t, records, p.anchors(t))
 		}
 		p.wallet.On(nil, nil)
-		// The anchor is that of the first run, also when the chain has grown.
+		// The anchor is the one of the first run, even if the chain has grown.
 		p.run(t, exit.OK, p.args("--dry-run")...)
 		p.run(t, exit.OK, p.args()...)
 		require.Equal(t, records[0].BitcoinTxID, p.complete(t, p.node.Mempool()))
@@ -660,8 +659,8 @@ func TestBroadcastOutcomeUnknown(t *testing.T) {
 	}
 }
 
-// TestBroadcastOfAnotherState: a run for another state first settles what an earlier
-// one left.
+// TestBroadcastOfAnotherState: a run for another state first finishes what an earlier run
+// left.
 func TestBroadcastOfAnotherState(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -680,8 +679,8 @@ func TestBroadcastOfAnotherState(t *testing.T) {
 	require.Equal(t, []uint64{1, 3_000_000}, clitest.Times(t, filepath.Join(p.dir, "l2_snapshots.dat")))
 }
 
-// TestBroadcastSpentElsewhere: a transaction that never arrived and can never be
-// mined any more is given up, and only then.
+// TestBroadcastSpentElsewhere: a transaction that never arrived is given up once it can no
+// longer be mined, and not before.
 func TestBroadcastSpentElsewhere(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -701,8 +700,8 @@ func TestBroadcastSpentElsewhere(t *testing.T) {
 	p.complete(t, p.node.Mempool())
 }
 
-// TestBroadcastDead: an anchor whose transaction can never be mined is not taken for one
-// that is on its way, and the way on is open.
+// TestBroadcastDead: an anchor whose transaction can never be mined is not mistaken for one
+// that is on its way, and the state can be anchored again.
 func TestBroadcastDead(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -711,7 +710,7 @@ func TestBroadcastDead(t *testing.T) {
 	record := p.anchors(t)[0]
 	foreign := p.wallet.DoubleSpend(record.BitcoinTxID)
 	_, stderr := p.run(t, exit.OK, p.args()...)
-	require.Contains(t, stderr, "neither in the mempool nor in the chain: ailee_resync_blocks --anchors")
+	require.Contains(t, stderr, "neither in the mempool nor in the chain: bring the record up to date with ailee_resync_blocks --anchors")
 	require.Contains(t, p.mined(), foreign)
 	p.wallet.Methods()
 	dead := "transaction " + record.BitcoinTxID + " can never be mined: " + foreign + " in the chain spends its inputs"
@@ -719,7 +718,7 @@ func TestBroadcastDead(t *testing.T) {
 		stdout, stderr := p.run(t, exit.Failed, args...)
 		require.Empty(t, stdout)
 		require.Contains(t, stderr, dead)
-		require.Contains(t, stderr, "hint: anchor the state anew, with a time of its own: --broadcast --timestamp-ms N")
+		require.Contains(t, stderr, "hint: anchor the state again, with another time: --broadcast --timestamp-ms N")
 	}
 	require.Equal(t, []reorgdb.Anchor{record}, p.anchors(t))
 	require.Empty(t, p.node.Mempool())
@@ -733,8 +732,8 @@ func TestBroadcastDead(t *testing.T) {
 	require.Len(t, p.node.Mempool(), 1)
 }
 
-// TestBroadcastFailedByTheClock: a node calls an anchor failed after an hour. What waits in the
-// mempool all the same is not paid for again.
+// TestBroadcastFailedByTheClock: a node marks an anchor as failed after an hour. If its
+// transaction is still in the mempool, it is not paid for again.
 func TestBroadcastFailedByTheClock(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -757,8 +756,8 @@ func TestBroadcastFailedByTheClock(t *testing.T) {
 	require.Len(t, p.node.Waiting(), 1)
 }
 
-// TestBroadcastNotPaidForAgain: what a node called failed, or invalid after a reorg, is not paid
-// for again while its transaction waits or is in a block, whoever sent it.
+// TestBroadcastNotPaidForAgain: an anchor that a node marked as failed, or as invalidated by a
+// reorg, is not paid for again while its transaction waits or is in a block, whoever sent it.
 func TestBroadcastNotPaidForAgain(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -775,7 +774,7 @@ func TestBroadcastNotPaidForAgain(t *testing.T) {
 			t.Helper()
 			_, stderr := p.run(t, exit.Failed, p.args()...)
 			require.Contains(t, stderr, "the anchor "+record.Hash+" of the same state is "+status.String()+", but "+words)
-			require.Contains(t, stderr, "or give the new anchor a time of its own with --timestamp-ms")
+			require.Contains(t, stderr, "or give the new anchor another time with --timestamp-ms")
 			require.Equal(t, []reorgdb.Anchor{record}, p.anchors(t))
 			require.Len(t, p.node.Waiting(), mempool)
 		}
@@ -792,9 +791,9 @@ func TestBroadcastNotPaidForAgain(t *testing.T) {
 			}
 			return nil
 		}, nil)
-		same("could not determine the state of its transaction "+record.BitcoinTxID+": the node does not give out the block at height ", 0)
+		same("the state of its transaction "+record.BitcoinTxID+" could not be determined: the node does not return the block at height ", 0)
 		p.wallet.On(nil, nil)
-		// It is nowhere.
+		// The transaction is nowhere.
 		p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
 			a.BitcoinTxID = strings.Repeat("cd", 32)
 			u.DeleteAnchor(a.Hash)
@@ -808,8 +807,8 @@ func TestBroadcastNotPaidForAgain(t *testing.T) {
 	}
 }
 
-// TestBroadcastReplacedByHand: the operator has replaced the transaction of a run that broke
-// off. The anchor is recorded with the one that there is, and is not paid for again.
+// TestBroadcastReplacedByHand: the operator has replaced the transaction of an interrupted run.
+// The anchor is recorded with the replacement, and is not paid for again.
 func TestBroadcastReplacedByHand(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -838,14 +837,14 @@ func TestBroadcastReplacedByHand(t *testing.T) {
 			}
 			stdout, stderr := p.run(t, exit.OK, p.args()...)
 			p.wallet.Replace("gettransaction", nil)
-			require.Contains(t, stdout, "Transaction: "+by.TxID+", of an earlier run\n")
+			require.Contains(t, stdout, "Transaction: "+by.TxID+", from an earlier run\n")
 			if confirmed {
 				p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
 					a.Status, a.Confirmations = reorgdb.Pending, 0
 					require.NoError(t, u.Anchor(a))
 				})
 			} else {
-				require.Contains(t, stderr, "the anchor is in transaction "+by.TxID+", in place of "+first.BitcoinTxID)
+				require.Contains(t, stderr, "the anchor is in transaction "+by.TxID+" instead of "+first.BitcoinTxID)
 			}
 			require.Equal(t, by.TxID, p.complete(t, sent))
 			p.mined()
@@ -853,8 +852,8 @@ func TestBroadcastReplacedByHand(t *testing.T) {
 	}
 }
 
-// TestBroadcastOneOfSeveralWallets: a run that goes on can be told which wallet it was, where
-// there was only one at first.
+// TestBroadcastOneOfSeveralWallets: if only one wallet was loaded at first, a run that continues
+// can be told which one it was.
 func TestBroadcastOneOfSeveralWallets(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -870,8 +869,8 @@ func TestBroadcastOneOfSeveralWallets(t *testing.T) {
 	p.complete(t, p.node.Mempool())
 }
 
-// TestBroadcastWalletWithoutName: where several are loaded, an empty name is that of the
-// wallet that has none, also for a run that goes on.
+// TestBroadcastWalletWithoutName: if several wallets are loaded, an empty name means the
+// unnamed one, also for a run that continues.
 func TestBroadcastWalletWithoutName(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -891,9 +890,9 @@ func TestBroadcastWalletWithoutName(t *testing.T) {
 	require.Equal(t, []string{second}, p.node.Waiting())
 }
 
-// TestBroadcastRefusedInVain: the node has the transaction, although the answer was no. And
-// where it is not certain that it was the node that said so, or the node cannot be asked,
-// nothing is removed.
+// TestBroadcastRefusedInVain: the node has the transaction although the answer was a refusal.
+// If it is not certain that the refusal came from the node, or the node cannot be asked, nothing
+// is removed.
 func TestBroadcastRefusedInVain(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -908,7 +907,7 @@ func TestBroadcastRefusedInVain(t *testing.T) {
 	p := payer.place(t)
 	p.wallet.On(nil, send(btcjson.NewRPCError(-26, "txn-mempool-conflict")))
 	_, stderr := p.run(t, exit.OK, p.args()...)
-	require.Contains(t, stderr, "although it was refused: ")
+	require.Contains(t, stderr, "even though it was refused: ")
 	p.wallet.On(nil, nil)
 	p.complete(t, p.node.Mempool())
 	p.mined()
@@ -948,7 +947,7 @@ func TestBumpRefused(t *testing.T) {
 	p.run(t, exit.OK, p.args()...)
 	for txid, words := range map[string]string{
 		strings.Repeat("cd", 32): "the wallet does not know the transaction " + strings.Repeat("cd", 32) + "\nailee_create_anchor: hint: name the wallet that sent it: --wallet NAME\n",
-		"TX":                     "names no transaction: \"TX\"\nailee_create_anchor: hint: anchor the state anew, with a time of its own: --broadcast --timestamp-ms N\n",
+		"TX":                     "names no transaction: \"TX\"\nailee_create_anchor: hint: anchor the state again, with another time: --broadcast --timestamp-ms N\n",
 	} {
 		p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
 			a.BitcoinTxID = txid
@@ -963,8 +962,8 @@ func TestBumpRefused(t *testing.T) {
 	}
 }
 
-// TestBumpNotMarked: what the wallet has to say of its replacement is said, and the new
-// transaction is found also where the old one was not marked.
+// TestBumpNotMarked: what the wallet says about its replacement is reported, and the new
+// transaction is found even if the old one was not marked.
 func TestBumpNotMarked(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -988,27 +987,27 @@ func TestBumpNotMarked(t *testing.T) {
 	require.Equal(t, []string{second.BitcoinTxID}, p.node.Waiting())
 	_, stderr := p.run(t, exit.OK, bump...)
 	third := p.anchors(t)[0]
-	require.Contains(t, stderr, "warning: the wallet says of transaction "+third.BitcoinTxID+": "+payer.wallet.NotMarked+"\n")
+	require.Contains(t, stderr, "warning: the wallet says about transaction "+third.BitcoinTxID+": "+payer.wallet.NotMarked+"\n")
 	require.Equal(t, []string{third.BitcoinTxID}, p.node.Waiting())
 	require.EqualValues(t, 2, third.RetryCount)
 }
 
-// TestOriginalMined: the original is mined after a bump that went well. The anchor is on the
-// chain, and neither paid for again nor called failed.
+// TestOriginalMined: the original is mined after a bump that succeeded. The anchor is in the
+// chain, and is neither paid for again nor marked as failed.
 func TestOriginalMined(t *testing.T) {
 	t.Parallel()
-	payer := newPayer(t, "hot") // path / has no wallet
+	payer := newPayer(t, "hot") // there is no wallet at path /
 	p := payer.place(t)
 	p.run(t, exit.OK, p.args()...)
 	first := p.anchors(t)[0]
-	p.wallet.KeepUnsent(true) // other nodes have the original still
+	p.wallet.KeepUnsent(true) // other nodes still have the original
 	refused := bitcointest.OneRecorded(t, "probe-sendrawtransaction-min-relay-fee")
 	p.wallet.Replace("sendrawtransaction", &refused)
 	p.run(t, exit.Failed, p.with("--yes", "--bump", first.Hash)...)
 	p.wallet.Replace("sendrawtransaction", nil)
 	p.wallet.KeepUnsent(false)
 	bumped := p.wallet.ReplacedBy(first.BitcoinTxID)
-	long := uint64(time.Now().Add(-2 * time.Hour).UnixMilli()) // it would be called failed
+	long := uint64(time.Now().Add(-2 * time.Hour).UnixMilli()) // long enough to be marked as failed
 	p.update(t, func(u *reorgdb.Update, a reorgdb.Anchor) {
 		a.BitcoinTxID, a.BroadcastTime = bumped, long
 		require.NoError(t, u.Anchor(a))
@@ -1016,7 +1015,7 @@ func TestOriginalMined(t *testing.T) {
 	require.Contains(t, p.mined(), first.BitcoinTxID)
 
 	_, stderr := p.run(t, exit.OK, p.args()...)
-	require.Contains(t, stderr, "the anchor is in transaction "+first.BitcoinTxID+", in place of "+bumped)
+	require.Contains(t, stderr, "the anchor is in transaction "+first.BitcoinTxID+" instead of "+bumped)
 	require.Empty(t, p.node.Mempool())
 	follow := func() string {
 		stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, "--quiet", "--db-path", filepath.Join(p.dir, "reorg_db"), "--bitcoin-rpc", p.url(), "--anchors", "--json", "--wallet", "hot")
@@ -1032,8 +1031,8 @@ func TestOriginalMined(t *testing.T) {
 	require.NotContains(t, follow(), "found_txid")
 }
 
-// TestBroadcastAsReorgVerifySays: an anchor that was made without --broadcast has no record;
-// what ailee_reorg_verify says to do about it leaves nothing to be said.
+// TestBroadcastAsReorgVerifySays: an anchor that was made without --broadcast has no record.
+// After doing what ailee_reorg_verify says about it, there is nothing left to report.
 func TestBroadcastAsReorgVerifySays(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -1050,8 +1049,8 @@ func TestBroadcastAsReorgVerifySays(t *testing.T) {
 	require.Len(t, p.node.Waiting(), 1)
 }
 
-// TestBroadcastOnAnotherChain: with block hashes of another chain nothing is paid, and no
-// record is called failed.
+// TestBroadcastOnAnotherChain: with block hashes of another chain, nothing is paid, and no
+// record is marked as failed.
 func TestBroadcastOnAnotherChain(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -1106,7 +1105,7 @@ func TestBroadcastOnAnotherChain(t *testing.T) {
 		require.NotContains(t, asked, method)
 	}
 
-	// The latest block was replaced; and all are stored at counts.
+	// The latest block was replaced; then, all blocks are stored at counts.
 	replaced := p.node.Hash(110)
 	p.node.InvalidateBlock(replaced)
 	p.node.Generate(1)
@@ -1120,8 +1119,7 @@ func TestBroadcastOnAnotherChain(t *testing.T) {
 	}
 }
 
-// TestBroadcastAppendFails: what is left to do after the send is done by the next
-// run.
+// TestBroadcastAppendFails: the next run does what is left to do after the send.
 func TestBroadcastAppendFails(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -1144,7 +1142,7 @@ func TestBroadcastAppendFails(t *testing.T) {
 	p.complete(t, p.node.Mempool())
 }
 
-// TestBroadcastToFile writes the snapshot to a file of its own.
+// TestBroadcastToFile writes the snapshot to a separate file.
 func TestBroadcastToFile(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -1162,7 +1160,7 @@ func TestBroadcastToFile(t *testing.T) {
 	require.Equal(t, []uint64{1}, clitest.Times(t, filepath.Join(p.dir, "l2_snapshots.dat")))
 }
 
-// TestBump replaces a stuck transaction, once for each time it is asked to.
+// TestBump replaces a stuck transaction, once each time it is asked to.
 func TestBump(t *testing.T) {
 	t.Parallel()
 	for _, noPSBT := range []bool{false, true} {
@@ -1214,7 +1212,7 @@ func TestBump(t *testing.T) {
 			require.Contains(t, stdout, `"retry_count": 2`)
 			bumped(2)
 
-			// The answer is lost, on the way there and on the way back.
+			// The call is lost, then the answer.
 			cut := func(method string) error {
 				if method == "bumpfee" {
 					return bitcointest.ErrCut
@@ -1232,11 +1230,11 @@ func TestBump(t *testing.T) {
 			p.wallet.On(nil, nil)
 			p.wallet.Methods()
 			_, stderr = p.run(t, exit.OK, bump()...)
-			require.Contains(t, stderr, "was replaced already")
+			require.Contains(t, stderr, "was already replaced")
 			bumped(3)
 			require.NotContains(t, p.wallet.Methods(), "bumpfee")
 
-			// Killed before and behind it.
+			// Killed before and after bumpfee.
 			for i, after := range []bool{false, true} {
 				var k killer
 				if after {
@@ -1261,14 +1259,14 @@ func TestBump(t *testing.T) {
 			})
 			p.wallet.Methods()
 			_, stderr = p.run(t, exit.Failed, bump()...)
-			require.Contains(t, stderr, "is confirmed already")
+			require.Contains(t, stderr, "is already confirmed")
 			require.Empty(t, p.wallet.Methods())
 		})
 	}
 }
 
-// TestBumpNotSent: a wallet answers bumpfee just as well where nothing was sent. The record
-// names the new transaction only when the node has it, and there is never a third one.
+// TestBumpNotSent: a wallet answers bumpfee the same way if nothing was sent. The record names
+// the new transaction only once the node has it, and there is never a third one.
 func TestBumpNotSent(t *testing.T) {
 	t.Parallel()
 	payer := newPayer(t, "")
@@ -1402,7 +1400,7 @@ func TestBumpRecorded(t *testing.T) {
 	bitcointest.OneRecorded(t, seq+"10-gettransaction-old-is-mined").Result(t, &mined)
 	old, hash := mined.TxID, strings.Repeat("05", 32)
 	first := reorgdb.Anchor{Hash: hash, BitcoinTxID: old, BroadcastTime: 1, Status: reorgdb.Pending, L2StateRoot: strings.Repeat("ab", 32)}
-	for name, accepts := range map[string]bool{"the node takes it": true, "the node refuses it": false} {
+	for name, accepts := range map[string]bool{"the node accepts it": true, "the node refuses it": false} {
 		t.Run(name, func(t *testing.T) {
 			chain := bitcointest.NewChain(mined.BlockHeight)
 			chain.Methods = map[string]func([]json.RawMessage) (any, error){
@@ -1443,12 +1441,12 @@ func TestBumpRecorded(t *testing.T) {
 				want.BitcoinTxID, want.RetryCount, want.BroadcastTime = bumped.TxID, 1, record().BroadcastTime
 			} else {
 				_, stderr := clitest.RunProcess(t, exit.Failed, createanchor.Name, bump...)
-				require.Contains(t, stderr, "the wallet has made transaction "+bumped.TxID+" in place of "+old+", but the node does not accept it")
+				require.Contains(t, stderr, "the wallet made transaction "+bumped.TxID+" to replace "+old+", but the node does not accept it")
 				require.Contains(t, stderr, "-26: datacarrier")
 			}
 			require.Equal(t, want, record())
 
-			// Whatever the record names, the anchor is where the old one is mined.
+			// Whatever the record names, the anchor is where the old transaction is mined.
 			node.Next()
 			stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, append([]string{"--anchors", "--start-height", "9200"}, common...)...)
 			require.Empty(t, stderr)
@@ -1499,7 +1497,7 @@ func TestBroadcastAsks(t *testing.T) {
 	}
 }
 
-// TestAnchorNamesTheTip without a broadcast: it needs no wallet and no database.
+// TestAnchorNamesTheTip: without a broadcast, naming the tip needs no wallet and no database.
 func TestAnchorNamesTheTip(t *testing.T) {
 	t.Parallel()
 	chain := bitcointest.NewChain(840_000)

@@ -18,10 +18,10 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// bump replaces the transaction of a stuck anchor. The wallet knows what replaces
-// what, and replaces a transaction once only: whatever happens between that and the
-// record, the next run finds the new transaction, sends it if the node has none of it,
-// and records it.
+// bump replaces the transaction of a stuck anchor. The wallet knows which transaction
+// replaces which, and replaces each one only once. If a run fails before it has recorded the
+// new transaction, the next run finds it, sends it if the node does not have it, and records
+// it.
 func bump(ctx context.Context, o Options, out *cli.IO) error {
 	b := &bumping{Options: o, out: out}
 	if err := b.run(ctx); err != nil {
@@ -37,25 +37,25 @@ type bumping struct {
 	db     *reorgdb.DB
 	wallet *wallet.Wallet
 	record reorgdb.Anchor
-	txid   string // what replaces, "" in a dry run that would make it
-	fee    int64  // 0 where it was replaced before
+	txid   string // of the replacement, "" in a dry run that would make it
+	fee    int64  // 0 if an earlier run replaced the transaction
 }
 
 func (b *bumping) run(ctx context.Context) (err error) {
 	openNode := nodeOf(b.Options, b.out)
-	_, _ = openNode() // perhaps root alone can read what logs in; the error is that of the next call, too
+	_, _ = openNode() // perhaps only root can read the credentials; the next call returns the same error
 	if b.db, err = openDatabase(ctx, &b.Options, b.out); err != nil {
 		return err
 	}
 	defer func() {
-		closeDatabase(b.Options, b.db, b.out, "the replacement is recorded: see that all files there belong to the user of the node, and do not bump it again for this", &err) // DB: the database could not be closed
+		closeDatabase(b.Options, b.db, b.out, "the replacement is recorded, so do not bump the anchor again; check that all files there belong to the node's user", &err) // DB: the database could not be closed
 	}()
 	p, err := readPending(b.DBPath)
 	if err != nil {
 		return err
 	}
 	if p != nil && p.Anchor.Hash == b.Bump {
-		return exit.Failf("run the command that broadcasts it again first", "the broadcast of the anchor %s is not finished", b.Bump)
+		return exit.Failf("first run the command that broadcasts it again", "the broadcast of the anchor %s is not finished", b.Bump)
 	}
 	record, ok, err := b.db.Anchor(b.Bump)
 	switch {
@@ -64,7 +64,7 @@ func (b *bumping) run(ctx context.Context) (err error) {
 	case !ok:
 		return exit.Failf("list the anchors: "+exit.Command("ailee_reorg_show", "--db-path", b.DBPath, "anchors"), "%s has no anchor %s", b.DBPath, b.Bump)
 	case record.Status == reorgdb.Confirmed:
-		return exit.Failf("there is nothing to replace", "the anchor %s is confirmed already, in transaction %s", b.Bump, record.BitcoinTxID)
+		return exit.Failf("there is nothing to replace", "the anchor %s is already confirmed, in transaction %s", b.Bump, record.BitcoinTxID)
 	}
 	node, err := openNode()
 	if err != nil {
@@ -74,7 +74,7 @@ func (b *bumping) run(ctx context.Context) (err error) {
 		return reorgtool.Explain(b.DBPath, err)
 	}
 	if !anchortx.IsTxID(record.BitcoinTxID) {
-		return exit.Failf(anew, "the record of the anchor %s names no transaction: %q", b.Bump, record.BitcoinTxID)
+		return exit.Failf(anchorAgain, "the record of the anchor %s names no transaction: %q", b.Bump, record.BitcoinTxID)
 	}
 	b.record = record
 	if b.wallet, err = wallet.Open(node, b.Wallet); err != nil {
@@ -84,7 +84,7 @@ func (b *bumping) run(ctx context.Context) (err error) {
 }
 
 // replace makes the new transaction, unless there is one, and records it once the node has
-// it. Until then the record names the old one, which may still be mined.
+// it. Until then the record names the old transaction, which may still be mined.
 func (b *bumping) replace(ctx context.Context) error {
 	family, err := b.wallet.Family(ctx, b.record.BitcoinTxID, b.carries)
 	if err != nil {
@@ -100,7 +100,7 @@ func (b *bumping) replace(ctx context.Context) error {
 		case m.Confirmations > 0:
 			b.out.Warn("transaction %s, which carries the same anchor, is in the chain", m.TxID)
 		default:
-			b.out.Warn("transaction %s was replaced already", b.record.BitcoinTxID)
+			b.out.Warn("transaction %s was already replaced", b.record.BitcoinTxID)
 		}
 		return b.replaced(m.TxID, 0)
 	}
@@ -115,7 +115,7 @@ func (b *bumping) replace(ctx context.Context) error {
 		return exit.Failf("look at the record: "+exit.Command("ailee_reorg_show", "--db-path", b.DBPath, "anchor", b.record.Hash), "transaction %s does not carry the anchor %s", b.record.BitcoinTxID, b.record.Hash)
 	}
 	if made := unsent(family); made != nil {
-		b.out.Warn("the wallet has made transaction %s in place of %s, but has not sent it", made.TxID, old.TxID)
+		b.out.Warn("the wallet made transaction %s to replace %s, but has not sent it", made.TxID, old.TxID)
 		if b.DryRun {
 			b.txid, b.fee = made.TxID, made.Fee
 			return nil
@@ -143,15 +143,15 @@ func (b *bumping) carries(tx *wire.MsgTx) bool {
 	return anchortx.CarriesAnchor(tx, b.record.Hash, b.record.L2StateRoot)
 }
 
-// unsent returns the latest replacement of the first that the wallet has made and the node
-// does not know, nil for none.
+// unsent returns the latest replacement of family[0] that the wallet has made but the node
+// does not know, or nil if there is none.
 func unsent(family []*wallet.Member) (latest *wallet.Member) {
 	byID := map[string]*wallet.Member{}
 	for _, m := range family {
 		byID[m.TxID] = m
 	}
 	for m := byID[family[0].ReplacedBy]; m != nil; m = byID[m.ReplacedBy] {
-		delete(byID, m.TxID) // against circles
+		delete(byID, m.TxID) // in case the answers form a cycle
 		if m.State == wallet.Absent {
 			latest = m
 		}
@@ -159,28 +159,29 @@ func unsent(family []*wallet.Member) (latest *wallet.Member) {
 	return latest
 }
 
-const anew = "anchor the state anew, with a time of its own: --broadcast --timestamp-ms N"
+const anchorAgain = "anchor the state again, with another time: --broadcast --timestamp-ms N"
 
-// dead is the error for a transaction in whose place another one is in the chain.
+// dead returns the error for a transaction that can never be mined, because another one in
+// the chain spends its inputs.
 func dead(m *wallet.Member) error {
-	return exit.Failf(anew,
+	return exit.Failf(anchorAgain,
 		"transaction %s can never be mined: %s", m.TxID, m.Spent())
 }
 
-// ask shows what is to be sent and waits for a yes, unless that was given.
+// ask shows what is to be sent and waits for a yes, unless --yes was given.
 func (b *bumping) ask(ctx context.Context, old string, fee int64) error {
 	if b.Yes {
 		return nil
 	}
-	yes, err := b.out.Ask(ctx, fmt.Sprintf("Transaction: a replacement of %s\nAmount: 0 sat in an OP_RETURN output, the rest as change\nFee: about %d sat\nSend it?", old, fee))
+	yes, err := b.out.Ask(ctx, fmt.Sprintf("Transaction: a replacement for %s\nAmount: 0 sat in an OP_RETURN output, the rest as change\nFee: about %d sat\nSend it?", old, fee))
 	if err == nil && !yes {
 		err = exit.Failf("nothing was changed", "not sent: the answer was no")
 	}
 	return err
 }
 
-// make lets the wallet make the replacement, and sees that the node has it: the wallet says
-// the same where it has sent nothing.
+// make has the wallet make the replacement, and checks that the node has it: the wallet
+// gives the same answer when it has not sent anything.
 func (b *bumping) make(ctx context.Context, plan *wallet.Bump) error {
 	txid, fee, err := b.wallet.Bump(ctx, plan)
 	if errors.Is(err, bitcoin.ErrOutcomeUnknown) {
@@ -190,32 +191,33 @@ func (b *bumping) make(ctx context.Context, plan *wallet.Bump) error {
 		return err
 	}
 	for _, words := range plan.Said {
-		b.out.Warn("the wallet says of transaction %s: %s", txid, words)
+		b.out.Warn("the wallet says about transaction %s: %s", txid, words)
 	}
 	made, err := b.wallet.Member(ctx, txid)
 	if err == nil && made == nil {
-		err = errors.New("it does not know the transaction that it has made: " + txid)
+		err = errors.New("the wallet does not know the transaction that it made: " + txid)
 	}
 	switch {
 	case err != nil:
 		return b.unknown(err)
 	case made.State == wallet.Known && b.carries(made.Tx):
 		if fee > b.Fees.Max {
-			b.out.Warn("the wallet took a fee of %d sat, above --max-fee", fee)
+			b.out.Warn("the wallet set a fee of %d sat, which is above --max-fee", fee)
 		}
 		return b.replaced(txid, fee)
 	}
 	return b.send(ctx, made)
 }
 
-// send sends what the wallet has made, and records it when the node has taken it.
+// send sends the transaction that the wallet has made, and records it once the node has
+// accepted it.
 func (b *bumping) send(ctx context.Context, made *wallet.Member) error {
 	switch {
 	case made.State == wallet.Conflicted:
 		return dead(made)
 	case !b.carries(made.Tx):
 		return exit.Failf("look at both transactions: the record still names the old one",
-			"the wallet has made transaction %s in place of %s, but it does not carry the anchor %s", made.TxID, b.record.BitcoinTxID, b.record.Hash)
+			"the wallet made transaction %s to replace %s, but it does not carry the anchor %s", made.TxID, b.record.BitcoinTxID, b.record.Hash)
 	}
 	if err := b.Fees.Check(made.Fee); err != nil {
 		return err
@@ -225,19 +227,19 @@ func (b *bumping) send(ctx context.Context, made *wallet.Member) error {
 	case errors.Is(err, bitcoin.ErrOutcomeUnknown):
 		return b.unknown(err)
 	case err != nil:
-		return exit.Fail("the old transaction may still be mined; when the node accepts the new one, the same command sends it",
-			fmt.Errorf("the wallet has made transaction %s in place of %s, but the node does not accept it, and the record stays as it is: %w", made.TxID, b.record.BitcoinTxID, err))
+		return exit.Fail("the old transaction may still be mined; run the same command again to send the new one when the node accepts it",
+			fmt.Errorf("the wallet made transaction %s to replace %s, but the node does not accept it; the record is unchanged: %w", made.TxID, b.record.BitcoinTxID, err))
 	}
 	return b.replaced(made.TxID, made.Fee)
 }
 
-// unknown is the error where the transaction may have been replaced.
+// unknown returns the error for when the transaction may have been replaced.
 func (b *bumping) unknown(err error) error {
 	return exit.Fail("run the same command again: it looks for a replacement before it makes one",
 		fmt.Errorf("it is unknown whether transaction %s was replaced: %w", b.record.BitcoinTxID, err))
 }
 
-// replaced notes the new transaction in the record.
+// replaced puts the new transaction into the record.
 func (b *bumping) replaced(txid string, fee int64) error {
 	b.txid, b.fee = txid, fee
 	if b.DryRun {
@@ -254,8 +256,8 @@ func (b *bumping) replaced(txid string, fee int64) error {
 type bumpDocument struct {
 	AnchorHash string `json:"anchor_hash"`
 	ReplacedTx string `json:"replaced_txid"`
-	TxID       string `json:"txid,omitempty"`    // not known in a dry run
-	Fee        int64  `json:"fee_sat,omitempty"` // not known where it was replaced before
+	TxID       string `json:"txid,omitempty"`    // unknown in a dry run
+	Fee        int64  `json:"fee_sat,omitempty"` // unknown if an earlier run replaced it
 	RetryCount uint32 `json:"retry_count"`
 	DryRun     bool   `json:"dry_run"`
 	DBPath     string `json:"db_path"`
@@ -277,8 +279,8 @@ func (b *bumping) report() {
 		b.out.Printf("Fee: %d sat\n", b.fee)
 	}
 	if b.DryRun {
-		b.out.Printf("Would record it in %s, as PENDING\n", terminal.Text(b.DBPath))
+		b.out.Printf("Would record it in %s as PENDING\n", terminal.Text(b.DBPath))
 	} else {
-		b.out.Printf("Recorded in %s, as PENDING with %d retry(s)\n", terminal.Text(b.DBPath), b.record.RetryCount+1)
+		b.out.Printf("Recorded in %s as PENDING, with retry count %d\n", terminal.Text(b.DBPath), b.record.RetryCount+1)
 	}
 }

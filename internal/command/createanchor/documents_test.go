@@ -18,7 +18,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestDocumentOfManyPegOuts: a document lists the first 1,000.
+// TestDocumentOfManyPegOuts: a document lists only the first 1,000.
 func TestDocumentOfManyPegOuts(t *testing.T) {
 	dir := t.TempDir()
 	state, file := filepath.Join(dir, "state.json"), filepath.Join(dir, "file.dat")
@@ -34,8 +34,8 @@ func TestDocumentOfManyPegOuts(t *testing.T) {
 	require.Contains(t, stdout, `"pegouts_without_anchor_not_listed": 3`)
 }
 
-// TestDocumentHasTheScript: what is to go into Bitcoin carries the payload, or its
-// digest where that is too long to be relayed.
+// TestDocumentHasTheScript: the script carries the payload, or its digest if the payload is
+// too long to be relayed.
 func TestDocumentHasTheScript(t *testing.T) {
 	for metadata, length := range map[string]int{"": 0, strings.Repeat("long,", 20): 39} {
 		out := filepath.Join(t.TempDir(), "anchored.dat")

@@ -10,7 +10,7 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// readPending returns the pending broadcast of a database, nil for none.
+// readPending returns the pending broadcast of a database, or nil if there is none.
 func readPending(dbPath string) (*pending.Broadcast, error) {
 	path := pending.File(dbPath)
 	p, err := pending.Read(path)
@@ -19,7 +19,7 @@ func readPending(dbPath string) (*pending.Broadcast, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case errors.As(err, &malformed):
-		return nil, exit.Fail("find out which PENDING record it belongs to before you move the file away: "+
+		return nil, exit.Fail("find out which PENDING record it belongs to before moving the file away: "+
 			exit.Command("ailee_reorg_show", "--db-path", dbPath, "anchors", "--status", "pending"),
 			fmt.Errorf("%s: %w", path, err))
 	case err != nil:

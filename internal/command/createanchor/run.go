@@ -60,11 +60,11 @@ func nodeOf(o Options, out *cli.IO) func() (*bitcoin.Client, error) {
 	return sync.OnceValues(func() (*bitcoin.Client, error) { return bitcoin.Open(o.Bitcoin, out.Warn) })
 }
 
-// becomeUser becomes the user in whose folder it is to write, where it is root's. The
-// state was opened before, and what logs in at the Bitcoin node is read now.
+// becomeUser changes from root to the owner of the folder to write to. The state has been
+// opened before, and the credentials for the Bitcoin node are read here, as root still.
 func (a *anchoring) becomeUser() error {
 	if a.AskNode {
-		_, _ = a.openNode() // the error is that of the next call, too
+		_, _ = a.openNode() // the next call returns the same error
 	}
 	if a.Broadcast {
 		return nil // see [reorgtool.Open]
@@ -79,7 +79,7 @@ func (a *anchoring) becomeUser() error {
 	return nil
 }
 
-// newAnchor makes the anchor, with the chain's tip where there is a node to ask.
+// newAnchor makes the anchor, with the tip of the Bitcoin chain if there is a node to ask.
 func (a *anchoring) newAnchor(ctx context.Context) error {
 	metadata := a.Metadata
 	if a.AskNode {
@@ -115,7 +115,7 @@ type anchoring struct {
 	source source
 	anchor *snapshot.Anchor
 
-	bare     []string // peg-outs without an anchor hash, the first of them
+	bare     []string // the first peg-outs without an anchor hash
 	bareMore uint64   // how many more there are
 	file     string   // where the snapshot is or would be
 	written  snapshot.Located
@@ -128,11 +128,11 @@ type anchoring struct {
 	done     bool // an earlier run has written the snapshot
 }
 
-// maxPegOutsListed bounds a document; the rest is counted.
+// maxPegOutsListed limits the list in the document; further peg-outs are only counted.
 const maxPegOutsListed = 1000
 
-// warn says what is wrong with the state. None of it keeps it from being anchored:
-// the root covers what a node reads.
+// warn reports what is wrong with the state. None of it prevents anchoring: the root
+// covers what a node reads.
 func (a *anchoring) warn(ctx context.Context) error {
 	report := a.source.report
 	if a.source.state == nil && report.Verdict() != snapshot.Valid {
@@ -165,7 +165,7 @@ func (a *anchoring) warn(ctx context.Context) error {
 	return nil
 }
 
-// target is the file that the snapshot goes to.
+// target returns the file that the snapshot goes to.
 func (a *anchoring) target() string {
 	if a.Output != "" {
 		return a.Output
@@ -180,7 +180,7 @@ func (a *anchoring) checkDataDir() error {
 	return nil
 }
 
-// write puts the anchored state where it is to be. The error carries the exit code.
+// write writes the anchored state to its target. The error carries the exit code.
 func (a *anchoring) write(ctx context.Context) error {
 	a.file = a.target()
 	if err := a.put(ctx); err != nil {
@@ -211,12 +211,13 @@ func (a *anchoring) put(ctx context.Context) error {
 		return err
 	}
 	if err = a.create(ctx); errors.Is(err, fs.ErrExist) {
-		return a.append(ctx) // a node has made it meanwhile
+		return a.append(ctx) // a node has created it in the meantime
 	}
 	return err
 }
 
-// foresee is how a dry run ends, where err is what would refuse the file.
+// foresee ends a dry run. err is what would keep the file from being written; without it,
+// foresee measures what would be written.
 func (a *anchoring) foresee(ctx context.Context, err error) error {
 	if err != nil {
 		return err
@@ -228,7 +229,7 @@ func (a *anchoring) foresee(ctx context.Context, err error) error {
 	return err
 }
 
-// couldAppend opens and locks the file of a node, and waits for nobody.
+// couldAppend checks, without waiting, that the node's file can be opened and locked.
 func (a *anchoring) couldAppend() error {
 	f, err := durable.OpenRegular(a.file, os.O_RDWR|os.O_APPEND)
 	if err != nil {
@@ -268,22 +269,22 @@ func (a *anchoring) create(ctx context.Context) error {
 // writerWait is how long a writer may take for one snapshot.
 const writerWait = 10 * time.Second
 
-// append appends to the file of a node, which may be running: nobody else has it
-// open meanwhile, and whoever wants to waits for the moment that it takes.
+// append appends to the file of a node, which may be running. No other process has the
+// file open while it writes: one that tries to open it waits until append is done.
 func (a *anchoring) append(ctx context.Context) (err error) {
 	f, err := durable.OpenRegular(a.file, os.O_RDWR|os.O_APPEND)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	// Whoever prunes the file in place holds this lock.
+	// A run that prunes the file in place holds this lock.
 	if err := durable.Lock(f); err != nil {
 		return err
 	}
 	if err := a.source.readFrom(f); err != nil {
 		return err
 	}
-	// Without leases, one write behind whatever is there is the best there is.
+	// Without leases, a single write at the end of the file is the best that can be done.
 	if err := lease.AwaitAlone(ctx, f, writerWait); err != nil && !errors.Is(err, lease.ErrUnsupported) {
 		return err
 	}
@@ -300,18 +301,18 @@ func (a *anchoring) append(ctx context.Context) (err error) {
 	}
 	a.written, err = snapshot.Append(f, text, func(l snapshot.Located) error { return a.verify(ctx, f, text, l) })
 	if err == nil && !terminated {
-		a.out.Warn("%s ended in a torn line, which was ended before the snapshot at byte %d", a.file, a.written.Offset)
+		a.out.Warn("%s ended in a torn line, which was terminated before the snapshot at byte %d", a.file, a.written.Offset)
 	}
 	return err
 }
 
 var (
 	errGrew = errors.New("a newer snapshot may have been appended meanwhile")
-	errCopy = errors.New("the written snapshot differs from what was to be written: do not trust this disk")
+	errCopy = errors.New("the snapshot read back differs from the one written: do not trust this disk")
 )
 
-// unchanged returns an error when f is what the state was read from and has grown,
-// and when the file was replaced since it was opened.
+// unchanged returns an error if the file was replaced after f was opened, or if the state
+// was read from f and f has grown since.
 func (a *anchoring) unchanged(f *os.File) error {
 	mine, err := f.Stat()
 	if err != nil {
@@ -338,8 +339,8 @@ func (a *anchoring) verify(ctx context.Context, f *os.File, text io.WriterTo, at
 		return errCopy
 	}
 	if text, ok := text.(*snapshot.Text); ok {
-		// What its root was computed of is still in memory: that it is the same is
-		// cheaper to see, above all when it is not sorted.
+		// The text that the root was computed from is still in memory. Comparing the bytes
+		// is cheaper than computing the root again, above all for unsorted records.
 		same, err := durable.SameBytes(io.NewSectionReader(f, l.Offset, l.Size), io.NewSectionReader(text, 0, l.Size))
 		if err == nil && !same {
 			err = errCopy
@@ -353,7 +354,7 @@ func (a *anchoring) verify(ctx context.Context, f *os.File, text io.WriterTo, at
 	return err
 }
 
-// explain adds exit code and hint to an error of writing.
+// explain adds the exit code and hint to an error from writing.
 func (a *anchoring) explain(err error) error {
 	var known *exit.Error
 	switch {
@@ -383,7 +384,7 @@ type document struct {
 	Metadata            string            `json:"metadata"`
 	Payload             string            `json:"payload"`
 	AnchorHash          string            `json:"anchor_hash"`
-	Commitment          string            `json:"commitment"` // hex, as the scripts
+	Commitment          string            `json:"commitment"` // hex, like the scripts
 	OpReturnScript      string            `json:"op_return_script"`
 	Tapscript           string            `json:"tapscript,omitempty"`
 	PegOutsBare         []string          `json:"pegouts_without_anchor"`
@@ -396,7 +397,7 @@ type document struct {
 	ExitCode            int               `json:"exit_code"`
 }
 
-// report says what was anchored, and where it is.
+// report prints what was anchored and where it was written.
 func (a *anchoring) report() {
 	commitment := snapshot.Commitment(a.anchor.Payload)
 	script := hex.EncodeToString(snapshot.OpReturnScript(commitment))
@@ -444,7 +445,7 @@ func (a *anchoring) report() {
 	size := terminal.Size(a.written.Size)
 	switch {
 	case a.done:
-		a.out.Printf("Written already: %s in %s, at byte %d\n", size, terminal.Text(durable.Shown(a.file)), a.written.Offset)
+		a.out.Printf("Already written: %s in %s, at byte %d\n", size, terminal.Text(durable.Shown(a.file)), a.written.Offset)
 	case a.DryRun:
 		a.out.Printf("Would write %s to %s\n", size, terminal.Text(durable.Shown(a.file)))
 	case a.Output != "":

@@ -16,17 +16,17 @@ import (
 	"ailee-recovery/snapshot/statejson"
 )
 
-// source is the state that is to be anchored.
+// source is the state to anchor.
 type source struct {
 	in      *input.Input
-	state   *snapshot.Builder // of a state in JSON; nil for a snapshot file
+	state   *snapshot.Builder // from a state in JSON; nil for a snapshot file
 	checker *snapshot.Checker
-	r       io.ReaderAt // what the report's offsets are of
+	r       io.ReaderAt // the report's offsets are in this
 	report  *snapshot.Report
-	same    bool // it is read from the very file that is appended to
+	same    bool // the state is read from the very file that is appended to
 }
 
-// load reads the state file, whatever it is.
+// load reads the state file, in whichever format it is.
 func (a *anchoring) load(ctx context.Context) error {
 	in, err := input.Open(ctx, a.StateFile, a.out.In)
 	if err != nil {
@@ -62,18 +62,18 @@ func (a *anchoring) loadJSON(ctx context.Context, r io.Reader) error {
 }
 
 // unroundedHint says how to get a state whose numbers no program has rounded.
-const unroundedHint = "make it anew, which writes large numbers as strings: ailee_extract_snapshots --format json FILE DIR"
+const unroundedHint = "extract it again, which writes large numbers as strings: ailee_extract_snapshots --format json FILE DIR"
 
-// checkRounded refuses a state that another program seems to have changed: one that is not
-// the state of its own anchor, and has numbers that look rounded.
+// checkRounded refuses a state that another program seems to have changed: its root is not
+// the one in its anchor, and some of its numbers look rounded.
 func (a *anchoring) checkRounded(state statejson.Decoded) error {
 	switch {
 	case state.Rounded == "":
 	case state.Anchor == nil:
 		a.out.Warn("%s: %s looks rounded by a program that holds numbers as doubles: compare it with the node's", a.StateFile, state.Rounded)
 	case state.Anchor.L2StateRoot != a.source.report.Root:
-		return exit.WrongData(unroundedHint+"; if this state is to be anchored, set its anchor to null",
-			fmt.Errorf("%s: its root is %s, and that of its anchor %s: most likely a program that holds numbers as doubles has rounded large ones, such as %s",
+		return exit.WrongData(unroundedHint+"; to anchor this state as it is, set its anchor to null",
+			fmt.Errorf("%s: its state root is %s, but its anchor has %s: most likely a program that holds numbers as doubles has rounded large ones, such as %s",
 				a.StateFile, a.source.report.Root, state.Anchor.L2StateRoot, state.Rounded))
 	}
 	return nil
@@ -95,7 +95,7 @@ func (a *anchoring) loadSnapshot(ctx context.Context, content io.Reader) error {
 	return a.check(ctx, latest.Reader, latest.Located)
 }
 
-// anchored is the state with the anchor, to be written.
+// anchored returns the state with its new anchor, ready to be written.
 func (a *anchoring) anchored(ctx context.Context) (io.WriterTo, error) {
 	if a.source.state != nil {
 		return a.source.state.Text(a.anchor)
@@ -103,8 +103,8 @@ func (a *anchoring) anchored(ctx context.Context) (io.WriterTo, error) {
 	return a.source.checker.Anchored(ctx, a.source.r, a.source.report, a.anchor), nil
 }
 
-// readFrom makes f what a snapshot file is read from, if it is that file. A second
-// descriptor would stand in the way of being alone with it.
+// readFrom reads the snapshot through f from now on, if f is the file it came from. The
+// source's own descriptor is closed, since it would keep [lease.AwaitAlone] from succeeding.
 func (s *source) readFrom(f *os.File) error {
 	if s.state != nil || !s.in.Seekable {
 		return nil
@@ -121,7 +121,7 @@ func (s *source) readFrom(f *os.File) error {
 	return s.in.Close()
 }
 
-// explainInput adds the file, exit code and hint to an error of reading it.
+// explainInput adds the file, exit code and hint to an error from reading it.
 func (a *anchoring) explainInput(err error) error {
 	hint := snapshottool.ReadHint(err)
 	var known *exit.Error
@@ -132,10 +132,10 @@ func (a *anchoring) explainInput(err error) error {
 	case errors.Is(err, statejson.ErrRounded):
 		hint = unroundedHint
 	case errors.As(err, &wrong):
-		hint = "make a state file that this reads: ailee_extract_snapshots --format json FILE DIR"
+		hint = "make a state file that this tool can read: ailee_extract_snapshots --format json FILE DIR"
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		err = fmt.Errorf("neither a state in JSON nor a snapshot file: %w", err)
-		hint = "make a state file of a snapshot: ailee_extract_snapshots --newest-valid --format json FILE DIR"
+		hint = "make a state file from a snapshot: ailee_extract_snapshots --newest-valid --format json FILE DIR"
 	}
-	return exit.Fail(hint, fmt.Errorf("%s: %w", a.StateFile, err)) // FILE is no state in JSON, and has no complete snapshot
+	return exit.Fail(hint, fmt.Errorf("%s: %w", a.StateFile, err)) // FILE is not a state in JSON and has no complete snapshot
 }

@@ -1,5 +1,5 @@
 // Package createanchor is the command ailee_create_anchor: a state with a new
-// anchor, appended to a node's snapshot file or written to a file of its own.
+// anchor, appended to a node's snapshot file or written to a separate file.
 package createanchor
 
 import (
@@ -29,21 +29,21 @@ const Name = "ailee_create_anchor"
 // Options are the command's options.
 type Options struct {
 	StateFile    string // a path, or "-" for standard input
-	DataDir      string // whose snapshot file is appended to
-	Output       string // a new file instead of it, "" for none
+	DataDir      string // its snapshot file is appended to
+	Output       string // a new file to write instead, "" for none
 	DryRun       bool
-	Metadata     string // the anchor's
-	TimestampMs  uint64 // the anchor's, in Unix milliseconds
-	TimestampSet bool   // it was asked for
-	Tapscript    bool   // print the fragment too
+	Metadata     string // of the anchor
+	TimestampMs  uint64 // of the anchor, in Unix milliseconds
+	TimestampSet bool   // TimestampMs was given, and is not just the current time
+	Tapscript    bool   // print the tapscript fragment too
 	flags.Checking
 
-	AskNode   bool // the anchor tells the tip of the Bitcoin node's chain
+	AskNode   bool // put the tip of the Bitcoin node's chain into the anchor
 	Bitcoin   bitcoin.Options
-	Broadcast bool   // send it through the node's wallet
+	Broadcast bool   // send the anchor through the node's wallet
 	Bump      string // replace the transaction of this anchor instead of making one
 	DBPath    string // where the record of a broadcast goes
-	Wallet    string // the wallet's name, "" for the one that is loaded
+	Wallet    string // the wallet's name, "" for the loaded one
 	Fees      wallet.Fees
 	Yes       bool // send without asking
 }
@@ -56,36 +56,36 @@ func Tool() cli.Tool {
 		Description: `
    Computes the state root of FILE and the anchor that commits to it, appends the
    state with that anchor as one snapshot to l2_snapshots.dat in DIR, and prints
-   what a Bitcoin transaction has to carry. FILE is a state in JSON, as
-   ailee_extract_snapshots --format json writes it, or a snapshot file, whose
-   latest snapshot is taken. The state keeps its own time; an anchor it had is
-   replaced, and peg-outs keep the anchor hash they have. A node may be running.
+   what a Bitcoin transaction has to carry. FILE is a state in JSON, as written by
+   ailee_extract_snapshots --format json, or a snapshot file, whose latest snapshot
+   is used. The state keeps its own time, and peg-outs keep their anchor hash. Any
+   anchor that the state already has is replaced. The node may be running.
 
-   With a Bitcoin node (--bitcoin-rpc) the anchor's metadata names the tip of its
-   chain. With --broadcast the anchor is sent as a transaction of the node's wallet,
-   and recorded in the reorg database as PENDING: stop the AILEE node first. It asks
-   before it sends. When a run breaks off, the same command again goes on with the
-   same transaction; nothing is paid twice. --bump replaces the transaction of an
-   anchor that is stuck by one with a higher fee. Run as root, it writes as the user
-   to whom the folder belongs.`,
+   With a Bitcoin node (--bitcoin-rpc), the anchor's metadata names the tip of its
+   chain. With --broadcast, the anchor is sent in a transaction from the Bitcoin
+   node's wallet and recorded in the reorg database as PENDING: stop the AILEE node
+   first. The tool asks before it sends. After an interrupted run, run the same
+   command again: it continues with the same transaction, and nothing is paid twice.
+   --bump replaces the transaction of a stuck anchor with one that pays a higher fee.
+   Run as root, it writes as the owner of the folder.`,
 		Environment: flags.BitcoinEnvironment(),
 		Files: slices.Concat([]cli.Entry{
 			{Name: "DIR/l2_snapshots.dat", Text: "the snapshot file of the node, which is appended to"},
-			{Name: "DIR/reorg_db/", Text: "the reorg database, which is written with --broadcast and --bump only"},
-			{Name: "DIR/.reorg_db.anchor-pending", Text: "the transaction of a broadcast that is not finished: never delete it, run the same command again"},
+			{Name: "DIR/reorg_db/", Text: "the reorg database, written only with --broadcast and --bump"},
+			{Name: "DIR/.reorg_db.anchor-pending", Text: "the transaction of an unfinished broadcast: never delete it, run the same command again"},
 		}, flags.BitcoinFiles()),
 		Examples: `
 # What would be anchored?
 ailee_create_anchor --dry-run --tapscript --l2-state-file /var/lib/ailee/l2_snapshots.dat
 # Append a state with a new anchor to the node's file
 ailee_create_anchor --l2-state-file /tmp/current_state.json
-# The anchored state as a file of its own, with the tip of Bitcoin's chain
+# Write the anchored state to a separate file, with the tip of the Bitcoin chain
 ailee_create_anchor --l2-state-file /tmp/current_state.json --output /tmp/anchored.dat --bitcoin-rpc http://localhost:8332
 # What would it cost to put an anchor on Bitcoin?
 ailee_create_anchor --broadcast --dry-run --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json --bitcoin-rpc http://localhost:8332
-# Put it on Bitcoin, the AILEE node stopped; it asks before it sends
+# Put it on Bitcoin while the AILEE node is stopped; it asks before it sends
 ailee_create_anchor --broadcast --wallet anchors --fee-rate 12 --l2-state-file /tmp/current_state.json
-# Its fee turns out too low
+# Replace its transaction when the fee turns out too low
 ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 		Stdin:   []string{"l2-state-file"},
 		SeeAlso: []string{"ailee_extract_snapshots", "ailee_l2_verify", "ailee_resync_blocks"},
@@ -93,15 +93,15 @@ ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 			&urfave.StringFlag{Name: "l2-state-file", Usage: "anchor the state in `FILE`, a file or pipe, or - for standard input"},
 			flags.DataDir("append to l2_snapshots.dat in `DIR`", flags.DefaultDataDir),
 			&urfave.StringFlag{Name: "output", Usage: "write the snapshot to the new file `OUT` instead"},
-			&urfave.BoolFlag{Name: "dry-run", Usage: "show the anchor and its transaction, write and send nothing"},
+			&urfave.BoolFlag{Name: "dry-run", Usage: "show the anchor and its transaction, but write and send nothing"},
 			&urfave.StringFlag{Name: "recovery-metadata", Usage: "put `TEXT` into the anchor, such as key=value,key=value"},
-			&urfave.StringFlag{Name: "timestamp-ms", Usage: "give the anchor the time `N` in Unix milliseconds (default: now)"},
+			&urfave.StringFlag{Name: "timestamp-ms", Usage: "set the anchor's time to `N`, in Unix milliseconds (default: now)"},
 			&urfave.BoolFlag{Name: "tapscript", Usage: "show the tapscript fragment too"},
 			&urfave.BoolFlag{Name: "broadcast", Usage: "send the anchor through the wallet of the Bitcoin node"},
-			&urfave.StringFlag{Name: "bump", Usage: "replace the transaction of the anchor `ANCHOR_HASH` by one with a higher fee"},
-			&urfave.StringFlag{Name: "wallet", Usage: "pay with the wallet `NAME` of the node, empty for the one without a name", DefaultText: "the one that is loaded"},
+			&urfave.StringFlag{Name: "bump", Usage: "replace the transaction of the anchor `ANCHOR_HASH` with one that pays a higher fee"},
+			&urfave.StringFlag{Name: "wallet", Usage: "pay from the node's wallet `NAME`, empty for the unnamed wallet", DefaultText: "the loaded wallet"},
 			&urfave.StringFlag{Name: "fee-rate", Usage: "pay `SAT_VB` sat per virtual byte", DefaultText: "the node's estimate"},
-			&urfave.IntFlag{Name: "conf-target", Usage: "let the node estimate the fee to be mined within `N` blocks", Value: 6},
+			&urfave.IntFlag{Name: "conf-target", Usage: "let the node estimate the fee for being mined within `N` blocks", Value: 6},
 			&urfave.Int64Flag{Name: "max-fee", Usage: "refuse a fee above `SAT`", Value: 50_000},
 			&urfave.BoolFlag{Name: "yes", Usage: "send without asking"},
 			flags.DBPath("record a broadcast in the reorg database `DIR` (default: reorg_db in the data directory)"),
@@ -110,14 +110,14 @@ ailee_create_anchor --bump ANCHOR_HASH --wallet anchors --fee-rate 30`,
 			cli.JSONFlag,
 			cli.QuietFlag,
 		}),
-		Leaves: "after --broadcast or --bump, the same command again goes on, and nothing is paid twice",
+		Leaves: "after --broadcast or --bump, run the same command again to continue; nothing is paid twice",
 		Run: func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
 			o, err := options(c, out.Now())
 			if err != nil {
 				return exit.Fail(Name+" --help shows the usage", err) // wrong flags or arguments
 			}
 			if o.sends() && !o.Yes && (o.StateFile == "-" || !out.Interactive()) {
-				return exit.Failf("add --yes to send without being asked", "there is no terminal to ask on before sending")
+				return exit.Failf("add --yes to send without confirmation", "cannot ask for confirmation before sending: there is no terminal")
 			}
 			return Run(ctx, o, out)
 		},
@@ -151,7 +151,7 @@ func options(c *urfave.Context, now time.Time) (Options, error) {
 	case o.StateFile == "" && o.Bump == "":
 		return o, errors.New("the flag --l2-state-file is missing")
 	case strings.Contains(o.Metadata, "\n"):
-		return o, errors.New("--recovery-metadata holds a newline, which no node could read back")
+		return o, errors.New("--recovery-metadata contains a newline, which no node could read back")
 	case o.Broadcast && !utf8.ValidString(o.Metadata):
 		return o, errors.New("--recovery-metadata is not valid UTF-8")
 	case c.IsSet("output") && o.Output == "":
@@ -183,13 +183,13 @@ func (o *Options) parseBitcoin(c *urfave.Context) (err error) {
 	case c.IsSet("bump") && o.StateFile != "", c.IsSet("bump") && o.Broadcast:
 		return errors.New("--bump takes no state: omit --l2-state-file and --broadcast")
 	case c.IsSet("bump") && !anchorHash.MatchString(o.Bump):
-		return fmt.Errorf("--bump %q is not an anchor hash, 64 lower-case hex digits", o.Bump)
+		return fmt.Errorf("--bump %q is not an anchor hash (64 lower-case hex digits)", o.Bump)
 	case c.IsSet("fee-rate") && c.IsSet("conf-target"):
-		return errors.New("--fee-rate and --conf-target exclude each other")
+		return errors.New("--fee-rate and --conf-target cannot be used together")
 	case o.Fees.ConfTarget < 1 || o.Fees.ConfTarget > 1008:
-		return fmt.Errorf("--conf-target %d is not from 1 to 1008", o.Fees.ConfTarget)
+		return fmt.Errorf("--conf-target must be from 1 to 1008, not %d", o.Fees.ConfTarget)
 	case o.Fees.Max < 1:
-		return fmt.Errorf("--max-fee %d allows no fee", o.Fees.Max)
+		return fmt.Errorf("--max-fee must be at least 1, not %d", o.Fees.Max)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"ailee-recovery/snapshot/statejson"
 )
 
-// TestReadBack: what a disk gives back that is not what was written is an error,
+// TestReadBack: it is an error if the disk returns anything other than what was written,
 // wherever it differs.
 func TestReadBack(t *testing.T) {
 	asJSON, err := os.ReadFile(clitest.StateFile(t, 5, 3))
@@ -43,7 +43,7 @@ func TestReadBack(t *testing.T) {
 		content[i] ^= 1
 		require.ErrorIs(t, readBack(content), errCopy, "byte %d", i)
 	}
-	// Nor may it be elsewhere.
+	// Nor may the snapshot be elsewhere.
 	at.Size += 2
 	require.ErrorIs(t, readBack(append([]byte("x\n"), written.Bytes()...)), errCopy)
 }

@@ -21,14 +21,13 @@ import (
 // are 600 seconds apart, in Unix seconds.
 const firstBlock = 1231006505
 
-// TestSnapshotBlockAsksLittle: the search over the whole of Bitcoin's chain takes a
-// few dozen requests.
+// TestSnapshotBlockAsksLittle: searching the whole Bitcoin chain takes a few dozen requests.
 func TestSnapshotBlockAsksLittle(t *testing.T) {
 	const tip = 900_000
 	chain := bitcointest.NewChain(tip)
 	url := chain.Serve(t)
 	for _, height := range []uint64{5, 11, 12, 123_456, tip - 1, tip} {
-		// The time of a block is the median time of the one five above.
+		// The time of a block is the median time of the block five above it.
 		path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
 		_, err := clitest.AppendAnchored(path, (firstBlock+600*(height-5))*1000+999, "")
 		require.NoError(t, err)
@@ -43,8 +42,8 @@ func TestSnapshotBlockAsksLittle(t *testing.T) {
 	}
 }
 
-// TestSnapshotBlockOfARealNode compares with a plain scan of btcd's blocks. btcd
-// says no median times, and those of blocks that are mined fast are often equal.
+// TestSnapshotBlockOfARealNode compares with a plain scan of btcd's blocks. btcd does not
+// return median times, and blocks that are mined fast often have equal ones.
 func TestSnapshotBlockOfARealNode(t *testing.T) {
 	node := bitcointest.StartNode(t, false)
 	node.Generate(30)
@@ -91,14 +90,14 @@ func TestSnapshotBlockOfARealNode(t *testing.T) {
 	other := node.Generate(5)
 	code, stdout, stderr = clitest.Run(getsnapshotblock.Tool(), "--max-divergence", "4", path)
 	require.Equal(t, []any{exit.OK, "30\n"}, []any{code, stdout})
-	require.Contains(t, stderr, "warning: the chain has another block at height 30: "+other[0]+", stored is "+tip)
+	require.Contains(t, stderr, "warning: the chain has another block at height 30: "+other[0]+"; the stored one is "+tip)
 	require.NotContains(t, stderr, bitcointest.Password)
 	code, stdout, _ = clitest.Run(getsnapshotblock.Tool(), "--max-divergence", "3", path)
 	require.Equal(t, []any{exit.Wrong, "30\n"}, []any{code, stdout})
 }
 
-// TestSnapshotBlockOfANodeThatIsBehind: a node that knows of more blocks than it has
-// cannot vouch for a small divergence. A block that comes is waited for.
+// TestSnapshotBlockOfANodeThatIsBehind: a node that knows of more blocks than it has cannot
+// vouch for a small divergence. The tool waits for a block that is arriving.
 func TestSnapshotBlockOfANodeThatIsBehind(t *testing.T) {
 	chain := bitcointest.NewChain(100)
 	comes := false
@@ -125,7 +124,7 @@ func TestSnapshotBlockOfANodeThatIsBehind(t *testing.T) {
 		code, _, stderr := clitest.Run(getsnapshotblock.Tool(), "--bitcoin-rpc", url, "--rpc-wait", "1h", "--max-divergence", limit, path)
 		require.Equal(t, want, code, stderr)
 	}
-	// Nothing hangs on it where no limit is given.
+	// Without a limit, it makes no difference.
 	asked.Store(0)
 	code, _, stderr := clitest.Run(getsnapshotblock.Tool(), "--bitcoin-rpc", url, "--rpc-wait", "1h", path)
 	require.Zero(t, code)

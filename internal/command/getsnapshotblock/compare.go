@@ -11,7 +11,7 @@ import (
 	"ailee-recovery/internal/snapshottool"
 )
 
-// comparison is the snapshot's block beside the node's chain.
+// comparison compares the snapshot's block with the node's chain.
 type comparison struct {
 	Chain      string `json:"chain"`
 	Tip        int64  `json:"tip"`
@@ -22,7 +22,7 @@ type comparison struct {
 	Divergence int64  `json:"divergence"`           // tip - height
 }
 
-// where is how far the node has come.
+// where describes how far the node has synced.
 func (c *comparison) where() string {
 	if c.Headers > c.Tip {
 		return fmt.Sprintf("height %d of %d", c.Tip, c.Headers)
@@ -30,7 +30,7 @@ func (c *comparison) where() string {
 	return fmt.Sprintf("height %d", c.Tip)
 }
 
-// compare asks the node, and warns where it has another block.
+// compare asks the node, and warns if its chain has another block.
 func (f *finder) compare(ctx context.Context, b block) (*comparison, error) {
 	info, err := f.chainInfo(ctx)
 	if err != nil {
@@ -45,14 +45,14 @@ func (f *finder) compare(ctx context.Context, b block) (*comparison, error) {
 		return nil, err
 	}
 	if b.Hash != "" && b.Hash != compared.BlockHash {
-		f.out.Warn("the chain has another block at height %d: %s, stored is %s", b.Height, compared.BlockHash, b.Hash)
-		f.out.Hint("the stored one was replaced since, or the node is on another network")
+		f.out.Warn("the chain has another block at height %d: %s; the stored one is %s", b.Height, compared.BlockHash, b.Hash)
+		f.out.Hint("the stored block has been replaced since, or the node is on another network")
 	}
 	return compared, nil
 }
 
 // judge decides whether the tip is near enough. err is the error of the comparison:
-// without a limit it is but a warning, since the block is known.
+// without a limit it is only a warning, since the block is known.
 func (f *finder) judge(b block, compared *comparison, err error) error {
 	limited := f.MaxDivergence >= 0
 	if f.node != nil && err == nil {
@@ -70,10 +70,10 @@ func (f *finder) judge(b block, compared *comparison, err error) error {
 			f.out.Hint("%s", hint)
 		}
 	case limited && compared.Divergence > f.MaxDivergence:
-		return exit.WrongData("anchor the state anew: "+exit.Command("ailee_create_anchor", "--broadcast", "--bitcoin-rpc", "URL", "--l2-state-file", f.File),
+		return exit.WrongData("anchor the state again: "+exit.Command("ailee_create_anchor", "--broadcast", "--bitcoin-rpc", "URL", "--l2-state-file", f.File),
 			fmt.Errorf("%s: the snapshot is %d blocks behind Bitcoin, at %s of %d", f.File, compared.Divergence, b.at(), compared.Tip))
 	case limited && (compared.Divergence < 0 || compared.Syncing || compared.Headers-b.Height > f.MaxDivergence):
-		return exit.Failf("run the command again when the node has caught up, and check that it is on the network of the AILEE node",
+		return exit.Failf("run the command again when the node has caught up, and check that it is on the same network as the AILEE node",
 			"could not determine the divergence: the Bitcoin node is at %s, the snapshot at %s", compared.where(), b.at())
 	case compared.Divergence < 0:
 		f.out.Warn("the Bitcoin node is only at %s: it is still syncing, or on another network", compared.where())
@@ -101,7 +101,8 @@ type silentDocument struct {
 	Reason string `json:"reason"`
 }
 
-// document takes the verdict and the error of the comparison, which may be one.
+// document returns the JSON result. The verdict and err, the error of the comparison, may be
+// the same error.
 func (f *finder) document(b block, compared *comparison, verdict, err error) document {
 	d := document{File: terminal.Text(f.File), Height: b.Height, Source: b.Source, Estimated: b.estimated(), BlockHash: terminal.Text(b.Hash),
 		TimestampMs: f.snapshot.TimestampMs, Silent: []silentDocument{}, Bitcoin: compared, ExitCode: exit.Code(verdict)}

@@ -51,7 +51,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
 	if out.JSON() {
 		out.Document(f.document(found, compared, verdict, err))
 	} else {
-		// Also when it is to be quiet: a script would count on with nothing.
+		// With --quiet too: the height is what a script is after.
 		out.Raw(fmt.Sprintf("%d\n", found.Height))
 	}
 	return verdict
@@ -91,13 +91,13 @@ func readHint(o Options, err error) string {
 type block struct {
 	Source string
 	Height int64
-	Hash   string // as it was stored; "" where it was not
+	Hash   string // as it was stored, "" if it was not
 }
 
 // estimated reports whether the height was not stored, but follows from the snapshot's time.
 func (b block) estimated() bool { return b.Source == bitcoinNode }
 
-// at says which height it is.
+// at describes the height.
 func (b block) at() string {
 	if b.estimated() {
 		return fmt.Sprintf("an estimated height of %d", b.Height)
@@ -112,12 +112,12 @@ const (
 	bitcoinNode    = "bitcoin"
 )
 
-// notKnown is why a source has no answer, where nothing is wrong with it.
+// notKnown says why a source has no answer although nothing is wrong with it.
 type notKnown string
 
 func (e notKnown) Error() string { return string(e) }
 
-// silent is a source that did not know.
+// silent is a source without an answer.
 type silent struct {
 	source string
 	err    error
@@ -129,8 +129,8 @@ type finder struct {
 	snapshot *snapshot.Report
 	node     *bitcoin.Client // nil: not asked
 
-	db     *reorgdb.DB // nil until it was opened
-	dbErr  error       // of opening it
+	db     *reorgdb.DB // nil until it is opened
+	dbErr  error       // from opening it
 	info   *bitcoin.ChainInfo
 	silent []silent
 }
@@ -142,8 +142,8 @@ func (f *finder) close() error {
 	return f.db.Close()
 }
 
-// find asks the sources, one after the other. What is wrong with those that did
-// not know is a warning when another one does, and the error when none does.
+// find asks the sources in order. The errors of sources without an answer are warnings
+// if a later source has one, and together the error if none has.
 func (f *finder) find(ctx context.Context) (block, error) {
 	for _, s := range []struct {
 		name string
@@ -154,7 +154,7 @@ func (f *finder) find(ctx context.Context) (block, error) {
 			found.Source = s.name
 			f.warnOfSilent()
 			if found.estimated() {
-				f.out.Warn("the height is estimated from the time of the snapshot: neither its anchor nor the reorg database tells it")
+				f.out.Warn("the height is estimated from the time of the snapshot: neither its anchor nor the reorg database has it")
 			}
 			return found, nil
 		}
@@ -181,12 +181,12 @@ func (f *finder) nothingKnown() error {
 	}
 	hint := "ask a Bitcoin node: " + exit.Command(Name, "--bitcoin-rpc", bitcoin.DefaultURL, f.File)
 	if f.node != nil {
-		hint = cmp.Or(hintOf(f.silent[len(f.silent)-1].err), "look at the snapshot: "+exit.Command("ailee_l2_verify", "--snapshot", f.File))
+		hint = cmp.Or(hintOf(f.silent[len(f.silent)-1].err), "check the snapshot: "+exit.Command("ailee_l2_verify", "--snapshot", f.File))
 	}
 	return exit.Failf(hint, "%s: no source knows the block of the latest snapshot: %s", f.File, strings.Join(why, "; "))
 }
 
-// hintOf returns the hint of an error, "" where it has none.
+// hintOf returns the hint of an error, "" if it has none.
 func hintOf(err error) string {
 	var e *exit.Error
 	if errors.As(err, &e) {

@@ -18,9 +18,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// fromMetadata reads the anchor's metadata. It is believed only as far as the
-// anchor vouches for it: damage anywhere in the snapshot leaves no telling which
-// of its parts are right.
+// fromMetadata reads the anchor's metadata. It trusts only what the anchor vouches for:
+// if the snapshot is damaged anywhere, there is no telling which of its parts are right.
 func (f *finder) fromMetadata(context.Context) (block, error) {
 	anchor := f.snapshot.Anchor
 	switch f.snapshot.AnchorVerdict {
@@ -38,7 +37,7 @@ func (f *finder) fromMetadata(context.Context) (block, error) {
 	case !anchor.Bound():
 		return block{}, errors.New("not used, the anchor's hash does not cover it")
 	case len(heights) > 1:
-		return block{}, fmt.Errorf("%d times btc_height", len(heights))
+		return block{}, fmt.Errorf("btc_height is given %d times", len(heights))
 	}
 	height, err := strconv.ParseInt(heights[0], 10, 64)
 	if err != nil || height < 0 || strconv.FormatInt(height, 10) != heights[0] {
@@ -61,8 +60,8 @@ func values(metadata, key string) (all []string) {
 	return all
 }
 
-// fromDatabase looks the anchor up. The hash of an anchor that does not hold is
-// good enough for that: one that is damaged has no record.
+// fromDatabase looks up the anchor's record. The hash of an anchor that does not hold is
+// good enough for that: there is no record under a damaged hash.
 func (f *finder) fromDatabase(context.Context) (block, error) {
 	if f.snapshot.Anchor == nil {
 		return block{}, notKnown("the latest snapshot has no anchor")
@@ -78,19 +77,18 @@ func (f *finder) fromDatabase(context.Context) (block, error) {
 	case !ok:
 		return block{}, notKnown(fmt.Sprintf("%s: no record of anchor %s", path, hash))
 	case record.Hash != hash:
-		return block{}, fmt.Errorf("%s: the record of anchor %s is of anchor %s", path, hash, record.Hash)
+		return block{}, fmt.Errorf("%s: the record of anchor %s names anchor %s", path, hash, record.Hash)
 	case record.BitcoinHeight == 0:
-		return block{}, notKnown(fmt.Sprintf("%s: no height in the record of anchor %s", path, hash))
+		return block{}, notKnown(fmt.Sprintf("%s: the record of anchor %s has no height", path, hash))
 	case record.BitcoinHeight > math.MaxInt64:
-		return block{}, fmt.Errorf("%s: anchor %s has the height %d", path, hash, record.BitcoinHeight)
+		return block{}, fmt.Errorf("%s: anchor %s has the impossible height %d", path, hash, record.BitcoinHeight)
 	case record.Status == reorgdb.InvalidatedReorg, record.Status == reorgdb.FailedOrphaned:
-		f.out.Warn("%s: anchor %s is %s: the height is that of its last block", path, hash, record.Status)
+		f.out.Warn("%s: anchor %s is %s: the height is that of the last block it was in", path, hash, record.Status)
 	}
 	return block{Height: int64(record.BitcoinHeight)}, nil
 }
 
-// openDatabase opens the database, once. One that is not there is nothing wrong
-// unless it was named.
+// openDatabase opens the database, once. A missing one is an error only if it was named.
 func (f *finder) openDatabase() error {
 	if f.db != nil || f.dbErr != nil {
 		return f.dbErr
@@ -98,7 +96,7 @@ func (f *finder) openDatabase() error {
 	path := f.DBPath
 	if path == "" {
 		if f.File == input.Stdin {
-			f.dbErr = notKnown("standard input has none beside it: --db-path names it")
+			f.dbErr = notKnown("standard input has no database next to it: name one with --db-path")
 			return f.dbErr
 		}
 		path = filepath.Join(filepath.Dir(f.File), "reorg_db")
@@ -110,10 +108,10 @@ func (f *finder) openDatabase() error {
 	return f.dbErr
 }
 
-// storedHash returns the hash that the database has for a height, "" where it has
-// none or is not there.
+// storedHash returns the hash that the database has for a height, "" if it has none or
+// there is no database.
 func (f *finder) storedHash(height int64) string {
-	asked := f.dbErr != nil // and then said already
+	asked := f.dbErr != nil // then it has been reported already
 	if err := f.openDatabase(); err != nil {
 		if !asked && !errors.As(err, new(notKnown)) {
 			f.out.Warn("%s: %v", reorgDatabase, err)
@@ -128,14 +126,14 @@ func (f *finder) storedHash(height int64) string {
 }
 
 const (
-	// aheadOfClock is by how much the time of a Bitcoin block may be in the future.
+	// aheadOfClock is how far in the future the time of a Bitcoin block may be.
 	aheadOfClock = 2 * time.Hour
-	// behindSnapshot is how much older than a snapshot the tip of a chain that goes
-	// on can be.
+	// behindSnapshot is how much older than a snapshot the tip of a growing chain can
+	// be.
 	behindSnapshot = 24 * time.Hour
 )
 
-// fromTime asks the node for the last block that was there at the snapshot's time.
+// fromTime asks the node for the last block that existed at the snapshot's time.
 func (f *finder) fromTime(ctx context.Context) (block, error) {
 	if f.node == nil {
 		return block{}, notKnown("not asked")
@@ -158,7 +156,7 @@ func (f *finder) fromTime(ctx context.Context) (block, error) {
 	return block{Height: height}, nil
 }
 
-// atTip takes the tip for the block of a snapshot that is not older, if that is
+// atTip returns the tip as the block of a snapshot that is not older than it, if that is
 // plausible.
 func (f *finder) atTip(info *bitcoin.ChainInfo, seconds int64) (block, error) {
 	switch {
@@ -172,9 +170,9 @@ func (f *finder) atTip(info *bitcoin.ChainInfo, seconds int64) (block, error) {
 	return block{Height: info.Blocks}, nil
 }
 
-// lastNotAfter returns the greatest height below tip whose median time is not
-// after the given time, -1 where there is none, given that the tip's is. Median
-// times never fall from one block to the next.
+// lastNotAfter returns the greatest height below tip whose median time is not after the
+// given time, -1 if there is none. The tip's median time must be after it. Median times
+// never decrease from one block to the next.
 func lastNotAfter(seconds, tip int64, medianTime func(height int64) (int64, error)) (int64, error) {
 	low, high := int64(-1), tip // not after; after
 	for high-low > 1 {
@@ -196,7 +194,7 @@ func (f *finder) chainInfo(ctx context.Context) (*bitcoin.ChainInfo, error) {
 	if f.info == nil {
 		ask := f.node.ChainInfo
 		if f.MaxDivergence >= 0 {
-			ask = f.node.Tip // a block that is on its way may decide
+			ask = f.node.Tip // a block that is just arriving may make the difference
 		}
 		info, err := ask(ctx)
 		if err != nil {
@@ -207,7 +205,7 @@ func (f *finder) chainInfo(ctx context.Context) (*bitcoin.ChainInfo, error) {
 	return f.info, nil
 }
 
-// time is the snapshot's time as text.
+// time returns the snapshot's time as text.
 func (f *finder) time() string {
 	if text, ok := snapshottool.UTC(f.snapshot.TimestampMs); ok {
 		return text

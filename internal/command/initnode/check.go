@@ -54,7 +54,7 @@ func checkSnapshots(ctx context.Context, path string) error {
 	if err != nil {
 		return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", path, err))
 	}
-	// Peg-outs do not keep a node from starting: the nodes' verifier rejects all.
+	// Peg-outs do not keep a node from starting, although the nodes' verifier rejects them all.
 	if !report.Holding() {
 		return exit.WrongData(hint, fmt.Errorf("%s: the latest snapshot does not verify: %s", path, report.Verdict()))
 	}

@@ -16,7 +16,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// TestInitNodeKilled: whatever has its name is whole, and a second run completes.
+// TestInitNodeKilled: every part that has its name is complete, and a second run makes the
+// rest.
 func TestInitNodeKilled(t *testing.T) {
 	rng := rand.New(rand.NewSource(2))
 	partial := 0

@@ -28,8 +28,8 @@ const (
 
 var parts = []string{snapshots, database, backups}
 
-// ready is where the parts lie once all of them are on disk. Giving them their
-// names is then only a matter of renames, which a run after a crash completes.
+// ready is the folder that has the parts once all of them are on disk. Only renames are
+// left to do then; after a crash, the next run completes them.
 const ready = ".ailee_init_node-ready"
 
 // Run makes what is missing. The error carries the exit code.
@@ -77,7 +77,7 @@ func (n *initialization) run(ctx context.Context) error {
 	}
 	folders, err := durable.MakeAll(n.DataDir, owner.GiveFolder)
 	if err == nil {
-		// It was root's to make; from here on it is the owner's.
+		// Only root could make the folder; from here on this is the owner.
 		err = owner.BecomeUserOf(&n.DataDir)
 	}
 	if err == nil {
@@ -85,7 +85,7 @@ func (n *initialization) run(ctx context.Context) error {
 	}
 	if err != nil {
 		for _, folder := range slices.Backward(folders) {
-			_ = os.Remove(folder) // unless somebody else put something there
+			_ = os.Remove(folder) // fails if another process has put something there
 		}
 		return err
 	}
@@ -133,8 +133,8 @@ func (n *initialization) fill(ctx context.Context, owner durable.Owner) error {
 	return n.publish()
 }
 
-// missing returns the parts that are to be made, once those that are there have
-// been found to be sound.
+// missing returns the parts that are to be made, after it has found the existing ones to
+// be sound.
 func (n *initialization) missing(ctx context.Context) ([]string, error) {
 	var missing []string
 	for _, part := range parts {
@@ -148,7 +148,7 @@ func (n *initialization) missing(ctx context.Context) ([]string, error) {
 			return nil, err
 		case slices.Contains(n.made, part):
 			continue
-		case part == backups: // outlives what it is of
+		case part == backups: // backups outlive the node's data
 		case !n.IfMissing:
 			return nil, exit.Failf("keep it with --if-missing, or move it away first", "%s already exists", path)
 		}
@@ -160,7 +160,7 @@ func (n *initialization) missing(ctx context.Context) ([]string, error) {
 	return missing, nil
 }
 
-// publish gives the parts that are ready their names, all of them or none.
+// publish moves the parts out of the ready folder to their names, all of them or none.
 func (n *initialization) publish() error {
 	from := filepath.Join(n.DataDir, ready)
 	names, err := os.ReadDir(from)
@@ -182,8 +182,8 @@ func (n *initialization) publish() error {
 	return errors.Join(durable.SyncDir(n.DataDir), os.Remove(from))
 }
 
-// completeEarlierRun gives the parts their names that an earlier run was killed
-// over.
+// completeEarlierRun publishes the parts of an earlier run that was killed while it
+// renamed them.
 func (n *initialization) completeEarlierRun() error {
 	info, err := os.Lstat(filepath.Join(n.DataDir, ready))
 	switch {
@@ -191,7 +191,7 @@ func (n *initialization) completeEarlierRun() error {
 		return nil
 	case err != nil:
 		return err
-	case !info.IsDir(): // a link would have files moved here from elsewhere
+	case !info.IsDir(): // through a link, files would be moved here from elsewhere
 		return exit.Failf("find out who put it there, and remove it", "%s is not a folder", filepath.Join(n.DataDir, ready))
 	}
 	n.out.Warn("%s: an earlier run was killed: completing it", n.DataDir)
@@ -199,8 +199,8 @@ func (n *initialization) completeEarlierRun() error {
 	return n.publish()
 }
 
-// publishedBefore returns the parts that the earlier run had given their names:
-// those that it no longer holds ready.
+// publishedBefore returns the parts that the earlier run had already renamed: those that
+// are no longer in the ready folder.
 func (n *initialization) publishedBefore() []string {
 	var before []string
 	for _, part := range parts {

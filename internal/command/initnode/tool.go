@@ -17,7 +17,7 @@ const Name = "ailee_init_node"
 // Options are the command's options.
 type Options struct {
 	DataDir   string
-	IfMissing bool   // keep the sound parts that are already there
+	IfMissing bool   // keep sound parts that already exist
 	Owner     string // user:group, "" for the default
 }
 
@@ -28,10 +28,10 @@ func Tool() cli.Tool {
 		Summary: "make the data directory of an AILEE node that starts from nothing",
 		Description: `
    Makes l2_snapshots.dat with a genesis snapshot (an empty state with an anchor
-   that holds), an empty reorg_db/ and backups/ in DIR, all of them or none. What
-   is already there is never touched: backups/ is kept, the rest refused, or with
-   --if-missing checked and kept. Run as root, it works as
-   the user to whom DIR belongs, or as --owner in a DIR that it makes.`,
+   that holds), an empty reorg_db/ and backups/ in DIR: all of them or none. What
+   already exists is never changed: backups/ is kept, and anything else is an error,
+   or with --if-missing is checked and kept. Run as root, it works as the owner of
+   DIR, or as --owner in a DIR that it makes.`,
 		Files: []cli.Entry{
 			{Name: "DIR/l2_snapshots.dat", Text: "the genesis snapshot"},
 			{Name: "DIR/reorg_db/", Text: "an empty reorg database"},
@@ -46,7 +46,7 @@ ailee_init_node --data-dir /var/lib/ailee --if-missing`,
 		Required: []string{"data-dir"},
 		Flags: []urfave.Flag{
 			flags.DataDir("make the files of a node in `DIR`", ""),
-			&urfave.BoolFlag{Name: "if-missing", Usage: "keep the sound parts that are already there, make the others"},
+			&urfave.BoolFlag{Name: "if-missing", Usage: "keep sound parts that already exist, make the others"},
 			&urfave.StringFlag{Name: "owner", Usage: "give the files to `USER:GROUP` (default: as root, the owner of DIR)"},
 			cli.JSONFlag,
 			cli.QuietFlag,

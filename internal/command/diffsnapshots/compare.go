@@ -8,24 +8,24 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// A and B, as places in arrays.
+// A and B, as array indices.
 const (
 	sideA = iota
 	sideB
 )
 
-// numbers are those of one section.
+// numbers counts the differences in one section.
 type numbers struct {
 	added, removed, changed uint64
-	amounts                 [2]snapshottool.Sum // in what differs, of A and of B
+	amounts                 [2]snapshottool.Sum // of the records that differ, in A and in B
 }
 
-// total is how many records differ.
+// total returns how many records differ.
 func (n *numbers) total() uint64 { return n.added + n.removed + n.changed }
 
-// compare compares one section: it goes through the lines of both sides, which have the
-// same order, passes over those that are in both, and passes on the others. Two of one key
-// are a record that changed.
+// compare compares one section. It goes through the lines of both sides, which are sorted in
+// the same order, skips those that are in both, and passes on the others. Two lines with the
+// same key are a record that changed.
 func (d *diff) compare(ctx context.Context, section snapshot.Section) (err error) {
 	var cursors [2]*cursor
 	for i, s := range d.sides {
@@ -71,8 +71,8 @@ func (d *diff) next(cursors [2]*cursor, i int) ([]byte, error) {
 	return line, d.sides[i].explain(err)
 }
 
-// single holds one line that only one side has, until it is known whether the other side
-// has another one with its key.
+// single holds a line that only one side has, until it is known whether the other side has
+// another line with the same key.
 type single struct {
 	*diff
 	section snapshot.Section
@@ -95,7 +95,7 @@ func (o *single) add(side int, line []byte) error {
 	return err
 }
 
-// flush passes on the line that is held.
+// flush passes on the held line, if any.
 func (o *single) flush() error {
 	if !o.held {
 		return nil
@@ -107,7 +107,7 @@ func (o *single) flush() error {
 	return o.differs(o.section, nil, o.line)
 }
 
-// amount is that of a record which is summed up; a task has none.
+// amount returns the amount of a record that is summed up; a task has none.
 func amount(record any) uint64 {
 	switch v := record.(type) {
 	case snapshot.Balance:

@@ -40,7 +40,7 @@ func randomState(rng *rand.Rand, count int) *snapshot.State {
 	return st
 }
 
-// less returns the records that a has more often than b.
+// less returns the records that are in a more often than in b.
 func less[R comparable](a, b []R) (all []R) {
 	left := slices.Clone(b)
 	for _, record := range a {
@@ -53,8 +53,8 @@ func less[R comparable](a, b []R) (all []R) {
 	return all
 }
 
-// expect is how many records were added, removed and changed. Of several with one key, in
-// the order of number, those of both sides that follow each other are one that changed.
+// expect returns how many records were added, removed and changed. Among several with the
+// same key, in the order of number, two neighbours from different sides are one that changed.
 func expect[R comparable](a, b []R, key func(R) string, number func(R) int) (n [3]int) {
 	type one struct {
 		record R
@@ -81,8 +81,8 @@ func expect[R comparable](a, b []R, key func(R) string, number func(R) int) (n [
 	return n
 }
 
-// TestAgainstSets: whatever order the records have, and however often a key is there, what
-// differs is what two sets of them have not in common, in the order of the keys.
+// TestAgainstSets: whatever order the records have, and however often a key occurs, the
+// difference is what the two sets do not have in common, in the order of the keys.
 func TestAgainstSets(t *testing.T) {
 	clitest.InMemory(t)
 	dir := t.TempDir()

@@ -10,9 +10,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// lines yields the records of a section as a node writes them, in the order of their keys,
-// and those with the same key in that of their bytes. What the file has in another order
-// is sorted in a temporary file.
+// lines yields the records of a section as a node writes them, sorted by key, and lines with
+// the same key by their bytes. A section that has another order in the file is sorted in a
+// temporary file.
 func (s *side) lines(ctx context.Context, section snapshot.Section) iter.Seq2[[]byte, error] {
 	lines := s.checker.Lines(ctx, s.r, s.report, section)
 	if s.report.InOrder(section) {
@@ -43,15 +43,15 @@ func (s *side) lines(ctx context.Context, section snapshot.Section) iter.Seq2[[]
 	}
 }
 
-// endOfKey ends a key in front of its line: it comes before any other byte of a key, since
-// a zero byte in a key is followed by escapedZero.
+// endOfKey separates a key from the line after it. It sorts before anything that can follow
+// in a longer key, since a zero byte in a key is followed by escapedZero.
 const (
 	endOfKey    = "\x00\x01"
 	escapedZero = 0xff
 )
 
-// appendSortable appends the line with its key before it, so that the bytes are in the
-// order of the keys.
+// appendSortable appends the key and then the line, in bytes that sort in the order of the
+// keys.
 func appendSortable(dst, line []byte, section snapshot.Section) []byte {
 	for _, b := range keyOf(line, section) {
 		dst = append(dst, b)
@@ -62,7 +62,7 @@ func appendSortable(dst, line []byte, section snapshot.Section) []byte {
 	return append(append(dst, endOfKey...), line...)
 }
 
-// afterKey returns the line of what appendSortable made.
+// afterKey returns the line in what appendSortable made.
 func afterKey(sortable []byte) []byte {
 	_, line, _ := bytes.Cut(sortable, []byte(endOfKey))
 	return line
@@ -85,7 +85,7 @@ func keyOf(line []byte, section snapshot.Section) []byte {
 	return key
 }
 
-// order compares two lines by their keys, and where these are the same by their bytes.
+// order compares two lines by their keys, and if these are equal, by their bytes.
 func order(a, b []byte, section snapshot.Section) int {
 	if bytes.Equal(a, b) {
 		return 0
@@ -102,20 +102,21 @@ const batchSize = 128 << 10
 // batches is how many are read ahead.
 const batches = 3
 
-// batch are some lines, one after the other.
+// batch holds some consecutive lines.
 type batch struct {
 	text []byte
 	ends []int
 }
 
-// cursor is one by one the lines that a goroutine reads ahead. Not safe for concurrent use.
+// cursor returns one by one the lines that a goroutine reads ahead. It is not safe for
+// concurrent use.
 type cursor struct {
 	full    <-chan *batch
 	free    chan<- *batch
 	cancel  context.CancelFunc
 	ended   <-chan error
 	current *batch
-	at      int // of the next line in current
+	at      int // index of the next line in current
 	done    bool
 	err     error
 }
@@ -183,7 +184,7 @@ func (c *cursor) next() ([]byte, error) {
 	return c.current.text[start:c.current.ends[c.at-1]], nil
 }
 
-// end returns what ended the reading.
+// end waits for the reading to end, and returns its error.
 func (c *cursor) end() error {
 	if !c.done {
 		c.done, c.err = true, <-c.ended
@@ -191,7 +192,7 @@ func (c *cursor) end() error {
 	return c.err
 }
 
-// stop ends the reading, and returns when it has ended.
+// stop ends the reading and waits for it.
 func (c *cursor) stop() {
 	c.cancel()
 	_ = c.end()

@@ -19,16 +19,16 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// pairs are the snapshots of two files, those that belong together.
+// pairs counts the snapshots of two files that belong together.
 type pairs struct {
-	byTime       bool // they have the same time; otherwise the same number
+	byTime       bool // paired by time; otherwise by number
 	count        int64
-	different    int64    // have different roots
-	onlyA, onlyB int64    // belong to none of the other file
-	first        [2]entry // the first that are different
+	different    int64    // pairs with different roots
+	onlyA, onlyB int64    // snapshots that the other file has no counterpart for
+	first        [2]entry // the first pair with different roots
 }
 
-// entry is a snapshot of a file, in the order of time and of the file.
+// entry is a snapshot of a file. Encoded entries sort by time, and then in file order.
 type entry struct {
 	snapshot.Located
 	timestampMs uint64
@@ -58,9 +58,9 @@ func parseEntry(record []byte) (e entry) {
 // newFile makes a temporary file.
 func newFile() (*os.File, error) { return durable.Unnamed(filepath.Join(os.TempDir(), "diff")) }
 
-// list is the snapshots of a file, verified.
+// list has the snapshots of a file, verified.
 type list struct {
-	inOrder *spill.Store // of the file
+	inOrder *spill.Store // in file order
 	byTime  *spill.Sorter
 }
 
@@ -78,7 +78,7 @@ func (d *diff) list(ctx context.Context, s *side) (*list, error) {
 	for report, err := range snapshottool.Reports(ctx, s.r, 0, s.in.Size, d.memory) {
 		var large *snapshot.SectionTooLargeError
 		if errors.As(err, &large) {
-			return l, exit.Fail("run it again with more memory: --max-memory 1GiB, or compare two snapshots that are named, for which no root is needed: "+
+			return l, exit.Fail("run it again with more memory: --max-memory 1GiB, or compare two named snapshots, which needs no root: "+
 				exit.Command(Name, d.sides[sideA].path+"@latest", d.sides[sideB].path+"@latest"), fmt.Errorf("%s: %w", s.path, err))
 		}
 		if err != nil {
@@ -104,7 +104,7 @@ func (d *diff) list(ctx context.Context, s *side) (*list, error) {
 	return l, nil
 }
 
-// pair finds out which snapshots of A and B belong together, and which of them differ.
+// pair finds out which snapshots of A and B belong together, and which of these pairs differ.
 func (d *diff) pair(ctx context.Context) (p pairs, err error) {
 	var lists [2]*list
 	for i, s := range d.sides {
@@ -141,7 +141,8 @@ func inOrder(s *spill.Store) iter.Seq2[[]byte, error] {
 	}
 }
 
-// join pairs what two lists have in common. Both are in the given order.
+// join pairs the entries that two lists have in common. Both must be sorted in the given
+// order.
 func (p *pairs) join(listA, listB iter.Seq2[[]byte, error], order func(a, b []byte) int) error {
 	nextA, stopA := iter.Pull2(listA)
 	defer stopA()

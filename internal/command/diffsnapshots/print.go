@@ -12,9 +12,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// The JSON documents, each of which is a line.
+// The JSON documents, one per line.
 type (
-	// pairsDocument is the first line where two files are compared.
+	// pairsDocument is the first line when two files are compared.
 	pairsDocument struct {
 		Pairs pairNumbers `json:"pairs"`
 	}
@@ -27,7 +27,7 @@ type (
 		OnlyB     int64  `json:"only_b"`
 	}
 
-	// headDocument has the two snapshots whose records are compared.
+	// headDocument names the two snapshots whose records are compared.
 	headDocument struct {
 		Snapshots sidesDocument `json:"snapshots"`
 	}
@@ -49,7 +49,7 @@ type (
 		AnchorHash  string           `json:"anchor_hash,omitempty"`
 	}
 
-	// recordDocument has a record that differs, as the state in JSON has it.
+	// recordDocument has a record that differs, in the form it has in a state in JSON.
 	recordDocument struct {
 		Change  string `json:"change"`
 		Section string `json:"section"`
@@ -68,11 +68,11 @@ type (
 		Added   uint64   `json:"added"`
 		Removed uint64   `json:"removed"`
 		Changed uint64   `json:"changed"`
-		Amount  *big.Int `json:"amount,omitempty"` // what B has more, or less
+		Amount  *big.Int `json:"amount,omitempty"` // B minus A
 	}
 )
 
-// line prints a document where these are asked for.
+// line prints a document if --json was given.
 func (d *diff) line(doc any) error {
 	if !d.out.JSON() {
 		return nil
@@ -80,16 +80,16 @@ func (d *diff) line(doc any) error {
 	return d.out.Line(doc)
 }
 
-// sayPairs says which snapshots of two files were compared.
+// sayPairs reports which snapshots of two files were compared.
 func (d *diff) sayPairs(p pairs) error {
-	by, how := "number", "by their numbers, since no time is in both files"
+	by, how := "number", "by number, since the files have no time in common"
 	if p.byTime {
-		by, how = "time", "of the same time"
+		by, how = "time", "with the same time"
 	}
 	if p.different == 0 {
 		d.out.Printf("Compared %d snapshot(s) %s: all are the same\n", p.count, how)
 	} else {
-		d.out.Printf("Compared %d snapshot(s) %s, %d of which differ(s). The first:\n", p.count, how, p.different)
+		d.out.Printf("Compared %d snapshot(s) %s: %d different. The first:\n", p.count, how, p.different)
 	}
 	for i, n := range []int64{p.onlyA, p.onlyB} {
 		if n > 0 {
@@ -99,7 +99,7 @@ func (d *diff) sayPairs(p pairs) error {
 	return d.line(pairsDocument{pairNumbers{by, p.count, p.different, p.onlyA, p.onlyB}})
 }
 
-// head says which snapshots' records are compared.
+// head reports which snapshots' records are compared.
 func (d *diff) head() error {
 	var docs [2]sideDocument
 	for i, s := range d.sides {
@@ -122,7 +122,7 @@ func (d *diff) head() error {
 	return d.line(headDocument{sidesDocument{docs[sideA], docs[sideB]}})
 }
 
-// name names the snapshot that is compared, as an argument of this command.
+// name returns the name of the compared snapshot, as an argument of this command.
 func (s *side) name() string {
 	if s.index > 0 {
 		return fmt.Sprintf("%s@%d", s.path, s.index)
@@ -130,7 +130,8 @@ func (s *side) name() string {
 	return s.path + "@latest"
 }
 
-// differs prints a record that differs: its line in A and in B, nil where it is not there.
+// differs prints a record that differs. a and b are its lines in A and B, nil where it is
+// missing.
 func (d *diff) differs(section snapshot.Section, a, b []byte) error {
 	n := &d.numbers[section]
 	doc := recordDocument{Section: section.String()}
@@ -141,7 +142,7 @@ func (d *diff) differs(section snapshot.Section, a, b []byte) error {
 		}
 		rec, ok := snapshot.ParseRecord(line)
 		if !ok {
-			return fmt.Errorf("a line that was read as a record is none: %q", line)
+			return fmt.Errorf("a line that was read as a record cannot be parsed as one: %q", line)
 		}
 		values[i] = rec.Value()
 		n.amounts[i].Add(amount(values[i]))
@@ -166,7 +167,7 @@ func (d *diff) differs(section snapshot.Section, a, b []byte) error {
 	return d.out.OutErr()
 }
 
-// changes names the fields that differ, with both values.
+// changes lists the fields that differ, with both values.
 func changes(a, b any) string {
 	var all []string
 	fieldsA, fieldsB := reflect.ValueOf(a), reflect.ValueOf(b)
@@ -179,7 +180,7 @@ func changes(a, b any) string {
 	return strings.Join(all, ", ")
 }
 
-// shown is the value of a field.
+// shown formats the value of a field.
 func shown(name string, v reflect.Value) string {
 	switch {
 	case v.Kind() == reflect.String:
@@ -192,14 +193,14 @@ func shown(name string, v reflect.Value) string {
 
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// quoted is a string as it stands in the file, printable.
+// quoted returns a string in quotes, as in the file, but printable.
 func quoted(s string) string { return `"` + terminal.Text(escapes.Replace(s)) + `"` }
 
-// endSnapshots prints the numbers of each section.
+// endSnapshots prints the counts for each section.
 func (d *diff) endSnapshots(different uint64, reordered bool) error {
 	switch {
 	case reordered:
-		d.out.Printf("The records are the same, but some that repeat a key come in another order: the state root depends on it\n")
+		d.out.Printf("The records are the same, but some that repeat a key are in a different order: the state root depends on it\n")
 	case different == 0:
 		d.out.Printf("The records are the same\n")
 	default:
@@ -222,7 +223,7 @@ func (d *diff) endSnapshots(different uint64, reordered bool) error {
 	return d.finish(end, different > 0 || reordered)
 }
 
-// signed is a number with its sign.
+// signed formats a number with its sign.
 func signed(n *big.Int) string {
 	if n.Sign() > 0 {
 		return "+" + n.String()
@@ -230,7 +231,7 @@ func signed(n *big.Int) string {
 	return n.String()
 }
 
-// finish says how it ended.
+// finish reports the outcome.
 func (d *diff) finish(end endDocument, different bool) error {
 	var err error
 	if end.Same = !different; different {

@@ -22,19 +22,20 @@ const latest = -1
 
 // side is A or B.
 type side struct {
-	arg     string // as it was named
+	arg     string // as given
 	path    string
-	index   int64 // of the snapshot that was named, latest, or 0 for none
+	index   int64 // of the named snapshot, latest, or 0 if none was named
 	in      *input.Input
 	r       *io.SectionReader
 	checker *snapshot.Checker
 
 	// The snapshot whose records are compared:
 	report     *snapshot.Report
-	unverified error // why its state root is not known
+	unverified error // why its state root could not be computed
 }
 
-// open opens the file that an argument names. An existing file of just this name wins.
+// open opens the file that an argument names. A file whose name is the whole argument takes
+// precedence.
 func open(ctx context.Context, arg string, memory *snapshot.Memory) (s *side, err error) {
 	s = &side{arg: arg, path: arg, checker: snapshot.NewChecker(memory)}
 	at := strings.LastIndexByte(arg, '@')
@@ -54,7 +55,7 @@ func open(ctx context.Context, arg string, memory *snapshot.Memory) (s *side, er
 	case errors.Is(err, syscall.EISDIR):
 		hint = "name the snapshot file in it"
 	case errors.Is(err, fs.ErrNotExist) && at > 0 && s.index == 0:
-		hint = "a snapshot of a file is FILE@K, counted from 1, or FILE@latest"
+		hint = "name a snapshot of a file as FILE@K, counted from 1, or FILE@latest"
 	}
 	return nil, exit.Fail(hint, err) // a side cannot be opened
 }
@@ -68,7 +69,7 @@ func parseIndex(text string) (int64, bool) {
 	return n, err == nil && n > 0
 }
 
-// find finds the snapshot that was named, or the latest.
+// find finds the named snapshot, or the latest.
 func (s *side) find(ctx context.Context) (l snapshot.Located, err error) {
 	if s.index > 0 {
 		l, _, err = snapshottool.FindNumbered(ctx, s.in, s.index)
@@ -78,8 +79,8 @@ func (s *side) find(ctx context.Context) (l snapshot.Located, err error) {
 	return l, s.explain(err)
 }
 
-// check reads the snapshot whose records are to be compared. One that is too large for its
-// root to be computed can be compared all the same.
+// check reads the snapshot whose records are to be compared. One that is too large to
+// compute its root can still be compared.
 func (s *side) check(ctx context.Context, l snapshot.Located) (err error) {
 	var large *snapshot.SectionTooLargeError
 	if s.report, err = s.checker.Check(ctx, s.r, l); errors.As(err, &large) {
@@ -89,7 +90,7 @@ func (s *side) check(ctx context.Context, l snapshot.Located) (err error) {
 	return s.explain(err)
 }
 
-// explain adds the file, exit code and hint to an error of reading it.
+// explain adds the file, exit code and hint to an error from reading it.
 func (s *side) explain(err error) error {
 	err = snapshottool.Reader{}.Unless(err, s.in)
 	var known *exit.Error
@@ -101,7 +102,7 @@ func (s *side) explain(err error) error {
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		hint = "see what can be recovered: " + exit.Command("ailee_recover_snapshots", "--dry-run", s.path, "OUT")
 	case errors.As(err, &missing):
-		hint = "see which there are: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.path)
+		hint = "list its snapshots: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.path)
 	}
 	return exit.Fail(hint, fmt.Errorf("%s: %w", s.path, err)) // a side has no such snapshot
 }

@@ -1,5 +1,5 @@
-// Package diffsnapshots is the command ailee_diff_snapshots: in which records two snapshots
-// differ, and from which snapshot on two files do.
+// Package diffsnapshots is the command ailee_diff_snapshots: the records in which two
+// snapshots differ, and the first snapshots in which two files differ.
 package diffsnapshots
 
 import (
@@ -18,7 +18,7 @@ const Name = "ailee_diff_snapshots"
 // Options are the command's options.
 type Options struct {
 	A, B     string             // a file, or a snapshot of one: FILE@K, FILE@latest
-	Sections []snapshot.Section // those that are compared
+	Sections []snapshot.Section // the ones to compare
 	flags.Checking
 }
 
@@ -30,31 +30,31 @@ func Tool() cli.Tool {
 		Arguments:  "A B",
 		Positional: 2,
 		Description: `
-   A and B are snapshot files, or one snapshot of a file each: FILE@K is the K-th complete
-   one, counted from 1, FILE@latest the one a node loads. Where only one of them names a
-   snapshot, the latest of the other file is meant. An existing file of just this name is
-   taken first.
+   A and B are snapshot files, or single snapshots: FILE@K is the K-th complete snapshot of
+   FILE, counted from 1, and FILE@latest is the one a node loads. If only one of A and B
+   names a snapshot, the latest one of the other file is used. If a file of the whole name
+   exists, that file is meant.
 
-   Of two files it compares the state roots of all snapshots: of those with the same time,
-   or where no time is in both, of the first with the first, the second with the second,
-   and so on. Of the first two with different roots it shows the records, and so it does
-   of two snapshots that are named:
+   For two files, it compares the state roots of all snapshots. It pairs snapshots with the
+   same time, or if the files have no time in common, the first with the first, the second
+   with the second, and so on. For the first pair with different roots it shows the
+   records that differ. For two named snapshots, it shows the records at once:
 
-    - RECORD               only in A, as it stands in the file
+    - RECORD               only in A, as it is in the file
     + RECORD               only in B
     ~ KEY: FIELD A -> B    in both, with the fields that differ
 
-   The records are sorted by section and key, in whichever order the files have them. The
-   numbers of each section come last, with what the amounts in B are more or less. What
-   is compared is what the state root covers: not the time, and not the anchor.
+   The records are sorted by section and key, whatever their order in the files. The counts
+   for each section come last, with the difference in the amounts, B minus A. Only what the
+   state root covers is compared: neither the time nor the anchor.
 
-   The exit status is 0 where all that was compared is the same, 2 where it is not. That
-   a file has snapshots that the other lacks is said, and makes no difference. Snapshots
-   whose root or anchor does not hold are compared all the same, and that is said. The
-   files are only read, and may be appended to meanwhile.
+   The exit status is 0 if everything that was compared is the same, and 2 if not. Snapshots
+   that only one file has are reported, but make no difference. Snapshots whose root or
+   anchor does not hold are compared all the same, with a warning. The files are only read,
+   and a node may append to them meanwhile.
 
-   With --json each record that differs is a document of its own, one a line, and the last
-   line has the numbers and the exit status.`,
+   With --json, each record that differs is a document on its own line, and the last line
+   has the counts and the exit status.`,
 		Files: []cli.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}},
 		Examples: `
 # Since when do two nodes differ, and in what?
@@ -65,7 +65,7 @@ ailee_diff_snapshots /var/lib/ailee/l2_snapshots.dat@latest /tmp/other/l2_snapsh
 ailee_diff_snapshots /var/lib/ailee/l2_snapshots.dat@1 /var/lib/ailee/l2_snapshots.dat@2`,
 		SeeAlso: []string{"ailee_show_snapshot", "ailee_l2_verify", "ailee_extract_snapshots"},
 		Flags: []urfave.Flag{
-			&urfave.StringFlag{Name: "section", Usage: "compare only the records of `SECTION`: balances, escrows, pegins, pegouts or tasks", DefaultText: "all of them"},
+			&urfave.StringFlag{Name: "section", Usage: "compare only the records of `SECTION`: balances, escrows, pegins, pegouts or tasks", DefaultText: "all"},
 			flags.MaxMemory(),
 			cli.JSONLinesFlag,
 			cli.QuietFlag,
@@ -82,7 +82,7 @@ func parse(c *urfave.Context) (o Options, err error) {
 	if c.IsSet("section") {
 		s, ok := snapshot.SectionNamed(c.String("section"))
 		if !ok {
-			return o, fmt.Errorf("--section %q is none of balances, escrows, pegins, pegouts and tasks", c.String("section"))
+			return o, fmt.Errorf("--section must be balances, escrows, pegins, pegouts or tasks, not %q", c.String("section"))
 		}
 		o.Sections = []snapshot.Section{s}
 	}

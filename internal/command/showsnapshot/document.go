@@ -8,7 +8,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// The JSON documents, each of which is a line.
+// The JSON documents, one per line.
 type (
 	// headDocument is the first line.
 	headDocument struct {
@@ -34,7 +34,7 @@ type (
 		Message string        `json:"message"`
 	}
 
-	// recordDocument has a record as the state in JSON has it, or the anchor.
+	// recordDocument has a record, in the form it has in a state in JSON, or the anchor.
 	recordDocument struct {
 		Section string `json:"section"`
 		Record  any    `json:"record"`
@@ -89,7 +89,7 @@ type (
 	}
 )
 
-// unknown is the verdict on a snapshot whose state root is not known.
+// unknown is the verdict on a snapshot whose state root could not be computed.
 const unknown snapshot.Verdict = "unknown"
 
 func (s *showing) verdict() snapshot.Verdict {

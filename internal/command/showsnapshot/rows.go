@@ -10,7 +10,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// formats are the rows of the tables: numbers first, since ids may have any length.
+// formats are the formats of the tables' rows: numbers first, since ids may have any length.
 var formats = [...]string{
 	snapshot.Balances: "%20s  %s\n",
 	snapshot.Escrows:  "%20s  %-6s  %20s  %-40s  %s\n",
@@ -27,7 +27,7 @@ var headings = [...][]any{
 	snapshot.Tasks:    {"TYPE", "PRIORITY", "SUBMITTED", "TASK", "SUBMITTER", "PAYLOAD HASH", "ANCHOR HASH"},
 }
 
-// cells are a record's columns.
+// cells returns a record's columns.
 func cells(record any) []any {
 	switch v := record.(type) {
 	case snapshot.Balance:
@@ -102,7 +102,7 @@ Payload:        %s
 	return s.out.OutErr()
 }
 
-// overview prints what the snapshot is.
+// overview prints a summary of the snapshot.
 func (s *showing) overview() {
 	rep := s.judged.Report
 	which, root, anchor := "the latest", rep.Root, "none"
@@ -126,10 +126,10 @@ Anchor hash:    %s
 	}
 }
 
-// titles are the sections' names as they begin a line.
+// titles are the sections' names at the start of a line.
 var titles = [...]string{snapshot.Balances: "Balances", snapshot.Escrows: "Escrows", snapshot.PegIns: "Peg-ins", snapshot.PegOuts: "Peg-outs", snapshot.Tasks: "Tasks"}
 
-// cell is a text in a table, - for an empty one, so that columns can be counted.
+// cell returns a text for a table, - for an empty one, so that columns can be counted.
 func cell(text string) string {
 	if text == "" {
 		return "-"

@@ -31,7 +31,7 @@ type showing struct {
 
 	r          io.ReaderAt // has the snapshot's bytes
 	judged     snapshot.Judgement
-	unverified error // why its state root is not known
+	unverified error // why its state root could not be computed
 	outside    []snapshot.Finding
 	count      uint64 // records shown
 }
@@ -58,7 +58,7 @@ func (s *showing) run(ctx context.Context) (err error) {
 	return s.end()
 }
 
-// find finds the snapshot that is to be shown.
+// find finds the snapshot to show.
 func (s *showing) find(ctx context.Context) (l snapshot.Located, err error) {
 	if s.Index > 0 {
 		l, s.r, err = snapshottool.FindNumbered(ctx, s.in, s.Index)
@@ -73,7 +73,7 @@ func (s *showing) find(ctx context.Context) (l snapshot.Located, err error) {
 	return latest.Located, err
 }
 
-// judge verifies the snapshot, as far as that can be done.
+// judge verifies the snapshot, as far as that is possible.
 func (s *showing) judge(ctx context.Context, l snapshot.Located) (err error) {
 	var large *snapshot.SectionTooLargeError
 	s.judged, err = snapshot.Judge{Checker: s.checker, AcceptEarlierAnchors: s.AcceptEarlierAnchors}.Judge(ctx, s.r, l)
@@ -88,7 +88,7 @@ func (s *showing) judge(ctx context.Context, l snapshot.Located) (err error) {
 // valid reports whether the snapshot is known to verify.
 func (s *showing) valid() bool { return s.unverified == nil && s.judged.Verdict == snapshot.Valid }
 
-// say says what is wrong with the snapshot.
+// say reports what is wrong with the snapshot.
 func (s *showing) say() {
 	switch {
 	case s.unverified != nil:
@@ -101,7 +101,7 @@ func (s *showing) say() {
 	}
 }
 
-// findings are those that an operator should hear of.
+// findings returns the findings that an operator should see.
 func (s *showing) findings() (found []snapshot.Finding) {
 	for _, all := range [][]snapshot.Finding{s.judged.Findings, s.outside} {
 		for _, f := range all {
@@ -130,7 +130,7 @@ func (s *showing) show(ctx context.Context) error {
 	return s.out.OutErr()
 }
 
-// line prints a document where these are asked for.
+// line prints a document if --json was given.
 func (s *showing) line(doc any) error {
 	if !s.out.JSON() {
 		return nil
@@ -146,7 +146,7 @@ func (s *showing) each(ctx context.Context, section snapshot.Section) iter.Seq2[
 	return s.checker.Records(ctx, s.r, s.judged.Report, section)
 }
 
-// end says how it ended.
+// end reports the outcome.
 func (s *showing) end() error {
 	if s.unverified != nil {
 		return s.unverified
@@ -160,7 +160,7 @@ func (s *showing) end() error {
 	case !s.valid():
 		err = exit.WrongData(s.verifyHint(), err)
 	case none:
-		err = exit.Fail("an id has to be given whole, as it is in the file", err)
+		err = exit.Fail("give the whole id, as it is in the file", err)
 	}
 	switch {
 	case none: // the error is the last document
@@ -172,7 +172,7 @@ func (s *showing) end() error {
 	return err
 }
 
-// verifyHint names the command that says more of a snapshot that does not verify.
+// verifyHint names the command that says more about a snapshot that does not verify.
 func (s *showing) verifyHint() string {
 	switch {
 	case !s.in.Seekable: // the snapshot of standard input does not verify
@@ -184,7 +184,7 @@ func (s *showing) verifyHint() string {
 	return "find the newest valid snapshot: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.File) // the snapshot does not verify
 }
 
-// explain adds the file, exit code and hint to an error of reading it.
+// explain adds the file, exit code and hint to an error from reading it.
 func (s *showing) explain(err error) error {
 	var known *exit.Error
 	var missing *snapshottool.NoSuchError
@@ -201,7 +201,7 @@ func (s *showing) explain(err error) error {
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		hint = snapshottool.RestoreHint(s.File)
 	case errors.As(err, &missing) && s.in.Seekable:
-		hint = "see which there are: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.File)
+		hint = "list its snapshots: " + exit.Command("ailee_l2_verify", "--all", "--snapshot", s.File)
 	}
 	return exit.Fail(hint, fmt.Errorf("%s: %w", s.File, err)) // FILE has no such snapshot
 }

@@ -22,13 +22,13 @@ type Options struct {
 	File   string // a path, or "-" for standard input
 	Index  int64  // 0 for the snapshot that a node would load
 	Anchor bool   // show the anchor
-	// Sections are those whose records are shown; none for what the snapshot is.
+	// Sections are the sections whose records are shown; none for an overview.
 	Sections []snapshot.Section
-	ID       string // show only the records that have it; "" for all
-	Totals   bool   // show sums in place of records
+	ID       string // show only records with this id; "" for all
+	Totals   bool   // show sums instead of records
 	flags.Checking
 
-	source flags.SnapshotFile // where File is from
+	source flags.SnapshotFile // where File comes from
 }
 
 const anchorSection = "anchor"
@@ -43,22 +43,22 @@ func Tool() cli.Tool {
 		Stdin:     []string{"FILE"},
 		Description: `
    Shows the latest complete snapshot of FILE, the one a node loads, or with --index
-   another one: its time, state root, verdict, anchor and how many records it has. With
-   --section it prints the records of one section as a node reads them, one a line, in
-   the order of the file. With --id it prints those that have ID as one of their fields:
-   a peer, a task, a peg, a transaction, an address. With --totals it prints sums in
-   place of records: of the balances, of the escrows that are locked, and of peg-ins and
-   peg-outs by their status. FILE is a file, a pipe, or - for standard input; without it,
-   it is the node's, and a line on standard error says which. It is only read, and may be
-   appended to meanwhile.
+   another one: its time, state root, verdict, anchor and number of records. With
+   --section, it prints the records of one section as a node reads them, one per line,
+   in file order. With --id, it prints the records that have ID as one of their fields:
+   a peer, a task, a peg, a transaction or an address. With --totals, it prints sums
+   instead of records: of the balances, of the locked escrows, and of peg-ins and
+   peg-outs by status. FILE may be a pipe, or - for standard input. Without it, the
+   node's file is read, and a line on standard error says which one. FILE is only read,
+   and a node may append to it meanwhile.
 
-   The snapshot is verified first. One that ailee_l2_verify refuses is shown all the
-   same, and that is said on standard error: the exit status is 2 then. No record with
-   ID is exit status 1. One whose state root cannot be computed in the memory allowed is
-   shown, and the exit status is 1.
+   The snapshot is verified first. One that ailee_l2_verify rejects is shown all the
+   same, with an error on standard error and exit status 2. If no record has ID, the
+   exit status is 1. A snapshot whose state root cannot be computed in the allowed
+   memory is shown, with exit status 1.
 
-   With --json each record is a document of its own, one a line. The first line has the
-   snapshot, the last one the number of records and the exit status.`,
+   With --json, each record is a document on its own line. The first line describes the
+   snapshot, and the last one has the number of records and the exit status.`,
 		Environment: []cli.Entry{flags.SnapshotFileEnvironment()},
 		Files:       []cli.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}},
 		Examples: `
@@ -66,7 +66,7 @@ func Tool() cli.Tool {
 ailee_show_snapshot /var/lib/ailee/l2_snapshots.dat
 # What does this peer have in it?
 ailee_show_snapshot --id 12D3KooWc546fce20212c4c6ff70e43d8940d762536b9a92c376 /var/lib/ailee/l2_snapshots.dat
-# What is locked, and what has the bridge still to do?
+# What is locked, and what does the bridge still have to do?
 ailee_show_snapshot --totals /var/lib/ailee/l2_snapshots.dat
 # The escrows of an earlier snapshot, for a script
 ailee_show_snapshot --index 1 --section escrows --json /var/lib/ailee/l2_snapshots.dat`,
@@ -75,7 +75,7 @@ ailee_show_snapshot --index 1 --section escrows --json /var/lib/ailee/l2_snapsho
 			&urfave.StringFlag{Name: "index", Usage: "show snapshot `K`, counted from 1, the oldest", DefaultText: "the latest"},
 			&urfave.StringFlag{Name: "section", Usage: "show the records of `SECTION`: balances, escrows, pegins, pegouts or tasks; or anchor"},
 			&urfave.StringFlag{Name: "id", Usage: "show only records that have `ID` as one of their fields, such as a peer, a task or a peg"},
-			&urfave.BoolFlag{Name: "totals", Usage: "show sums in place of records"},
+			&urfave.BoolFlag{Name: "totals", Usage: "show sums instead of records"},
 			flags.AcceptEarlierAnchors(),
 			flags.MaxMemory(),
 			cli.JSONLinesFlag,
@@ -98,7 +98,7 @@ func parse(c *urfave.Context) (o Options, err error) {
 	o.File, o.ID, o.Totals = o.source.Path, c.String("id"), c.Bool("totals")
 	if c.IsSet("index") {
 		if o.Index, err = strconv.ParseInt(c.String("index"), 10, 64); err != nil || o.Index < 1 {
-			return o, fmt.Errorf("--index %q is not the number of a snapshot, counted from 1", c.String("index"))
+			return o, fmt.Errorf("--index %q is not a snapshot number, counted from 1", c.String("index"))
 		}
 	}
 	if c.IsSet("id") && o.ID == "" {
@@ -106,13 +106,13 @@ func parse(c *urfave.Context) (o Options, err error) {
 	}
 	switch name := c.String("section"); {
 	case name == anchorSection && (o.ID != "" || o.Totals):
-		return o, fmt.Errorf("--section %s has neither --id nor --totals", name)
+		return o, fmt.Errorf("--section %s cannot be used with --id or --totals", name)
 	case name == anchorSection:
 		o.Anchor = true
 	case c.IsSet("section"):
 		s, ok := snapshot.SectionNamed(name)
 		if !ok {
-			return o, fmt.Errorf("--section %q is none of balances, escrows, pegins, pegouts, tasks and %s", name, anchorSection)
+			return o, fmt.Errorf("--section must be balances, escrows, pegins, pegouts, tasks or %s, not %q", anchorSection, name)
 		}
 		o.Sections = []snapshot.Section{s}
 	case o.ID != "" || o.Totals:

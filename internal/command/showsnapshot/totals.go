@@ -7,11 +7,11 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// sums are those of one section. Which of them count depends on the section.
+// sums are the sums of one section. Which of the fields are used depends on the section.
 type sums struct {
 	count, locked uint64
-	amount        snapshottool.Sum // of the balances, or of what is locked
-	// byStatus are those of the pegs with each status that nodes write, and of all others.
+	amount        snapshottool.Sum // of the balances, or of the locked escrows
+	// byStatus has the sums of the pegs with each status that nodes write, and of all others.
 	byStatus [int(snapshot.PegEmergencyRecovery) + 2]pegSums
 }
 
@@ -26,11 +26,11 @@ func (p *pegSums) add(q pegSums) {
 	p.released.AddSum(q.released)
 }
 
-// otherStatus is the place of the statuses that nodes do not write.
+// otherStatus is the index for the statuses that nodes do not write.
 const otherStatus = int(snapshot.PegEmergencyRecovery) + 1
 
-// add counts a record. Its numbers are in the order of the file: millions of records need
-// not be copied for them.
+// add counts a record. It takes the numbers in file order, so that millions of records need
+// not be copied.
 func (t *sums) add(rec snapshot.Record) {
 	t.count++
 	switch n := rec.Numbers(); rec.Section() {
@@ -52,7 +52,7 @@ func (t *sums) add(rec snapshot.Record) {
 	}
 }
 
-// peg counts a peg-in or peg-out.
+// peg counts a peg-in or peg-out, and returns the sums for its status.
 func (t *sums) peg(stored uint64) *pegSums {
 	i := otherStatus
 	if status := snapshot.PegStatus(stored); status.Known() {
@@ -72,7 +72,7 @@ func (t *sums) open() (all pegSums) {
 	return all
 }
 
-// totals prints sums of what was asked for.
+// totals prints the sums that were asked for.
 func (s *showing) totals(ctx context.Context) error {
 	all := map[string]any{}
 	for _, section := range s.Sections {
@@ -116,7 +116,7 @@ func (t *sums) print(s *showing, section snapshot.Section) {
 	}
 }
 
-// statusName is the name of a place in [sums.byStatus].
+// statusName returns the name for an index in [sums.byStatus].
 func statusName(i int) string {
 	if i == otherStatus {
 		return "other"
@@ -139,7 +139,7 @@ func (t *sums) document(section snapshot.Section) any {
 	return taskTotals{t.count}
 }
 
-// statuses has the statuses that some peg has.
+// statuses returns the statuses that occur.
 func (t *sums) statuses(section snapshot.Section) []statusDocument {
 	all := []statusDocument{}
 	for i, p := range t.byStatus {

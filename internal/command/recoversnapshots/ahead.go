@@ -10,21 +10,21 @@ import (
 )
 
 // ahead copies the start of the first source to OUT while that source is still being
-// checked: as much of it as has nothing between its snapshots. What the plan then has in
-// another order is taken back. Checking and the disk are busy at the same time, and a
-// sound file takes hardly longer than a copy of it.
+// checked, as far as there is nothing between its snapshots. Whatever the plan then orders
+// differently is cut off again. Checking and copying overlap, so that recovering a sound file
+// takes hardly longer than copying it.
 type ahead struct {
 	file   *os.File
 	source *source
 	ctx    context.Context
 
-	start, checked int64 // of the source: what may be copied; -1 before there is anything
-	stopped        bool  // what follows is not for OUT as it is
-	told           int64 // up to where the copying goroutine was told to go
+	start, checked int64 // of what may be copied from the source; start is -1 before there is anything
+	stopped        bool  // what follows cannot be copied as it is
+	told           int64 // the offset up to which the copying goroutine was told to copy
 
 	until  chan int64
 	ended  <-chan error
-	copied int64 // from start on, once ended
+	copied int64 // bytes from start; valid once ended
 }
 
 // aheadStep is how much is checked before more is copied, in bytes.
@@ -36,7 +36,7 @@ func startAhead(ctx context.Context, file *os.File, s *source) *ahead {
 	return a
 }
 
-// run copies what it is told to.
+// run copies up to the offsets that it is told.
 func (a *ahead) run() error {
 	for until := range a.until {
 		from := a.start + a.copied
@@ -47,7 +47,7 @@ func (a *ahead) run() error {
 	return nil
 }
 
-// add takes note of the next record of a source, in file order.
+// add notes the next record of a source, in file order.
 func (a *ahead) add(s *source, rec *record) {
 	if a == nil || s != a.source || a.stopped {
 		return
@@ -64,7 +64,7 @@ func (a *ahead) add(s *source, rec *record) {
 		return
 	}
 	select {
-	case <-a.until: // it was not there yet
+	case <-a.until: // replace an offset that was not received yet
 	default:
 	}
 	a.until <- a.checked
@@ -83,8 +83,8 @@ func (a *ahead) end() error {
 	return nil
 }
 
-// keep keeps of what was copied what is the start of the first span, and returns how much
-// that is.
+// keep keeps what was copied as far as it is the start of the first span, cuts off the rest,
+// and returns the number of bytes kept.
 func (a *ahead) keep(first span) (n int64, err error) {
 	if first.source == 0 && first.offset == a.start {
 		n = min(a.copied, first.size)

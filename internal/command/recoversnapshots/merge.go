@@ -8,28 +8,28 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// cursor goes through the records of a source.
+// cursor iterates over the records of a source.
 type cursor struct {
 	source int
-	number int64 // of its next record; that of the end when there is none
+	number int64 // of the next record; end if there is none
 	end    int64
 	next   record
-	// firstNumber is that of the first record with the same bytes: number itself, or less.
+	// firstNumber is the number of the first record with the same bytes: number itself, or less.
 	firstNumber int64
-	// others are the numbers of the first records with the same bytes in other sources,
-	// where next is the first of all.
+	// others are the numbers of the first record with the same bytes in each other source, if
+	// next is the first of all.
 	others []int64
 
 	records           *spill.Reader
 	known             pairs
-	knownAs, otherOne [2]int64 // the next of these
+	knownAs, otherOne [2]int64 // the next pair of known and of otherPairs
 	otherPairs        pairs
 }
 
 // pairs reads pairs of numbers.
 type pairs struct{ *spill.Reader }
 
-// next returns the next pair, of -1 at the end.
+// next returns the next pair, or {-1, -1} at the end.
 func (p pairs) next() ([2]int64, error) {
 	rec, err := p.Next()
 	if err != nil || rec == nil {
@@ -38,7 +38,8 @@ func (p pairs) next() ([2]int64, error) {
 	return [2]int64{int64(binary.BigEndian.Uint64(rec)), int64(binary.BigEndian.Uint64(rec[numberSize:]))}, nil
 }
 
-// pairsFrom reads the pairs of a store from the one on whose first number is not less.
+// pairsFrom reads the pairs of a store, starting at the first pair whose first number is at
+// least number.
 func pairsFrom(s *spill.Store, number int64) (pairs, error) {
 	at, err := s.Find(binary.BigEndian.AppendUint64(nil, uint64(number)))
 	return pairs{s.From(at, s.Len())}, err
@@ -93,10 +94,10 @@ func (c *cursor) done() bool { return c.number >= c.end }
 func (c *cursor) isFirst() bool { return !c.done() && c.firstNumber == c.number }
 
 // merge puts the records of all sources into one order and plans to copy them. The first
-// record of each snapshot stands for it, and has its turn when in no source anything is
-// left before the snapshot. Where that is so of none, sources contradict each other: then
-// the source counts that was named first. What it has next is always a first record: an
-// earlier one would be in a source that is done, or before it in this one.
+// record of each snapshot represents it, and is taken when no source has anything left
+// before that snapshot. If there is no such snapshot, the sources contradict each other, and
+// the source named first decides. Its next record is always a first record: an earlier record
+// of the same snapshot would be in a source that is done, or before it in this source.
 func (p *plan) merge(ctx context.Context) error {
 	all, err := p.cursors()
 	if err != nil {
@@ -123,7 +124,7 @@ func (p *plan) merge(ctx context.Context) error {
 	}
 }
 
-// passKnown passes over the records of snapshots that have had their turn.
+// passKnown skips the records of snapshots that have already been taken or rejected.
 func (p *plan) passKnown(all []*cursor) error {
 	for _, c := range all {
 		for !c.done() && c.firstNumber < c.number && all[p.sourceOf(c.firstNumber)].number > c.firstNumber {
@@ -138,7 +139,7 @@ func (p *plan) passKnown(all []*cursor) error {
 	return nil
 }
 
-// pick returns the cursor whose record comes next, nil when all are done.
+// pick returns the cursor whose record comes next, or nil if all are done.
 func (p *plan) pick(all []*cursor) *cursor {
 	var best, first *cursor
 	for _, c := range all {
@@ -155,7 +156,7 @@ func (p *plan) pick(all []*cursor) *cursor {
 	return best
 }
 
-// ready reports whether nothing is left before the next snapshot in any other source.
+// ready reports whether no other source has anything left before the cursor's next snapshot.
 func (p *plan) ready(all []*cursor, c *cursor) bool {
 	for _, number := range c.others {
 		if all[p.sourceOf(number)].number < number {
@@ -165,7 +166,7 @@ func (p *plan) ready(all []*cursor, c *cursor) bool {
 	return true
 }
 
-// take plans to copy a snapshot, if it is valid after those before it.
+// take plans to copy a snapshot, if it is valid after the ones before it.
 func (p *plan) take(ctx context.Context, t taken, earlier snapshot.AnchorSet) error {
 	s := p.sources[t.source]
 	if t.flags&pending != 0 && !p.AcceptPrunedAnchors {
@@ -199,7 +200,7 @@ func (p *plan) take(ctx context.Context, t taken, earlier snapshot.AnchorSet) er
 	return p.copy(span{t.source, t.offset, t.size(), t.flags&newline == 0})
 }
 
-// copy plans to copy a range, together with the one before where they are neighbours.
+// copy plans to copy a range, merging it with the previous one if they are adjacent.
 func (p *plan) copy(next span) error {
 	last := &p.last
 	if last.source == next.source && last.offset+last.size == next.offset && !last.newline {
@@ -214,7 +215,7 @@ func (p *plan) copy(next span) error {
 	return nil
 }
 
-// flush puts the last span into the store.
+// flush adds the last span to the store.
 func (p *plan) flush() error {
 	if p.last.size == 0 {
 		return nil

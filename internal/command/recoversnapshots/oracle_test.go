@@ -18,7 +18,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// piece is what the slow reader finds.
+// piece is a snapshot that the slow reader finds.
 type piece struct {
 	text string // ends in a newline
 	time uint64
@@ -49,7 +49,7 @@ func slowly(t *testing.T, data string) (found []piece) {
 	return found
 }
 
-// valid asks a state that was read into memory, and no checker's verdict, for its root.
+// valid computes the root from a state in memory, without a checker's verdict.
 func valid(t *testing.T, text string) (piece, bool) {
 	r := strings.NewReader(text)
 	l, err := snapshot.Latest(r, r.Size())
@@ -65,9 +65,9 @@ func valid(t *testing.T, text string) (piece, bool) {
 	return piece{text, st.TimestampMs}, a != nil && a.L2StateRoot == snapshot.Root(st) && strings.EqualFold(a.Hash, snapshot.AnchorHash(a.Payload))
 }
 
-// inOrder is the order that the help promises, by trying: the next one is the earliest, by
-// time and then by the first source that has it, of those before which nothing is left in
-// any source; and where there is none, the next of the source named first.
+// inOrder finds the order that the help text promises by trying. Among the snapshots before
+// which nothing is left in any source, the next is the earliest, by time and then by the first
+// source that has it. If there is none, it is the next of the source named first.
 func inOrder(sources [][]piece) (all []piece) {
 	done := map[string]bool{}
 	left := func(s []piece) []piece {
@@ -115,7 +115,7 @@ func damage(rng *rand.Rand, data []byte) []byte {
 			data = data[:at]
 		case 1: // a part is missing
 			data = slices.Concat(data[:at], data[until:])
-		case 2: // zeros in the place of what was written
+		case 2: // zeros instead of what was written
 			data = slices.Concat(data[:at], make([]byte, until-at), data[until:])
 		case 3: // zeros before it
 			data = slices.Concat(data[:at], make([]byte, until-at), data[at:])
@@ -137,8 +137,8 @@ func damage(rng *rand.Rand, data []byte) []byte {
 	return data
 }
 
-// TestOracle: of any files, damaged in any way, the same snapshots in the same order as a
-// slow reader has them, with what was dropped of each accounted for.
+// TestOracle: from any files, damaged in any way, the tool recovers the same snapshots in the
+// same order as a slow reader, and accounts for what was dropped from each file.
 func TestOracle(t *testing.T) {
 	clitest.InMemory(t)
 	rounds := 1000
@@ -147,7 +147,7 @@ func TestOracle(t *testing.T) {
 	}
 	history := make([]string, 40)
 	for i := range history {
-		history[i] = small(i/2*2, i) // two of each time
+		history[i] = small(i/2*2, i) // two with each time
 	}
 	for seed := range rounds {
 		rng := rand.New(rand.NewSource(int64(seed)))
@@ -206,7 +206,8 @@ func small(time, number int) string {
 	return b.String()
 }
 
-// TestMany: what does not fit in memory gives the same as what does, and leaves nothing.
+// TestMany: what does not fit in memory gives the same result as what does, and leaves nothing
+// behind.
 func TestMany(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it makes 150,000 snapshots")
@@ -215,7 +216,7 @@ func TestMany(t *testing.T) {
 	const count = 150_000
 	dir := t.TempDir()
 	var want bytes.Buffer
-	var parts [3]bytes.Buffer // of two of three sources each has every snapshot
+	var parts [3]bytes.Buffer // each snapshot is in two of the three sources
 	for i := range count {
 		text := small(i/2, i)
 		want.WriteString(text)
@@ -235,15 +236,16 @@ func TestMany(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "0: 100000 snapshot(s) taken")
 	require.Contains(t, stdout, "2: 0 snapshot(s) taken, 0 bytes; 100000 more are duplicates")
-	require.Contains(t, stderr, "75000 snapshot(s) have the time of a different one")
+	require.Contains(t, stderr, "75000 snapshot(s) have the same time as a different one")
 	require.Len(t, clitest.Names(t, dir), 4)
 	got, err := os.ReadFile(out)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(want.Bytes(), got), "the snapshots are not in their order")
 }
 
-// TestOneLarge: what was copied while it was being checked stays as far as it is right,
-// also of a file that nobody has written to for long, of which OUT is not read back whole.
+// TestOneLarge: what was copied while it was being checked stays, as far as it is right. That
+// also goes for a file that has not been written to for long, where OUT is not completely read
+// back.
 func TestOneLarge(t *testing.T) {
 	clitest.InMemory(t)
 	size := 40 << 20

@@ -17,8 +17,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// plan says what OUT will have. The dry run and the real run share it. What grows with the
-// number of snapshots is in stores, which take files when there are many.
+// plan describes what OUT will contain. The dry run and the real run share it. Whatever grows
+// with the number of snapshots is kept in stores, which use files when there are many.
 type plan struct {
 	Options
 	sources []*source
@@ -29,21 +29,21 @@ type plan struct {
 	buffer  []byte
 
 	records *spill.Store  // of all sources, one after the other, each in file order
-	bySame  *spill.Sorter // time, same, number: to find those with the same bytes
-	known   *spill.Store  // number, number of the first with these bytes; by the former
-	others  *spill.Store  // the other way round: number, that of one in another source
+	bySame  *spill.Sorter // time, same, number: to find records with the same bytes
+	known   *spill.Store  // number, and number of the first with the same bytes; sorted by the former
+	others  *spill.Store  // the other way round: number of the first, and number in another source
 	spans   *spill.Store  // source, offset, size: what to copy, in order
 	stores  []io.Closer
-	last    span // which is not yet in spans
+	last    span // not yet in spans
 
 	snapshots, bytes int64
-	pending          int64  // records of which only what comes before reports whether they are valid
-	newest           taken  // the last one
-	sharedTimes      int64  // how many have the time of another, beyond the first of each time
+	pending          int64  // records that are valid or not depending on the snapshots before them
+	newest           taken  // the last snapshot
+	sharedTimes      int64  // how many have the time of another, not counting the first with each time
 	firstShared      uint64 // the earliest of these times
 }
 
-// span is a range of a source's file. The last line of it may get a newline.
+// span is a range of a source's file. Its last line may get a newline.
 type span struct {
 	source       int
 	offset, size int64
@@ -124,7 +124,7 @@ func (p *plan) surveyAll(ctx context.Context) error {
 // inSource adds the name of the source to an error of reading it.
 func inSource(s *source, err error) error { return fmt.Errorf("%s: %w", s.name, err) }
 
-// survey reads a source and takes note of each snapshot that is valid or may be.
+// survey reads a source and notes each snapshot that is valid or may be.
 func (p *plan) survey(ctx context.Context, s *source) error {
 	s.first = p.records.Len()
 	at := int64(0)
@@ -175,7 +175,7 @@ func (p *plan) add(s *source, r *snapshot.Report) error {
 	return p.bySame.Add(binary.BigEndian.AppendUint64(key, uint64(number)))
 }
 
-// sourceOf returns the source that a record is of.
+// sourceOf returns the index of the source that has a record.
 func (p *plan) sourceOf(number int64) int {
 	i, _ := slices.BinarySearchFunc(p.sources, number, func(s *source, n int64) int {
 		if s.end <= n {
@@ -186,15 +186,15 @@ func (p *plan) sourceOf(number int64) int {
 	return i
 }
 
-// findKnown finds the records of snapshots whose bytes an earlier record has, and those
-// that share their time with others.
+// findKnown finds the records whose bytes an earlier record has, and those that share their
+// time with others.
 //
-// Records that agree in time and in a digest of what was read of them anyway are few where
-// sources have little in common. Of these alone all bytes are hashed.
+// It compares records by their time and a digest of what was read of them anyway. Only where
+// these agree are all bytes hashed; if the sources have little in common, that is rare.
 func (p *plan) findKnown(ctx context.Context) error {
 	const prefix = numberSize + sameSize
 	byBytes := p.newSorter(prefix + sha256.Size + numberSize)
-	group := make([]byte, 0, prefix+numberSize) // the first record of those that agree
+	group := make([]byte, 0, prefix+numberSize) // the first of the records that agree
 	several, lastTime := false, uint64(0)
 	for rec, err := range p.bySame.Sorted() {
 		if err = errors.Join(err, ctx.Err()); err != nil {
@@ -221,7 +221,7 @@ func (p *plan) findKnown(ctx context.Context) error {
 	return p.sameBytes(ctx, byBytes)
 }
 
-// addShared takes note of a snapshot that has the time of a different one.
+// addShared notes a snapshot that has the same time as a different one.
 func (p *plan) addShared(time uint64) {
 	if p.sharedTimes == 0 || time < p.firstShared {
 		p.firstShared = time
@@ -229,7 +229,7 @@ func (p *plan) addShared(time uint64) {
 	p.sharedTimes++
 }
 
-// addBytes adds a record of bySame with the hash of the snapshot's bytes.
+// addBytes adds a record of bySame, together with the hash of the snapshot's bytes.
 func (p *plan) addBytes(ctx context.Context, to *spill.Sorter, rec []byte) error {
 	const prefix = numberSize + sameSize
 	number := int64(binary.BigEndian.Uint64(rec[prefix:]))

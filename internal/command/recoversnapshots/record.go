@@ -7,19 +7,19 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// record is what is kept of a snapshot that was found: 32 bytes, and the hash of its
-// anchor where that will be needed.
+// record is what is kept in memory or on disk of a snapshot that was found: 32 bytes, and the
+// hash of its anchor if that will be needed.
 type record struct {
 	time   uint64 // Unix milliseconds
 	offset int64
 	body   int64 // from the header to the last byte of the end line, in bytes
 	flags  uint64
-	anchor string // as it is written, 64 characters
+	anchor string // as written, 64 characters
 }
 
 // The flags of a record.
 const (
-	newline = 1 << iota // its end line has one
+	newline = 1 << iota // its end line has a newline
 	hidden              // no node sees it
 	pending             // it is valid if its peg-outs name anchors of earlier snapshots
 )
@@ -44,7 +44,7 @@ func newRecord(r *snapshot.Report) record {
 	return rec
 }
 
-// size is what it takes in its file.
+// size returns its size in the file.
 func (r *record) size() int64 {
 	if r.flags&newline != 0 {
 		return r.body + 1
@@ -69,8 +69,8 @@ func parseRecord(buf []byte) record {
 	return record{time: number(0), offset: int64(number(1)), body: int64(number(2)), flags: number(3), anchor: string(buf[recordSize:])}
 }
 
-// sameSize is the length of the digest of what two records of the same bytes have in
-// common, beside their time.
+// sameSize is the length of the digest of what, besides the time, two snapshots with the same
+// bytes have in common.
 const sameSize = 16
 
 // same returns that digest.

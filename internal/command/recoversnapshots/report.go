@@ -16,7 +16,7 @@ type document struct {
 	DryRun      bool             `json:"dry_run"`
 	Snapshots   int64            `json:"count"`
 	Bytes       int64            `json:"size"`
-	SharedTimes int64            `json:"same_time"` // snapshots with the time of a different one
+	SharedTimes int64            `json:"same_time"` // snapshots with the same time as a different one
 	Newest      newestDocument   `json:"newest"`
 	Sources     []sourceDocument `json:"sources"`
 	ExitCode    int              `json:"exit_code"`
@@ -84,7 +84,7 @@ func (s *source) document() sourceDocument {
 	return d
 }
 
-// report says what was done, and what was not: the error is the outcome.
+// report prints what was done and what was not. The error it returns is the outcome.
 func (r *recovery) report() error {
 	err := r.outcome()
 	if r.out.JSON() {
@@ -99,17 +99,17 @@ func (r *recovery) report() error {
 	}
 	r.out.Printf("%s %d snapshot(s), %s, to %s\n", verb, r.plan.snapshots, terminal.Size(r.plan.bytes), terminal.Text(durable.Shown(r.Output)))
 	newest, at := r.latest()
-	r.out.Printf("The latest is of %s, from byte %d of %s\n", snapshottool.Time(r.plan.newest.time), at.Offset, terminal.Text(newest))
+	r.out.Printf("The latest is from %s, at byte %d of %s\n", snapshottool.Time(r.plan.newest.time), at.Offset, terminal.Text(newest))
 	for _, s := range r.sources {
 		r.warnOf(s)
 	}
 	if n := r.plan.sharedTimes; n > 0 {
-		r.out.Warn("%d snapshot(s) have the time of a different one, the earliest %s: all are kept", n, snapshottool.Time(r.plan.firstShared))
+		r.out.Warn("%d snapshot(s) have the same time as a different one, the earliest at %s: all are kept", n, snapshottool.Time(r.plan.firstShared))
 	}
 	return err
 }
 
-// details says what else there is to say of the snapshots of a source.
+// details says what else is notable about the snapshots of a source.
 func (s *source) details() string {
 	var parts []string
 	if s.hidden > 0 {
@@ -124,13 +124,13 @@ func (s *source) details() string {
 	return "; " + strings.Join(parts, "; ")
 }
 
-// warnOf warns of what was dropped of a source, and of what is odd about its order.
+// warnOf warns of what was dropped from a source, and of oddities in its order.
 func (r *recovery) warnOf(s *source) {
 	if s.cut != nil {
-		r.out.Warn("%s: the compressed data is damaged after %d unpacked bytes, the rest is lost: %s", s.name, s.in.Size, s.cut)
+		r.out.Warn("%s: the compressed data is damaged after %d unpacked bytes; the rest is lost: %s", s.name, s.in.Size, s.cut)
 	}
 	if s.timesBack > 0 {
-		r.out.Warn("%s: the time goes back at %d place(s), the first at byte %d: its snapshots keep the order that they have there", s.name, s.timesBack, s.backFrom)
+		r.out.Warn("%s: the time goes backward at %d place(s), the first at byte %d: its snapshots keep their order", s.name, s.timesBack, s.backFrom)
 	}
 	if s.dropped() == 0 {
 		return
@@ -148,7 +148,7 @@ func (r *recovery) warnOf(s *source) {
 	r.out.Warn("%s: dropped %s: %s", s.name, terminal.Size(s.dropped()), strings.Join(parts, "; "))
 }
 
-// outcome is an error when anything was dropped.
+// outcome returns an error if anything was dropped.
 func (r *recovery) outcome() error {
 	var dropped, torn, invalid, pegOuts int64
 	complete := true
@@ -162,12 +162,12 @@ func (r *recovery) outcome() error {
 	if complete {
 		return nil
 	}
-	hint := "other copies and backups may have it: name them as well, and another OUT"
+	hint := "other copies and backups may have what was dropped: name them too, and another OUT"
 	switch {
 	case pegOuts > 0 && !r.AcceptEarlierAnchors:
-		hint = "accept peg-outs that name the anchor of an earlier snapshot with --accept-earlier-anchors"
+		hint = "use --accept-earlier-anchors to accept peg-outs that name the anchor of an earlier snapshot"
 	case pegOuts > 0:
-		hint = "accept peg-outs that name anchors which a prune has dropped with --accept-pruned-anchors"
+		hint = "use --accept-pruned-anchors to accept peg-outs that name anchors dropped by a prune"
 	}
-	return exit.WrongData(hint, fmt.Errorf("not all could be recovered: %d torn and %d invalid snapshot(s), %s in all, were dropped", torn, invalid, terminal.Size(dropped)))
+	return exit.WrongData(hint, fmt.Errorf("not everything could be recovered: %d torn and %d invalid snapshot(s), %s in all, were dropped", torn, invalid, terminal.Size(dropped)))
 }

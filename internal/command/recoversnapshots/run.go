@@ -80,7 +80,8 @@ func (r *recovery) run(ctx context.Context) error {
 	return r.report()
 }
 
-// makePlan makes the plan, and meanwhile the start of the file, which is nil in a dry run.
+// makePlan makes the plan, and at the same time writes the start of the file, which is nil in
+// a dry run.
 func (r *recovery) makePlan(ctx context.Context, file *os.File) error {
 	total := int64(0)
 	for _, s := range r.sources {
@@ -102,7 +103,7 @@ func (r *recovery) makePlan(ctx context.Context, file *os.File) error {
 	return nil
 }
 
-// explain adds exit code and hint to an error.
+// explain adds the exit code and hint to an error.
 func explain(err error) error {
 	var known *exit.Error
 	if err == nil || errors.As(err, &known) {
@@ -111,7 +112,7 @@ func explain(err error) error {
 	return exit.Fail(snapshottool.ReadHint(err), err)
 }
 
-// nothing is the outcome when no source has a valid snapshot.
+// nothing returns the error for when no source has a valid snapshot.
 func (r *recovery) nothing() error {
 	var invalid, torn int64
 	first := r.sources[0].name
@@ -128,14 +129,14 @@ func (r *recovery) nothing() error {
 		}
 	}
 	if invalid == 0 {
-		return exit.Failf("look for other copies and backups", "no source has a complete snapshot (torn ones: %d)", torn)
+		return exit.Failf("look for other copies and backups", "no source has a complete snapshot (torn: %d)", torn)
 	}
 	return exit.Failf("see what is wrong with each: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", first),
-		"no source has a valid snapshot (invalid ones: %d, torn ones: %d)", invalid, torn)
+		"no source has a valid snapshot (invalid: %d, torn: %d)", invalid, torn)
 }
 
-// warnOfLeft names what prunes left beside the sources and is none of them, as far as the
-// folders can be listed.
+// warnOfLeft warns of files that prunes left next to the sources and that are not sources
+// themselves, as far as the folders can be listed.
 func (r *recovery) warnOfLeft() error {
 	for _, s := range r.sources {
 		names, err := swap.Left(s.name)
@@ -151,7 +152,7 @@ func (r *recovery) warnOfLeft() error {
 				return err
 			}
 			if !slices.ContainsFunc(r.sources, func(s *source) bool { return s.is(info) }) {
-				r.out.Warn("%s was left by a prune that was killed, or that is running: it may have snapshots that %s has not", name, s.name)
+				r.out.Warn("%s was left by a prune that was killed or is still running: it may have snapshots that %s does not have", name, s.name)
 				r.out.Hint("name it as a SOURCE as well")
 			}
 		}
@@ -159,14 +160,14 @@ func (r *recovery) warnOfLeft() error {
 	return nil
 }
 
-// is reports whether the source is the file that info is of.
+// is reports whether the source is the file that info describes.
 func (s *source) is(info fs.FileInfo) bool {
 	mine, err := s.given.Stat()
 	return err == nil && os.SameFile(mine, info)
 }
 
-// refuseOutput refuses an OUT that exists, one whose temporary name a source has, and one
-// in a folder that is missing.
+// refuseOutput refuses an OUT that exists, whose temporary name is a source's name, or whose
+// folder is missing.
 func (r *recovery) refuseOutput() error {
 	for _, name := range []string{r.Output, durable.TemporaryName(r.Output)} {
 		info, err := os.Stat(name)
@@ -181,7 +182,7 @@ func (r *recovery) refuseOutput() error {
 				return exit.Failf("name another output", "%s is the source %s itself", r.Output, s.name)
 			}
 			if s.is(info) {
-				return exit.Failf("name another output", "%s would be written over: %s has this name until it is whole", s.name, r.Output)
+				return exit.Failf("name another output", "%s would be overwritten: %s has this name until it is complete", s.name, r.Output)
 			}
 		}
 	}
@@ -230,7 +231,7 @@ func (r *recovery) write(ctx context.Context) error {
 	return r.warnOfGrowth()
 }
 
-// copy copies what is planned.
+// copy copies the planned ranges.
 func (r *recovery) copy(ctx context.Context, f *os.File) error {
 	bar := terminal.BytesBar(r.out.Err, !r.out.Quiet(), "recovering", r.plan.bytes)
 	defer bar.Done()
@@ -259,11 +260,11 @@ func (r *recovery) copy(ctx context.Context, f *os.File) error {
 	}
 }
 
-// errCopy says that the written file is not what it was to be.
-var errCopy = errors.New("the written file differs from what was read: a source was written over meanwhile, or do not trust this disk")
+// errCopy says that the written file differs from what should have been written.
+var errCopy = errors.New("the written file differs from what was read: a source was overwritten meanwhile, or this disk cannot be trusted")
 
-// check reads the written file back: its size and the latest snapshot, or where a source
-// may have been written over meanwhile all of it.
+// check reads the written file back: its size and the latest snapshot, or all of it if a
+// source may have been overwritten meanwhile.
 func (r *recovery) check(ctx context.Context, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -288,7 +289,7 @@ func (r *recovery) check(ctx context.Context, f *os.File) error {
 	return err
 }
 
-// checkAll demands that each snapshot is valid, and that nothing is between them.
+// checkAll checks that each snapshot is valid and that there is nothing between them.
 func (r *recovery) checkAll(ctx context.Context, f *os.File, size int64) error {
 	count, end := int64(0), int64(0)
 	for report, err := range snapshottool.Reports(ctx, f, 0, size, r.plan.memory) {
@@ -307,7 +308,7 @@ func (r *recovery) checkAll(ctx context.Context, f *os.File, size int64) error {
 	return nil
 }
 
-// warnOfGrowth names the sources that a node appended to meanwhile.
+// warnOfGrowth warns of sources that a node appended to meanwhile.
 func (r *recovery) warnOfGrowth() error {
 	for _, s := range r.sources {
 		info, err := s.given.Stat()
@@ -322,7 +323,7 @@ func (r *recovery) warnOfGrowth() error {
 	return nil
 }
 
-// latest is the snapshot that a node loads of OUT.
+// latest returns the snapshot that a node would load from OUT.
 func (r *recovery) latest() (source string, located snapshot.Located) {
 	return r.sources[r.plan.newest.source].name, r.plan.newest.located()
 }

@@ -18,29 +18,29 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// source is a file that is read, and what was found in it.
+// source is an input file and what was found in it.
 type source struct {
 	name  string
-	given *input.Input // the file of that name
+	given *input.Input // the file with that name
 	in    *input.Input // its content: given, or what it was unpacked to
 	mtime time.Time    // of given, when it was opened
-	cut   error        // why a compressed one could not be unpacked to its end
+	cut   error        // why a compressed file could not be unpacked to its end
 
 	first, end int64 // the numbers of its records
 
 	taken, takenBytes   int64
-	hidden              int64 // of those taken, how many no node saw
-	known, knownBytes   int64 // the same bytes were in an earlier place
+	hidden              int64 // how many of those taken no node sees
+	known, knownBytes   int64 // duplicates of an earlier record
 	invalid             int64
 	firstInvalid        int64 // offset
 	firstVerdict        snapshot.Verdict
-	pegOuts             int64 // of the invalid ones, how many only for their peg-outs
-	torn, firstTorn     int64 // how many, offset
-	timesBack, backFrom int64 // how often the time goes back, and the offset of the first
+	pegOuts             int64 // how many of the invalid ones are invalid only for their peg-outs
+	torn, firstTorn     int64 // how many, and the offset of the first
+	timesBack, backFrom int64 // how often the time goes backward, and the offset of the first
 	lastTime            uint64
 }
 
-// dropped is how many bytes are neither in OUT nor known from elsewhere.
+// dropped returns how many bytes are neither in OUT nor duplicates of an earlier snapshot.
 func (s *source) dropped() int64 { return s.in.Size - s.takenBytes - s.knownBytes }
 
 func (s *source) addInvalid(offset int64, v snapshot.Verdict) {
@@ -60,7 +60,7 @@ func (s *source) addTorn(offset int64) {
 	s.torn++
 }
 
-// addTime takes note of the time of the next snapshot.
+// addTime notes the time of the next snapshot.
 func (s *source) addTime(r *snapshot.Report) {
 	if r.TimestampMs < s.lastTime {
 		if s.timesBack == 0 {
@@ -94,8 +94,8 @@ func openSource(ctx context.Context, name string) (*source, error) {
 	return s, nil
 }
 
-// foreign says what a source is instead of a snapshot file, compressed or not; nil where it
-// may be one.
+// foreign says what a source is, if not a snapshot file, compressed or not; nil if it may be
+// one.
 func (s *source) foreign() *snapshottool.Foreign {
 	return snapshottool.Reader{Reads: []string{input.Gzip}}.Foreign(s.given)
 }
@@ -108,10 +108,10 @@ func (s *source) modified() (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// clockStep is more than the steps in which file systems count times.
+// clockStep is more than the resolution of any file system's times.
 const clockStep = 2 * time.Second
 
-// touched reports whether somebody may have written to the source since it was opened.
+// touched reports whether the source may have been written to since it was opened.
 func (s *source) touched() (bool, error) {
 	mtime, err := s.modified()
 	return !mtime.Equal(s.mtime) || time.Since(mtime) < clockStep, err
@@ -127,14 +127,14 @@ func (s *source) start() ([]byte, error) {
 	return buf[:n], err
 }
 
-// unpack unpacks a source that is compressed with gzip to a file without a name beside
-// OUT. One that is damaged gives what comes before the damage.
-func (s *source) unpack(ctx context.Context, beside string, limit int64) error {
+// unpack unpacks a source that is compressed with gzip to an unnamed file in the folder of
+// OUT. A damaged one yields what comes before the damage.
+func (s *source) unpack(ctx context.Context, output string, limit int64) error {
 	start, err := s.start()
 	if f := input.FormatOf(start); err != nil || f == nil || f.Name != input.Gzip {
 		return err
 	}
-	f, err := durable.Unnamed(beside)
+	f, err := durable.Unnamed(output)
 	if err != nil {
 		return exit.Fail(durable.Hint(err), err)
 	}
@@ -144,7 +144,7 @@ func (s *source) unpack(ctx context.Context, beside string, limit int64) error {
 		s.cut = err
 		return s.unreadable(err)
 	}
-	n, err := io.Copy(output{f}, io.LimitReader(packed, limit+1))
+	n, err := io.Copy(unpackedFile{f}, io.LimitReader(packed, limit+1))
 	var failed *writeError
 	switch {
 	case errors.As(err, &failed):
@@ -156,7 +156,7 @@ func (s *source) unpack(ctx context.Context, beside string, limit int64) error {
 	return s.unreadable(err)
 }
 
-// unreadable tells errors of reading from those that say that what was read is damaged.
+// unreadable returns err if reading failed, and nil if err says that what was read is damaged.
 func (s *source) unreadable(err error) error {
 	var system *os.PathError
 	if err != nil && (errors.As(err, &system) || errors.Is(err, context.Canceled)) {
@@ -165,14 +165,15 @@ func (s *source) unreadable(err error) error {
 	return nil
 }
 
-// output tells errors of writing from those of what is unpacked.
-type output struct{ file *os.File }
+// unpackedFile marks errors from writing, so that they can be distinguished from errors in
+// what is unpacked.
+type unpackedFile struct{ file *os.File }
 
 type writeError struct{ err error }
 
 func (e *writeError) Error() string { return e.err.Error() }
 
-func (o output) Write(p []byte) (int, error) {
+func (o unpackedFile) Write(p []byte) (int, error) {
 	n, err := o.file.Write(p)
 	if err != nil {
 		err = &writeError{err}
@@ -180,7 +181,7 @@ func (o output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// close closes its files.
+// close closes the source's files.
 func (s *source) close() error {
 	err := s.given.Close()
 	if s.in != s.given {

@@ -35,44 +35,43 @@ func Tool() cli.Tool {
 		Description: `
    Writes every valid snapshot that the SOURCEs have between them to OUT, a new file
    that verifies, once each and byte for byte. A SOURCE is a snapshot file in any
-   state: the live one, a copy, a backup of ailee-backup, plain or compressed with
-   gzip, what a prune that was killed left beside it. Name the oldest first. Found are
-   also snapshots that nodes do not see because torn lines, zero bytes or a byte-order
-   mark are on the line of their header or end. A snapshot is valid when the nodes'
-   verifier says so; with --accept-earlier-anchors those with peg-outs are valid too, and
-   with --accept-pruned-anchors also those whose peg-outs name anchors that a prune has
-   dropped. The SOURCEs are only read. OUT is there whole or not at all, with owner and mode of the
-   last SOURCE. Run as root, it writes as the user to whom OUT's folder belongs.
+   state: the live file, a copy, a backup made by ailee-backup, plain or compressed with
+   gzip, or a file that a killed prune left behind. Name the oldest first. It also finds
+   snapshots that nodes do not see, because torn lines, zero bytes or a byte-order mark
+   are on the line of their header or end. A snapshot is valid if the nodes' verifier
+   accepts it. With --accept-earlier-anchors, snapshots with peg-outs are valid too; with
+   --accept-pruned-anchors, also those whose peg-outs name anchors that a prune has
+   dropped. The SOURCEs are only read. OUT is written completely or not at all, with the
+   owner and mode of the last SOURCE. Run as root, it writes as the owner of OUT's folder.
 
-   The order in OUT: two snapshots of one SOURCE keep the order that they have there,
-   whatever their times say, since nodes only append. Otherwise the earlier time comes
-   first, and of equal times the one of the SOURCE that was named first. Where SOURCEs
-   have the same snapshots in different orders, that of the one named first counts. It is
-   said where the times of a SOURCE go back, and where different snapshots have the same
-   time: all of them are kept.
+   Two snapshots of one SOURCE keep their order in OUT, whatever their times say, since
+   nodes only append. Otherwise the earlier snapshot comes first, and for equal times the
+   one from the SOURCE named first. If SOURCEs have the same snapshots in different
+   orders, the order in the SOURCE named first counts. There is a warning if the times in
+   a SOURCE go backward, or if different snapshots have the same time: all are kept.
 
-   The exit status is 0 when OUT has all that the SOURCEs have. It is 2 when something
-   was dropped, such as a torn or an invalid snapshot: OUT is there all the same, with
-   all that could be recovered. It is 1 when there is no OUT, also because no SOURCE has
-   a valid snapshot. --dry-run exits in the same way.
+   The exit status is 0 if OUT has everything that the SOURCEs have. It is 2 if something
+   was dropped, such as a torn or invalid snapshot: OUT is written all the same, with all
+   that could be recovered. It is 1 if OUT was not written, for example because no SOURCE
+   has a valid snapshot. --dry-run exits with the same status.
 
-   Memory does not grow with the files. From some 10,000 snapshots on, unnamed temporary
-   files in OUT's folder take up to 300 bytes for each of a SOURCE; those of compressed
-   SOURCEs take what they unpack to.`,
+   Memory use does not grow with the files. With more than about 10,000 snapshots, unnamed
+   temporary files in OUT's folder take up to 300 bytes for each snapshot of a SOURCE. A
+   compressed SOURCE is unpacked to such a file.`,
 		Files: []cli.Entry{
-			{Name: ".OUT.ailee-tmp", Text: "the result until it is whole"},
-			{Name: ".FILE.ailee-old-*", Text: "a SOURCE that a killed prune may have left beside FILE"},
+			{Name: ".OUT.ailee-tmp", Text: "the result until it is complete"},
+			{Name: ".FILE.ailee-old-*", Text: "a SOURCE that a killed prune may have left next to FILE"},
 		},
 		Examples: `
-# What can be had of the live file and the newest backup?
+# What can be recovered from the live file and the newest backup?
 ailee_recover_snapshots --dry-run /var/lib/ailee/backups/l2_snapshots_latest.dat.bak /var/lib/ailee/l2_snapshots.dat /var/lib/ailee/recovered.dat
-# Put it into one file
+# Recover it to one file
 ailee_recover_snapshots /var/lib/ailee/backups/l2_snapshots_latest.dat.bak /var/lib/ailee/l2_snapshots.dat /var/lib/ailee/recovered.dat
 # Is it sound?
 ailee_l2_verify --all --snapshot /var/lib/ailee/recovered.dat`,
 		SeeAlso: []string{"ailee_l2_verify", "ailee_extract_snapshots", "ailee_prune_snapshots", "ailee-restore"},
 		Flags: []urfave.Flag{
-			&urfave.BoolFlag{Name: "dry-run", Usage: "show what would be recovered and dropped, write nothing"},
+			&urfave.BoolFlag{Name: "dry-run", Usage: "show what would be recovered and dropped, but write nothing"},
 			flags.MaxUnpacked(),
 			&urfave.BoolFlag{Name: "accept-earlier-anchors", Usage: "accept a peg-out that names the anchor of an earlier snapshot in OUT whose own root and anchor hold"},
 			&urfave.BoolFlag{Name: "accept-pruned-anchors", Usage: "accept a peg-out that names any anchor, as after a prune, in a snapshot whose own root and anchor hold"},

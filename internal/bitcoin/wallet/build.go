@@ -14,7 +14,7 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// Transaction is one that is signed. Amounts are in sat.
+// Transaction is a signed transaction. Amounts are in sat.
 type Transaction struct {
 	*wire.MsgTx
 	Fee    int64
@@ -26,10 +26,10 @@ func VSize(tx *wire.MsgTx) int64 {
 	return int64(3*tx.SerializeSizeStripped()+tx.SerializeSize()+3) / 4
 }
 
-// Build makes a transaction with one output of no value and the given script, and
-// one for the change. It is funded and signed by the wallet, replaceable, checked
-// to be what was asked for, and accepted by the node's mempool as a test. Nothing
-// is sent, and no coin is locked.
+// Build makes a transaction with one output of no value that has the given script, and one
+// for the change. The transaction is funded and signed by the wallet, replaceable, checked to be
+// what was asked for, and accepted by the node's mempool in a test. Nothing is sent, and no
+// coin is locked.
 func (w *Wallet) Build(ctx context.Context, script []byte, fees Fees) (*Transaction, error) {
 	funded, err := w.fund(ctx, script, fees)
 	if err != nil {
@@ -54,7 +54,7 @@ func (w *Wallet) fund(ctx context.Context, script []byte, fees Fees) (*Transacti
 		Fee       *float64 `json:"fee"` // BTC
 		ChangePos *int     `json:"changepos"`
 	}
-	// Without inputs it could be taken for one with witnesses.
+	// Without inputs, it could be mistaken for a transaction with witnesses.
 	if err := w.own.Call(ctx, method, []any{Encode(draft), options, false}, &r); err != nil {
 		return nil, explain(err)
 	}
@@ -76,8 +76,8 @@ func (w *Wallet) fund(ctx context.Context, script []byte, fees Fees) (*Transacti
 	return t, fees.Check(t.Fee)
 }
 
-// checkOutputs sees that there is our output, and otherwise at most the change at
-// the given position, and that the transaction can be replaced (BIP 125).
+// checkOutputs checks that there is our output, otherwise at most the change at the given
+// position, and that the transaction can be replaced (BIP 125).
 func (t *Transaction) checkOutputs(script []byte, change int) error {
 	ours := 0
 	for i, out := range t.TxOut {
@@ -109,14 +109,14 @@ func (w *Wallet) inputs(ctx context.Context, tx *wire.MsgTx) (int64, error) {
 			return 0, err
 		}
 		if out == nil {
-			return 0, exit.Failf("run the command again", "the wallet spends an output that is spent already: %s", in.PreviousOutPoint)
+			return 0, exit.Failf("run the command again", "the wallet spends an output that is already spent: %s", in.PreviousOutPoint)
 		}
 		sum += satoshi(*out.Value)
 	}
 	return sum, nil
 }
 
-// sign lets the wallet sign, and sees that it changed nothing else.
+// sign has the wallet sign the transaction, and checks that it changed nothing else.
 func (w *Wallet) sign(ctx context.Context, funded *wire.MsgTx) (*wire.MsgTx, error) {
 	const method = "signrawtransactionwithwallet"
 	var r struct {
@@ -154,10 +154,11 @@ func (w *Wallet) sign(ctx context.Context, funded *wire.MsgTx) (*wire.MsgTx, err
 	return signed, nil
 }
 
-// maxFeeRate is Bitcoin Core's own limit, in BTC per 1,000 vB. btcd wants to be told.
+// maxFeeRate is Bitcoin Core's own limit, in BTC per 1,000 vB. btcd requires the
+// argument.
 const maxFeeRate = 0.1
 
-// test asks whether the mempool would take the transaction.
+// test asks whether the mempool would accept the transaction.
 func (w *Wallet) test(ctx context.Context, tx *wire.MsgTx) error {
 	const method = "testmempoolaccept"
 	var r []struct {
@@ -171,7 +172,7 @@ func (w *Wallet) test(ctx context.Context, tx *wire.MsgTx) error {
 		return explain(err)
 	}
 	if len(r) != 1 || r[0].TxID != tx.TxID() {
-		return bad(method, "to another transaction")
+		return bad(method, "it is about another transaction")
 	}
 	if r[0].Allowed {
 		return nil
@@ -185,15 +186,15 @@ func (w *Wallet) test(ctx context.Context, tx *wire.MsgTx) error {
 	return exit.Failf(rejectedHint(words), "the node would refuse the transaction: %s", words)
 }
 
-// Encode returns a transaction in hex, as nodes take it.
+// Encode returns a transaction in hex, in the form that nodes accept.
 func Encode(tx *wire.MsgTx) string {
 	var b bytes.Buffer
-	// A transaction without inputs has no form with witnesses.
+	// A transaction without inputs has no serialization with witnesses.
 	write := tx.Serialize
 	if len(tx.TxIn) == 0 {
 		write = tx.SerializeNoWitness
 	}
-	_ = write(&b) // a buffer takes everything
+	_ = write(&b) // writing to a buffer cannot fail
 	return hex.EncodeToString(b.Bytes())
 }
 
@@ -201,7 +202,7 @@ func Encode(tx *wire.MsgTx) string {
 func Decode(text string) (*wire.MsgTx, error) {
 	raw, err := hex.DecodeString(text)
 	if err != nil {
-		return nil, errors.New("a transaction that is not hex")
+		return nil, errors.New("the transaction is not hex")
 	}
 	tx := new(wire.MsgTx)
 	r := bytes.NewReader(raw)

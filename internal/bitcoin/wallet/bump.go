@@ -15,20 +15,20 @@ import (
 	"ailee-recovery/internal/bitcoin"
 )
 
-// increment is by how much a wallet raises a fee at least, in sat per 1,000 vB.
+// increment is the least by which a wallet raises a fee rate, in sat per 1,000 vB.
 const increment = 5000
 
-// Bump is a transaction's replacement that is planned.
+// Bump is the planned replacement of a transaction.
 type Bump struct {
 	Old  string // transaction id
 	Rate uint64 // sat per 1,000 vB
 	Fee  int64  // sat
-	// Said is what the wallet had to say of the one that it has made, such as that it could
-	// not mark the old one as replaced.
+	// Said is what the wallet reported when it made the replacement, such as that it could not
+	// mark the old transaction as replaced.
 	Said []string
 }
 
-// Member is one of the transactions of the wallet of which at most one can be mined:
+// Member is one of a group of wallet transactions of which at most one can be mined, because
 // each replaces another, or spends what another spends.
 type Member struct {
 	Tx            *wire.MsgTx
@@ -36,14 +36,14 @@ type Member struct {
 	State         State
 	BlockHash     string // "" unless it is in a block
 	Confirmations int64
-	Fee           int64 // sat; 0 where the wallet does not say
-	// ReplacedBy is what the wallet has made in its place, "" for nothing. It may never
-	// have been sent.
+	Fee           int64 // sat; 0 if the wallet does not say
+	// ReplacedBy is the id of the transaction that the wallet made to replace it, "" for none.
+	// That one may never have been sent.
 	ReplacedBy string
-	Others     []string // the ids of those that spend the same, whoever made them
+	Others     []string // the ids of transactions that spend the same, whoever made them
 }
 
-// Spent says what is in the chain in the place of a member that is [Conflicted].
+// Spent says which transaction in the chain spends the inputs of a [Conflicted] member.
 func (m *Member) Spent() string {
 	if len(m.Others) == 0 {
 		return "another transaction in the chain spends its inputs"
@@ -51,7 +51,7 @@ func (m *Member) Spent() string {
 	return strings.Join(m.Others, " or ") + " in the chain spends its inputs"
 }
 
-// Member asks for a transaction; nil where the wallet does not know it.
+// Member asks for a transaction. It is nil if the wallet does not know it.
 func (w *Wallet) Member(ctx context.Context, txid string) (*Member, error) {
 	e, err := w.entry(ctx, txid)
 	if e == nil || err != nil {
@@ -74,9 +74,9 @@ func (w *Wallet) Member(ctx context.Context, txid string) (*Member, error) {
 	return m, err
 }
 
-// Family returns a transaction and those that replaced it, that it replaced, or that are in
-// conflict with it, and theirs in turn; nothing where the wallet does not know it. Others
-// than the first count, and lead on, only if ours says so.
+// Family returns a transaction, the ones that replaced it, that it replaced, or that conflict
+// with it, and theirs in turn. It returns nothing if the wallet does not know the transaction.
+// Transactions other than the first are included, and followed, only if ours says so.
 func (w *Wallet) Family(ctx context.Context, txid string, ours func(*wire.MsgTx) bool) (all []*Member, err error) {
 	seen := map[string]bool{}
 	for queue := []string{txid}; len(queue) > 0; queue = queue[1:] {
@@ -97,8 +97,9 @@ func (w *Wallet) Family(ctx context.Context, txid string, ours func(*wire.MsgTx)
 	return all, nil
 }
 
-// PlanBump says what replacing a transaction costs. Without a rate it is what the
-// node estimates, or the least that is more than before where that is higher.
+// PlanBump finds out what replacing a transaction costs. If fees has no rate, the rate is the
+// node's estimate, or the lowest one that is enough to replace the old transaction, if that is
+// higher.
 func (w *Wallet) PlanBump(ctx context.Context, old *wire.MsgTx, fees Fees) (*Bump, error) {
 	b := &Bump{Old: old.TxID(), Rate: fees.Rate}
 	if b.Rate == 0 {
@@ -117,7 +118,7 @@ func (w *Wallet) PlanBump(ctx context.Context, old *wire.MsgTx, fees Fees) (*Bum
 	var r struct {
 		Fee *float64 `json:"fee"` // BTC
 	}
-	// It changes nothing, and knows the fee of a replacement that takes more inputs.
+	// This call changes nothing, and takes into account that the replacement may need more inputs.
 	err := w.own.Call(ctx, "psbtbumpfee", []any{b.Old, b.options()}, &r)
 	switch {
 	case notThere(err):
@@ -133,7 +134,7 @@ func (w *Wallet) PlanBump(ctx context.Context, old *wire.MsgTx, fees Fees) (*Bum
 
 func (b *Bump) options() map[string]any { return Fees{Rate: b.Rate}.options() }
 
-// fee is what the wallet says it pays for a transaction, in sat.
+// fee returns what the wallet says it pays for a transaction, in sat.
 func (w *Wallet) fee(ctx context.Context, txid string) (int64, error) {
 	var r struct {
 		Fee *float64 `json:"fee"` // BTC, below 0
@@ -142,13 +143,13 @@ func (w *Wallet) fee(ctx context.Context, txid string) (int64, error) {
 		return 0, explain(err)
 	}
 	if r.Fee == nil || *r.Fee > 0 {
-		return 0, bad("gettransaction", "no fee of a transaction of the wallet's own")
+		return 0, bad("gettransaction", "no fee for a transaction of the wallet itself")
 	}
 	return -satoshi(*r.Fee), nil
 }
 
-// estimate returns the node's fee rate for a transaction that is to be mined within
-// so many blocks, in sat per 1,000 vB, 0 where it has none.
+// estimate returns the node's fee rate for a transaction to be mined within that many blocks,
+// in sat per 1,000 vB, or 0 if it has no estimate.
 func (w *Wallet) estimate(ctx context.Context, blocks int) (uint64, error) {
 	var r struct {
 		FeeRate float64 `json:"feerate"` // BTC per 1,000 vB
@@ -156,7 +157,7 @@ func (w *Wallet) estimate(ctx context.Context, blocks int) (uint64, error) {
 	err := w.node.Call(ctx, "estimatesmartfee", []any{blocks}, &r)
 	var rpc *btcjson.RPCError
 	if errors.As(err, &rpc) || notThere(err) {
-		return 0, nil // the least it takes is known without
+		return 0, nil // the lowest sufficient rate is known without it
 	}
 	if r.FeeRate < 0 {
 		return 0, bad("estimatesmartfee", "a fee rate below 0")
@@ -171,11 +172,11 @@ func notThere(err error) bool {
 	return errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCMethodNotFound.Code || errors.As(err, &status) && status.Code == http.StatusForbidden
 }
 
-// Bump lets the wallet make a replacement, and returns its id and fee in sat. Whether it
-// was sent the wallet does not say: it answers the same where it does not broadcast, and
-// where the mempool refused it. After an error that is [bitcoin.ErrOutcomeUnknown] there
-// may be a replacement; after any other there is none. A wallet replaces a transaction once
-// only.
+// Bump has the wallet make a replacement, and returns its id and its fee in sat. The wallet
+// does not say whether it was sent: it gives the same answer if it does not broadcast, or if
+// the mempool refused the replacement. After an error that is [bitcoin.ErrOutcomeUnknown] there
+// may be a replacement; after any other error there is none. A wallet replaces a transaction
+// only once.
 func (w *Wallet) Bump(ctx context.Context, b *Bump) (txid string, fee int64, err error) {
 	const method = "bumpfee"
 	var r struct {

@@ -9,8 +9,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// explain adds a hint to what the node refuses. The code decides, since its texts change
-// between releases; they only make the hint better where one code stands for many reasons.
+// explain adds a hint to an error from the node. The code decides, since the texts change
+// between releases. They only refine the hint where one code has many reasons.
 func explain(err error) error {
 	var rpc *btcjson.RPCError
 	if !errors.As(err, &rpc) {
@@ -23,12 +23,12 @@ func explain(err error) error {
 }
 
 const (
-	sendCoins   = "send coins to the wallet, or wait until those on their way are confirmed"
-	noWallet    = "the node has no wallet: name a Bitcoin Core with one in --bitcoin-rpc"
-	keypool     = "the wallet has no address for the change: unlock it, or fill its key pool with bitcoin-cli keypoolrefill"
+	sendCoins   = "send coins to the wallet, or wait until incoming ones are confirmed"
+	noWallet    = "the node has no wallet: name a Bitcoin Core that has one with --bitcoin-rpc"
+	keypool     = "the wallet has no address for change: unlock it, or fill its key pool with bitcoin-cli keypoolrefill"
 	noKeys      = "use a wallet that has the private keys: --wallet NAME"
 	otherWallet = "name the wallet that sent it: --wallet NAME"
-	waitFor     = "wait until the wallet's transactions are confirmed; with several coins it need not spend what is not"
+	waitFor     = "wait until the wallet's transactions are confirmed; with several coins, it need not spend unconfirmed ones"
 )
 
 func hintOf(code btcjson.RPCErrorCode, words string) string {
@@ -58,7 +58,7 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	case btcjson.ErrRPCInvalidAddressOrKey:
 		return otherWallet
 	case btcjson.ErrRPCType, btcjson.ErrRPCDeserialization:
-		return "the node expects other arguments: use Bitcoin Core 0.21 or later"
+		return "the node expects different arguments: use Bitcoin Core 0.21 or later"
 	case btcjson.ErrRPCWallet, btcjson.ErrRPCInvalidParameter, btcjson.ErrRPCMisc:
 	default:
 		return ""
@@ -69,19 +69,19 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	case has("insufficient funds", "exceeds your balance", "not enough"):
 		return sendCoins
 	case has("too large", "maximum weight"):
-		return "its coins are too small: send some of them to the wallet itself first, in one transaction"
+		return "the wallet's coins are too small: first combine some of them in one transaction to the wallet itself"
 	case has("keypool", "change address"):
 		return keypool
 	case has("rescan"):
-		return "wait until the wallet has been rescanned; see how far it is: bitcoin-cli getwalletinfo"
+		return "wait until the wallet has been rescanned; see its progress: bitcoin-cli getwalletinfo"
 	case has("private keys", "available keys", "can't sign", "solving data"):
 		return noKeys
 	case has("belong to this wallet"):
 		return otherWallet
 	case has("bip 125"):
-		return "wait until it is mined: it was made so that it cannot be replaced"
+		return "wait until it is mined: it was made as one that cannot be replaced"
 	case has("fee estimation", "fallbackfee"):
-		return "give the fee rate: --fee-rate SAT_VB"
+		return "set the fee rate: --fee-rate SAT_VB"
 	case has("lower than the minimum", "insufficient total fee", "less than"):
 		return "use a higher fee rate: --fee-rate SAT_VB"
 	case has("maxtxfee", "fee exceeds maximum", "too high"):
@@ -95,12 +95,12 @@ func hintOf(code btcjson.RPCErrorCode, words string) string {
 	case btcjson.ErrRPCWallet:
 		return "see what the wallet can spend: bitcoin-cli getbalances, and bitcoin-cli listunspent"
 	case btcjson.ErrRPCInvalidParameter:
-		return "the node does not accept these fees: give others with --fee-rate SAT_VB, or --conf-target BLOCKS"
+		return "the node does not accept these fees: set others with --fee-rate SAT_VB, or --conf-target BLOCKS"
 	}
-	return "check the node's log" // error -1, or another error of the wallet whose text says none of these
+	return "check the node's log" // error -1, or another wallet error whose text matches none of these
 }
 
-// rejectedHint is for a transaction that a mempool refuses.
+// rejectedHint returns the hint for a transaction that a mempool rejects.
 func rejectedHint(words string) string {
 	words = strings.ToLower(words)
 	switch {
@@ -109,9 +109,9 @@ func rejectedHint(words string) string {
 	case strings.Contains(words, "fee"):
 		return "use another fee rate: --fee-rate SAT_VB"
 	case strings.Contains(words, "datacarrier"), strings.Contains(words, "scriptpubkey"):
-		return "let the node accept OP_RETURN outputs (datacarrier=1), or name another node in --bitcoin-rpc"
+		return "let the node accept OP_RETURN outputs (datacarrier=1), or name another node with --bitcoin-rpc"
 	case strings.Contains(words, "cluster"), strings.Contains(words, "mempool-chain"):
 		return waitFor
 	}
-	return "see what the node's policy asks for, and that no other transaction spends the same coins" // the mempool refuses the transaction for another reason
+	return "check the node's policy, and that no other transaction spends the same coins" // the mempool refuses the transaction for another reason
 }

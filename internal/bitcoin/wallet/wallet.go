@@ -1,6 +1,6 @@
-// Package wallet makes, checks and sends transactions with the wallet of a Bitcoin
-// node: Bitcoin Core 0.21 or later, or whatever answers like it. It sends no
-// argument that one of these releases does not know.
+// Package wallet makes, checks and sends transactions with the wallet of a Bitcoin node:
+// Bitcoin Core 0.21 or later, or anything that answers like it. It sends no argument that one
+// of these releases does not know.
 package wallet
 
 import (
@@ -17,15 +17,14 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// Wallet is a wallet of a node. Its methods are safe for concurrent use. Their
-// errors carry a hint; the node's own are a *btcjson.RPCError in its words.
+// Wallet is a wallet of a node. Its methods are safe for concurrent use. Their errors carry a
+// hint; those that the node returned are a *btcjson.RPCError in its words.
 type Wallet struct {
 	node *bitcoin.Client
-	own  *bitcoin.Client // for the calls that concern the wallet
+	own  *bitcoin.Client // for wallet calls
 }
 
-// Open returns the wallet of that name, or with "" the one that is loaded. It makes
-// no call.
+// Open returns the wallet with that name, or for "" the loaded one. It makes no call.
 func Open(node *bitcoin.Client, name string) (*Wallet, error) {
 	own, err := node.Wallet(name)
 	if err != nil {
@@ -34,14 +33,14 @@ func Open(node *bitcoin.Client, name string) (*Wallet, error) {
 	return &Wallet{node, own}, nil
 }
 
-// Fees say what a transaction is to cost.
+// Fees say what a transaction may cost.
 type Fees struct {
 	Rate       uint64 // sat per 1,000 vB; 0 for the node's estimate
 	ConfTarget int    // blocks, for the estimate
 	Max        int64  // sat; more is refused
 }
 
-// options are the fees as the wallet's calls take them.
+// options returns the fees in the form that the wallet's calls take.
 func (f Fees) options() map[string]any {
 	if f.Rate > 0 {
 		return map[string]any{"fee_rate": float64(f.Rate) / 1000} // sat/vB
@@ -57,19 +56,19 @@ func (f Fees) Check(fee int64) error {
 	return nil
 }
 
-// State is what a node knows of a transaction.
+// State is what a node knows about a transaction.
 type State int
 
 // The states.
 const (
-	Absent     State = iota // neither in the mempool nor, for the wallet, in the chain
+	Absent     State = iota // neither in the mempool nor, as far as the wallet knows, in the chain
 	Known                   // in the mempool or in the active chain
-	Conflicted              // another one in the chain spends its inputs: it is never mined
+	Conflicted              // another one in the chain spends its inputs, so it can never be mined
 )
 
-// entry is what the wallet says of a transaction.
+// entry is what the wallet says about a transaction.
 type entry struct {
-	Confirmations *int64   `json:"confirmations"` // below 0 where another one is in the chain
+	Confirmations *int64   `json:"confirmations"` // below 0 if a conflicting one is in the chain
 	BlockHash     string   `json:"blockhash"`
 	Fee           *float64 `json:"fee"` // BTC, below 0
 	Hex           string   `json:"hex"`
@@ -78,7 +77,7 @@ type entry struct {
 	Conflicts     []string `json:"walletconflicts"`
 }
 
-// entry asks for one; nil where the wallet does not know it.
+// entry asks for the entry of a transaction. It is nil if the wallet does not know it.
 func (w *Wallet) entry(ctx context.Context, txid string) (*entry, error) {
 	const method = "gettransaction"
 	var e entry
@@ -104,7 +103,7 @@ func (w *Wallet) Find(ctx context.Context, txid string) (State, error) {
 	return w.state(ctx, txid, e)
 }
 
-// state is where a transaction is of which the wallet says e.
+// state returns the state of a transaction, given the wallet's entry for it, which may be nil.
 func (w *Wallet) state(ctx context.Context, txid string, e *entry) (State, error) {
 	switch {
 	case e != nil && *e.Confirmations > 0:
@@ -112,7 +111,7 @@ func (w *Wallet) state(ctx context.Context, txid string, e *entry) (State, error
 	case e != nil && *e.Confirmations < 0:
 		return Conflicted, nil
 	}
-	// The wallet also keeps what has left the mempool.
+	// The wallet also keeps transactions that have left the mempool.
 	var text string
 	err := w.node.Call(ctx, "getrawtransaction", []any{txid}, &text)
 	var rpc *btcjson.RPCError
@@ -125,9 +124,9 @@ func (w *Wallet) state(ctx context.Context, txid string, e *entry) (State, error
 	return w.outOfStale(ctx, txid)
 }
 
-// outOfStale is the state of a transaction that the node has: a transaction index also has
-// those of blocks that have left the active chain, in no mempool. It is asked with details
-// only now, and its refusal says nothing.
+// outOfStale returns the state of a transaction that the node has. A transaction index also has
+// transactions from blocks that have left the active chain, even if they are in no mempool. The
+// details are asked for only here, and a refusal means nothing.
 func (w *Wallet) outOfStale(ctx context.Context, txid string) (State, error) {
 	var r struct {
 		BlockHash     string `json:"blockhash"` // missing in the mempool
@@ -144,8 +143,8 @@ func (w *Wallet) outOfStale(ctx context.Context, txid string) (State, error) {
 	return Known, nil
 }
 
-// Dead reports whether a transaction that is [Absent] can never be mined, because
-// others in the chain spend what it spends.
+// Dead reports whether an [Absent] transaction can never be mined, because others in the chain
+// spend what it spends.
 func (w *Wallet) Dead(ctx context.Context, tx *wire.MsgTx) (bool, error) {
 	for _, in := range tx.TxIn {
 		parent, err := w.entry(ctx, in.PreviousOutPoint.Hash.String())
@@ -171,7 +170,7 @@ type output struct {
 	Value *float64 `json:"value"` // BTC
 }
 
-// output asks for one, nil where it is spent or not there.
+// output asks for an unspent output. It is nil if it is spent or does not exist.
 func (w *Wallet) output(ctx context.Context, at wire.OutPoint, mempool bool) (*output, error) {
 	const method = "gettxout"
 	var text json.RawMessage
@@ -197,11 +196,11 @@ func (w *Wallet) Send(ctx context.Context, tx *wire.MsgTx) error {
 	return explain(err)
 }
 
-// satoshi is exact: no amount comes near 2^53.
+// satoshi converts an amount, exactly: no amount comes near 2^53 sat.
 func satoshi(btc float64) int64 { return int64(math.Round(btc * 1e8)) }
 
-// bad is the error for an answer that cannot be right.
+// bad returns the error for an answer that cannot be right.
 func bad(method, format string, args ...any) error {
-	return exit.Fail("check that --bitcoin-rpc is a Bitcoin Core with a wallet", // an answer to a call of the wallet that no wallet gives
+	return exit.Fail("check that --bitcoin-rpc names a Bitcoin Core node with a wallet", // an answer to a wallet call that no wallet would give
 		fmt.Errorf("%s: %w: %s", method, bitcoin.ErrBadAnswer, fmt.Sprintf(format, args...)))
 }

@@ -402,7 +402,7 @@ func TestHints(t *testing.T) {
 func TestRecordedHints(t *testing.T) {
 	const wait, coins, resync = "several coins", "send coins", "ailee_resync_blocks --anchors"
 	for name, hint := range map[string]string{
-		"d1-fundrawtransaction-error-4-fee-estimation-failed-fallbackfee-is-disabled":        "give the fee rate",
+		"d1-fundrawtransaction-error-4-fee-estimation-failed-fallbackfee-is-disabled":        "set the fee rate",
 		"d2-fundrawtransaction-error-19-multiple-wallets-are-loaded-please-select":           "name one of them",
 		"d3-fundrawtransaction-error-18-requested-wallet-does-not-exist-or":                  "loadwallet",
 		"prune3-fundrawtransaction-error-18-no-wallet-is-loaded-load-a":                      "loadwallet",
@@ -534,10 +534,10 @@ func TestBuild(t *testing.T) {
 		"0 outputs with the commitment":                        {fund: func(tx *wire.MsgTx) { tx.TxOut[0] = tx.TxOut[1]; tx.TxOut = tx.TxOut[:1] }, changes: methods{}},
 		"that cannot be replaced":                              {fund: func(tx *wire.MsgTx) { tx.TxIn[0].Sequence = wire.MaxTxInSequenceNum - 1 }},
 		"a fee of 200 sat for a transaction that pays 201 sat": {fund: func(tx *wire.MsgTx) { tx.TxOut[1].Value-- }},
-		"spends an output that is spent already":               {changes: methods{"gettxout": nil}},
+		"spends an output that is already spent":               {changes: methods{"gettxout": nil}},
 		"another transaction than the one to sign":             {sign: func(tx *wire.MsgTx) { tx.TxOut[1].Value-- }},
 		"the wallet cannot sign the transaction: no key":       {changes: methods{"signrawtransactionwithwallet": map[string]any{"complete": false, "errors": []any{map[string]any{"error": "no key"}}}}},
-		"to another transaction":                               {changes: methods{"testmempoolaccept": []any{map[string]any{"txid": transaction(5).TxID(), "allowed": true}}}},
+		"is about another transaction":                         {changes: methods{"testmempoolaccept": []any{map[string]any{"txid": transaction(5).TxID(), "allowed": true}}}},
 		"the fee of 300 sat is above the 200 sat":              {fund: func(tx *wire.MsgTx) { tx.TxOut[1].Value -= 100 }, changes: methods{"gettxout": map[string]any{"value": 0.00001}}},
 	} {
 		if strings.HasPrefix(message, "0 outputs") {

@@ -1,6 +1,5 @@
-// Package anchortx finds the Bitcoin transactions that carry anchors, and what is
-// known of them for certain. It believes no transaction whose hash is not the id
-// that was asked for.
+// Package anchortx finds the Bitcoin transactions that carry anchors, and what is known about
+// them for certain. It checks that the hash of each transaction is the id that was asked for.
 package anchortx
 
 import (
@@ -23,12 +22,11 @@ import (
 // Wanted is a transaction to find.
 type Wanted struct {
 	TxID   string // see [IsTxID]
-	Height int64  // of the block where it should be; 0 where that is not known
-	// Since is a time before which it was not sent, in Unix seconds; 0 where none is
-	// known.
+	Height int64  // of the block where it should be; 0 if unknown
+	// Since is a time before which it was not sent, in Unix seconds; 0 if unknown.
 	Since int64
-	// Carries reports whether a transaction carries the anchor: where this one is nowhere,
-	// one that it replaced or that replaced it is found in its place. nil for no other.
+	// Carries reports whether a transaction carries the anchor: if this transaction is nowhere,
+	// one that it replaced or that replaced it is found instead. With nil, no other is.
 	Carries func(*wire.MsgTx) bool
 }
 
@@ -46,15 +44,16 @@ const (
 // Found is what was found out.
 type Found struct {
 	State State
-	// Tx is nil unless it is mined or in the mempool. It may be another one than was
-	// wanted, with the same anchor.
+	// Tx is nil unless the transaction is mined or in the mempool. It may be another
+	// transaction than the wanted one, with the same anchor.
 	Tx *wire.MsgTx
-	// Height, BlockHash and Confirmations, at least 1, are those of the block of one
-	// that is mined.
+	// Height, BlockHash and Confirmations, at least 1, describe the block of a mined
+	// transaction.
 	Height        int64
 	BlockHash     string
 	Confirmations int64
-	// Why its state could not be determined, or why it can never be mined; "" otherwise.
+	// Why says why the state could not be determined, or why the transaction can never be
+	// mined; "" otherwise.
 	Why string
 }
 
@@ -63,9 +62,9 @@ func IsTxID(text string) bool {
 	return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == ""
 }
 
-// ForRecord is what an anchor record knows of its transaction: the anchor's hash and state
-// root, the height, 0 where that is not known, and when it was broadcast, in Unix
-// milliseconds.
+// ForRecord returns the transaction to find for an anchor record, from the transaction's id, the
+// anchor's hash and state root, the height, 0 if unknown, and the time of the broadcast, in
+// Unix milliseconds.
 func ForRecord(txid, hash, root string, height, broadcastMs uint64) Wanted {
 	return Wanted{TxID: txid, Height: clamp(height), Since: clamp(broadcastMs / 1000),
 		Carries: func(tx *wire.MsgTx) bool { return CarriesAnchor(tx, hash, root) }}
@@ -73,7 +72,7 @@ func ForRecord(txid, hash, root string, height, broadcastMs uint64) Wanted {
 
 func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
 
-// String says where a transaction is, as in "transaction X is …", or why that is not known.
+// String says where a transaction is, as in "transaction X is …", or why that is unknown.
 func (f Found) String() string {
 	switch f.State {
 	case Mined:
@@ -90,26 +89,24 @@ func (f Found) String() string {
 	return "in an unknown state: " + f.Why
 }
 
-// DefaultScan is how many blocks are looked through if nothing else is said:
-// about a week.
+// DefaultScan is how many blocks are searched by default: about a week.
 const DefaultScan = 1000
 
-// inFlight is how many requests are under way at once. Bitcoin Core answers four at
-// a time by default: one is left for others.
+// inFlight is how many requests are made at the same time. Bitcoin Core answers four at a time
+// by default: one is left for others.
 const inFlight = 3
 
-// Options say how to look.
+// Options say how to search.
 type Options struct {
-	Wallet string // the wallet that is asked, "" for the one that is loaded
-	Scan   int64  // how many blocks may be looked through
+	Wallet string // the wallet to ask, "" for the loaded one
+	Scan   int64  // how many blocks may be searched
 }
 
-// Find looks for transactions: in a wallet of the node, if one is loaded; in its
-// mempool and transaction index; in the block at the height given; and last in the
-// blocks from the time given on. One is [Absent] only where the index or
-// these blocks leave no room for it, and the node has the whole chain. The errors
-// are those of the client, where the node does not answer at all or cannot be
-// believed.
+// Find looks for transactions: in a wallet of the node, if one is loaded; in its mempool and
+// transaction index; in the block at the given height; and last in the blocks since the given
+// time. A transaction is [Absent] only if it is neither in the index nor in any block where it
+// could be, and the node has the whole chain. The errors are those of the client, if the node
+// does not answer at all or cannot be trusted.
 func Find(ctx context.Context, c *bitcoin.Client, wanted []Wanted, o Options) ([]Found, error) {
 	if len(wanted) == 0 {
 		return nil, nil
@@ -149,41 +146,40 @@ func Find(ctx context.Context, c *bitcoin.Client, wanted []Wanted, o Options) ([
 // search is one run of [Find].
 type search struct {
 	client   *bitcoin.Client
-	own      *bitcoin.Client // for the calls that concern the wallet
+	own      *bitcoin.Client // for wallet calls
 	wallet   *wallet.Wallet
 	limit    int64 // blocks
 	info     bitcoin.ChainInfo
 	index    index
 	noWallet atomic.Bool
 	places   []place
-	medians  map[int]int64 // times by height, Unix seconds
+	medians  map[int]int64 // median times by height, Unix seconds
 }
 
-// place is what is known of one transaction so far.
+// place is what is known about one transaction so far.
 type place struct {
 	Wanted
 	Found
-	inWallet  bool   // the wallet knows it, and what spends the same
-	dead      string // why it can never be mined, "" where that is not known
+	inWallet  bool   // the wallet knows the transaction, and any that spend the same
+	dead      string // why it can never be mined, "" if that is unknown
 	noMempool bool   // the node said that it is not in its mempool
-	covered   bool   // nor anywhere in the active chain
-	gap       string // why that is not known
-	scanned   span   // the blocks to look through for it
+	covered   bool   // it is known not to be in the active chain
+	gap       string // why that is unknown
+	scanned   span   // the blocks to search for it
 }
 
 func (p *place) found() bool { return p.State == Mined || p.State == InMempool }
 
-// index is what a node says of its transaction index.
+// index is what a node says about its transaction index.
 type index int
 
 const (
-	noIndex     index = iota // none, or not complete
+	noIndex     index = iota // none, or incomplete
 	fullIndex                // up to the tip
-	indexUnsaid              // the node has no getindexinfo: btcd, which says it when asked for a transaction
+	indexUnsaid              // the node has no getindexinfo: btcd, which tells when asked for a transaction
 )
 
-// lookForIndex asks for the transaction index. Bitcoin Core has getindexinfo from
-// 0.21 on.
+// lookForIndex asks about the transaction index. Bitcoin Core has getindexinfo since 0.21.
 func (s *search) lookForIndex(ctx context.Context) error {
 	var r struct {
 		TxIndex struct {
@@ -203,15 +199,15 @@ func (s *search) lookForIndex(ctx context.Context) error {
 	return nil
 }
 
-// unanswered reports whether the node leaves a question open that it may answer in
-// another way: it refuses the method or knows nothing.
+// unanswered reports whether the node refused the method or knows nothing, so that the question
+// may still be answered in another way.
 func unanswered(err error) bool {
 	var rpc *btcjson.RPCError
 	var status *bitcoin.StatusError
 	return errors.As(err, &rpc) || errors.As(err, &status) && status.Code == http.StatusForbidden
 }
 
-// notFound returns the node's words where it says that it has no such transaction.
+// notFound returns the node's words if it says that it has no such transaction.
 func notFound(err error) (words string, ok bool) {
 	var rpc *btcjson.RPCError
 	if errors.As(err, &rpc) && rpc.Code == btcjson.ErrRPCNoTxInfo {
@@ -230,17 +226,16 @@ func (s *search) direct(ctx context.Context, p *place) error {
 	return nil
 }
 
-// verbose is the part of a transaction that gettransaction and getrawtransaction
-// both have. A transaction without a block has no blockhash, or an empty one;
-// confirmations may be missing, 0 or -1 then and are not looked at: the block's
-// header has them.
+// verbose has the fields that gettransaction and getrawtransaction have in common. A
+// transaction without a block has no blockhash, or an empty one. Its confirmations may then be
+// missing, 0 or -1, and are ignored: the block's header has them.
 type verbose struct {
 	Hex       string `json:"hex"`
 	BlockHash string `json:"blockhash"`
 }
 
-// inWallet asks the wallet, which knows the block. It may hold what is in no
-// mempool: such an answer is none.
+// inWallet asks the wallet, which knows the block. The wallet may also have transactions that
+// are in no mempool, so an answer without a block proves nothing.
 func (s *search) inWallet(ctx context.Context, p *place) error {
 	if s.noWallet.Load() {
 		return nil
@@ -264,7 +259,7 @@ func (s *search) inWallet(ctx context.Context, p *place) error {
 }
 
 // instead asks the wallet for another transaction with the same anchor: one that has
-// replaced this one, or the original, which may be mined after it was replaced.
+// replaced this one, or the original, which may be mined even after it was replaced.
 func (s *search) instead(ctx context.Context, p *place) error {
 	if !p.inWallet {
 		return nil
@@ -297,8 +292,8 @@ func (s *search) instead(ctx context.Context, p *place) error {
 	return nil
 }
 
-// inMempoolOrIndex asks for the transaction alone: nodes look into the mempool,
-// then into the index.
+// inMempoolOrIndex asks for the transaction by its id alone: nodes look in the mempool, then in
+// the index.
 func (s *search) inMempoolOrIndex(ctx context.Context, p *place) error {
 	var r verbose
 	err := s.client.Call(ctx, "getrawtransaction", []any{p.TxID, 1}, &r)
@@ -323,7 +318,7 @@ func (s *search) inMempoolOrIndex(ctx context.Context, p *place) error {
 	return err
 }
 
-// atHeight looks into the block at the height where it should be.
+// atHeight looks in the block at the height where the transaction should be.
 func (s *search) atHeight(ctx context.Context, p *place) error {
 	if p.covered && p.noMempool || p.Wanted.Height <= 0 || p.Wanted.Height > s.info.Blocks || p.Wanted.Height < s.info.PruneHeight {
 		return nil
@@ -338,8 +333,8 @@ func (s *search) atHeight(ctx context.Context, p *place) error {
 	return s.inBlock(ctx, p, hash)
 }
 
-// inBlock looks into a block. Only Bitcoin Core takes the block's hash with the
-// transaction's.
+// inBlock looks in a block. Only Bitcoin Core accepts the block's hash together with the
+// transaction's id.
 func (s *search) inBlock(ctx context.Context, p *place, hash string) error {
 	var r verbose
 	err := s.client.Call(ctx, "getrawtransaction", []any{p.TxID, 1, hash}, &r)
@@ -391,7 +386,7 @@ func (s *search) settle(ctx context.Context, p *place, r verbose) error {
 	return s.inActive(ctx, p, tx, r.BlockHash)
 }
 
-// inActive takes a block for the transaction's if it is in the active chain.
+// inActive records the transaction as mined in the block, if the block is in the active chain.
 func (s *search) inActive(ctx context.Context, p *place, tx *wire.MsgTx, hash string) error {
 	h, err := s.client.BlockHeader(ctx, hash)
 	if err != nil {
@@ -407,7 +402,7 @@ func (s *search) inActive(ctx context.Context, p *place, tx *wire.MsgTx, hash st
 	return nil
 }
 
-// parse decodes a transaction and compares its hash.
+// parse decodes a transaction and checks its hash.
 func parse(txid, text string) (*wire.MsgTx, error) {
 	var tx wire.MsgTx
 	if err := deserialize(text, tx.Deserialize); err != nil {

@@ -18,8 +18,8 @@ func Carries(tx *wire.MsgTx, script []byte) bool {
 	return false
 }
 
-// CarriesAnchor reports whether an output of the transaction is the script of an anchor
-// of which only hash and state root are known, see [snapshot.CommitsTo].
+// CarriesAnchor reports whether an output of the transaction is the script of an anchor of
+// which only the hash and the state root are known. See [snapshot.CommitsTo].
 func CarriesAnchor(tx *wire.MsgTx, hash, root string) bool {
 	for _, out := range tx.TxOut {
 		if commitment, ok := snapshot.OpReturnData(out.PkScript); ok && snapshot.CommitsTo(commitment, hash, root) {

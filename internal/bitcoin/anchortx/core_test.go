@@ -151,7 +151,7 @@ func TestBitcoinCore(t *testing.T) {
 		"by scanning, another height": {node: core{wallet: noWallet, alone: noIndex, inBlock: answer{active: mined(active, 50, true)}, blocks: answer{active: holding}}, wants: anchortx.Wanted{Height: 240}, want: anchortx.Mined},
 		"scanned in vain":             {node: core{wallet: noWallet, alone: noIndex}, want: anchortx.Absent},
 		"scanned while indexing":      {node: core{wallet: noWallet, index: index(false), alone: indexing}, want: anchortx.Absent},
-		"pruned":                      {node: core{wallet: noWallet, alone: noIndex, blocks: answer{active: pruned}}, want: anchortx.Unknown, why: "the node does not give out the block at height 201"},
+		"pruned":                      {node: core{wallet: noWallet, alone: noIndex, blocks: answer{active: pruned}}, want: anchortx.Unknown, why: "the node does not return the block at height 201"},
 		"pruned where it should be":   {node: core{wallet: noWallet, alone: noIndex, inBlock: answer{active: pruned}, blocks: answer{active: pruned}}, wants: anchortx.Wanted{Height: 201}, want: anchortx.Unknown, why: "height 201"},
 		"no getrawtransaction":        {node: core{wallet: noWallet, alone: noWalletCode}, want: anchortx.Unknown, why: "what is in its mempool"},
 	} {

@@ -170,7 +170,7 @@ func TestPruned(t *testing.T) {
 	for _, height := range []int64{0, 201} {
 		found := find(t, client(t, node), anchortx.Wanted{TxID: txid, Since: since, Height: height}, 100)
 		require.Equal(t, anchortx.Unknown, found.State)
-		require.Contains(t, found.Why, "it is not in the 11 block(s) from height 240 on, and those below were pruned")
+		require.Contains(t, found.Why, "the transaction is not in the 11 block(s) starting at height 240, and those below were pruned")
 	}
 	require.Zero(t, refused.Load())
 }

@@ -74,7 +74,7 @@ func TestRealNode(t *testing.T) {
 				check(found)
 			} else {
 				require.Equal(t, anchortx.Unknown, found.State)
-				require.Contains(t, found.Why, "not in the 2 block(s) from height 103 on")
+				require.Contains(t, found.Why, "not in the 2 block(s) starting at height 103")
 			}
 
 			// many at once, in their order
@@ -91,7 +91,7 @@ func TestRealNode(t *testing.T) {
 			}
 			late := find(t, c, anchortx.Wanted{TxID: other, Since: time.Now().Unix() + 1e6}, anchortx.DefaultScan)
 			require.Equal(t, anchortx.Unknown, late.State)
-			require.Contains(t, late.Why, "no block since it was sent")
+			require.Contains(t, late.Why, "no block from after it was sent")
 
 			n.InvalidateBlock(mined)
 			require.Equal(t, anchortx.InMempool, find(t, c, wanted, anchortx.DefaultScan).State)

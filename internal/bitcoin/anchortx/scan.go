@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// clockSlack is how far a block's time may be behind the clock, in seconds: what
-	// nodes allow it to be ahead.
+	// clockSlack is how far a block's time may be behind the clock, in seconds. It is as much
+	// as nodes allow it to be ahead.
 	clockSlack = 2 * 60 * 60
-	// medianLag is by how many blocks a median time is behind: it is reached when the
-	// sixth of eleven blocks has reached the time.
+	// medianLag is how many blocks a median time lags behind: it reaches a time when the sixth
+	// of eleven blocks has reached it.
 	medianLag = 5
 )
 
 // span is a range of heights, both ends included.
 type span struct{ first, last int64 }
 
-// scan looks through blocks for all that was not found otherwise, each block once.
+// scan searches blocks for everything that was not found otherwise, each block once.
 func (s *search) scan(ctx context.Context) error {
 	missing := map[string][]*place{}
 	var spans []span
@@ -37,7 +37,7 @@ func (s *search) scan(ctx context.Context) error {
 		if p.found() || p.covered {
 			continue
 		}
-		const unseen = "the node has no complete transaction index, and it is not in the %d block(s) from height %d on"
+		const unseen = "the node has no complete transaction index, and the transaction is not in the %d block(s) starting at height %d"
 		if err := s.span(ctx, p, unseen); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (s *search) scan(ctx context.Context) error {
 					return err
 				}
 				if !p.found() {
-					p.covered, p.gap = false, "the node does not give it out"
+					p.covered, p.gap = false, "the node does not return it"
 				}
 			}
 			delete(missing, id)
@@ -61,8 +61,8 @@ func (s *search) scan(ctx context.Context) error {
 	})
 }
 
-// scanInstead looks through blocks for other transactions with the anchors of those that
-// are nowhere, where there is no wallet that knows of them.
+// scanInstead searches blocks for other transactions that carry the anchors of transactions
+// that are nowhere, if no wallet knows of them.
 func (s *search) scanInstead(ctx context.Context) error {
 	var missing []*place
 	var spans []span
@@ -71,7 +71,7 @@ func (s *search) scanInstead(ctx context.Context) error {
 		if p.found() || p.Carries == nil || p.inWallet || !p.covered || !p.noMempool {
 			continue
 		}
-		const unseen = "it is nowhere, but another transaction may carry its anchor, which is not in the %d block(s) from height %d on"
+		const unseen = "it is nowhere; another transaction may carry its anchor, but none does in the %d block(s) starting at height %d"
 		if err := s.span(ctx, p, unseen); err != nil {
 			return err
 		}
@@ -95,8 +95,8 @@ func (s *search) scanInstead(ctx context.Context) error {
 	})
 }
 
-// span notes which blocks are to be looked through for a transaction, and what is not known
-// afterwards where these are not all.
+// span notes which blocks are to be searched for a transaction, and what remains unknown
+// afterwards if these are not all blocks.
 func (s *search) span(ctx context.Context, p *place, unseen string) error {
 	first, err := s.firstSince(ctx, p.Since)
 	if err != nil {
@@ -115,9 +115,9 @@ func (s *search) span(ctx context.Context, p *place, unseen string) error {
 	return nil
 }
 
-// lookThrough reads something of each block of the spans and hands it to take, as long as
-// something is left to look for. It notes the blocks that the node does not give out. Reading
-// is concurrent; left and take are called one at a time.
+// lookThrough reads something from each block in the spans and passes it to take, as long as
+// something is left to look for. It notes the blocks that the node does not return. Reading is
+// concurrent; left and take are called one at a time.
 func lookThrough[T any](ctx context.Context, s *search, spans []span, left func() int, read func(ctx context.Context, hash string) (T, error),
 	take func(ctx context.Context, hash string, got T) error) error {
 	var mu sync.Mutex
@@ -141,7 +141,7 @@ func lookThrough[T any](ctx context.Context, s *search, spans []span, left func(
 	})
 }
 
-// walk visits the blocks of all spans, each once, several at a time, until nothing is left
+// walk visits the blocks in all spans, each once and several at a time, until nothing is left
 // to look for.
 func (s *search) walk(ctx context.Context, spans []span, left func() int, visit func(ctx context.Context, height int64, hash string) error) error {
 	for _, sp := range merged(spans) {
@@ -171,11 +171,11 @@ func (s *search) walk(ctx context.Context, spans []span, left func() int, visit 
 	return nil
 }
 
-// lacks notes that a block could not be looked through.
+// lacks notes that a block could not be searched.
 func (s *search) lacks(height int64) {
 	for i := range s.places {
 		if p := &s.places[i]; p.scanned.first <= height && height <= p.scanned.last {
-			p.covered, p.gap = false, fmt.Sprintf("the node does not give out the block at height %d", height)
+			p.covered, p.gap = false, fmt.Sprintf("the node does not return the block at height %d", height)
 		}
 	}
 }
@@ -195,9 +195,8 @@ func (s *search) txids(ctx context.Context, hash string) ([]string, error) {
 	return r.Tx, nil
 }
 
-// firstSince returns the lowest height at which a block made at or after the time
-// can be. Without a time it is where the latest blocks begin that may be looked
-// through.
+// firstSince returns the lowest height of any block that may have been made at or after the
+// time. Without a time, it is the start of the latest blocks that may be searched.
 func (s *search) firstSince(ctx context.Context, since int64) (int64, error) {
 	if since <= 0 {
 		return max(0, s.info.Blocks-s.limit+1), nil
@@ -217,8 +216,8 @@ func (s *search) firstSince(ctx context.Context, since int64) (int64, error) {
 	return max(0, int64(reached)-medianLag), failed
 }
 
-// merged returns the spans in order, those that touch as one. Their ends are in the
-// order of their beginnings: all have the same limit.
+// merged returns the spans in order, with adjacent ones merged. Their ends are in the same
+// order as their starts, since all have the same limit.
 func merged(spans []span) []span {
 	spans = slices.DeleteFunc(spans, func(sp span) bool { return sp.first > sp.last })
 	slices.SortFunc(spans, func(a, b span) int { return int(a.first - b.first) })
@@ -233,7 +232,7 @@ func merged(spans []span) []span {
 	return out
 }
 
-// conclude judges what was not found.
+// conclude determines the state of everything that was not found.
 func (s *search) conclude(ctx context.Context) ([]Found, error) {
 	found := make([]Found, len(s.places))
 	tip, err := s.client.BlockHeader(ctx, s.info.BestBlockHash)
@@ -251,7 +250,7 @@ func (s *search) conclude(ctx context.Context) ([]Found, error) {
 			case s.info.InitialBlockDownload || s.info.Headers > s.info.Blocks:
 				p.Why = "the node is still loading blocks"
 			case tip.Time < p.Since:
-				p.Why = "the node has no block since it was sent"
+				p.Why = "the node has no block from after it was sent"
 			case !p.covered:
 				p.Why = p.gap
 			case !p.noMempool:

@@ -81,7 +81,7 @@ func TestProveDatabase(t *testing.T) {
 	})
 	stdout, stderr = verify(0, "--scan-blocks", "5")
 	require.Contains(t, stdout, "Confirmed anchors proven on chain: 2 of 3\n")
-	require.Contains(t, stderr, "warning: could not determine the state of transaction "+noTransaction+" of the confirmed anchor old: the node has no complete transaction index, and it is not in the 5 block(s) from height 106 on")
+	require.Contains(t, stderr, "warning: could not determine the state of transaction "+noTransaction+" of the confirmed anchor old: the node has no complete transaction index, and the transaction is not in the 5 block(s) starting at height 106")
 	require.Contains(t, stderr, "warning: 2 block hash(es) up to height 120 are above the Bitcoin node's tip at 110")
 	_, stderr = verify(2) // all blocks
 	require.Contains(t, stderr, "error: transaction "+noTransaction+" of the confirmed anchor old is neither in the active chain nor in the mempool")

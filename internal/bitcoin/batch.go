@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	// batchSize is how many calls one request carries. Bitcoin Core answers a
-	// batch whole from memory; beyond about 1,000 it gets no faster.
+	// batchSize is how many calls one request carries. Bitcoin Core builds the whole answer to
+	// a batch in memory; beyond about 1,000 calls it gets no faster.
 	batchSize = 1000
-	// inFlight is how many requests are under way at once. Bitcoin Core answers
-	// four at a time by default: one is left for others.
+	// inFlight is how many requests are made at the same time. Bitcoin Core answers four at a
+	// time by default: one is left for others.
 	inFlight = 3
 	// maxMessage is how much of a node's error message is kept, in bytes.
 	maxMessage = 500
@@ -39,7 +39,7 @@ type answer struct {
 	ID     json.RawMessage   `json:"id"`
 }
 
-// fault returns the node's error, or what is wrong with the answer's form.
+// fault returns the node's error, or an error if the answer is malformed.
 func (a *answer) fault() error {
 	switch {
 	case a.Error != nil:
@@ -61,7 +61,7 @@ func decode(text []byte, v any) error {
 	return decodeEnd(d)
 }
 
-// decodeEnd refuses what follows the one value.
+// decodeEnd refuses anything after the one value.
 func decodeEnd(d *json.Decoder) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: more than one JSON value", ErrBadAnswer)
@@ -69,8 +69,7 @@ func decodeEnd(d *json.Decoder) error {
 	return nil
 }
 
-// badJSON judges an error of the JSON decoder, whose own words may repeat what was
-// sent.
+// badJSON converts an error of the JSON decoder, whose own words may repeat what was sent.
 func badJSON(err error) error {
 	var kind *json.UnmarshalTypeError
 	switch {
@@ -92,7 +91,7 @@ func decodeAnswer(text []byte, id uint64) (json.RawMessage, error) {
 		return nil, err
 	}
 	if string(a.ID) != strconv.FormatUint(id, 10) {
-		return nil, fmt.Errorf("%w: to another call", ErrBadAnswer)
+		return nil, fmt.Errorf("%w: it answers another call", ErrBadAnswer)
 	}
 	return a.Result, nil
 }
@@ -107,10 +106,11 @@ func decodeResult(text json.RawMessage, result any) error {
 	return decode(text, result)
 }
 
-// batch calls a method n times in one request. param appends the JSON of call i's
-// parameter; read reads the answers to the calls with the ids from first on.
+// batch calls a method n times in one request. param appends the JSON of call i's parameter;
+// read reads the answers to the calls, whose ids start at first.
 func (c *Client) batch(ctx context.Context, method string, n int, param func(b []byte, i int) []byte, read func(text []byte, first uint64) error) error {
-	// Ids are never used again: a late answer to another batch has none of ours.
+	// Ids are never reused, so that a late answer to another batch cannot be taken for one of
+	// ours.
 	first := c.ids.Add(uint64(n)) - uint64(n) + 1
 	call := `,"method":"` + method + `","params":[`
 	body := make([]byte, 0, n*96)
@@ -133,10 +133,10 @@ func (c *Client) batch(ctx context.Context, method string, n int, param func(b [
 	})
 }
 
-// batchStatuses are the HTTP statuses of servers that take no batch, or none of that size.
+// batchStatuses are the HTTP statuses of servers that accept no batch, or none of that size.
 var batchStatuses = []int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusNotImplemented}
 
-// batchError says that a batch was refused, for being one or for its size.
+// batchError says that a batch was refused, for being a batch or for its size.
 type batchError struct {
 	calls int
 	err   error
@@ -145,9 +145,8 @@ type batchError struct {
 func (e *batchError) Error() string { return fmt.Sprintf("a batch of %d calls: %v", e.calls, e.err) }
 func (e *batchError) Unwrap() error { return e.err }
 
-// inParts makes n calls: batch those from one on and up to another, single one alone. Where
-// a batch is refused the parts get smaller, for this client for good, and in the end each call
-// is made alone.
+// inParts makes n calls: batch makes the calls [from, to), single makes one call. If a batch is
+// refused, this client uses smaller ones from then on, down to single calls.
 func (c *Client) inParts(n int, batch func(from, to int) error, single func(i int) error) error {
 	for from := 0; from < n; {
 		limit := c.batches.Load()
@@ -164,7 +163,7 @@ func (c *Client) inParts(n int, batch func(from, to int) error, single func(i in
 		switch {
 		case errors.As(err, &refused):
 			if c.batches.CompareAndSwap(limit, smaller(to-from)) {
-				c.outages.say("batches", fmt.Sprintf("%s: %v: asking for less at a time, which takes longer", c.name, refused))
+				c.outages.say("batches", fmt.Sprintf("%s: %v: asking for fewer at a time, which takes longer", c.name, refused))
 			}
 		case err != nil:
 			return err
@@ -175,8 +174,8 @@ func (c *Client) inParts(n int, batch func(from, to int) error, single func(i in
 	return nil
 }
 
-// smaller is the next size of batches after one was refused: what servers allow is a round
-// number.
+// smaller returns the next batch size after one was refused: what servers allow is usually a
+// round number.
 func smaller(size int) int64 {
 	switch {
 	case size > 100:
@@ -187,16 +186,16 @@ func smaller(size int) int64 {
 	return 1
 }
 
-// decodeBatch puts the answers to the calls [first, first+n) in order. Each must
-// be there once, and nothing else. An error inside is left for its call, unless
-// the node is still starting, or it is one of a server before the node: of a limit, mostly.
-// It holds no more than n answers, however many came.
+// decodeBatch puts the answers to the calls [first, first+n) in order. There must be one for
+// each, and nothing else. An error inside is left to its call, unless the node is still
+// starting, or it comes from a proxy in front of the node, mostly because of a limit.
+// decodeBatch keeps no more than n answers, however many came.
 func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if opening, err := d.Token(); err != nil {
 		return nil, badJSON(err)
 	} else if opening != json.Delim('[') {
-		// A server that refuses a batch as a whole answers like to a single call.
+		// A server that refuses a whole batch answers as it would a single call.
 		var whole answer
 		if err := decode(text, &whole); err != nil {
 			return nil, err
@@ -239,9 +238,9 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 	return ordered, decodeEnd(d)
 }
 
-// scanHashes reads a batch of answers that are all right, in order, and written
-// just as a node writes them, many times as fast as [decodeBatch]. plain is false
-// for anything else.
+// scanHashes reads a batch of answers that are all hashes, in order, and written exactly as a
+// node writes them. It is many times as fast as [decodeBatch]. plain is false for anything
+// else.
 func scanHashes(text []byte, first uint64, n int) (hashes []string, plain bool) {
 	var together strings.Builder
 	together.Grow(n * hashLength)

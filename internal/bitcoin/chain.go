@@ -15,16 +15,16 @@ import (
 
 // ChainInfo is what a node knows of its chain.
 type ChainInfo struct {
-	// Chain is the network as the node calls it: Bitcoin Core main, test, testnet4,
-	// signet or regtest; btcd mainnet, testnet3, testnet4, signet, regtest or simnet.
+	// Chain is the node's name for the network. Bitcoin Core: main, test, testnet4, signet or
+	// regtest; btcd: mainnet, testnet3, testnet4, signet, regtest or simnet.
 	Chain                string
 	Blocks               int64 // height of the tip
 	Headers              int64 // height of the best header known
 	BestBlockHash        string
 	MedianTime           int64 // of the tip, Unix seconds
-	TipTime              int64 // Unix seconds; the median time where the node does not say (btcd)
-	InitialBlockDownload bool  // false where the node does not say (btcd)
-	PruneHeight          int64 // the lowest block that is there; 0 where none was pruned
+	TipTime              int64 // Unix seconds; the median time if the node does not say (btcd)
+	InitialBlockDownload bool  // false if the node does not say (btcd)
+	PruneHeight          int64 // the lowest block that is available; 0 if none was pruned
 }
 
 // Header is a block's header. Hashes are 64 lower-case hex digits.
@@ -33,7 +33,7 @@ type Header struct {
 	Height            int64
 	PreviousBlockHash string // "" for the genesis block
 	Time              int64  // Unix seconds
-	MedianTime        int64  // Unix seconds; 0 where the node does not say (btcd)
+	MedianTime        int64  // Unix seconds; 0 if the node does not say (btcd)
 	Confirmations     int64  // -1 for a block that is not in the active chain
 }
 
@@ -66,10 +66,10 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 	return ChainInfo{r.Chain, *r.Blocks, *r.Headers, r.BestBlockHash, *r.MedianTime, *tip, r.InitialBlockDownload, max(0, r.PruneHeight)}, nil
 }
 
-// Tip is [Client.ChainInfo] once the node has the blocks of all headers that it knows: a
-// header comes before its block. It waits as long as for a node that is away, and then
-// returns what there is; for a node that loads its first blocks it does not wait, nor twice
-// for one header.
+// Tip is [Client.ChainInfo] after waiting until the node has the blocks of all headers that it
+// knows: a header arrives before its block. It waits as long as for a node that does not
+// answer, and then returns what there is. It does not wait for a node in its initial download,
+// nor twice for the same header.
 func (c *Client) Tip(ctx context.Context) (ChainInfo, error) {
 	start := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
@@ -81,7 +81,7 @@ func (c *Client) Tip(ctx context.Context) (ChainInfo, error) {
 			c.lacking.Store(info.Headers)
 			return info, nil
 		}
-		if pause > time.Second { // until then it is nothing to speak of
+		if pause > time.Second { // a shorter wait is not worth a message
 			c.outages.say("header", fmt.Sprintf("%s: the block of a header is missing: waiting for up to %s", c.name, c.wait))
 		}
 		select {
@@ -92,8 +92,7 @@ func (c *Client) Tip(ctx context.Context) (ChainInfo, error) {
 	}
 }
 
-// OldTip is the age of a tip from which on it is the node that stands still, and not the
-// chain.
+// OldTip returns the age of a tip above which the node is likely stuck, not the chain.
 func (i ChainInfo) OldTip() time.Duration {
 	if i.Chain == "main" || i.Chain == "mainnet" {
 		return 3 * time.Hour
@@ -101,8 +100,7 @@ func (i ChainInfo) OldTip() time.Duration {
 	return 24 * time.Hour
 }
 
-// Behind says why the node's tip may not be that of the chain, "" where nothing speaks for
-// it.
+// Behind says why the node's tip may not be the tip of the chain, "" if nothing suggests so.
 func (i ChainInfo) Behind(now time.Time) string {
 	age := now.Sub(time.Unix(i.TipTime, 0))
 	switch {
@@ -130,9 +128,9 @@ func (c *Client) BlockHash(ctx context.Context, height int64) (hash string, err 
 }
 
 // BlockHashes visits the hashes at the heights from to to, both included, in
-// ascending order. It ends with the first error of the node or of visit; the
-// hashes of the heights below have been visited then. It does not see the chain
-// change meanwhile: the hashes are of one chain only if their headers say so.
+// ascending order. It ends with the first error from the node or from visit, after visiting
+// the hashes of the heights below. It does not notice if the chain changes meanwhile: only
+// the headers show whether the hashes are of one chain.
 func (c *Client) BlockHashes(ctx context.Context, from, to int64, visit func(height int64, hash string) error) error {
 	return pipelined(ctx, from, to, c.blockHashes, visit)
 }
@@ -144,11 +142,11 @@ func AboveTip(err error) bool {
 	if !errors.As(err, &e) || !errors.As(err, &rpc) {
 		return false
 	}
-	// Bitcoin Core has -8, btcd -1, which in Core is any other misfortune.
+	// Bitcoin Core uses -8; btcd uses -1, which in Core is the code for any other error.
 	return rpc.Code == btcjson.ErrRPCInvalidParameter || rpc.Code == btcjson.ErrRPCOutOfRange && strings.Contains(rpc.Message, "out of range")
 }
 
-// heightError is an error of asking for the hash at a height.
+// heightError is an error from asking for the hash at a height.
 type heightError struct {
 	height int64
 	err    error
@@ -174,7 +172,7 @@ func (c *Client) blockHashes(ctx context.Context, lo, hi int64) (all []string, e
 	return all, err
 }
 
-// batchOfHashes returns those of n heights, or those below the first that failed.
+// batchOfHashes returns the hashes of n heights, or those below the first that failed.
 func (c *Client) batchOfHashes(ctx context.Context, lo int64, n int) ([]string, error) {
 	const method = "getblockhash"
 	var hashes []string
@@ -221,9 +219,9 @@ func hashOf(result json.RawMessage) (string, error) {
 // hashLength is the length of a hash, in hex digits.
 const hashLength = 64
 
-// Classes of bytes, as bits: those of a hash together tell whether it is one.
+// Classes of bytes, as bits: those of all its bytes together show whether a text is a hash.
 const (
-	digit = 1 << iota // lower-case hex digits but 0
+	digit = 1 << iota // lower-case hex digits except 0
 	other
 )
 
@@ -239,8 +237,8 @@ var classes = func() (c [256]byte) {
 	return c
 }()
 
-// checkHash refuses what is not 64 lower-case hex digits, and the zero hash,
-// which stands for no block.
+// checkHash refuses anything but 64 lower-case hex digits, and the zero hash, which stands for
+// no block.
 func checkHash[T string | []byte](hash T) error {
 	var all byte
 	for i := range len(hash) {
@@ -248,7 +246,7 @@ func checkHash[T string | []byte](hash T) error {
 	}
 	switch {
 	case all >= other:
-		return fmt.Errorf("%w: a hash that is not of lower-case hex digits", ErrBadAnswer)
+		return fmt.Errorf("%w: a hash that is not in lower-case hex digits", ErrBadAnswer)
 	case len(hash) != hashLength:
 		return fmt.Errorf("%w: a hash of %d digits", ErrBadAnswer, len(hash))
 	case all == 0:
@@ -269,9 +267,9 @@ func (c *Client) BlockHeader(ctx context.Context, hash string) (h Header, err er
 	return h, err
 }
 
-// FindBlocks asks where blocks are: for each hash its header, whose Confirmations are
-// below 1 where the block is not in the active chain, and nil where the node knows no
-// such block. btcd says of none that is not in the active chain what it knows.
+// FindBlocks asks where blocks are. For each hash it returns the header, whose Confirmations
+// are below 1 if the block is not in the active chain, or nil if the node does not know the
+// block. btcd returns no header of a block that is not in the active chain.
 func (c *Client) FindBlocks(ctx context.Context, hashes []string) ([]*Header, error) {
 	found := make([]*Header, len(hashes))
 	err := c.eachHeader(ctx, hashes, func(i int, h Header, err error) error {
@@ -289,7 +287,7 @@ func (c *Client) FindBlocks(ctx context.Context, hashes []string) ([]*Header, er
 	return found, nil
 }
 
-// eachHeader visits each block's header, or the reason why the node gives none.
+// eachHeader visits each block's header, or the reason why the node returns none.
 func (c *Client) eachHeader(ctx context.Context, hashes []string, visit func(i int, h Header, err error) error) error {
 	const method = "getblockheader"
 	return c.inParts(len(hashes), func(from, to int) error {
@@ -323,8 +321,8 @@ func (c *Client) eachHeader(ctx context.Context, hashes []string, visit func(i i
 	})
 }
 
-// notInChain reports whether a node says that it does not know a block or, as btcd does, that
-// the block is not in the active chain.
+// notInChain reports whether the node says that it does not know a block, or, as btcd does,
+// that the block is not in the active chain.
 func notInChain(err error) bool {
 	var rpc *btcjson.RPCError
 	if !errors.As(err, &rpc) {
@@ -335,8 +333,8 @@ func notInChain(err error) bool {
 }
 
 // BlockHeaders visits the headers at the heights from to to, both included, like
-// [Client.BlockHashes]. Where the chain changes meanwhile, a header may not
-// follow from the one before it, or be of a block that has left the active chain.
+// [Client.BlockHashes]. If the chain changes meanwhile, a header may not follow from the one
+// before it, or may belong to a block that has left the active chain.
 func (c *Client) BlockHeaders(ctx context.Context, from, to int64, visit func(h Header) error) error {
 	return pipelined(ctx, from, to, func(ctx context.Context, lo, hi int64) ([]Header, error) {
 		hashes, err := c.blockHashes(ctx, lo, hi)
@@ -395,7 +393,7 @@ func headerOf(result json.RawMessage, hash string) (Header, error) {
 	case r.Height == nil || *r.Height < 0 || r.Time == nil || r.Confirmations == nil:
 		return Header{}, fmt.Errorf("%w: height, time or confirmations is missing", ErrBadAnswer)
 	case *r.Height == 0:
-		// Bitcoin Core leaves it out, btcd sends zeros.
+		// Bitcoin Core omits it; btcd sends zeros.
 		r.PreviousBlockHash = ""
 	default:
 		if err := checkHash(r.PreviousBlockHash); err != nil {
@@ -405,11 +403,11 @@ func headerOf(result json.RawMessage, hash string) (Header, error) {
 	return Header{hash, *r.Height, r.PreviousBlockHash, *r.Time, r.MedianTime, *r.Confirmations}, nil
 }
 
-// medianSpan is over how many blocks a median time goes.
+// medianSpan is the number of blocks that a median time covers.
 const medianSpan = 11
 
-// MedianTime returns the median time of the block at a height of the active
-// chain: of its time and those of the ten blocks before it, in Unix seconds.
+// MedianTime returns the median time of the block at a height of the active chain, in Unix
+// seconds: the median of its time and those of the ten blocks before it.
 func (c *Client) MedianTime(ctx context.Context, height int64) (int64, error) {
 	hash, err := c.BlockHash(ctx, height)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package bitcoin talks to the JSON-RPC server of a Bitcoin node, Bitcoin Core
-// or btcd, and believes no answer that it has not checked.
+// or btcd, and checks every answer before it trusts it.
 package bitcoin
 
 import (
@@ -30,34 +30,34 @@ const (
 	DefaultWait    = time.Minute
 )
 
-// MaxTimeout is the longest [Options.Timeout]: a little later rpcclient gives a call up.
+// MaxTimeout is the longest [Options.Timeout]: soon after that, rpcclient gives up on a call.
 const MaxTimeout = 10 * time.Minute
 
-// Options say where the node is and how to log in. Of the credentials the first
-// that are set count: in the URL, CookieFile, User with a password, and the
-// cookie file of a local node where it is by default.
+// Options say where the node is and how to log in. The first credentials that are set are
+// used: in the URL, CookieFile, User with a password, and the cookie file of a local node
+// in its default place.
 type Options struct {
 	URL          string // "" for [DefaultURL]
 	CookieFile   string
 	User         string
 	Password     string
-	PasswordFile string        // holds the password, where Password is ""
-	CACert       string        // PEM file to trust for https in place of the system's roots
-	Timeout      time.Duration // of one request with its answer, up to [MaxTimeout]; 0 for [DefaultTimeout]
-	Wait         time.Duration // how long a call that fails is tried again in all; 0 for not at all
-	// UnnamedWallet makes "" the name of Bitcoin Core's wallet without a name, which several
-	// others may be loaded beside.
+	PasswordFile string        // has the password, if Password is ""
+	CACert       string        // PEM file to trust for https instead of the system's roots
+	Timeout      time.Duration // for one request and its answer, up to [MaxTimeout]; 0 for [DefaultTimeout]
+	Wait         time.Duration // how long in total to retry a call that fails; 0 for not at all
+	// UnnamedWallet makes "" mean Bitcoin Core's wallet without a name, even if other
+	// wallets are loaded.
 	UnnamedWallet bool
 }
 
-// maxAnswer bounds one answer, in bytes.
+// maxAnswer limits the size of one answer, in bytes.
 const maxAnswer = 32 << 20
 
 // Client calls one node. Its methods are safe for concurrent use. They return the
 // context's error when it ends, and otherwise errors that carry a hint: a
-// *btcjson.RPCError where the node refused, a [*StatusError] where its HTTP
-// server did, [ErrBadAnswer] where the answer cannot be believed. No error holds
-// credentials, or of the URL more than its scheme and host.
+// *btcjson.RPCError if the node refused, a [*StatusError] if its HTTP server did,
+// [ErrBadAnswer] if the answer cannot be trusted. No error contains credentials, or more of
+// the URL than its scheme and host.
 type Client struct {
 	url           *url.URL // without credentials
 	name          string   // for messages
@@ -72,8 +72,8 @@ type Client struct {
 	lacking       *atomic.Int64 // height of the header whose block was waited for in vain
 }
 
-// Open prepares calls to a node, without making one. warn is told once what is
-// not as it should be, also while calls are tried again.
+// Open prepares calls to a node, without making one. Warnings are passed to warn, also while
+// calls are retried.
 func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 	u, err := parseURL(o.URL)
 	if err != nil {
@@ -103,8 +103,8 @@ func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 		ReadBufferSize:      64 << 10,
 		Protocols:           new(http.Protocols),
 	}
-	// With HTTP/2, which nodes do not speak, net/http sends a request again that the server
-	// in front of one has given up.
+	// With HTTP/2, which nodes do not speak, net/http would send a request again that a proxy
+	// in front of the node has given up on.
 	transport.Protocols.SetHTTP1(true)
 	if transport.TLSClientConfig, err = trust(o.CACert, u.Scheme); err != nil {
 		return nil, err
@@ -115,12 +115,12 @@ func Open(o Options, warn func(format string, args ...any)) (*Client, error) {
 	u.User = nil
 	c.url = u
 	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		warn("%s: not encrypted, and the credentials can be read on the way: use https or a tunnel", c.name)
+		warn("%s: the connection is not encrypted, and the credentials can be read on the way: use https or a tunnel", c.name)
 	}
 	return c, nil
 }
 
-// parseURL keeps what was given out of its errors: it may hold a password.
+// parseURL keeps the URL out of its errors, since it may contain a password.
 func parseURL(text string) (*url.URL, error) {
 	if text == "" {
 		text = DefaultURL
@@ -128,13 +128,13 @@ func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, errors.New("the Bitcoin RPC URL cannot be read")
+		return nil, errors.New("the Bitcoin RPC URL cannot be parsed")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("the Bitcoin RPC URL starts neither with http:// nor with https://")
+		return nil, errors.New("the Bitcoin RPC URL must start with http:// or https://")
 	case u.Hostname() == "":
-		return nil, errors.New("the Bitcoin RPC URL names no host")
+		return nil, errors.New("the Bitcoin RPC URL has no host")
 	case strings.Contains(text, "#"):
-		return nil, errors.New("the Bitcoin RPC URL has a fragment, which no node gets: what is in it from # on")
+		return nil, errors.New("the Bitcoin RPC URL has a fragment, which is not sent to the node: the # and everything after it")
 	}
 	return u, nil
 }
@@ -145,7 +145,7 @@ func trust(caCert, scheme string) (*tls.Config, error) {
 		return nil, nil
 	}
 	if scheme != "https" {
-		return nil, exit.Failf("start the URL with https://", "--rpc-ca-cert is of no use with http")
+		return nil, exit.Failf("start the URL with https://", "--rpc-ca-cert has no effect with http")
 	}
 	pem, err := readSmall(caCert)
 	if err != nil {
@@ -153,22 +153,22 @@ func trust(caCert, scheme string) (*tls.Config, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, exit.Failf("", "%s holds no certificate in PEM form", caCert)
+		return nil, exit.Failf("", "%s has no certificate in PEM format", caCert)
 	}
 	return &tls.Config{RootCAs: roots}, nil
 }
 
-// httpClient follows no redirect: it would carry the credentials elsewhere, or
-// turn the POST into a GET.
+// httpClient returns a client that follows no redirect: that could send the credentials
+// elsewhere, or turn the POST into a GET.
 func httpClient(t *http.Transport) *http.Client {
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// URL is where the node is, without credentials.
+// URL returns the URL of the node, without credentials.
 func (c *Client) URL() string { return c.url.String() }
 
-// Wallet returns a client for the calls of one wallet of the node. Without a name it is
-// the one that is loaded, but for [Options.UnnamedWallet].
+// Wallet returns a client for the calls of one wallet of the node. Without a name it is the
+// loaded one, except with [Options.UnnamedWallet].
 func (c *Client) Wallet(name string) (*Client, error) {
 	if name == "" && !c.unnamed {
 		return c, nil
@@ -189,21 +189,19 @@ func (c *Client) Wallet(name string) (*Client, error) {
 
 // Call calls a method that may be called twice. result is a pointer that
 // [encoding/json] can decode into, numbers for an any as [json.Number]; nil if
-// the result does not matter. A result that is null is an error, but for a
-// *json.RawMessage.
+// the result does not matter. A null result is an error, except for a *json.RawMessage.
 func (c *Client) Call(ctx context.Context, method string, params []any, result any) error {
 	return c.call(ctx, method, params, func(text json.RawMessage) error { return decodeResult(text, result) }, nil)
 }
 
-// call hands the result to read. about, unless it is nil, adds to an error what the call
-// was for.
+// call passes the result to read. about, if not nil, adds to an error what the call was for.
 func (c *Client) call(ctx context.Context, method string, params []any, read func(json.RawMessage) error, about func(error) error) error {
 	return c.retried(ctx, method, func(ctx context.Context) error {
 		text, err := c.ask(ctx, c.kept, method, params)
 		if err == nil {
 			err = read(text)
 		}
-		// Why many calls are tried again is said once for all of them.
+		// The reason for retrying is reported once for many calls, so it must not vary.
 		if err != nil && about != nil && !passing(err) {
 			err = about(err)
 		}
@@ -211,10 +209,9 @@ func (c *Client) call(ctx context.Context, method string, params []any, read fun
 	})
 }
 
-// Send is [Client.Call] for a method that must not be carried out twice: it
-// makes one attempt, on a connection of its own. An error that is
-// [ErrOutcomeUnknown] leaves open whether the node did it, also where the context
-// ended; after any other error it surely did not.
+// Send is [Client.Call] for a method that must not be carried out twice: it makes one
+// attempt, on a new connection. An error that is [ErrOutcomeUnknown] leaves open whether the
+// node did it, even if the context ended; after any other error it certainly did not.
 func (c *Client) Send(ctx context.Context, method string, params []any, result any) error {
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -237,9 +234,9 @@ func (c *Client) Send(ctx context.Context, method string, params []any, result a
 	return c.explain(method, err)
 }
 
-// post sends one request and hands the answer to decode, which must not keep it.
-// What decode says of the node's own errors goes before the HTTP status: Bitcoin
-// Core sends them with a status of 404 or 500.
+// post sends one request and passes the answer to decode, which must not keep it. A node's
+// own error, as decode finds it, takes precedence over the HTTP status: Bitcoin Core sends
+// such errors with a status of 404 or 500.
 func (c *Client) post(ctx context.Context, client *http.Client, body []byte, decode func([]byte) error) error {
 	login, err := c.credentials.current()
 	if err != nil && c.credentials.source != "" {
@@ -279,8 +276,8 @@ func (c *Client) post(ctx context.Context, client *http.Client, body []byte, dec
 	return c.statusError(resp.StatusCode, answer.Bytes(), login)
 }
 
-// fromServer reports whether no node says this itself, but the HTTP server that it has or
-// that is before it, whatever JSON goes with it.
+// fromServer reports whether a status comes from the node's HTTP server or a proxy in front
+// of it, and never from the node itself, whatever JSON comes with it.
 func fromServer(code int) bool {
 	switch code {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -289,7 +286,7 @@ func fromServer(code int) bool {
 	return false
 }
 
-// statusError judges an answer that is an HTTP error only.
+// statusError returns the error for an answer that is only an HTTP error.
 func (c *Client) statusError(code int, text []byte, used login) error {
 	e := &StatusError{Code: code}
 	switch code {
@@ -298,7 +295,7 @@ func (c *Client) statusError(code int, text []byte, used login) error {
 	case http.StatusInternalServerError:
 		e.passing = bytes.Contains(bytes.ToLower(text), []byte("work queue depth exceeded"))
 	case http.StatusUnauthorized:
-		// The node was started again since the cookie was read.
+		// The node may have restarted since the cookie was read.
 		now, err := c.credentials.current()
 		e.passing = err == nil && now != used
 	}

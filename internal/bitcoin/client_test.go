@@ -141,7 +141,7 @@ func TestMisbehaviour(t *testing.T) {
 	warmingUp := `{"result":null,"error":{"code":-28,"message":"Loading block index…"},"id":null}`
 	for _, test := range []struct {
 		name  string
-		slow  bool // the time-out is to be short
+		slow  bool // the timeout is short
 		does  behave
 		err   string // "" for a correct result
 		hint  string
@@ -161,7 +161,7 @@ func TestMisbehaviour(t *testing.T) {
 		{name: "-28", does: status(500, warmingUp), warns: "-28: Loading block index"},
 		{name: "-28 inside", does: itemError(-28, "Verifying blocks…"), warns: "-28: Verifying blocks"},
 		{name: "-8", does: itemError(-8, "Block height out of range"), err: "-8: Block height out of range"},
-		{name: "batch refused", does: text(`{"result":null,"error":{"code":-32600,"message":"Batches are off"},"id":null}`), warns: "a batch of 1000 calls: -32600: Batches are off: asking for less at a time"},
+		{name: "batch refused", does: text(`{"result":null,"error":{"code":-32600,"message":"Batches are off"},"id":null}`), warns: "a batch of 1000 calls: -32600: Batches are off: asking for fewer at a time"},
 		{name: "reset", does: func(w http.ResponseWriter, _ []byte) { reset(w) }, warns: "connection reset"},
 		{name: "truncated", does: cut, warns: "unexpected EOF"},
 		{name: "truncated without a length", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(right[:len(right)/2]) }, warns: "the answer is incomplete"},
@@ -184,7 +184,7 @@ func TestMisbehaviour(t *testing.T) {
 				_ = http.NewResponseController(w).Flush()
 				time.Sleep(20 * time.Millisecond)
 			}
-		}, warns: "within the time-out"},
+		}, warns: "within the timeout"},
 		{name: "another order", does: changed(func(all []item) any {
 			for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
 				all[i], all[j] = all[j], all[i]
@@ -202,14 +202,14 @@ func TestMisbehaviour(t *testing.T) {
 		{name: "wrong id", does: changed(func(all []item) any { all[3]["id"] = 987654321; return all }), err: "another call"},
 		{name: "id of text", does: changed(func(all []item) any { all[3]["id"] = "3"; return all }), err: "another call"},
 		{name: "without id", does: changed(func(all []item) any { delete(all[3], "id"); return all }), err: "another call"},
-		{name: "HTML", does: text("<!DOCTYPE html><html><h1>It works!</h1>"), err: "not an answer of a Bitcoin node", hint: "check the host, port and path"},
+		{name: "HTML", does: text("<!DOCTYPE html><html><h1>It works!</h1>"), err: "not an answer from a Bitcoin node", hint: "check the host, port and path"},
 		{name: "endlessly many", does: text("[" + strings.Repeat("{},", 5<<20)), err: "another call"},
 		{name: "one result", does: text(`{"result":"` + hash63 + `a","error":null,"id":1}`), err: "one result for a batch"},
 		{name: "a number", does: text("5"), err: "number where"},
-		{name: "{}", does: text("{}"), err: "not an answer of a Bitcoin node"},
-		{name: "rate limited", does: text(`{"message":"rate limited"}`), err: "not an answer of a Bitcoin node"},
+		{name: "{}", does: text("{}"), err: "not an answer from a Bitcoin node"},
+		{name: "rate limited", does: text(`{"message":"rate limited"}`), err: "not an answer from a Bitcoin node"},
 		{name: "rate limited inside", does: changed(func(all []item) any { all[7] = item{"message": "rate limited", "id": all[7]["id"]}; return all }), err: "neither a result nor an error"},
-		{name: "two values", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(append(right, "[]"...)) }, err: "not an answer of a Bitcoin node"},
+		{name: "two values", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(append(right, "[]"...)) }, err: "not an answer from a Bitcoin node"},
 		{name: "short hash", does: result(hash63), err: "a hash of 63 digits"},
 		{name: "long hash", does: result(hash63 + "aa"), err: "a hash of 65 digits"},
 		{name: "capital hash", does: result("A" + hash63), err: "lower-case hex digits"},
@@ -323,7 +323,7 @@ func TestBatchesRefused(t *testing.T) {
 			tries := refused.Load()
 			require.LessOrEqual(t, tries, int64(9), "three at once, down to 100, to 10, to 1")
 			require.Len(t, warnings.lines, 1)
-			require.Regexp(t, "a batch of [0-9]+ calls: "+regexp.QuoteMeta(c.words)+": asking for less at a time, which takes longer$", warnings.lines[0])
+			require.Regexp(t, "a batch of [0-9]+ calls: "+regexp.QuoteMeta(c.words)+": asking for fewer at a time, which takes longer$", warnings.lines[0])
 			requireNoSecret(t, nil, &warnings)
 
 			var headers int64
@@ -398,8 +398,8 @@ func TestSingleCalls(t *testing.T) {
 		{`{"result":"text","error":null,"id":1}`, "string where uint64 should be"},
 		{`{"result":null,"error":null,"id":1}`, "no result"},
 		{`{"error":null,"id":1}`, "neither a result nor an error"},
-		{`{"result":1,"error":null,"id":2}`, "to another call"},
-		{`{"result":1,"error":null}`, "to another call"},
+		{`{"result":1,"error":null,"id":2}`, "answers another call"},
+		{`{"result":1,"error":null}`, "answers another call"},
 		{`{"result":null,"error":{"code":-5,"message":"no"},"id":1}`, "-5: no"},
 		{`{"result":null,"error":"no","id":1}`, "string where btcjson.RPCError should be"},
 		{`{}`, "neither a result nor an error"},
@@ -627,7 +627,7 @@ func TestNodeComesBack(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 5001, count)
 	require.Len(t, warnings.lines, 1)
-	require.Contains(t, warnings.lines[0], "connection refused: trying again for up to 1h0m0s")
+	require.Contains(t, warnings.lines[0], "connection refused: retrying for up to 1h0m0s")
 }
 
 // What must not be done twice is tried once, and its outcome is told apart.
@@ -638,7 +638,7 @@ func TestSend(t *testing.T) {
 		unknown bool
 	}{
 		{"reset", func(w http.ResponseWriter, _ *http.Request) { reset(w) }, true},
-		{"time-out", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, true},
+		{"timeout", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, true},
 		{"truncated", func(w http.ResponseWriter, _ *http.Request) { cut(w, []byte(`{"result":"txid"}`)) }, true},
 		{"bad gateway", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, true},
 		{"HTML", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, true},
@@ -657,7 +657,7 @@ func TestSend(t *testing.T) {
 			}
 			var warnings said
 			timeout := time.Hour
-			if test.name == "time-out" {
+			if test.name == "timeout" {
 				timeout = 300 * time.Millisecond
 			}
 			c, err := bitcoin.Open(bitcoin.Options{URL: withLogin(chain.Serve(t)), Timeout: timeout, Wait: time.Hour}, warnings.warn)
@@ -921,7 +921,7 @@ func TestCertificateHints(t *testing.T) {
 		hint    string
 	}{
 		"sound":        {"127.0.0.1", time.Hour, true, ""},
-		"expired":      {"127.0.0.1", -time.Hour, true, "has expired or is not valid yet"},
+		"expired":      {"127.0.0.1", -time.Hour, true, "has expired or is not yet valid"},
 		"another name": {"node.example", time.Hour, true, "is for another name"},
 		"unknown":      {"127.0.0.1", time.Hour, false, "--rpc-ca-cert FILE"},
 	} {

@@ -15,22 +15,22 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// credentials are where the user and password of a request come from.
+// credentials say where the user and password of a request come from.
 type credentials struct {
-	login  login  // of a cookie file: as it was first read
-	cookie string // a file that the node writes anew whenever it starts, "" for none
+	login  login  // for a cookie file, as first read
+	cookie string // a file that the node writes each time it starts, "" for none
 	source string // for hints
 }
 
-// login is a user with its password; the zero login is none.
+// login is a user and its password; the zero value is no login.
 type login struct{ user, password string }
 
-// notYet is the hint for a cookie file that is not there.
+// notYet is the hint for a missing cookie file.
 const notYet = "the node writes the file when it starts: check the path, and that the node is running"
 
 const howToLogIn = "give a cookie file with --rpc-cookie-file, or set BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD"
 
-// findCredentials takes the first of the sources that has something.
+// findCredentials takes the credentials from the first source that has any.
 func findCredentials(o Options, u *url.URL) (credentials, error) {
 	switch {
 	case u.User != nil:
@@ -44,18 +44,18 @@ func findCredentials(o Options, u *url.URL) (credentials, error) {
 		var err error
 		// A node that is starting has not written it yet: the calls wait for it.
 		if c.login, err = c.current(); err != nil && (o.Wait == 0 || !errors.Is(err, fs.ErrNotExist)) {
-			return c, exit.Fail(notYet, err) // the file of --rpc-cookie-file cannot be read, or is no cookie file
+			return c, exit.Fail(notYet, err) // the file of --rpc-cookie-file cannot be read, or is not a cookie file
 		}
 		return c, nil
 	case o.User != "" || o.Password != "" || o.PasswordFile != "":
 		password, err := o.password()
 		if err == nil && (o.User == "" || password == "") {
-			err = errors.New("BITCOIN_RPC_USER needs BITCOIN_RPC_PASSWORD or BITCOIN_RPC_PASSWORD_FILE, and they need it")
+			err = errors.New("BITCOIN_RPC_USER and BITCOIN_RPC_PASSWORD or BITCOIN_RPC_PASSWORD_FILE must be set together")
 		}
 		if err != nil {
 			return credentials{}, exit.Fail("", err)
 		}
-		return credentials{login: login{o.User, password}, source: "of BITCOIN_RPC_USER"}, nil
+		return credentials{login: login{o.User, password}, source: "from BITCOIN_RPC_USER"}, nil
 	case isLoopback(u.Hostname()):
 		c := credentials{cookie: defaultCookie(u.Port())}
 		if found, err := c.current(); err == nil && found != (login{}) {
@@ -79,15 +79,15 @@ func (o Options) password() (string, error) {
 	return strings.TrimRight(string(text), "\r\n"), err
 }
 
-// current returns the login of the next request. It reads a cookie file each
-// time: a node that was started again has written another one.
+// current returns the login for the next request. It reads a cookie file each time: a node
+// that has restarted has written a new one.
 func (c credentials) current() (login, error) {
 	if c.cookie == "" {
 		return c.login, nil
 	}
 	text, err := readSmall(c.cookie)
 	if errors.Is(err, fs.ErrPermission) && c.login != (login{}) {
-		return c.login, nil // root has read it, and is another user now
+		return c.login, nil // read as root, before changing to another user
 	}
 	if err != nil {
 		return login{}, err
@@ -99,11 +99,11 @@ func (c credentials) current() (login, error) {
 	return login{user, password}, nil
 }
 
-// smallFile is more than any password, cookie or bundle of certificates has, in bytes.
+// smallFile is larger than any password, cookie or certificate bundle, in bytes.
 const smallFile = 1 << 20
 
-// readSmall reads a file, or a pipe that has a writer: one without is empty, and not
-// waited for. A device without an end is an error.
+// readSmall reads a file or a pipe. It does not wait for a pipe without a writer, but takes
+// it as empty. An endless device is an error.
 func readSmall(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -112,13 +112,13 @@ func readSmall(path string) ([]byte, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, smallFile+1))
 	if err == nil && len(text) > smallFile {
-		err = fmt.Errorf("%s has more than %d bytes: it is no file of that kind", path, smallFile)
+		err = fmt.Errorf("%s has more than %d bytes: it is not a file of that kind", path, smallFile)
 	}
 	return text, err
 }
 
-// defaultCookie is where a local Bitcoin Core that listens on the port writes its
-// cookie: each network has its own port and folder.
+// defaultCookie returns where a local Bitcoin Core that listens on the port writes its
+// cookie. Each network has its own port and folder.
 func defaultCookie(port string) string {
 	home, err := os.UserHomeDir()
 	if err != nil {

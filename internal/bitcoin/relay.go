@@ -22,16 +22,16 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// rpcclient frames a call and decodes its answer. Between, the bytes travel with the
-// client's own transport: that of rpcclient sends a request again up to ten times, cuts
-// it after a minute, follows redirects, reads answers of any size, and cannot be reached
-// (v0.26.2). So rpcclient dials a socket of this process, which is open while the call
-// lasts, and an [exchange] takes it from there, once.
+// rpcclient frames a call and decodes its answer. In between, the bytes travel over the
+// client's own transport. The transport of rpcclient sends a request up to ten times, ends it
+// after a minute, follows redirects, reads answers of any size, and cannot be replaced
+// (v0.26.2). So rpcclient dials a socket of this process, which is open for the duration of the
+// call, and an [exchange] forwards the request from there, once.
 
-// tokenHeader has the token of an exchange.
+// tokenHeader is the header with the token of an exchange.
 const tokenHeader = "Ailee-Exchange"
 
-// newRPC makes the rpcclient of a call. Tests make others.
+// newRPC makes the rpcclient for a call. Tests replace it.
 var newRPC = rpcclient.New
 
 // ask makes one call through rpcclient and returns the result, which is one JSON value.
@@ -44,7 +44,7 @@ func (c *Client) ask(ctx context.Context, via *http.Client, method string, param
 		}
 		raw[i] = text
 	}
-	// An abstract socket: a name that no file stands for, and that ends with the process.
+	// An abstract socket: its name has no file, and disappears with the process.
 	name := "@ailee-" + rand.Text()
 	l, err := net.Listen("unix", name)
 	if err != nil {
@@ -79,8 +79,8 @@ func (c *Client) ask(ctx context.Context, via *http.Client, method string, param
 	return result, err
 }
 
-// exchange serves the one request of an rpcclient: it is carried to the node once,
-// however often rpcclient sends it. What rpcclient cannot say of the answer is in err.
+// exchange serves the one request of an rpcclient. It carries the request to the node once,
+// however often rpcclient sends it. Errors that rpcclient cannot express are in err.
 type exchange struct {
 	token string
 	carry func(request []byte) (json.RawMessage, error)
@@ -88,14 +88,14 @@ type exchange struct {
 	once   sync.Once
 	sent   []byte // what was carried
 	answer []byte // for rpcclient
-	err    error  // other than the node's own
+	err    error  // not one that the node returned
 }
 
-// errNotCarried is why nothing was carried, where rpcclient has no error.
+// errNotCarried is the error if nothing was carried although rpcclient reported no error.
 var errNotCarried = errors.New("an answer to a request that was not sent")
 
-// end waits for what is being carried, and sees that nothing is from now on: cause is why,
-// where nothing was. It returns the error that is not the node's own.
+// end waits for a request that is being carried, and keeps any from being carried later. If
+// none was, cause is the reason. It returns the error, unless it is one that the node returned.
 func (e *exchange) end(cause error) error {
 	e.once.Do(func() { e.err = cause })
 	return e.err
@@ -103,7 +103,7 @@ func (e *exchange) end(cause error) error {
 
 func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if subtle.ConstantTimeCompare([]byte(r.Header.Get(tokenHeader)), []byte(e.token)) != 1 {
-		w.WriteHeader(http.StatusNotFound) // somebody else of this machine
+		w.WriteHeader(http.StatusNotFound) // another process on this machine
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -111,7 +111,7 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.once.Do(func() {
-		defer workers.Recover(&e.err) // or the server would, and say nothing
+		defer workers.Recover(&e.err) // otherwise the server would recover, silently
 		e.sent = body
 		e.answer, e.err = framed(e.carry(body))
 	})
@@ -122,8 +122,8 @@ func (e *exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(e.answer)
 }
 
-// framed is the answer for rpcclient: the result, or the node's own error. For any other
-// error, which is returned, it is a stand-in.
+// framed returns the answer for rpcclient: the result, or the error that the node returned.
+// Any other error is returned as such, together with a placeholder answer.
 func framed(result json.RawMessage, err error) ([]byte, error) {
 	var rpc *btcjson.RPCError
 	switch {
@@ -138,8 +138,8 @@ func framed(result json.RawMessage, err error) ([]byte, error) {
 	return text, errors.Join(err, failed)
 }
 
-// carry sends a request of an rpcclient to the node, with an id that no other has: each
-// rpcclient begins at 1.
+// carry sends a request of an rpcclient to the node, under a unique id: each rpcclient starts
+// counting at 1.
 func (c *Client) carry(ctx context.Context, via *http.Client, text []byte) (result json.RawMessage, err error) {
 	var r btcjson.Request
 	if err := json.Unmarshal(text, &r); err != nil {

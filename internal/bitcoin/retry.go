@@ -16,7 +16,7 @@ const (
 	longestPause = 5 * time.Second
 )
 
-// retried makes attempts until one succeeds, fails for good, or the wait is over.
+// retried makes attempts until one succeeds or fails permanently, or the wait is over.
 func (c *Client) retried(ctx context.Context, what string, attempt func(context.Context) error) error {
 	start := time.Now()
 	limit := c.timeout
@@ -35,7 +35,7 @@ func (c *Client) retried(ctx context.Context, what string, attempt func(context.
 		case left <= 0:
 			return c.explain(what, fmt.Errorf("%w (waited %s)", err, time.Since(start).Round(time.Millisecond)))
 		}
-		c.outages.say(outageOf(err), fmt.Sprintf("%s: %v: trying again for up to %s", c.name, err, c.wait))
+		c.outages.say(outageOf(err), fmt.Sprintf("%s: %v: retrying for up to %s", c.name, err, c.wait))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -45,8 +45,8 @@ func (c *Client) retried(ctx context.Context, what string, attempt func(context.
 	}
 }
 
-// outages says why calls are tried again: each reason once a minute, since many
-// calls fail together.
+// outages reports why calls are retried: each reason at most once a minute, since many calls
+// fail together.
 type outages struct {
 	warn func(format string, args ...any)
 	mu   sync.Mutex
@@ -63,8 +63,8 @@ func (o *outages) say(outage, text string) {
 	o.warn("%s", text)
 }
 
-// outageOf names an outage by its error: without what is another at each try, such as the
-// port of this side, or which call the connection was lost in.
+// outageOf names an outage by its error, without the parts that differ between attempts,
+// such as the local port, or the call in which the connection was lost.
 func outageOf(err error) string {
 	var rpc *btcjson.RPCError
 	var status *StatusError

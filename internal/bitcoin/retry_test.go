@@ -56,7 +56,7 @@ func TestTriedAgain(t *testing.T) {
 				require.Equal(t, test.attempts, attempts)
 				require.Equal(t, test.took, time.Since(start))
 				require.Len(t, warnings, 1)
-				require.Contains(t, warnings[0], "trying again for up to 1m0s")
+				require.Contains(t, warnings[0], "retrying for up to 1m0s")
 			})
 		})
 	}

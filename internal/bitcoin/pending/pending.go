@@ -1,6 +1,6 @@
-// Package pending is the file of a broadcast that has begun, beside the reorg database
-// until it is done: with it, a run after a crash goes on with the same anchor and the same
-// transaction.
+// Package pending reads and writes the file of a broadcast that has begun. It is next to the
+// reorg database until the broadcast is done, so that after a crash, the next run continues
+// with the same anchor and the same transaction.
 package pending
 
 import (
@@ -18,24 +18,25 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Broadcast is what the file has. Whoever has the database's lock may write or remove it.
+// Broadcast is the content of the file. Only the holder of the database's lock may write or
+// remove it.
 type Broadcast struct {
 	Anchor         *snapshot.Anchor `json:"anchor"` // bound to its payload
 	Wallet         string           `json:"wallet"`
 	RawTransaction string           `json:"raw_transaction"` // hex, signed
 
 	Tx      *wire.MsgTx `json:"-"` // RawTransaction decoded
-	Resumed bool        `json:"-"` // an earlier run has written it
+	Resumed bool        `json:"-"` // an earlier run wrote the file
 
 	path string
 }
 
-// New returns one for a database, which is not written yet.
+// New returns a broadcast for a database. It is not yet written.
 func New(db string, anchor *snapshot.Anchor, walletName string, tx *wire.MsgTx) *Broadcast {
 	return &Broadcast{Anchor: anchor, Wallet: walletName, RawTransaction: wallet.Encode(tx), Tx: tx, path: File(db)}
 }
 
-// File is where the broadcast of a database is, whatever link led to the database.
+// File returns the path of the file for a database, whatever link led to the database.
 func File(db string) string {
 	if real, err := filepath.EvalSymlinks(db); err == nil {
 		db = real
@@ -43,17 +44,17 @@ func File(db string) string {
 	return filepath.Join(filepath.Dir(db), "."+filepath.Base(db)+".anchor-pending")
 }
 
-// MalformedError says that a file was read, and is not what [Broadcast.Write] writes.
+// MalformedError says that a file was read, but is not one that [Broadcast.Write] wrote.
 type MalformedError struct{ Err error }
 
 func (e *MalformedError) Error() string { return e.Err.Error() }
 func (e *MalformedError) Unwrap() error { return e.Err }
 
-// maxSize is more than any transaction that nodes relay takes in the file, in bytes.
+// maxSize is more than the file takes for any transaction that nodes relay, in bytes.
 const maxSize = 16 << 20
 
-// Read returns what a file has. The error is a *[MalformedError], or one of opening and
-// reading it; it wraps [os.ErrNotExist] where there is no such file.
+// Read returns the content of a file. The error is a *[MalformedError], or one from opening
+// and reading the file; it wraps [os.ErrNotExist] if there is no such file.
 func Read(path string) (*Broadcast, error) {
 	f, err := durable.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
@@ -79,13 +80,13 @@ func (b *Broadcast) parse(text []byte) (err error) {
 		return fmt.Errorf("its transaction: %w", err)
 	}
 	if a := b.Anchor; a == nil || *a != *snapshot.NewAnchor(a.L2StateRoot, a.TimestampMs, a.RecoveryMetadata) {
-		return errors.New("no anchor that is bound to its payload")
+		return errors.New("it has no anchor that is bound to its payload")
 	}
 	return nil
 }
 
-// Write makes the file durable before anything else is done. The error wraps
-// [os.ErrExist] where there is one.
+// Write writes the file and makes it durable. The error wraps [os.ErrExist] if the file
+// exists.
 func (b *Broadcast) Write() error {
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -102,7 +103,7 @@ func (b *Broadcast) Write() error {
 	return f.Commit(false)
 }
 
-// Remove takes the file away, when the broadcast is done, and syncs that.
+// Remove removes the file, once the broadcast is done, and syncs the folder.
 func (b *Broadcast) Remove() error {
 	if err := os.Remove(b.path); err != nil {
 		return err

@@ -88,7 +88,7 @@ func TestForeignFiles(t *testing.T) {
 				stdout, stderr := shell(reader.code, reader.command)
 				require.NotContains(t, stdout, "OK")
 				if strings.HasPrefix(stderr, "ailee_recover_snapshots: error: f is compressed with ") {
-					require.Contains(t, stderr, ", which is not read\n") // it reads gzip
+					require.Contains(t, stderr, ", which is not supported\n") // it reads gzip
 				} else {
 					require.Contains(t, stderr, " is not a snapshot file: it is "+form.what+"\n")
 				}

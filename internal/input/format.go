@@ -7,11 +7,11 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// Format is what a file was compressed with.
+// Format is a compression format.
 type Format struct {
 	Name   string
-	unpack []string // the command for it, from standard input to standard output
-	magic  string   // what it begins with
+	unpack []string // the command that unpacks it, from standard input to standard output
+	magic  string   // the first bytes
 }
 
 // Names of the formats that tools read.
@@ -29,10 +29,11 @@ var formats = []Format{
 	{"zip", []string{"funzip"}, "PK\x03\x04"},
 }
 
-// FormatLen is how many of its first bytes tell the format of a file.
+// FormatLen is how many bytes at its start identify the format of a file.
 const FormatLen = 6
 
-// FormatOf tells the format of a file by its first bytes, nil where it is not compressed.
+// FormatOf identifies the format of a file by its first bytes. It is nil if the file is not
+// compressed.
 func FormatOf(start []byte) *Format {
 	for i := range formats {
 		if bytes.HasPrefix(start, []byte(formats[i].magic)) {
@@ -42,21 +43,21 @@ func FormatOf(start []byte) *Format {
 	return nil
 }
 
-// Unpack is the command that unpacks a file of this format, from standard input to standard
-// output.
+// Unpack returns the command that unpacks a file in this format, from standard input to
+// standard output.
 func (f *Format) Unpack() string { return exit.Command(f.unpack...) }
 
-// Other forms of files than compressed ones, of which the first [StartLen] bytes are given.
+// The functions below identify other kinds of files by their first [StartLen] bytes.
 
 // IsTar reports whether a file is a tar archive.
 func IsTar(start []byte) bool {
 	return len(start) >= tarMagicAt && bytes.HasPrefix(start[tarMagicAt:], []byte("ustar"))
 }
 
-// tarMagicAt is where a tar archive says that it is one.
+// tarMagicAt is the offset of the magic of a tar archive.
 const tarMagicAt = 257
 
-// IsUTF16 reports whether a file is a snapshot file, or another, that was saved as UTF-16.
+// IsUTF16 reports whether a file, such as a snapshot file, was saved as UTF-16.
 func IsUTF16(start []byte) bool {
 	for _, begin := range []string{"\xff\xfe", "\xfe\xff", "S\x00N\x00A\x00P\x00", "\x00S\x00N\x00A\x00P"} {
 		if bytes.HasPrefix(start, []byte(begin)) {
@@ -66,28 +67,28 @@ func IsUTF16(start []byte) bool {
 	return false
 }
 
-// IsJSON reports whether a file is JSON, be it broken.
+// IsJSON reports whether a file looks like JSON, valid or not.
 func IsJSON(start []byte) bool {
 	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
 	return len(start) > 0 && (start[0] == '{' || start[0] == '[')
 }
 
-// StartLen is how many of its first bytes tell the form of a file.
+// StartLen is how many bytes at its start identify the kind of a file.
 const StartLen = 512
 
-// UnpackHint says how to unpack a file of this format.
+// UnpackHint says how to unpack a file in this format.
 func (f *Format) UnpackHint(name string) string {
 	return "unpack it first: " + f.Unpack() + " < " + exit.Command(name) + " > UNPACKED"
 }
 
-// FormatError says that a file is compressed in a way that is not read.
+// FormatError says that a file is compressed in a format that is not supported.
 type FormatError struct {
 	Format *Format
-	Err    error // what it is not, therefore; nil for no more than that
+	Err    error // what the file therefore is not, if known
 }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("compressed with %s, which is not read", e.Format.Name)
+	return fmt.Sprintf("compressed with %s, which is not supported", e.Format.Name)
 }
 
 func (e *FormatError) Unwrap() error { return e.Err }

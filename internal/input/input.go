@@ -1,5 +1,5 @@
-// Package input opens what a tool reads: a file, a pipe or standard input,
-// never for writing.
+// Package input opens what a tool reads: a file, a pipe or standard input. It never opens
+// anything for writing.
 package input
 
 import (
@@ -14,21 +14,21 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// Input is an opened file or stream.
+// Input is an open file or stream.
 type Input struct {
 	*os.File
 	Name string
 	// Seekable is set for a regular file. Its bytes [Base, Base+Size) are the
-	// input: all of it, or what is left behind the position of standard input.
+	// input: all of it, or for standard input what is after its current position.
 	Seekable   bool
 	Base, Size int64
 
-	start   []byte // the first bytes of a stream, as far as they were read
+	start   []byte // the first bytes of a stream, as far as read
 	ctx     context.Context
 	release func() bool
 }
 
-// Stdin is the name that stands for standard input.
+// Stdin is the name for standard input.
 const Stdin = "-"
 
 // Open opens the file with the given name, or stdin for [Stdin]. Opening and
@@ -65,8 +65,8 @@ func opened(ctx context.Context, name string, f *os.File) (*Input, error) {
 
 func open(ctx context.Context, name string, stdin *os.File) (*os.File, error) {
 	if name == Stdin {
-		// A descriptor of our own can be read with a deadline, without making the
-		// shared one non-blocking. Sockets cannot be opened so.
+		// A separate descriptor can be read with a deadline, without making the shared one
+		// non-blocking. Sockets cannot be opened this way.
 		if info, err := stdin.Stat(); err == nil && !info.Mode().IsRegular() {
 			if f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", stdin.Fd())); err == nil {
 				return f, nil
@@ -88,9 +88,9 @@ func open(ctx context.Context, name string, stdin *os.File) (*os.File, error) {
 	}
 }
 
-// Read reads on; after the context was cancelled it returns its error.
+// Read reads the next bytes. After the context is cancelled it returns the context's error.
 func (in *Input) Read(p []byte) (int, error) {
-	// A device that never ends has no deadline.
+	// An endless device has no deadline.
 	if err := in.ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -104,8 +104,8 @@ func (in *Input) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Start returns the first [StartLen] bytes, or fewer where there are no more: of a stream
-// where not more was read.
+// Start returns the first [StartLen] bytes, or fewer if there are no more. Of a stream, it
+// returns only bytes that were already read.
 func (in *Input) Start() ([]byte, error) {
 	if !in.Seekable {
 		return in.start, nil
@@ -118,9 +118,9 @@ func (in *Input) Start() ([]byte, error) {
 	return start[:n], err
 }
 
-// Section returns the bytes of a seekable input, from offset 0 on. Reading ends with
-// the context's error when it is cancelled: looking for the next snapshot may take a
-// whole file.
+// Section returns the bytes of a seekable input, starting at offset 0. Reading ends with the
+// context's error when it is cancelled, since looking for the next snapshot may read a whole
+// file.
 func (in *Input) Section() *io.SectionReader {
 	return io.NewSectionReader(interruptible{in}, in.Base, in.Size)
 }

@@ -10,7 +10,7 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// ErrNotSeekable says that an input is no regular file.
+// ErrNotSeekable says that an input is not a regular file.
 var ErrNotSeekable = errors.New("not a regular file, and it has to be read more than once")
 
 // OpenRegular opens a regular file.
@@ -28,8 +28,7 @@ func OpenRegular(ctx context.Context, name string) (*Input, error) {
 	return opened(ctx, name, f)
 }
 
-// Regular is an opened regular file, of which the first size bytes are the input. It is
-// not closed here.
+// Regular returns an input of the first size bytes of an open regular file.
 func Regular(ctx context.Context, f *os.File, size int64) *Input {
 	return &Input{File: f, Name: f.Name(), Seekable: true, Size: size, ctx: ctx, release: func() bool { return true }}
 }

@@ -6,18 +6,18 @@ import (
 	"io"
 )
 
-// Source reads until its end, or that of the context, for what decompresses or unpacks.
-// Not safe for concurrent use.
+// Source feeds a decompressor or unpacker until the end of its input or of the context. It is
+// not safe for concurrent use.
 type Source struct {
-	// Err is what reading itself failed with, the context's error included, nil for nothing:
-	// what comes of it says nothing of the bytes that were read.
+	// Err is the error from reading itself, including the context's error, nil for none. An
+	// error that the decompressor returns because of it says nothing about the data.
 	Err error
 
 	ctx context.Context
 	r   io.Reader
 }
 
-// NewSource returns a Source of what r has.
+// NewSource returns a Source that reads from r.
 func NewSource(ctx context.Context, r io.Reader) *Source { return &Source{ctx: ctx, r: r} }
 
 func (s *Source) Read(p []byte) (int, error) {

@@ -1,4 +1,4 @@
-// Package golden finds, for tests, the data that real nodes wrote.
+// Package golden finds the data that real nodes wrote, for use in tests.
 package golden
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Dir is the folder with all of it.
+// Dir returns the folder with all golden data.
 func Dir() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..", "testdata", "golden")
@@ -23,8 +23,7 @@ func Dir() string {
 // Databases are the names of the reorg databases.
 var Databases = []string{"node-rocksdb-6.11.4", "node-rocksdb-7.8.3-reopened", "node-current-reputation-cf", "node-odd-records"}
 
-// Database unpacks a reorg database into a folder of the test's and returns its
-// path.
+// Database unpacks a reorg database into a temporary folder of the test and returns its path.
 func Database(t testing.TB, name string) string {
 	t.Helper()
 	dir := t.TempDir()

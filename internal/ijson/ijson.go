@@ -1,5 +1,6 @@
-// Package ijson writes JSON whose numbers every program keeps: what is beyond 2^53-1, which
-// those round that hold numbers as doubles, is a decimal string (I-JSON, RFC 7493).
+// Package ijson writes JSON whose numbers survive in every program (I-JSON, RFC 7493).
+// Programs that hold numbers as doubles round integers beyond 2^53-1, so it writes these as
+// decimal strings.
 package ijson
 
 import (
@@ -11,25 +12,25 @@ import (
 // MaxExact is the largest integer that is written as a number.
 const MaxExact = 1<<53 - 1
 
-// maxExact is its digits.
+// maxExact is MaxExact in decimal.
 const maxExact = "9007199254740991"
 
-// Marshal is [json.Marshal] with every integer beyond MaxExact, of whatever type, as a
+// Marshal is [json.Marshal], except that every integer beyond MaxExact, of whatever type, is a
 // decimal string.
 func Marshal(v any) ([]byte, error) {
 	text, err := json.Marshal(v)
 	return quoteLarge(text), err
 }
 
-// MarshalIndent is [json.MarshalIndent] in the same way.
+// MarshalIndent is [json.MarshalIndent] with the same exception.
 func MarshalIndent(v any, prefix, indent string) ([]byte, error) {
 	text, err := json.MarshalIndent(v, prefix, indent)
 	return quoteLarge(text), err
 }
 
-// quoteLarge makes strings of the integers in a JSON text that are too large.
+// quoteLarge turns the integers in a JSON text that are too large into strings.
 func quoteLarge(text []byte) []byte {
-	var out []byte // nil as long as there is none
+	var out []byte // nil until there is such an integer
 	done := 0      // how much of text is in out
 	for i := 0; i < len(text); {
 		switch c := text[i]; {
@@ -52,7 +53,7 @@ func quoteLarge(text []byte) []byte {
 	return append(out, text[done:]...)
 }
 
-// afterString returns where a string ends that begins at i.
+// afterString returns the end of the string that begins at i.
 func afterString(text []byte, i int) int {
 	for i++; text[i] != '"'; i++ {
 		if text[i] == '\\' {
@@ -62,7 +63,7 @@ func afterString(text []byte, i int) int {
 	return i + 1
 }
 
-// afterNumber returns where a number ends that begins at i.
+// afterNumber returns the end of the number that begins at i.
 func afterNumber(text []byte, i int) int {
 	for ; i < len(text); i++ {
 		switch c := text[i]; {
@@ -90,7 +91,8 @@ func isLarge(number []byte) bool {
 	return true
 }
 
-// Number is a number of up to 64 bits. It is written as all are, and read in both forms.
+// Number is an unsigned number of up to 64 bits. It is written like any other, and read from
+// a number or a string.
 type Number uint64
 
 // MarshalJSON implements [json.Marshaler].

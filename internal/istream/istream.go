@@ -1,5 +1,5 @@
-// Package istream reads text the way the nodes' C++ input streams do: white space
-// separates, a failure is sticky, and after it nothing is read any more.
+// Package istream reads text the way the nodes' C++ input streams do: fields are separated by
+// white space, a failure is sticky, and nothing is read after it.
 package istream
 
 import (
@@ -7,14 +7,14 @@ import (
 	"math"
 )
 
-// Reader reads fields from Text. Not safe for concurrent use.
+// Reader reads fields from Text. It is not safe for concurrent use.
 type Reader struct {
 	Text   []byte
 	Pos    int
 	Failed bool
 }
 
-// IsSpace is isspace in the C locale.
+// IsSpace is C's isspace in the C locale.
 func IsSpace(c byte) bool { return c == ' ' || ('\t' <= c && c <= '\r') }
 
 // SkipSpace moves to the next field and reports whether there is one.
@@ -25,7 +25,7 @@ func (r *Reader) SkipSpace() bool {
 	return r.Pos < len(r.Text)
 }
 
-// Word reads up to the next white space. It is empty when nothing is left.
+// Word reads up to the next white space. If nothing is left, it is empty and fails.
 func (r *Reader) Word() []byte {
 	if !r.SkipSpace() {
 		r.Failed = true
@@ -38,8 +38,8 @@ func (r *Reader) Word() []byte {
 	return r.Text[start:r.Pos]
 }
 
-// Until reads up to the delimiter, which is passed over, or to the end of the
-// text. It fails when nothing is left.
+// Until reads up to the delimiter, which it skips, or to the end of the text. It fails if
+// nothing is left.
 func (r *Reader) Until(delimiter byte) []byte {
 	if r.Failed || r.Pos == len(r.Text) {
 		r.Failed = true
@@ -54,8 +54,7 @@ func (r *Reader) Until(delimiter byte) []byte {
 	return field
 }
 
-// Char passes over white space and one character, whatever it is. It fails when
-// nothing is left.
+// Char skips white space and one character, whatever it is. It fails if nothing is left.
 func (r *Reader) Char() {
 	if r.Failed || !r.SkipSpace() {
 		r.Failed = true
@@ -64,8 +63,8 @@ func (r *Reader) Char() {
 	r.Pos++
 }
 
-// digits reads an optional sign and as many digits as follow. The magnitude
-// saturates with over set; any reports whether there was a digit at all.
+// digits reads an optional sign and the digits that follow. over reports whether the magnitude
+// is too large for 64 bits; any reports whether there was a digit at all.
 func (r *Reader) digits() (magnitude uint64, negative, over, any bool) {
 	if r.Failed || !r.SkipSpace() {
 		r.Failed = true
@@ -91,9 +90,9 @@ func (r *Reader) digits() (magnitude uint64, negative, over, any bool) {
 	return magnitude, negative, over, any
 }
 
-// unsigned reads an unsigned number of at most max, which is 2^bits-1. A minus
-// sign negates modulo 2^bits and is no failure; a magnitude out of range is
-// max and fails; no digit is 0 and fails.
+// unsigned reads an unsigned number of at most max, which is 2^bits-1. A minus sign negates
+// modulo 2^bits and is not a failure. A magnitude out of range gives max and fails. Without a
+// digit, the result is 0 and it fails.
 func (r *Reader) unsigned(max uint64) uint64 {
 	v, negative, over, any := r.digits()
 	switch {
@@ -115,7 +114,7 @@ func (r *Reader) U64() uint64 { return r.unsigned(math.MaxUint64) }
 // U32 reads an unsigned number of 32 bits.
 func (r *Reader) U32() uint32 { return uint32(r.unsigned(math.MaxUint32)) }
 
-// I32 reads a signed number; out of range it is the nearest bound and fails.
+// I32 reads a signed number of 32 bits. Out of range, it gives the nearest bound and fails.
 func (r *Reader) I32() int32 {
 	v, negative, over, any := r.digits()
 	switch {

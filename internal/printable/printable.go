@@ -1,4 +1,4 @@
-// Package printable makes text from files fit for terminals and documents.
+// Package printable makes text from files safe for terminals and documents.
 package printable
 
 import (
@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns s with every byte that is no printable UTF-8 written as \xNN, so
-// that no terminal acts on it and it stays one line. Backslashes are kept.
+// Text returns s with every byte that is not part of a printable UTF-8 character written as
+// \xNN, so that no terminal acts on it and it stays on one line. Backslashes are kept.
 func Text(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) < 0 {
 		return s

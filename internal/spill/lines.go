@@ -10,20 +10,20 @@ import (
 	"slices"
 )
 
-// linesInMemory is how many bytes of lines a sorter of lines holds before it takes a file.
+// linesInMemory is how many bytes of lines a LineSorter holds before it uses a file.
 const linesInMemory = 8 << 20
 
 // linesAhead is how much of a sorted run is read at a time, in bytes.
 const linesAhead = 64 << 10
 
-// LineSorter sorts lines of any length, which hold no newline, by their bytes. Not safe
+// LineSorter sorts lines of any length, which have no newline, by their bytes. It is not safe
 // for concurrent use.
 type LineSorter struct {
 	newFile NewFile
 	file    *os.File
 	runs    []int64  // where each sorted run ends in the file, in bytes
 	held    []byte   // the lines in memory, each with its newline
-	places  []uint32 // where each of them begins
+	places  []uint32 // where each line begins in held
 }
 
 // NewLineSorter returns an empty sorter.
@@ -45,12 +45,12 @@ func (s *LineSorter) at(place uint32) []byte {
 	return line
 }
 
-// endRun sorts what is held in memory.
+// endRun sorts the lines in memory.
 func (s *LineSorter) endRun() {
 	slices.SortFunc(s.places, func(a, b uint32) int { return bytes.Compare(s.at(a), s.at(b)) })
 }
 
-// written is how much of the file there is, in bytes.
+// written returns the size of the file, in bytes.
 func (s *LineSorter) written() int64 {
 	if len(s.runs) == 0 {
 		return 0
@@ -58,7 +58,7 @@ func (s *LineSorter) written() int64 {
 	return s.runs[len(s.runs)-1]
 }
 
-// flush writes what is held as a run.
+// flush writes the lines in memory as a run.
 func (s *LineSorter) flush() (err error) {
 	if s.file == nil {
 		if s.file, err = s.newFile(); err != nil {
@@ -78,7 +78,7 @@ func (s *LineSorter) flush() (err error) {
 	return out.Flush()
 }
 
-// Sorted yields the lines in order. One is valid until the next. The iteration ends after
+// Sorted yields the lines in order. Each is valid until the next one. The iteration ends after
 // an error.
 func (s *LineSorter) Sorted() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {

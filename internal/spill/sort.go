@@ -8,14 +8,14 @@ import (
 	"sort"
 )
 
-// mergeMemory is what reading ahead in all runs may take, in bytes, as long as each
-// has minAhead.
+// mergeMemory is how much memory reading ahead in all runs may take, in bytes; each run gets
+// at least minAhead.
 const (
 	mergeMemory = 4 << 20
 	minAhead    = 1 << 10
 )
 
-// Sorter sorts records by their bytes. Not safe for concurrent use.
+// Sorter sorts records by their bytes. It is not safe for concurrent use.
 type Sorter struct {
 	store *Store
 	runs  []int64 // where each sorted run ends, in records
@@ -35,7 +35,7 @@ func (s *Sorter) Add(record []byte) error {
 	return s.store.Add(record)
 }
 
-// endRun sorts what is held in memory.
+// endRun sorts the records in memory.
 func (s *Sorter) endRun() {
 	sort.Sort(&slab{s.store.held, s.store.size, make([]byte, s.store.size)})
 	s.runs = append(s.runs, s.store.Len())
@@ -44,7 +44,7 @@ func (s *Sorter) endRun() {
 // Len returns how many records there are.
 func (s *Sorter) Len() int64 { return s.store.Len() }
 
-// Sorted yields the records in order. One is valid until the next. The iteration ends
+// Sorted yields the records in order. Each is valid until the next one. The iteration ends
 // after an error.
 func (s *Sorter) Sorted() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
@@ -61,10 +61,11 @@ func (s *Sorter) Sorted() iter.Seq2[[]byte, error] {
 	}
 }
 
-// readAheadOf is how much is read ahead in each of the runs, in bytes.
+// readAheadOf returns how much to read ahead in each of the runs, in bytes.
 func readAheadOf(runs, most int) int { return max(minAhead, min(most, mergeMemory/max(1, runs))) }
 
-// reader reads the records of a run one by one. One is valid until the next, nil the end.
+// reader reads the records of a run one by one. Each is valid until the next one; nil is the
+// end.
 type reader interface{ Next() ([]byte, error) }
 
 // merged yields the records of sorted runs in order.
@@ -97,7 +98,7 @@ func merged(runs []reader, yield func([]byte, error) bool) {
 // Close frees the file.
 func (s *Sorter) Close() error { return s.store.Close() }
 
-// slab are records of one size that stand one after the other.
+// slab holds consecutive records of one size.
 type slab struct {
 	bytes []byte
 	size  int
@@ -124,7 +125,7 @@ func (r *run) next() (more bool, err error) {
 	return r.record != nil, err
 }
 
-// merge is a heap of runs, by their next record.
+// merge is a heap of runs, ordered by their next record.
 type merge []*run
 
 // add starts a run, and reports whether to go on.
@@ -149,8 +150,8 @@ func (m *merge) Pop() any {
 	return last
 }
 
-// Find returns the first record of a store, whose records are in order, that is not less
-// than the prefix: its place.
+// Find returns the index of the first record that is not less than the prefix. The records of
+// the store must be in order.
 func (s *Store) Find(prefix []byte) (int64, error) {
 	record := make([]byte, s.size)
 	var failed error

@@ -1,5 +1,5 @@
-// Package spill holds and sorts records of one size, as many as there are: in memory as
-// long as they are few, and then in a temporary file.
+// Package spill holds and sorts any number of records of one size: in memory as long as there
+// are few, and then in a temporary file. It also sorts lines.
 package spill
 
 import (
@@ -11,22 +11,22 @@ import (
 	"os"
 )
 
-// inMemory is how many bytes of records a store or sorter holds before it takes a file.
+// inMemory is how many bytes of records a store or sorter holds before it uses a file.
 const inMemory = 1 << 20
 
 // readAhead is how much of a file is read at a time, in bytes.
 const readAhead = 16 << 10
 
-// NewFile makes a temporary file that is gone when it is closed.
+// NewFile makes a temporary file that disappears when it is closed.
 type NewFile func() (*os.File, error)
 
-// Store holds records in the order in which they were added. Not safe for concurrent use.
+// Store holds records in the order in which they were added. It is not safe for concurrent use.
 type Store struct {
 	size    int // of a record
 	newFile NewFile
 	file    *os.File
 	written int64  // bytes in the file
-	held    []byte // what comes after them
+	held    []byte // the bytes after those in the file
 }
 
 // NewStore returns an empty store for records of the given size in bytes.
@@ -80,7 +80,7 @@ func (s *Store) Read(i int64, record []byte) error {
 	return err
 }
 
-// From returns a reader of the records from i up to end. No record may be added meanwhile.
+// From returns a reader of the records [i, end). No record may be added while it is used.
 func (s *Store) From(i, end int64) *Reader { return s.from(i, end, readAhead) }
 
 func (s *Store) from(i, end int64, ahead int) *Reader {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// always answers every request with the same bytes: as they are, or as the result of
-// each call.
+// always answers every request with the same bytes, either as they are or as the result of each
+// call.
 type always struct {
 	text []byte
 	bare bool
@@ -43,8 +43,7 @@ func (a always) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: a.code, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
 }
 
-// FuzzAnswers: whatever a node answers, what is believed is in bounds, and nothing
-// panics.
+// FuzzAnswers: whatever a node answers, accepted values are in bounds, and nothing panics.
 func FuzzAnswers(f *testing.F) {
 	hash := strings.Repeat("0123456789abcdef", 4)
 	for _, seed := range []string{

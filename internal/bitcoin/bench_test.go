@@ -18,8 +18,8 @@ import (
 
 const benchHeights = 900_000
 
-// BenchmarkCall makes single calls: with the client, which goes through rpcclient and its
-// own transport, with rpcclient alone, and with net/http alone, looking at nothing.
+// BenchmarkCall makes single calls: with the client, which goes through rpcclient and its own
+// transport, with rpcclient alone, and with net/http alone, which checks nothing.
 func BenchmarkCall(b *testing.B) {
 	url := bitcointest.NewChain(10).Serve(b)
 	b.Run("client", func(b *testing.B) {
@@ -99,7 +99,7 @@ func BenchmarkBlockHashes(b *testing.B) {
 	}
 }
 
-// BenchmarkBare posts the same batches over one connection and looks at nothing.
+// BenchmarkBare posts the same batches over one connection and checks nothing.
 func BenchmarkBare(b *testing.B) {
 	url := bitcointest.NewChain(benchHeights).Serve(b)
 	for b.Loop() {

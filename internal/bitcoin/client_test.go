@@ -56,7 +56,7 @@ func (s *said) warn(format string, args ...any) {
 	s.lines = append(s.lines, fmt.Sprintf(format, args...))
 }
 
-// requireNoSecret asserts that nothing that was said holds the credentials.
+// requireNoSecret asserts that no message contains the credentials.
 func requireNoSecret(t *testing.T, err error, s *said) {
 	t.Helper()
 	text := strings.Join(s.lines, "\n")
@@ -73,7 +73,7 @@ func withLogin(url string) string {
 	return strings.Replace(url, "://", "://"+user+":"+password+"@", 1) + path
 }
 
-// collect fetches a range of hashes and asserts that what was visited is right.
+// collect fetches a range of hashes and asserts that the visited ones are right.
 func collect(t *testing.T, c *bitcoin.Client, chain *bitcointest.Chain, from, to int64) (count int64, err error) {
 	t.Helper()
 	err = c.BlockHashes(context.Background(), from, to, func(height int64, hash string) error {
@@ -166,7 +166,7 @@ func TestMisbehaviour(t *testing.T) {
 		{name: "truncated", does: cut, warns: "unexpected EOF"},
 		{name: "truncated without a length", does: func(w http.ResponseWriter, right []byte) { _, _ = w.Write(right[:len(right)/2]) }, warns: "the answer is incomplete"},
 		{name: "empty", does: text(""), warns: "the answer is incomplete"},
-		// It has an end after all, so that who reads all of it is told apart.
+		// It does end, so that a client that reads all of it can be detected.
 		{name: "endless", does: func(w http.ResponseWriter, _ []byte) {
 			chunk := bytes.Repeat([]byte("["), 1<<20)
 			for range 256 {
@@ -259,8 +259,8 @@ func TestMisbehaviour(t *testing.T) {
 	}
 }
 
-// TestBatchesRefused: a node that takes no batches, or none so large, or refuses some calls
-// inside, is asked for less at a time, and at last with single calls.
+// TestBatchesRefused: a node that accepts no batches, or none that large, or refuses some calls
+// inside, is asked for fewer at a time, and finally with single calls.
 func TestBatchesRefused(t *testing.T) {
 	const tip = 1499
 	whole := func(code int, text string) func(w http.ResponseWriter) {
@@ -298,7 +298,7 @@ func TestBatchesRefused(t *testing.T) {
 					largest.Store(max(largest.Load(), int64(len(calls))))
 					return false
 				}
-				if refused.Add(1) > 100 { // or it would be asked for ever
+				if refused.Add(1) > 100 { // otherwise it would be asked forever
 					w.WriteHeader(http.StatusNotFound)
 					return true
 				}
@@ -345,10 +345,10 @@ func TestBatchesRefused(t *testing.T) {
 			require.Equal(t, sizes[c.largest], largest.Load(), "the largest of the sizes that it takes")
 		})
 	}
-	// Who refuses a call says so itself.
+	// A refusal of a single call is reported as such.
 	chain := bitcointest.NewChain(tip)
 	chain.Misbehave = func(number int64, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-		if number > 100 { // or it would be asked for ever
+		if number > 100 { // otherwise it would be asked forever
 			w.WriteHeader(http.StatusNotFound)
 		} else {
 			w.WriteHeader(http.StatusBadRequest)
@@ -443,8 +443,8 @@ func TestChainInfoIsComplete(t *testing.T) {
 	}
 }
 
-// TestTip: a header comes before its block, which is waited for, not longer than for a node
-// that is away, and without a word at first.
+// TestTip: a header arrives before its block, which is waited for, no longer than for a node
+// that does not answer, and without a message at first.
 func TestTip(t *testing.T) {
 	for name, test := range map[string]struct {
 		wait   time.Duration
@@ -522,8 +522,8 @@ func TestHeaders(t *testing.T) {
 
 // A call ends with the context: while it waits for the answer, and while
 // it waits to be made again.
-// TestFindBlocks: one in the chain, one that has left it, which btcd does not tell the
-// header of, one that nobody knows.
+// TestFindBlocks: a block in the chain, one that has left it, whose header btcd does not
+// return, and an unknown one.
 func TestFindBlocks(t *testing.T) {
 	chain := bitcointest.NewChain(3000)
 	left := chain.Hash(2500)
@@ -600,7 +600,7 @@ func TestVisitorEnds(t *testing.T) {
 	require.LessOrEqual(t, chain.Requests(), int64(5))
 }
 
-// A connection that is refused is tried again, and said once for many calls.
+// A refused connection is retried, and reported once for many calls.
 func TestNodeComesBack(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -630,7 +630,8 @@ func TestNodeComesBack(t *testing.T) {
 	require.Contains(t, warnings.lines[0], "connection refused: retrying for up to 1h0m0s")
 }
 
-// What must not be done twice is tried once, and its outcome is told apart.
+// A call that must not be carried out twice is tried once, and an unknown outcome is
+// distinguished from a failure.
 func TestSend(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -691,8 +692,7 @@ func TestSend(t *testing.T) {
 	})
 }
 
-// A connection that was kept may be closed just when it is used: then one could
-// not tell.
+// A kept connection may be closed just when it is used, which would leave the outcome unknown.
 func TestSendHasItsOwnConnection(t *testing.T) {
 	seen := map[string]bool{}
 	chain := bitcointest.NewChain(0)
@@ -714,8 +714,8 @@ func TestSendHasItsOwnConnection(t *testing.T) {
 
 func isUnknown(err error) bool { return errors.Is(err, bitcoin.ErrOutcomeUnknown) }
 
-// TestWallet: the calls of a wallet go to its own path, whatever else the URL has. At the
-// path of the node the default wallet would pay.
+// TestWallet: the calls of a wallet go to its own path, whatever else the URL contains. At the
+// node's own path, the default wallet would pay.
 func TestWallet(t *testing.T) {
 	var asked atomic.Value
 	chain := bitcointest.NewChain(0)
@@ -830,7 +830,7 @@ func TestDefaultCookies(t *testing.T) {
 	for port, folder := range map[string]string{"18332": "testnet3", "48332": "testnet4", "38332": "signet", "18443": "regtest", "8332": "", "18444": ""} {
 		path := filepath.Join(home, ".bitcoin", folder, ".cookie")
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
-		// One that is no cookie shows which file was read.
+		// A file that is not a cookie file shows which file was read.
 		require.NoError(t, os.WriteFile(path, []byte("x"), 0o600))
 		_, err := bitcoin.Open(bitcoin.Options{URL: "http://localhost:" + port}, t.Logf)
 		require.ErrorContains(t, err, path+" is not a cookie file")
@@ -841,8 +841,8 @@ func TestDefaultCookies(t *testing.T) {
 	}
 }
 
-// A node that is starting has not written the cookie file that was named: it is waited for,
-// as everything else is.
+// A node that is starting may not have written the named cookie file yet. It is waited for, like
+// everything else.
 func TestCookieOfAStartingNode(t *testing.T) {
 	cookie := filepath.Join(t.TempDir(), ".cookie")
 	chain := bitcointest.NewChain(0)
@@ -871,8 +871,8 @@ func TestCookieOfAStartingNode(t *testing.T) {
 	require.EqualValues(t, 1, chain.Requests())
 }
 
-// TestConnectionClosed: new nodes close it without an answer where rpcallowip does not name
-// this machine.
+// TestConnectionClosed: new nodes close the connection without an answer if rpcallowip does not
+// include this machine.
 func TestConnectionClosed(t *testing.T) {
 	for name, end := range map[string]func(w http.ResponseWriter){
 		"reset": reset, "closed": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
@@ -887,7 +887,7 @@ func TestConnectionClosed(t *testing.T) {
 	}
 }
 
-// A node that was started again has another cookie.
+// A node that has restarted has another cookie.
 func TestCookieChanges(t *testing.T) {
 	cookie := filepath.Join(t.TempDir(), ".cookie")
 	require.NoError(t, os.WriteFile(cookie, []byte("__cookie__:old"), 0o600))
@@ -911,8 +911,8 @@ func TestCookieChanges(t *testing.T) {
 	require.EqualValues(t, 3, chain.Requests())
 }
 
-// TestCertificateHints: one that has expired, or is of another name, is not trusted by being
-// named with --rpc-ca-cert.
+// TestCertificateHints: a certificate that has expired, or is for another name, is not trusted
+// just because it is named with --rpc-ca-cert.
 func TestCertificateHints(t *testing.T) {
 	for name, c := range map[string]struct {
 		host    string

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzScanHashes holds the fast reader of hashes against the JSON decoder: what
-// it believes, the decoder reads the same way.
+// FuzzScanHashes compares the fast reader of hashes with the JSON decoder: what it accepts, the
+// decoder reads the same way.
 func FuzzScanHashes(f *testing.F) {
 	hash := strings.Repeat("0123456789abcdef", 4)
 	one := `{"result":"` + hash + `","error":null,"id":10}`

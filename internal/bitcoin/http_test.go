@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/internal/bitcoin"
 )
 
-// TestHTTP1Alone: over HTTP/2 net/http may send a request again, also one that must not be
-// carried out twice. The system's roots are read once in a process, so this runs in another.
+// TestHTTP1Alone: over HTTP/2, net/http may send a request again, even one that must not be
+// carried out twice. A process reads the system's roots only once, so this runs in another one.
 func TestHTTP1Alone(t *testing.T) {
 	const given = "AILEE_TEST_HTTPS_URL"
 	if url := os.Getenv(given); url != "" {

@@ -81,7 +81,7 @@ func TestRealNode(t *testing.T) {
 	require.Equal(t, slices.Concat(mined[:20], other)[30], n.Hash(31))
 }
 
-// A node that is stopped, killed and started again is waited for.
+// A node that is stopped, killed and restarted is waited for.
 func TestRealNodeComesBack(t *testing.T) {
 	t.Parallel()
 	n := bitcointest.StartNode(t, true)

@@ -17,12 +17,12 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// recordedExchanges is how many there are.
+// recordedExchanges is how many exchanges were recorded.
 const recordedExchanges = 127
 
-// TestRecordedAnswers plays every answer of a real Bitcoin Core to a single call, and to
-// one that must not be made twice: its result comes out as it went in, its own error with
-// code and words, and an HTTP status as one.
+// TestRecordedAnswers plays every answer of a real Bitcoin Core to a single call, and to one
+// that must not be made twice: a result comes out as it went in, an error of the node with code
+// and words, and an HTTP error as one.
 func TestRecordedAnswers(t *testing.T) {
 	all := bitcointest.AllRecorded(t)
 	require.Len(t, all, recordedExchanges)
@@ -87,7 +87,7 @@ func playBatch(t *testing.T, c *bitcoin.Client, r bitcointest.Recorded, calls []
 		require.Len(t, answers, len(calls))
 	}
 	if len(calls) == 0 || calls[0].Method == "nosuchmethod" {
-		// The tools send no such batch. To one call it is no answer.
+		// The tools send no such batch. It is not a valid answer to one call.
 		err := c.Call(t.Context(), "getblockcount", nil, nil)
 		require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
 		return
@@ -146,8 +146,8 @@ func playBatch(t *testing.T, c *bitcoin.Client, r bitcointest.Recorded, calls []
 	require.NoError(t, err)
 }
 
-// TestOtherVersions: what Bitcoin Core 22 to 31 and btcd leave out, add or say in another form
-// makes no difference.
+// TestOtherVersions: it makes no difference what Bitcoin Core 22 to 31 and btcd omit, add or
+// write in another form.
 func TestOtherVersions(t *testing.T) {
 	const hash = "0000000000000000000000000000000000000000000000000000000000000abc"
 	answer := ""

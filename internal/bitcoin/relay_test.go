@@ -31,7 +31,7 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// misbehaving returns a client of a node that answers so.
+// misbehaving returns a client of a node that answers that way.
 func misbehaving(t *testing.T, o Options, answer func(w http.ResponseWriter, r *http.Request)) (*Client, *bitcointest.Chain) {
 	t.Helper()
 	chain := bitcointest.NewChain(0)
@@ -53,8 +53,8 @@ func resetConnection(w http.ResponseWriter) {
 	}
 }
 
-// impatient gives each try of rpcclient a limit, and counts the tries. What rpcclient
-// waits for one, a minute, cannot be set.
+// impatient limits the time of each attempt of rpcclient, and counts the attempts. rpcclient's
+// own limit of a minute cannot be changed.
 func impatient(t *testing.T, limit time.Duration) (tries *atomic.Int64) {
 	t.Helper()
 	tries = new(atomic.Int64)
@@ -81,8 +81,8 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// TestPaidOnce: what pays reaches the node once. rpcclient alone sends it 10 times after a
-// lost answer, 100 times after a redirect, and again after a minute.
+// TestPaidOnce: a call that pays reaches the node once. rpcclient alone sends it 10 times after
+// a lost answer, 100 times after a redirect, and again after a minute.
 func TestPaidOnce(t *testing.T) {
 	for _, method := range []string{"bumpfee", "sendrawtransaction"} {
 		for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
@@ -119,8 +119,8 @@ func TestPaidOnce(t *testing.T) {
 	}
 }
 
-// TestErrorsOfServersBeforeANode: what a node says of itself it has not done. A server in front
-// of it may say no when it has only stopped waiting.
+// TestErrorsOfServersBeforeANode: what a node itself refuses, it has not done. A proxy in front
+// of it may report an error when it has only stopped waiting.
 func TestErrorsOfServersBeforeANode(t *testing.T) {
 	for body, unknown := range map[string]bool{
 		`{"code":-1,"message":"misfortune"}`:        false,
@@ -150,7 +150,7 @@ func TestErrorsOfServersBeforeANode(t *testing.T) {
 	}
 }
 
-// TestEveryCallPassesRPCClient, but for the batches.
+// TestEveryCallPassesRPCClient: every call goes through rpcclient, except for batches.
 func TestEveryCallPassesRPCClient(t *testing.T) {
 	var passed atomic.Int64
 	newRPC = func(config *rpcclient.ConnConfig, handlers *rpcclient.NotificationHandlers) (*rpcclient.Client, error) {
@@ -180,7 +180,8 @@ func TestEveryCallPassesRPCClient(t *testing.T) {
 	require.Equal(t, before, passed.Load())
 }
 
-// TestGivenUpByRPCClient: when rpcclient gives up on what was sent, it may have been done.
+// TestGivenUpByRPCClient: when rpcclient gives up on a call that was sent, it may have been
+// carried out.
 func TestGivenUpByRPCClient(t *testing.T) {
 	sent, gaveUp := make(chan struct{}), make(chan struct{})
 	newRPC = func(config *rpcclient.ConnConfig, handlers *rpcclient.NotificationHandlers) (*rpcclient.Client, error) {
@@ -203,8 +204,8 @@ func TestGivenUpByRPCClient(t *testing.T) {
 	require.EqualValues(t, 1, chain.Requests())
 }
 
-// TestOtherRequestsOfRPCClient: what was not asked for is not sent, nor is it answered with
-// the answer to what was.
+// TestOtherRequestsOfRPCClient: a request that was not asked for is not sent, nor is it given
+// the answer to the one that was.
 func TestOtherRequestsOfRPCClient(t *testing.T) {
 	carried := 0
 	e := &exchange{token: "t", carry: func([]byte) (json.RawMessage, error) { carried++; return []byte("7"), nil }}
@@ -232,8 +233,8 @@ func TestOtherRequestsOfRPCClient(t *testing.T) {
 	require.Equal(t, http.StatusConflict, post("t", "a").Code)
 }
 
-// TestStatusWithJSON: a status stays one, whatever JSON goes with it. rpcclient takes such
-// a body for a result that is null.
+// TestStatusWithJSON: an HTTP error stays one, whatever JSON comes with it. rpcclient takes such
+// a body for a null result.
 func TestStatusWithJSON(t *testing.T) {
 	for _, code := range []int{401, 403, 429, 500, 502, 503, 504} {
 		for _, body := range []string{`{}`, `null`, `{"message":"rate limited"}`, `{"result":null,"error":null,"id":1}`,
@@ -269,8 +270,8 @@ func TestStatusWithJSON(t *testing.T) {
 	}
 }
 
-// TestNotBelieved: a call does not count as done after an answer that is malformed, or that
-// answers another call.
+// TestNotBelieved: after an answer that is malformed, or that answers another call, a call does
+// not count as done.
 func TestNotBelieved(t *testing.T) {
 	for _, body := range []string{`{}`, `null`, `[]`, `{"message":"ok"}`, `{"result":"done","error":null,"id":2}`, `{"result":"done","error":null,"id":null}`,
 		`{"result":"done","id":"1"}`, `{"result":"done","error":null,"id":1}{}`, `[{"result":"done","error":null,"id":1}]`} {
@@ -285,8 +286,7 @@ func TestNotBelieved(t *testing.T) {
 	}
 }
 
-// TestErrorsAreWhatTheyWere: what a caller can ask of an error, it can ask of one that passed
-// by rpcclient.
+// TestErrorsAreWhatTheyWere: an error keeps its type and its chain when it passes rpcclient.
 func TestErrorsAreWhatTheyWere(t *testing.T) {
 	serve := func(answer func(w http.ResponseWriter, r *http.Request)) func(context.Context, *testing.T) error {
 		return func(ctx context.Context, t *testing.T) error {
@@ -340,7 +340,7 @@ type panicking struct{}
 
 func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("on the way") }
 
-// TestPanicOnTheWay ends as an error that says where.
+// TestPanicOnTheWay: a panic becomes an error that says where it happened.
 func TestPanicOnTheWay(t *testing.T) {
 	c, err := Open(Options{Wait: time.Hour}, t.Logf)
 	require.NoError(t, err)
@@ -352,7 +352,7 @@ func TestPanicOnTheWay(t *testing.T) {
 	}
 }
 
-// TestLargeAnswers: an answer takes no more memory than it may have, be it endless or
+// TestLargeAnswers: an answer takes no more memory than allowed, even if it is endless or
 // compressed.
 func TestLargeAnswers(t *testing.T) {
 	chunk := bytes.Repeat([]byte(" "), 1<<20)
@@ -388,7 +388,8 @@ func TestLargeAnswers(t *testing.T) {
 	}
 }
 
-// TestStranger: whoever else dials the socket of a call gets nothing, and sends nothing.
+// TestStranger: another process that dials the socket of a call gets nothing, and can send
+// nothing.
 func TestStranger(t *testing.T) {
 	var host string
 	newRPC = func(config *rpcclient.ConnConfig, handlers *rpcclient.NotificationHandlers) (*rpcclient.Client, error) {
@@ -428,7 +429,7 @@ func httpText(resp *http.Response) (string, error) {
 	return resp.Status + ": " + string(text), err
 }
 
-// TestNothingIsLeft of calls: no goroutine, no descriptor, no socket.
+// TestNothingIsLeft: calls leave no goroutine, no descriptor and no socket.
 func TestNothingIsLeft(t *testing.T) {
 	chain := bitcointest.NewChain(10)
 	c, err := Open(Options{URL: chain.Serve(t)}, t.Logf)
@@ -450,7 +451,7 @@ func TestNothingIsLeft(t *testing.T) {
 	for range 1000 {
 		call()
 	}
-	// What ends by itself may take a moment.
+	// Things that end by themselves may take a moment.
 	for runtime.NumGoroutine() > goroutines || descriptors() > open {
 		time.Sleep(time.Millisecond)
 	}

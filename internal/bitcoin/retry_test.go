@@ -16,9 +16,9 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// In these tests time goes on only while everything waits.
+// In these tests, time advances only while everything waits.
 
-// TestTriedAgain until the wait is over, which is said once, and not longer.
+// TestTriedAgain: a call is retried until the wait is over and no longer, with one message.
 func TestTriedAgain(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -62,8 +62,8 @@ func TestTriedAgain(t *testing.T) {
 	}
 }
 
-// TestOutageSaidOnce, whatever port is in its text, and in whichever call the connection was
-// lost; another minute, another word.
+// TestOutageSaidOnce: an outage is reported once a minute, whatever port is in its text, and in
+// whichever call the connection was lost.
 func TestOutageSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var warnings []string
@@ -93,7 +93,7 @@ func TestOutageSaidOnce(t *testing.T) {
 	})
 }
 
-// TestInterruptedPause: it ends at once.
+// TestInterruptedPause: a pause ends at once when it is interrupted.
 func TestInterruptedPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := Open(Options{Wait: time.Hour}, t.Logf)

@@ -17,7 +17,7 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// inAnotherProcess runs a test again in a process of its own, with a variable set in its
+// inAnotherProcess runs a test again in a separate process, with a variable set in its
 // environment. It reports whether this is that process.
 func inAnotherProcess(t *testing.T, variable, value string, more ...string) (other bool) {
 	t.Helper()
@@ -31,8 +31,8 @@ func inAnotherProcess(t *testing.T, variable, value string, more ...string) (oth
 	return false
 }
 
-// TestNoUnixSockets: a unit that lets the process have none is named, whatever is asked, and
-// nothing is sent.
+// TestNoUnixSockets: if the systemd unit allows the process no Unix sockets, the error says so,
+// whatever is asked, and nothing is sent.
 func TestNoUnixSockets(t *testing.T) {
 	const given = "AILEE_TEST_NO_UNIX"
 	chain := bitcointest.NewChain(5)
@@ -55,7 +55,8 @@ func TestNoUnixSockets(t *testing.T) {
 	require.NoError(t, err, "batches need none")
 }
 
-// TestTooManyOpenFiles: that is said, and not that sockets are not allowed.
+// TestTooManyOpenFiles: the error says that too many files are open, not that sockets are not
+// allowed.
 func TestTooManyOpenFiles(t *testing.T) {
 	const given = "AILEE_TEST_FEW_FILES"
 	if !inAnotherProcess(t, given, "1") {
@@ -75,8 +76,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 	require.Contains(t, hinted.Hint, "ulimit -n")
 }
 
-// forbid refuses sockets of a family to this process, as systemd's RestrictAddressFamilies=
-// does.
+// forbid denies this process sockets of a family, as systemd's RestrictAddressFamilies= does.
 func forbid(t *testing.T, family uint32) {
 	t.Helper()
 	runtime.LockOSThread()

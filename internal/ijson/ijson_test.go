@@ -11,8 +11,8 @@ import (
 	"ailee-recovery/internal/ijson"
 )
 
-// TestMarshal: what is beyond 2^53-1 is a string, whatever type it has and wherever it
-// stands, and nothing else is.
+// TestMarshal: integers beyond 2^53-1 become strings, whatever their type and wherever they are,
+// and nothing else does.
 func TestMarshal(t *testing.T) {
 	huge, _ := new(big.Int).SetString("-2322442222433754886415", 10)
 	for want, v := range map[string]any{
@@ -46,7 +46,7 @@ func TestMarshal(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestNumber is read in both forms.
+// TestNumber: a number is read in both forms.
 func TestNumber(t *testing.T) {
 	for text, want := range map[string]uint64{`0`: 0, `7`: 7, `"7"`: 7, `18446744073709551615`: math.MaxUint64, `"18446744073709551615"`: math.MaxUint64} {
 		var n ijson.Number

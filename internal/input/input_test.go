@@ -51,7 +51,7 @@ func TestFile(t *testing.T) {
 	require.NoError(t, in.Close())
 }
 
-// TestStandardInput: of a file it is what is left behind the position.
+// TestStandardInput: of a file, the input is what is after the current position.
 func TestStandardInput(t *testing.T) {
 	stdin, err := os.Open(sample(t))
 	require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestStandardInput(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "456789", string(text))
 
-	// Behind the end there is nothing.
+	// There is nothing after the end.
 	_, err = stdin.Seek(100, io.SeekStart)
 	require.NoError(t, err)
 	in, err = input.Open(t.Context(), input.Stdin, stdin)
@@ -88,7 +88,7 @@ func TestStandardInput(t *testing.T) {
 	require.NoError(t, in.Close())
 }
 
-// TestWhatCannotBeRead: a folder is said to be one when it is opened.
+// TestWhatCannotBeRead: opening a folder reports that it is a folder.
 func TestWhatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	_, err := input.Open(t.Context(), dir, nil)
@@ -105,7 +105,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestRegular: what cannot be read twice is refused, without waiting for a writer.
+// TestRegular: an input that cannot be read twice is refused, without waiting for a writer.
 func TestRegular(t *testing.T) {
 	in, err := input.OpenRegular(t.Context(), sample(t))
 	require.NoError(t, err)
@@ -117,18 +117,18 @@ func TestRegular(t *testing.T) {
 	}
 }
 
-// TestInterrupted: whatever it waits for or reads ends with the context.
+// TestInterrupted: opening and reading end with the context.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	opened := make(chan error, 1)
 	go func() {
-		_, err := input.Open(ctx, fifo(t), nil) // nobody writes
+		_, err := input.Open(ctx, fifo(t), nil) // there is no writer
 		opened <- err
 	}()
 	cancel()
 	require.ErrorIs(t, <-opened, context.Canceled)
 
-	// A pipe that stays open, with nothing in it.
+	// A pipe that stays open and empty.
 	pipe := fifo(t)
 	writer, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestInterrupted(t *testing.T) {
 		require.NoError(t, in.Close())
 	}
 
-	// A device that never ends, and a file that may be long.
+	// An endless device, and a file that may be long.
 	for _, name := range []string{"/dev/zero", sample(t)} {
 		ctx, cancel := context.WithCancel(t.Context())
 		in, err := input.Open(ctx, name, nil)

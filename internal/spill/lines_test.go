@@ -15,8 +15,8 @@ import (
 	"ailee-recovery/internal/spill"
 )
 
-// TestLineSorter: lines of any length come in order, those that are equal as often as they
-// were added, in a file or not.
+// TestLineSorter: lines of any length come out in order, equal ones as often as they were added,
+// with or without a file.
 func TestLineSorter(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	for _, size := range []int{0, 1, 1000, 8 << 20, 20 << 20} {
@@ -55,7 +55,7 @@ func TestLineSorter(t *testing.T) {
 	}
 }
 
-// TestLineSorterFails: an error of the file is passed on, and so is a file that lost its end.
+// TestLineSorterFails: an error of the file is reported, and so is a file that lost its end.
 func TestLineSorterFails(t *testing.T) {
 	line := bytes.Repeat([]byte("x"), 5<<20)
 	s := spill.NewLineSorter(func() (*os.File, error) { return nil, syscall.ENOSPC })

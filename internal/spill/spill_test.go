@@ -14,7 +14,7 @@ import (
 	"ailee-recovery/internal/spill"
 )
 
-// files counts the files that were taken.
+// files counts the files that were created.
 type files struct {
 	dir   string
 	taken int
@@ -27,11 +27,11 @@ func (f *files) take() (*os.File, error) {
 
 func record(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 4, 12), n) }
 
-// counts are how many records there are: none, few, and more than are held in memory, just
-// as many as these, and so many that several runs are merged.
+// counts are the numbers of records to test: none, few, more than are held in memory, exactly
+// as many, and enough for several runs to be merged.
 var counts = []int{0, 1, 2, 1000, 1<<20/12 - 1, 1 << 20 / 12, 1<<20/12 + 1, 1_000_000}
 
-// TestStore: the records come back in their order, from any place, in a file or not.
+// TestStore: the records come back in order, from any index, with or without a file.
 func TestStore(t *testing.T) {
 	for _, n := range counts {
 		f := &files{dir: t.TempDir()}
@@ -76,7 +76,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// TestSorter: the records come in order, those that are equal as often as they were added.
+// TestSorter: the records come out in order, equal ones as often as they were added.
 func TestSorter(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	for _, n := range counts {
@@ -107,7 +107,8 @@ func TestSorter(t *testing.T) {
 	}
 }
 
-// TestNoFile: an error of the file is passed on, and not asked for as long as memory does.
+// TestNoFile: an error of the file is reported, and no file is created as long as memory is
+// enough.
 func TestNoFile(t *testing.T) {
 	full := func() (*os.File, error) { return nil, syscall.ENOSPC }
 	store, sorter := spill.NewStore(1<<19, full), spill.NewSorter(1<<19, full)

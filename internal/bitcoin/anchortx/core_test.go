@@ -36,20 +36,20 @@ var (
 
 type answer = map[string]any
 
-// index is the answer of getindexinfo.
+// index is the answer to getindexinfo.
 func index(synced bool) answer {
 	return answer{"txindex": answer{"synced": synced, "best_block_height": 199}}
 }
 
-// core is what an imitated Bitcoin Core says of one transaction: an answer or a
+// core is what an imitated Bitcoin Core says about one transaction: an answer or a
 // *btcjson.RPCError.
 type core struct {
 	wallet, index, alone any
 	inBlock              map[string]any // by block hash; for others, notInBlock
-	blocks               map[string]any // getblock by hash; for others, one without it
+	blocks               map[string]any // getblock by hash; for others, a block without it
 }
 
-// methods takes no more parameters than the help of Bitcoin Core allows.
+// methods accepts no more parameters than the help of Bitcoin Core allows.
 func (n core) methods(txid string) map[string]func([]json.RawMessage) (any, error) {
 	reply := func(what any) (any, error) {
 		if err, ok := what.(*btcjson.RPCError); ok {
@@ -174,14 +174,14 @@ func TestBitcoinCore(t *testing.T) {
 			if found.Tx != nil {
 				require.True(t, anchortx.Carries(found.Tx, script))
 			}
-			// Too few blocks to look through.
+			// Too few blocks are searched.
 			if test.node.index.(answer)["txindex"] == nil && found.State == anchortx.Absent {
 				require.Equal(t, anchortx.Unknown, find(t, client(t, node), test.wants, 5).State)
 			}
 		})
 	}
 
-	// What cannot be believed is an error, whoever says it.
+	// An answer that cannot be trusted is an error, wherever it comes from.
 	foreign := tx.Copy()
 	foreign.LockTime = 1
 	for name, bad := range map[string]string{"another transaction": bitcointest.Hex(foreign), "more": raw + "00", "less": raw[:20], "no hex": "x"} {
@@ -199,7 +199,7 @@ func TestBitcoinCore(t *testing.T) {
 	}
 }
 
-// A node that is not at the end of the chain, or moves to another one, does not say
+// From a node that is not at the end of the chain, or moves to another one, it does not follow
 // that a transaction is nowhere.
 func TestAbsentOnlyWhenCertain(t *testing.T) {
 	t.Parallel()
@@ -224,7 +224,7 @@ func TestAbsentOnlyWhenCertain(t *testing.T) {
 	require.Equal(t, "the chain changed meanwhile", found.Why)
 }
 
-// A node that lets only some methods through: what it does not answer is not known.
+// A node that allows only some methods: what it does not answer stays unknown.
 func TestWhitelist(t *testing.T) {
 	t.Parallel()
 	node := bitcointest.NewChain(250)
@@ -241,8 +241,7 @@ func TestWhitelist(t *testing.T) {
 	require.Contains(t, found.Why, "mempool")
 }
 
-// A block that a node without getrawtransaction for blocks gives out is compared
-// with its hash.
+// A block from a node without getrawtransaction for blocks is checked against its hash.
 func TestAnotherBlock(t *testing.T) {
 	t.Parallel()
 	node := bitcointest.NewChain(250)
@@ -259,8 +258,8 @@ func TestAnotherBlock(t *testing.T) {
 	require.ErrorContains(t, err, "in place of "+node.Hash(201))
 }
 
-// The chain stood still for a day until a block took the transaction: its median
-// time is still that of the day before. And nothing is looked at behind it.
+// The chain stood still for a day until a block took the transaction: its median time is still
+// that of the day before. Blocks after it are not searched.
 func TestMedianTimeLags(t *testing.T) {
 	t.Parallel()
 	tx := wire.NewMsgTx(wire.TxVersion)
@@ -295,8 +294,8 @@ func TestMedianTimeLags(t *testing.T) {
 			return h, nil
 		}
 		var blocks atomic.Int64
-		// The blocks behind are read at the same time, by luck all of them: they wait
-		// until the transaction was seen.
+		// The blocks after it are read at the same time, perhaps all of them, so they wait until
+		// the transaction was seen.
 		seen := make(chan struct{})
 		getBlock, getTransaction := node.Methods["getblock"], node.Methods["getrawtransaction"]
 		node.Methods["getblock"] = func(params []json.RawMessage) (any, error) {
@@ -319,8 +318,7 @@ func TestMedianTimeLags(t *testing.T) {
 	}
 }
 
-// The clock of whoever mined the block is two hours behind that of the sender, as far as
-// nodes allow.
+// The miner's clock is two hours behind the sender's, which is as much as nodes allow.
 func TestClockOfAMiner(t *testing.T) {
 	t.Parallel()
 	tx := wire.NewMsgTx(wire.TxVersion)

@@ -19,8 +19,8 @@ import (
 	"ailee-recovery/internal/bitcoin/wallet"
 )
 
-// FuzzTransaction: a transaction that is read is written back to the same bytes, and
-// looking for a commitment in it never panics.
+// FuzzTransaction: a transaction that can be read is written back to the same bytes, and looking
+// for a commitment in it never panics.
 func FuzzTransaction(f *testing.F) {
 	tx := wire.NewMsgTx(2)
 	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Index: 7}, []byte{0x51}, nil))
@@ -48,8 +48,7 @@ func FuzzTransaction(f *testing.F) {
 	})
 }
 
-// FuzzFind: whatever a node answers, no transaction is believed whose hash is not its
-// id.
+// FuzzFind: whatever a node answers, no transaction is accepted whose hash is not its id.
 func FuzzFind(f *testing.F) {
 	tx := wire.NewMsgTx(2)
 	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{}, nil, nil))
@@ -94,7 +93,7 @@ func FuzzFind(f *testing.F) {
 	f.Fuzz(func(t *testing.T, ofChain, ofTransaction []byte) {
 		chain.Store(&ofChain)
 		transaction.Store(&ofTransaction)
-		// A client keeps its connections as long as its process runs. Here there are many.
+		// A client keeps its connections as long as the process runs. Here there are many clients.
 		defer server.CloseClientConnections()
 		c, err := bitcoin.Open(bitcoin.Options{URL: server.URL, User: "u", Password: "p"}, func(string, ...any) {})
 		require.NoError(t, err)

@@ -19,8 +19,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestRecordedOriginalMined: the original was mined after a bump that went well, as two real
-// Bitcoin Cores say it.
+// TestRecordedOriginalMined: the original was mined after a successful bump, as reported by two
+// real Bitcoin Cores.
 func TestRecordedOriginalMined(t *testing.T) {
 	t.Parallel()
 	for name, stage := range map[string][]string{
@@ -75,8 +75,8 @@ func TestRecordedOriginalMined(t *testing.T) {
 	}
 }
 
-// TestRecordedOriginalWaits: the original is in the mempool, and the replacement that is
-// recorded was never sent, as a real Bitcoin Core says it.
+// TestRecordedOriginalWaits: the original is in the mempool, and the recorded replacement was
+// never sent, as reported by a real Bitcoin Core.
 func TestRecordedOriginalWaits(t *testing.T) {
 	t.Parallel()
 	const seq = "seq-walletbroadcast0-bump-"
@@ -98,8 +98,8 @@ func TestRecordedOriginalWaits(t *testing.T) {
 	require.Equal(t, original.TxID, found[0].Tx.TxID())
 }
 
-// TestInsteadWithoutWallet: the anchor is looked for in the blocks, where no wallet knows the
-// transaction of its record.
+// TestInsteadWithoutWallet: if no wallet knows the transaction of its record, the anchor is looked
+// for in the blocks.
 func TestInsteadWithoutWallet(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]string{"index": {"--txindex"}, "no index": nil} {
@@ -125,7 +125,7 @@ func TestInsteadWithoutWallet(t *testing.T) {
 			require.EqualValues(t, 3, ours.Confirmations)
 			require.Equal(t, n.Hash(ours.Height), ours.BlockHash)
 			require.Equal(t, anchortx.Absent, others.State, others.Why)
-			// Where not all blocks were looked through, nothing is called absent.
+			// If not all blocks were searched, nothing is reported as absent.
 			ours, others = both(1)
 			require.Equal(t, anchortx.Unknown, ours.State)
 			require.Equal(t, anchortx.Unknown, others.State)
@@ -136,7 +136,7 @@ func TestInsteadWithoutWallet(t *testing.T) {
 	}
 }
 
-// TestPruned: what was pruned is not asked for, and the heights are said.
+// TestPruned: pruned blocks are not asked for, and their heights are reported.
 func TestPruned(t *testing.T) {
 	t.Parallel()
 	node := bitcointest.NewChain(250)
@@ -175,8 +175,7 @@ func TestPruned(t *testing.T) {
 	require.Zero(t, refused.Load())
 }
 
-// TestWalletNamed: with several wallets loaded, the one that is named is asked, and no block
-// looked through.
+// TestWalletNamed: with several wallets loaded, the named one is asked, and no block is searched.
 func TestWalletNamed(t *testing.T) {
 	t.Parallel()
 	const name = "g2rs-gettransaction-ok-confpos"

@@ -16,7 +16,7 @@ import (
 
 var ctx = context.Background()
 
-// other is the id of no transaction.
+// other is an id that no transaction has.
 var other = strings.Repeat("0123", 16)
 
 func open(t *testing.T, n *bitcointest.Node) *bitcoin.Client {
@@ -34,8 +34,8 @@ func find(t *testing.T, c *bitcoin.Client, w anchortx.Wanted, scan int64) anchor
 	return found[0]
 }
 
-// A transaction of a real node on its way: in the mempool, mined, reorganised away,
-// mined again, gone.
+// The life of a transaction on a real node: in the mempool, mined, removed by a reorg, mined
+// again, gone.
 func TestRealNode(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]string{"index": {"--txindex"}, "no index": nil} {
@@ -77,7 +77,7 @@ func TestRealNode(t *testing.T) {
 				require.Contains(t, found.Why, "not in the 2 block(s) starting at height 103")
 			}
 
-			// many at once, in their order
+			// many at once, in order
 			both, err := anchortx.Find(ctx, c, []anchortx.Wanted{{TxID: other, Since: sent}, wanted, {TxID: other}, wanted}, anchortx.Options{Scan: anchortx.DefaultScan})
 			require.NoError(t, err)
 			require.Equal(t, anchortx.Absent, both[0].State, both[0].Why)

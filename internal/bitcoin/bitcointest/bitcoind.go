@@ -18,10 +18,10 @@ import (
 	"github.com/btcsuite/btcd/chaincfg/v2"
 )
 
-// Bitcoind is the main function of a stand-in for Bitcoin Core's daemon, where that is not
-// installed: the program bitcoind of a test. It says -28 to whatever comes first, while it
-// loads, is syncing until the tip is of today, and knows a block by nothing but the one
-// before, its time and its address: what is mined again is refused.
+// Bitcoind is the main function of the program bitcoind of a test: a stand-in for Bitcoin Core's
+// daemon, for when that is not installed. While it loads, it answers the first requests with -28.
+// It is syncing until its tip is less than a day old. The hash of a block follows only from the
+// block before, its time and its address, so mining the same block again is refused.
 func Bitcoind() {
 	if err := bitcoind(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
@@ -29,7 +29,7 @@ func Bitcoind() {
 	}
 }
 
-// loading is how many requests are answered while it loads.
+// loading is how many requests are answered with -28.
 const loading = 2
 
 func bitcoind(args []string) error {
@@ -38,7 +38,7 @@ func bitcoind(args []string) error {
 		name, value, _ := strings.Cut(arg, "=")
 		options[name] = value
 	}
-	// On the main network nothing can be mined, and all of it would be fetched.
+	// On the main network nothing could be mined, and the whole chain would be downloaded.
 	if _, regtest := options["-regtest"]; !regtest {
 		return fmt.Errorf("this is a test of the regression test mode: %q", args)
 	}
@@ -55,7 +55,7 @@ func bitcoind(args []string) error {
 	}
 	c := &core{blocks: map[string]coreBlock{}}
 	c.add("", genesisOfRegtest)
-	// All answers are those of Methods: it has no blocks of its own.
+	// All answers come from Methods: the Chain itself has no blocks.
 	server := NewChain(-1)
 	server.Login = settings["rpcuser"] + ":" + settings["rpcpassword"]
 	server.Misbehave = stillLoading
@@ -93,7 +93,7 @@ func stillLoading(number int64, w http.ResponseWriter, _ *http.Request, body []b
 // core is the chain of a Bitcoin Core in regression test mode.
 type core struct {
 	mu     sync.Mutex
-	mocked int64 // time, 0 for the machine's
+	mocked int64 // time, 0 for the machine's clock
 	active []string
 	blocks map[string]coreBlock
 }
@@ -125,7 +125,7 @@ func (c *core) now() int64 {
 	return time.Now().Unix()
 }
 
-// add adds a block to the tip, and is false for one that was there.
+// add adds a block to the tip, and reports false if the block existed.
 func (c *core) add(address string, time int64) bool {
 	b := coreBlock{height: int64(len(c.active)), time: time}
 	if b.height > 0 {
@@ -142,7 +142,7 @@ func (c *core) add(address string, time int64) bool {
 
 func (c *core) tip() int64 { return int64(len(c.active)) - 1 }
 
-// median is the median time of the tip.
+// median returns the median time of the tip.
 func (c *core) median() int64 {
 	var times []int64
 	for _, hash := range c.active[max(0, len(c.active)-medianBlocks):] {
@@ -184,7 +184,7 @@ func (c *core) header(params []json.RawMessage) (any, error) {
 	return header, nil
 }
 
-// block is the one whose hash is the first parameter.
+// block returns the block whose hash is the first parameter.
 func (c *core) block(params []json.RawMessage) (hash string, b coreBlock, err error) {
 	if len(params) > 0 {
 		_ = json.Unmarshal(params[0], &hash)

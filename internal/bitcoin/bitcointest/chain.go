@@ -28,30 +28,30 @@ const medianBlocks = 11
 // Chain is the HTTP server of a node whose blocks follow from their heights. It
 // answers in Bitcoin Core's form. The exported fields are set before it serves.
 type Chain struct {
-	// Misbehave may answer in the node's place: it is called with the number of the
-	// request, from 1, and reports whether it has answered.
+	// Misbehave may answer instead of the node: it is called with the number of the request,
+	// counted from 1, and reports whether it has answered.
 	Misbehave func(number int64, w http.ResponseWriter, r *http.Request, body []byte) bool
-	// Methods are further methods, or other ones. Their errors are *btcjson.RPCError.
+	// Methods adds or replaces methods. Their errors are *btcjson.RPCError.
 	Methods map[string]func(params []json.RawMessage) (any, error)
-	// Login is user:password, "" to let everybody in.
+	// Login is user:password, "" to require no login.
 	Login   string
 	Network string        // "" for main
-	Syncing bool          // still in its initial block download, its tip is old
+	Syncing bool          // still in its initial block download, with an old tip
 	Age     time.Duration // of the tip
 	Ahead   int64         // headers whose blocks are missing
 
 	requests atomic.Int64
 	mu       sync.Mutex
 	tip      int64
-	forks    []int64 // the heights from which blocks were replaced
+	forks    []int64 // the heights starting at which blocks were replaced
 }
 
-// NewChain returns a chain of the heights 0 to tip.
+// NewChain returns a chain with the heights 0 to tip.
 func NewChain(tip int64) *Chain { return &Chain{tip: tip} }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// Serve serves it until the test ends, and returns the URL.
+// Serve serves the chain until the test ends, and returns the URL.
 func (c *Chain) Serve(tb testing.TB) string {
 	s := httptest.NewServer(c)
 	tb.Cleanup(s.Close)
@@ -61,7 +61,7 @@ func (c *Chain) Serve(tb testing.TB) string {
 // Requests returns how many HTTP requests there were.
 func (c *Chain) Requests() int64 { return c.requests.Load() }
 
-// Reorganise replaces the blocks from a height on, up to the new tip.
+// Reorganise replaces the blocks from the given height up to the new tip.
 func (c *Chain) Reorganise(from, tip int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,7 +94,7 @@ func (c *Chain) view() view {
 	return view{c.tip, c.forks}
 }
 
-// branch is how often the block at a height was replaced.
+// branch returns how often the block at a height was replaced.
 func (v view) branch(height int64) int64 {
 	n := int64(0)
 	for _, from := range v.forks {
@@ -159,10 +159,10 @@ type call struct {
 	ID     json.RawMessage   `json:"id"`
 }
 
-// Answer returns the HTTP status and the right answer to a request.
+// Answer returns the HTTP status and the correct answer to a request.
 func (c *Chain) Answer(body []byte) (status int, answer []byte) { return c.answer(nil, body) }
 
-// answer appends it.
+// answer is [Chain.Answer], but appends to answer.
 func (c *Chain) answer(answer, body []byte) (int, []byte) {
 	v := c.view()
 	if b, ok := v.hashes(answer, body); ok {
@@ -198,8 +198,8 @@ func (c *Chain) answer(answer, body []byte) (int, []byte) {
 	return http.StatusInternalServerError, text
 }
 
-// hashes answers a batch of nothing but calls of getblockhash, written without
-// spaces, many times as fast as decoding it. ok is false for anything else.
+// hashes answers a batch that has only calls of getblockhash, written without spaces. It is many
+// times as fast as decoding the batch. ok is false for anything else.
 func (v view) hashes(answer, body []byte) (_ []byte, ok bool) {
 	open, middle := []byte(`{"jsonrpc":"1.0","id":`), []byte(`,"method":"getblockhash","params":[`)
 	if !bytes.HasPrefix(body, []byte("[")) {
@@ -224,7 +224,7 @@ func (v view) hashes(answer, body []byte) (_ []byte, ok bool) {
 	return append(answer, '\n'), true
 }
 
-// cutNumber takes prefix and the digits behind it off b.
+// cutNumber cuts prefix and the digits after it off b.
 func cutNumber(b, prefix []byte) (digits, rest []byte, ok bool) {
 	b, ok = bytes.CutPrefix(b, prefix)
 	n := 0
@@ -275,8 +275,8 @@ func (c *Chain) call(v view, one call) (any, *btcjson.RPCError) {
 	return nil, btcjson.ErrRPCMethodNotFound
 }
 
-// tipTime is the time of the tip as getblockchaininfo says it, in Unix seconds: a while ago,
-// whatever its header says.
+// tipTime returns the time of the tip that getblockchaininfo reports, in Unix seconds: some time
+// ago, whatever the header says.
 func (c *Chain) tipTime(tip int64) int64 {
 	if c.Syncing {
 		return blockTime(tip)
@@ -291,7 +291,7 @@ func (c *Chain) network() string {
 	return c.Network
 }
 
-// Header is the answer to getblockheader.
+// Header returns the answer to getblockheader.
 func (c *Chain) Header(params []json.RawMessage) (any, error) {
 	h, err := c.view().header(params)
 	if err != nil {
@@ -300,7 +300,7 @@ func (c *Chain) Header(params []json.RawMessage) (any, error) {
 	return h, nil
 }
 
-// header finds a block by what its hash says, also one that was replaced.
+// header finds a block by what is encoded in its hash, even one that was replaced.
 func (v view) header(params []json.RawMessage) (any, *btcjson.RPCError) {
 	notFound := btcjson.NewRPCError(btcjson.ErrRPCBlockNotFound, "Block not found")
 	var hash string
@@ -316,7 +316,7 @@ func (v view) header(params []json.RawMessage) (any, *btcjson.RPCError) {
 	if branch != v.branch(height) || height > v.tip {
 		confirmations = -1
 	}
-	// The block before it is that of the time when the branch was the latest.
+	// The block before it is the one from when its branch was the latest.
 	for v.branch(height) > branch {
 		v.forks = v.forks[:len(v.forks)-1]
 	}
@@ -330,7 +330,7 @@ func (v view) header(params []json.RawMessage) (any, *btcjson.RPCError) {
 
 func blockTime(height int64) int64 { return GenesisTime + BlockSpacing*height }
 
-// medianTime is the middle one of up to eleven times.
+// medianTime returns the middle one of up to eleven times.
 func medianTime(height int64) int64 {
 	first := max(0, height-medianBlocks+1)
 	return blockTime(first + (height-first+1)/2)

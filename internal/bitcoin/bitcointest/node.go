@@ -60,7 +60,7 @@ func StartNode(tb testing.TB, useTLS bool, options ...string) *Node {
 		n.CertFile = filepath.Join(n.dir, "rpc.cert")
 	}
 	tb.Cleanup(n.Stop)
-	// A port that was free may be taken by the time btcd wants it.
+	// A port that was free may be taken by the time btcd needs it.
 	for range 3 {
 		n.host = freeAddress(tb)
 		if n.start() {
@@ -71,7 +71,7 @@ func StartNode(tb testing.TB, useTLS bool, options ...string) *Node {
 	return nil
 }
 
-// LoginURL is the URL of a node without TLS, with the login in it.
+// LoginURL returns the URL of a node without TLS, with the login in it.
 func (n *Node) LoginURL() string { return withLogin(n.URL) }
 
 func withLogin(url string) string {
@@ -116,7 +116,7 @@ func (n *Node) start() bool {
 		"--rpclisten=" + n.host, "--rpcuser=" + User, "--rpcpass=" + Password, "--miningaddr=" + miningAddress().EncodeAddress()})...)
 	n.cmd.Env = append(os.Environ(), "HOME="+n.dir)
 	n.cmd.Stdout, n.cmd.Stderr = output, output
-	// It must not outlive a test that is killed.
+	// It must not outlive a killed test.
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(n.tb, n.cmd.Start())
 	n.done = make(chan struct{})
@@ -137,7 +137,7 @@ func (n *Node) start() bool {
 	return err == nil
 }
 
-// listens waits until the node takes connections. It is false if it ends before.
+// listens waits until the node accepts connections. It reports false if the node ends before.
 func (n *Node) listens() bool {
 	for {
 		if conn, err := net.Dial("tcp", n.host); err == nil {

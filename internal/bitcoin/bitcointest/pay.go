@@ -13,20 +13,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Maturity is how many blocks on the coins of a block can be spent.
+// Maturity is the number of blocks after which the coins of a block can be spent.
 const Maturity = 100
 
-// fee of a transaction, in satoshi.
+// fee is the fee of a transaction, in satoshi.
 const fee = 10_000
 
-// miner has the coins of every block. What follows from the key is computed once it is
-// asked for: that takes 30 ms, and a test binary starts as each tool that it runs.
+// miner owns the coins of every block. The key, and what follows from it, is computed only when
+// needed: that takes 30 ms, and a test binary is started again as each tool that it runs.
 var miner = sync.OnceValue(func() *btcec.PrivateKey {
 	key, _ := btcec.PrivKeyFromBytes(bytes.Repeat([]byte{1}, 32))
 	return key
 })
 
-// miningAddress is where the coins go.
+// miningAddress is the address that the coins go to.
 var miningAddress = sync.OnceValue(func() address.Address {
 	hash := address.Hash160(miner().PubKey().SerializeCompressed())
 	a, err := address.NewAddressPubKeyHash(hash, &chaincfg.RegressionNetParams)
@@ -62,7 +62,7 @@ func (n *Node) Send(tx *wire.MsgTx) string {
 	return id.String()
 }
 
-// Hex is a transaction as it is sent.
+// Hex returns a transaction in hex, as it is sent.
 func Hex(tx *wire.MsgTx) string {
 	var b bytes.Buffer
 	if err := tx.Serialize(&b); err != nil {

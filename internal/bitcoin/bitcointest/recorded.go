@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Exchanges with a real Bitcoin Core: testdata/core/README.md says with which and how.
+// Exchanges with a real Bitcoin Core. testdata/core/README.md says which version, and how they
+// were recorded.
 //
 //go:embed testdata/core/*.json
 var recorded embed.FS
@@ -26,12 +27,12 @@ var recorded embed.FS
 type Recorded struct {
 	Case        string          `json:"case"`
 	RequestLine string          `json:"request_line"`
-	Request     json.RawMessage `json:"request"` // a string where it was no JSON
+	Request     json.RawMessage `json:"request"` // a string if it was not JSON
 	Status      int             `json:"status"`
 	Response    string          `json:"response"`
 }
 
-// AllRecorded returns every exchange, in the order of the names.
+// AllRecorded returns every exchange, sorted by name.
 func AllRecorded(tb testing.TB) (all []Recorded) {
 	tb.Helper()
 	names, err := fs.Glob(recorded, "testdata/core/*.json")
@@ -46,7 +47,7 @@ func AllRecorded(tb testing.TB) (all []Recorded) {
 	return all
 }
 
-// OneRecorded returns the exchange of a name.
+// OneRecorded returns the exchange with that name.
 func OneRecorded(tb testing.TB, name string) Recorded {
 	tb.Helper()
 	for _, r := range AllRecorded(tb) {
@@ -64,8 +65,8 @@ type RecordedCall struct {
 	Params []any  `json:"params"` // numbers are float64
 }
 
-// Calls returns the calls of the request, none where it was no JSON. batch reports whether
-// they were one.
+// Calls returns the calls of the request, none if it was not JSON. batch reports whether they
+// were a batch.
 func (r Recorded) Calls() (calls []RecordedCall, batch bool) {
 	var one RecordedCall
 	if json.Unmarshal(r.Request, &calls) == nil {
@@ -77,7 +78,7 @@ func (r Recorded) Calls() (calls []RecordedCall, batch bool) {
 	return nil, false
 }
 
-// Path is where it was sent.
+// Path returns the path that the request was sent to.
 func (r Recorded) Path() string {
 	return strings.Fields(r.RequestLine)[1]
 }
@@ -95,7 +96,7 @@ func (r Recorded) Result(tb testing.TB, result any) {
 // recordedID is how Bitcoin Core ends an answer.
 var recordedID = regexp.MustCompile(`"id":[0-9]+\}`)
 
-// Answer answers a request in its place: with the very bytes, but for the ids.
+// Answer answers a request with the recorded bytes, except for the ids.
 func (r Recorded) Answer(w http.ResponseWriter, body []byte) {
 	var ids []json.RawMessage
 	var one call
@@ -119,7 +120,7 @@ func (r Recorded) Answer(w http.ResponseWriter, body []byte) {
 	_, _ = io.WriteString(w, text)
 }
 
-// ServeHTTP answers every request with it.
+// ServeHTTP answers every request with the recorded answer.
 func (r Recorded) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
 	if err == nil {
@@ -127,9 +128,9 @@ func (r Recorded) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// Replay is a node that answers with what was recorded: a call with what was answered to
-// the same one at the same path, first in the present stage, then in those before it. Other
-// calls are for the server behind it.
+// Replay is a node that answers with what was recorded: a call gets the answer to the same call
+// at the same path, from the current stage or else from the latest earlier one. Other calls go
+// to the server behind it.
 type Replay struct {
 	URL string
 
@@ -140,8 +141,8 @@ type Replay struct {
 	asked  []RecordedCall
 }
 
-// NewReplay serves stages, each of exchanges by their names. A stage ends after a bumpfee
-// or sendrawtransaction that it answers, and with [Replay.Next].
+// NewReplay serves stages, each with the names of its exchanges. A stage ends after a bumpfee or
+// sendrawtransaction that it answers, and with [Replay.Next].
 func NewReplay(tb testing.TB, behind http.Handler, stages ...[]string) *Replay {
 	tb.Helper()
 	r := &Replay{behind: behind}
@@ -158,21 +159,21 @@ func NewReplay(tb testing.TB, behind http.Handler, stages ...[]string) *Replay {
 	return r
 }
 
-// Add adds an exchange to the present stage.
+// Add adds an exchange to the current stage.
 func (r *Replay) Add(e Recorded) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stages[r.now] = append(r.stages[r.now], e)
 }
 
-// Next goes on to the next stage.
+// Next advances to the next stage.
 func (r *Replay) Next() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.now++
 }
 
-// Asked returns the calls that there were.
+// Asked returns the calls so far.
 func (r *Replay) Asked() []RecordedCall {
 	r.mu.Lock()
 	defer r.mu.Unlock()

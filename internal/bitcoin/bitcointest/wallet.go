@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// walletScript is what the coins of every block are locked with.
+// walletScript is the script that locks the coins of every block.
 var walletScript = sync.OnceValue(func() []byte {
 	script, err := txscript.PayToAddrScript(miningAddress())
 	if err != nil {
@@ -30,27 +30,27 @@ var walletScript = sync.OnceValue(func() []byte {
 	return script
 })
 
-// signatureSize is what signing adds to an input, in bytes.
+// signatureSize is how much signing adds to an input, in bytes.
 const signatureSize = 108
 
-// ErrCut cuts the connection in place of an answer.
+// ErrCut cuts the connection instead of answering.
 var ErrCut = errors.New("cut")
 
-// Wallet is a server in front of a [Node] that has the wallet calls of Bitcoin Core
-// which btcd lacks, and refuses what Core's help does not allow. Its coins are the
-// rewards of the node's blocks. The exported fields are set before it serves.
+// Wallet is a server in front of a [Node]. It has the wallet calls of Bitcoin Core that btcd
+// lacks, and refuses what Core's help does not allow. Its coins are the rewards of the node's
+// blocks. The exported fields are set before it serves.
 type Wallet struct {
 	URL string
-	// Name is the wallet's; calls for another one are refused.
+	// Name is the wallet's name; calls for another wallet are refused.
 	Name string
-	// Several says that others are loaded beside it: the path of the node is for none.
+	// Several says that other wallets are loaded too, so the node's own path is for none.
 	Several bool
-	// Old makes it answer and refuse as Bitcoin Core 0.21 does, not as 30.
+	// Old makes it answer and refuse like Bitcoin Core 0.21 instead of 30.
 	Old bool
 	// NoPSBT leaves psbtbumpfee out.
 	NoPSBT bool
-	// NotMarked is what bumpfee says besides when it could not mark the old transaction as
-	// replaced, which it then does not do; "" where it could.
+	// NotMarked is what bumpfee also says if it could not mark the old transaction as replaced.
+	// The transaction is then not marked. "" if it could.
 	NotMarked string
 
 	node *Node
@@ -62,12 +62,12 @@ type Wallet struct {
 	unsent        bool     // bumpfee sends nothing
 	replaced      map[string]*Recorded
 	blocks        map[chainhash.Hash]*wire.MsgBlock
-	seen          map[string]*wire.MsgTx // every transaction of the wallet's own
+	seen          map[string]*wire.MsgTx // every transaction of the wallet
 	replacedBy    map[string]string
 }
 
-// KeepUnsent makes bumpfee answer as ever and send nothing, as with -walletbroadcast=0 or
-// where the mempool refuses.
+// KeepUnsent makes bumpfee answer as always but send nothing, as with -walletbroadcast=0 or if
+// the mempool refuses.
 func (w *Wallet) KeepUnsent(keep bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -83,19 +83,18 @@ func NewWallet(tb testing.TB, n *Node, name string) *Wallet {
 	return w
 }
 
-// LoginURL is the URL with the login in it.
+// LoginURL returns the URL with the login in it.
 func (w *Wallet) LoginURL() string { return withLogin(w.URL) }
 
 // On sets what happens before and after a call is carried out; nil for nothing. A
-// *btcjson.RPCError is answered in place of the result, [ErrCut] cuts the
-// connection.
+// *btcjson.RPCError replaces the result; [ErrCut] cuts the connection.
 func (w *Wallet) On(before, after func(method string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.before, w.after = before, after
 }
 
-// Replace answers a method with what was recorded; nil to carry it out again.
+// Replace answers a method with a recorded answer; nil to carry the method out again.
 func (w *Wallet) Replace(method string, by *Recorded) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,22 +104,22 @@ func (w *Wallet) Replace(method string, by *Recorded) {
 	w.replaced[method] = by
 }
 
-// Rename gives the wallet another name, as where another one is loaded beside one that has
-// none.
+// Rename gives the wallet another name, as when another wallet is loaded in addition to one
+// without a name.
 func (w *Wallet) Rename(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.Name = name
 }
 
-// Spoil sets what changes the transactions that methods make; nil for nothing.
+// Spoil sets a function that changes the transactions that methods make; nil for none.
 func (w *Wallet) Spoil(change func(method string, tx *wire.MsgTx)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.spoilt = change
 }
 
-// Methods returns the methods that were called since it was last asked.
+// Methods returns the methods that were called since its last call.
 func (w *Wallet) Methods() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -271,7 +270,7 @@ func (w *Wallet) own() map[string]func([]json.RawMessage) (any, error) {
 	return own
 }
 
-// sync looks for transactions of the wallet's own in the mempool.
+// sync looks for the wallet's own transactions in the mempool.
 func (w *Wallet) sync() (pool map[string]*wire.MsgTx) {
 	pool = map[string]*wire.MsgTx{}
 	hashes, err := w.node.rpc.GetRawMempool()
@@ -323,8 +322,8 @@ type coin struct {
 	value int64
 }
 
-// coins returns those that can be spent, the oldest first, and what was spent in
-// the chain by which transaction.
+// coins returns the coins that can be spent, the oldest first, and which transaction in the chain
+// spent each of the others.
 func (w *Wallet) coins() (free []coin, spentBy map[wire.OutPoint]chainhash.Hash) {
 	pool := w.sync()
 	chain := w.chain()
@@ -358,7 +357,7 @@ func (w *Wallet) coins() (free []coin, spentBy map[wire.OutPoint]chainhash.Hash)
 	return free, spentBy
 }
 
-// options decodes an object that may have these fields only.
+// options decodes an object that may have only these fields.
 func options(text json.RawMessage, allowed ...string) (map[string]any, error) {
 	var o map[string]any
 	if err := json.Unmarshal(text, &o); err != nil {
@@ -417,7 +416,7 @@ func (w *Wallet) fund(params []json.RawMessage) (any, error) {
 	fee := int64(math.Ceil(rate * float64(tx.SerializeSize()+signatureSize)))
 	change := len(tx.TxOut) - 1
 	tx.TxOut[change].Value = free[0].value - fee
-	if w.Old { // elsewhere than in the newer one
+	if w.Old { // at another position than in newer versions
 		slices.Reverse(tx.TxOut)
 		change = 0
 	}
@@ -487,8 +486,8 @@ func (w *Wallet) getTransaction(params []json.RawMessage) (any, error) {
 	return r, nil
 }
 
-// find returns a transaction with its confirmations, below 0 for one that is in
-// conflict with the chain.
+// find returns a transaction with its confirmations, which are below 0 if it conflicts with the
+// chain.
 func (w *Wallet) find(txid string) (*wire.MsgTx, int, error) {
 	_, spentBy := w.coins()
 	for depth, b := range w.chain() {
@@ -611,15 +610,15 @@ func (w *Wallet) bump(params []json.RawMessage, send bool) (any, error) {
 	return r, nil
 }
 
-// ReplacedBy is what bumpfee has made in the place of a transaction.
+// ReplacedBy returns the id of the transaction that bumpfee made to replace a transaction.
 func (w *Wallet) ReplacedBy(txid string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.replacedBy[txid]
 }
 
-// DoubleSpend sends a transaction of the wallet's own that spends what another one spends,
-// pays more, and has no other purpose. It returns its id.
+// DoubleSpend sends a transaction from the wallet that spends what another one spends, pays more,
+// and has no other purpose. It returns its id.
 func (w *Wallet) DoubleSpend(txid string) string {
 	w.node.tb.Helper()
 	tx, _, err := w.find(txid)
@@ -659,7 +658,7 @@ func (n *Node) Mempool() map[string]*wire.MsgTx {
 	return pool
 }
 
-// Transactions returns those of a block but the coinbase.
+// Transactions returns the transactions of a block except the coinbase.
 func (n *Node) Transactions(block string) []*wire.MsgTx {
 	n.tb.Helper()
 	b, err := n.rpc.GetBlock(n.parse(block))

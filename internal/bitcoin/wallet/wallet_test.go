@@ -20,11 +20,11 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// methods are what a node answers, by method. A func takes the parameters, an error is
-// one of the node's, everything else is the result.
+// methods are a node's answers by method. A func takes the parameters; an error is an error of
+// the node; anything else is the result.
 type methods map[string]any
 
-// open returns a wallet of a node that answers so, and the calls that it gets.
+// open returns a wallet of a node that answers that way, and the calls that the node gets.
 func open(t *testing.T, answers methods) (*wallet.Wallet, func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -58,10 +58,11 @@ func open(t *testing.T, answers methods) (*wallet.Wallet, func() []string) {
 
 func refused(code btcjson.RPCErrorCode, words string) error { return btcjson.NewRPCError(code, words) }
 
-// unknown is how a wallet, and a node without an index, answer.
+// unknown is how a wallet and a node without an index answer for an unknown transaction.
 var unknown = refused(btcjson.ErrRPCInvalidAddressOrKey, "Invalid or non-wallet transaction id")
 
-// transaction spends the first output of a made-up one; number tells it from others.
+// transaction returns one that spends the first output of a made-up transaction; number makes it
+// unique.
 func transaction(number int) *wire.MsgTx {
 	tx := wire.NewMsgTx(2)
 	tx.AddTxIn(wire.NewTxIn(wire.NewOutPoint(&chainhash.Hash{1, byte(number)}, 0), nil, nil))
@@ -78,7 +79,7 @@ func requireHint(t *testing.T, err error, message, hint string) {
 	require.Contains(t, e.Hint, hint)
 }
 
-// TestEncode: hex there and back, and nothing else is a transaction.
+// TestEncode: a transaction survives hex and back, and nothing else is a transaction.
 func TestEncode(t *testing.T) {
 	tx := transaction(1)
 	text := wallet.Encode(tx)
@@ -96,8 +97,8 @@ func TestEncode(t *testing.T) {
 	require.Greater(t, len(wallet.Encode(tx)), len(text))
 }
 
-// indexed is how a node with a transaction index answers getrawtransaction for one in a block;
-// below 0 without details.
+// indexed is how a node with a transaction index answers getrawtransaction for a transaction in a
+// block; below 0, it gives no details.
 func indexed(confirmations int) func([]json.RawMessage) any {
 	return func(params []json.RawMessage) any {
 		switch {
@@ -110,7 +111,7 @@ func indexed(confirmations int) func([]json.RawMessage) any {
 	}
 }
 
-// inMempool is how it answers for one that is in no block.
+// inMempool is how it answers for a transaction that is in no block.
 func inMempool(params []json.RawMessage) any {
 	if len(params) == 1 {
 		return "00"
@@ -147,7 +148,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestDead: only what the chain itself spends, or has another transaction for.
+// TestDead: a transaction is dead only if the chain spends its inputs, or has another
+// transaction in place of one that it spends from.
 func TestDead(t *testing.T) {
 	parent := func(confirmations int) any { return map[string]any{"confirmations": confirmations} }
 	for name, c := range map[string]struct {
@@ -173,7 +175,7 @@ func TestDead(t *testing.T) {
 	require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
 }
 
-// TestMember: only the transaction that was asked for.
+// TestMember: only the transaction that was asked for is accepted.
 func TestMember(t *testing.T) {
 	tx := transaction(1)
 	w, _ := open(t, methods{"gettransaction": map[string]any{"confirmations": 3, "hex": wallet.Encode(tx)}})
@@ -189,8 +191,8 @@ func TestMember(t *testing.T) {
 	require.Nil(t, found)
 }
 
-// TestFamily follows replacements and conflicts in both directions, around circles, and
-// only along those that are ours.
+// TestFamily follows replacements and conflicts in both directions, also in cycles, and only
+// through transactions that are ours.
 func TestFamily(t *testing.T) {
 	first, second, third, foreign := transaction(1), transaction(2), transaction(3), transaction(9)
 	entry := func(tx *wire.MsgTx, confirmations int, replaces, replacedBy string, conflicts ...string) map[string]any {
@@ -242,7 +244,8 @@ func TestFamily(t *testing.T) {
 	require.ErrorIs(t, err, bitcoin.ErrBadAnswer)
 }
 
-// TestPlanBump: the least that a wallet takes, the estimate, or what was asked for.
+// TestPlanBump: the rate is the lowest that a wallet accepts, the estimate, or the one that was
+// asked for.
 func TestPlanBump(t *testing.T) {
 	tx := transaction(1)
 	size := wallet.VSize(tx)
@@ -290,7 +293,8 @@ func TestPlanBump(t *testing.T) {
 	}
 }
 
-// TestBump: after an answer that says nothing of a new transaction it may be replaced.
+// TestBump: after an answer that does not name a new transaction, the old one may have been
+// replaced.
 func TestBump(t *testing.T) {
 	txid := transaction(2).TxID()
 	bump := func(answer any) (string, int64, error) {
@@ -314,7 +318,8 @@ func TestBump(t *testing.T) {
 	require.NotErrorIs(t, err, bitcoin.ErrOutcomeUnknown)
 }
 
-// TestSend: one that is in the chain already is sent; whatever the node refuses is not.
+// TestSend: a transaction that is already in the chain counts as sent; one that the node refuses
+// does not.
 func TestSend(t *testing.T) {
 	w, calls := open(t, methods{"sendrawtransaction": "txid"})
 	require.NoError(t, w.Send(t.Context(), transaction(1)))
@@ -331,7 +336,7 @@ func TestSend(t *testing.T) {
 	require.NotErrorIs(t, err, bitcoin.ErrOutcomeUnknown)
 }
 
-// TestHints: what a node refuses is told in its words, with what to do next.
+// TestHints: a refusal is reported in the node's words, with what to do next.
 func TestHints(t *testing.T) {
 	for _, c := range []struct {
 		code        btcjson.RPCErrorCode
@@ -361,7 +366,7 @@ func TestHints(t *testing.T) {
 		{-3, "insufficient funds", "Bitcoin Core 0.21"},
 		{-22, "too large", "Bitcoin Core 0.21"},
 		{-77, "insufficient funds", ""},
-		// Words of Bitcoin Core 22 to 31 that nobody has recorded.
+		// Messages of Bitcoin Core 22 to 31 that were not recorded.
 		{-4, "New fee rate (0.00001000 BTC/kvB) is lower than the minimum fee rate (0.00005000 BTC/kvB) to get into the mempool", "higher fee rate"},
 		{-4, "Fee rate (1.000 sat/vB) is lower than the minimum fee rate setting (5.000 sat/vB)", "higher fee rate"},
 		{-8, "Insufficient total fee 0.00000141, must be at least 0.00000282 (oldFee 0.00000141 + incrementalFee 0.00000141)", "higher fee rate"},
@@ -398,7 +403,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// TestRecordedHints: what real Bitcoin Cores refuse, in their words, with what to do next.
+// TestRecordedHints: refusals by real Bitcoin Cores, in their words, with what to do next.
 func TestRecordedHints(t *testing.T) {
 	const wait, coins, resync = "several coins", "send coins", "ailee_resync_blocks --anchors"
 	for name, hint := range map[string]string{
@@ -473,12 +478,12 @@ func TestRecordedHints(t *testing.T) {
 	}
 }
 
-// The transaction that [build] has made: what it spends, and what is left.
+// What the transaction that [build] makes spends, and what is left.
 const spent, change = 1000, 800
 
 var script = []byte{0x6a, 1, 7}
 
-// funded is the transaction that a wallet makes, edited.
+// funded returns the transaction that a wallet makes, edited.
 func funded(edit func(tx *wire.MsgTx)) *wire.MsgTx {
 	tx := transaction(1)
 	tx.TxIn[0].Sequence = wire.MaxTxInSequenceNum - 2
@@ -489,8 +494,8 @@ func funded(edit func(tx *wire.MsgTx)) *wire.MsgTx {
 	return tx
 }
 
-// build lets a wallet build one that is edited when it is funded and when it is signed. An
-// answer that is a func gets the id of the signed one.
+// build has a wallet build a transaction, which is edited when it is funded and when it is
+// signed. An answer that is a func gets the id of the signed transaction.
 func build(t *testing.T, fund, sign func(tx *wire.MsgTx), changes methods) (*wallet.Transaction, []string, error) {
 	t.Helper()
 	signed := funded(nil)
@@ -515,7 +520,7 @@ func build(t *testing.T, fund, sign func(tx *wire.MsgTx), changes methods) (*wal
 	return tx, calls(), err
 }
 
-// TestBuild: the transaction is the one asked for, or it is not signed.
+// TestBuild: the transaction is the one that was asked for, or Build fails.
 func TestBuild(t *testing.T) {
 	tx, calls, err := build(t, nil, nil, nil)
 	require.NoError(t, err)

@@ -1,6 +1,6 @@
 # Completion of ailee_get_snapshot_block for fish, made by make generate.
 
-complete -c ailee_get_snapshot_block -l db-path -x -a '(__fish_complete_directories)' -d 'look the anchor up in the reorg database in DIR, not in reorg_db beside FILE'
+complete -c ailee_get_snapshot_block -l db-path -x -a '(__fish_complete_directories)' -d 'look the anchor up in the reorg database DIR, not in reorg_db next to FILE'
 complete -c ailee_get_snapshot_block -l max-divergence -x -d 'exit with status 2 when the Bitcoin node\'s tip is more than N blocks ahead'
 complete -c ailee_get_snapshot_block -l max-memory -x -d 'memory limit of SIZE for sorting a section; a single line may use 1/16 of it'
 complete -c ailee_get_snapshot_block -l json -d 'print the result as one JSON document, also on failure'

@@ -188,7 +188,7 @@ func smaller(size int) int64 {
 
 // decodeBatch puts the answers to the calls [first, first+n) in order. There must be one for
 // each, and nothing else. An error inside is left to its call, unless the node is still
-// starting, or it comes from a proxy in front of the node, mostly because of a limit.
+// starting, or it comes from a proxy in front of the node, usually because of a limit.
 // decodeBatch keeps no more than n answers, however many came.
 func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 	d := json.NewDecoder(bytes.NewReader(text))

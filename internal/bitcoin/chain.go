@@ -13,7 +13,7 @@ import (
 	"github.com/btcsuite/btcd/btcjson"
 )
 
-// ChainInfo is what a node knows of its chain.
+// ChainInfo is what a node knows about its chain.
 type ChainInfo struct {
 	// Chain is the node's name for the network. Bitcoin Core: main, test, testnet4, signet or
 	// regtest; btcd: mainnet, testnet3, testnet4, signet, regtest or simnet.

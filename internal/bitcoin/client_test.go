@@ -520,8 +520,6 @@ func TestHeaders(t *testing.T) {
 	require.NotEqual(t, old, chain.Hash(2990))
 }
 
-// A call ends with the context: while it waits for the answer, and while
-// it waits to be made again.
 // TestFindBlocks: a block in the chain, one that has left it, whose header btcd does not
 // return, and an unknown one.
 func TestFindBlocks(t *testing.T) {
@@ -557,12 +555,14 @@ func TestFindBlocks(t *testing.T) {
 	headers, err = c.FindBlocks(t.Context(), hashes[:3])
 	require.NoError(t, err)
 	require.Equal(t, []*bitcoin.Header{nil, nil, nil}, headers)
-	require.EqualValues(t, 1, chain.Requests()-before, "it is no reason to ask for each alone")
+	require.EqualValues(t, 1, chain.Requests()-before, "there is no reason to ask for each block separately")
 	message = "out of memory"
 	_, err = c.FindBlocks(t.Context(), hashes[:1])
 	require.ErrorContains(t, err, "out of memory")
 }
 
+// TestInterrupt: a call ends with the context, while it waits for the answer and while it waits to
+// be retried.
 func TestInterrupt(t *testing.T) {
 	for _, busy := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -318,7 +318,7 @@ func TestErrorsAreWhatTheyWere(t *testing.T) {
 			defer cancel()
 			return hang(ctx, t)
 		}, context.DeadlineExceeded, nil},
-		"nobody there": {func(ctx context.Context, t *testing.T) error {
+		"no server": {func(ctx context.Context, t *testing.T) error {
 			c, err := Open(Options{URL: "http://127.0.0.1:1"}, t.Logf)
 			require.NoError(t, err)
 			return c.Call(ctx, "getblockcount", nil, nil)

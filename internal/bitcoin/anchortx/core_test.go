@@ -221,7 +221,7 @@ func TestAbsentOnlyWhenCertain(t *testing.T) {
 		}
 	})
 	require.Equal(t, anchortx.Unknown, found.State)
-	require.Equal(t, "the chain changed meanwhile", found.Why)
+	require.Equal(t, "the chain changed in the meantime", found.Why)
 }
 
 // A node that allows only some methods: what it does not answer stays unknown.

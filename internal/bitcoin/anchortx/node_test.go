@@ -87,7 +87,7 @@ func TestRealNode(t *testing.T) {
 			if found := find(t, c, anchortx.Wanted{TxID: other}, 50); indexed {
 				require.Equal(t, anchortx.Absent, found.State)
 			} else {
-				require.Equal(t, anchortx.Unknown, found.State, "the first blocks were not looked at")
+				require.Equal(t, anchortx.Unknown, found.State, "the first blocks were not searched")
 			}
 			late := find(t, c, anchortx.Wanted{TxID: other, Since: time.Now().Unix() + 1e6}, anchortx.DefaultScan)
 			require.Equal(t, anchortx.Unknown, late.State)

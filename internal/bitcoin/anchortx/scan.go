@@ -246,7 +246,7 @@ func (s *search) conclude(ctx context.Context) ([]Found, error) {
 			p.State, p.Why = Unknown, ""
 			switch {
 			case left || tip.Confirmations < 1:
-				p.Why = "the chain changed meanwhile"
+				p.Why = "the chain changed in the meantime"
 			case s.info.InitialBlockDownload || s.info.Headers > s.info.Blocks:
 				p.Why = "the node is still loading blocks"
 			case tip.Time < p.Since:

@@ -130,22 +130,22 @@ func (r Recorded) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // Replay is a node that answers with what was recorded: a call gets the answer to the same call
 // at the same path, from the current stage or else from the latest earlier one. Other calls go
-// to the server behind it.
+// to the fallback server.
 type Replay struct {
 	URL string
 
-	behind http.Handler
-	mu     sync.Mutex
-	stages [][]Recorded
-	now    int // the stage
-	asked  []RecordedCall
+	fallback http.Handler
+	mu       sync.Mutex
+	stages   [][]Recorded
+	now      int // the stage
+	asked    []RecordedCall
 }
 
 // NewReplay serves stages, each with the names of its exchanges. A stage ends after a bumpfee or
 // sendrawtransaction that it answers, and with [Replay.Next].
-func NewReplay(tb testing.TB, behind http.Handler, stages ...[]string) *Replay {
+func NewReplay(tb testing.TB, fallback http.Handler, stages ...[]string) *Replay {
 	tb.Helper()
-	r := &Replay{behind: behind}
+	r := &Replay{fallback: fallback}
 	for _, names := range stages {
 		var stage []Recorded
 		for _, name := range names {
@@ -190,7 +190,7 @@ func (r *Replay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	req.Body = io.NopCloser(bytes.NewReader(body))
-	r.behind.ServeHTTP(w, req)
+	r.fallback.ServeHTTP(w, req)
 }
 
 func (r *Replay) find(path string, body []byte) *Recorded {

@@ -92,7 +92,7 @@ func TestAnchorOfAReplacedFile(t *testing.T) {
 	require.NoError(t, writer.Close())
 	_ = anchoring.Wait()
 	require.Equal(t, exit.Failed, anchoring.ProcessState.ExitCode(), errs.String())
-	require.Contains(t, errs.String(), "a newer snapshot may have been appended meanwhile\n")
+	require.Contains(t, errs.String(), "a newer snapshot may have been appended in the meantime\n")
 	require.Contains(t, errs.String(), "hint: run the command again\n")
 	require.Equal(t, clitest.Numbered(2), clitest.Read(t, path))
 	require.Equal(t, clitest.Numbered(1), clitest.Read(t, path+".old"))

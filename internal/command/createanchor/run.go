@@ -307,7 +307,7 @@ func (a *anchoring) append(ctx context.Context) (err error) {
 }
 
 var (
-	errGrew = errors.New("a newer snapshot may have been appended meanwhile")
+	errGrew = errors.New("a newer snapshot may have been appended in the meantime")
 	errCopy = errors.New("the snapshot read back differs from the one written: do not trust this disk")
 )
 

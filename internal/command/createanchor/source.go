@@ -61,8 +61,8 @@ func (a *anchoring) loadJSON(ctx context.Context, r io.Reader) error {
 	return a.checkRounded(state)
 }
 
-// unroundedHint says how to get a state whose numbers no program has rounded.
-const unroundedHint = "extract it again, which writes large numbers as strings: ailee_extract_snapshots --format json FILE DIR"
+// unroundedHint says how to get a state in which no program has rounded the numbers.
+const unroundedHint = "extract the state again, which writes large numbers as strings: ailee_extract_snapshots --format json FILE DIR"
 
 // checkRounded refuses a state that another program seems to have changed: its root is not
 // the one in its anchor, and some of its numbers look rounded.
@@ -85,7 +85,7 @@ func (a *anchoring) check(ctx context.Context, r io.ReaderAt, l snapshot.Located
 	return err
 }
 
-// loadSnapshot takes the snapshot that a node would load.
+// loadSnapshot loads the snapshot that a node would load.
 func (a *anchoring) loadSnapshot(ctx context.Context, content io.Reader) error {
 	a.source.checker = snapshot.NewChecker(a.Memory())
 	latest, err := snapshottool.FindLatest(a.source.in, content)

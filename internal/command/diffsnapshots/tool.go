@@ -32,8 +32,8 @@ func Tool() cli.Tool {
 		Description: `
    A and B are snapshot files, or single snapshots: FILE@K is the K-th complete snapshot of
    FILE, counted from 1, and FILE@latest is the one a node loads. If only one of A and B
-   names a snapshot, the latest one of the other file is used. If a file of the whole name
-   exists, that file is meant.
+   names a snapshot, the latest one of the other file is used. A file whose name is the
+   whole argument takes precedence.
 
    For two files, it compares the state roots of all snapshots. It pairs snapshots with the
    same time, or if the files have no time in common, the first with the first, the second
@@ -51,7 +51,7 @@ func Tool() cli.Tool {
    The exit status is 0 if everything that was compared is the same, and 2 if not. Snapshots
    that only one file has are reported, but make no difference. Snapshots whose root or
    anchor does not hold are compared all the same, with a warning. The files are only read,
-   and a node may append to them meanwhile.
+   and a node may append to them at the same time.
 
    With --json, each record that differs is a document on its own line, and the last line
    has the counts and the exit status.`,

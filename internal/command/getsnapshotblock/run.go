@@ -51,7 +51,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
 	if out.JSON() {
 		out.Document(f.document(found, compared, verdict, err))
 	} else {
-		// With --quiet too: the height is what a script is after.
+		// This is printed with --quiet too, since scripts need it.
 		out.Raw(fmt.Sprintf("%d\n", found.Height))
 	}
 	return verdict

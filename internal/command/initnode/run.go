@@ -77,7 +77,7 @@ func (n *initialization) run(ctx context.Context) error {
 	}
 	folders, err := durable.MakeAll(n.DataDir, owner.GiveFolder)
 	if err == nil {
-		// Only root could make the folder; from here on this is the owner.
+		// Only root could make the folder; from here on, the process runs as its owner.
 		err = owner.BecomeUserOf(&n.DataDir)
 	}
 	if err == nil {

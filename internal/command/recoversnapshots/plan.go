@@ -189,8 +189,8 @@ func (p *plan) sourceOf(number int64) int {
 // findKnown finds the records whose bytes an earlier record has, and those that share their
 // time with others.
 //
-// It compares records by their time and a digest of what was read of them anyway. Only where
-// these agree are all bytes hashed; if the sources have little in common, that is rare.
+// It compares records by their time and a digest of what was read of them anyway. All bytes are
+// hashed only if these agree, which is rare if the sources have little in common.
 func (p *plan) findKnown(ctx context.Context) error {
 	const prefix = numberSize + sameSize
 	byBytes := p.newSorter(prefix + sha256.Size + numberSize)

@@ -7,8 +7,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// record is what is kept in memory or on disk of a snapshot that was found: 32 bytes, and the
-// hash of its anchor if that will be needed.
+// record is what is kept of a snapshot that was found: 32 bytes, and the hash of its anchor if
+// that will be needed.
 type record struct {
 	time   uint64 // Unix milliseconds
 	offset int64

@@ -261,7 +261,7 @@ func (r *recovery) copy(ctx context.Context, f *os.File) error {
 }
 
 // errCopy says that the written file differs from what should have been written.
-var errCopy = errors.New("the written file differs from what was read: a source was overwritten meanwhile, or this disk cannot be trusted")
+var errCopy = errors.New("the written file differs from what was read: a source was overwritten in the meantime, or this disk cannot be trusted")
 
 // check reads the written file back: its size and the latest snapshot, or all of it if a
 // source may have been overwritten meanwhile.
@@ -316,7 +316,7 @@ func (r *recovery) warnOfGrowth() error {
 			return err
 		}
 		if grown := info.Size() - s.given.Size - s.given.Base; grown > 0 {
-			r.out.Warn("%s grew by %d bytes meanwhile, which %s does not have", s.name, grown, r.Output)
+			r.out.Warn("%s grew by %d bytes in the meantime, which %s does not have", s.name, grown, r.Output)
 			r.out.Hint("stop the node, then recover to another file")
 		}
 	}

@@ -50,7 +50,7 @@ func Tool() cli.Tool {
    instead of records: of the balances, of the locked escrows, and of peg-ins and
    peg-outs by status. FILE may be a pipe, or - for standard input. Without it, the
    node's file is read, and a line on standard error says which one. FILE is only read,
-   and a node may append to it meanwhile.
+   and a node may append to it at the same time.
 
    The snapshot is verified first. One that ailee_l2_verify rejects is shown all the
    same, with an error on standard error and exit status 2. If no record has ID, the

@@ -61,7 +61,7 @@ func nodeOf(o Options, out *cli.IO) func() (*bitcoin.Client, error) {
 }
 
 // becomeUser changes from root to the owner of the folder to write to. The state has been
-// opened before, and the credentials for the Bitcoin node are read here, as root still.
+// opened before, and the credentials for the Bitcoin node are read here, while still root.
 func (a *anchoring) becomeUser() error {
 	if a.AskNode {
 		_, _ = a.openNode() // the next call returns the same error

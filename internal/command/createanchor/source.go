@@ -53,7 +53,7 @@ func (a *anchoring) loadJSON(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	// The state is in memory already: there is nothing left to bound.
+	// The state is already in memory: there is nothing left to limit.
 	a.source.state, a.source.checker = state.Builder, snapshot.NewChecker(snapshot.NewMemory(math.MaxInt64))
 	if err := a.check(ctx, text, text.Located()); err != nil {
 		return err

@@ -68,7 +68,7 @@ func (p *plan) cursors() (all []*cursor, err error) {
 	return all, nil
 }
 
-// advance goes on to the next record.
+// advance moves to the next record.
 func (c *cursor) advance() error {
 	c.number++
 	c.others = c.others[:0]

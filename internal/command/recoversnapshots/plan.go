@@ -121,7 +121,7 @@ func (p *plan) surveyAll(ctx context.Context) error {
 	return nil
 }
 
-// inSource adds the name of the source to an error of reading it.
+// inSource adds the name of the source to an error from reading it.
 func inSource(s *source, err error) error { return fmt.Errorf("%s: %w", s.name, err) }
 
 // survey reads a source and notes each snapshot that is valid or may be.

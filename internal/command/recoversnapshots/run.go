@@ -264,7 +264,7 @@ func (r *recovery) copy(ctx context.Context, f *os.File) error {
 var errCopy = errors.New("the written file differs from what was read: a source was overwritten in the meantime, or this disk cannot be trusted")
 
 // check reads the written file back: its size and the latest snapshot, or all of it if a
-// source may have been overwritten meanwhile.
+// source may have been overwritten in the meantime.
 func (r *recovery) check(ctx context.Context, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -308,7 +308,7 @@ func (r *recovery) checkAll(ctx context.Context, f *os.File, size int64) error {
 	return nil
 }
 
-// warnOfGrowth warns of sources that a node appended to meanwhile.
+// warnOfGrowth warns of sources that a node has appended to in the meantime.
 func (r *recovery) warnOfGrowth() error {
 	for _, s := range r.sources {
 		info, err := s.given.Stat()

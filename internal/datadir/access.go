@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// account is a user with all groups.
+// account is a user with all of its groups.
 type account struct {
 	uid, gid int
 	groups   []int
@@ -34,7 +34,7 @@ func accountOf(uid, gid int) account {
 	return a
 }
 
-// nameOf is user:group, by name where there is one.
+// nameOf returns user:group, each by name if it has one.
 func nameOf(uid, gid int) string {
 	name, group := strconv.Itoa(uid), strconv.Itoa(gid)
 	if u, err := user.LookupId(name); err == nil {
@@ -46,11 +46,12 @@ func nameOf(uid, gid int) string {
 	return name + ":" + group
 }
 
-// accessList is the attribute that an access list is in: 4 bytes of version, and for
-// each entry 2 of tag, 2 of rights, 4 of user or group, in little-endian order.
+// accessList is the extended attribute that holds an access control list: 4 bytes of version,
+// then for each entry 2 bytes of tag, 2 of rights and 4 of user or group, in little-endian
+// order.
 const accessList = "system.posix_acl_access"
 
-// Tags of its entries.
+// The tags of entries in an access control list.
 const (
 	aclOwner      = 0x01
 	aclUser       = 0x02
@@ -66,7 +67,7 @@ type aclEntry struct {
 	id     int
 }
 
-// accessOf reads the access list of a file, or makes the one that its mode stands for.
+// accessOf reads the access control list of a file, or makes the one equivalent to its mode.
 func accessOf(path string, st *syscall.Stat_t) ([]aclEntry, error) {
 	buf := make([]byte, 4096)
 	n, err := unix.Getxattr(path, accessList, buf)
@@ -83,8 +84,8 @@ func accessOf(path string, st *syscall.Stat_t) ([]aclEntry, error) {
 	return list, nil
 }
 
-// may reports whether the account has all the rights (4 read, 2 write, 1 search), as the
-// kernel decides it (acl(5)).
+// may reports whether the account has all of the rights (4 read, 2 write, 1 search), by the
+// kernel's rules in acl(5).
 func (a account) may(st *syscall.Stat_t, list []aclEntry, rights uint32) bool {
 	if a.uid == 0 {
 		return true
@@ -125,7 +126,7 @@ func (a account) may(st *syscall.Stat_t, list []aclEntry, rights uint32) bool {
 	return false
 }
 
-// shown is owner and mode as operators know them.
+// shown formats owner and mode as operators know them.
 func shown(uid, gid int, mode uint32) string {
 	return fmt.Sprintf("%s %04o", nameOf(uid, gid), mode)
 }

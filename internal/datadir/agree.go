@@ -11,10 +11,10 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// genesis is the metadata of an anchor that was never meant to be broadcast.
+// genesis is the recovery metadata of an anchor that was never meant to be broadcast.
 const genesis = "genesis"
 
-// agreeLatest is agree-latest.
+// agreeLatest checks agree-latest.
 func (l *looker) agreeLatest(ctx context.Context) error {
 	if !l.latestHolds() {
 		return nil // that is another fact
@@ -52,7 +52,7 @@ func (l *looker) agreeLatest(ctx context.Context) error {
 	case !ok:
 		where := "anywhere"
 		if l.dir == nil {
-			where = "here" // the backups were not read
+			where = "in the database" // the backups were not read
 		}
 		f := l.sound(AgreeLatest, a, "the latest anchor has no record %s", where)
 		if l.latest.Anchor.RecoveryMetadata != genesis {
@@ -64,7 +64,7 @@ func (l *looker) agreeLatest(ctx context.Context) error {
 	return nil
 }
 
-// agreeAll is agree-all.
+// agreeAll checks agree-all.
 func (l *looker) agreeAll(ctx context.Context) error {
 	a := &Agreement{}
 	var others []iter.Seq2[string, error]
@@ -80,7 +80,7 @@ func (l *looker) agreeAll(ctx context.Context) error {
 	text := fmt.Sprintf("%d of %d anchors of the snapshot file are recorded", a.Recorded, a.Anchors)
 	switch {
 	case a.Anchors == 0:
-		text = "no anchor of a valid snapshot to look for"
+		text = "no valid snapshot has an anchor to look for"
 	case a.Anchors == 1 && a.Recorded == 1:
 		text = "the anchor of the snapshot file is recorded"
 	case a.Recorded == a.Anchors:
@@ -104,7 +104,7 @@ func hashes(s *source) iter.Seq2[string, error] {
 	}
 }
 
-// compare goes through the anchors of the file and the records, both in order.
+// compare walks the anchors of the file and the anchor records, both in order of their hashes.
 func (a *Agreement) compare(ctx context.Context, l *looker, others []iter.Seq2[string, error]) error {
 	records := newCursor(hashes(&source{db: l.db}))
 	defer records.stop()
@@ -150,7 +150,7 @@ func (a *Agreement) compare(ctx context.Context, l *looker, others []iter.Seq2[s
 	return nil
 }
 
-// cursor goes through hashes in order.
+// cursor walks hashes in ascending order.
 type cursor struct {
 	next func() (string, error, bool)
 	stop func()
@@ -166,7 +166,8 @@ func newCursor(hashes iter.Seq2[string, error]) *cursor {
 	return c
 }
 
-// has reports whether the hash is among them; it must not be less than the one before.
+// has reports whether the cursor's hashes include this one, which must not be less than that
+// of the call before.
 func (c *cursor) has(hash string) (bool, error) {
 	for c.more && c.err == nil && c.hash < hash {
 		c.hash, c.err, c.more = c.next()

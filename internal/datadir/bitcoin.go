@@ -16,7 +16,7 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// chainLook is what comparing the database with Bitcoin gave.
+// chainLook is the result of comparing the database with Bitcoin.
 type chainLook struct {
 	looked  bool
 	info    bitcoin.ChainInfo
@@ -24,14 +24,14 @@ type chainLook struct {
 	blocks  Chain
 	counted []reorgtool.Counted
 	proofs  Proofs
-	err     error // why the blocks were not compared
-	anchors error // why the anchors were not looked for
+	err     error // why the blocks could not be compared
+	anchors error // why the anchors could not be proved
 }
 
 // headersWait is how long blocks may lag behind their headers.
 const headersWait = time.Minute
 
-// lookBitcoin is bitcoin-node.
+// lookBitcoin checks bitcoin-node.
 func (l *looker) lookBitcoin(ctx context.Context) error {
 	b := &BitcoinState{URL: l.Bitcoin.URL()}
 	l.view.BitcoinState = b
@@ -61,7 +61,7 @@ func (l *looker) lookBitcoin(ctx context.Context) error {
 		l.couldNotWith(BitcoinNode, b, fmt.Errorf("%w: block %d of %d", errSyncing, info.Blocks, info.Headers))
 	case l.now.Sub(b.TipTime) > info.OldTip():
 		b.Trouble = OldTip
-		l.couldNotWith(BitcoinNode, b, fmt.Errorf("%w: block %d is of %s", errOldTip, info.Blocks, b.TipTime.Format(time.DateTime)))
+		l.couldNotWith(BitcoinNode, b, fmt.Errorf("%w: block %d is dated %s", errOldTip, info.Blocks, b.TipTime.Format(time.DateTime)))
 	default:
 		l.chain.info, l.chain.usable = info, true
 		l.sound(BitcoinNode, b, "%s, block %d of %s", b.Chain, b.Height, b.TipTime.Format(time.DateTime))
@@ -74,7 +74,7 @@ var (
 	errOldTip  = errors.New("its tip is old")
 )
 
-// troubleOf says why a call failed.
+// troubleOf classifies the error of a call.
 func troubleOf(err error) BitcoinTrouble {
 	var status *bitcoin.StatusError
 	var rpc *btcjson.RPCError
@@ -87,8 +87,8 @@ func troubleOf(err error) BitcoinTrouble {
 	return Unreachable
 }
 
-// compareChain compares the database with the chain. What goes wrong is no error of the
-// database.
+// compareChain compares the database with the chain. A failure of Bitcoin is kept in l.chain:
+// it is not an error of the database.
 func (l *looker) compareChain(ctx context.Context, db *reorgdb.DB) error {
 	if !l.chain.usable || !l.wanted[BitcoinBlocks] && !l.wanted[DBHeights] && !l.wanted[BitcoinAnchors] {
 		return nil
@@ -110,7 +110,7 @@ func (l *looker) compareChain(ctx context.Context, db *reorgdb.DB) error {
 	return ctx.Err()
 }
 
-// addHeight notes a height whose hash differs; they ascend.
+// addHeight adds a height whose hash differs. Heights must be added in ascending order.
 func (c *Chain) addHeight(height uint64) {
 	switch {
 	case c.Different == 0 || c.Last == Range{}:
@@ -125,7 +125,7 @@ func (c *Chain) addHeight(height uint64) {
 	}
 }
 
-// prove looks for the transactions of the confirmed anchors.
+// prove looks for the transactions of the confirmed anchors in the chain.
 func (l *looker) prove(ctx context.Context, db *reorgdb.DB) (p Proofs, err error) {
 	err = reorgtool.ProveAnchors(ctx, l.Bitcoin, db, anchortx.Options{Scan: anchortx.DefaultScan}, func(a reorgdb.Anchor, proof reorgtool.Proof) {
 		p.Confirmed++
@@ -144,7 +144,7 @@ func (l *looker) prove(ctx context.Context, db *reorgdb.DB) (p Proofs, err error
 	return p, err
 }
 
-// sayChain is db-heights, bitcoin-blocks and bitcoin-anchors.
+// sayChain reports db-heights, bitcoin-blocks and bitcoin-anchors.
 func (l *looker) sayChain(ctx context.Context) error {
 	c := &l.chain
 	if c.err != nil {
@@ -178,10 +178,10 @@ func (l *looker) sayHeights() {
 		return
 	}
 	r := h.Found[0]
-	l.wrong(DBHeights, h, "%d blocks are stored at a count in place of their height, from %d on", h.Count, r.From)
+	l.wrong(DBHeights, h, "%d blocks are stored at a count instead of their height, starting at %d", h.Count, r.From)
 }
 
-// fewBlocks is how many may all have been replaced by a reorg: a node halts at more.
+// fewBlocks is how many blocks a reorg may replace all at once: a node halts at more.
 const fewBlocks = 6
 
 func (l *looker) sayBlocks(ctx context.Context) error {
@@ -203,29 +203,29 @@ func (l *looker) sayBlocks(ctx context.Context) error {
 		if !agrees {
 			s := l.view.BitcoinState
 			s.Trouble = OtherChain
-			l.couldNotWith(BitcoinNode, s, fmt.Errorf("%w: none of %d stored hashes is of its chain, %s", errOtherChain, r.Blocks, s.Chain))
+			l.couldNotWith(BitcoinNode, s, fmt.Errorf("%w: none of %d stored hashes is in its chain, %s", errOtherChain, r.Blocks, s.Chain))
 			l.couldNotWith(BitcoinBlocks, b, errOtherChain)
 			return nil
 		}
-		l.wrong(BitcoinBlocks, b, "the database is of another network than Bitcoin and the backups")
+		l.wrong(BitcoinBlocks, b, "the database is from another network than Bitcoin and the backups")
 		return nil
 	}
 	switch {
 	case b.Different > 0:
-		l.wrong(BitcoinBlocks, b, "%d of %d hashes are not those of the chain, from %d on", b.Different, b.Compared, b.First.From)
+		l.wrong(BitcoinBlocks, b, "%d of %d block hashes differ from the chain, starting at %d", b.Different, b.Compared, b.First.From)
 	case b.Behind >= 2 && !running:
 		l.wrong(BitcoinBlocks, b, "%d blocks behind the chain, and the node is stopped", b.Behind)
 	case r.Blocks == 0 && !running:
 		l.wrong(BitcoinBlocks, b, "the database has no block, and the node is stopped")
 	default:
-		l.sound(BitcoinBlocks, b, "all %d hashes are those of the chain", b.Compared)
+		l.sound(BitcoinBlocks, b, "all %d block hashes match the chain", b.Compared)
 	}
 	return nil
 }
 
-var errOtherChain = errors.New("it is of another network")
+var errOtherChain = errors.New("it is on another network")
 
-// backupAgrees reports whether a backup of the database is of Bitcoin's network.
+// backupAgrees reports whether a backup of the database is from Bitcoin's network.
 func (l *looker) backupAgrees(ctx context.Context) (bool, error) {
 	if err := l.readBackups(ctx); err != nil {
 		return false, err
@@ -242,7 +242,7 @@ func (l *looker) backupAgrees(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// agrees reports whether one of the highest hashes of a database is of the chain.
+// agrees reports whether one of the highest hashes of a database is in the chain.
 func (l *looker) agrees(ctx context.Context, path string) (agrees bool, err error) {
 	stored, err := hashesAt(ctx, path)
 	if err != nil {
@@ -261,7 +261,7 @@ func (l *looker) agrees(ctx context.Context, path string) (agrees bool, err erro
 	return agrees, err
 }
 
-// hashesAt are the highest hashes of the database at a path.
+// hashesAt returns the highest hashes of the database at a path.
 func hashesAt(ctx context.Context, path string) (hashes map[uint64]string, err error) {
 	db, err := reorgdb.OpenReadOnly(path)
 	if err != nil {
@@ -271,8 +271,8 @@ func hashesAt(ctx context.Context, path string) (hashes map[uint64]string, err e
 	return highestHashes(ctx, db)
 }
 
-// disagree reports whether the live database and the newest backup have enough heights in
-// common, and not one hash: they are of different networks.
+// disagree reports whether the live database and the newest backup are from different networks:
+// they have enough heights in common, but not one hash.
 func (l *looker) disagree(ctx context.Context) (bool, error) {
 	backup := l.newest[DatabaseKind]
 	if len(l.hashes) == 0 || backup == nil || backup.unpacked == "" {
@@ -311,4 +311,4 @@ func (l *looker) sayProofs() {
 	}
 }
 
-var errNotFound = errors.New("the node cannot find the transactions, without an index or pruned")
+var errNotFound = errors.New("the node cannot find the transactions, since it is pruned or has no index")

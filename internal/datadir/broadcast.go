@@ -13,18 +13,18 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// lookBroadcast is data-broadcast.
+// lookBroadcast checks data-broadcast.
 func (l *looker) lookBroadcast(ctx context.Context) error {
 	path := pending.File(l.view.Place.Database)
 	p, err := pending.Read(path)
 	var malformed *pending.MalformedError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		l.sound(DataBroadcast, nil, "no broadcast was broken off")
+		l.sound(DataBroadcast, nil, "no broadcast was interrupted")
 		return nil
 	case errors.As(err, &malformed):
 		l.view.Broadcast = &Broadcast{Path: path}
-		l.wrong(DataBroadcast, l.view.Broadcast, "a broadcast was broken off, and its file cannot be read: it is not what ailee_create_anchor writes: %v", err)
+		l.wrong(DataBroadcast, l.view.Broadcast, "a broadcast was interrupted, and its file is not one that ailee_create_anchor writes: %v", err)
 		return nil
 	case err != nil:
 		l.couldNot(DataBroadcast, err)
@@ -49,11 +49,11 @@ func (l *looker) lookBroadcast(ctx context.Context) error {
 		l.sound(DataBroadcast, b, "%s is under way", text)
 		return nil
 	}
-	l.wrong(DataBroadcast, b, "%s was broken off", text)
+	l.wrong(DataBroadcast, b, "%s was interrupted", text)
 	return nil
 }
 
-// findRoot looks for the snapshot whose state is being anchored, the newest first.
+// findRoot looks for the snapshot whose state is being anchored, starting at the newest.
 func (l *looker) findRoot(ctx context.Context, b *Broadcast) error {
 	if l.file == nil {
 		return nil
@@ -75,7 +75,8 @@ func (l *looker) findRoot(ctx context.Context, b *Broadcast) error {
 		if err != nil {
 			return err
 		}
-		// For another state, whatever its anchor names, another transaction would be paid.
+		// The anchor may name this root although the state is another. That state would need,
+		// and pay for, another transaction.
 		if report.Root == b.Root {
 			b.Snapshot, b.Latest = at.Index, at.Index == total
 			return nil

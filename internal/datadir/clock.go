@@ -9,12 +9,13 @@ import (
 	"ailee-recovery/internal/printable"
 )
 
-// lookClock is data-clock. A clock is wrong where it is more than an hour behind what two
-// things that do not hang on each other say: one alone may have been written by a clock
-// that was wrong then. Bitcoin, if it is asked, decides alone.
+// lookClock checks data-clock. The clock is wrong if it is more than an hour behind two
+// independent times: one alone may have been written by a clock that was wrong then. Bitcoin,
+// if it is asked, decides alone.
 func (l *looker) lookClock() {
 	c := &Clock{Now: l.now.Truncate(time.Second)}
-	var beyond []string
+	var beyond []string // whose times the clock is behind
+	decided := false    // one of them is enough
 	see := func(what string, at time.Time, witness bool) {
 		switch {
 		case at.IsZero():
@@ -57,13 +58,13 @@ func (l *looker) lookClock() {
 		// Blocks may be two hours ahead.
 		if b.TipTime.After(l.now.Add(2 * ahead)) {
 			c.Doubtful = append(c.Doubtful, Dated{"the tip of Bitcoin", b.TipTime.Format(time.RFC3339)})
-			beyond = append(beyond, "the tip of Bitcoin", "its time")
+			beyond, decided = []string{"the tip of Bitcoin"}, true
 		} else {
 			beyond = nil
 		}
 	}
 	l.view.Clock = c
-	if len(beyond) > 1 {
+	if decided || len(beyond) > 1 {
 		l.wrong(DataClock, c, "the clock says %s, which is before %s", c.Now.Format(time.DateTime), strings.Join(beyond[:min(len(beyond), 2)], " and "))
 		return
 	}

@@ -20,7 +20,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// lookAll is snapshots-all and snapshots-hidden: the whole file, read once.
+// lookAll checks snapshots-all and snapshots-hidden, for which it reads the whole file once.
 func (l *looker) lookAll(ctx context.Context) error {
 	all, err := content.ReadSnapshots(ctx, l.file, l.size, content.SnapshotsOptions{
 		Now: l.now, Memory: l.Memory, Progress: l.progress("the snapshot file", l.size),
@@ -48,13 +48,13 @@ func (l *looker) lookAll(ctx context.Context) error {
 	}
 	f := l.sound(SnapshotsAll, a, "%s", text)
 	if len(a.Bad) > 0 && l.view.Latest != nil && l.latest != nil && l.latest.Holding() {
-		f.Remark = fmt.Sprintf("%d not valid before the latest, the first is snapshot %d: %s", a.Complete-a.Valid, a.Bad[0].Number, a.Bad[0].Verdict)
+		f.Remark = fmt.Sprintf("%d before the latest are not valid, the first is snapshot %d: %s", a.Complete-a.Valid, a.Bad[0].Number, a.Bad[0].Verdict)
 	}
 	l.sayHidden(all)
 	return nil
 }
 
-// sayHidden is snapshots-hidden.
+// sayHidden reports snapshots-hidden.
 func (l *looker) sayHidden(all *content.Snapshots) {
 	h := &Hidden{Count: all.HiddenCount, Invalid: all.HiddenBad}
 	for i := range all.Hidden {
@@ -65,9 +65,9 @@ func (l *looker) sayHidden(all *content.Snapshots) {
 	case h.Count == 0:
 		l.sound(SnapshotsHidden, h, "none")
 	case h.Count == 1:
-		l.wrong(SnapshotsHidden, h, "a sound snapshot at byte %d, of %s, is seen by no node", h.Found[0].Offset, snapshottool.ShortTime(h.Found[0].Time.Ms))
+		l.wrong(SnapshotsHidden, h, "no node sees a sound snapshot at byte %d, of %s", h.Found[0].Offset, snapshottool.ShortTime(h.Found[0].Time.Ms))
 	default:
-		l.wrong(SnapshotsHidden, h, "%d sound snapshots, the first at byte %d, are seen by no node", h.Count, h.Found[0].Offset)
+		l.wrong(SnapshotsHidden, h, "no node sees %d sound snapshots, the first at byte %d", h.Count, h.Found[0].Offset)
 	}
 }
 
@@ -78,7 +78,7 @@ func located(s *content.Snapshot) *Located {
 	return &Located{Number: s.Number, Offset: s.Offset, Root: printable.Text(s.Root), Anchor: printable.Text(s.Anchor), Time: timeAt(s)}
 }
 
-// timeAt is the time of a snapshot.
+// timeAt returns the time of a snapshot.
 func timeAt(s *content.Snapshot) Time {
 	if s.Time.IsZero() {
 		return Time{s.TimestampMs, s.Doubtful}
@@ -86,7 +86,7 @@ func timeAt(s *content.Snapshot) Time {
 	return Time{uint64(s.Time.UnixMilli()), s.Doubtful}
 }
 
-// lookDatabaseForm is db-form.
+// lookDatabaseForm checks db-form.
 func (l *looker) lookDatabaseForm() {
 	path := l.view.Place.Database
 	d := &DatabaseForm{}
@@ -101,7 +101,7 @@ func (l *looker) lookDatabaseForm() {
 	switch {
 	case err == nil && !exists(filepath.Join(path, "CURRENT")):
 		d.Form = UnfinishedFolder
-		l.sound(DBForm, d, "a node was killed while it made it: it is empty")
+		l.sound(DBForm, d, "a node was killed while it created it: it is empty")
 	case err == nil:
 		d.Form = DatabaseFolder
 		l.sound(DBForm, d, "%d files, %s", d.Files, Bytes(uint64(d.Size)))
@@ -131,13 +131,13 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// withoutPath is the text of an error without the path that it begins with.
+// withoutPath returns the text of an error without the path at its start.
 func withoutPath(err error, path string) string {
 	return strings.TrimPrefix(err.Error(), path+": ")
 }
 
-// lookDatabase is db-damage and db-records: all of the database, read once. Bitcoin is
-// asked about it in the same view.
+// lookDatabase checks db-damage and db-records, for which it reads the whole database once.
+// Bitcoin is asked about the records of the same view of it.
 func (l *looker) lookDatabase(ctx context.Context) error {
 	orphaned := uint64(0)
 	db, err := content.ReadDatabase(ctx, l.view.Place.Database, content.DatabaseOptions{
@@ -168,7 +168,7 @@ func (l *looker) lookDatabase(ctx context.Context) error {
 // sampled is how many of the highest heights are compared between databases.
 const sampled = 1000
 
-// highestHashes are the block hashes of the highest heights.
+// highestHashes returns the block hashes at the highest heights.
 func highestHashes(ctx context.Context, db *reorgdb.DB) (map[uint64]string, error) {
 	highest, ok, err := db.HighestBlock()
 	if err != nil || !ok {
@@ -184,7 +184,7 @@ func highestHashes(ctx context.Context, db *reorgdb.DB) (map[uint64]string, erro
 	return hashes, nil
 }
 
-// countOrphaned counts the anchors that a node calls orphaned.
+// countOrphaned counts the anchors that a node would call orphaned.
 func countOrphaned(ctx context.Context, db *reorgdb.DB, now time.Time) (n uint64, err error) {
 	for a, err := range db.Anchors(ctx) {
 		if err != nil {
@@ -197,7 +197,7 @@ func countOrphaned(ctx context.Context, db *reorgdb.DB, now time.Time) (n uint64
 	return n, nil
 }
 
-// sayRecords is db-records.
+// sayRecords reports db-records.
 func (l *looker) sayRecords(ctx context.Context, db *content.Database, orphaned uint64) error {
 	r, err := recordsOf(db)
 	if err != nil {
@@ -211,15 +211,18 @@ func (l *looker) sayRecords(ctx context.Context, db *content.Database, orphaned 
 	}
 	switch {
 	case db.Damaged():
-		// What is missing, or too low, is so since it is damaged.
+		// Gaps, and a counter that is too low, come from the damage, which is another fact.
 		l.sound(DBRecords, r, "%s can be read", text)
 		return nil
 	case r.CounterBehind:
-		l.wrong(DBRecords, r, "the event counter is %d: the next event would overwrite one", r.Counter)
+		l.wrong(DBRecords, r, "the event counter is %d: the next event would overwrite an existing one", r.Counter)
 		return nil
-	case len(r.Gaps) > 0:
-		l.wrong(DBRecords, r, "%d heights have no block hash, from %d on", r.Missing, r.Gaps[0].From)
-		return nil
+		case r.Missing == 1 && len(r.Gaps) > 0:
+			l.wrong(DBRecords, r, "height %d has no block hash", r.Gaps[0].From)
+			return nil
+		case len(r.Gaps) > 0:
+			l.wrong(DBRecords, r, "%d heights have no block hash, starting at %d", r.Missing, r.Gaps[0].From)
+			return nil
 	}
 	f := l.sound(DBRecords, r, "%s", text)
 	var remarks []string
@@ -233,7 +236,7 @@ func (l *looker) sayRecords(ctx context.Context, db *content.Database, orphaned 
 	return nil
 }
 
-// recordsOf is what a database holds as evidence has it.
+// recordsOf returns the records of a database as evidence.
 func recordsOf(db *content.Database) (*Records, error) {
 	r := &Records{Blocks: uint64(db.Blocks), Lowest: db.Lowest, Tip: db.Tip, Missing: db.Gaps, Anchors: map[string]uint64{}, Families: map[string]uint64{},
 		Events: uint64(db.Events), Counter: db.Counter, CounterBehind: !db.CounterSound, Unreadable: uint64(db.Unreadable), Odd: uint64(db.Mismatched)}
@@ -258,8 +261,7 @@ func recordsOf(db *content.Database) (*Records, error) {
 	return r, nil
 }
 
-// heightsOf are the ranges of heights that have a block; nil where they are too many to be
-// listed.
+// heightsOf returns the ranges of heights that have a block, nil if they are too many to list.
 func heightsOf(db *content.Database) ([]Range, error) {
 	var list []Range
 	for heights, err := range db.Heights() {
@@ -274,7 +276,7 @@ func heightsOf(db *content.Database) ([]Range, error) {
 	return list, nil
 }
 
-// statusNames are those of documents.
+// statusNames are the names of statuses in documents.
 var statusNames = map[reorgdb.AnchorStatus]string{
 	reorgdb.Pending: "pending", reorgdb.Confirmed: "confirmed", reorgdb.InvalidatedReorg: "invalidated", reorgdb.FailedOrphaned: "failed",
 }
@@ -286,10 +288,10 @@ func statusName(s reorgdb.AnchorStatus) string {
 	return "other"
 }
 
-// sayDamage is db-damage.
+// sayDamage reports db-damage.
 func (l *looker) sayDamage(db *content.Database) {
 	d := &Damage{}
-	lost := map[string]int64{} // entries by file, of those where records are lost
+	lost := map[string]int64{} // entries by file, for files that lost records
 	for _, p := range db.Problems {
 		if !p.Lost && !p.Stale && db.Unopened == nil {
 			continue
@@ -308,7 +310,7 @@ func (l *looker) sayDamage(db *content.Database) {
 	}
 	for file, entries := range lost {
 		d.Entries += entries
-		// A log, or the MANIFEST, does not say how many it held.
+		// A log or the MANIFEST does not say how many entries it held.
 		d.AtMost = d.AtMost || entries == 0
 		if isTable(file) {
 			d.Files++
@@ -330,7 +332,7 @@ func (l *looker) sayDamage(db *content.Database) {
 
 func isTable(name string) bool { return strings.HasSuffix(name, ".sst") }
 
-// text says where the first damage is, and how much is lost in all.
+// text says where the first damage is, and how much is lost in total.
 func (d *Damage) text() string {
 	first := d.Found[0]
 	text := first.Kind
@@ -358,7 +360,7 @@ func (d *Damage) text() string {
 	return text
 }
 
-// lookPegOuts is snapshots-pegouts: of the latest snapshot, what a node loads.
+// lookPegOuts checks snapshots-pegouts, for the latest snapshot, which a node loads.
 func (l *looker) lookPegOuts(ctx context.Context) error {
 	p := &PegOuts{Count: l.view.Latest.PegOuts}
 	open := snapshot.AnchorSet{}
@@ -392,7 +394,7 @@ func (l *looker) lookPegOuts(ctx context.Context) error {
 		l.couldNotWith(SnapshotsPegOuts, p, fmt.Errorf("%w: %d, the first named by peg-out %s", errNowhere, p.Missing, firstPegOut(p)))
 		return nil
 	}
-	text := "all name anchors that are there"
+	text := "every peg-out names an anchor that exists"
 	if p.Count == 0 {
 		text = "no peg-outs"
 	}
@@ -400,7 +402,7 @@ func (l *looker) lookPegOuts(ctx context.Context) error {
 	return nil
 }
 
-var errNowhere = errors.New("anchors of peg-outs are found nowhere, as after a prune")
+var errNowhere = errors.New("anchors that peg-outs name were not found anywhere, as after a prune")
 
 func firstPegOut(p *PegOuts) string {
 	if len(p.Nowhere) == 0 {
@@ -409,7 +411,7 @@ func firstPegOut(p *PegOuts) string {
 	return p.Nowhere[0].PegOut
 }
 
-// findNamed takes the anchors that are found out of the set, and counts where.
+// findNamed removes the anchors that it finds from the set open, and counts where they were.
 func (l *looker) findNamed(ctx context.Context, p *PegOuts, open snapshot.AnchorSet) error {
 	if len(open) == 0 {
 		return nil

@@ -10,16 +10,15 @@ import (
 	"strings"
 )
 
-// The names of copies: what a restore, a prune and the recovery guide leave beside the
-// data.
+// The names of copies that a restore, a prune and the recovery guide leave next to the data.
 var (
 	fileCopy     = regexp.MustCompile(`^l2_snapshots\.dat\.(replaced|unfinished|corrupted)_.+$|^l2_snapshots_(old|pruned)\.dat$`)
 	databaseCopy = regexp.MustCompile(`^reorg_db\.((replaced|unfinished|corrupted)_.+|corrupted|new|[0-9_]+)$`)
 	copyFolder   = regexp.MustCompile(`^recovery_.+$`)
 )
 
-// lookCopies is data-copies: their names and sizes. They are read when a plan may need
-// them, see [Cover].
+// lookCopies checks data-copies, of which it takes only names and sizes. The copies are read
+// when a plan may need them, see [Cover].
 func (l *looker) lookCopies() {
 	found, err := findCopies(l.view.Place)
 	if err != nil {
@@ -28,7 +27,7 @@ func (l *looker) lookCopies() {
 	}
 	l.view.Copies = found
 	if len(found.Found) == 0 {
-		l.sound(DataCopies, found, "no earlier states are kept beside the data")
+		l.sound(DataCopies, found, "no earlier states are kept next to the data")
 		return
 	}
 	size := int64(0)
@@ -64,7 +63,7 @@ func findCopies(p *Place) (*Copies, error) {
 	return c, nil
 }
 
-// addFolder adds what a folder has that somebody moved data to.
+// addFolder adds the copies in a folder to which an operator moved data.
 func (c *Copies) addFolder(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/internal/prunenote"
 )
 
-// lookCover is backups-cover: what each source has, and the live parts lack.
+// lookCover checks backups-cover: what the sources have and the live parts lack.
 func (l *looker) lookCover(ctx context.Context) error {
 	if err := l.liveSources(ctx); err != nil {
 		return l.unless(ctx, BackupsCover, err)
@@ -41,7 +41,7 @@ func (l *looker) lookCover(ctx context.Context) error {
 	return nil
 }
 
-// sayCover makes the fact.
+// sayCover reports backups-cover.
 func (l *looker) sayCover(c *Cover) {
 	var lacks []string
 	for _, kind := range kinds {
@@ -68,8 +68,8 @@ func (l *looker) sayCover(c *Cover) {
 
 var errNoBackups = fmt.Errorf("there are no backups to compare with")
 
-// needsCopies reports whether a plan may need what is kept beside the data: a live part is
-// not as it should be, or the disk is full.
+// needsCopies reports whether a plan may need the copies next to the data: something is wrong
+// with a live part, or the disk may be full.
 func (l *looker) needsCopies(c *Cover) bool {
 	for _, f := range l.view.Facts {
 		if f.State != Wrong {
@@ -108,7 +108,7 @@ func (l *looker) tight() bool {
 	return f.Lacks()
 }
 
-// thing is one that is counted, and what is known of it.
+// thing is one snapshot, anchor or event, and what is known of it.
 type thing struct {
 	key    string
 	ms     uint64
@@ -182,10 +182,10 @@ func eventThings(d *content.Database) iter.Seq2[thing, error] {
 	}
 }
 
-// explanation returns what reports whether a snapshot that the live file lacks was pruned: a
-// note says that the file begins where it does, or a prune that was killed after its
-// exchange left the old file, and the snapshot comes before that in the source. nil where
-// nothing is explained.
+// explanation returns a function that reports whether a snapshot that the live file lacks was
+// pruned: it comes before the first snapshot of the live file in its source, and the file
+// begins there because of a prune. Proof of that is a note of the prune, or the old file that
+// a prune left when it was killed after the exchange. It returns nil if nothing was pruned.
 func (l *looker) explanation(ctx context.Context, files []*source) (func(source int, t thing) bool, error) {
 	if len(files) == 0 || files[0].Role != Live || files[0].file.Oldest == nil {
 		return nil, nil
@@ -196,7 +196,7 @@ func (l *looker) explanation(ctx context.Context, files []*source) (func(source 
 	}
 	first := files[0].file.Oldest
 	_, pruned := prunenote.Explaining(notes, first.SHA256)
-	begins := make([]int64, len(files)) // the number of that snapshot in each; 0 for none
+	begins := make([]int64, len(files)) // number of the first live snapshot in each; 0 for none
 	for i, s := range files {
 		for d, err := range s.file.ValidDigests(ctx) {
 			if err != nil {
@@ -221,12 +221,13 @@ func (l *looker) explanation(ctx context.Context, files []*source) (func(source 
 	}, nil
 }
 
-// leftByPrune reports whether a file is what a prune displaced that is to be completed.
+// leftByPrune reports whether a file was displaced by a prune that must be completed.
 func (l *looker) leftByPrune(path string) bool {
 	return l.view.Leftovers != nil && slices.ContainsFunc(l.view.Leftovers.Found, func(f Leftover) bool { return f.Path == path && f.Kind == PruneLeft })
 }
 
-// group puts the things of all sources into groups.
+// group puts the things of all sources into groups. It merges the sources, each of which must
+// yield its things in ascending order of their keys.
 func (c *Cover) group(ctx context.Context, what Thing, sources []*source, things func(*source) iter.Seq2[thing, error], explained func(int, thing) bool) error {
 	groups := map[groupKey]*Group{}
 	heads := make([]head, len(sources))
@@ -337,7 +338,7 @@ func (c *Cover) compareFamilies(databases []*source) {
 	slices.Sort(c.FamiliesLacking)
 }
 
-// of are the sources of a kind.
+// of returns the sources of a kind.
 func (c *Cover) of(kind Kind) []Source {
 	if kind == SnapshotKind {
 		return c.Snapshots
@@ -345,7 +346,7 @@ func (c *Cover) of(kind Kind) []Source {
 	return c.Databases
 }
 
-// kindOfThing is the kind of the sources that have it.
+// kindOfThing returns the kind of source that has such things.
 func kindOfThing(t Thing) Kind {
 	if t == SnapshotThing {
 		return SnapshotKind
@@ -354,7 +355,7 @@ func kindOfThing(t Thing) Kind {
 }
 
 // Lacks says what the live part lacks that sound sources of a role have, such as "14 anchors
-// and 3 events"; "" for nothing. What prune notes explain does not count.
+// and 3 events", or "" for nothing. What prune notes explain does not count.
 func (c *Cover) Lacks(kind Kind, role Role) string {
 	counts := map[Thing]uint64{}
 	list := c.of(kind)
@@ -374,8 +375,8 @@ func (c *Cover) Lacks(kind Kind, role Role) string {
 	return CountText(counts)
 }
 
-// CountText says how many there are of things, such as "1 snapshot" or "14 anchors and 3
-// events"; "" for none.
+// CountText formats counts of things, such as "1 snapshot" or "14 anchors and 3 events". It is
+// "" if all are 0.
 func CountText(counts map[Thing]uint64) string {
 	var parts []string
 	for _, t := range []Thing{SnapshotThing, AnchorThing, EventThing} {
@@ -389,7 +390,7 @@ func CountText(counts map[Thing]uint64) string {
 	return strings.Join(parts, " and ")
 }
 
-// markRedundant marks the copies that were read and have nothing that the live part lacks.
+// markRedundant marks copies that were read and have nothing that the live part lacks.
 func (l *looker) markRedundant(c *Cover) {
 	if l.view.Copies == nil {
 		return

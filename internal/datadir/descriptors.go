@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errEnded is said of a process that has nothing open any more.
+// errEnded means that a process no longer has anything open.
 var errEnded = errors.New("the process has ended")
 
-// descriptorsOf lists what a process has open, and the folder of /proc in which that is seen.
-// What ends is not shown to ordinary users, and shows nothing to root: it is waited for, and
-// of a process whose first thread has ended another thread is asked.
-// What is of others is not waited for: most of them are never shown.
-// Its errors are errEnded, fs.ErrPermission for what may not be seen, and those of reading.
+// descriptorsOf lists what a process has open, and the folder in /proc that shows it.
+// A process that is ending is hidden from ordinary users, and shows nothing to root:
+// descriptorsOf waits for it. If its first thread has ended, another thread is asked.
+// It does not wait for processes of other users, most of which are never shown.
+// Errors are errEnded, fs.ErrPermission for what may not be seen, and read errors.
 func descriptorsOf(pid int, others bool) (dir string, fds []os.DirEntry, err error) {
 	dir = fmt.Sprintf("/proc/%d", pid)
 	fds, err = os.ReadDir(dir + "/fd")
@@ -38,8 +38,8 @@ func descriptorsOf(pid int, others bool) (dir string, fds []os.DirEntry, err err
 			return thread, fds, nil
 		}
 	}
-	// The threads of a process end one after the other, and one that starts a program is
-	// not shown for a moment.
+	// The threads of a process end one after the other, and a process that starts a program
+	// is hidden for a moment.
 	wait := startsWithin
 	if s.zombie || s.exits {
 		wait = again
@@ -57,11 +57,11 @@ func descriptorsOf(pid int, others bool) (dir string, fds []os.DirEntry, err err
 	return dir, fds, err
 }
 
-// startsWithin is how long a process that starts a program may not be shown.
+// startsWithin is how long a process that starts a program may be hidden.
 const startsWithin = 50 * time.Millisecond
 
-// ofAnyThread lists what a process has open whose first thread has ended; nil where no
-// thread shows it.
+// ofAnyThread lists what a process has open after its first thread has ended. It returns nil
+// if no thread shows it.
 func ofAnyThread(dir string, pid int) (thread string, fds []os.DirEntry) {
 	tasks, err := os.ReadDir(dir + "/task")
 	if err != nil {
@@ -79,16 +79,16 @@ func ofAnyThread(dir string, pid int) (thread string, fds []os.DirEntry) {
 	return "", nil
 }
 
-// processStat is what is needed of /proc/PID/stat.
+// processStat holds the needed fields of /proc/PID/stat.
 type processStat struct {
-	zombie  bool // its files are closed
-	exits   bool
+	zombie  bool // the first thread has ended
+	exits   bool // it is about to end
 	threads int
 }
 
 // statOf reads the state of a process: proc_pid_stat(5).
 func statOf(dir string) (processStat, error) {
-	const state, flags, threads = 0, 6, 17 // counted after the name, which may hold anything
+	const state, flags, threads = 0, 6, 17 // counted after the name, which may contain anything
 	const pfExiting = 0x4                  // include/linux/sched.h
 	text, err := os.ReadFile(dir + "/stat")
 	if err != nil {
@@ -103,7 +103,7 @@ func statOf(dir string) (processStat, error) {
 	return processStat{zombie: fields[state] == "Z" || fields[state] == "X", exits: set&pfExiting != 0, threads: count}, nil
 }
 
-// endsWithin reports whether all threads of a process end in that time.
+// endsWithin reports whether all threads of a process end within a time.
 func endsWithin(pid int, limit time.Duration) bool {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {

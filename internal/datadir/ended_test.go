@@ -22,15 +22,15 @@ import (
 	"ailee-recovery/internal/lease"
 )
 
-// programs are what the tests run as processes.
+// programs are the programs that the tests run as processes.
 var programs = clitest.Programs{
 	reorgtest.NodeName: reorgtest.Programs[reorgtest.NodeName],
 	"beside":           lookBeside,
 	"leaderless":       leaderless,
 }
 
-// TestBesideEndingProcesses: of a process that has ended, but was not waited for, an ordinary
-// user is shown nothing, and nothing is open in it. One whose first thread has ended goes on.
+// TestBesideEndingProcesses: a process that has ended but was not waited for shows nothing to an
+// ordinary user, and has nothing open. One whose first thread has ended may still have files open.
 func TestBesideEndingProcesses(t *testing.T) {
 	dir, asRoot := t.TempDir(), os.Geteuid() == 0
 	if asRoot {
@@ -102,8 +102,8 @@ func children(t *testing.T) (pids []string) {
 	return pids
 }
 
-// lookBeside looks at who has the data open while one process is a zombie, and the first
-// thread of another is.
+// lookBeside checks which processes have the data open while one process is a zombie, and so is
+// the first thread of another.
 func lookBeside() {
 	check := func(err error) {
 		if err != nil {
@@ -126,7 +126,7 @@ func lookBeside() {
 	check(json.NewEncoder(os.Stdout).Encode(v.Holders))
 }
 
-// leaderless has a file open for writing when its first thread ends.
+// leaderless keeps a file open for writing after its first thread has ended.
 func leaderless() {
 	f, err := os.OpenFile(os.Args[1], os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

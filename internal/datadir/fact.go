@@ -10,32 +10,32 @@ import (
 	"unicode/utf8"
 )
 
-// Code names what a fact is about. Codes are stable: they are labels of metrics, keys of
+// Code says what a fact is about. Codes are stable: they are labels of metrics, keys of
 // documents and anchors in the runbook.
 type Code string
 
-// The codes, in the order in which facts are in a view. The evidence of each is the type
-// in parentheses, a pointer, which the view has by itself as well.
+// The codes, in the order of facts in a view. The evidence of each is a pointer to the type in
+// parentheses, which is also a field of the view.
 const (
 	DataDir       Code = "data-dir"       // is it a folder? ([Place])
 	DataOwner     Code = "data-owner"     // can the node's user read and write all of it? ([Owners])
-	DataMount     Code = "data-mount"     // read-only, immutable; remarks: append-only, a mount of its own ([Mounts])
+	DataMount     Code = "data-mount"     // read-only, immutable; remarks: append-only, a separate mount ([Mounts])
 	DataSpace     Code = "data-space"     // free bytes and inodes against what will be needed ([Space])
-	DataHolders   Code = "data-holders"   // who has which part open ([Holders])
+	DataHolders   Code = "data-holders"   // which processes have which part open ([Holders])
 	DataLeftovers Code = "data-leftovers" // what killed runs of the toolkit left ([Leftovers])
-	DataCopies    Code = "data-copies"    // earlier states that are kept beside the data ([Copies])
+	DataCopies    Code = "data-copies"    // earlier states that are kept next to the data ([Copies])
 	DataBroadcast Code = "data-broadcast" // a broadcast that is not finished ([Broadcast])
 	DataClock     Code = "data-clock"     // the clock against the times of the data ([Clock])
 
-	SnapshotsForm    Code = "snapshots-form"    // what is under the name ([SnapshotForm])
+	SnapshotsForm    Code = "snapshots-form"    // what is at the path of the file ([SnapshotForm])
 	SnapshotsLatest  Code = "snapshots-latest"  // the snapshot that a node loads ([Latest])
 	SnapshotsAll     Code = "snapshots-all"     // every complete snapshot ([AllSnapshots])
 	SnapshotsTail    Code = "snapshots-tail"    // what follows the last one ([Tail])
 	SnapshotsHidden  Code = "snapshots-hidden"  // sound ones that no node sees ([Hidden])
-	SnapshotsPegOuts Code = "snapshots-pegouts" // where the anchors are that peg-outs name ([PegOuts])
+	SnapshotsPegOuts Code = "snapshots-pegouts" // where the anchors that peg-outs name are ([PegOuts])
 	SnapshotsNames   Code = "snapshots-names"   // other names of the same file ([Names])
 
-	DBForm    Code = "db-form"    // what is under the name ([DatabaseForm])
+	DBForm    Code = "db-form"    // what is at the path of the database ([DatabaseForm])
 	DBDamage  Code = "db-damage"  // every block of every file ([Damage])
 	DBRecords Code = "db-records" // every record ([Records])
 	DBHeights Code = "db-heights" // heights that are a count of blocks ([Heights]); needs Bitcoin
@@ -44,17 +44,17 @@ const (
 	AgreeAll    Code = "agree-all"    // the records of all anchors ([Agreement])
 
 	BackupsFolder Code = "backups-folder" // folder and catalogue ([BackupFolder])
-	BackupsNewest Code = "backups-newest" // the newest of each kind, read now ([NewestBackups])
+	BackupsNewest Code = "backups-newest" // the newest of each kind, read in this run ([NewestBackups])
 	BackupsOlder  Code = "backups-older"  // verdicts of the others ([OlderBackups])
-	BackupsCover  Code = "backups-cover"  // what the live parts lack that a source has ([Cover])
-	BackupsNames  Code = "backups-names"  // times to come, shared data ([BackupNames])
+	BackupsCover  Code = "backups-cover"  // what sources have and the live parts lack ([Cover])
+	BackupsNames  Code = "backups-names"  // dates in the future, shared data ([BackupNames])
 
 	BitcoinNode    Code = "bitcoin-node"    // network, sync, tip ([BitcoinState])
 	BitcoinBlocks  Code = "bitcoin-blocks"  // stored hashes against the chain ([Chain])
 	BitcoinAnchors Code = "bitcoin-anchors" // confirmed anchors proven ([Proofs])
 )
 
-// State says how a fact stands.
+// State is the state of a fact.
 type State int
 
 // The states. CouldNot is never a verdict, and never a reason to repair.
@@ -64,32 +64,30 @@ const (
 	Wrong
 )
 
-// String returns the state as documents have it.
+// String returns the state as it is in documents.
 func (s State) String() string { return [...]string{"sound", "could-not", "wrong"}[s] }
 
-// MarshalText makes it its string in JSON.
+// MarshalText returns its string, for JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Fact is one thing that was looked at. What comes from files or from Bitcoin is
-// printable in its texts.
+// Fact is the result of one check. Its texts are printable, whatever files or Bitcoin contain.
 type Fact struct {
 	Code  Code
 	State State
-	// Text is one line that says how it stands.
+	// Text says in one line what was found.
 	Text string
-	// Remark is what a sound fact should make an operator think of, "" for nothing. It
-	// stands in the line of the fact and changes no exit status.
+	// Remark is what an operator should know about a sound fact, "" for nothing. It is printed
+	// in the line of the fact and does not change the exit status.
 	Remark string
-	// Err is why it could not be looked at; nil otherwise.
+	// Err is why it could not be checked; nil otherwise.
 	Err error
-	// Evidence is a pointer to the type that is named at the code. It is nil where
-	// nothing could be looked at.
+	// Evidence is a pointer to the type that is named at the code, nil if nothing was found.
 	Evidence any
-	At       time.Time     // when it was looked at, UTC
-	Cost     time.Duration // what that took
+	At       time.Time     // when it was checked, UTC
+	Cost     time.Duration // how long that took
 }
 
-// MarshalJSON is the form in documents: code, state, text, remark, evidence, at, cost_ms.
+// MarshalJSON returns the form in documents: code, state, text, remark, evidence, at, cost_ms.
 func (f Fact) MarshalJSON() ([]byte, error) {
 	d := struct {
 		Code     Code   `json:"code"`
@@ -104,8 +102,8 @@ func (f Fact) MarshalJSON() ([]byte, error) {
 	return escaped(text), err
 }
 
-// escaped is JSON in which nothing can act on a terminal: what is not printable in the names
-// of files is written as escapes, which a reader of JSON undoes.
+// escaped returns JSON that cannot act on a terminal: unprintable characters, such as in file
+// names, become escapes, which a JSON reader undoes.
 func escaped(text []byte) []byte {
 	if !bytes.ContainsFunc(text, unprintable) {
 		return text

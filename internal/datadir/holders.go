@@ -22,11 +22,11 @@ import (
 	"ailee-recovery/internal/swap"
 )
 
-// again is how long something that may be passing is waited for.
+// again is how long to wait before checking again something that may be temporary.
 const again = time.Second
 
-// lookHolders is data-holders. Two writers are believed when they are seen twice: the tools
-// of today append to the file of a running node, and are done in a moment.
+// lookHolders checks data-holders. Two writers count only if they are seen twice: these tools
+// append to the file of a running node, and are done in a moment.
 func (l *looker) lookHolders(ctx context.Context) error {
 	h, err := findHolders(l.view.Place, l.unit())
 	if err == nil && h.wrong() != "" {
@@ -63,9 +63,9 @@ func (l *looker) lookHolders(ctx context.Context) error {
 	return nil
 }
 
-var errHidden = errors.New("not all processes can be looked into")
+var errHidden = errors.New("not all processes can be inspected")
 
-// String names the process: by its unit where it has one.
+// String names the process, by its unit if it has one.
 func (p *Holder) String() string {
 	name := cmp.Or(p.Unit, p.Command)
 	if p.PID == 0 {
@@ -74,12 +74,12 @@ func (p *Holder) String() string {
 	return fmt.Sprintf("%s, pid %d", name, p.PID)
 }
 
-// wrong says what is wrong, "" for nothing.
+// wrong says what is wrong, or "" for nothing.
 func (h *Holders) wrong() string {
 	if h.Removed {
 		for i := range h.Processes {
 			if p := &h.Processes[i]; p.Part == DatabaseKind && p.Writes && !p.Locks {
-				return fmt.Sprintf("%s holds the lock of a LOCK that is no longer there: another writer could open the database", p)
+				return fmt.Sprintf("%s has locked a LOCK file that was removed: another writer could open the database", p)
 			}
 		}
 	}
@@ -97,15 +97,15 @@ func (h *Holders) wrong() string {
 	return ""
 }
 
-// target is a file of the data that somebody may have open.
+// target is a file of the data that a process may have open.
 type target struct {
 	part Kind
-	path string // "" for one whose name is gone
-	// log is set for what a writer of the database has open for writing.
+	path string // "" if it was removed
+	// log is set for a file that a writer of the database keeps open for writing.
 	log bool
 }
 
-// findHolders goes through all processes.
+// findHolders inspects all processes.
 func findHolders(p *Place, unit string) (*Holders, error) {
 	targets, err := targetsOf(p)
 	if err != nil {
@@ -142,7 +142,7 @@ func findHolders(p *Place, unit string) (*Holders, error) {
 	return s.found, nil
 }
 
-// hidesProcesses reports whether /proc shows this process only those of its own user.
+// hidesProcesses reports whether /proc shows this process only the processes of its own user.
 func hidesProcesses() bool {
 	if os.Geteuid() == 0 {
 		return false
@@ -157,8 +157,8 @@ func hidesProcesses() bool {
 	return false
 }
 
-// targetsOf are the files of the data by identity: those under its names, and what prunes
-// that are not done have displaced.
+// targetsOf returns the files of the data by identity: those with its names, and those that
+// unfinished prunes have displaced.
 func targetsOf(p *Place) (map[ID]target, error) {
 	targets := map[ID]target{}
 	add := func(path string, t target) {
@@ -187,16 +187,16 @@ func targetsOf(p *Place) (map[ID]target, error) {
 	return targets, err
 }
 
-// isLog reports whether a writer of a database has a file of this name open for writing as
-// long as it has the database open.
+// isLog reports whether a writer keeps a file of this name open for writing as long as it has
+// the database open.
 func isLog(name string) bool {
 	log, _ := filepath.Match("*.log", name)
 	manifest, _ := filepath.Match("MANIFEST-*", name)
 	return log || manifest
 }
 
-// lockHolder asks who has the lock on the database's LOCK: 0 for a process that is not
-// seen from here.
+// lockHolder asks which process has locked the database's LOCK file. The pid is 0 if that
+// process cannot be seen from here.
 func lockHolder(database string) (pid int, locked bool, err error) {
 	fd, err := unix.Open(filepath.Join(database, "LOCK"), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
@@ -209,14 +209,14 @@ func lockHolder(database string) (pid int, locked bool, err error) {
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(uintptr(fd), unix.F_GETLK, &lock); err != nil {
 		if errors.Is(err, unix.EINVAL) {
-			return 0, false, nil // it is no file
+			return 0, false, nil // it is not a file
 		}
-		return 0, false, &fs.PathError{Op: "ask for the lock on", Path: filepath.Join(database, "LOCK"), Err: err}
+		return 0, false, &fs.PathError{Op: "query the lock on", Path: filepath.Join(database, "LOCK"), Err: err}
 	}
 	return max(0, int(lock.Pid)), lock.Type != unix.F_UNLCK, nil
 }
 
-// search goes through processes.
+// search is one inspection of all processes.
 type search struct {
 	place   *Place
 	unit    string // the node's
@@ -227,7 +227,7 @@ type search struct {
 	found   *Holders
 }
 
-// process looks into a process. One that ends meanwhile has nothing open.
+// process inspects a process. One that ends meanwhile has nothing open.
 func (s *search) process(pid, owner int) error {
 	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
 	if err != nil {
@@ -281,12 +281,12 @@ func sharesMemory(pid int) bool {
 	return errno == 0 && differs == 0
 }
 
-// gone reports whether the process has ended.
+// gone reports whether an error means that the process has ended.
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
 }
 
-// descriptor looks at one descriptor of a process.
+// descriptor inspects one descriptor of a process.
 func (s *search) descriptor(dir, fd string, hold func(Kind) *Holder) {
 	name := dir + "/fd/" + fd
 	leads, err := os.Readlink(name)
@@ -304,18 +304,18 @@ func (s *search) descriptor(dir, fd string, hold func(Kind) *Holder) {
 	h := hold(t.part)
 	writes := opensForWriting(dir, fd)
 	if t.part == DatabaseKind {
-		// Whoever writes to the database has these open; a reader may have LOG so.
+		// A writer of the database has these open. A reader may have LOG open for writing.
 		writes = writes && t.log
 	}
-	// A LOCK that was removed says most, whatever was opened before it.
+	// A removed LOCK says most, whatever was opened before it.
 	if h.Path == "" || writes && !h.Writes || deleted && filepath.Base(path) == "LOCK" {
 		h.Path, h.Deleted = printable.Text(path), deleted
 	}
 	h.Writes = h.Writes || writes
 }
 
-// lookUp finds what a descriptor is of. It does not touch the file: one on a server that
-// does not answer would keep it for ever.
+// lookUp finds the target that a descriptor refers to. It does not touch the file, which might
+// be on a server that does not answer: that would block for ever.
 func (s *search) lookUp(name string) (target, bool) {
 	var st unix.Statx_t
 	if unix.Statx(unix.AT_FDCWD, name, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st) != nil {
@@ -326,13 +326,13 @@ func (s *search) lookUp(name string) (target, bool) {
 	if !ok {
 		return target{}, false
 	}
-	// A node removes files all the time, and others are given their numbers.
+	// A node removes files all the time, and new files reuse their inode numbers.
 	now, there := idAt(t.path)
 	return t, there && now == id
 }
 
-// removed reports whether a file that was deleted was one of the data. The path is the
-// process's own: it may see other mounts.
+// removed reports whether a deleted file was part of the data. The path is as the process
+// sees it, which may have other mounts.
 func (s *search) removed(dir, path string) (target, bool) {
 	in := func(folder string) bool {
 		if same(dir+"/root"+filepath.Dir(path), folder) {
@@ -352,7 +352,7 @@ func (s *search) removed(dir, path string) (target, bool) {
 	return target{}, false
 }
 
-// same reports whether two paths lead to one file or folder.
+// same reports whether two paths lead to the same file or folder.
 func same(a, b string) bool {
 	first, err := os.Stat(a)
 	if err != nil {
@@ -362,7 +362,7 @@ func same(a, b string) bool {
 	return err == nil && os.SameFile(first, second)
 }
 
-// opensForWriting tells how a descriptor was opened.
+// opensForWriting reports whether a descriptor was opened for writing.
 func opensForWriting(dir, fd string) bool {
 	text, err := os.ReadFile(dir + "/fdinfo/" + fd)
 	if err != nil {
@@ -374,7 +374,7 @@ func opensForWriting(dir, fd string) bool {
 	return err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY && flags&unix.O_PATH == 0
 }
 
-// mappings looks at the files that a process has mapped.
+// mappings inspects the files that a process has mapped.
 func (s *search) mappings(dir string, hold func(Kind) *Holder) {
 	text, err := os.ReadFile(dir + "/maps")
 	if err != nil {
@@ -401,14 +401,14 @@ func (s *search) mappings(dir string, hold func(Kind) *Holder) {
 	}
 }
 
-// commandOf is the name of a process.
+// commandOf returns the name of a process.
 func commandOf(dir string) string {
 	name, _ := os.ReadFile(dir + "/comm")
 	return printable.Text(strings.TrimSpace(string(name)))
 }
 
-// unitOf is the service of systemd that a process belongs to. Where the process is in none,
-// as in a container, one that has the name of the node's unit is the node.
+// unitOf returns the systemd service that a process belongs to. If it belongs to none, as in a
+// container, a process that has the name of the node's unit counts as the node.
 func (s *search) unitOf(dir, command string) string {
 	text, _ := os.ReadFile(dir + "/cgroup")
 	for line := range strings.Lines(string(text)) {
@@ -426,10 +426,10 @@ func (s *search) unitOf(dir, command string) string {
 	return ""
 }
 
-// maxCommand is how much of a process's name the kernel keeps.
+// maxCommand is how many bytes of a process's name the kernel keeps.
 const maxCommand = 15
 
-// conclude adds a holder of the lock that is not seen from here, and counts writers.
+// conclude adds a holder of the lock that cannot be seen from here, and counts writers.
 func (s *search) conclude() {
 	h := s.found
 	slices.SortFunc(h.Processes, func(a, b Holder) int {
@@ -448,7 +448,7 @@ func (s *search) conclude() {
 	}
 }
 
-// unseen names a process that has the lock, and of which nothing else can be seen.
+// unseen names a process that holds the lock but of which nothing else can be seen.
 func (s *search) unseen() string {
 	if s.lockPID == 0 {
 		return "a process in another container"

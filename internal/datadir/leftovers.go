@@ -20,15 +20,15 @@ import (
 	"ailee-recovery/internal/swap"
 )
 
-// JournalName is the journal of a restore, in the data directory.
+// JournalName is the name of a restore's journal in the data directory.
 const JournalName = ".ailee-restore.json"
 
-// temporary are patterns of names that runs give to what is not done yet. Most are locked
-// by their run; the next one of the same command removes or takes over what a killed one
-// left.
+// temporary are patterns of the names that runs give to unfinished files. Most are locked by
+// their run. What a killed run left is removed or taken over by the next run of the same
+// command.
 var temporary = []string{".*.ailee-tmp", ".ailee-restore.tmp", ".*.ailee-restore.tmp", ".ailee-backup.tmp", ".ailee-unnamed-*", "*.ailee-tmp"}
 
-// lookLeftovers is data-leftovers.
+// lookLeftovers checks data-leftovers.
 func (l *looker) lookLeftovers(ctx context.Context) error {
 	found := &Leftovers{}
 	if err := l.findLeftovers(ctx, found); err != nil {
@@ -39,11 +39,11 @@ func (l *looker) lookLeftovers(ctx context.Context) error {
 	for _, f := range found.Found {
 		switch f.Kind {
 		case PruneLeft:
-			wrong = append(wrong, "a prune was killed and is to be completed")
+			wrong = append(wrong, "a prune was killed and must be completed")
 		case PruneForeign:
-			wrong = append(wrong, "a prune was killed, and the file replaced since")
+			wrong = append(wrong, "a prune was killed, and the file has been replaced since")
 		case RestoreLeft:
-			wrong = append(wrong, "a restore was broken off and is to be completed")
+			wrong = append(wrong, "a restore was interrupted and must be completed")
 		case Temporary:
 			remarks = append(remarks, filepath.Base(f.Path))
 		}
@@ -52,7 +52,7 @@ func (l *looker) lookLeftovers(ctx context.Context) error {
 		l.wrong(DataLeftovers, found, "%s", strings.Join(wrong, "; "))
 		return nil
 	}
-	f := l.sound(DataLeftovers, found, "no run was broken off")
+	f := l.sound(DataLeftovers, found, "no run was interrupted")
 	if len(remarks) > 0 {
 		f.Remark = printable.Text(fmt.Sprintf("the next run removes %s", strings.Join(remarks, ", ")))
 	}
@@ -104,8 +104,8 @@ func (l *looker) findLeftovers(ctx context.Context, found *Leftovers) error {
 	return nil
 }
 
-// readCarried counts what no node sees of what completing a prune carries over: all that
-// comes after a place.
+// readCarried counts the snapshots that no node sees in what completing a prune carries over:
+// everything in the leftover file starting at an offset.
 func (l *looker) readCarried(ctx context.Context, left *Leftover, from int64) error {
 	f, err := durable.OpenRegular(left.Path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -131,8 +131,8 @@ func matches(name string, patterns []string) bool {
 	})
 }
 
-// add notes what is at a path, unless a run is at it: such a run has locked the folder, or
-// what it is making.
+// add adds what is at a path, unless a run is working on it: such a run has locked the folder,
+// or what it is making.
 func (f *Leftovers) add(path string, kind LeftoverKind) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -159,8 +159,8 @@ func (f *Leftovers) add(path string, kind LeftoverKind) error {
 	return nil
 }
 
-// isLocked reports whether somebody has the lock (flock) on a file or folder. What is neither
-// has none, and neither has what is gone.
+// isLocked reports whether a process has locked a file or folder with flock. Anything else,
+// and a path where nothing is, has no lock.
 func isLocked(path string) (bool, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

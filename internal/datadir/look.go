@@ -31,7 +31,7 @@ var codes = []Code{
 // Codes returns all codes, in the order in which facts are in a view.
 func Codes() []Code { return slices.Clone(codes) }
 
-// restsOn is what must be looked at for a fact, beside data-dir.
+// restsOn names the facts that must be established for a fact, in addition to data-dir.
 var restsOn = map[Code][]Code{
 	DataBroadcast:    {DataHolders, SnapshotsForm},
 	DataClock:        {SnapshotsLatest, BackupsFolder},
@@ -53,32 +53,32 @@ var restsOn = map[Code][]Code{
 	BitcoinAnchors:   {DBRecords, BitcoinNode},
 }
 
-// looker is one look.
+// looker establishes the facts of one view.
 type looker struct {
 	Options
 	view    *View
 	wanted  map[Code]bool
 	now     time.Time
-	began   time.Time // of the fact that is being looked at
+	began   time.Time // when the current step began
 	closers []io.Closer
 
 	file    *os.File // the snapshot file; nil unless it is plain
-	size    int64    // of it, when it was opened
+	size    int64    // of the snapshot file when it was opened
 	latest  *snapshot.Report
 	checker *snapshot.Checker
-	all     *content.Snapshots // of the live file, also of one in another form
-	db      *content.Database  // the live one
-	hashes  map[uint64]string  // of its highest heights
+	all     *content.Snapshots // in the live file, even if it is packed
+	db      *content.Database  // the live database
+	hashes  map[uint64]string  // block hashes at its highest heights
 	chain   chainLook
 	dir     *backups.Dir
 	sources []*source
-	newest  map[Kind]*source // backups, by content
-	read    bool             // the backups were
-	// futureNames are names that were given out for backups dated in the future.
+	newest  map[Kind]*source // newest backup of each kind, by content
+	read    bool             // the backups were read
+	// futureNames are the names already proposed for backups dated in the future.
 	futureNames []string
 }
 
-// looks is how often it is looked again when a part is replaced meanwhile.
+// looks is how often everything is checked if parts are being replaced meanwhile.
 const looks = 3
 
 func look(ctx context.Context, o Options) (*View, error) {
@@ -105,9 +105,9 @@ func look(ctx context.Context, o Options) (*View, error) {
 	}
 }
 
-var errReplaced = fmt.Errorf("it was replaced %d times while it was looked at", looks)
+var errReplaced = fmt.Errorf("it was replaced %d times while it was being checked", looks)
 
-// closure adds what the codes rest on.
+// closure adds the codes that the wanted ones depend on.
 func closure(wanted []Code) map[Code]bool {
 	if wanted == nil {
 		wanted = codes
@@ -132,7 +132,7 @@ func (l *looker) close() {
 	}
 }
 
-// replaced reports whether another file or folder has the name of a part by now.
+// replaced reports whether another file or folder has the name of a part now.
 func (l *looker) replaced() bool {
 	if l.view.Place == nil {
 		return false
@@ -145,8 +145,8 @@ func (l *looker) replaced() bool {
 	return f != nil && changed(l.view.Place.Snapshots, f.ID) || d != nil && changed(l.view.Place.Database, d.ID)
 }
 
-// sort puts the facts in the order of the codes. Of two on one code the later counts, and
-// what nobody asked for is left out.
+// sort puts the facts in the order of the codes. If there are several for one code, the last
+// one counts.
 func (l *looker) sort() {
 	last := map[Code]Fact{}
 	for _, f := range l.view.Facts {
@@ -160,7 +160,7 @@ func (l *looker) sort() {
 	}
 }
 
-// run looks at everything that is wanted, in the order in which it rests on each other.
+// run establishes all wanted facts, each after those it depends on.
 func (l *looker) run(ctx context.Context) error {
 	l.lookPlace()
 	if l.view.Place == nil {
@@ -226,7 +226,7 @@ func (l *looker) hasDatabase() bool {
 	return d != nil && (d.Form == DatabaseFolder || d.Form == UnfinishedFolder || d.Form == NoCurrent)
 }
 
-// add adds a fact. The pointer is valid until the next one.
+// add adds a fact. The pointer is valid until the next one is added.
 func (l *looker) add(code Code, s State, evidence any, format string, args ...any) *Fact {
 	l.view.Facts = append(l.view.Facts, Fact{Code: code, State: s, Text: printable.Text(fmt.Sprintf(format, args...)), Evidence: evidence,
 		At: l.Now().UTC().Truncate(time.Second), Cost: time.Since(l.began)})
@@ -243,12 +243,12 @@ func (l *looker) wrong(code Code, evidence any, format string, args ...any) {
 
 func (l *looker) couldNot(code Code, err error) { l.couldNotWith(code, nil, err) }
 
-// couldNotWith is couldNot with what was seen all the same.
+// couldNotWith is couldNot with the evidence that was found nevertheless.
 func (l *looker) couldNotWith(code Code, evidence any, err error) {
 	l.add(code, CouldNot, evidence, "%v", err).Err = err
 }
 
-// unless makes the error a fact, unless it is that the look was broken off.
+// unless turns an error into a fact, unless the context was cancelled: it returns that error.
 func (l *looker) unless(ctx context.Context, code Code, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -257,7 +257,7 @@ func (l *looker) unless(ctx context.Context, code Code, err error) error {
 	return nil
 }
 
-// wait waits, in a test without taking time.
+// wait waits. Tests replace it by a function that takes no time.
 func (l *looker) wait(ctx context.Context, d time.Duration) error {
 	if l.Wait != nil {
 		return l.Wait(ctx, d)
@@ -270,7 +270,8 @@ func (l *looker) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// progress tells of reading something, of which total is known or 0.
+// progress returns a function that reports how much of something was read. The total is 0 if
+// it is not known.
 func (l *looker) progress(what string, total int64) func(int64) {
 	if l.Progress == nil {
 		return nil
@@ -287,10 +288,10 @@ func (l *looker) backupDir() string {
 	return absolute(dir)
 }
 
-// linksOf is how many names the inode has.
+// linksOf returns how many names the inode has.
 func linksOf(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
 
-// find looks for the other names of a file, in the folders and one below.
+// find looks for other names of a file: in its own folder, the data and the backup directory.
 func (n *Names) find(path string, info fs.FileInfo, dataDir, backupDir string) error {
 	seen := map[string]bool{path: true}
 	for _, folder := range []string{filepath.Dir(path), dataDir, backupDir} {

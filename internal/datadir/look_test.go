@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { clitest.MainFor(m, nil, programs, initnode.Tool()) }
 
-// node is the data directory of a node that starts from nothing, with two snapshots more.
+// node returns the data directory of a node that starts from nothing, with two more snapshots.
 func node(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -32,7 +32,7 @@ func node(t *testing.T) string {
 	return dir
 }
 
-// look looks without waiting.
+// look checks without waiting.
 func look(t *testing.T, dir string, codes ...datadir.Code) *datadir.View {
 	t.Helper()
 	v, err := datadir.Look(t.Context(), datadir.Options{DataDir: dir, Codes: codes, Wait: func(context.Context, time.Duration) error { return nil }})
@@ -40,7 +40,7 @@ func look(t *testing.T, dir string, codes ...datadir.Code) *datadir.View {
 	return v
 }
 
-// TestCodes: what is asked for is looked at, and what it rests on; nothing else.
+// TestCodes: only the wanted facts, and those that they depend on, are established.
 func TestCodes(t *testing.T) {
 	v := look(t, node(t), datadir.SnapshotsTail)
 	var codes []datadir.Code
@@ -53,7 +53,7 @@ func TestCodes(t *testing.T) {
 	require.Zero(t, v.ExitCode())
 }
 
-// TestTail: one that goes on is being written, and one that does not is torn.
+// TestTail: a tail that grows is being written, and one that does not is torn.
 func TestTail(t *testing.T) {
 	dir := node(t)
 	file := filepath.Join(dir, "l2_snapshots.dat")
@@ -77,8 +77,8 @@ func TestTail(t *testing.T) {
 	require.True(t, v.Tail.Growing)
 }
 
-// TestReplaced: a file that is replaced while it is looked at is looked at again, and one
-// that is replaced each time has no verdict.
+// TestReplaced: a file that is replaced while it is being checked is checked again, and one that
+// is replaced each time has no verdict.
 func TestReplaced(t *testing.T) {
 	dir := node(t)
 	file := filepath.Join(dir, "l2_snapshots.dat")
@@ -102,7 +102,7 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestForms: what is under the name of the file.
+// TestForms: what is at the path of the file is recognised.
 func TestForms(t *testing.T) {
 	dir := node(t)
 	file := filepath.Join(dir, "l2_snapshots.dat")
@@ -128,8 +128,8 @@ func TestForms(t *testing.T) {
 	require.Equal(t, datadir.OtherForm, look(t, dir, datadir.SnapshotsForm).SnapshotForm.Form)
 }
 
-// TestHolders: a running node is seen by any path, and is no fault; one whose LOCK was
-// removed is one.
+// TestHolders: a running node is found by any path, and is not a problem unless its LOCK was
+// removed.
 func TestHolders(t *testing.T) {
 	for _, removed := range []bool{false, true} {
 		dir := node(t)
@@ -154,7 +154,7 @@ func TestHolders(t *testing.T) {
 	require.Empty(t, v.Holders.Processes)
 }
 
-// TestHolderOfNothing: somebody removed the whole folder, and the node goes on.
+// TestHolderOfNothing: the whole folder was removed, and the node is still running.
 func TestHolderOfNothing(t *testing.T) {
 	dir := node(t)
 	hold(t, filepath.Join(dir, "reorg_db", "LOCK"))
@@ -179,7 +179,7 @@ func hold(t *testing.T, path string) {
 	require.NoError(t, f.Close())
 }
 
-// TestTwoWriters: of the snapshot file, as long as both keep it open.
+// TestTwoWriters: two writers of the snapshot file are reported as long as both keep it open.
 func TestTwoWriters(t *testing.T) {
 	dir := node(t)
 	for i := range 2 {
@@ -190,8 +190,8 @@ func TestTwoWriters(t *testing.T) {
 	}
 }
 
-// TestLeftovers: a run that is at it has its lock, and what a prune left of a file that was
-// replaced since is told from what the next one completes.
+// TestLeftovers: files that a running command has locked are not leftovers. What a prune left is
+// of another kind if the file has since been replaced, so that no prune can complete it.
 func TestLeftovers(t *testing.T) {
 	dir := node(t)
 	require.True(t, look(t, dir, datadir.DataLeftovers).Is(datadir.DataLeftovers, datadir.Sound))
@@ -216,7 +216,7 @@ func TestLeftovers(t *testing.T) {
 	require.Equal(t, datadir.PruneForeign, look(t, dir, datadir.DataLeftovers).Leftovers.Found[0].Kind)
 }
 
-// TestClock: one thing that is ahead is in doubt; the clock is wrong where two are.
+// TestClock: one time ahead of the clock is in doubt. If there are two, the clock is wrong.
 func TestClock(t *testing.T) {
 	dir := node(t)
 	file := filepath.Join(dir, "l2_snapshots.dat")
@@ -234,7 +234,7 @@ func TestClock(t *testing.T) {
 	require.True(t, at(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)).Is(datadir.DataClock, datadir.Wrong))
 }
 
-// TestOwner: what the node's user cannot use, whether root looks or that user itself.
+// TestOwner: files that the node's user cannot use are found, by root and by that user.
 func TestOwner(t *testing.T) {
 	dir := node(t)
 	require.True(t, look(t, dir, datadir.DataOwner).Is(datadir.DataOwner, datadir.Sound))

@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/internal/swap"
 )
 
-// lookMount is data-mount.
+// lookMount checks data-mount.
 func (l *looker) lookMount() {
 	p := l.view.Place
 	m := &Mounts{}
@@ -51,9 +51,9 @@ func (l *looker) lookMount() {
 		case ReadOnly:
 			wrong = append(wrong, fmt.Sprintf("%s is on a file system that is mounted read-only, at %s", f.Path, f.Point))
 		case OwnMount:
-			remarks = append(remarks, fmt.Sprintf("%s is a mount of its own", f.Path))
+			remarks = append(remarks, fmt.Sprintf("%s is a separate mount", f.Path))
 		case MountedBy:
-			remarks = append(remarks, fmt.Sprintf("%s is also mounted alone, at %s", f.Path, f.Point))
+			remarks = append(remarks, fmt.Sprintf("%s is also mounted by itself, at %s", f.Path, f.Point))
 		}
 	}
 	if first, text := m.first(Immutable); first != "" {
@@ -69,7 +69,7 @@ func (l *looker) lookMount() {
 	l.sound(DataMount, m, "a node can write to all of it").Remark = printable.Text(strings.Join(remarks, "; "))
 }
 
-// first is the first path of a kind, and what is said of the others.
+// first returns the first path of a kind, and a text that counts the others.
 func (m *Mounts) first(kind MountKind) (path, more string) {
 	n := 0
 	for _, f := range m.Found {
@@ -89,7 +89,7 @@ func (m *Mounts) first(kind MountKind) (path, more string) {
 	return path, more
 }
 
-// mountPoints are those of a mount table.
+// mountPoints returns the mount points in a mount table.
 func mountPoints(table string) map[string]bool {
 	points := map[string]bool{}
 	for line := range strings.Lines(table) {
@@ -101,7 +101,7 @@ func mountPoints(table string) map[string]bool {
 	return points
 }
 
-// pointOf is the mount that a path is on.
+// pointOf returns the mount point of the mount that a path is on.
 func pointOf(path string, points map[string]bool) string {
 	for !points[path] && path != filepath.Dir(path) {
 		path = filepath.Dir(path)
@@ -109,7 +109,7 @@ func pointOf(path string, points map[string]bool) string {
 	return path
 }
 
-// add looks at a path, if there is something.
+// add checks a path, if it exists.
 func (m *Mounts) add(path string, points map[string]bool) error {
 	var st unix.Statfs_t
 	switch err := unix.Statfs(path, &st); {
@@ -134,13 +134,13 @@ func (m *Mounts) has(kind MountKind, point string) bool {
 	return false
 }
 
-// Flags of a file, as FS_IOC_GETFLAGS tells them.
+// Flags of a file in FS_IOC_GETFLAGS.
 const (
 	flagImmutable  = 0x10
 	flagAppendOnly = 0x20
 )
 
-// addFlags looks at the attributes of lsattr.
+// addFlags checks the attributes that lsattr shows.
 func (m *Mounts) addFlags(path string) error {
 	flags, err := fileFlags(path)
 	if err != nil {
@@ -158,13 +158,13 @@ func (m *Mounts) addFlags(path string) error {
 	return nil
 }
 
-// fileFlags are those of a regular file or folder; 0 where the file system has none.
+// fileFlags returns the flags of a regular file or folder, 0 if the file system has none.
 func fileFlags(path string) (int, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
 		return 0, err
 	}
-	// No pipe keeps it waiting that somebody puts there meanwhile.
+	// O_NONBLOCK: a pipe that was put there meanwhile must not block.
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
 		return 0, &fs.PathError{Op: "open", Path: path, Err: err}
@@ -180,7 +180,7 @@ func fileFlags(path string) (int, error) {
 	return flags, nil
 }
 
-// addFiles looks at the files of the database.
+// addFiles checks the files of the database.
 func (m *Mounts) addFiles(database string) error {
 	info, err := os.Stat(database)
 	if err != nil || !info.IsDir() {

@@ -13,7 +13,7 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// lookOwner is data-owner.
+// lookOwner checks data-owner.
 func (l *looker) lookOwner() {
 	p := l.view.Place
 	o, account, err := l.nodeUser()
@@ -26,7 +26,7 @@ func (l *looker) lookOwner() {
 	check := func(path string, rights uint32) error {
 		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // that is another fact, or it went meanwhile
+			return nil // that is another fact, or it was removed meanwhile
 		}
 		if err != nil {
 			return err
@@ -57,7 +57,7 @@ func (l *looker) lookOwner() {
 		first := o.Wrong[0]
 		text := fmt.Sprintf("%s is %s: %s cannot read and write it", first.Path, first.Has, o.User)
 		if o.Count > 1 {
-			text += fmt.Sprintf(", nor %d more", o.Count-1)
+			text += fmt.Sprintf(", nor %d others", o.Count-1)
 		}
 		l.wrong(DataOwner, o, "%s", text)
 	default:
@@ -65,8 +65,7 @@ func (l *looker) lookOwner() {
 	}
 }
 
-// eachFile visits the regular files of the database's folder. One that it may not list is
-// an error.
+// eachFile visits the regular files in the database's folder.
 func eachFile(dir string, visit func(path string) error) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -83,7 +82,7 @@ func eachFile(dir string, visit func(path string) error) error {
 	return nil
 }
 
-// add notes a file with the least that makes it the node's.
+// add adds a file, with the smallest change that lets the node's user read and write it.
 func (o *Owners) add(path string, st *syscall.Stat_t, rights uint32) {
 	o.Count++
 	if len(o.Wrong) == MaxListed {
@@ -97,7 +96,7 @@ func (o *Owners) add(path string, st *syscall.Stat_t, rights uint32) {
 	o.Wrong = append(o.Wrong, d)
 }
 
-// nodeUser finds out who the node is: the user of its unit, or else whoever owns the data
+// nodeUser finds the node's user: the user of its unit, or else the owner of the data
 // directory.
 func (l *looker) nodeUser() (*Owners, account, error) {
 	o := &Owners{}
@@ -111,7 +110,7 @@ func (l *looker) nodeUser() (*Owners, account, error) {
 		}
 		o.UID, o.GID, o.FromUnit = uid, gid, true
 	case unit.path != "":
-		o.FromUnit = true // without User= it is root's
+		o.FromUnit = true // without User= the node runs as root
 	default:
 		info, err := os.Stat(l.view.Place.Path)
 		if err != nil {
@@ -124,7 +123,7 @@ func (l *looker) nodeUser() (*Owners, account, error) {
 	return o, accountOf(o.UID, o.GID), nil
 }
 
-// ids are those of the user and group that a unit names.
+// ids returns the ids of the user and group that a unit names.
 func (u unitFile) ids() (uid, gid int, err error) {
 	found, err := user.Lookup(u.user)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // databaseName is the name of the database in a data directory.
 const databaseName = "reorg_db"
 
-// lookPlace is data-dir. It also finds out where the parts are.
+// lookPlace checks data-dir. It also finds out where the parts are.
 func (l *looker) lookPlace() {
 	given := absolute(l.DataDir)
 	path, broken, err := Resolve(given)
@@ -66,13 +66,13 @@ func (l *looker) lookPlace() {
 	f := l.sound(DataDir, p, "%s, on %s", path, p.FileSystem)
 	var links []string
 	for _, link := range p.Links {
-		links = append(links, fmt.Sprintf("%s leads to %s", link.Path, link.Target))
+		links = append(links, fmt.Sprintf("%s is a link to %s", link.Path, link.Target))
 	}
 	f.Remark = printable.Text(strings.Join(links, "; "))
 }
 
-// absolute is the path from the root on, where that can be reached by name: a process may be
-// in a folder that it cannot.
+// absolute returns the absolute path, unless it cannot be reached by that name: a process may
+// be in a folder whose parents it may not search.
 func absolute(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -90,11 +90,11 @@ func (p *Place) addLink(name, leads string, broken bool) {
 	}
 }
 
-// maxLinks is how many links are followed, as by the kernel.
+// maxLinks is how many links are followed, as in the kernel.
 const maxLinks = 40
 
-// Resolve follows all links of a path, of which the last part may be missing. broken is
-// set where a link leads to what is not there: the path is then what it says.
+// Resolve follows all links in a path, the last part of which may be missing. If a link leads
+// to something that does not exist, broken is set and resolved is the path that it names.
 func Resolve(path string) (resolved string, broken bool, err error) {
 	resolved, err = filepath.EvalSymlinks(path)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
@@ -107,7 +107,7 @@ func Resolve(path string) (resolved string, broken bool, err error) {
 		}
 		broken = true
 		if !filepath.IsAbs(target) {
-			// What .. is depends on where the folder of the link really is.
+			// The meaning of .. depends on where the folder of the link really is.
 			folder, err := filepath.EvalSymlinks(filepath.Dir(path))
 			if err != nil {
 				return path, broken, err
@@ -123,13 +123,13 @@ func Resolve(path string) (resolved string, broken bool, err error) {
 	return filepath.Join(dir, filepath.Base(path)), broken, err
 }
 
-// idOf is the identity of a file.
+// idOf returns the identity of a file.
 func idOf(info fs.FileInfo) ID {
 	st := info.Sys().(*syscall.Stat_t)
 	return ID{uint64(st.Dev), st.Ino}
 }
 
-// idAt is the identity of what is at a path; links are followed.
+// idAt returns the identity of what is at a path. It follows links.
 func idAt(path string) (ID, bool) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -138,7 +138,7 @@ func idAt(path string) (ID, bool) {
 	return idOf(info), true
 }
 
-// fileSystems are the names of types, of linux/magic.h.
+// fileSystems are the names of file system types, by their magic numbers in linux/magic.h.
 var fileSystems = map[int64]string{
 	unix.EXT4_SUPER_MAGIC:      "ext4",
 	unix.XFS_SUPER_MAGIC:       "xfs",
@@ -156,7 +156,7 @@ var fileSystems = map[int64]string{
 func fileSystem(path string) string {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
-		return "a file system that does not say its type"
+		return "a file system of unknown type"
 	}
 	if name := fileSystems[int64(st.Type)]; name != "" {
 		return name

@@ -19,8 +19,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// openFile opens the snapshot file, once for all facts, and notes its size. It is
-// snapshots-form.
+// lookForm checks snapshots-form. It opens the snapshot file, once for all facts, and takes its
+// size.
 func (l *looker) lookForm(ctx context.Context) error {
 	path := l.view.Place.Snapshots
 	form := &SnapshotForm{}
@@ -75,7 +75,7 @@ func (l *looker) lookForm(ctx context.Context) error {
 	return nil
 }
 
-// kindOf names what is no regular file.
+// kindOf names something that is not a regular file.
 func kindOf(info fs.FileInfo) string {
 	switch mode := info.Mode(); {
 	case mode.IsDir():
@@ -88,7 +88,7 @@ func kindOf(info fs.FileInfo) string {
 	return "a device"
 }
 
-// formOf says what the bytes look like. A file of zeros alone is read to its end.
+// formOf says what the content of a file looks like. It reads a file of zeros to its end.
 func formOf(ctx context.Context, f io.ReaderAt, size int64) (Form, error) {
 	if size == 0 {
 		return EmptyForm, nil
@@ -135,7 +135,7 @@ func allZeros(ctx context.Context, f io.ReaderAt, size int64) (bool, error) {
 	return true, nil
 }
 
-// lookLatest is snapshots-latest.
+// lookLatest checks snapshots-latest.
 func (l *looker) lookLatest(ctx context.Context) error {
 	located, err := snapshot.Latest(l.file, l.size)
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
@@ -169,8 +169,8 @@ func (l *looker) lookLatest(ctx context.Context) error {
 	return nil
 }
 
-// timeOf is the time of a snapshot: its anchor's where that holds, since the hash covers
-// it.
+// timeOf returns the time of a snapshot: that of its anchor if the anchor holds, since the hash
+// covers it, else its own.
 func (l *looker) timeOf(r *snapshot.Report) Time {
 	ms := r.TimestampMs
 	if r.Holding() && r.Anchor.Bound() {
@@ -179,18 +179,18 @@ func (l *looker) timeOf(r *snapshot.Report) Time {
 	return Time{Ms: ms, Doubt: l.inDoubt(ms)}
 }
 
-// ahead is how far a time may be ahead of the clock.
+// ahead is how far a time may be ahead of the clock without being in doubt.
 const ahead = time.Hour
 
-// inDoubt reports whether a time in Unix milliseconds is one that no clock can show, or too
+// inDoubt reports whether a time in Unix milliseconds is beyond what a clock can show, or too
 // far ahead of this one.
 func (l *looker) inDoubt(ms uint64) bool {
 	_, ok := snapshottool.UTC(ms)
 	return !ok || time.UnixMilli(int64(ms)).After(l.now.Add(ahead))
 }
 
-// lookTail is snapshots-tail. What is there is looked at twice: one that moved is being
-// written.
+// lookTail checks snapshots-tail. If there is a tail, it checks the size again a second later:
+// a file that grew is being written.
 func (l *looker) lookTail(ctx context.Context) error {
 	latest := l.view.Latest
 	tail, err := tailOf(l.file, latest.Offset+latest.Size, l.size)
@@ -218,7 +218,7 @@ func (l *looker) lookTail(ctx context.Context) error {
 	return nil
 }
 
-// tailOf looks at what follows the last complete snapshot, which ends at end.
+// tailOf checks what follows the last complete snapshot, which ends at end.
 func tailOf(r io.ReaderAt, end, size int64) (*Tail, error) {
 	findings, err := snapshot.TailFindings(r, end, size)
 	if err != nil {
@@ -228,8 +228,7 @@ func tailOf(r io.ReaderAt, end, size int64) (*Tail, error) {
 	return &Tail{Offset: end, Length: size - end, NoNewline: noNewline}, nil
 }
 
-// heightIn is the height of Bitcoin that an anchor's metadata names (btc_height=), 0 for
-// none.
+// heightIn returns the Bitcoin height in an anchor's metadata (btc_height=), 0 if it has none.
 func heightIn(metadata string) uint64 {
 	var height uint64
 	for part := range bytes.SplitSeq([]byte(metadata), []byte(",")) {
@@ -240,7 +239,7 @@ func heightIn(metadata string) uint64 {
 	return 0
 }
 
-// lookNames is snapshots-names.
+// lookNames checks snapshots-names.
 func (l *looker) lookNames() {
 	path := l.view.Place.Snapshots
 	info, err := os.Stat(path)
@@ -266,7 +265,7 @@ func (l *looker) lookNames() {
 		f := l.sound(SnapshotsNames, names, "%d names", names.Links)
 		f.Remark = fmt.Sprintf("the file has %d names (hard links)", names.Links)
 		if len(names.Found) > 0 {
-			f.Remark += ", one is " + names.Found[0]
+			f.Remark += ", one of them " + names.Found[0]
 		}
 	default:
 		l.sound(SnapshotsNames, names, "no other name")

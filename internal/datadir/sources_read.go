@@ -18,16 +18,16 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// source is a source that was read, with what it holds.
+// source is a source that was read, with its content.
 type source struct {
 	Source
 	file *content.Snapshots
 	db   *content.Database
-	// unpacked is the folder of the database, where one could be opened.
+	// unpacked is the folder of the database, if one could be opened.
 	unpacked string
 }
 
-// anchors passes on the hash of each anchor that the source has.
+// anchors calls found with the hash of each anchor in the source.
 func (s *source) anchors(found func(hash string)) error {
 	if s.file != nil {
 		for a, err := range s.file.Anchors() {
@@ -48,7 +48,7 @@ func (s *source) anchors(found func(hash string)) error {
 	return nil
 }
 
-// count takes over what is known of the content.
+// count fills in what is known of the content.
 func (s *source) count() error {
 	if f := s.file; f != nil {
 		s.Snapshots, s.Hidden, s.PegOutsOpen = f.Valid, f.HiddenCount, f.PegOutsOpen
@@ -66,7 +66,7 @@ func (s *source) count() error {
 	return nil
 }
 
-// examine reads a source. What cannot be read is a source of that verdict.
+// examine reads a source. If it cannot be read, its verdict says so.
 func (l *looker) examine(ctx context.Context, path string, kind Kind, role Role) (*source, error) {
 	e, err := backups.Examine(ctx, path, kind, l.examineOptions(path))
 	if err != nil {
@@ -89,19 +89,19 @@ func (l *looker) examined(e *backups.Examined, kind Kind, role Role) (*source, e
 	return s, s.count()
 }
 
-// lookFolder is backups-folder.
+// lookFolder checks backups-folder.
 func (l *looker) lookFolder(ctx context.Context) error {
 	path := l.backupDir()
 	f := &BackupFolder{Path: path}
 	l.view.BackupFolder = f
 	if point := notMounted(path); point != "" {
 		f.NotMounted = true
-		l.couldNotWith(BackupsFolder, f, fmt.Errorf("%s, which /etc/fstab names, %w", point, errNotMounted))
+		l.couldNotWith(BackupsFolder, f, fmt.Errorf("%s is in /etc/fstab but %w", point, errNotMounted))
 		return nil
 	}
 	if link, err := os.Readlink(path); err == nil && !exists(path+"/.") {
 		f.NotMounted = true
-		l.couldNotWith(BackupsFolder, f, fmt.Errorf("it is a link to %s, and that %w", link, errNotMounted))
+		l.couldNotWith(BackupsFolder, f, fmt.Errorf("it is a link to %s, which %w", link, errNotMounted))
 		return nil
 	}
 	dir, err := backups.ReadDir(ctx, path)
@@ -124,7 +124,7 @@ func (l *looker) lookFolder(ctx context.Context) error {
 	}
 	var wrong []string
 	if n := len(f.Gone); n > 0 {
-		wrong = append(wrong, fmt.Sprintf("%s gone that no rule deleted, the last is %s", countIs(n, "backup"), f.Gone[n-1]))
+		wrong = append(wrong, fmt.Sprintf("%s missing that no rule deleted, the last is %s", countIs(n, "backup"), f.Gone[n-1]))
 	}
 	if n := len(f.Changed); n > 0 {
 		wrong = append(wrong, fmt.Sprintf("%s not what was backed up, the last is %s", countIs(n, "backup"), f.Changed[n-1]))
@@ -135,23 +135,23 @@ func (l *looker) lookFolder(ctx context.Context) error {
 	}
 	fact := l.sound(BackupsFolder, f, "%d of the file and %d of the database", f.Snapshots, f.Databases)
 	if f.Rebuilt && exists(filepath.Join(path, backups.CatalogueName)) {
-		fact.Remark = printable.Text("the catalogue does not count: " + dir.Rebuilt)
+		fact.Remark = printable.Text("the catalogue is ignored: " + dir.Rebuilt)
 	}
 	return nil
 }
 
-// countIs begins a sentence of so many things.
-func countIs(n int, of string) string {
+// countIs begins a sentence about n things.
+func countIs(n int, thing string) string {
 	if n == 1 {
-		return "1 " + of + " is"
+		return "1 " + thing + " is"
 	}
-	return fmt.Sprintf("%d %ss are", n, of)
+	return fmt.Sprintf("%d %ss are", n, thing)
 }
 
 var errNotMounted = errors.New("is not mounted")
 
-// notMounted names the mount point at or above a path that /etc/fstab has and that nothing
-// is mounted at, "" for none.
+// notMounted returns the mount point at or above a path that is in /etc/fstab although nothing
+// is mounted there, "" if there is none.
 func notMounted(path string) string {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -172,12 +172,12 @@ func notMounted(path string) string {
 	return ""
 }
 
-// unescapeFstab reads a path of fstab(5).
+// unescapeFstab decodes a path in fstab(5).
 func unescapeFstab(path string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t").Replace(path)
 }
 
-// lookOlder is backups-older: what the catalogue says of them.
+// lookOlder checks backups-older, by what the catalogue says.
 func (l *looker) lookOlder() {
 	o := &OlderBackups{}
 	open := map[backups.Kind]map[uint64]bool{}
@@ -202,9 +202,9 @@ func (l *looker) lookOlder() {
 			}
 		}
 	}
-	text := fmt.Sprintf("%d sound, %d wrong, %d not read, when they were last looked at", o.Sound, o.Wrong, o.Unread)
+	text := fmt.Sprintf("%d sound, %d wrong, %d not read, when last checked", o.Sound, o.Wrong, o.Unread)
 	if len(o.LineWithout) > 0 {
-		l.wrong(BackupsOlder, o, "no sound backup of the %s is left that goes on", o.LineWithout[0])
+		l.wrong(BackupsOlder, o, "no sound backup is left of an earlier state of the %s that new backups are compared with", o.LineWithout[0])
 		return
 	}
 	f := l.sound(BackupsOlder, o, "%s", text)
@@ -227,7 +227,7 @@ func (o *OlderBackups) add(b backups.Backup, path string) {
 	}
 }
 
-// lookBackupNames is backups-names.
+// lookBackupNames checks backups-names.
 func (l *looker) lookBackupNames(ctx context.Context) error {
 	n := &BackupNames{}
 	for _, kind := range kinds {
@@ -250,15 +250,15 @@ func (l *looker) lookBackupNames(ctx context.Context) error {
 	case len(n.Future) > 0:
 		l.wrong(BackupsNames, n, "%s dated in the future, such as %s", countIs(len(n.Future), "backup"), filepath.Base(n.Future[0].Path))
 	case len(n.Shared) > 0:
-		l.wrong(BackupsNames, n, "%d names, such as %s, share the only data there is", len(n.Shared), filepath.Base(n.Shared[0]))
+		l.wrong(BackupsNames, n, "%d backups, such as %s, share a single copy of the data (hard links)", len(n.Shared), filepath.Base(n.Shared[0]))
 	default:
 		l.sound(BackupsNames, n, "none dated in the future")
 	}
 	return nil
 }
 
-// trueName is a free name for a backup by the time of its newest content, else by when it
-// was written.
+// trueName returns a free path for a backup, named by the time of its newest content, else by
+// its mtime, else by the clock.
 func (l *looker) trueName(ctx context.Context, name backups.Name, path string, b backups.Backup) (string, error) {
 	at := time.Time{}
 	if b.Snapshots != nil && b.Snapshots.Newest != nil && b.Snapshots.Newest.Time != nil {
@@ -292,11 +292,11 @@ func (l *looker) trueName(ctx context.Context, name backups.Name, path string, b
 	}
 }
 
-// sharedFor is how long names may share the data of one copy.
+// sharedFor is for how long backups may share one copy of the data.
 const sharedFor = 25 * time.Hour
 
-// sharedOnly returns the names where all of a kind share one inode, and have done so for
-// longer than that is meant to last: one rotten sector is rotten in all.
+// sharedOnly returns the paths of all backups of a kind if they all share one inode, and have
+// done so for longer than they should: one bad sector would damage all of them.
 func (l *looker) sharedOnly(list []backups.Backup) []string {
 	if len(list) < 2 {
 		return nil
@@ -325,7 +325,7 @@ func (l *looker) sharedOnly(list []backups.Backup) []string {
 	return names
 }
 
-// lastBackups are the sizes of the newest backups by sequence, 0 for none.
+// lastBackups returns the sizes of the newest backups by sequence, 0 if there is none.
 func (l *looker) lastBackups() (snapshots, database uint64) {
 	if l.dir == nil {
 		return 0, 0
@@ -340,7 +340,7 @@ func (l *looker) lastBackups() (snapshots, database uint64) {
 	return size(backups.Snapshots), size(backups.Database)
 }
 
-// lookNewest is backups-newest.
+// lookNewest checks backups-newest.
 func (l *looker) lookNewest(ctx context.Context) error {
 	n := &NewestBackups{}
 	if err := l.readBackups(ctx); err != nil {
@@ -376,7 +376,7 @@ func (l *looker) lookNewest(ctx context.Context) error {
 	return nil
 }
 
-// readBackups reads the newest backup of each kind by content, what is newer and wrong, and
+// readBackups reads the newest backup of each kind by content, newer ones that are wrong, and
 // the newest sound one of each other open line. Each is read once.
 func (l *looker) readBackups(ctx context.Context) error {
 	if l.read || l.dir == nil {
@@ -441,12 +441,12 @@ func (l *looker) readKind(ctx context.Context, kind Kind) error {
 	return l.readLines(ctx, kind, list, lines)
 }
 
-// maxRotten is how many of the newest backups are read for what can still be read of them.
+// maxRotten is how many of the newest backups are read for what can be salvaged from them.
 const maxRotten = 8
 
-// readLines reads the newest sound backup of each open line of which none was read. Without
-// a catalogue nobody knows the lines: to know all that the data lacks, each backup is read,
-// and counts where it has more.
+// readLines reads the newest sound backup of each open line of which no backup was read. If the
+// catalogue had to be rebuilt, the lines are not known. To find everything that the data lacks,
+// all backups are read then; those that have more than the others become sources.
 func (l *looker) readLines(ctx context.Context, kind Kind, list []backups.Backup, read map[uint64]bool) error {
 	if l.dir.Rebuilt != "" && !l.wanted[BackupsCover] {
 		return nil
@@ -475,7 +475,7 @@ func (l *looker) readLines(ctx context.Context, kind Kind, list []backups.Backup
 	return nil
 }
 
-// readMore reads a backup, which is a source where it has something that the newest lacks.
+// readMore reads a backup and makes it a source, unless another backup has everything in it.
 func (l *looker) readMore(ctx context.Context, kind Kind, b backups.Backup) error {
 	s, err := l.examine(ctx, filepath.Join(l.dir.Path, b.Name), kind, Backup)
 	if err != nil || s.Verdict != SourceSound {
@@ -495,7 +495,7 @@ func (l *looker) readMore(ctx context.Context, kind Kind, b backups.Backup) erro
 	return nil
 }
 
-// contains reports whether b has all that a has.
+// contains reports whether b has everything in a.
 func contains(ctx context.Context, a, b *source) (bool, error) {
 	if a.Kind == SnapshotKind {
 		d, err := content.CompareSnapshots(ctx, a.file, b.file)
@@ -505,7 +505,7 @@ func contains(ctx context.Context, a, b *source) (bool, error) {
 	return err == nil && d.Contains(), err
 }
 
-// liveSources are the live parts as sources, as far as they could be read.
+// liveSources adds the live parts as sources, as far as they could be read.
 func (l *looker) liveSources(ctx context.Context) error {
 	p := l.view.Place
 	if f := l.view.SnapshotForm; f != nil && f.Form != MissingForm {
@@ -545,7 +545,7 @@ func (l *looker) liveSources(ctx context.Context) error {
 	return nil
 }
 
-// readCopies reads what is kept beside the data, where a plan may need it.
+// readCopies reads copies next to the data, and what killed prunes left.
 func (l *looker) readCopies(ctx context.Context) error {
 	if l.view.Copies != nil {
 		for _, c := range l.view.Copies.Found {
@@ -581,8 +581,8 @@ func (l *looker) readCopy(ctx context.Context, path string, kind Kind, role Role
 	return nil
 }
 
-// ofKind are the sources of a kind as they would be merged: the live one first, then backups
-// from the newest, then copies and what killed runs left.
+// ofKind returns the sources of a kind in the order in which they would be merged: the live
+// one, backups starting at the newest, copies, then what killed runs left.
 func (l *looker) ofKind(kind Kind) []*source {
 	var list []*source
 	for _, s := range l.sources {
@@ -604,10 +604,10 @@ func soundFirst(s *source) int {
 	return 1
 }
 
-// maxSources is how many sources of a kind are compared.
+// maxSources bounds how many sources of a kind are compared: a group has a bit for each.
 const maxSources = 64
 
-// latestHolds reports whether a node loads the file as it is.
+// latestHolds reports whether the anchor of the latest snapshot holds, so that a node loads it.
 func (l *looker) latestHolds() bool {
 	return l.latest != nil && l.latest.AnchorVerdict == snapshot.AnchorHolds
 }

@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spaceMargin is what is to stay free beside all needs, in bytes.
+// spaceMargin is how many bytes should stay free in addition to all needs.
 const spaceMargin = 64 << 20
 
-// pruneKeeps is how many snapshots the prune keeps that the toolkit proposes.
+// pruneKeeps is how many snapshots are kept by the prune that the toolkit proposes.
 const pruneKeeps = 1000
 
-// lookSpace is data-space.
+// lookSpace checks data-space.
 func (l *looker) lookSpace() {
 	s := &Space{}
 	p := l.view.Place
@@ -40,7 +40,7 @@ func (l *looker) lookSpace() {
 		}
 		err = s.need(folder, "the next backup", snapshots+archive)
 	} else if err == nil {
-		// The next backup makes it.
+		// The next backup creates the folder.
 		err = s.need(existing(folder), "the next backup", file+database)
 	}
 	if err != nil {
@@ -51,7 +51,7 @@ func (l *looker) lookSpace() {
 	l.sayNeeds()
 }
 
-// sayNeeds makes the fact of what is free and needed.
+// sayNeeds reports data-space.
 func (l *looker) sayNeeds() {
 	s := l.view.Space
 	for _, f := range s.FileSystems {
@@ -68,7 +68,7 @@ func (l *looker) sayNeeds() {
 	l.sound(DataSpace, s, "%s free, %s needed", Bytes(first.Free), Bytes(first.Needed))
 }
 
-// Bytes is a size as it is read by people, with one decimal from a GiB on.
+// Bytes formats a size for people, with one decimal if it is at least 1 GiB.
 func Bytes(n uint64) string {
 	if n >= humanize.GiByte {
 		return fmt.Sprintf("%.1f GiB", float64(n)/humanize.GiByte)
@@ -82,7 +82,7 @@ func (s *Space) add(folder string) error {
 	return err
 }
 
-// need notes what will be written in a folder.
+// need adds what will be written in a folder.
 func (s *Space) need(folder, what string, bytes uint64) error {
 	f, err := s.at(folder)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Space) at(folder string) (*FileSystem, error) {
 	return &s.FileSystems[len(s.FileSystems)-1], nil
 }
 
-// existing is the first folder above a path that is there.
+// existing returns the path, or the nearest folder above it that exists.
 func existing(path string) string {
 	for {
 		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
@@ -127,7 +127,7 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// sizeOf is the size of a regular file, 0 where there is none.
+// sizeOf returns the size of a regular file, 0 if there is none.
 func sizeOf(path string) uint64 {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
@@ -136,7 +136,7 @@ func sizeOf(path string) uint64 {
 	return uint64(info.Size())
 }
 
-// treeSize is what all regular files below a path have, as far as they can be seen.
+// treeSize returns the size of all regular files below a path, as far as they can be read.
 func treeSize(path string) (size uint64) {
 	_ = filepath.WalkDir(path, func(_ string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {

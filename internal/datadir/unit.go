@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// DefaultUnit is the node's unit where nothing else is said.
+// DefaultUnit is the node's unit unless another is named.
 const DefaultUnit = "ailee-node.service"
 
-// unit is the name of the node's unit, with its suffix.
+// unit returns the name of the node's unit, with its suffix.
 func (l *looker) unit() string {
 	switch {
 	case l.Unit == "":
@@ -23,14 +23,15 @@ func (l *looker) unit() string {
 	return l.Unit + ".service"
 }
 
-// unitFolders are where systemd looks for units, the first that has one counts; its
-// drop-ins may be in any.
+// unitFolders are where systemd looks for units. The first that has the unit counts, but its
+// drop-ins may be in any of them.
 var unitFolders = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
 
-// unitFile is what matters of a unit.
+// unitFile holds the settings of a unit that matter here.
 type unitFile struct{ path, user, group string }
 
-// readUnit reads a unit with its drop-ins; one that is not there is the zero value.
+// readUnit reads a unit with its drop-ins. It returns the zero value for one that does not
+// exist.
 func readUnit(name string) (unitFile, error) {
 	var u unitFile
 	for _, dir := range unitFolders {
@@ -45,7 +46,7 @@ func readUnit(name string) (unitFile, error) {
 	if u.path == "" {
 		return u, nil
 	}
-	dropIns := map[string]string{} // by name: a folder further up hides those below
+	dropIns := map[string]string{} // by name: one in an earlier folder hides those in later folders
 	for _, dir := range slices.Backward(unitFolders) {
 		found, _ := filepath.Glob(filepath.Join(dir, name+".d", "*.conf"))
 		for _, path := range found {
@@ -65,7 +66,7 @@ func readUnit(name string) (unitFile, error) {
 	return u, nil
 }
 
-// read takes the settings of one file over.
+// read applies the settings in one file.
 func (u *unitFile) read(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {

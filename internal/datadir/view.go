@@ -9,36 +9,35 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Options say what to look at.
+// Options say what to check.
 type Options struct {
 	DataDir   string
 	BackupDir string // "": backups in the data directory
-	// Codes are the facts that are wanted, nil for all. What they rest on is looked at as
-	// well, and has its facts in the view.
+	// Codes are the facts that are wanted, nil for all. The facts that they depend on are
+	// established as well, and are in the view too.
 	Codes []Code
-	// Unit is the node's unit of systemd, "" for ailee-node.service.
+	// Unit is the node's systemd unit, "" for ailee-node.service.
 	Unit string
-	// Bitcoin is asked for the facts that need it, nil for not at all: they are absent
-	// then, and count for nothing.
+	// Bitcoin is asked for the facts that need it. If it is nil, these facts are not in the
+	// view and do not count.
 	Bitcoin *bitcoin.Client
-	// Memory bounds what checking snapshots takes, nil for the default.
+	// Memory bounds the memory for checking snapshots, nil for the default.
 	Memory *snapshot.Memory
-	// Now is the clock, nil for that of the machine.
+	// Now is the clock, nil for the machine's.
 	Now func() time.Time
-	// Wait waits before a torn tail is looked at for the second time, nil for real time.
+	// Wait waits before something that may be temporary is checked again, nil for real time.
 	Wait func(ctx context.Context, d time.Duration) error
-	// Progress is told what is being read, and how much of it, nil for nobody: done and
-	// total in bytes, total 0 where it is not known.
+	// Progress is called with what is being read and how much of it, in bytes. The total is 0
+	// if it is not known. It may be nil.
 	Progress func(what string, done, total int64)
 }
 
-// View is all that was looked at.
+// View is the result of a check.
 type View struct {
-	At    time.Time // when the look began, UTC
+	At    time.Time // when the check began, UTC
 	Facts []Fact    // in the order of the codes; each once
 
-	// The evidence of the facts, nil for those that are not there or could not be
-	// looked at.
+	// The evidence of the facts, nil for facts that are not in the view or could not be checked.
 	Place     *Place
 	Owners    *Owners
 	Mounts    *Mounts
@@ -76,11 +75,10 @@ type View struct {
 	Proofs       *Proofs
 }
 
-// Look looks. The error is only the context's, or one of the caller's options: what
-// cannot be looked at is a fact.
+// Look checks the data. What cannot be checked is a fact: an error is that of the context.
 func Look(ctx context.Context, o Options) (*View, error) { return look(ctx, o) }
 
-// Fact returns the fact with the code, nil for one that is not in the view.
+// Fact returns the fact with the code, nil if it is not in the view.
 func (v *View) Fact(code Code) *Fact {
 	for i := range v.Facts {
 		if v.Facts[i].Code == code {
@@ -90,13 +88,13 @@ func (v *View) Fact(code Code) *Fact {
 	return nil
 }
 
-// Is reports whether the fact is there and has the state.
+// Is reports whether the fact is in the view and has the state.
 func (v *View) Is(code Code, s State) bool {
 	f := v.Fact(code)
 	return f != nil && f.State == s
 }
 
-// ExitCode is 2 where a fact is wrong, else 1 where one could not be looked at, else 0.
+// ExitCode is 2 if a fact is wrong, else 1 if one could not be checked, else 0.
 func (v *View) ExitCode() int {
 	code := exit.OK
 	for _, f := range v.Facts {

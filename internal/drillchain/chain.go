@@ -1,5 +1,5 @@
-// Package drillchain has the Bitcoin chain of a recovery drill: that of a node in
-// regression test mode, Bitcoin Core's or btcd, or one that is made up in this process.
+// Package drillchain provides the Bitcoin chain of a recovery drill: that of Bitcoin Core or
+// btcd in regression test mode, or one that is made up in this process.
 package drillchain
 
 import (
@@ -11,36 +11,35 @@ import (
 	"path/filepath"
 )
 
-// Kind is whose chain it is.
+// Kind says where a chain comes from.
 type Kind string
 
-// The kinds of chains, those of nodes by the names of their programs.
+// The kinds of chains. Those of nodes have the names of their programs.
 const (
 	Bitcoind Kind = "bitcoind"
 	Btcd     Kind = "btcd"
 	MadeUp   Kind = "made up"
 )
 
-// Chain is a chain that ailee_resync_blocks can ask for. What a method begins is done
-// when it returns. The methods are not safe for concurrent use, while anybody may ask.
+// Chain is a chain that ailee_resync_blocks can query. What a method does is complete when it
+// returns. The methods are not safe for concurrent use, but the server may be queried meanwhile.
 type Chain interface {
-	// Kind says whose chain it is.
+	// Kind says where the chain comes from.
 	Kind() Kind
-	// URL is that of the JSON-RPC server, without the login, which is in [Login].
+	// URL is the URL of the JSON-RPC server, without the login: see [Login].
 	URL() string
-	// Mine adds that many blocks to the tip.
+	// Mine adds count blocks to the tip.
 	Mine(ctx context.Context, count int64) error
-	// Replace takes the last depth blocks back and mines one more than these, none of
-	// which was in the chain before.
+	// Replace removes the last depth blocks and mines one more than that. None of the new blocks
+	// was in the chain before.
 	Replace(ctx context.Context, depth int64) error
-	// Close ends it. A node has no time to save anything: its chain is of no more use.
+	// Close ends the chain. A node is killed without time to save anything, so its chain is lost.
 	Close()
 }
 
-// Start starts the chain of the first node on PATH that works, or where there is none, one
-// that is made up. dir is a folder for the node, and for the password of whoever asks. warn
-// is told of a node that does not work. A chain begins with its genesis block; it is to be
-// closed.
+// Start starts the chain of the first node on PATH that works or, if there is none, a made-up
+// one. dir is a folder for the node and for the password of its clients. warn is called for a
+// node that does not work. A chain begins with its genesis block. The caller must close it.
 func Start(ctx context.Context, dir string, warn func(format string, args ...any)) (Chain, error) {
 	login, err := newLogin(dir)
 	if err != nil {
@@ -63,9 +62,9 @@ func Start(ctx context.Context, dir string, warn func(format string, args ...any
 	return startMadeUp()
 }
 
-// login is what all chains let in, in a folder that nobody else may read: it is never in
-// a command line or in an environment. A chain that is made up lets in everybody, but
-// without a login a tool would look for that of the Bitcoin node of this machine.
+// login is the login of all chains. It is in a folder that no other user may read, and never in a
+// command line or an environment. A made-up chain accepts any client, but without a login a tool
+// would look for that of the Bitcoin node on this machine.
 type login struct{ dir, password string }
 
 const (
@@ -81,12 +80,12 @@ func newLogin(dir string) (login, error) {
 	return l, l.write(passwordFile, "%s", l.password)
 }
 
-// write writes a file of the folder.
+// write writes a file in the folder.
 func (l login) write(name, format string, args ...any) error {
 	return os.WriteFile(filepath.Join(l.dir, name), fmt.Appendf(nil, format, args...), 0o600)
 }
 
-// Login are the environment variables by which a tool logs in to a chain that was started
+// Login returns the environment variables with which a tool logs in to a chain that was started
 // with this folder.
 func Login(dir string) []string {
 	return []string{"BITCOIN_RPC_USER=" + user, "BITCOIN_RPC_PASSWORD_FILE=" + filepath.Join(dir, passwordFile)}

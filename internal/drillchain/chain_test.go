@@ -14,7 +14,7 @@ import (
 	"ailee-recovery/internal/drillchain"
 )
 
-// TestMain runs this binary as the program that its name says.
+// TestMain runs this binary as the program by whose name it is called.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "bitcoind":
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// onPath makes a PATH of nothing but these programs.
+// onPath sets PATH to a folder with only these programs.
 func onPath(t *testing.T, programs map[string]string) {
 	t.Helper()
 	bin := t.TempDir()
@@ -41,7 +41,7 @@ func self(t *testing.T) string {
 	return path
 }
 
-// start starts a chain, which says nothing but this.
+// start starts a chain, which must give exactly these warnings.
 func start(t *testing.T, warnings ...string) (drillchain.Chain, *bitcoin.Client) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "bitcoin")
@@ -61,7 +61,7 @@ func start(t *testing.T, warnings ...string) (drillchain.Chain, *bitcoin.Client)
 	return chain, client
 }
 
-// active is the active chain, whose headers lead from one to the other.
+// active returns the headers of the active chain, each of which names the one before it.
 func active(t *testing.T, client *bitcoin.Client) (all []bitcoin.Header) {
 	t.Helper()
 	info, err := client.ChainInfo(t.Context())
@@ -78,7 +78,7 @@ func active(t *testing.T, client *bitcoin.Client) (all []bitcoin.Header) {
 	return all
 }
 
-// TestChains: each kind mines, and replaces blocks by others, also those of before.
+// TestChains: each kind mines blocks, and replaces them with others, repeatedly.
 func TestChains(t *testing.T) {
 	for _, c := range []struct {
 		kind     drillchain.Kind
@@ -117,12 +117,12 @@ func TestChains(t *testing.T) {
 			}
 			chain.Close()
 			_, err := net.Dial("tcp", chain.URL()[len("http://"):])
-			require.Error(t, err, "nothing is left running")
+			require.Error(t, err, "the server must not be running")
 		})
 	}
 }
 
-// TestBrokenNodes: a node that does not start is said, and the next is tried.
+// TestBrokenNodes: a warning names a node that does not start, and the next one is tried.
 func TestBrokenNodes(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "script")
 	require.NoError(t, os.WriteFile(script, []byte("#!/missing/interpreter\n"), 0o700))

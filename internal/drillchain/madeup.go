@@ -23,15 +23,15 @@ const (
 	maxRequest   = 16 << 20 // bytes
 )
 
-// madeUp is an HTTP server that answers as Bitcoin Core does, as far as the tools ask. Its
-// blocks and their hashes are the same in every run.
+// madeUp is an HTTP server that answers the calls of the tools as Bitcoin Core does. Its blocks
+// and their hashes are the same in every run.
 type madeUp struct {
 	url    string
 	server *http.Server
 	mu     sync.Mutex
 	mined  int
 	active []string         // hashes of the active chain, from height 0
-	blocks map[string]block // all that there ever were, by their hashes
+	blocks map[string]block // all blocks that were ever mined, by hash
 }
 
 type block struct {
@@ -73,8 +73,8 @@ func (c *madeUp) Replace(_ context.Context, depth int64) error {
 	return nil
 }
 
-// add adds blocks to the tip. A block's hash has all before it in it, and that it is
-// another one than all that there were.
+// add adds blocks to the tip. A block's hash depends on all blocks before it, and on how many were
+// ever mined, so that no block is mined twice.
 func (c *madeUp) add(count int64) {
 	for range count {
 		b := block{height: int64(len(c.active))}
@@ -164,7 +164,7 @@ func (c *madeUp) header(params []json.RawMessage) (any, *btcjson.RPCError) {
 	if !known {
 		return nil, btcjson.NewRPCError(btcjson.ErrRPCBlockNotFound, "Block not found")
 	}
-	confirmations := int64(-1) // as of a block that was replaced
+	confirmations := int64(-1) // for a block that was replaced
 	if b.height <= c.tip() && c.active[b.height] == hash {
 		confirmations = c.tip() - b.height + 1
 	}
@@ -178,7 +178,7 @@ func (c *madeUp) header(params []json.RawMessage) (any, *btcjson.RPCError) {
 
 func blockTime(height int64) int64 { return genesisTime + blockSpacing*height }
 
-// medianTime is the middle one of up to eleven times.
+// medianTime returns the median of the times of up to eleven blocks.
 func medianTime(height int64) int64 {
 	first := max(0, height-medianBlocks+1)
 	return blockTime(first + (height-first+1)/2)

@@ -20,23 +20,23 @@ import (
 )
 
 const (
-	// readyWithin is how long a node may take to start: one that loads is waited for.
+	// readyWithin is how long a node may take to start and load.
 	readyWithin = 2 * time.Minute
 	// callWithin bounds a call, which may mine a hundred blocks.
 	callWithin = 5 * time.Minute
-	// attempts is how many ports are tried: one that was free may be taken by the time
-	// the node wants it, which ends it at once.
+	// attempts is how many ports are tried: a free port may be taken by the time the node wants
+	// it, and the node then exits at once.
 	attempts = 3
 )
 
-// errEnded says that a node has ended by itself.
+// errEnded means that a node has ended by itself.
 var errEnded = errors.New("it has ended")
 
-// node is a process in regression test mode, without peers.
+// node is the process of a node in regression test mode, without peers.
 type node struct {
 	kind    Kind
-	host    string // of the RPC server, with its port
-	output  string // file
+	host    string // host and port of the RPC server
+	output  string // file with its output
 	client  *bitcoin.Client
 	process *child.Process
 }
@@ -75,7 +75,7 @@ func tryNode(ctx context.Context, kind Kind, program string, l login) (*node, er
 	defer output.Close()
 	cmd := exec.Command(program, args...)
 	cmd.Dir = l.dir
-	// It has nothing to look for in the operator's.
+	// It must not use the operator's home directory.
 	cmd.Env = append(os.Environ(), "HOME="+l.dir)
 	cmd.Stdout, cmd.Stderr = output, output
 	if n.process, err = child.Start(cmd); err != nil {
@@ -88,7 +88,7 @@ func tryNode(ctx context.Context, kind Kind, program string, l login) (*node, er
 	return n, nil
 }
 
-// unsaid is for what is tried again: at the end it is an error.
+// unsaid drops the warnings about calls that are tried again: the last failure is an error.
 func unsaid(string, ...any) {}
 
 // arguments writes the node's configuration and returns its arguments.
@@ -116,8 +116,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// freshAddress is an address to which nothing was ever paid, and of which nobody has the
-// key.
+// freshAddress returns an address to which nothing was ever paid, and whose key nobody has.
 func freshAddress() (string, error) {
 	var hash [20]byte
 	_, _ = rand.Read(hash[:])
@@ -128,8 +127,8 @@ func freshAddress() (string, error) {
 	return a.EncodeAddress(), nil
 }
 
-// ready waits until the node answers, and with something else than that it is starting
-// (-28), which it says of everything while it loads.
+// ready waits until the node answers other than with "starting" (-28), its answer to every call
+// while it loads.
 func (n *node) ready(ctx context.Context) error {
 	return n.during(ctx, func(ctx context.Context) error {
 		if err := n.listens(ctx); err != nil {
@@ -140,8 +139,7 @@ func (n *node) ready(ctx context.Context) error {
 	})
 }
 
-// listens waits until the node takes connections: it is looked for more often than the
-// client tries again.
+// listens waits until the node accepts connections. It tries more often than the client does.
 func (n *node) listens(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
@@ -158,7 +156,7 @@ func (n *node) listens(ctx context.Context) error {
 	}
 }
 
-// during calls f with a context that ends with the node, too.
+// during calls f with a context that also ends when the node does.
 func (n *node) during(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -192,15 +190,15 @@ func (n *node) mine(ctx context.Context, count int64) (hashes []string, err erro
 	}
 	method, params := "generatetoaddress", []any{count, to}
 	if n.kind == Btcd {
-		// It mines for the address of its command line alone; that each block is another
-		// one, its random extra nonce sees to.
+		// It always mines to the address on its command line. Its random extra nonce makes
+		// every block a new one.
 		method, params = "generate", []any{count}
 	}
 	if err := n.client.Send(ctx, method, params, &hashes); err != nil {
 		return nil, err
 	}
 	if int64(len(hashes)) != count {
-		return nil, fmt.Errorf("%s mined %d blocks in place of %d", n.kind, len(hashes), count)
+		return nil, fmt.Errorf("%s mined %d blocks instead of %d", n.kind, len(hashes), count)
 	}
 	return hashes, nil
 }
@@ -217,7 +215,7 @@ func (n *node) replace(ctx context.Context, depth int64) error {
 	if depth < 1 || depth > before.Blocks {
 		return fmt.Errorf("%d of %d blocks cannot be replaced", depth, before.Blocks)
 	}
-	var first string           // hash of the first that is replaced
+	var first string           // hash of the first block that is replaced
 	latest := int64(0)         // time of any block, Unix seconds
 	known := map[string]bool{} // hashes
 	err = n.client.BlockHeaders(ctx, 0, before.Blocks, func(h bitcoin.Header) error {
@@ -235,8 +233,8 @@ func (n *node) replace(ctx context.Context, depth int64) error {
 		return err
 	}
 	if n.kind == Bitcoind {
-		// What is mined at the time of the blocks that were taken back, for the same
-		// address, would be these blocks again, which the node refuses.
+		// Blocks mined for the same address at the time of those that were invalidated would
+		// be the same blocks, which the node refuses.
 		if err := n.client.Send(ctx, "setmocktime", []any{max(latest, time.Now().Unix()) + 1}, nil); err != nil {
 			return err
 		}

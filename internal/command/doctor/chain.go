@@ -11,22 +11,22 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// resyncDepth is how many blocks below the highest a resync begins, and how deep a reorg it
-// takes unasked.
+// resyncDepth is how many blocks below the highest one a resync begins. It is also the deepest
+// reorg that a resync accepts without --max-reorg-depth.
 const resyncDepth = 100
 
-// bitcoinFails reports whether Bitcoin was asked and is of no use now.
+// bitcoinFails reports whether Bitcoin was asked but cannot be used now.
 func (p *planner) bitcoinFails() bool {
 	return p.v.BitcoinState != nil && p.v.BitcoinState.Trouble != ""
 }
 
-// syncCommand is SYNC.
+// syncCommand returns the command that fetches block hashes and anchor states from Bitcoin.
 func (p *planner) syncCommand(flags ...string) []string {
 	return slices.Concat([]string{"ailee_resync_blocks", "--anchors"}, flags, []string{"--db-path", p.databasePath()}, p.bitcoinFlags())
 }
 
-// decideSync says what is to be fetched from Bitcoin, nil for nothing, or where that cannot
-// be done now.
+// decideSync returns the step that fetches from Bitcoin. It is nil if nothing needs to be
+// fetched, or if Bitcoin cannot be used now: the command is then advice.
 func (p *planner) decideSync() *Step {
 	s := p.wantedSync()
 	if s == nil || !p.bitcoinFails() {
@@ -36,7 +36,7 @@ func (p *planner) decideSync() *Step {
 	return nil
 }
 
-// wantedSync is SYNC, if something asks for it.
+// wantedSync returns the step that fetches from Bitcoin, nil if nothing calls for it.
 func (p *planner) wantedSync() *Step {
 	v, d := p.v, p.database
 	if d.how == lost || d.how == hidden || p.unread() {
@@ -53,7 +53,8 @@ func (p *planner) wantedSync() *Step {
 	return p.bitcoinSync(step)
 }
 
-// bitcoinSync is SYNC for what Bitcoin and the records say.
+// bitcoinSync completes the step by what Bitcoin and the records say, and returns nil if they
+// do not call for it.
 func (p *planner) bitcoinSync(step *Step) *Step {
 	v := p.v
 	var flags []string
@@ -61,7 +62,7 @@ func (p *planner) bitcoinSync(step *Step) *Step {
 	case r == nil:
 		return nil
 	case len(r.Gaps) > 0 && v.Chain == nil && r.Gaps[0].From <= lowHeight && r.Gaps[0].To > lowHeight:
-		p.consider(p.askBitcoin(), "The lowest heights may be a count of blocks: Bitcoin knows")
+		p.consider(p.askBitcoin(), "The lowest heights may be a count of blocks. Bitcoin can tell")
 		return nil
 	case len(r.Gaps) > 0:
 		flags = []string{"--start-height", fmt.Sprint(r.Gaps[0].From)}
@@ -69,7 +70,7 @@ func (p *planner) bitcoinSync(step *Step) *Step {
 		if first := v.Chain.First.From; r.Tip >= resyncDepth && first < r.Tip-resyncDepth {
 			flags = []string{"--start-height", fmt.Sprint(first), "--max-reorg-depth", fmt.Sprint(r.Tip - first + 1)}
 		}
-		step.Text = "Take the reorg as the node would have, and see what became of the anchors."
+		step.Text = "Apply the reorg as the node would have, and see what became of the anchors."
 	case v.Is(datadir.BitcoinBlocks, datadir.Wrong) && r.Blocks == 0:
 		flags = []string{"--start-height", fmt.Sprint(p.firstHeight())}
 	case v.Is(datadir.BitcoinBlocks, datadir.Wrong):
@@ -82,11 +83,11 @@ func (p *planner) bitcoinSync(step *Step) *Step {
 	return step
 }
 
-// lowHeight is more than the blocks that a node sees before it is started again, and less
-// than any height since there are AILEE nodes.
+// lowHeight is more than the number of blocks that a node sees between two starts, and less
+// than any height since AILEE nodes exist.
 const lowHeight = 100_000
 
-// askBitcoin is the doctor with Bitcoin.
+// askBitcoin returns the command that runs ailee-doctor with Bitcoin.
 func (p *planner) askBitcoin() []string {
 	return slices.Concat(p.own("ailee-doctor"), p.bitcoinFlags())
 }
@@ -97,11 +98,11 @@ func (p *planner) anchorFailed() bool {
 	return a != nil && (a.Status == "invalidated" || a.Status == "failed")
 }
 
-// keptBlocks is how many blocks nodes keep.
+// keptBlocks is how many blocks a node keeps.
 const keptBlocks = 1000
 
-// firstHeight is where a new database begins: with the block of the latest anchor, else with
-// as many as nodes keep.
+// firstHeight returns the height at which a new database begins: that of the latest anchor, or
+// else the one from which it has as many blocks as a node keeps.
 func (p *planner) firstHeight() uint64 {
 	if l := p.v.Latest; l != nil && l.Height > 0 {
 		return l.Height
@@ -112,7 +113,8 @@ func (p *planner) firstHeight() uint64 {
 	return 0
 }
 
-// decideSend is SEND, with what comes before it.
+// decideSend returns the step that finishes a broadcast, after the step that extracts its
+// snapshot, if that is needed.
 func (p *planner) decideSend() (steps []Step) {
 	b := p.v.Broadcast
 	if !p.v.Is(datadir.DataBroadcast, datadir.Wrong) || b == nil {
@@ -127,14 +129,14 @@ func (p *planner) decideSend() (steps []Step) {
 	switch {
 	case b.Latest && !p.latestMoves():
 	case b.Snapshot > 0:
-		steps = append(steps, Step{Text: "Take the snapshot out that was being anchored.",
+		steps = append(steps, Step{Text: "Extract the snapshot that was being anchored.",
 			Command: []string{"ailee_extract_snapshots", "--index", fmt.Sprint(b.Snapshot), p.file(), p.room}})
-		// A node loads the last snapshot of its file: an older state does not go there.
+		// A node loads the last snapshot in its file: an older state must not be appended to it.
 		command = append(p.sendCommand(filepath.Join(p.room, fmt.Sprintf("snapshot_%d.dat", b.Snapshot))), "--output", filepath.Join(p.room, fmt.Sprintf("anchored_%d.dat", b.Snapshot)))
 	case p.latestMoves():
-		return nil // it may be in what takes the place of the file
+		return nil // the file that replaces this one may have it
 	default:
-		p.manual("Find the state file that was being anchored: the snapshot file has none with the root %s. Then, with the node stopped: %s", b.Root,
+		p.manual("Find the state file that was being anchored: the snapshot file has no snapshot with the root %s. Then, with the node stopped: %s", b.Root,
 			exit.Command(p.sendCommand("STATE_FILE")...))
 		return nil
 	}
@@ -149,13 +151,13 @@ func (p *planner) decideSend() (steps []Step) {
 	return append(steps, send)
 }
 
-// latestMoves reports whether the plan may give the file another latest snapshot. For
-// another state than the one that was being anchored, another transaction would be paid.
+// latestMoves reports whether the plan may give the file another latest snapshot. Anchoring a
+// different state than the one of the broadcast would pay for another transaction.
 func (p *planner) latestMoves() bool {
 	return p.snapshots.replaces() || p.leftover(datadir.PruneLeft) != nil
 }
 
-// unread reports whether the database could not be looked at.
+// unread reports whether the database could not be checked.
 func (p *planner) unread() bool {
 	return p.v.Is(datadir.DBForm, datadir.CouldNot) || p.v.Is(datadir.DBDamage, datadir.CouldNot) || p.v.Is(datadir.DBRecords, datadir.CouldNot)
 }
@@ -172,10 +174,11 @@ func (p *planner) sendCommand(state string) []string {
 	return append(command, p.bitcoinFlags()...)
 }
 
-// extracts reports whether the broadcast needs a snapshot that is taken out first.
+// extracts reports whether the broadcast needs a snapshot that is extracted first.
 func (p *planner) extracts(send []Step) bool { return len(send) == 2 }
 
-// needsSaving reports whether a database is changed in its place of which no backup has all.
+// needsSaving reports whether the plan changes the database in place although no backup has
+// everything in it.
 func (p *planner) needsSaving(send []Step) bool {
 	changes := p.sync != nil || len(send) > 0 || p.database.how == repairHeights
 	if !changes || p.database.replaces() || !p.v.Is(datadir.DBDamage, datadir.Sound) || p.v.BackupFolder == nil || p.v.BackupFolder.NotMounted {
@@ -197,15 +200,15 @@ func (p *planner) consider(command []string, format string, args ...any) {
 	p.plan.Consider = append(p.plan.Consider, Advice{fmt.Sprintf(format, args...), command})
 }
 
-// considerAll lists what costs money or judgement.
+// considerAll adds the advice that costs money or needs judgement.
 func (p *planner) considerAll() {
 	anchorAgain := append([]string{"ailee_create_anchor", "--broadcast", "--l2-state-file", p.file()}, p.bitcoinFlags()...)
 	if a := p.v.AgreeLatest; a != nil && a.Recorded == 0 && len(a.HadBy) == 0 && p.v.Fact(datadir.AgreeLatest).Remark != "" && !p.database.replaces() {
-		p.consider(nil, "The latest anchor has no record. If it was sent, its transaction proves it, with ailee_l2_verify --anchor-tx.")
-		p.consider(anchorAgain, "If it was not sent, anchor again, with the node stopped. It costs a fee, and asks before it sends")
+		p.consider(nil, "The latest anchor has no record. If it was sent, ailee_l2_verify --anchor-tx proves it by its transaction.")
+		p.consider(anchorAgain, "If it was not sent, anchor again, with the node stopped. This costs a fee, and asks before it sends")
 	}
 	if p.anchorFailed() && p.sync != nil {
-		p.consider(anchorAgain, "If the latest anchor still is %s after that, anchor again, with the node stopped. It costs a fee, and asks before it sends",
+		p.consider(anchorAgain, "If the latest anchor is still %s after that, anchor again, with the node stopped. This costs a fee, and asks before it sends",
 			strings.ToUpper(p.v.AgreeLatest.Status))
 	}
 	if h := p.v.Holders; h != nil && h.Installed && h.Node() == nil && !slices.ContainsFunc(p.plan.Steps, starts) && p.snapshots.how != lost && p.database.how != lost {

@@ -9,7 +9,7 @@ import (
 	"ailee-recovery/internal/datadir"
 )
 
-// conclude says what is lost in all, what the runner-up is, and when to look again.
+// conclude sets what the plan loses in total, the next best way, and when to look again.
 func (p *planner) conclude() {
 	s, d := p.snapshots, p.database
 	p.plan.Loses = join(s.loses.text(p.Now), d.loses.text(p.Now))
@@ -36,7 +36,7 @@ func join(a, b string) string {
 	return a + ", and " + b
 }
 
-// visible is the plan where all hangs on what could not be looked at.
+// visible adds the step without which nothing can be planned: to make the backups readable.
 func (p *planner) visible() {
 	f := p.v.Fact(datadir.BackupsCover)
 	if f == nil || f.State != datadir.CouldNot {
@@ -45,7 +45,7 @@ func (p *planner) visible() {
 	if p.v.BackupFolder != nil && p.v.BackupFolder.NotMounted || f == nil {
 		return // there is a step for that
 	}
-	p.plan.Steps = append([]Step{{Text: fmt.Sprintf("Make it possible to read the backups, on which all hangs: %s.", f.Text), Manual: true}}, p.plan.Steps...)
+	p.plan.Steps = append([]Step{{Text: fmt.Sprintf("Make the backups readable, since everything else depends on them: %s.", f.Text), Manual: true}}, p.plan.Steps...)
 	if n := len(p.plan.Steps); len(p.plan.Steps[n-1].Command) == 0 {
 		p.end()
 	}
@@ -64,16 +64,16 @@ func (p *planner) waitFor() string {
 		case datadir.Unauthorized:
 			return "Look again with the login of the Bitcoin node, see --rpc-cookie-file"
 		case datadir.OtherChain:
-			return "Check the URL: Bitcoin is of another network than the database and all backups. Look again with the right one"
+			return "Check the URL: this Bitcoin node is on another network than the database and all backups. Look again with the right URL"
 		}
 	}
 	if f := p.v.BackupFolder; f != nil && f.NotMounted {
 		return "Look again when the backups are mounted"
 	}
-	return "Look again when that can be looked at, perhaps as root"
+	return "Look again when that can be checked, perhaps as root"
 }
 
-// lastResort is what is left where no source has anything.
+// lastResort adds the steps for parts of which no source has anything.
 func (p *planner) lastResort(snapshots, database bool) {
 	var steps []Step
 	add := func(s Step) {
@@ -100,15 +100,15 @@ func (p *planner) lastResort(snapshots, database bool) {
 		aside(datadir.DatabaseKind, p.databasePath())
 	}
 	if snapshots {
-		p.plan.LastResortLoses = "All L2 state is lost. Only when every backup is bad, nothing can be recovered, the federation agrees, and users know."
+		p.plan.LastResortLoses = "All L2 state is lost. Do this only if every backup is bad, nothing can be recovered, the federation agrees, and users have been told."
 		add(Step{Text: "Start from nothing.", Command: []string{"ailee_init_node", "--data-dir", p.DataDir, "--if-missing"}, Stopped: true})
 	} else {
 		anchors := "all anchors and reorg events"
 		if all := p.v.AllSnapshots; all != nil {
-			anchors = fmt.Sprintf("the records of all anchors, of which the snapshot file has %d, and all reorg events", all.Valid)
+			anchors = fmt.Sprintf("the records of all anchors (the snapshot file has %d) and all reorg events", all.Valid)
 		}
-		p.plan.LastResortLoses = "Lost are " + anchors + ". Only when every backup is bad, and nothing can be recovered."
-		add(Step{Text: "Make a database without anchors and events.", Command: []string{"ailee_init_reorg_db", "--path", p.databasePath()}, Stopped: true})
+		p.plan.LastResortLoses = "This loses " + anchors + ". Do this only if every backup is bad and nothing can be recovered."
+		add(Step{Text: "Make a database without anchors or events.", Command: []string{"ailee_init_reorg_db", "--path", p.databasePath()}, Stopped: true})
 		add(Step{Text: "Fetch the block hashes.", Stopped: true, Command: append([]string{"ailee_resync_blocks",
 			"--start-height", fmt.Sprint(p.firstHeight()), "--db-path", p.databasePath()}, p.bitcoinFlags()...)})
 	}

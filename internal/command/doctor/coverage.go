@@ -10,15 +10,15 @@ import (
 	"ailee-recovery/internal/snapshottool"
 )
 
-// coverage says which source of one kind has what.
+// coverage says which source of one kind has which things.
 type coverage struct {
 	kind    datadir.Kind
 	sources []datadir.Source
-	groups  []datadir.Group // what a prune note explains is left out
-	live    int             // -1 for none
+	groups  []datadir.Group // without those that a prune note explains
+	live    int             // index of the live source, -1 for none
 }
 
-// coverOf returns the coverage of a kind, nil where it could not be looked at.
+// coverOf returns the coverage of a kind, nil if it could not be determined.
 func (p *planner) coverOf(kind datadir.Kind) *coverage {
 	all := p.v.Cover
 	if all == nil {
@@ -41,7 +41,7 @@ func (p *planner) coverOf(kind datadir.Kind) *coverage {
 	return c
 }
 
-// newest is the backup that ailee-restore chooses, -1 for none.
+// newest returns the index of the backup that ailee-restore would choose, -1 for none.
 func (c *coverage) newest(v *datadir.View) int {
 	if v.NewestBackups == nil {
 		return -1
@@ -56,14 +56,14 @@ func (c *coverage) newest(v *datadir.View) int {
 	return slices.IndexFunc(c.sources, func(s datadir.Source) bool { return s.Path == newest.Path })
 }
 
-// has reports whether one of the sources has the things of a group.
+// has reports whether one of the sources in set has the things in the group.
 func has(g datadir.Group, set []int) bool {
 	return slices.ContainsFunc(g.Sources, func(i int) bool { return slices.Contains(set, i) })
 }
 
-// gather adds to the sources those that have what none of them has, the fewest first come,
-// where they are allowed; nil allows all. A live file that hides snapshots, or what a prune left, has
-// something that no other has.
+// gather adds to set each allowed source, in order, that has something which none in the set
+// has so far; a nil function allows all. A live file that hides snapshots, or such a file that
+// a prune left, has something that no other source has.
 func (c *coverage) gather(set []int, allowed func(datadir.Source) bool) []int {
 	for i, s := range c.sources {
 		if slices.Contains(set, i) || allowed != nil && !allowed(s) {
@@ -79,7 +79,7 @@ func (c *coverage) gather(set []int, allowed func(datadir.Source) bool) []int {
 	return set
 }
 
-// only are the sources of the set: none for an index of -1.
+// only returns the set of one source, which is empty for the index -1.
 func only(i int) []int {
 	if i < 0 {
 		return nil
@@ -87,13 +87,13 @@ func only(i int) []int {
 	return []int{i}
 }
 
-// hasAll reports whether one source has all there is.
+// hasAll reports whether this source alone has everything.
 func (c *coverage) hasAll(i int) bool {
 	return i >= 0 && len(c.gather([]int{i}, nil)) == 1
 }
 
-// whole returns a sound source that has all there is, which a restore can take as it is: the
-// packed live file, or a copy. -1 for none.
+// whole returns a sound source that has everything and that a restore can take as it is: the
+// packed live file, or a copy. It is -1 if there is none.
 func (c *coverage) whole() int {
 	for i, s := range c.sources {
 		if s.Verdict == datadir.SourceSound && s.Hidden == 0 && (s.Packed || s.Role == datadir.KeptCopy) && c.hasAll(i) {
@@ -105,19 +105,19 @@ func (c *coverage) whole() int {
 
 func isSound(s datadir.Source) bool { return s.Verdict == datadir.SourceSound }
 
-// loss is what a choice leaves behind.
+// loss is what a choice of sources loses.
 type loss struct {
 	counts      map[datadir.Thing]uint64
-	last        map[datadir.Thing]uint64 // the latest of them, in Unix milliseconds
+	last        map[datadir.Thing]uint64 // time of the latest of them, in Unix milliseconds
 	invalid     uint64                   // snapshots that are not valid
 	invalidLast uint64                   // in Unix milliseconds
-	unseen      uint64                   // complete ones that are not valid, and that no node sees
-	blocks      uint64                   // hashes, which Bitcoin has
+	unseen      uint64                   // complete snapshots that are not valid, and that no node sees
+	blocks      uint64                   // block hashes, which Bitcoin has
 	records     uint64                   // of a damaged database, of any kind
-	unknown     bool                     // perhaps more
+	unknown     bool                     // perhaps more records
 }
 
-// loss counts what none of the sources has.
+// loss counts what no source in set has.
 func (c *coverage) loss(set []int) loss {
 	l := loss{counts: map[datadir.Thing]uint64{}, last: map[datadir.Thing]uint64{}}
 	for _, g := range c.groups {
@@ -130,12 +130,12 @@ func (c *coverage) loss(set []int) loss {
 	return l
 }
 
-// none reports whether nothing is lost that Bitcoin has not.
+// none reports whether nothing is lost except for what Bitcoin has.
 func (l loss) none() bool {
 	return len(l.counts) == 0 && l.invalid == 0 && l.unseen == 0 && l.records == 0 && !l.unknown
 }
 
-// text says what is lost, "" for nothing. Block hashes are left to the sentence of the plan.
+// text says what is lost, "" for nothing. Block hashes are left to the plan's summary.
 func (l loss) text(now time.Time) string {
 	var parts []string
 	for _, t := range []datadir.Thing{datadir.SnapshotThing, datadir.AnchorThing, datadir.EventThing} {
@@ -169,7 +169,7 @@ func (l loss) text(now time.Time) string {
 	case l.records > 0:
 		parts = append(parts, fmt.Sprintf("at most %d records of the damaged database", l.records))
 	case l.unknown:
-		parts = append(parts, "perhaps records of the damaged database that nobody can count")
+		parts = append(parts, "an unknown number of records of the damaged database, perhaps none")
 	}
 	return strings.Join(parts, " and ")
 }
@@ -181,7 +181,7 @@ func at(ms uint64, now time.Time) string {
 	return ", of " + shortTime(ms, now)
 }
 
-// shortTime is a time, without the day where that is today.
+// shortTime formats a time, without the day if that is today.
 func shortTime(ms uint64, now time.Time) string {
 	text := snapshottool.ShortTime(ms)
 	if day, clock, ok := strings.Cut(text, " "); ok && day == now.UTC().Format(time.DateOnly) {
@@ -190,7 +190,7 @@ func shortTime(ms uint64, now time.Time) string {
 	return text + " UTC"
 }
 
-// added is how many anchors and events the others add to the first of the set.
+// added returns how many anchors and events the other sources add to the first in set.
 func (c *coverage) added(set []int) (n uint64) {
 	for _, g := range c.groups {
 		if !has(g, set[:1]) && has(g, set[1:]) {
@@ -200,8 +200,8 @@ func (c *coverage) added(set []int) (n uint64) {
 	return n
 }
 
-// missingHeights is how many heights between the lowest and the highest of the sources have
-// no block in any.
+// missingHeights returns how many heights between the lowest and the highest of the sources
+// have no block in any of them.
 func (c *coverage) missingHeights(set []int) (n uint64) {
 	all := c.heights(set)
 	for i := 1; i < len(all); i++ {
@@ -210,7 +210,7 @@ func (c *coverage) missingHeights(set []int) (n uint64) {
 	return n
 }
 
-// heights are the ranges of heights that one of the sources has, joined.
+// heights returns the ranges of heights that the sources have together.
 func (c *coverage) heights(set []int) (joined []datadir.Range) {
 	var all []datadir.Range
 	for _, i := range set {
@@ -235,8 +235,8 @@ func (c *coverage) heights(set []int) (joined []datadir.Range) {
 	return joined
 }
 
-// addHeights are further sources that have blocks which those of the set lack: a sound
-// backup, where there is one.
+// addHeights returns a sound backup that has blocks which the sources in set lack, if there is
+// one.
 func (c *coverage) addHeights(set []int) (more []int) {
 	before := c.missingHeights(set)
 	for i, s := range c.sources {

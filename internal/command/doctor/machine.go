@@ -8,10 +8,11 @@ import (
 	"ailee-recovery/internal/datadir"
 )
 
-// listedPaths is how many paths of the database are named before its folder is.
+// listedPaths is how many paths in the database are named one by one. If there are more, the
+// steps name its folder instead.
 const listedPaths = 5
 
-// rights gives the node's files to the node.
+// rights adds the steps that let the node's user read and write its files.
 func (p *planner) rights() {
 	if !p.v.Is(datadir.DataOwner, datadir.Wrong) {
 		return
@@ -45,15 +46,16 @@ func (p *planner) rights() {
 			Step{Text: "Let that user read and write it.", Command: []string{"chmod", "-R", "u+rwX", p.v.Place.Database}})
 	}
 	if len(owner) > 0 {
-		p.add(Step{Text: "Give what the node's user cannot use to that user.", Command: slices.Concat([]string{"chown", who}, owner)})
+		p.add(Step{Text: "Give these to the node's user, who cannot use them.", Command: slices.Concat([]string{"chown", who}, owner)})
 	}
 	if len(mode) > 0 {
-		p.add(Step{Text: "Let the node's user read and write what it cannot.", Command: slices.Concat([]string{"chmod", "u+rwX"}, mode)})
+		p.add(Step{Text: "Let the node's user read and write these.", Command: slices.Concat([]string{"chmod", "u+rwX"}, mode)})
 	}
 }
 
-// attributes takes off what keeps a file from being replaced, or only one from being removed
-// from the data directory, and returns the steps that put it back.
+// attributes adds the steps that clear the immutable attribute and, where the plan needs it,
+// the append-only one. It returns the steps that set the latter again. A plan that only
+// removes files needs it cleared on the data directory alone.
 func (p *planner) attributes(replaces, removes bool) (undo []Step) {
 	if p.v.Mounts == nil {
 		return nil
@@ -76,34 +78,35 @@ func (p *planner) attributes(replaces, removes bool) (undo []Step) {
 		}
 	}
 	if len(immutable) > 0 {
-		p.add(Step{Text: "Let the node write to what is immutable.", Command: slices.Concat([]string{"chattr", "-i"}, immutable)})
+		p.add(Step{Text: "Let the node write to these, which are immutable.", Command: slices.Concat([]string{"chattr", "-i"}, immutable)})
 	}
 	if len(appendOnly) == 0 {
 		return nil
 	}
-	p.add(Step{Text: "Let what is append-only be replaced.", Command: slices.Concat([]string{"chattr", "-a"}, appendOnly)})
+	p.add(Step{Text: "Allow what is append-only to be replaced.", Command: slices.Concat([]string{"chattr", "-a"}, appendOnly)})
 	return []Step{{Text: "Make it append-only again.", Command: slices.Concat([]string{"chattr", "+a"}, appendOnly)}}
 }
 
-// readOnly names what keeps every other step from being done.
+// readOnly adds a step for each read-only file system, on which no other step can work.
 func (p *planner) readOnly() {
 	if p.v.Mounts == nil {
 		return
 	}
 	for _, f := range p.v.Mounts.Found {
 		if f.Kind == datadir.ReadOnly {
-			p.manual("The file system at %s is mounted read-only. See why, with dmesg, before you make it writable: a failing disk does this.", f.Point)
+			p.manual("The file system at %s is mounted read-only. Find out why, with dmesg, before you make it writable: a failing disk can cause this.", f.Point)
 		}
 	}
 }
 
-// outside names what only somebody else can do: mount disks, or install another build.
+// outside adds the steps that no command of a plan can do: mounting disks, and installing
+// another build.
 func (p *planner) outside() {
 	if p.tooNew() {
-		p.manual("Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read.")
+		p.manual("Use the build of these tools that matches the node's RocksDB: nothing is damaged, but a copy would lose what this build cannot read.")
 	}
 	if f := p.v.BackupFolder; f != nil && f.NotMounted {
-		p.manual("Mount what %s is on: %s. Do not make the folder: it would hide the backups.", f.Path, p.v.Fact(datadir.BackupsFolder).Text)
+		p.manual("Mount the file system of %s: %s. Do not create the folder: it would hide the backups.", f.Path, p.v.Fact(datadir.BackupsFolder).Text)
 	}
 }
 
@@ -124,8 +127,9 @@ func (p *planner) ownMount(kind datadir.Kind) *datadir.Mounted {
 	return nil
 }
 
-// fixSpace makes room: by what is proved to be of no use, or by saying how much is needed.
-// What is recovered goes to the disk of the backups where that of the data is too small.
+// fixSpace makes room: it removes copies that are proved redundant, or says how much is
+// needed. If the disk of the data is too small, recovered data goes to another disk, such as
+// that of the backups.
 func (p *planner) fixSpace() {
 	s := p.v.Space
 	if s == nil || len(s.FileSystems) == 0 {
@@ -158,16 +162,16 @@ func (p *planner) fixSpace() {
 			if c.Kind == datadir.DatabaseKind {
 				command = []string{"rm", "-r", c.Path}
 			}
-			p.add(Step{Text: fmt.Sprintf("Make room, %s: the data has all that this copy has.", datadir.Bytes(uint64(c.Size))), Command: command})
+			p.add(Step{Text: fmt.Sprintf("Make room, %s: the live data has everything in this copy.", datadir.Bytes(uint64(c.Size))), Command: command})
 		}
 	}
 	if freed < lacking || lacking == 0 && freed == 0 {
-		p.manual("Make room on the file system of %s: %s are free, %s are needed%s. Delete nothing in %s, and no backup.",
+		p.manual("Make room on the file system of %s: %s free, %s needed%s. Delete nothing in %s, and no backup.",
 			data.Path, datadir.Bytes(data.Free), datadir.Bytes(need), whatFor(data), p.databasePath())
 	}
 }
 
-// whatFor says what the space is needed for.
+// whatFor says what the space on a file system is needed for.
 func whatFor(f datadir.FileSystem) string {
 	text := ""
 	for i, n := range f.Needs {
@@ -179,10 +183,10 @@ func whatFor(f datadir.FileSystem) string {
 	return text
 }
 
-// margin is what stays free, in bytes.
+// margin is how many bytes stay free.
 const margin = 64 << 20
 
-// writes is how much what is recovered takes, in bytes.
+// writes returns how many bytes recovered data takes.
 func (p *planner) writes() (size uint64) {
 	if (p.snapshots.replaces() || p.discards()) && p.v.SnapshotForm != nil {
 		size += uint64(max(p.v.SnapshotForm.Size, 0))
@@ -193,7 +197,7 @@ func (p *planner) writes() (size uint64) {
 	return size
 }
 
-// otherDisk is a folder on another file system with room, "" for none.
+// otherDisk returns a folder on another file system that has room, "" if there is none.
 func (p *planner) otherDisk(need uint64) string {
 	for _, f := range p.v.Space.FileSystems[1:] {
 		if f.Free >= f.Needed+need {
@@ -203,17 +207,17 @@ func (p *planner) otherDisk(need uint64) string {
 	return ""
 }
 
-// names gives backups that are dated in the future the names of their true times.
+// names adds the steps that rename backups dated in the future to their true times.
 func (p *planner) names() {
 	if p.v.BackupNames == nil {
 		return
 	}
 	for _, f := range p.v.BackupNames.Future {
-		p.add(Step{Text: "Give a backup that is dated in the future the name of its true time.", Command: []string{"mv", "-n", f.Path, f.True}})
+		p.add(Step{Text: "Rename a backup that is dated in the future to its true time.", Command: []string{"mv", "-n", f.Path, f.True}})
 	}
 }
 
-// save is SAVE: after what changed the data, or where the backups ask for it.
+// save adds a backup, if the plan changes the data or the backups need one.
 func (p *planner) save(changed bool) {
 	if f := p.v.BackupFolder; f == nil || f.NotMounted || p.v.Is(datadir.BackupsFolder, datadir.CouldNot) {
 		return
@@ -223,7 +227,7 @@ func (p *planner) save(changed bool) {
 	}
 	asks := p.asksBackup
 	if p.unread() {
-		// The file alone can be backed up: that mends nothing of the database's backups.
+		// Only the file can be backed up, which does not repair the backups of the database.
 		changed = p.snapshots.replaces() || p.snapshots.how == tail
 		asks = p.fileAsksBackup
 	}
@@ -231,7 +235,7 @@ func (p *planner) save(changed bool) {
 		return
 	}
 	if p.unnoted() && !p.snapshots.replaces() && !p.database.replaces() {
-		p.add(Step{Text: "Have it noted which backups are wrong, so that nothing is linked to them. Exit status 2 is expected.",
+		p.add(Step{Text: "Record which backups are wrong, so that no new backup is linked to them. Exit status 2 is expected.",
 			Command: p.own("ailee-backup", "verify", "--all"), Expect: []int{0, 2}})
 	}
 	if p.unread() {
@@ -241,13 +245,13 @@ func (p *planner) save(changed bool) {
 	p.add(Step{Text: "Back up.", Command: p.own("ailee-backup")})
 }
 
-// asksBackup reports whether a new backup is what the others lack.
+// asksBackup reports whether a new backup repairs what is wrong with the backups.
 func (p *planner) asksBackup() bool {
 	return p.v.Is(datadir.BackupsNewest, datadir.Wrong) || p.v.Is(datadir.BackupsFolder, datadir.Wrong) || p.v.Is(datadir.BackupsOlder, datadir.Wrong) ||
 		p.v.Is(datadir.SnapshotsNames, datadir.Wrong) || p.v.BackupNames != nil && len(p.v.BackupNames.Shared)+len(p.v.BackupNames.Future) > 0
 }
 
-// fileAsksBackup is [planner.asksBackup] where the snapshot file alone can be backed up.
+// fileAsksBackup is [planner.asksBackup] for plans that can back up only the snapshot file.
 func (p *planner) fileAsksBackup() bool {
 	isFile := func(s datadir.Source) bool { return s.Kind == datadir.SnapshotKind }
 	n, o := p.v.NewestBackups, p.v.OlderBackups
@@ -257,7 +261,7 @@ func (p *planner) fileAsksBackup() bool {
 		p.v.BackupNames != nil && len(p.v.BackupNames.Future) > 0
 }
 
-// unnoted reports whether a newest backup is wrong, and the catalogue does not say so yet.
+// unnoted reports whether a newest backup is wrong but the catalogue does not say so yet.
 func (p *planner) unnoted() bool {
 	n, o := p.v.NewestBackups, p.v.OlderBackups
 	return n != nil && slices.ContainsFunc(n.Wrong, func(s datadir.Source) bool {

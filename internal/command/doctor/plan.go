@@ -11,15 +11,15 @@ import (
 	"ailee-recovery/internal/datadir"
 )
 
-// Setting is what a plan needs to know beside the facts.
+// Setting is what a plan needs to know in addition to the facts.
 type Setting struct {
 	DataDir   string // as the operator named it, absolute
 	BackupDir string
-	Unit      string // the node's, as systemctl takes it
-	URL       string // of the Bitcoin node, "" where none was named
+	Unit      string // the node's unit, as systemctl takes it
+	URL       string // of the Bitcoin node, "" if none was named
 	// Login are the flags that say how to log in there.
 	Login []string
-	// Flags are those that other commands on the data directory need to find the same.
+	// Flags are the flags with which other commands find the same data and backups.
 	Flags []string
 	Root  bool      // the operator is root
 	Now   time.Time // when the run began
@@ -29,38 +29,38 @@ type Setting struct {
 type Step struct {
 	Number  int
 	Text    string   // what it is for, in one or two sentences
-	Command []string // to be pasted; nil where there is none
-	Loses   string   // what is lost by it, "" for nothing
-	Why     string   // why this one of several, "" where there is no other
+	Command []string // to be pasted; nil if there is none
+	Loses   string   // what it loses, "" for nothing
+	Why     string   // why this way, "" if there is no other
 	Stopped bool     // the node must be stopped
 	Expect  []int    // exit statuses after which to go on
-	Manual  bool     // an operator has to judge, or to do it elsewhere
+	Manual  bool     // the operator must decide, or act elsewhere
 }
 
 // Plan is what to do.
 type Plan struct {
 	Steps   []Step
-	Loses   string // in all, but for block hashes; "" for nothing
-	Blocks  uint64 // hashes that are lost, which Bitcoin has
-	Stops   bool   // the node
+	Loses   string // in total, except for block hashes; "" for nothing
+	Blocks  uint64 // number of block hashes that are lost, which Bitcoin has
+	Stops   bool   // it stops the node
 	Instead *Alternative
-	// Consider is what costs money or judgement, and never changes the exit status.
+	// Consider is advice that costs money or needs judgement. It never changes the exit status.
 	Consider []Advice
-	// LastResort is for when nothing else is left, after what LastResortLoses says.
+	// LastResort is for when nothing else is left. LastResortLoses is printed before it.
 	LastResort      []Step
 	LastResortLoses string
-	// Again is when to look again, where there is nothing to do until then: a step without a
-	// number.
+	// Again says when to look again if there is nothing to do until then. It is a step without
+	// a number.
 	Again *Step
 }
 
-// Advice is something to think about, with a command where there is one.
+// Advice is something to think about, with a command if there is one.
 type Advice struct {
 	Text    string
 	Command []string
 }
 
-// Alternative is the runner-up.
+// Alternative is the next best way.
 type Alternative struct {
 	Command []string
 	Loses   string
@@ -74,13 +74,13 @@ type planner struct {
 
 	snapshots, database repair
 	sync                *Step
-	room                string // R
+	room                string // folder for recovered data
 }
 
-// stamp is the form of times in names, in UTC.
+// stamp is the layout of times in file names, in UTC.
 const stamp = "20060102_150405"
 
-// MakePlan makes a plan of what was looked at. It looks at nothing else.
+// MakePlan makes a plan from the facts of a view. It reads nothing else.
 func MakePlan(v *datadir.View, s Setting) Plan {
 	p := &planner{Setting: s, v: v}
 	p.make()
@@ -96,7 +96,7 @@ func MakePlan(v *datadir.View, s Setting) Plan {
 func (p *planner) make() {
 	switch {
 	case p.v.Is(datadir.DataDir, datadir.Wrong):
-		p.manual("%s. Mount its disk, or name another folder with --data-dir. Do not make a new one: it would hide the data.", sentence(p.v.Fact(datadir.DataDir).Text))
+		p.manual("%s. Mount its disk, or name another folder with --data-dir. Do not create a new one: it would hide the data.", sentence(p.v.Fact(datadir.DataDir).Text))
 		return
 	case p.v.Is(datadir.DataDir, datadir.CouldNot):
 		p.again("Look again as root, or as the owner of the data")
@@ -106,11 +106,11 @@ func (p *planner) make() {
 		p.end()
 		return
 	case p.leftover(datadir.RestoreLeft) != nil:
-		p.stopHolders("a restore was broken off, and is going to be completed")
+		p.stopHolders("an interrupted restore is going to be completed")
 		p.readOnly()
 		undo := p.attributes(true, true)
 		p.rights()
-		p.add(Step{Text: "Complete the restore that was broken off.", Command: p.own("ailee-restore"), Stopped: true})
+		p.add(Step{Text: "Complete the interrupted restore.", Command: p.own("ailee-restore"), Stopped: true})
 		p.add(undo...)
 		p.end()
 		return
@@ -122,7 +122,7 @@ func (p *planner) make() {
 	p.conclude()
 }
 
-// decide finds out what is to be done to each part.
+// decide decides what to do with each part.
 func (p *planner) decide() {
 	p.snapshots = p.decideSnapshots()
 	p.database = p.decideDatabase()
@@ -141,7 +141,7 @@ func (p *planner) assemble() {
 		p.stopHolders(p.stopReason(send))
 	}
 	p.readOnly()
-	// A backup that is the live file is replaced by SAVE.
+	// A backup that shares the inode of the live file is replaced by the next backup.
 	shared := p.v.Is(datadir.SnapshotsNames, datadir.Wrong)
 	undo := p.attributes(replaced || p.snapshots.how == tail || shared, len(send) > 0 || p.v.Is(datadir.DataSpace, datadir.Wrong))
 	p.rights()
@@ -159,7 +159,7 @@ func (p *planner) assemble() {
 		p.add(room)
 	}
 	if p.extracts(send) {
-		p.add(send[0]) // before the number of the snapshot is another
+		p.add(send[0]) // before a prune changes the number of the snapshot
 		send = send[1:]
 	}
 	if p.snapshots.how == tail {
@@ -192,8 +192,8 @@ func (p *planner) assemble() {
 	}
 }
 
-// makeRoom is ROOM. Root's commands work as the user to whom the data belongs, who must be
-// able to write there.
+// makeRoom returns the command that makes the folder for recovered data. The tools drop root's
+// rights and work as the owner of the data, who must be able to write there.
 func (p *planner) makeRoom() []string {
 	if o := p.v.Owners; p.Root && o != nil && o.UID != 0 {
 		return []string{"install", "-d", "-m", "750", "-o", p.ownerPart(0), "-g", p.ownerPart(1), p.room}
@@ -201,10 +201,10 @@ func (p *planner) makeRoom() []string {
 	return []string{"mkdir", "-m", "750", p.room}
 }
 
-// ownerPart is the node's user, or its group.
+// ownerPart returns the node's user (0) or its group (1).
 func (p *planner) ownerPart(i int) string { return strings.SplitN(p.v.Owners.User, ":", 2)[i] }
 
-// add adds steps. One that has no exit statuses is to end with 0.
+// add adds steps. A step that names no exit statuses expects 0.
 func (p *planner) add(steps ...Step) {
 	for _, s := range steps {
 		if s.Expect == nil && s.Command != nil {
@@ -219,13 +219,13 @@ func (p *planner) manual(format string, args ...any) {
 	p.add(Step{Text: fmt.Sprintf(format, args...), Manual: true})
 }
 
-// own is a command on the data directory, with the flags that the operator gave.
+// own returns a command on the data directory, with the flags that the operator gave.
 func (p *planner) own(command ...string) []string { return slices.Concat(command, p.Flags) }
 
-// end looks again.
+// end adds the last step, which runs ailee-doctor again.
 func (p *planner) end() { p.add(Step{Text: "Look again.", Command: p.doctor()}) }
 
-// doctor is this command.
+// doctor returns this command.
 func (p *planner) doctor() []string {
 	command := p.own("ailee-doctor")
 	if p.URL != "" {
@@ -234,12 +234,12 @@ func (p *planner) doctor() []string {
 	return command
 }
 
-// bitcoinFlags say where the Bitcoin node is.
+// bitcoinFlags returns the flags that name the Bitcoin node and its login.
 func (p *planner) bitcoinFlags() []string {
 	return slices.Concat([]string{"--bitcoin-rpc", p.url()}, p.Login)
 }
 
-// again is a plan of nothing but to look again later.
+// again makes a plan that only says when to look again.
 func (p *planner) again(when string) {
 	p.plan.Again = &Step{Text: when, Command: p.doctor(), Expect: []int{0}}
 }
@@ -254,8 +254,9 @@ func (p *planner) url() string {
 func (p *planner) file() string         { return filepath.Join(p.DataDir, "l2_snapshots.dat") }
 func (p *planner) databasePath() string { return filepath.Join(p.DataDir, "reorg_db") }
 
-// stopCommands stop everybody who has the data open, and keep the node from being started
-// again meanwhile.
+// stopCommands returns the commands that stop every process that has the data open, and that
+// keep systemd from starting the node again meanwhile. A filter limits them to the processes
+// for which it returns true.
 func (p *planner) stopCommands(only func(datadir.Holder) bool) (commands [][]string) {
 	h := p.v.Holders
 	if h == nil {
@@ -268,7 +269,7 @@ func (p *planner) stopCommands(only func(datadir.Holder) bool) (commands [][]str
 			commands = append(commands, command)
 		}
 	}
-	// A node that cannot start is started again and again.
+	// systemd keeps restarting a node that cannot start.
 	if h.Installed && only == nil {
 		stop("systemctl", "stop", p.Unit)
 	}
@@ -286,13 +287,13 @@ func (p *planner) stopCommands(only func(datadir.Holder) bool) (commands [][]str
 	return commands
 }
 
-// stopHolders is STOP.
+// stopHolders adds the steps that stop every process that has the data open.
 func (p *planner) stopHolders(why string) {
 	commands := p.stopCommands(nil)
 	for _, command := range commands {
 		text := "Stop the node: " + why + "."
 		if command[0] == "kill" || command[2] != p.Unit {
-			text = fmt.Sprintf("End what has the data open, %s: %s.", p.holderOf(command), why)
+			text = fmt.Sprintf("End %s, which has the data open: %s.", p.holderOf(command), why)
 		}
 		p.add(Step{Text: text, Command: command})
 	}
@@ -306,8 +307,8 @@ func (p *planner) stopHolders(why string) {
 	p.plan.Stops = true
 }
 
-// endWriters ends whoever keeps the snapshot file open for writing, as no node does: a prune
-// in place waits for writers.
+// endWriters ends the processes that keep the snapshot file open for writing, which no node
+// does: a prune in place waits for writers.
 func (p *planner) endWriters() {
 	if p.v.Holders == nil {
 		return
@@ -330,12 +331,12 @@ func (p *planner) holderOf(command []string) string {
 	return command[len(command)-1]
 }
 
-// stopWriters is all there is to do while two processes write, or one whose lock is gone:
-// every other fact is in motion.
+// stopWriters is the whole plan while two processes write, or one whose LOCK was removed:
+// every other fact may change at any time.
 func (p *planner) stopWriters() {
 	writes := func(h datadir.Holder) bool { return h.Writes }
 	for _, command := range p.stopCommands(writes) {
-		text := "Stop the node: it is not alone, and every other fact is in motion until then."
+		text := "Stop the node: another process writes to the data too, and nothing else can be judged until then."
 		if p.v.Holders.Removed {
 			text = "Stop the node: its LOCK is gone, and nothing keeps another writer out."
 		}
@@ -352,7 +353,7 @@ func (p *planner) stopWriters() {
 	p.plan.Stops = true
 }
 
-// stopReason says what the node is stopped for.
+// stopReason says why the node is stopped.
 func (p *planner) stopReason(send []Step) string {
 	switch {
 	case p.snapshots.replaces() && p.database.replaces():
@@ -372,7 +373,7 @@ func (p *planner) stopsNode(s Step) bool {
 	return slices.Equal(s.Command, []string{"systemctl", "stop", p.Unit})
 }
 
-// start is START, only after a STOP.
+// start starts the node, if the plan stopped it.
 func (p *planner) start() {
 	if slices.ContainsFunc(p.plan.Steps, p.stopsNode) {
 		p.add(Step{Text: "Start the node.", Command: []string{"systemctl", "start", p.Unit}})
@@ -392,7 +393,7 @@ func (p *planner) leftover(kind datadir.LeftoverKind) *datadir.Leftover {
 	return nil
 }
 
-// sentence begins a text as a sentence.
+// sentence returns the text with a capital first letter.
 func sentence(text string) string {
 	if text == "" {
 		return ""

@@ -37,7 +37,7 @@ const (
 	copyFile  = "cp -a --reflink=auto " + file
 	extract   = "ailee_extract_snapshots --index 1203"
 	sendAside = "ailee_create_anchor --broadcast --yes --wallet anchors --l2-state-file " + room + "/snapshot_1203.dat --bitcoin-rpc http://localhost:8332 --output " + room + "/anchored_1203.dat"
-	useBuild  = "manual: Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read."
+	useBuild  = "manual: Use the build of these tools that matches the node's RocksDB: nothing is damaged, but a copy would lose what this build cannot read."
 
 	recLive       = "ailee_recover_snapshots " + file + " " + recovered + " [0 2]"
 	recBackupLive = "ailee_recover_snapshots " + fileBackup + " " + file + " " + recovered + " [0 2]"
@@ -45,21 +45,21 @@ const (
 	mergeBoth     = mergeLive + " --copy-from " + databaseBackup
 )
 
-// row is a finding, or several, and what is to be done.
+// row is one finding or several, and what to do about it.
 type row struct {
 	name    string
 	change  change
-	want    []string // the commands, without that which looks again
+	want    []string // the commands, without the last one, which looks again
 	loses   string
-	instead string // of the runner-up: its command, and its loss
+	instead string // the next best way: its command and its loss
 	last    []string
 	waits   bool // there is only advice
 	stays   bool // there is nothing to do until something outside changes
 	code    int
 }
 
-// TestPlanOfOthers: what an operator gave is given on, and root's commands can write where
-// they are to.
+// TestPlanOfOthers: the operator's flags are passed on to the commands, and commands run by root
+// can write where they have to.
 func TestPlanOfOthers(t *testing.T) {
 	v := healthy()
 	hiddenSnapshot(v)
@@ -78,7 +78,7 @@ func TestPlanOfOthers(t *testing.T) {
 	}, MakePlan(v, s).commands())
 }
 
-// TestPlan is the table of findings, and that of the pairs.
+// TestPlan tests the findings one by one, then combinations of them.
 func TestPlan(t *testing.T) {
 	rows := []row{
 		{name: "1 torn tail", change: tornTail, want: []string{prune, save}},
@@ -125,22 +125,22 @@ func TestPlan(t *testing.T) {
 		{name: "12 damaged log", change: damaged.and(func(v *datadir.View) {
 			v.Damage.AtMost, v.Damage.Entries = true, 0
 			v.Cover.Databases[0].Heights = []datadir.Range{{From: 845741, To: 847691}}
-		}), want: []string{stop, mkdir, mergeLive + " [0 2]", putDB, sync, start, save}, loses: "perhaps records of the damaged database that nobody can count"},
+		}), want: []string{stop, mkdir, mergeLive + " [0 2]", putDB, sync, start, save}, loses: "an unknown number of records of the damaged database, perhaps none"},
 		{name: "13 database missing", change: databaseMissing, want: []string{stop, backDB, sync, start, save}},
 		{name: "13 database missing, two have something", change: databaseMissing.and(copyOf(datadir.DatabaseKind, database+".replaced_1", 0)).and(func(v *datadir.View) {
 			share(v, datadir.AnchorThing, datadir.Group{Sources: []int{0}, Count: 14}, datadir.Group{Sources: []int{1}, Count: 2})
 		}), want: []string{stop, mkdir, "ailee_init_reorg_db --path " + merged + " --copy-from " + databaseBackup + " --copy-from " + database + ".replaced_1", putDB, sync, start, save}},
 		{name: "14 database missing, no source", change: databaseMissing.and(noBackups), code: 2,
 			last: []string{stop, "ailee_init_reorg_db --path " + database, "ailee_resync_blocks --start-height 847690 --db-path " + database + " --bitcoin-rpc http://localhost:8332", start, again}},
-		{name: "15 made anew", change: madeAnew, want: []string{stop, mkdir, mergeBoth, putDB, sync, start, save}, instead: "ailee-backup --accept-loss: 14 anchors and 3 events"},
+		{name: "15 recreated", change: madeAnew, want: []string{stop, mkdir, mergeBoth, putDB, sync, start, save}, instead: "ailee-backup --accept-loss: 14 anchors and 3 events"},
 		{name: "16 another network", change: withBitcoin.and(func(v *datadir.View) {
 			v.Chain.OtherNetwork = true
-			set(v, datadir.BitcoinBlocks, datadir.Wrong, "the database is of another network")
+			set(v, datadir.BitcoinBlocks, datadir.Wrong, "the database is from another network")
 		}), want: []string{stop, "ailee-restore --db-only --force", sync, start, save}},
 		{name: "17 all differ from Bitcoin", change: withBitcoin.and(func(v *datadir.View) {
 			v.Chain.OtherNetwork, v.BitcoinState.Trouble = true, datadir.OtherChain
-			set(v, datadir.BitcoinNode, datadir.CouldNot, "it is of another network")
-			set(v, datadir.BitcoinBlocks, datadir.CouldNot, "it is of another network")
+			set(v, datadir.BitcoinNode, datadir.CouldNot, "it is on another network")
+			set(v, datadir.BitcoinBlocks, datadir.CouldNot, "it is on another network")
 		}), stays: true, code: 1},
 		{name: "18 heights are a count", change: withBitcoin.and(func(v *datadir.View) {
 			v.Heights.Count = 20
@@ -149,11 +149,11 @@ func TestPlan(t *testing.T) {
 		{name: "19 too new", change: func(v *datadir.View) {
 			set(v, datadir.DBDamage, datadir.CouldNot, "too new").Err = &reorgdb.TooNewError{}
 			v.Damage, v.Records = nil, nil
-		}, want: []string{"manual: Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read."}, stays: true, code: 1},
+		}, want: []string{"manual: Use the build of these tools that matches the node's RocksDB: nothing is damaged, but a copy would lose what this build cannot read."}, stays: true, code: 1},
 		{name: "19 too new, and a torn tail and a broadcast", change: tornTail.and(pendingBroadcast).and(func(v *datadir.View) {
 			set(v, datadir.DBDamage, datadir.CouldNot, "too new").Err = &reorgdb.TooNewError{}
 			v.Damage, v.Records = nil, nil
-		}), want: []string{"manual: Use the build of these tools for the RocksDB of the node: nothing is damaged, and a copy would lose what this build cannot read.",
+		}), want: []string{"manual: Use the build of these tools that matches the node's RocksDB: nothing is damaged, but a copy would lose what this build cannot read.",
 			prune, "ailee-backup --snapshot-only"}},
 		{name: "16 another network, and Bitcoin not asked", change: madeAnew.and(func(v *datadir.View) { v.Cover.Disagree = true }), waits: true},
 		{name: "18 heights may be a count, and Bitcoin not asked", change: func(v *datadir.View) {
@@ -172,7 +172,7 @@ func TestPlan(t *testing.T) {
 		{name: "21 held by another process, and a torn tail", change: tornTail.and(func(v *datadir.View) {
 			v.Holders.Processes = append(v.Holders.Processes, datadir.Holder{PID: 77, Command: "tail", Part: datadir.SnapshotKind, Writes: true})
 		}), want: []string{"kill 77", prune, save}},
-		{name: "22 LOCK removed beside a holder", change: tornTail.and(func(v *datadir.View) {
+		{name: "22 LOCK removed while a process holds it", change: tornTail.and(func(v *datadir.View) {
 			v.Holders.Processes[0].Locks, v.Holders.Removed = false, true
 			set(v, datadir.DataHolders, datadir.Wrong, "its LOCK is gone")
 		}), want: []string{stop}},
@@ -183,9 +183,9 @@ func TestPlan(t *testing.T) {
 			set(v, datadir.DataHolders, datadir.Wrong, "two writers")
 		}, want: []string{stop, "kill 77"}},
 		{name: "23 killed prune", change: killedPrune, want: []string{prune, save}},
-		{name: "23 killed prune that carries over what is not valid", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].Invalid = 2 }),
+		{name: "23 killed prune that carries over invalid snapshots", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].Invalid = 2 }),
 			want: []string{mkdir, copyFile + " " + leftover + " " + room, discard, save}, loses: "2 snapshots that are not valid, and that no node sees"},
-		{name: "23 killed prune that carries over what is hidden", change: killedPrune.and(func(v *datadir.View) {
+		{name: "23 killed prune that carries over hidden snapshots", change: killedPrune.and(func(v *datadir.View) {
 			v.Leftovers.Found[0].Hidden = 1
 			left := datadir.Source{Path: leftover, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole, Verdict: datadir.SourceSound, Hidden: 1, Newest: &datadir.Time{Ms: ms("09:00:00")}}
 			v.Cover.Snapshots = append(v.Cover.Snapshots, left)
@@ -194,18 +194,18 @@ func TestPlan(t *testing.T) {
 			want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
 		{name: "23 killed prune that left a file with other names", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].Shared = true }),
 			want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
-		{name: "23 killed prune, both tails with what is not valid", change: killedPrune.and(tornTail).and(func(v *datadir.View) {
+		{name: "23 killed prune, both tails with invalid snapshots", change: killedPrune.and(tornTail).and(func(v *datadir.View) {
 			v.Leftovers.Found[0].Invalid, v.Hidden.Invalid = 1, 1
 			left := datadir.Source{Path: leftover, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole, Verdict: datadir.SourceSound, Newest: &datadir.Time{Ms: ms("09:00:00")}}
 			v.Cover.Snapshots = append(v.Cover.Snapshots, left)
 		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + leftover + " " + file + " " + recovered + " [0 2]", putFile + " --force", start, save}},
-		{name: "23 killed prune that carries over what is hidden, and nothing could be compared", change: killedPrune.and(func(v *datadir.View) {
+		{name: "23 killed prune that carries over hidden snapshots, and nothing could be compared", change: killedPrune.and(func(v *datadir.View) {
 			v.Leftovers.Found[0].Hidden, v.Cover = 1, nil
 			set(v, datadir.BackupsCover, datadir.CouldNot, "no right")
 		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + leftover + " " + file + " " + recovered + " [0 2]", putFile, start, save}},
-		{name: "24 killed prune, file replaced since by one that has more", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].Kind = datadir.PruneForeign }),
+		{name: "24 killed prune, file since replaced by one that has more", change: killedPrune.and(func(v *datadir.View) { v.Leftovers.Found[0].Kind = datadir.PruneForeign }),
 			want: []string{stop, mkdir, recLive, putFile + " --force", start, save}},
-		{name: "24 killed prune, file replaced since", change: killedPrune.and(func(v *datadir.View) {
+		{name: "24 killed prune, file since replaced", change: killedPrune.and(func(v *datadir.View) {
 			v.Leftovers.Found[0].Kind = datadir.PruneForeign
 			left := datadir.Source{Path: v.Leftovers.Found[0].Path, Kind: datadir.SnapshotKind, Role: datadir.LeftoverRole, Verdict: datadir.SourceSound, Newest: &datadir.Time{Ms: ms("09:00:00")}}
 			v.Cover.Snapshots = append(v.Cover.Snapshots, left)
@@ -213,16 +213,16 @@ func TestPlan(t *testing.T) {
 		}), want: []string{stop, mkdir, "ailee_recover_snapshots " + dataDir + "/.l2_snapshots.dat.ailee-old-1 " + file + " " + recovered + " [0 2]", putFile, start, save}},
 		{name: "25 killed restore", change: databaseMissing.and(func(v *datadir.View) {
 			v.Leftovers.Found = []datadir.Leftover{{Path: dataDir + "/.ailee-restore.json", Kind: datadir.RestoreLeft}}
-			set(v, datadir.DataLeftovers, datadir.Wrong, "a restore was broken off")
+			set(v, datadir.DataLeftovers, datadir.Wrong, "a restore was interrupted")
 		}), want: []string{stop, "ailee-restore"}},
-		{name: "25 killed restore, immutable and of another owner", change: wrongOwner.and(immutable).and(func(v *datadir.View) {
+		{name: "25 killed restore, immutable and with another owner", change: wrongOwner.and(immutable).and(func(v *datadir.View) {
 			v.Leftovers.Found = []datadir.Leftover{{Path: dataDir + "/.ailee-restore.json", Kind: datadir.RestoreLeft}}
 		}), want: []string{stop, "chattr -i " + file, "chown ailee:ailee " + file, "ailee-restore"}},
 		{name: "26 broadcast pending", change: pendingBroadcast, want: []string{stop, send, start, save}},
 		{name: "26 of an older snapshot", change: pendingBroadcast.and(func(v *datadir.View) { v.Broadcast.Latest, v.Broadcast.Snapshot, v.Broadcast.Wallet = false, 1200, "" }),
 			want: []string{stop, mkdir, "ailee_extract_snapshots --index 1200 " + file + " " + room,
 				"ailee_create_anchor --broadcast --yes --l2-state-file " + room + "/snapshot_1200.dat --bitcoin-rpc http://localhost:8332 --output " + room + "/anchored_1200.dat", start, save}},
-		{name: "26 and the latest snapshot will be another", change: pendingBroadcast.and(killedPrune).and(func(v *datadir.View) { v.Broadcast.Snapshot = 1203 }),
+		{name: "26 and there will be another latest snapshot", change: pendingBroadcast.and(killedPrune).and(func(v *datadir.View) { v.Broadcast.Snapshot = 1203 }),
 			want: []string{stop, mkdir, extract + " " + file + " " + room, prune, sendAside, start, save}},
 		{name: "26 and the file is replaced", change: pendingBroadcast.and(hiddenSnapshot).and(func(v *datadir.View) { v.Broadcast.Snapshot = 1203 }),
 			want: []string{stop, mkdir, extract + " " + file + " " + room, recLive, putFile, sendAside, start, save}},
@@ -233,13 +233,13 @@ func TestPlan(t *testing.T) {
 		{name: "29 dated in the future", change: futureBackup,
 			want: []string{"mv -n " + folder + "/l2_snapshots_20990101_000000.dat.bak " + folder + "/l2_snapshots_20260318_100211.dat.bak", save}},
 		{name: "30 backups not mounted", change: notMounted, stays: true, code: 1,
-			want: []string{"manual: Mount what " + folder + " is on: not mounted. Do not make the folder: it would hide the backups."}},
-		{name: "31 disk full, a copy is of no use", change: full.and(func(v *datadir.View) {
+			want: []string{"manual: Mount the file system of " + folder + ": not mounted. Do not create the folder: it would hide the backups."}},
+		{name: "31 disk full, a copy is redundant", change: full.and(func(v *datadir.View) {
 			v.Copies.Found = []datadir.Copy{{Path: database + ".replaced_1", Kind: datadir.DatabaseKind, Size: 3 << 30, Redundant: true},
 				{Path: database + ".replaced_2", Kind: datadir.DatabaseKind, Size: 3 << 30}}
 		}), want: []string{"rm -r " + database + ".replaced_1"}},
 		{name: "31 disk full", change: full,
-			want: []string{"manual: Make room on the file system of /var/lib/ailee: 1.0 GiB are free, 3.0 GiB are needed. Delete nothing in /var/lib/ailee/reorg_db, and no backup."}},
+			want: []string{"manual: Make room on the file system of /var/lib/ailee: 1.0 GiB free, 3.0 GiB needed. Delete nothing in /var/lib/ailee/reorg_db, and no backup."}},
 		{name: "32 reorg during downtime", change: reorged, want: []string{stop, sync, start, save}},
 		{name: "32 deep", change: reorged.and(func(v *datadir.View) { v.Chain.First = datadir.Range{From: 847500, To: 847501} }),
 			want: []string{stop, "ailee_resync_blocks --anchors --start-height 847500 --max-reorg-depth 192 --db-path " + database + " --bitcoin-rpc http://localhost:8332", start, save}},
@@ -284,7 +284,7 @@ func TestPlan(t *testing.T) {
 		{name: "40 no data directory", change: func(v *datadir.View) {
 			*v = datadir.View{At: now}
 			set(v, datadir.DataDir, datadir.Wrong, "there is no folder /var/lib/ailee")
-		}, want: []string{"manual: There is no folder /var/lib/ailee. Mount its disk, or name another folder with --data-dir. Do not make a new one: it would hide the data."},
+		}, want: []string{"manual: There is no folder /var/lib/ailee. Mount its disk, or name another folder with --data-dir. Do not create a new one: it would hide the data."},
 			stays: true, code: 2},
 
 		{name: "damaged database + rotten newest backup", change: damaged.and(rotten),
@@ -327,11 +327,11 @@ func TestPlan(t *testing.T) {
 		{name: "replacement + append-only", change: hiddenSnapshot.and(func(v *datadir.View) {
 			v.Mounts.Found = []datadir.Mounted{{Path: file, Kind: datadir.AppendOnly}}
 		}), want: []string{stop, "chattr -a " + file, mkdir, recLive, putFile, "chattr +a " + file, start, save}},
-		{name: "replacement + a mount of its own", change: databaseMissing.and(func(v *datadir.View) {
+		{name: "replacement + separate mount", change: databaseMissing.and(func(v *datadir.View) {
 			v.Mounts.Found = []datadir.Mounted{{Path: database, Kind: datadir.OwnMount, Point: database}}
-		}), want: []string{stop, "manual: /var/lib/ailee/reorg_db is a mount of its own, at /var/lib/ailee/reorg_db, which nothing can take the place of: mount the folder above it instead, or copy into it what is ready.", sync, start, save}},
+		}), want: []string{stop, "manual: /var/lib/ailee/reorg_db is a separate mount, at /var/lib/ailee/reorg_db, and cannot be replaced: mount the folder above it instead, or copy what was recovered into it.", sync, start, save}},
 		{name: "immutable", change: immutable, want: []string{"chattr -i " + file}},
-		{name: "immutable and of another owner", change: wrongOwner.and(immutable), want: []string{"chattr -i " + file, "chown ailee:ailee " + file}},
+		{name: "immutable and with another owner", change: wrongOwner.and(immutable), want: []string{"chattr -i " + file, "chown ailee:ailee " + file}},
 		{name: "immutable database", change: func(v *datadir.View) {
 			for i := range listedPaths + 1 {
 				v.Mounts.Found = append(v.Mounts.Found, datadir.Mounted{Path: fmt.Sprintf("%s/%06d.sst", database, i), Kind: datadir.Immutable})
@@ -346,12 +346,12 @@ func TestPlan(t *testing.T) {
 			v.NewestBackups.Snapshots = &datadir.Source{Path: fileBackup, Kind: datadir.SnapshotKind}
 		}), want: []string{useBuild}, stays: true},
 		{name: "19 too new, and the newest backup of the database wrong", change: tooNew.and(rotten), want: []string{useBuild}, stays: true},
-		{name: "28 noted already", change: rotten.and(func(v *datadir.View) { v.OlderBackups.Listed = v.NewestBackups.Wrong }), want: []string{save}},
+		{name: "28 already noted", change: rotten.and(func(v *datadir.View) { v.OlderBackups.Listed = v.NewestBackups.Wrong }), want: []string{save}},
 		{name: "32 reorg, and no backup", change: reorged.and(noBackups), want: []string{stop, "ailee-backup --db-only", sync, start, save}},
 		{name: "wrong owner + damaged", change: wrongOwner.and(damaged).and(func(v *datadir.View) { v.Cover.Databases[1].Heights[0].To = 847691 }),
 			want: []string{stop, "chown ailee:ailee " + file, mkdir, mergeBoth + " [0 2]", putDB, sync, start, save}},
 		{name: "damaged + backups not mounted", change: damaged.and(notMounted),
-			want: []string{"manual: Mount what " + folder + " is on: not mounted. Do not make the folder: it would hide the backups."}},
+			want: []string{"manual: Mount the file system of " + folder + ": not mounted. Do not create the folder: it would hide the backups."}},
 		{name: "clock wrong + torn tail", change: tornTail.and(func(v *datadir.View) { set(v, datadir.DataClock, datadir.Wrong, "the clock says 1970") }),
 			want: []string{"manual: Set the clock, for example with timedatectl: the clock says 1970.", prune, save}},
 	}
@@ -383,8 +383,8 @@ func TestPlan(t *testing.T) {
 			if r.code > 0 {
 				require.Equal(t, r.code, v.ExitCode())
 			}
-			require.NotContains(t, printed(v, s), "not for a command to mend")
-			require.Equal(t, r.waits, strings.Contains(printed(v, s), "cannot be put right yet"))
+			require.NotContains(t, printed(v, s), "No command can repair")
+			require.Equal(t, r.waits, strings.Contains(printed(v, s), "cannot be repaired yet"))
 			for _, step := range p.Steps {
 				require.True(t, step.Manual != (step.Command != nil), "%+v", step)
 			}

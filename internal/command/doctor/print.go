@@ -12,17 +12,17 @@ import (
 	"ailee-recovery/internal/snapshottool"
 )
 
-// columns is the width of what is printed.
+// columns is the width of the output.
 const columns = 79
 
-// textColumn is where the text of a fact begins: after its state and its name.
+// textColumn is the column at which the text of a fact begins, after its state and its name.
 const textColumn = 22
 
-// group is facts that share a line.
+// group is a number of facts that share a line.
 type group struct {
 	name  string
 	codes []datadir.Code
-	// text says how it stands, and names the facts that it has said it of.
+	// text returns the text of the line, and the facts which that text covers.
 	text func(*datadir.View) (text string, said []datadir.Code)
 }
 
@@ -37,7 +37,7 @@ var groups = []group{
 	{"machine", []datadir.Code{datadir.DataDir, datadir.DataOwner, datadir.DataMount, datadir.DataSpace, datadir.DataLeftovers, datadir.DataCopies, datadir.DataClock}, machineText},
 }
 
-// shortNames are what facts are called in their lines.
+// shortNames are the names of facts in their own lines.
 var shortNames = map[datadir.Code]string{
 	datadir.DataDir: "folder", datadir.DataOwner: "owner", datadir.DataMount: "mount", datadir.DataSpace: "space", datadir.DataHolders: "processes",
 	datadir.DataLeftovers: "left over", datadir.DataCopies: "copies", datadir.DataBroadcast: "broadcast", datadir.DataClock: "clock",
@@ -59,8 +59,8 @@ func (d *diagnosis) print(out *cli.IO) {
 	out.Printf("\n%s", d.planText())
 }
 
-// lines are those of a group: its own, and one for each fact that is not sound and that it
-// has not said.
+// lines returns the line of the group, and one for each fact that is not sound and that the
+// group's line does not cover.
 func (g group) lines(v *datadir.View) string {
 	state, there := datadir.Sound, false
 	for _, code := range g.codes {
@@ -102,15 +102,15 @@ func mark(s datadir.State) string {
 	return map[datadir.State]string{datadir.Sound: "ok", datadir.CouldNot: "?", datadir.Wrong: "WRONG"}[s]
 }
 
-// line is that of a fact.
+// line formats the line of a group or of a fact.
 func line(mark, name, text string) string {
 	return fmt.Sprintf("%-7s%-15s%s\n", mark, name, strings.Join(wrap(text, columns-textColumn), "\n"+strings.Repeat(" ", textColumn)))
 }
 
-// glue stands for a space at which no line is broken.
+// glue stands for a space at which no line may break.
 const glue = "\u00a0"
 
-// wrap breaks a text into lines of at most width columns, where it can.
+// wrap breaks a text into lines of at most width columns, as far as it can.
 func wrap(text string, width int) (lines []string) {
 	now := ""
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ' ' }) {
@@ -134,7 +134,7 @@ func fact(v *datadir.View, code datadir.Code) string {
 	if f := v.Fact(code); f != nil {
 		return f.Text
 	}
-	return "not looked at"
+	return "not checked"
 }
 
 func nodeText(v *datadir.View) (string, []datadir.Code) {
@@ -145,7 +145,7 @@ func fileText(v *datadir.View) (string, []datadir.Code) {
 	form, latest, all := v.Fact(datadir.SnapshotsForm), v.Latest, v.AllSnapshots
 	switch {
 	case form == nil:
-		return "not looked at", nil
+		return "not checked", nil
 	case form.State != datadir.Sound:
 		return form.Text, []datadir.Code{datadir.SnapshotsForm}
 	case all == nil && latest == nil:
@@ -166,7 +166,7 @@ func databaseText(v *datadir.View) (string, []datadir.Code) {
 	form, damage, r := v.Fact(datadir.DBForm), v.Damage, v.Records
 	switch {
 	case form == nil:
-		return "not looked at", nil
+		return "not checked", nil
 	case form.State != datadir.Sound && (v.DatabaseForm == nil || v.DatabaseForm.Form != datadir.NoCurrent):
 		return form.Text, []datadir.Code{datadir.DBForm}
 	case damage == nil:
@@ -189,11 +189,11 @@ func databaseText(v *datadir.View) (string, []datadir.Code) {
 	return text, nil
 }
 
-func number(n uint64, of string) string {
+func number(n uint64, thing string) string {
 	if n == 1 {
-		return "1 " + of
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d %ss", n, of)
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func agreementText(v *datadir.View) (string, []datadir.Code) {
@@ -204,19 +204,16 @@ func agreementText(v *datadir.View) (string, []datadir.Code) {
 		}
 		return fact(v, datadir.AgreeAll), said
 	}
-	return "not looked at: a part of it is not there or not sound", nil
+	return "not checked: one of the parts is missing or not sound", nil
 }
 
-// ago is an age as operators say it.
+// ago formats an age as operators say it.
 func ago(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return "less than 1 min"
-	case d < 2*time.Hour && d >= time.Hour, d < time.Hour:
-		if d < time.Hour {
-			return fmt.Sprintf("%d min", d/time.Minute)
-		}
-		return fmt.Sprintf("%d h", d/time.Hour)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
 	case d < 48*time.Hour:
 		return fmt.Sprintf("%d h", d/time.Hour)
 	}
@@ -283,7 +280,7 @@ func machineText(v *datadir.View) (string, []datadir.Code) {
 	return fact(v, datadir.DataSpace), []datadir.Code{datadir.DataSpace}
 }
 
-// planText is what to do.
+// planText returns what to do.
 func (d *diagnosis) planText() string {
 	var b strings.Builder
 	p := d.plan
@@ -297,9 +294,9 @@ func (d *diagnosis) planText() string {
 	case code == 1:
 		b.WriteString(paragraph("", "Could not look at everything. Nothing that was looked at is wrong."))
 	case len(p.Consider) > 0:
-		b.WriteString(paragraph("", "What is wrong cannot be put right yet."))
+		b.WriteString(paragraph("", "What is wrong cannot be repaired yet."))
 	default:
-		b.WriteString(paragraph("", "What is wrong is not for a command to mend."))
+		b.WriteString(paragraph("", "No command can repair what is wrong."))
 	}
 	if p.Again != nil {
 		b.WriteString(paragraph("", p.Again.Text+":"))
@@ -330,15 +327,15 @@ func (d *diagnosis) planText() string {
 	return b.String()
 }
 
-// lines are those of the runner-up: its command is never broken.
+// lines returns the lines of the next best way. Its command is not wrapped like text.
 func (a *Alternative) lines() string {
 	if text := fmt.Sprintf("Instead: %s. Loses %s.", exit.Command(a.Command...), a.Loses); len(text) <= columns {
 		return text + "\n"
 	}
-	return paragraph("", fmt.Sprintf("Instead, which loses %s:", a.Loses)) + "\n" + commandText(a.Command)
+	return paragraph("", fmt.Sprintf("Instead, with the loss of %s:", a.Loses)) + "\n" + commandText(a.Command)
 }
 
-// summary is the first sentence of a plan.
+// summary returns the first sentences of a plan.
 func (p Plan) summary() string {
 	text := "What to do: " + number(uint64(len(p.Steps)), "step") + "."
 	if p.Stops {
@@ -366,7 +363,7 @@ func (p Plan) summary() string {
 	return text
 }
 
-// lines are those of a step.
+// lines returns the lines of a step.
 func (s Step) lines() string {
 	number := fmt.Sprintf("%d. ", s.Number)
 	text := s.Text
@@ -380,13 +377,13 @@ func (s Step) lines() string {
 	return out
 }
 
-// paragraph is a text in lines, the first with something before it.
+// paragraph wraps a text, with first before its first line and the others indented to match.
 func paragraph(first, text string) string {
 	indent := strings.Repeat(" ", len(first))
 	return first + strings.Join(wrap(text, columns-len(first)), "\n"+indent) + "\n"
 }
 
-// commandText is a command to be pasted, in lines that end in a backslash where it goes on.
+// commandText formats a command to be pasted. Lines end in a backslash if the command goes on.
 func commandText(command []string) string {
 	const indent, more, end = "    ", "        ", " \\"
 	var b strings.Builder
@@ -405,7 +402,7 @@ func commandText(command []string) string {
 	return b.String() + now + "\n"
 }
 
-// pieces are the parts of a command between which a line may end: a flag stays with its
+// pieces returns the parts of a command between which a line may end: a flag stays with its
 // value.
 func pieces(command []string) (parts []string) {
 	for i := 0; i < len(command); i++ {
@@ -423,7 +420,7 @@ func pieces(command []string) (parts []string) {
 	return parts
 }
 
-// takesValue reports whether a flag that plans use has a value.
+// takesValue reports whether a flag in a plan's command takes a value.
 func takesValue(flag string) bool {
 	switch flag {
 	case "--in-place", "--anchors", "--repair-heights", "--broadcast", "--yes", "--snapshot-only", "--db-only", "--force", "--accept-loss",

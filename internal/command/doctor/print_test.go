@@ -11,7 +11,7 @@ import (
 	"ailee-recovery/internal/datadir"
 )
 
-// printed is what an operator sees.
+// printed returns what an operator sees.
 func printed(v *datadir.View, s Setting) string {
 	var b bytes.Buffer
 	out := &cli.IO{Streams: cli.Streams{Out: &b, Err: &b}}
@@ -20,12 +20,12 @@ func printed(v *datadir.View, s Setting) string {
 	return b.String()
 }
 
-// TestPrinted: to the column, and nothing is wider than a terminal.
+// TestPrinted checks the exact output, and that no line is wider than a terminal.
 func TestPrinted(t *testing.T) {
 	for name, c := range map[string]struct {
 		change change
-		only   string // from this line on; "" for all
-		until  string // up to this line, which is left out; "" for all
+				only   string // the expected output starts at this line; "" for the first
+				until  string // it ends before this line; "" for the last
 		want   string
 		code   int
 	}{
@@ -124,8 +124,8 @@ Instead: ailee-restore --db-only --force. Loses 1 anchor of 09:40:12 UTC.
 
 The reasons, and how to do it by hand: man 7 ailee-recovery
 `},
-		"a tail with what is not valid": {change: tornTail.and(func(v *datadir.View) { v.Hidden.Invalid = 1 }), code: 2, only: "2. Keep", until: "4. Back",
-			want: `2. Keep a copy of the file: the next step drops something complete from it.
+		"a tail with invalid snapshots": {change: tornTail.and(func(v *datadir.View) { v.Hidden.Invalid = 1 }), code: 2, only: "2. Keep", until: "4. Back",
+			want: `2. Keep a copy of the file: the next step drops complete snapshots from it.
 
     cp -a --reflink=auto /var/lib/ailee/l2_snapshots.dat \
         /var/lib/ailee/recovery_20260318_102041
@@ -169,7 +169,7 @@ The reasons, and how to do it by hand: man 7 ailee-recovery
 	}
 }
 
-// TestPieces: a flag is on the line of its value, and of nothing else.
+// TestPieces: a flag stays on one line with its value, and with nothing else.
 func TestPieces(t *testing.T) {
 	for command, want := range map[string][]string{
 		"ailee_prune_snapshots --in-place --discard-hidden FILE": {"ailee_prune_snapshots", "--in-place", "--discard-hidden", "FILE"},

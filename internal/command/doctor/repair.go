@@ -11,27 +11,27 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// how says what is to be done to a part.
+// how says what to do with a part.
 type how int
 
 const (
 	keep          how = iota
-	tail              // TAIL, of the snapshot file
-	gather            // REC or MERGE, and PUT
-	restoreNewest     // BACK
-	restoreFrom       // ailee-restore from one source that is named
+	tail              // remove the torn tail of the snapshot file
+	gather            // recover from several sources, then put the result in place
+	restoreNewest     // restore the newest sound backups
+	restoreFrom       // restore from one source, which is named
 	repairHeights     // of the database
 	lost              // there is nothing to recover from
-	hidden            // all hangs on what could not be looked at
+	hidden            // everything depends on what could not be checked
 )
 
-// repair is what is to be done to one part.
+// repair is what to do with one part.
 type repair struct {
 	how     how
 	sources []datadir.Source // to gather, or to restore from
 	force   bool
 	text    string // of the step that gathers
-	put     string // what the step says that replaces it
+	put     string // text of the step that replaces the part
 	why     string
 	loses   loss
 	instead *Alternative
@@ -45,7 +45,7 @@ func (r repair) replaces() bool {
 	return r.how == gather || r.how == restoreNewest || r.how == restoreFrom
 }
 
-// decideSnapshots says what is to be done to the snapshot file.
+// decideSnapshots decides what to do with the snapshot file.
 func (p *planner) decideSnapshots() repair {
 	v := p.v
 	if v.Is(datadir.SnapshotsForm, datadir.CouldNot) || v.Is(datadir.SnapshotsLatest, datadir.CouldNot) || v.Is(datadir.SnapshotsAll, datadir.CouldNot) {
@@ -55,11 +55,11 @@ func (p *planner) decideSnapshots() repair {
 	formWrong, latestWrong := v.Is(datadir.SnapshotsForm, datadir.Wrong), v.Is(datadir.SnapshotsLatest, datadir.Wrong)
 	hides := v.Is(datadir.SnapshotsHidden, datadir.Wrong)
 	foreign := p.leftover(datadir.PruneForeign) != nil
-	// To complete a prune carries over what no node sees as it is.
+	// Completing a prune carries over unchanged what no node sees.
 	hides = hides || p.carried(func(left datadir.Leftover) int64 { return left.Hidden }) > 0
 	c := p.coverOf(datadir.SnapshotKind)
 	lacks := c != nil && !formWrong && !latestWrong && v.Cover.Lacks(datadir.SnapshotKind, datadir.Backup) != ""
-	// A prune in place leaves a file with other names alone.
+	// A prune in place refuses a file that has other names.
 	linked := torn && v.Names != nil && v.Names.Links > 1 && p.leftover(datadir.PruneLeft) == nil
 	switch {
 	case latestWrong && hides && c != nil:
@@ -84,10 +84,10 @@ func (p *planner) decideSnapshots() repair {
 	return repair{}
 }
 
-// notToComplete reports whether a prune that was killed is not to be completed: it would
-// refuse what it left where that has other names, or may give the file a latest snapshot that
-// is not valid. What it carries over ends in one, or both tails have one, and of tails that
-// begin alike it keeps what differs.
+// notToComplete reports whether a killed prune must not be completed: the prune would refuse
+// the file that it left if that has other names, or might give the file a latest snapshot that
+// is not valid. The latter may happen if what is carried over ends in such a snapshot, or if
+// both tails have one: of tails that begin alike, the prune keeps what differs.
 func (p *planner) notToComplete() bool {
 	invalid := p.carried(func(left datadir.Leftover) int64 { return left.Invalid })
 	return invalid > 0 && p.v.Hidden != nil && p.v.Hidden.Invalid > 0 || p.carried(func(left datadir.Leftover) int64 {
@@ -98,8 +98,8 @@ func (p *planner) notToComplete() bool {
 	}) > 0
 }
 
-// uncompared is what is there of the snapshot file where nothing could be compared: it, and
-// what prunes left of it.
+// uncompared returns the coverage if no sources could be compared: the snapshot file, and what
+// killed prunes left of it.
 func (p *planner) uncompared() *coverage {
 	c := &coverage{kind: datadir.SnapshotKind, sources: []datadir.Source{{Path: p.v.Place.Snapshots, Kind: datadir.SnapshotKind, Role: datadir.Live}}}
 	if p.v.Leftovers == nil {
@@ -114,7 +114,7 @@ func (p *planner) uncompared() *coverage {
 	return c
 }
 
-// carried adds up what is to be said of what completing a prune carries over.
+// carried adds up a count over all files from which completing a prune carries something over.
 func (p *planner) carried(count func(datadir.Leftover) int64) (sum int64) {
 	if p.v.Leftovers == nil {
 		return 0
@@ -127,7 +127,7 @@ func (p *planner) carried(count func(datadir.Leftover) int64) (sum int64) {
 	return sum
 }
 
-// recoverSnapshots is for a file that no node can load.
+// recoverSnapshots repairs a file that no node can load.
 func (p *planner) recoverSnapshots(c *coverage) repair {
 	best, whole := c.newest(p.v), c.whole()
 	set := c.gather(only(best), nil)
@@ -153,14 +153,15 @@ func (p *planner) recoverSnapshots(c *coverage) repair {
 	return r
 }
 
-// joinSnapshots is for a file that a node can load, and that does not have all there is.
+// joinSnapshots repairs a file that a node can load but that lacks snapshots, or that a prune
+// cannot repair.
 func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
 	set := c.gather(only(c.live), func(s datadir.Source) bool {
 		return s.Role == datadir.Backup && s.Verdict == datadir.SourceSound || s.Role == datadir.LeftoverRole || p.v.Is(datadir.SnapshotsLatest, datadir.Wrong)
 	})
-	// What is sound and has all that its source has is left alone unless forced.
+	// ailee-restore leaves a sound file that has everything in the source alone unless forced.
 	force := len(set) == 1 && !hides && !p.v.Is(datadir.SnapshotsLatest, datadir.Wrong)
-	// A prune that is not completed leaves no note: what it dropped would be missing.
+	// A prune that is not completed leaves no note: what it dropped would count as missing.
 	for i, s := range c.sources {
 		if s.Role == datadir.LeftoverRole && p.leftover(datadir.PruneLeft) != nil && !slices.Contains(set, i) {
 			set = append(set, i)
@@ -178,36 +179,36 @@ func (p *planner) joinSnapshots(c *coverage, hides, lacks bool) repair {
 	case p.notToComplete():
 		r.why = "a prune would refuse what was left, or carry over what is not valid"
 	case p.v.Names != nil && p.v.Names.Links > 1:
-		r.why = "a prune in place would not reach those who write by the file's other names"
+		r.why = "a prune in place would not reach writers that use the file's other names"
 	}
 	return r
 }
 
-// recovered is REC of sources, and PUT.
+// recovered returns the repair that gathers the snapshots of the sources.
 func (p *planner) recovered(c *coverage, set []int) repair {
 	r := repair{how: gather}
 	for _, i := range set {
 		r.sources = append(r.sources, c.sources[i])
 	}
-	// A node loads the last snapshot: that of the source named last, where it is the newest.
+	// A node loads the last snapshot, which is that of the source named last: the newest.
 	slices.SortStableFunc(r.sources, func(a, b datadir.Source) int {
 		return cmp.Or(cmp.Compare(newestMs(a), newestMs(b)), -cmp.Compare(rank(a), rank(b)))
 	})
 	r.text = "Take every valid snapshot"
 	switch {
 	case len(r.sources) == 1 && r.sources[0].Role == datadir.Live:
-		r.text += " out of the file"
+		r.text += " from the file"
 	case slices.ContainsFunc(r.sources, func(s datadir.Source) bool { return s.Role == datadir.Live }):
-		r.text += " of the file, and what it lacks from elsewhere"
+		r.text += " from the file, and what it lacks from elsewhere"
 	default:
-		r.text += " that there is"
+		r.text += " there is"
 	}
 	r.text += "."
 	r.put = "Put it in place. The other one is kept beside it."
 	return r
 }
 
-// rank is 0 for the live part, to which a node has appended last.
+// rank is 0 for the live part, to which the node appended last, and 1 for all others.
 func rank(s datadir.Source) int {
 	if s.Role == datadir.Live {
 		return 0
@@ -222,12 +223,12 @@ func newestMs(s datadir.Source) uint64 {
 	return s.Newest.Ms
 }
 
-// invalidAfter is what is lost where the sources take the place of the file: what others
-// have, and the snapshots of the file that are not valid.
+// invalidAfter returns what is lost if the sources replace the file: what only other sources
+// have, and the snapshots in the file that are not valid.
 func (p *planner) invalidAfter(c *coverage, set []int) loss {
 	l := c.loss(set)
 	if all := p.v.AllSnapshots; all != nil {
-		// Those that hide sound ones are not lost.
+		// An invalid snapshot that hides a sound one is no loss: the sound one is recovered.
 		l.invalid = uint64(max(all.Complete-all.Valid-p.hidden(), 0))
 		if len(all.Bad) > 0 && l.invalid > 0 {
 			l.invalidLast = all.Bad[len(all.Bad)-1].Time.Ms
@@ -236,7 +237,7 @@ func (p *planner) invalidAfter(c *coverage, set []int) loss {
 	return l
 }
 
-// hidden is how many sound snapshots no node sees.
+// hidden returns how many sound snapshots no node sees.
 func (p *planner) hidden() int64 {
 	if p.v.Hidden == nil {
 		return 0
@@ -244,7 +245,7 @@ func (p *planner) hidden() int64 {
 	return p.v.Hidden.Count
 }
 
-// decideDatabase says what is to be done to the database.
+// decideDatabase decides what to do with the database.
 func (p *planner) decideDatabase() repair {
 	v := p.v
 	if p.unread() {
@@ -262,29 +263,29 @@ func (p *planner) decideDatabase() repair {
 	case damaged:
 		return p.rescueDatabase(c)
 	case v.Chain != nil && v.Chain.OtherNetwork && v.Is(datadir.BitcoinBlocks, datadir.Wrong):
-		return repair{how: restoreNewest, force: true, why: "the backup is of Bitcoin's network", put: "Put the database of this network in place. The other one is kept beside it."}
+		return repair{how: restoreNewest, force: true, why: "the backup is from Bitcoin's network", put: "Put the database of this network in place. The other one is kept beside it."}
 	case v.Is(datadir.DBHeights, datadir.Wrong):
 		return repair{how: repairHeights}
 	case v.Chain == nil && v.Cover != nil && v.Cover.Disagree:
-		p.consider(p.askBitcoin(), "The database and its backup are of different networks: Bitcoin knows which is right")
+		p.consider(p.askBitcoin(), "The database and its backup are from different networks. Bitcoin can tell which is right")
 		return repair{}
 	case c != nil && c.live == 0 && p.databaseLacks():
 		return p.joinDatabase(c)
 	case v.Records != nil && v.Records.CounterBehind:
 		live := datadir.Source{Path: v.Place.Database, Kind: datadir.DatabaseKind, Role: datadir.Live}
-		return repair{how: gather, sources: []datadir.Source{live}, text: "Copy the database: a copy sets its event counter right.",
-			put: "Put it in place. The other one is kept beside it.", why: "the next reorg event would overwrite one"}
+		return repair{how: gather, sources: []datadir.Source{live}, text: "Copy the database: this corrects its event counter.",
+			put: "Put it in place. The other one is kept beside it.", why: "the next reorg event would overwrite an existing one"}
 	}
 	return repair{}
 }
 
-// databaseLacks reports whether a backup, or a copy, has what the database has not.
+// databaseLacks reports whether a backup or a copy has something that the database lacks.
 func (p *planner) databaseLacks() bool {
 	return p.v.Cover.Lacks(datadir.DatabaseKind, datadir.Backup) != "" || len(p.v.Cover.FamiliesLacking) > 0 ||
 		p.v.AgreeLatest != nil && len(p.v.AgreeLatest.HadBy) > 0 || p.v.AgreeAll != nil && p.v.AgreeAll.HadElsewhere > 0
 }
 
-// replaceDatabase is for one that is missing.
+// replaceDatabase replaces a database that is missing.
 func (p *planner) replaceDatabase(c *coverage) repair {
 	best, whole := c.newest(p.v), c.whole()
 	set := c.gather(only(best), nil)
@@ -297,12 +298,12 @@ func (p *planner) replaceDatabase(c *coverage) repair {
 		return repair{how: restoreFrom, sources: []datadir.Source{c.sources[whole]}, why: "no backup goes further"}
 	}
 	r := p.merged(c, set)
-	r.text = "Take together what the sources have of it."
+	r.text = "Merge what the sources have of it."
 	r.put = "Put it in place."
 	return r
 }
 
-// rescueDatabase is for one that is damaged: what can be read of it is newer than any
+// rescueDatabase repairs a database that is damaged: what can be read of it is newer than any
 // backup.
 func (p *planner) rescueDatabase(c *coverage) repair {
 	set := c.gather(only(c.live), isSound)
@@ -327,7 +328,7 @@ func (p *planner) rescueDatabase(c *coverage) repair {
 	return r
 }
 
-// rescueText says what is gathered, and which exit status is expected.
+// rescueText says what is gathered, and which exit status to expect.
 func rescueText(c *coverage, set []int, l loss) string {
 	text := "Take what can be read of the database"
 	switch {
@@ -355,12 +356,13 @@ func rescueText(c *coverage, set []int, l loss) string {
 	return text + "."
 }
 
-// joinDatabase is for one that is whole and lacks what a backup has: it was made anew.
+// joinDatabase repairs a database that is undamaged but lacks what a backup has: it was
+// recreated.
 func (p *planner) joinDatabase(c *coverage) repair {
 	r := p.merged(c, c.gather(only(c.live), isSound))
-	r.text = "Put together what the database and its backup have."
+	r.text = "Merge the database and its backup."
 	r.put = "Put it in place. The other one is kept beside it."
-	r.why = "it was made anew: the backup alone would lose what came since"
+	r.why = "it was recreated: the backup alone would lose what came since"
 	lacks := p.v.Cover.Lacks(datadir.DatabaseKind, datadir.Backup)
 	if lacks != "" {
 		r.instead = &Alternative{Command: p.own("ailee-backup", "--accept-loss"), Loses: lacks}
@@ -368,7 +370,7 @@ func (p *planner) joinDatabase(c *coverage) repair {
 	return r
 }
 
-// merged is MERGE of sources, and PUT.
+// merged returns the repair that merges the sources.
 func (p *planner) merged(c *coverage, set []int) repair {
 	r := repair{how: gather}
 	for _, i := range set {
@@ -377,7 +379,7 @@ func (p *planner) merged(c *coverage, set []int) repair {
 	return r
 }
 
-// tooNew reports whether the database is of a RocksDB that this build cannot read.
+// tooNew reports whether the database was written by a RocksDB that this build cannot read.
 func (p *planner) tooNew() bool {
 	for _, code := range []datadir.Code{datadir.DBForm, datadir.DBDamage, datadir.DBRecords} {
 		f := p.v.Fact(code)
@@ -389,7 +391,7 @@ func (p *planner) tooNew() bool {
 	return false
 }
 
-// addTail is TAIL: it completes what a prune left, and removes what is torn.
+// addTail adds the prune that completes a killed one and removes the torn tail.
 func (p *planner) addTail() {
 	text := "Remove the torn tail: the next snapshot would be damaged by it."
 	left := p.leftover(datadir.PruneLeft) != nil
@@ -399,7 +401,7 @@ func (p *planner) addTail() {
 	case left:
 		text = "Complete the prune that was killed: it carries over what was appended."
 	case p.v.Tail != nil && p.v.Tail.Length == 0:
-		text = "End the last line: the next snapshot would be damaged without it."
+		text = "End the last line: the next snapshot would be damaged otherwise."
 	}
 	command := []string{"ailee_prune_snapshots", "--in-place", "--keep", "all", "--file", p.file()}
 	if p.discards() {
@@ -409,12 +411,12 @@ func (p *planner) addTail() {
 	p.add(Step{Text: text, Command: command, Loses: p.snapshots.loses.text(p.Now)})
 }
 
-// discards reports whether TAIL drops complete snapshots, which are not valid and which no
-// node sees.
+// discards reports whether removing the tail drops complete snapshots, which are not valid and
+// which no node sees.
 func (p *planner) discards() bool { return p.snapshots.how == tail && p.snapshots.loses.unseen > 0 }
 
-// addCopy is COPY of a file out of which TAIL drops complete snapshots, of which it keeps
-// nothing: a node may have appended since they were looked at.
+// addCopy adds a copy of the file before complete snapshots are dropped from it. The prune
+// keeps nothing of them, and a node may have appended since the file was checked.
 func (p *planner) addCopy() {
 	command := []string{"cp", "-a", "--reflink=auto", p.file()}
 	for _, left := range p.v.Leftovers.Found {
@@ -422,16 +424,16 @@ func (p *planner) addCopy() {
 			command = append(command, left.Path)
 		}
 	}
-	p.add(Step{Text: "Keep a copy of the file: the next step drops something complete from it.", Command: append(command, p.room)})
+	p.add(Step{Text: "Keep a copy of the file: the next step drops complete snapshots from it.", Command: append(command, p.room)})
 }
 
-// addGathering is REC and MERGE.
+// addGathering adds the steps that recover snapshots and merge databases.
 func (p *planner) addGathering() {
 	if r := p.snapshots; r.how == gather {
 		command := []string{"ailee_recover_snapshots"}
 		expect := []int{0}
 		for _, s := range r.sources {
-			// Whether a prune has dropped what peg-outs name cannot be told from the file.
+			// The file does not tell whether a prune dropped the anchors that peg-outs name.
 			if s.PegOutsOpen > 0 && !slices.Contains(command, "--accept-pruned-anchors") {
 				command = slices.Insert(command, 1, "--accept-pruned-anchors")
 			}
@@ -459,8 +461,8 @@ func (p *planner) addGathering() {
 	}
 }
 
-// addReplacement is PUT and BACK, in one run where that can be: never two ages side by
-// side.
+// addReplacement adds the steps that replace the parts, in one run if possible: two parts of
+// different ages must never be in place together.
 func (p *planner) addReplacement() {
 	s, d := p.snapshots, p.database
 	for _, part := range []struct {
@@ -472,7 +474,7 @@ func (p *planner) addReplacement() {
 			continue
 		}
 		if m := p.ownMount(part.kind); m != nil {
-			p.manual("%s is a mount of its own, at %s, which nothing can take the place of: mount the folder above it instead, or copy into it what is ready.", part.path, m.Point)
+			p.manual("%s is a separate mount, at %s, and cannot be replaced: mount the folder above it instead, or copy what was recovered into it.", part.path, m.Point)
 			part.r.how = keep
 		}
 	}
@@ -517,22 +519,22 @@ func (p *planner) addReplacement() {
 	p.add(step)
 }
 
-// putText says what is put in place.
+// putText returns the text of the step that puts the parts in place.
 func (p *planner) putText(s, d repair) string {
 	switch {
 	case s.replaces() && d.replaces():
 		return "Put both in place. What is there is kept beside them."
 	case s.how == restoreFrom && s.sources[0].Packed:
-		return "Put what is packed in the file in its place."
+		return "Unpack the file and put the content in its place."
 	case s.how == restoreFrom || d.how == restoreFrom:
-		return "Put the copy in its place."
+		return "Put the copy in place."
 	case s.replaces():
 		return s.put
 	}
 	return d.put
 }
 
-// sourceOf is what a part is put in place from.
+// sourceOf returns the path from which a part is put in place.
 func (p *planner) sourceOf(r repair, kind datadir.Kind, name string) string {
 	switch {
 	case r.how == gather:

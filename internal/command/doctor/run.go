@@ -13,14 +13,14 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// diagnosis is one run.
+// diagnosis is one run of the command.
 type diagnosis struct {
 	Options
 	view *datadir.View
 	plan Plan
 }
 
-// Run looks and says what to do. The error carries the exit code.
+// Run checks the data and prints what to do. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
 	var client *bitcoin.Client
 	url := ""
@@ -49,12 +49,12 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	case exit.Wrong:
 		return exit.WrongData("", nil)
 	case exit.Failed:
-		return &exit.Error{Code: exit.Failed} // what could not be looked at has been said
+		return &exit.Error{Code: exit.Failed} // what could not be checked has been printed
 	}
 	return nil
 }
 
-// setting is what a plan needs to know of the options.
+// setting returns what a plan needs to know about the options.
 func (o Options) setting(out *cli.IO, url string) Setting {
 	s := Setting{DataDir: o.DataDir, BackupDir: o.BackupDir, Unit: o.Unit, URL: url, Root: os.Geteuid() == 0, Now: out.Now().UTC()}
 	if b := o.Bitcoin; b != nil {

@@ -1,5 +1,5 @@
-// Package doctor is the command ailee-doctor: what is true of a data directory, and the
-// commands that put right what is not.
+// Package doctor is the command ailee-doctor: it says what is true of a data directory, and
+// prints the commands that repair what is wrong.
 package doctor
 
 import (
@@ -23,7 +23,7 @@ type Options struct {
 	DataDir   string
 	BackupDir string // "": backups in the data directory
 	Unit      string
-	Bitcoin   *bitcoin.Options // nil: Bitcoin is not asked
+	Bitcoin   *bitcoin.Options // nil: do not ask Bitcoin
 	flags.Checking
 }
 
@@ -33,35 +33,35 @@ func Tool() cli.Tool {
 		Name:    Name,
 		Summary: "say what is wrong with a node's data, and what to do",
 		Description: `
-   Looks at everything in a data directory, at its backups and, if asked, at Bitcoin, and
-   says for each whether it is sound, wrong, or could not be looked at. Then it prints
-   what to do: steps with the exact commands to paste, in order, with what each loses,
-   if anything. It only reads, and a node may be running.
+   Checks everything in a data directory, its backups and, if asked, Bitcoin, and says
+   for each whether it is sound, wrong, or could not be checked. Then it prints what to
+   do: steps in order, with the exact commands to paste and what each of them loses, if
+   anything. It only reads, and may be used while a node is running.
 
-   Nothing is planned on what could not be looked at, and no plan deletes data: what is
-   replaced is kept. Of several ways the one is taken that loses the least of all that
-   the data, its copies and its backups have together; the next best one is named. Go
-   on with the next step when a command ends with 0, or with another status that its
-   step expects.
+   What could not be checked is never a reason to repair, and no plan deletes data: what
+   is replaced is kept. If there are several ways, the plan takes the one that loses
+   least of what the data, its copies and its backups hold together, and names the next
+   best. Go on to the next step when a command ends with 0, or with another exit status
+   that its step expects.
 
-   Run it as root: others cannot see who has the data open. A minute goes by at most
-   where there is little data; all of it is read, and the newest backups.`,
+   Run it as root: other users cannot see which processes have the data open. It reads
+   all of the data and the newest backups. With little data it takes a minute at most.`,
 		Environment: flags.BitcoinEnvironment(),
 		Files: slices.Concat([]cli.Entry{
-			{Name: "/var/lib/ailee/", Text: "where a node has its data"},
-			{Name: "/var/lib/ailee/backups/", Text: "where ailee-backup has its backups"},
-			{Name: "/var/lib/ailee/recovery_<UTC time>/", Text: "where its plans put what is recovered"},
+			{Name: "/var/lib/ailee/", Text: "where a node keeps its data"},
+			{Name: "/var/lib/ailee/backups/", Text: "where ailee-backup keeps its backups"},
+			{Name: "/var/lib/ailee/recovery_<UTC time>/", Text: "where its plans put recovered data"},
 		}, flags.BitcoinFiles()),
 		Examples: `
-# What is wrong, and what is to be done?
+# What is wrong, and what should I do?
 ailee-doctor
-# The node has crashed while it wrote: the commands of the plan, for a script
+# The node crashed during a write: the commands of the plan, for a script
 ailee-doctor --json | jq -r '.plan.steps[].command'`,
 		SeeAlso: []string{"ailee-backup", "ailee-restore", "ailee-monitor", "ailee_l2_verify", "ailee_reorg_verify"},
 		Flags: append([]urfave.Flag{
-			flags.DataDir("look at the data in `DIR`", flags.DefaultDataDir),
-			flags.BackupDir("look at the backups in `DIR`"),
-			&urfave.StringFlag{Name: "unit", Usage: "the node is the service `UNIT` of systemd", Value: defaultUnit},
+			flags.DataDir("check the data in `DIR`", flags.DefaultDataDir),
+			flags.BackupDir("check the backups in `DIR`"),
+			&urfave.StringFlag{Name: "unit", Usage: "the node's systemd service is `UNIT`", Value: defaultUnit},
 			flags.MaxMemory(),
 			cli.JSONFlag,
 			cli.QuietFlag,
@@ -70,7 +70,7 @@ ailee-doctor --json | jq -r '.plan.steps[].command'`,
 	}
 }
 
-// defaultUnit is the node's.
+// defaultUnit is the node's unit unless --unit names another.
 const defaultUnit = "ailee-node"
 
 func parse(c *urfave.Context) (o Options, err error) {

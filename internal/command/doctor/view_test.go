@@ -10,10 +10,10 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// now is when the views of these tests were taken.
+// now is the time of the views in these tests.
 var now = time.Date(2026, 3, 18, 10, 20, 41, 0, time.UTC)
 
-// ms is a time of that day in Unix milliseconds.
+// ms returns a time of that day in Unix milliseconds.
 func ms(clock string) uint64 {
 	at, err := time.Parse(time.DateTime, "2026-03-18 "+clock)
 	if err != nil {
@@ -32,7 +32,7 @@ const (
 	databaseBackup = folder + "/reorg_db_20260318_101702.tar.gz"
 )
 
-// set makes a fact of a view, in the place of one with its code.
+// set replaces the fact with a code in a view, or adds it.
 func set(v *datadir.View, code datadir.Code, s datadir.State, text string) *datadir.Fact {
 	f := datadir.Fact{Code: code, State: s, Text: text, At: now}
 	if at := slices.IndexFunc(v.Facts, func(f datadir.Fact) bool { return f.Code == code }); at >= 0 {
@@ -43,13 +43,13 @@ func set(v *datadir.View, code datadir.Code, s datadir.State, text string) *data
 	return &v.Facts[len(v.Facts)-1]
 }
 
-// unset takes facts out of a view.
+// unset removes facts from a view.
 func unset(v *datadir.View, codes ...datadir.Code) {
 	v.Facts = slices.DeleteFunc(v.Facts, func(f datadir.Fact) bool { return slices.Contains(codes, f.Code) })
 }
 
-// healthy is the view of a healthy node that runs: 1203 snapshots, 14 anchors, 3 events,
-// all of which the newest backups have.
+// healthy returns the view of a healthy, running node: 1203 snapshots, 14 anchors and 3 events,
+// all of which are in the newest backups.
 func healthy() *datadir.View {
 	v := &datadir.View{At: now}
 	for _, code := range datadir.Codes() {
@@ -100,7 +100,7 @@ func healthy() *datadir.View {
 	return v
 }
 
-// setting is that of an operator who gave no flags.
+// setting returns the setting for an operator who gave no flags.
 func setting() Setting {
 	return Setting{DataDir: dataDir, BackupDir: folder, Unit: "ailee-node", Now: now}
 }
@@ -115,7 +115,7 @@ func (c change) and(other change) change {
 	}
 }
 
-// share says who has things of a kind, in the place of what was said.
+// share replaces the groups of a kind of things.
 func share(v *datadir.View, thing datadir.Thing, groups ...datadir.Group) {
 	v.Cover.Groups = slices.DeleteFunc(v.Cover.Groups, func(g datadir.Group) bool { return g.Thing == thing })
 	for _, g := range groups {
@@ -124,7 +124,7 @@ func share(v *datadir.View, thing datadir.Thing, groups ...datadir.Group) {
 	}
 }
 
-// gone takes a live part out of what is compared.
+// gone removes a live part from the sources that are compared.
 func gone(v *datadir.View, kind datadir.Kind) {
 	list := &v.Cover.Snapshots
 	if kind == datadir.DatabaseKind {
@@ -146,7 +146,7 @@ func gone(v *datadir.View, kind datadir.Kind) {
 	}
 }
 
-// The faults, one for each kind of finding.
+// The faults: one for each kind of finding.
 var (
 	stopped change = func(v *datadir.View) {
 		v.Holders.Processes = nil
@@ -159,9 +159,9 @@ var (
 	hiddenSnapshot change = func(v *datadir.View) {
 		v.Hidden.Count = 1
 		v.Cover.Snapshots[0].Hidden = 1
-		set(v, datadir.SnapshotsHidden, datadir.Wrong, "a sound snapshot at byte 2904843 is seen by no node")
+		set(v, datadir.SnapshotsHidden, datadir.Wrong, "no node sees a sound snapshot at byte 2904843")
 	}
-	// The latest is not valid; the rest is in the backup as well.
+	// The latest snapshot is not valid. The others are in the backup as well.
 	latestWrong change = func(v *datadir.View) {
 		v.AllSnapshots.Valid = 1202
 		v.AllSnapshots.Bad = []datadir.Bad{{Number: 1203, Offset: 2900000, Verdict: "state root mismatch", Time: datadir.Time{Ms: ms("10:02:11")}}}
@@ -169,7 +169,7 @@ var (
 		set(v, datadir.SnapshotsLatest, datadir.Wrong, "at byte 2900000: state root mismatch")
 		share(v, datadir.SnapshotThing, datadir.Group{Sources: []int{0, 1}, Count: 1202}, datadir.Group{Sources: []int{1}, Count: 1, Last: ms("10:02:11")})
 	}
-	// Valid snapshots of the file are not in the backup.
+	// Valid snapshots in the file are not in the backup.
 	latestWrongAhead = latestWrong.and(func(v *datadir.View) {
 		share(v, datadir.SnapshotThing, datadir.Group{Sources: []int{0, 1}, Count: 1200}, datadir.Group{Sources: []int{0}, Count: 2, Last: ms("10:00:00")})
 		v.NewestBackups.Snapshots.Newest = &datadir.Time{Ms: ms("09:00:00")}
@@ -204,7 +204,7 @@ var (
 		v.Cover.Groups = groups
 		set(v, datadir.BackupsNewest, datadir.Wrong, "no sound backup of the snapshots and of the database")
 	}
-	// A table is damaged: 51 records, 49 of which the backup has.
+	// A table is damaged: 51 records are lost, 49 of which are in the backup.
 	damaged change = func(v *datadir.View) {
 		v.Damage = &datadir.Damage{Found: []datadir.Damaged{{File: "000004.sst", Offset: 19547, Length: 980, Entries: 51}}, Count: 1, Files: 1, Tables: 3, Entries: 51}
 		set(v, datadir.DBDamage, datadir.Wrong, "000004.sst at byte 19547, 980 bytes: 51 records lost")
@@ -244,11 +244,11 @@ var (
 	}
 	pendingBroadcast change = func(v *datadir.View) {
 		v.Broadcast = &datadir.Broadcast{Path: dataDir + "/.reorg_db.anchor-pending", Anchor: "ab", Root: "cd", TxID: "ef", Wallet: "anchors", Snapshot: 1203, Latest: true}
-		set(v, datadir.DataBroadcast, datadir.Wrong, "the broadcast of anchor ab was broken off")
+		set(v, datadir.DataBroadcast, datadir.Wrong, "the broadcast of anchor ab was interrupted")
 	}
 	killedPrune change = func(v *datadir.View) {
 		v.Leftovers.Found = append(v.Leftovers.Found, datadir.Leftover{Path: dataDir + "/.l2_snapshots.dat.ailee-old-1", Kind: datadir.PruneLeft})
-		set(v, datadir.DataLeftovers, datadir.Wrong, "a prune was killed and is to be completed")
+		set(v, datadir.DataLeftovers, datadir.Wrong, "a prune was killed and must be completed")
 	}
 	withBitcoin change = func(v *datadir.View) {
 		v.BitcoinState = &datadir.BitcoinState{URL: "http://localhost:8332", Chain: "main", Height: 847691, Headers: 847691, TipTime: now.Add(-5 * time.Minute)}
@@ -265,7 +265,7 @@ var (
 	}
 	reorged = withBitcoin.and(func(v *datadir.View) {
 		v.Chain.Different, v.Chain.First, v.Chain.Last = 2, datadir.Range{From: 847690, To: 847691}, datadir.Range{From: 847690, To: 847691}
-		set(v, datadir.BitcoinBlocks, datadir.Wrong, "2 of 1951 hashes are not those of the chain, from 847690 on")
+		set(v, datadir.BitcoinBlocks, datadir.Wrong, "2 of 1951 block hashes differ from the chain, starting at 847690")
 	})
 	full change = func(v *datadir.View) {
 		v.Space.FileSystems[0].Free = 1 << 30
@@ -282,7 +282,7 @@ var (
 	}
 )
 
-// copyOf adds a copy that was read.
+// copyOf adds a copy, which was read.
 func copyOf(kind datadir.Kind, path string, count int64) change {
 	return func(v *datadir.View) {
 		s := datadir.Source{Path: path, Kind: kind, Role: datadir.KeptCopy, Verdict: datadir.SourceSound, ReadNow: true, Snapshots: count, Newest: &datadir.Time{Ms: ms("10:10:00")}}
@@ -296,7 +296,7 @@ func copyOf(kind datadir.Kind, path string, count int64) change {
 
 func lineOf(command []string) string { return exit.Command(command...) }
 
-// commands are those of a plan, one a line, the manual steps as such.
+// commands returns the commands of a plan, one for each step. A manual step is its text.
 func (p Plan) commands() (list []string) {
 	for _, s := range p.Steps {
 		switch {

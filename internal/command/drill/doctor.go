@@ -7,9 +7,9 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// askDoctor is the end of a drill where ailee-doctor is installed: what it says of the
-// node's directory is the last line, and its exit status that of the drill. It wants a
-// backup that lacks nothing, as after any recovery.
+// askDoctor ends a drill if ailee-doctor is installed: its verdict on the node's directory is
+// the last line, and its exit status that of the drill. It backs up first, since the doctor
+// wants a backup that lacks nothing, as after any recovery.
 func (d *drill) askDoctor() (verdict string) {
 	if _, err := d.find(doctor); err != nil || d.err != nil {
 		return ""
@@ -24,7 +24,7 @@ func (d *drill) askDoctor() (verdict string) {
 		if s.code == exit.OK && strings.HasPrefix(verdict, "Healthy") {
 			return nil
 		}
-		// Its facts and what to do about them.
+		// Print its facts and what to do about them.
 		d.out.Printf("%s\n", s.stdout)
 		err = fmt.Errorf("%s: %q", s.outcome(doctor), verdict)
 		if s.code == exit.Failed {
@@ -35,8 +35,8 @@ func (d *drill) askDoctor() (verdict string) {
 	return verdict
 }
 
-// doctorsVerdict is the paragraph behind the facts, in one line: after what was looked at
-// and when, and the facts themselves.
+// doctorsVerdict returns the third paragraph of the doctor's output in one line. It follows the
+// heading and the facts.
 func doctorsVerdict(text string) string {
 	paragraphs := strings.Split(strings.TrimSpace(text), "\n\n")
 	if len(paragraphs) < 3 {

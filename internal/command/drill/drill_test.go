@@ -23,14 +23,14 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// drills are the command lines of the recovery guide, but for the folder.
+// drills are the command lines of the recovery guide, without the folder.
 var drills = map[string][]string{
 	"crash":      {"--mode", "crash"},
 	"reorg":      {"--mode", "reorg", "--reorg-depth", "3"},
 	"corruption": {"--mode", "corruption"},
 }
 
-// TestDrills: each mode passes and leaves nothing behind, whatever the environment says of
+// TestDrills: each mode passes and leaves nothing behind, whatever the environment says about
 // the node on this machine.
 func TestDrills(t *testing.T) {
 	t.Parallel()
@@ -44,7 +44,7 @@ func TestDrills(t *testing.T) {
 			}
 			stdout := m.passes(t, args...)
 			require.Regexp(t, `(^|\n)Drill passed: `+mode+`, [0-9]+ steps\n`, stdout)
-			require.Contains(t, stdout, "chain   no bitcoind or btcd on PATH: a chain that is made up\n")
+			require.Contains(t, stdout, "chain   no bitcoind or btcd on PATH: a made-up chain\n")
 			require.Empty(t, clitest.Names(t, m.temporary))
 			require.Empty(t, clitest.Names(t, node))
 		})
@@ -70,7 +70,7 @@ func TestByTheNameOfTheGuide(t *testing.T) {
 	code, _, stderr := run(t, cmd)
 	require.Equal(t, exit.Failed, code)
 	require.Equal(t, "test_recovery.sh: error: ailee-drill is missing\ntest_recovery.sh: hint: install it, or set AILEE_BIN to the folder of the ailee tools\n", stderr)
-	// Beside the program that is all tools, without links.
+	// Next to the program that is all tools, without links.
 	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(cmd.Path), "ailee"), []byte("#!/bin/sh\necho \"$@\"\n"), 0o700))
 	again := m.command("--mode", "crash")
 	again.Path, again.Env = cmd.Path, cmd.Env
@@ -79,7 +79,7 @@ func TestByTheNameOfTheGuide(t *testing.T) {
 	require.Equal(t, "ailee-drill --mode crash\n", stdout)
 }
 
-// TestWithBtcd reorganises a real chain, in one folder again and again.
+// TestWithBtcd reorganises a real chain, repeatedly in the same folder.
 func TestWithBtcd(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, withBtcd(t))
@@ -96,8 +96,8 @@ func TestWithBtcd(t *testing.T) {
 	require.Empty(t, processesIn(t, m.temporary))
 }
 
-// TestWithBitcoind: a node that is still loading is waited for, and does not mine again
-// what was taken back.
+// TestWithBitcoind: the drill waits for a node that is still loading, and replaced blocks are not
+// mined again.
 func TestWithBitcoind(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--mode", "reorg", "--reorg-depth=100"}, {"--mode", "corruption", "--corrupt-db"}} {
@@ -112,24 +112,24 @@ func TestWithBitcoind(t *testing.T) {
 	}
 }
 
-// TestNodeThatDoesNotStart is no reason not to drill.
+// TestNodeThatDoesNotStart: the drill runs without a node that does not start.
 func TestNodeThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, withProgram(t, "bitcoind", "/bin/false"))
 	code, stdout, stderr := run(t, m.command("--mode", "reorg"))
 	require.Zero(t, code, stderr)
-	require.Contains(t, stdout, "\nchain   a chain that is made up\n")
+	require.Contains(t, stdout, "\nchain   a made-up chain\n")
 	require.Regexp(t, `^ailee-drill: warning: bitcoind does not start: it has ended, see /.*/output\n$`, stderr)
 }
 
-// processesIn are the command lines of the processes that have a path below a folder among
-// their arguments.
+// processesIn returns the command lines of processes that have a path below a folder among their
+// arguments.
 func processesIn(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)
 	for _, line := range lines {
-		text, _ := os.ReadFile(line) // of one that has ended it is empty
+		text, _ := os.ReadFile(line) // empty if the process has ended
 		if strings.Contains(string(text), dir) {
 			found = append(found, strings.ReplaceAll(string(text), "\x00", " "))
 		}
@@ -137,8 +137,8 @@ func processesIn(t *testing.T, dir string) (found []string) {
 	return found
 }
 
-// TestEnded: a drill that is interrupted leaves nothing behind, and one that is killed only
-// what the next one removes; no Bitcoin node goes on.
+// TestEnded: an interrupted drill leaves nothing behind, and a killed one only what the next drill
+// removes. No Bitcoin node keeps running.
 func TestEnded(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, withBtcd(t))
@@ -175,13 +175,13 @@ func TestEnded(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	require.Len(t, clitest.Names(t, m.temporary), 1)
-	others := filepath.Join(m.temporary, "ailee-drill-of-somebody")
+	others := filepath.Join(m.temporary, "ailee-drill-of-another-user")
 	require.NoError(t, os.Mkdir(others, 0o700))
 	m.passes(t, "--mode", "reorg")
 	require.Equal(t, []string{filepath.Base(others)}, clitest.Names(t, m.temporary))
 }
 
-// TestRefusesWhatItDidNotMake.
+// TestRefusesWhatItDidNotMake: a drill refuses folders and files that no drill made.
 func TestRefusesWhatItDidNotMake(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -198,14 +198,14 @@ func TestRefusesWhatItDidNotMake(t *testing.T) {
 		require.Contains(t, stderr, "ailee-drill: error: ")
 		require.Contains(t, stderr, says)
 	}
-	refused(node, node+" holds what no drill of yours made: "+filepath.Join(node, "backups"))
+	refused(node, node+" contains something that none of your drills made: "+filepath.Join(node, "backups"))
 	for _, path := range []string{link, link + "/", dangling, filepath.Join(node, "l2_snapshots.dat")} {
 		refused(path, "is not a directory")
 	}
 	refused(filepath.Join(node, "l2_snapshots.dat", "deeper"), "not a directory")
 	require.Equal(t, before, contents(t, node))
 
-	// What is put into the folder of a drill stays.
+	// Files that others put into the folder of a drill stay.
 	stage := filepath.Join(m.temporary, "new", "stage")
 	m.passes(t, "--mode", "reorg", "--data-dir", stage)
 	m.passes(t, "--mode", "reorg", "--data-dir", stage)
@@ -214,7 +214,7 @@ func TestRefusesWhatItDidNotMake(t *testing.T) {
 		_ = os.Remove(path)
 		require.NoError(t, make(path))
 		planted := contents(t, stage)
-		refused(stage, stage+" holds what no drill of yours made: "+path)
+		refused(stage, stage+" contains something that none of your drills made: "+path)
 		require.Equal(t, planted, contents(t, stage))
 		require.NoError(t, os.Remove(path))
 	}
@@ -226,33 +226,33 @@ func TestRefusesWhatItDidNotMake(t *testing.T) {
 	plant("extracted", linkTo("/missing"))
 	plant(".ailee_test_recovery", linkTo(filepath.Join(node, "l2_snapshots.dat")))
 	plant(".ailee_test_recovery", func(path string) error { return os.Mkdir(path, 0o700) })
-	// Without its mark it is nobody's.
-	refused(stage, stage+" holds what no drill of yours made: "+stage+"\n")
+	// A folder without the marker is not that of a drill.
+	refused(stage, stage+" contains something that none of your drills made: "+stage+"\n")
 	require.Equal(t, before, contents(t, node))
 }
 
-// TestFolderOfSomebodyElse could be made to lead elsewhere at any moment; so could what
-// somebody else has put into it.
-func TestFolderOfSomebodyElse(t *testing.T) {
+// TestFolderOfAnotherUser: a drill refuses a folder of another user, and files that another user
+// put into it: that user could replace them with links elsewhere at any moment.
+func TestFolderOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root has folders of others")
+		t.Skip("only root can make folders of other users")
 	}
 	t.Parallel()
-	const somebody = 64200
+	const otherUser = 64200
 	m := newMachine(t)
 	for _, whose := range []string{"", ".ailee_test_recovery", "copy"} {
 		stage := filepath.Join(m.temporary, "stage"+whose)
 		require.NoError(t, os.MkdirAll(filepath.Join(stage, "copy"), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(stage, ".ailee_test_recovery"), nil, 0o600))
-		require.NoError(t, os.Chown(filepath.Join(stage, whose), somebody, somebody))
+		require.NoError(t, os.Chown(filepath.Join(stage, whose), otherUser, otherUser))
 		code, _, stderr := run(t, m.command("--mode", "reorg", "--data-dir", stage))
 		require.Equal(t, exit.Failed, code)
-		require.Contains(t, stderr, stage+" holds what no drill of yours made: "+filepath.Join(stage, whose)+"\n")
+		require.Contains(t, stderr, stage+" contains something that none of your drills made: "+filepath.Join(stage, whose)+"\n")
 		require.DirExists(t, filepath.Join(stage, "copy"))
 	}
 }
 
-// TestTwice: a second drill in a folder is refused while one is at work there.
+// TestTwice: a second drill in a folder is refused while one is running there.
 func TestTwice(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -263,11 +263,11 @@ func TestTwice(t *testing.T) {
 	require.NoError(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
 	code, _, stderr := run(t, m.command("--mode", "crash", "--data-dir", stage))
 	require.Equal(t, exit.Failed, code)
-	require.Contains(t, stderr, "another drill is at work in "+stage)
+	require.Contains(t, stderr, "another drill is running in "+stage)
 	require.Empty(t, clitest.Names(t, stage))
 }
 
-// result is the document.
+// result is the JSON result.
 type result struct {
 	Mode, Chain, Verdict string
 	DataDir              string `json:"data_dir"`
@@ -279,7 +279,7 @@ type result struct {
 	Code   int `json:"exit_code"`
 }
 
-// inJSON runs a drill with --json.
+// inJSON runs a drill with --json, which must end with this exit code.
 func (m machine) inJSON(t *testing.T, code int, args ...string) (r result) {
 	t.Helper()
 	got, stdout, stderr := run(t, m.command(append(args, "--json")...))
@@ -289,7 +289,7 @@ func (m machine) inJSON(t *testing.T, code int, args ...string) (r result) {
 	return r
 }
 
-// sabotaged is a folder with a tool that is a script.
+// sabotaged returns an environment variable that replaces a tool with a script.
 func sabotaged(t *testing.T, name, script string) string {
 	t.Helper()
 	bin := t.TempDir()
@@ -297,7 +297,7 @@ func sabotaged(t *testing.T, name, script string) string {
 	return "AILEE_BIN=" + bin
 }
 
-// TestDocument: what is printed has all steps; without a verdict there is an error.
+// TestDocument: the JSON result has all steps. Without a verdict it has an error.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -315,8 +315,8 @@ func TestDocument(t *testing.T) {
 	require.False(t, r.Steps[len(r.Steps)-1].Passed)
 	require.Len(t, r.Errors, 1)
 	require.Contains(t, r.Errors[0].Message, "it verifies: ailee_l2_verify exits with 1")
-	// Whoever wants to know why looks at what is there, also after the next drill.
-	require.Equal(t, "look at what is there: "+r.DataDir, r.Errors[0].Hint)
+	// The folder stays for the operator to inspect, even after the next drill.
+	require.Equal(t, "see what the drill left: "+r.DataDir, r.Errors[0].Hint)
 	m.passes(t, "--mode", "reorg")
 	require.FileExists(t, filepath.Join(r.DataDir, "samples", "1.dat"))
 	require.Equal(t, []string{filepath.Base(r.DataDir)}, clitest.Names(t, m.temporary))
@@ -327,8 +327,8 @@ func TestDocument(t *testing.T) {
 	require.Equal(t, "ailee-drill --help shows the usage", r.Errors[0].Hint)
 }
 
-// TestCouldNotDrill: what keeps a tool, or the drill, from working says nothing of what is
-// recovered.
+// TestCouldNotDrill: what prevents a tool or the drill from working says nothing about the
+// recovery.
 func TestCouldNotDrill(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -336,13 +336,13 @@ func TestCouldNotDrill(t *testing.T) {
 		"kill -KILL $$": "it verifies: ailee_l2_verify ended with signal: killed",
 		"exit 127":      "it verifies: ailee_l2_verify ended with exit status 127",
 	} {
-		// Samples are verified before, with --all.
+		// The samples are verified earlier, with --all.
 		m := machine{m.temporary, append(m.env, sabotaged(t, "ailee_l2_verify", `case $1 in --json) exec "$REAL" "$@" ;; esac; `+script), "REAL="+tool(t, "ailee_l2_verify"))}
 		r := m.inJSON(t, exit.Failed, "--mode", "reorg")
 		require.Empty(t, r.Verdict)
 		require.Equal(t, says, r.Errors[0].Message)
 	}
-	// Alone in its folder.
+	// ailee-drill alone in its folder.
 	cmd := machine{m.temporary, append(m.env, "PATH=/usr/bin:/bin")}.command("--mode", "crash")
 	cmd.Path = filepath.Join(t.TempDir(), "ailee-drill")
 	require.NoError(t, os.Link(tool(t, "ailee-drill"), cmd.Path))
@@ -352,7 +352,7 @@ func TestCouldNotDrill(t *testing.T) {
 
 	code, _, stderr = run(t, machine{env: []string{"TMPDIR=/missing"}}.command("--mode", "reorg"))
 	require.Equal(t, exit.Failed, code)
-	require.Contains(t, stderr, "hint: make the folder for temporary files, or name another in TMPDIR\n")
+	require.Contains(t, stderr, "hint: create the folder for temporary files, or name another in TMPDIR\n")
 }
 
 func tool(t *testing.T, name string) string {
@@ -362,7 +362,7 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-// TestDiskFull: wherever the disk is full, the drill comes to no verdict.
+// TestDiskFull: at whatever point the disk is full, the drill comes to no verdict.
 func TestDiskFull(t *testing.T) {
 	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
@@ -384,7 +384,7 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestCannotPrint: a drill of which nobody sees the outcome has failed.
+// TestCannotPrint: a drill that cannot print its outcome has failed.
 func TestCannotPrint(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -400,15 +400,15 @@ func TestCannotPrint(t *testing.T) {
 	require.Empty(t, clitest.Names(t, m.temporary))
 }
 
-// emptyCopy is an ailee_init_reorg_db that loses all that it is to copy out of a damaged
-// database, and says so by its exit status as a sound one does.
+// emptyCopy is an ailee_init_reorg_db that copies nothing from a damaged database, and yet ends
+// with the exit status that a working one would have.
 const emptyCopy = `case "$*" in
 *--copy-from*corrupted*) "$REAL" --quiet --path "$3"; exit 2 ;;
 esac
 exec "$REAL" "$@"`
 
-// TestFailWhenSabotaged: a drill that passes with a tool that does nothing, or says yes to
-// everything, would prove nothing.
+// TestFailWhenSabotaged: a drill that passes although a tool does nothing, or always reports
+// success, would prove nothing.
 func TestFailWhenSabotaged(t *testing.T) {
 	t.Parallel()
 	used := map[string][]string{
@@ -441,8 +441,7 @@ func TestFailWhenSabotaged(t *testing.T) {
 	}
 }
 
-// TestDoctor: a drill ends with what ailee-doctor says of the node's directory, where that
-// is installed.
+// TestDoctor: if ailee-doctor is installed, a drill ends with its verdict on the node's directory.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	for mode, args := range drills {

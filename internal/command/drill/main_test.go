@@ -31,8 +31,8 @@ import (
 // scripts is where test_recovery.sh is.
 const scripts = "../../../scripts"
 
-// TestMain runs the drills with the tools as processes, found on PATH. As the program
-// bitcoind this binary is the stand-in for that. It is ailee-doctor where a test wants that.
+// TestMain runs the drills with the tools as processes, found on PATH. This binary stands in for
+// bitcoind when it is called by that name, and is ailee-doctor in tests that want it.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "bitcoind":
@@ -53,13 +53,13 @@ func TestUsageErrors(t *testing.T) { clitest.UsageErrors(t, drill.Tool()) }
 
 func TestScripts(t *testing.T) { clitest.Scripts(t, nil) }
 
-// machine is what a drill finds: a folder for temporary files, and an environment.
+// machine is the environment of a drill, with its folder for temporary files.
 type machine struct {
 	temporary string
 	env       []string
 }
 
-// newMachine has its folders in memory: what is drilled is not the disk.
+// newMachine puts its folders in memory: the drills are not about the disk.
 func newMachine(t *testing.T, env ...string) machine {
 	t.Helper()
 	clitest.SkipUnderRace(t)
@@ -69,14 +69,14 @@ func newMachine(t *testing.T, env ...string) machine {
 	return machine{dir, append([]string{"TMPDIR=" + dir}, env...)}
 }
 
-// command is a drill on the machine.
+// command returns a drill on the machine.
 func (m machine) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(drill.Name, args...)
 	cmd.Env = append(os.Environ(), m.env...)
 	return cmd
 }
 
-// run runs a drill, or another command, and returns what it prints.
+// run runs a drill, or another command, and returns its output.
 func run(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -89,7 +89,7 @@ func run(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// passes runs a drill that passes.
+// passes runs a drill, which must pass.
 func (m machine) passes(t *testing.T, args ...string) (stdout string) {
 	t.Helper()
 	code, stdout, stderr := run(t, m.command(args...))
@@ -99,7 +99,7 @@ func (m machine) passes(t *testing.T, args ...string) (stdout string) {
 	return stdout
 }
 
-// withProgram is the PATH with a program under another name in front.
+// withProgram returns PATH with a folder in front that has a program under another name.
 func withProgram(t *testing.T, name, target string) string {
 	t.Helper()
 	bin := t.TempDir()
@@ -113,7 +113,7 @@ func withBitcoind(t *testing.T) string { return withProgram(t, "bitcoind", self(
 
 func withDoctor(t *testing.T) string { return withProgram(t, doctor.Name, self(t)) }
 
-// self is this binary.
+// self returns the path of this binary.
 func self(t *testing.T) string {
 	t.Helper()
 	path, err := os.Executable()
@@ -121,7 +121,7 @@ func self(t *testing.T) string {
 	return path
 }
 
-// contents is every file below a folder, by its path, and where links lead.
+// contents returns every file below a folder, by path: its text, or its target if it is a link.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}

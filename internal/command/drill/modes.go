@@ -15,18 +15,18 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// shortWatch is for ailee_prune_snapshots: nobody else has this file, and late writers
-// need not be looked for as long as it does otherwise.
+// shortWatch shortens how long ailee_prune_snapshots watches for late writers: no other process
+// has this file.
 const shortWatch = "--watch=1ms"
 
-// crash has appends to the snapshot file break off, which leaves the same as a writer that
-// is killed there, and kills writers of the database at any moment.
+// crash cuts appends to the snapshot file off, as if the writer had been killed there, and kills
+// writers of the database at various moments.
 func (d *drill) crash() {
-	// From the beginning of a snapshot, or from its end when negative.
+	// Offsets from the beginning of a snapshot, or from its end if negative.
 	cuts := []int64{1, 5, 13, 200, 400, -200, -13, -1}
 	d.build(len(cuts))
 	file := d.snapshotFile()
-	whole := d.read(file) // what the file has without what is torn
+	whole := d.read(file) // content of the file without the torn part
 	for i, cut := range cuts {
 		text := d.read(d.sample(i + 1))
 		if d.err != nil {
@@ -36,12 +36,12 @@ func (d *drill) crash() {
 		if cut < 0 {
 			cut += size
 		}
-		d.step(fmt.Sprintf("an append breaks off at byte %d of %d", cut, size), appendTo(file, text[:cut]))
+		d.step(fmt.Sprintf("an append is cut off at byte %d of %d", cut, size), appendTo(file, text[:cut]))
 		d.step("the snapshot that a node loads verifies, with a warning", d.warns(file))
-		d.step("mend the file", d.exits(exit.OK, pruneSnapshots, "--quiet", "--in-place", shortWatch, "--keep", "all", "--file", file))
+		d.step("repair the file", d.exits(exit.OK, pruneSnapshots, "--quiet", "--in-place", shortWatch, "--keep", "all", "--file", file))
 		mended := whole
 		whole = append(bytes.Clone(whole), text...)
-		// Without its last newline the snapshot is complete all the same.
+		// A snapshot without its last newline is complete nevertheless.
 		complete := cut == size-1
 		if complete {
 			mended = whole
@@ -60,9 +60,9 @@ func (d *drill) crash() {
 	d.fill()
 	copied := d.path(copyPart)
 	again := []string{"--quiet", "--path", copied, "--copy-from", d.db}
-	d.step("kill the copying of a database", d.killed(10*time.Millisecond, initReorgDB, again...))
+	d.step("kill a run that copies the database", d.killed(10*time.Millisecond, initReorgDB, again...))
 	d.step("copy it again", func() error {
-		// Unless the killed one had just come to its end.
+		// Unless the run ended before it was killed.
 		if _, err := os.Lstat(copied); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -72,7 +72,7 @@ func (d *drill) crash() {
 	d.step("the copy has every block", d.databaseHolds(d.tip, 0))
 }
 
-// read returns the content of a file that a step before has looked at.
+// read returns the content of a file, if no step has failed so far.
 func (d *drill) read(file string) []byte {
 	if d.err != nil {
 		return nil
@@ -82,7 +82,7 @@ func (d *drill) read(file string) []byte {
 	return text
 }
 
-// latest is what ailee_l2_verify says of the latest snapshot.
+// latest is what ailee_l2_verify says about the latest snapshot.
 type latest struct {
 	Snapshot struct {
 		Passed   bool
@@ -91,7 +91,7 @@ type latest struct {
 	}
 }
 
-// warns is a step in which the latest snapshot verifies, and what is behind it is named.
+// warns is a step in which the latest snapshot verifies and a torn tail after it is reported.
 func (d *drill) warns(file string) func() error {
 	return reports(&d.toolbox, exit.OK, func(l latest) error {
 		for _, f := range l.Snapshot.Findings {
@@ -99,7 +99,7 @@ func (d *drill) warns(file string) func() error {
 				return nil
 			}
 		}
-		return errors.New("nothing of what is torn")
+		return errors.New("nothing about the torn tail")
 	}, l2Verify, "--snapshot", file)
 }
 
@@ -110,9 +110,9 @@ func (d *drill) reorg() {
 	d.fill()
 	d.step("it agrees with the chain", d.compares(d.tip+1, 0))
 	d.reorganise()
-	d.step("the reorg is seen", d.compares(d.tip-d.o.ReorgDepth, d.o.ReorgDepth))
-	d.step("nothing was written by looking", d.databaseHolds(d.tip-1, 0))
-	d.step("resync, and kill it", d.killed(10*time.Millisecond, resyncBlocks, d.asked("--quiet")...))
+	d.step("the reorg is detected", d.compares(d.tip-d.o.ReorgDepth, d.o.ReorgDepth))
+	d.step("the check wrote nothing", d.databaseHolds(d.tip-1, 0))
+	d.step("start a resync and kill it", d.killed(10*time.Millisecond, resyncBlocks, d.asked("--quiet")...))
 	d.step("resync again", d.resync())
 	d.step("the database agrees with the chain", d.compares(d.tip+1, 0))
 	d.allEvents("it has")
@@ -143,7 +143,7 @@ func (d *drill) corruptSnapshot() {
 	before := d.read(file)
 	d.step("back up", d.exits(exit.OK, backup, "--quiet", "--snapshot-only", "--data-dir", d.node()))
 	d.step("change a balance of the latest snapshot", func() error { return damageBalance(file) })
-	d.step("it is seen", reports(&d.toolbox, exit.Wrong, func(l latest) error {
+	d.step("it is detected", reports(&d.toolbox, exit.Wrong, func(l latest) error {
 		if l.Snapshot.Verdict != snapshot.RootMismatch {
 			return fmt.Errorf("%q, not %q", l.Snapshot.Verdict, snapshot.RootMismatch)
 		}
@@ -162,14 +162,13 @@ func (d *drill) corruptSnapshot() {
 	d.step("put it in place", func() error { return putInPlace(file, filepath.Join(extracted, "snapshot_4.dat")) })
 	d.step("it verifies", d.holds(1))
 	d.step("empty the snapshot file", func() error { return own(os.Truncate(file, 0)) })
-	d.step("it is seen", reports(&d.toolbox, exit.Failed, func(struct{}) error { return nil }, l2Verify, "--snapshot", file))
+	d.step("it is detected", reports(&d.toolbox, exit.Failed, func(struct{}) error { return nil }, l2Verify, "--snapshot", file))
 	d.step("restore the backup", d.exits(exit.OK, restore, "--quiet", "--snapshot-only", "--data-dir", d.node()))
 	d.step("every snapshot is back", equals(file, before))
 	d.step("all verify", d.holds(5))
 }
 
-// notBackedUp is a step in which what is damaged makes no backup, and all that there were
-// are there.
+// notBackedUp is a step in which damaged data is not backed up, and the existing backups stay.
 func (d *drill) notBackedUp(part string) {
 	d.step("it is not backed up", func() error {
 		before, err := d.backups()
@@ -187,7 +186,7 @@ func (d *drill) notBackedUp(part string) {
 	})
 }
 
-// backups are the names of the backups, sorted.
+// backups returns the names of the backups, sorted.
 func (d *drill) backups() (names []string, err error) {
 	entries, err := os.ReadDir(d.node("backups"))
 	for _, entry := range entries {
@@ -212,7 +211,7 @@ func damageBalance(file string) error {
 	return writeAt(file, int64(at+len(balance)), []byte("9"))
 }
 
-// writeAt writes over bytes of a file.
+// writeAt overwrites bytes in a file.
 func writeAt(file string, at int64, text []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {
@@ -222,10 +221,10 @@ func writeAt(file string, at int64, text []byte) error {
 	return own(errors.Join(err, f.Close()))
 }
 
-// putInPlace puts a file in the place of another as operators should: beside it, then
-// renamed.
-func putInPlace(file, by string) error {
-	text, err := os.ReadFile(by)
+// putInPlace replaces a file as operators should: it writes a new file next to it, then renames
+// that.
+func putInPlace(file, source string) error {
+	text, err := os.ReadFile(source)
 	if err != nil {
 		return err
 	}
@@ -238,13 +237,13 @@ func putInPlace(file, by string) error {
 func (d *drill) corruptDatabase() {
 	d.startChain()
 	d.fill()
-	// The events are in no chain: what loses them cannot fetch them again.
+	// Reorg events are in no chain: once lost, they cannot be fetched again.
 	d.reorganise()
 	d.step("resync", d.resync())
 	d.allEvents("it has")
 	d.step("back up", d.exits(exit.OK, backup, "--quiet", "--db-only", "--data-dir", d.node()))
-	d.step("write over the middle of its largest file", func() error { return scribble(d.db) })
-	d.step("it is seen", d.exits(exit.Wrong, reorgVerify, "--quiet", "--db-path", d.db))
+	d.step("overwrite the middle of its largest file", func() error { return scribble(d.db) })
+	d.step("it is detected", d.exits(exit.Wrong, reorgVerify, "--quiet", "--db-path", d.db))
 	d.notBackedUp("--db-only")
 	d.step("copy what can be read of it", func() error {
 		if err := os.Rename(d.db, d.db+".corrupted"); err != nil {
@@ -263,7 +262,7 @@ func (d *drill) corruptDatabase() {
 	d.allEvents("it has")
 }
 
-// scribble writes over the middle of the database's largest table or log.
+// scribble overwrites the middle of the database's largest table or log.
 func scribble(db string) error {
 	entries, err := os.ReadDir(db)
 	if err != nil {

@@ -13,19 +13,18 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// node is the path of a file in the node's data directory.
+// node returns the path of a file in the node's data directory.
 func (d *drill) node(names ...string) string { return d.path(append([]string{nodePart}, names...)...) }
 
 func (d *drill) snapshotFile() string { return d.node("l2_snapshots.dat") }
 
-// sample is the path of the k-th snapshot that the node writes.
+// sample returns the path of the k-th snapshot that the node writes.
 func (d *drill) sample(k int) string { return d.path(samplesPart, strconv.Itoa(k)+".dat") }
 
-// sampleTime is that of the sample 0, in Unix milliseconds.
+// sampleTime is the time of sample 0, in Unix milliseconds.
 const sampleTime = 1739577600000
 
-// build makes the node's directory, and that many snapshots that the node is going to
-// append.
+// build makes the node's directory, and count snapshots for the node to append.
 func (d *drill) build(count int) {
 	d.step(fmt.Sprintf("make %d anchored snapshot(s)", count), func() error { return d.makeSamples(count) })
 	d.step("make the data directory of a node", d.exits(exit.OK, initNode, "--quiet", "--data-dir", d.node()))
@@ -56,7 +55,7 @@ func (d *drill) makeSamples(count int) error {
 	return d.allValid(file, count)()
 }
 
-// sampleState is the state of a sample, as the state file of ailee_create_anchor.
+// sampleState returns the state of a sample, as a state file for ailee_create_anchor.
 func sampleState(k int) []byte {
 	type balance struct {
 		PeerID  string `json:"peerId"`
@@ -74,12 +73,12 @@ func sampleState(k int) []byte {
 		"orchestration":       map[string]any{"tasks": none},
 	})
 	if err != nil {
-		panic(err) // nothing in it can fail
+		panic(err) // this cannot fail
 	}
 	return text
 }
 
-// appendTo is a step in which text is appended to a file, in pieces as a node writes them.
+// appendTo is a step that appends text to a file, in pieces like those that a node writes.
 func appendTo(file string, text []byte) func() error {
 	return func() error {
 		f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
@@ -95,25 +94,24 @@ func appendTo(file string, text []byte) func() error {
 	}
 }
 
-// equals is a step in which a file has just these bytes.
+// equals is a step in which a file has exactly these bytes.
 func equals(file string, want []byte) func() error {
 	return func() error {
 		got, err := os.ReadFile(file)
 		if err == nil && !bytes.Equal(got, want) {
-			err = fmt.Errorf("%s has other bytes than it should have, %d of %d", file, len(got), len(want))
+			err = fmt.Errorf("%s does not have the expected content (%d bytes, expected %d)", file, len(got), len(want))
 		}
 		return err
 	}
 }
 
-// allSnapshots is what ailee_l2_verify --all says.
+// allSnapshots is the result of ailee_l2_verify --all.
 type allSnapshots struct {
 	Count       int `json:"count"`
 	NewestValid int `json:"newest_valid"`
 }
 
-// allValid is a step in which a file has so many snapshots, all of them valid, and nothing
-// else.
+// allValid is a step in which a file has count snapshots, all of them valid, and nothing else.
 func (d *drill) allValid(file string, count int) func() error {
 	return reports(&d.toolbox, exit.OK, func(all allSnapshots) error {
 		if all.Count != count || all.NewestValid != count {
@@ -123,8 +121,8 @@ func (d *drill) allValid(file string, count int) func() error {
 	}, l2Verify, "--all", "--strict", "--snapshot", file)
 }
 
-// holds is a step in which the node's file has so many snapshots: as the nodes' own
-// verifier sees it, and all of them.
+// holds is a step in which the node's file verifies, as the nodes' own verifier does it, and has
+// count snapshots, all of them valid.
 func (d *drill) holds(count int) func() error {
 	return func() error {
 		s, err := d.run(l2Verify, "--snapshot", d.snapshotFile())
@@ -132,13 +130,13 @@ func (d *drill) holds(count int) func() error {
 			return err
 		}
 		if s.code != exit.OK || !bytes.Contains(s.stdout, []byte("\nVerification OK.\n")) {
-			return errors.New(s.outcome(l2Verify) + ", without a word that it verified")
+			return errors.New(s.outcome(l2Verify) + ", but does not say that it verified")
 		}
 		return d.allValid(d.snapshotFile(), count)()
 	}
 }
 
-// database is what ailee_reorg_verify says.
+// database is the result of ailee_reorg_verify.
 type database struct {
 	Blocks struct {
 		Count, Lowest, Highest, Missing int64
@@ -147,8 +145,8 @@ type database struct {
 	Records map[string]int64 `json:"records"`
 }
 
-// databaseHolds is a step in which the database has the blocks up to a height, and so many
-// reorg events.
+// databaseHolds is a step in which the database has all blocks up to the height tip, and this
+// number of reorg events.
 func (d *drill) databaseHolds(tip, events int64) func() error {
 	return reports(&d.toolbox, exit.OK, func(db database) error {
 		b := db.Blocks
@@ -162,10 +160,10 @@ func (d *drill) databaseHolds(tip, events int64) func() error {
 	}, reorgVerify, "--recent", "0", "--db-path", d.db)
 }
 
-// chainTip is the height that a chain has at first.
+// chainTip is the initial height of the chain.
 const chainTip = 120
 
-// startChain starts a chain, and the node's database is filled from it.
+// startChain starts the chain from which the node's database is filled.
 func (d *drill) startChain() {
 	if d.err != nil {
 		return
@@ -184,7 +182,7 @@ func (d *drill) startChain() {
 	d.env = append(d.env, drillchain.Login(d.path(bitcoinPart))...)
 	switch kind := d.chain.Kind(); kind {
 	case drillchain.MadeUp:
-		d.out.Printf("chain   %sa chain that is made up\n", onPath)
+		d.out.Printf("chain   %sa made-up chain\n", onPath)
 	default:
 		d.out.Printf("chain   %s in regression test mode\n", kind)
 	}
@@ -192,17 +190,17 @@ func (d *drill) startChain() {
 	d.tip = chainTip
 }
 
-// reorganise replaces the last blocks of the chain by one more.
+// reorganise replaces the last blocks of the chain with others, and adds one.
 func (d *drill) reorganise() {
-	d.step(fmt.Sprintf("replace the last %d block(s) by %d others", d.o.ReorgDepth, d.o.ReorgDepth+1),
+	d.step(fmt.Sprintf("replace the last %d block(s) with %d others", d.o.ReorgDepth, d.o.ReorgDepth+1),
 		func() error { return own(d.chain.Replace(d.ctx, d.o.ReorgDepth)) })
 	d.tip++
 }
 
-// asked are the arguments of ailee_resync_blocks, with the database and the chain.
+// asked returns arguments for ailee_resync_blocks, with the database and the chain.
 func (d *drill) asked(args ...string) []string {
 	if d.chain == nil {
-		return args // a step before has failed
+		return args // an earlier step has failed
 	}
 	return append(args, "--bitcoin-rpc", d.chain.URL(), "--db-path", d.db)
 }
@@ -211,20 +209,19 @@ func (d *drill) resync(args ...string) func() error {
 	return d.exits(exit.OK, resyncBlocks, d.asked(append(args, "--quiet")...)...)
 }
 
-// fill fills the database.
+// fill fills the database from the chain.
 func (d *drill) fill() {
 	d.step("fill the database", d.resync())
 	d.step("it has every block", d.databaseHolds(d.tip, 0))
 }
 
-// comparison is what ailee_resync_blocks --check says.
+// comparison is the result of ailee_resync_blocks --check.
 type comparison struct {
 	Equal     int64 `json:"equal"`
 	Differing int64 `json:"differing"`
 }
 
-// compares is a step in which so many stored blocks are those of the chain, and so many
-// are not.
+// compares is a step in which these numbers of stored blocks agree with the chain and differ.
 func (d *drill) compares(equal, differing int64) func() error {
 	code := exit.OK
 	if differing > 0 {

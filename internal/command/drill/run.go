@@ -12,8 +12,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// drill is one run. Its steps do nothing once one has failed, so that they can stand one
-// below the other.
+// drill is one run of the command. Once a step has failed, later steps do nothing, so that steps
+// can follow each other without error handling.
 type drill struct {
 	*stage
 	toolbox
@@ -21,7 +21,7 @@ type drill struct {
 	out   *cli.IO
 	chain drillchain.Chain // nil until one is started
 	tip   int64            // height of its last block
-	db    string           // path of the database that is looked at
+	db    string           // path of the database in use
 	steps []stepDocument
 	err   error // of the step that failed: it carries the exit code
 }
@@ -30,10 +30,10 @@ type drill struct {
 type document struct {
 	Mode     Mode                `json:"mode"`
 	DataDir  string              `json:"data_dir"`
-	Chain    drillchain.Kind     `json:"chain"` // "" where none was needed
+	Chain    drillchain.Kind     `json:"chain"` // "" if none was needed
 	Verdict  string              `json:"verdict"`
 	Steps    []stepDocument      `json:"steps"`
-	Errors   []cli.ErrorDocument `json:"errors"` // at most one: the first ends the drill
+	Errors   []cli.ErrorDocument `json:"errors"` // at most one, since the first ends the drill
 	ExitCode int                 `json:"exit_code"`
 }
 
@@ -42,8 +42,8 @@ type stepDocument struct {
 	Passed bool   `json:"passed"`
 }
 
-// Run drills. The error carries the exit code: [exit.Wrong] where something was not
-// recovered, [exit.Failed] where the drill came to no verdict.
+// Run runs a drill. The error carries the exit code: [exit.Wrong] if something was not recovered,
+// [exit.Failed] if the drill came to no verdict.
 func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
 	tools := newToolbox(ctx, o.Tools, o.Among)
 	if err := tools.need(o); err != nil {
@@ -74,8 +74,8 @@ func Run(ctx context.Context, o Options, out *cli.IO) (err error) {
 	return d.conclude(d.askDoctor())
 }
 
-// step takes a step. What is recovered is wrong when it fails, unless its error has an exit
-// code of its own, or the drill cannot work any more.
+// step takes a step. If it fails, the recovery is wrong, unless the error has its own exit code
+// or the drill can no longer write anything.
 func (d *drill) step(what string, take func() error) {
 	if d.err != nil {
 		return
@@ -104,7 +104,7 @@ func (d *drill) step(what string, take func() error) {
 	d.err = exit.WrongData("", fmt.Errorf("%s: %w", what, err))
 }
 
-// own is an error of what the drill itself does: it says nothing of what is recovered.
+// own marks an error of the drill itself, which says nothing about the recovery.
 func own(err error) error {
 	if err == nil {
 		return nil
@@ -112,7 +112,7 @@ func own(err error) error {
 	return exit.Fail(durable.Hint(err), err)
 }
 
-// conclude says the verdict, in the last line the doctor's, if it has one.
+// conclude prints the verdict, and the doctor's, if there is one, as the last line.
 func (d *drill) conclude(doctor string) error {
 	if d.err != nil && (errors.Is(d.err, exit.ErrInterrupted) || d.ctx.Err() != nil && errors.Is(d.err, d.ctx.Err())) {
 		return d.err
@@ -126,7 +126,7 @@ func (d *drill) conclude(doctor string) error {
 		d.leave()
 		doc.Errors = cli.ErrorDocuments(d.err)
 	}
-	// Without a verdict there is no result.
+	// There is no result without a verdict.
 	if doc.ExitCode != exit.Failed {
 		d.out.Printf("Drill %s: %s, %d steps\n", doc.Verdict, d.o.Mode, len(d.steps))
 		if d.out.JSON() {
@@ -139,13 +139,13 @@ func (d *drill) conclude(doctor string) error {
 	return d.err
 }
 
-// leave lets the folder stay after an error, and says where it is.
+// leave keeps the folder after an error, and says where it is.
 func (d *drill) leave() {
 	if err := d.keep(); err != nil {
 		d.out.Warn("%v", err)
 	}
 	var e *exit.Error
 	if errors.As(d.err, &e) && e.Hint == "" {
-		d.err = &exit.Error{Code: e.Code, Err: e.Err, Hint: "look at what is there: " + d.dir} // the drill failed, with --keep
+		d.err = &exit.Error{Code: e.Code, Err: e.Err, Hint: "see what the drill left: " + d.dir} // the drill failed, with --keep
 	}
 }

@@ -14,18 +14,18 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// marker is the file that says that a folder is a drill's.
+// marker is the file that marks the folder of a drill.
 const marker = ".ailee_test_recovery"
 
-// What a drill makes in its folder beside the marker.
+// What a drill makes in its folder, besides the marker.
 const (
 	nodePart      = "node"      // the node's data directory
 	samplesPart   = "samples"   // the snapshots that it writes
-	extractedPart = "extracted" // one that was taken out of its file
-	copyPart      = "copy"      // of its database
+	extractedPart = "extracted" // a snapshot that was extracted from its file
+	copyPart      = "copy"      // a copy of its database
 	bitcoinPart   = "bitcoin"   // the Bitcoin node's folder
-	temporaryPart = "temporary" // what a tool that is killed leaves
-	probePart     = "probe"     // whether anything can be written
+	temporaryPart = "temporary" // what killed tools leave
+	probePart     = "probe"     // tests whether anything can be written
 )
 
 var parts = []string{nodePart, samplesPart, extractedPart, copyPart, bitcoinPart, temporaryPart, probePart}
@@ -33,28 +33,28 @@ var parts = []string{nodePart, samplesPart, extractedPart, copyPart, bitcoinPart
 // stage is the folder of a drill, locked for as long as the drill runs.
 type stage struct {
 	dir       string // absolute, without links
-	temporary bool   // to be removed in the end
+	temporary bool   // to be removed at the end
 	root      *os.Root
 	lock      *os.File
 }
 
-// temporaryPrefix begins the names of temporary folders.
+// temporaryPrefix is the prefix of the names of temporary folders.
 const temporaryPrefix = "ailee-drill-"
 
-// openStage makes the folder, or takes that of an earlier drill and empties it. Nothing
-// that no drill made is touched. dir is "" for a temporary folder.
+// openStage makes the folder, or takes that of an earlier drill and empties it. It does not
+// touch anything that was not made by a drill. dir is "" for a temporary folder.
 func openStage(dir string) (s *stage, err error) {
 	s = &stage{dir: dir}
 	if dir == "" {
 		removeAbandoned()
 		if s.dir, err = os.MkdirTemp("", temporaryPrefix); err != nil {
-			return nil, exit.Fail("make the folder for temporary files, or name another in TMPDIR", err) // no folder for temporary files can be made
+			return nil, exit.Fail("create the folder for temporary files, or name another in TMPDIR", err) // no temporary folder can be made
 		}
 		s.temporary = true
 	} else if err = s.makeFolder(); err != nil {
 		return nil, err
 	}
-	// The Bitcoin node works in another folder, and the tools refuse links in some places.
+	// The Bitcoin node has another working directory, and the tools refuse links in some places.
 	if s.dir, err = filepath.Abs(s.dir); err == nil {
 		s.dir, err = filepath.EvalSymlinks(s.dir)
 	}
@@ -70,7 +70,7 @@ func openStage(dir string) (s *stage, err error) {
 	return s, nil
 }
 
-// makeFolder makes the folder that was named.
+// makeFolder makes the named folder.
 func (s *stage) makeFolder() error {
 	s.dir = filepath.Clean(s.dir) // a slash at the end would follow a link
 	info, err := os.Lstat(s.dir)
@@ -97,7 +97,7 @@ func (s *stage) take() (err error) {
 		return exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
 	if err := durable.Lock(s.lock); errors.Is(err, durable.ErrBusy) {
-		return exit.Failf("wait until it is done, or "+otherFolder, "another drill is at work in %s", s.dir)
+		return exit.Failf("wait until it is done, or "+otherFolder, "another drill is running in %s", s.dir)
 	} else if err != nil {
 		return exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
@@ -106,12 +106,12 @@ func (s *stage) take() (err error) {
 		return exit.Fail(otherFolder, err) // the folder of --data-dir cannot be used
 	}
 	if foreign != "" {
-		return exit.Failf("name a folder that is missing or empty", "%s holds what no drill of yours made: %s", s.dir, foreign)
+		return exit.Failf("name a folder that is missing or empty", "%s contains something that none of your drills made: %s", s.dir, foreign)
 	}
 	return nil
 }
 
-// empty marks the folder as a drill's, and removes what an earlier one has left there.
+// empty marks the folder as that of a drill, and removes what an earlier one left there.
 func (s *stage) empty() error {
 	err := s.root.WriteFile(marker, nil, 0o600)
 	for _, name := range parts {
@@ -130,9 +130,9 @@ func (s *stage) empty() error {
 	return nil
 }
 
-// foreign returns the path of the first thing in the folder that no drill of this user
-// made, "" for none. In a folder of somebody else's anything could be made to lead elsewhere
-// at any moment.
+// foreign returns the path of the first thing in the folder that no drill of this user made,
+// "" if there is none. The folder itself must belong to this user too: the owner of a folder can
+// replace anything in it with a link elsewhere at any moment.
 func (s *stage) foreign() (string, error) {
 	mine, err := owned(s.lock.Stat())
 	if err != nil || !mine {
@@ -163,7 +163,7 @@ func (s *stage) foreign() (string, error) {
 	return "", nil
 }
 
-// owned reports whether something is this user's.
+// owned reports whether something belongs to this user.
 func owned(info fs.FileInfo, err error) (bool, error) {
 	if err != nil {
 		return false, err
@@ -172,16 +172,16 @@ func owned(info fs.FileInfo, err error) (bool, error) {
 	return ok && int(stat.Uid) == os.Geteuid(), nil
 }
 
-// path is that of a file in the folder.
+// path returns the path of a file in the folder.
 func (s *stage) path(names ...string) string {
 	return filepath.Join(append([]string{s.dir}, names...)...)
 }
 
-// probeSize is what a drill needs at least in one piece, in bytes.
+// probeSize is how many bytes a drill must be able to write.
 const probeSize = 1 << 20
 
-// writable reports whether something can be written to the folder, and be read back: where
-// not, a step that failed says nothing of the tools.
+// writable checks that the folder can be written to. If it cannot, a failed step says nothing
+// about the tools.
 func (s *stage) writable() error {
 	f, err := s.root.OpenFile(probePart, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -191,11 +191,10 @@ func (s *stage) writable() error {
 	return errors.Join(err, f.Sync(), f.Close(), s.root.Remove(probePart))
 }
 
-// kept is what the marker says in a temporary folder that is to stay.
+// kept is the content of the marker in a temporary folder that stays.
 const kept = "kept\n"
 
-// keep lets a temporary folder stay, also when the next drill looks for those that killed
-// ones have left.
+// keep keeps a temporary folder, even when the next drill removes those of killed drills.
 func (s *stage) keep() error {
 	if !s.temporary {
 		return nil
@@ -204,8 +203,8 @@ func (s *stage) keep() error {
 	return s.root.WriteFile(marker, []byte(kept), 0o600)
 }
 
-// removeAbandoned removes the temporary folders of drills that were killed. What cannot be
-// removed stays: it is in nobody's way.
+// removeAbandoned removes the temporary folders of killed drills. What cannot be removed stays:
+// it does no harm.
 func removeAbandoned() {
 	entries, _ := os.ReadDir(os.TempDir())
 	for _, entry := range entries {
@@ -214,7 +213,7 @@ func removeAbandoned() {
 		}
 		s := &stage{dir: filepath.Join(os.TempDir(), entry.Name())}
 		if s.take() == nil {
-			// Without a marker it is one that a drill is about to lock.
+			// Without a marker it belongs to a drill that is about to lock it.
 			text, err := s.root.ReadFile(marker)
 			s.temporary = err == nil && string(text) != kept
 		}
@@ -222,7 +221,7 @@ func removeAbandoned() {
 	}
 }
 
-// close ends the work in the folder. A temporary one is removed.
+// close releases the folder, and removes it if it is temporary.
 func (s *stage) close() error {
 	var err error
 	if s.temporary {

@@ -17,7 +17,7 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// The tools that are drilled: their commands, as an operator has them.
+// The commands of the tools that are drilled.
 const (
 	l2Verify         = "ailee_l2_verify"
 	initNode         = "ailee_init_node"
@@ -35,8 +35,8 @@ const (
 // toolbox runs the tools.
 type toolbox struct {
 	ctx     context.Context
-	folders []string // in which they are looked for before PATH
-	// self is this program, and among says which tools it is when it is called by their names.
+	folders []string // searched before PATH
+	// self is the path of this program. among reports whether it is also the tool with a name.
 	self  string
 	among func(name string) bool
 	env   []string
@@ -67,7 +67,7 @@ func (t *toolbox) find(name string) (string, error) {
 	return exec.LookPath(name)
 }
 
-// need refuses to begin without the tools of a mode.
+// need returns an error if a tool that the mode needs is missing.
 func (t *toolbox) need(o Options) error {
 	needed := []string{l2Verify, initNode, createAnchor, reorgVerify, resyncBlocks}
 	switch o.Mode {
@@ -77,7 +77,7 @@ func (t *toolbox) need(o Options) error {
 		needed = append(needed, extractSnapshots, initReorgDB, backup, restore)
 	}
 	if _, err := t.find(doctor); err == nil {
-		needed = append(needed, backup) // which it asks for
+		needed = append(needed, backup) // without which the doctor is not satisfied
 	}
 	for _, name := range needed {
 		if _, err := t.find(name); err != nil {
@@ -87,13 +87,13 @@ func (t *toolbox) need(o Options) error {
 	return nil
 }
 
-// said is what a tool that ended by itself leaves.
+// said is the result of a tool that ended by itself.
 type said struct {
 	code           int // its exit status
 	stdout, stderr []byte
 }
 
-// outcome says it in one line, with the first thing that the tool says itself.
+// outcome describes the result in one line, with the first line of the tool's standard error.
 func (s said) outcome(name string) string {
 	text := fmt.Sprintf("%s exits with %d", name, s.code)
 	for line := range strings.Lines(string(s.stderr)) {
@@ -104,8 +104,8 @@ func (s said) outcome(name string) string {
 	return text
 }
 
-// run runs a tool. The error says that it came to no end of its own, or none that a tool
-// has, such as one that the system gave no memory.
+// run runs a tool. It returns an error if the tool did not end by itself, or ended with a status
+// that no tool uses, such as after running out of memory.
 func (t *toolbox) run(name string, args ...string) (said, error) {
 	cmd, err := t.command(name, args...)
 	if err != nil {
@@ -119,7 +119,7 @@ func (t *toolbox) run(name string, args ...string) (said, error) {
 		return said{}, own(err)
 	}
 	s := said{cmd.ProcessState.ExitCode(), stdout.Bytes(), stderr.Bytes()}
-	if child.Interrupted(cmd) { // by the terminal, of which the drill hears as well, perhaps later
+	if child.Interrupted(cmd) { // from the terminal: the drill gets the signal as well, perhaps later
 		return s, exit.Failf("", "%s: %w", name, exit.ErrInterrupted)
 	}
 	if s.code < exit.OK || s.code > exit.Wrong {
@@ -136,13 +136,13 @@ func (t *toolbox) command(name string, args ...string) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(t.ctx, path, args...)
 	cmd.Args[0] = name
 	cmd.Env = t.env
-	// What it may have started itself does not hold up the drill.
+	// Processes that the tool has started must not hold up the drill.
 	cmd.WaitDelay = time.Second
 	return cmd, nil
 }
 
-// exits is a step in which a tool ends with an exit status. One that does nothing ends
-// well: what it leaves is looked at in the next steps.
+// exits is a step in which a tool ends with an exit status. The next steps check what the tool
+// did: one that does nothing may end with 0.
 func (t *toolbox) exits(code int, name string, args ...string) func() error {
 	return func() error {
 		s, err := t.run(name, args...)
@@ -153,8 +153,8 @@ func (t *toolbox) exits(code int, name string, args ...string) func() error {
 	}
 }
 
-// reports is a step in which a tool ends with an exit status, and its JSON document says
-// what it should: check gets it decoded into a new T.
+// reports is a step in which a tool ends with an exit status, and its JSON document, decoded into
+// a T, passes check.
 func reports[T any](t *toolbox, code int, check func(doc T) error, name string, args ...string) func() error {
 	return func() error {
 		s, err := t.run(name, append([]string{"--json"}, args...)...)
@@ -173,7 +173,7 @@ func reports[T any](t *toolbox, code int, check func(doc T) error, name string, 
 			err = json.Unmarshal(s.stdout, &result)
 		}
 		if err != nil || doc.ExitCode == nil || *doc.ExitCode != code {
-			return fmt.Errorf("%s, without the document of that", s.outcome(name))
+			return fmt.Errorf("%s, without a JSON document for it", s.outcome(name))
 		}
 		if err := check(result); err != nil {
 			return fmt.Errorf("%s says %w", name, err)
@@ -182,8 +182,8 @@ func reports[T any](t *toolbox, code int, check func(doc T) error, name string, 
 	}
 }
 
-// killed is a step in which a tool is killed after a while, if it still runs. That is the
-// moment of the crash: nothing is waited for.
+// killed is a step in which a tool is killed after a while, if it is still running. That is the
+// moment of the crash: the step waits for nothing else.
 func (t *toolbox) killed(after time.Duration, name string, args ...string) func() error {
 	return func() error {
 		cmd, err := t.command(name, args...)

@@ -17,7 +17,7 @@ import (
 	"ailee-recovery/internal/snapshottool"
 )
 
-// alarmCode names an alarm. Codes are stable: labels of metrics and keys of documents.
+// alarmCode names an alarm. Codes are stable: they are labels of metrics and keys of documents.
 type alarmCode string
 
 // The alarms.
@@ -48,13 +48,13 @@ const (
 	owner           alarmCode = "owner"
 )
 
-// Priorities are those of syslog.
+// The priorities are those of syslog.
 const (
 	critical = 3 // err
 	warning  = 4
 )
 
-// priorities has every alarm with its priority.
+// priorities are the priorities of all alarms.
 var priorities = map[alarmCode]int{
 	snapshotInvalid: critical, snapshotTorn: critical, snapshotHidden: critical, snapshotOld: warning, snapshotFuture: warning,
 	snapshotSize: warning, dbSize: warning, growth: warning, shrunk: critical, dbWrong: critical, agreement: warning,
@@ -63,7 +63,7 @@ var priorities = map[alarmCode]int{
 	disk: warning, owner: critical,
 }
 
-// alarm is one that fires.
+// alarm is an alarm that fires.
 type alarm struct {
 	code       alarmCode
 	text, hint string
@@ -75,7 +75,7 @@ func (r *run) alarm(code alarmCode, hint, format string, args ...any) {
 	r.alarms = append(r.alarms, alarm{code, fmt.Sprintf(format, args...), hint})
 }
 
-// evaluate holds what was seen against the limits.
+// evaluate compares what was seen with the limits.
 func (r *run) evaluate() {
 	r.sayUnseen()
 	if r.view.Place != nil {
@@ -88,7 +88,7 @@ func (r *run) evaluate() {
 	r.compareWithBefore()
 }
 
-// wrong returns the fact where it is wrong, else nil.
+// wrong returns the fact if it is wrong, else nil.
 func (r *run) wrong(code datadir.Code) *datadir.Fact {
 	if f := r.view.Fact(code); f != nil && f.State == datadir.Wrong {
 		return f
@@ -104,7 +104,7 @@ func (r *run) snapshotFile() {
 	file := r.file()
 	switch form, latest := r.wrong(datadir.SnapshotsForm), r.wrong(datadir.SnapshotsLatest); {
 	case form != nil && (r.view.SnapshotForm == nil || r.view.SnapshotForm.Form == datadir.MissingForm || r.view.SnapshotForm.Form == datadir.OtherForm):
-		r.alarm(snapshotInvalid, r.doctor(), "%s", form.Text) // l2_snapshots.dat is missing, or is no file
+		r.alarm(snapshotInvalid, r.doctor(), "%s", form.Text) // l2_snapshots.dat is missing, or is not a file
 	case form != nil:
 		r.alarm(snapshotInvalid, r.doctor(), "%s does not verify: %s", file, form.Text)
 	case latest != nil && r.view.Latest != nil && r.view.Latest.Complete:
@@ -137,7 +137,7 @@ func (r *run) latestTime() {
 		at := time.UnixMilli(int64(latest.Time.Ms))
 		switch _, ok := snapshottool.UTC(latest.Time.Ms); {
 		case !ok:
-			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s is from a time beyond any clock: %d ms", r.file(), latest.Time.Ms)
+			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s has a time beyond any clock: %d ms", r.file(), latest.Time.Ms)
 			return
 		case latest.Time.Doubt:
 			r.alarm(snapshotFuture, checkClock, "the latest snapshot in %s is dated in the future: %s UTC", r.file(), snapshottool.ShortTime(latest.Time.Ms))
@@ -152,7 +152,7 @@ func (r *run) latestTime() {
 	}
 }
 
-// maxHours is the longest limit that a [time.Duration] has; no time is that long ago.
+// maxHours is the longest limit that a [time.Duration] can hold. No time is that long ago.
 const maxHours = 2_500_000
 
 // old says how old something is that is older than a limit in hours.
@@ -167,7 +167,7 @@ func old(age time.Duration, limit int64) string {
 	return fmt.Sprintf("%d h %d s old, limit %d h", hours, age%time.Minute/time.Second, limit)
 }
 
-// database watches reorg_db, and whether it agrees with the file.
+// database watches reorg_db, and whether it agrees with the snapshot file.
 func (r *run) database() {
 	path := r.databasePath()
 	for _, code := range []datadir.Code{datadir.DBForm, datadir.DBDamage, datadir.DBRecords, datadir.DBHeights} {
@@ -198,7 +198,7 @@ func (r *run) database() {
 	}
 }
 
-// machine watches processes, what killed runs left, space and owners.
+// machine watches processes, leftovers of killed runs, space and owners.
 func (r *run) machine() {
 	if f := r.wrong(datadir.DataHolders); f != nil {
 		r.alarm(twoWriters, r.stopHint(), "%s", f.Text)
@@ -225,12 +225,12 @@ func (r *run) machine() {
 	}
 }
 
-// isOld reports whether something that was made then is older than so many hours.
+// isOld reports whether something that was made at a time is older than a limit in hours.
 func (r *run) isOld(made time.Time, hours int64) bool {
 	return hours <= maxHours && r.now.Sub(made) > time.Duration(hours)*time.Hour
 }
 
-// stopHint is how to stop the writer that is not the node.
+// stopHint says how to stop the writer that is not the node.
 func (r *run) stopHint() string {
 	h := r.view.Holders
 	node := h.Node()
@@ -239,15 +239,15 @@ func (r *run) stopHint() string {
 		if !p.Writes || node != nil && p.PID == node.PID {
 			continue
 		}
-		if strings.HasSuffix(p.Unit, ".service") { // a process beside the node has the data open for writing, in a unit
+		if strings.HasSuffix(p.Unit, ".service") { // a process other than the node has the data open for writing, in a unit
 			return "stop that process: " + exit.Command("systemctl", "stop", strings.TrimSuffix(p.Unit, ".service"))
 		}
-		return fmt.Sprintf("stop that process: kill %d", p.PID) // a process beside the node has the data open for writing
+		return fmt.Sprintf("stop that process: kill %d", p.PID) // a process other than the node has the data open for writing
 	}
 	return r.doctor() // two processes have the data open for writing
 }
 
-// ownerHint is how to give the node what it cannot use.
+// ownerHint says how to give the node access to what it cannot use.
 func (r *run) ownerHint() string {
 	o := r.view.Owners
 	first := o.Wrong[0]
@@ -258,30 +258,30 @@ func (r *run) ownerHint() string {
 		hint = exit.Command("chmod", fmt.Sprintf("%04o", first.Mode), first.Path)
 	}
 	if o.Count > 1 || first.ByOwner && first.ByMode {
-		hint += "; for all that is to be done: " + r.doctor()
+		hint += "; for everything that must be done: " + r.doctor()
 	}
 	return hint // the node cannot use PATH
 }
 
-// kindNames are what the kinds of backups are of.
+// kindNames name what the kinds of backups are backups of.
 var kindNames = map[backups.Kind]string{backups.Snapshots: "snapshot file", backups.Database: "database"}
 
-// watchBackups watches the folder of backups.
+// watchBackups watches the backup directory.
 func (r *run) watchBackups() {
 	const timer = "systemctl status ailee-backup.timer"
 	backUp := r.command("ailee-backup")
 	s := r.backups
 	if s == nil {
-		// A folder that is missing; one that could not be read has been said.
+		// The folder is missing. One that could not be read has been reported already.
 		if f := r.wrong(datadir.BackupsFolder); f != nil {
 			r.alarm(backupNone, backUp+"; "+timer, "%s for backups", f.Text)
 		}
 		return
 	}
 	if gone := s.gone(); len(gone) == 1 {
-		r.alarm(backupWrong, r.command("ailee-backup", "verify", "--all"), "1 backup is gone that no run has deleted: %s", gone[0])
+		r.alarm(backupWrong, r.command("ailee-backup", "verify", "--all"), "1 backup is missing that no run has deleted: %s", gone[0])
 	} else if len(gone) > 1 {
-		r.alarm(backupWrong, r.command("ailee-backup", "verify", "--all"), "%d backups are gone that no run has deleted, such as %s", len(gone), gone[0])
+		r.alarm(backupWrong, r.command("ailee-backup", "verify", "--all"), "%d backups are missing that no run has deleted, such as %s", len(gone), gone[0])
 	}
 	for _, kind := range backups.Kinds {
 		newest := s.newestSound(kind, r.now)
@@ -309,13 +309,13 @@ func (r *run) watchBackups() {
 			r.alarm(backupFuture, r.doctor(), "%d backups are dated in the future, such as %s", n, names.Future[0].Path)
 		}
 		if len(names.Shared) > 0 {
-			r.alarm(backupShared, r.doctor(), "%d backups, such as %s, share the only data there is", len(names.Shared), names.Shared[0])
+			r.alarm(backupShared, r.doctor(), "%d backups, such as %s, share a single copy of the data (hard links)", len(names.Shared), names.Shared[0])
 		}
 	}
 }
 
-// wrongBackups says which backups do not verify, as far as that is known: the newest, which
-// this run has read, and others by the last look at them.
+// wrongBackups reports backups that do not verify: the newest ones, which this run has read, and
+// others by what was found when they were last read.
 func (r *run) wrongBackups() {
 	hint := r.command("ailee-backup", "verify", "--all")
 	for _, kind := range backups.Kinds {
@@ -339,12 +339,12 @@ func (r *run) wrongBackups() {
 	}
 	if r.wrong(datadir.BackupsOlder) != nil {
 		for _, kind := range r.view.OlderBackups.LineWithout {
-			r.alarm(backupWrong, hint, "of the %s no backup is sound any more that what it has now can be held against", kindNames[kind])
+			r.alarm(backupWrong, hint, "no sound backup is left of an earlier state of the %s that new backups are compared with", kindNames[kind])
 		}
 	}
 }
 
-// backupRuns says what the last runs of ailee-backup ended with, and what is lost.
+// backupRuns reports failed runs of ailee-backup, and open losses.
 func (r *run) backupRuns() {
 	c := r.backups.dir.Catalogue
 	for _, kind := range backups.Kinds {
@@ -362,10 +362,10 @@ func (r *run) backupRuns() {
 	}
 }
 
-// mb is a size in MB, rounded up.
+// mb returns a size in MB, rounded up.
 func mb(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }
 
-// watchSizes holds sizes and growth against their limits.
+// watchSizes compares sizes and growth with their limits.
 func (r *run) watchSizes() {
 	if r.view.Place == nil {
 		return
@@ -397,7 +397,7 @@ func (r *run) watchSizes() {
 	}
 }
 
-// sayUnseen says what could not be looked at, each reason once for each part.
+// sayUnseen reports what could not be checked, each reason once for each part.
 func (r *run) sayUnseen() {
 	said := map[string]bool{}
 	for _, f := range r.view.Facts {
@@ -412,7 +412,7 @@ func (r *run) sayUnseen() {
 		r.couldNotLook(part, f.Err, r.hintFor(f))
 	}
 	if f := r.wrong(datadir.DataDir); f != nil {
-		r.failures = append(r.failures, failure{f.Text, "mount its disk, or name the data directory of the node with --data-dir"}) // the data directory is missing, or is no directory
+		r.failures = append(r.failures, failure{f.Text, "mount its disk, or name the data directory of the node with --data-dir"}) // the data directory is missing, or is not a directory
 	}
 	if r.backups == nil {
 		return
@@ -429,13 +429,13 @@ func (r *run) sayUnseen() {
 	}
 }
 
-// looked reports whether the last look at a backup was one of this command.
+// looked reports whether a backup was last read by this command, not by ailee-backup.
 func (r *run) looked(e *entry) bool { return e.now || e.last.At.After(e.Verified.At) }
 
-// parts are what facts are about.
+// parts name what facts are about.
 var parts = map[datadir.Code]string{
 	datadir.DataDir: "the data directory", datadir.DataOwner: "who may use the data", datadir.DataSpace: "the space on disk",
-	datadir.DataHolders: "who has the data open", datadir.DataLeftovers: "what killed runs left", datadir.DataBroadcast: "the broadcast that is not finished",
+	datadir.DataHolders: "who has the data open", datadir.DataLeftovers: "what killed runs left", datadir.DataBroadcast: "the unfinished broadcast",
 	datadir.SnapshotsPegOuts: "the peg-outs of the latest snapshot", datadir.AgreeLatest: "the record of the latest anchor", datadir.BitcoinNode: "Bitcoin",
 }
 
@@ -452,20 +452,20 @@ func partOf(code datadir.Code) string {
 	return "the backups"
 }
 
-// hintFor is what to do about a fact that could not be looked at.
+// hintFor says what to do about a fact that could not be checked.
 func (r *run) hintFor(f datadir.Fact) string {
 	switch {
 	case f.Code == datadir.SnapshotsPegOuts && r.view.PegOuts != nil: // could not check the peg-outs of the latest snapshot: …
-		return "nothing says that it is damaged: " + r.doctor()
+		return "this does not mean that it is damaged: " + r.doctor()
 	case f.Code == datadir.DataHolders && os.Geteuid() != 0: // could not check who has the data open: …
 		return "run it as the node's user, or as root"
 	case f.Code == datadir.BackupsFolder && r.view.BackupFolder.NotMounted: // could not check the backups: the disk of the folder is not mounted
-		return "mount its disk: see the list with findmnt --fstab"
+		return "mount its disk: findmnt --fstab lists the file systems"
 	}
 	return hintOf(f.Err)
 }
 
-// couldNot says that something could not be looked at.
+// couldNot reports that something could not be checked.
 func (r *run) couldNot(part string, err error) { r.couldNotLook(part, err, hintOf(err)) }
 
 func (r *run) couldNotLook(part string, err error, hint string) {
@@ -490,5 +490,5 @@ func hintOf(err error) string {
 }
 
 func hintOrAgain(known string) string {
-	return cmp.Or(known, "run it again, also when the machine has more memory free")
+	return cmp.Or(known, "run it again, if need be when more memory is free")
 }

@@ -16,26 +16,26 @@ import (
 	"ailee-recovery/internal/ijson"
 )
 
-// entry is a backup with the last look at it, by ailee-backup or by a run of this command.
+// entry is a backup, with what was found when ailee-backup or this command last read it.
 type entry struct {
 	backups.Backup
 	id   datadir.ID
 	last seen
-	// now is set where this run has read it, and newest where it was read as the newest; err is
-	// why it could not be.
+	// now is set if this run has read it, newest if it was read as the newest of its kind. err is
+	// why it could not be read.
 	now, newest bool
 	err         error
 }
 
 func (e *entry) path(dir *backups.Dir) string { return dir.PathOf(e.Name) }
 
-// survey is the folder of backups with what is known of each.
+// survey is the backup directory, with what is known of each backup.
 type survey struct {
 	dir     *backups.Dir
 	entries []*entry // of both kinds, the newest first
 }
 
-// survey takes together what the catalogue and earlier runs know, and what this one has read.
+// survey combines what the catalogue and earlier runs know with what this run has read.
 func (r *run) survey() *survey {
 	if r.view.BackupFolder == nil || r.view.BackupFolder.Dir == nil {
 		return nil
@@ -77,7 +77,7 @@ func idOf(info fs.FileInfo) datadir.ID {
 	return datadir.ID{Device: uint64(st.Dev), Inode: st.Ino}
 }
 
-// note notes what reading a backup has shown now: of it, and of all names of the same file.
+// note records the result of reading a backup now, for all names of the same file.
 func (s *survey) note(name string, at time.Time, verdict backups.State, why string, newest bool) {
 	i := slices.IndexFunc(s.entries, func(e *entry) bool { return e.Name == name })
 	if i < 0 {
@@ -92,8 +92,8 @@ func (s *survey) note(name string, at time.Time, verdict backups.State, why stri
 	}
 }
 
-// inTurn is the backup that was not looked at for longest, nil for none: one that nobody ever
-// looked at comes first.
+// inTurn returns the least recently read backup, nil if there is none. Backups that were never
+// read come first.
 func (s *survey) inTurn() (next *entry) {
 	for _, e := range s.entries {
 		if !e.now && (next == nil || e.last.At.Before(next.last.At) || e.last.At.Equal(next.last.At) && e.Made.Before(next.Made)) {
@@ -103,7 +103,7 @@ func (s *survey) inTurn() (next *entry) {
 	return next
 }
 
-// readOne reads the backup whose turn it is. The error is the context's.
+// readOne reads the backup whose turn it is. An error is that of the context.
 func (r *run) readOne(ctx context.Context) error {
 	s := r.backups
 	if s == nil {
@@ -138,7 +138,7 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// ofKind are the backups of a kind.
+// ofKind returns the backups of a kind.
 func (s *survey) ofKind(kind backups.Kind) (list []*entry) {
 	for _, e := range s.entries {
 		if e.Kind == kind {
@@ -148,8 +148,8 @@ func (s *survey) ofKind(kind backups.Kind) (list []*entry) {
 	return list
 }
 
-// newestSound is the newest backup of a kind that was sound when it was last looked at and
-// whose date is not in doubt; nil for none.
+// newestSound returns the newest backup of a kind that was sound when it was last read and
+// whose date is not in doubt, nil if there is none.
 func (s *survey) newestSound(kind backups.Kind, now time.Time) (newest *entry) {
 	for _, e := range s.ofKind(kind) {
 		if e.last.Verdict == backups.Sound && !content.InDoubt(e.Made, now) && (newest == nil || e.Made.After(newest.Made)) {
@@ -178,8 +178,8 @@ func (s *survey) count(kind backups.Kind) (sound, wrong, unread, held int) {
 	return sound, wrong, unread, held
 }
 
-// gone are the names of backups that no run has deleted. One that was changed is not gone: it
-// is read like any other.
+// gone returns the names of missing backups that no run has deleted. A file that was replaced
+// by another is not missing: it is read like any other.
 func (s *survey) gone() (names []string) {
 	for _, b := range s.dir.Gone {
 		if !slices.ContainsFunc(s.entries, func(e *entry) bool { return e.Name == b.Name }) {

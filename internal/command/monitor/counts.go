@@ -9,7 +9,7 @@ import (
 	"ailee-recovery/internal/datadir"
 )
 
-// compareWithBefore holds counts against the highest that earlier runs have seen, and makes the
+// compareWithBefore compares counts with the highest that earlier runs have seen, and makes the
 // state for the next run.
 func (r *run) compareWithBefore() {
 	before := r.before
@@ -60,8 +60,8 @@ func (r *run) compareWithBefore() {
 	r.keepBackups()
 }
 
-// count is how many there are now; not known where that could not be counted, or where damage
-// hides how many there are, which is said by itself.
+// count returns how many there are now. They are not known if they could not be counted, or if
+// damage, which is reported separately, hides some of them.
 func (r *run) count(t thing) (n int64, known bool) {
 	switch all, records := r.view.AllSnapshots, r.view.Records; {
 	case t == snapshots && all != nil:
@@ -82,8 +82,7 @@ func count(n int64, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-// accepted tells the losses of a kind that were given up, as a text that is another one when
-// there is one more.
+// accepted identifies the accepted losses of a kind by a text that changes with each new one.
 func accepted(c *backups.Catalogue, kind backups.Kind) string {
 	var all []string
 	for _, l := range c.Losses {
@@ -94,7 +93,7 @@ func accepted(c *backups.Catalogue, kind backups.Kind) string {
 	return strings.Join(all, " ")
 }
 
-// keepBackups remembers the last look at each backup, and which is next in turn.
+// keepBackups remembers what was found in each backup, and which one is next in turn.
 func (r *run) keepBackups() {
 	if r.backups == nil {
 		r.next.Backups, r.next.Next = r.before.Backups, r.before.Next

@@ -34,13 +34,14 @@ type said struct {
 
 type stateDocument struct {
 	File  string `json:"file"`
-	Runs  int64  `json:"runs"`            // the one that prints it included
-	Begun string `json:"begun,omitempty"` // why there was nothing to go on from
+	Runs  int64  `json:"runs"`            // including this one
+	Begun string `json:"begun,omitempty"` // why this run started over
 }
 
 func (f failure) said() said { return said{terminal.Text(f.text), terminal.Text(f.hint)} }
 
-// document has what is said twice: alarms by their codes, and all that makes the exit status.
+// document returns the JSON result. Alarms are in it twice: by their codes, and among the errors
+// with everything else that makes the exit status.
 func (r *run) document() document {
 	d := document{DataDir: terminal.Text(r.DataDir), At: r.now.Format(time.RFC3339), Alarms: []alarmDocument{}, Facts: r.view.Facts,
 		Metrics: r.metrics.document(), Warnings: []said{}, Errors: []cli.ErrorDocument{}, ExitCode: r.code()}

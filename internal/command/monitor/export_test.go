@@ -1,6 +1,6 @@
 package monitor
 
-// MetricNames are the names of all metrics.
+// MetricNames returns the names of all metrics.
 func MetricNames() (names []string) {
 	for _, d := range described {
 		names = append(names, prefix+d.name)
@@ -8,7 +8,7 @@ func MetricNames() (names []string) {
 	return names
 }
 
-// Priorities are those of all alarms.
+// Priorities returns the priorities of all alarms.
 func Priorities() map[string]int {
 	all := map[string]int{}
 	for code, priority := range priorities {

@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/internal/datadir"
 )
 
-// TestGolden: what an operator sees who gave no flags, to the letter.
+// TestGolden checks the exact output for an operator who gave no flags.
 func TestGolden(t *testing.T) {
 	now := time.Date(2026, 3, 18, 9, 30, 2, 0, time.UTC)
 	made := now.Add(-7*time.Hour - 13*time.Minute)
@@ -45,8 +45,8 @@ ailee-monitor: hint: ailee-doctor
 	require.Equal(t, 2, r.code())
 }
 
-// TestUnreadIsSaidAgain: a backup that could not be read is said at each run, until it is read
-// again; it does not keep the others from their turn, and is no alarm.
+// TestUnreadIsSaidAgain: a backup that could not be read is reported on every run until it is
+// read again. It does not keep the others from their turn, and is not an alarm.
 func TestUnreadIsSaidAgain(t *testing.T) {
 	now := time.Date(2026, 3, 18, 9, 30, 2, 0, time.UTC)
 	kept := func(name string, verdict backups.State, looked time.Time) *entry {
@@ -67,7 +67,7 @@ ailee-monitor: hint: ailee-backup verify reorg_db_20260318_021702.tar.gz
 	require.Equal(t, 1, count)
 }
 
-// TestStopHint: the writer is named that is not the node, by its unit where it has one.
+// TestStopHint: the hint names the writer that is not the node, by its unit if it has one.
 func TestStopHint(t *testing.T) {
 	node := datadir.Holder{PID: 7, Command: "ailee-node", Unit: "ailee-node.service", Writes: true, Locks: true}
 	for _, c := range []struct {
@@ -84,7 +84,7 @@ func TestStopHint(t *testing.T) {
 	}
 }
 
-// said is what an operator sees of a run.
+// said returns what an operator sees of a run.
 func (r *run) said(t *testing.T) string {
 	t.Helper()
 	var b bytes.Buffer

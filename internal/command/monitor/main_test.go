@@ -25,7 +25,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestMain has all folders in memory: nothing here is about the disk.
+// TestMain puts all folders in memory: no test here is about the disk.
 func TestMain(m *testing.M) {
 	_ = os.Setenv("TMPDIR", clitest.Memory())
 	clitest.Main(m, reorgtest.Programs, monitor.Tool(), backup.Tool(), initnode.Tool(), prunesnapshots.Tool())
@@ -35,10 +35,10 @@ func TestUsageErrors(t *testing.T) { clitest.UsageErrors(t, monitor.Tool()) }
 
 func TestScripts(t *testing.T) { reorgtest.Scripts(t) }
 
-// start is the time of the latest snapshot and the first backup of most tests.
+// start is the time of the latest snapshot and of the first backup in most tests.
 var start = time.Date(2025, time.February, 15, 0, 0, 0, 0, time.UTC)
 
-// runTool runs a tool at a time, in this process.
+// runTool runs a tool in this process, with the clock at a given time.
 func runTool(now time.Time, tool cli.Tool, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = cli.Execute(context.Background(), tool, append([]string{tool.Name}, args...),
@@ -49,12 +49,12 @@ func runTool(now time.Time, tool cli.Tool, args ...string) (code int, stdout, st
 	return code, out.String(), errs.String()
 }
 
-// watch runs the monitor at a time.
+// watch runs the monitor with the clock at a given time.
 func watch(now time.Time, args ...string) (code int, stdout, stderr string) {
 	return runTool(now, monitor.Tool(), args...)
 }
 
-// quiet asserts that a tool did its work and had nothing to say.
+// quiet asserts that a tool succeeded and printed nothing.
 func quiet(t *testing.T, now time.Time, tool cli.Tool, args ...string) {
 	t.Helper()
 	code, stdout, stderr := runTool(now, tool, args...)
@@ -62,7 +62,7 @@ func quiet(t *testing.T, now time.Time, tool cli.Tool, args ...string) {
 	require.Empty(t, stdout+stderr)
 }
 
-// appendAt appends a snapshot of a time.
+// appendAt appends a snapshot with a given time.
 func appendAt(t *testing.T, dir string, at time.Time) {
 	t.Helper()
 	st := snapshot.State{TimestampMs: uint64(at.UnixMilli())}
@@ -84,7 +84,7 @@ func update(t *testing.T, dir string, change func(u *reorgdb.Update)) {
 	require.NoError(t, db.Close())
 }
 
-// putAnchors records n anchors that are pending since a time.
+// putAnchors records n anchors that have been pending since a given time.
 func putAnchors(t *testing.T, dir string, n int, since time.Time) {
 	t.Helper()
 	update(t, dir, func(u *reorgdb.Update) {
@@ -95,7 +95,7 @@ func putAnchors(t *testing.T, dir string, n int, since time.Time) {
 	})
 }
 
-// watched is a data directory of which there is nothing to say at the time start.
+// watched returns a data directory that gives no alarms at the time start.
 func watched(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ailee")
@@ -108,13 +108,13 @@ func watched(t *testing.T) string {
 	return dir
 }
 
-// age has the file of a node changed last when its latest snapshot was made.
+// age sets the snapshot file's modification time to that of its latest snapshot.
 func age(t *testing.T, dir string) {
 	t.Helper()
 	require.NoError(t, os.Chtimes(filepath.Join(dir, "l2_snapshots.dat"), start, start))
 }
 
-// document is what is read here of what --json prints.
+// document holds the parts of the JSON output that tests read.
 type document struct {
 	Alarms []struct {
 		Alarm    string
@@ -133,7 +133,7 @@ type document struct {
 	ExitCode         int `json:"exit_code"`
 }
 
-// codes are those of the alarms, in their order, each once.
+// codes returns the codes of the alarms in order, each once.
 func (d document) codes() []string {
 	list := []string{}
 	for _, a := range d.Alarms {

@@ -16,10 +16,10 @@ import (
 	"ailee-recovery/internal/reorgtool"
 )
 
-// prefix is that of the names of all metrics.
+// prefix is the prefix of all metric names.
 const prefix = "ailee_"
 
-// metric describes one.
+// metric describes a metric.
 type metric struct {
 	name   string // without the prefix
 	help   string
@@ -30,9 +30,9 @@ type metric struct {
 // described are all metrics, in the order in which they are written.
 var described = []metric{
 	{name: "snapshot_file_bytes", help: "Size of the snapshot file."},
-	{name: "snapshot_file_growth_bytes", help: "Growth of the snapshot file since the run before."},
+	{name: "snapshot_file_growth_bytes", help: "Growth of the snapshot file since the previous run."},
 	{name: "reorg_db_bytes", help: "Disk space of the reorg database."},
-	{name: "reorg_db_growth_bytes", help: "Growth of the reorg database since the run before."},
+	{name: "reorg_db_growth_bytes", help: "Growth of the reorg database since the previous run."},
 	{name: "snapshot_timestamp_seconds", help: "Time of the latest snapshot."},
 	{name: "snapshot_verified", help: "1 if the latest snapshot verifies."},
 	{name: "torn_tail_bytes", help: "Length of an unfinished snapshot at the end of the file."},
@@ -44,42 +44,42 @@ var described = []metric{
 	{name: "anchors_failed", help: "Anchors that failed."},
 	{name: "snapshot_backup_timestamp_seconds", help: "Time of the newest sound backup of the snapshot file."},
 	{name: "reorg_db_backup_timestamp_seconds", help: "Time of the newest sound backup of the reorg database."},
-	{name: "problems", help: "How many things the run had to say."},
+	{name: "problems", help: "Number of problems that the run reported."},
 	{name: "last_run_timestamp_seconds", help: "Time of the run."},
-	{name: "fact_state", labels: []string{"fact"}, help: "0 where it is sound, 1 where it could not be looked at, 2 where it is wrong."},
-	{name: "alarm", labels: []string{"alarm"}, help: "1 for an alarm that fires."},
-	{name: "snapshots", labels: []string{"state"}, help: "Snapshots of the file: complete ones, valid ones, and sound ones that no node sees."},
+	{name: "fact_state", labels: []string{"fact"}, help: "0 if the fact is sound, 1 if it could not be checked, 2 if it is wrong."},
+	{name: "alarm", labels: []string{"alarm"}, help: "1 if the alarm fires."},
+	{name: "snapshots", labels: []string{"state"}, help: "Snapshots in the file: complete ones, valid ones, and sound ones that no node sees."},
 	{name: "blocks", help: "Block hashes in the reorg database."},
 	{name: "tip_height", help: "Highest height with a block hash."},
 	{name: "reorg_events", help: "Reorg events in the reorg database."},
-	{name: "backups", labels: []string{"kind", "state"}, help: "Backups by the last look at them, and those that are held since a loss is open."},
+	{name: "backups", labels: []string{"kind", "state"}, help: "Backups by their last verdict, and those that are held because of an open loss."},
 	{name: "backup_size_bytes", labels: []string{"kind"}, help: "Size of the newest sound backup."},
 	{name: "backup_anchors", help: "Anchors in the newest sound backup of the database."},
 	{name: "backup_snapshots", help: "Valid snapshots in the newest sound backup of the snapshot file."},
 	{name: "backup_last_run_timestamp_seconds", labels: []string{"kind"}, help: "End of the last run of ailee-backup."},
 	{name: "backup_last_success_timestamp_seconds", labels: []string{"kind"}, help: "End of the last run of ailee-backup with status 0."},
-	{name: "backup_last_duration_seconds", labels: []string{"kind"}, help: "What the last run of ailee-backup took."},
+	{name: "backup_last_duration_seconds", labels: []string{"kind"}, help: "Duration of the last run of ailee-backup."},
 	{name: "backup_last_status", labels: []string{"kind"}, help: "Exit status of the last run of ailee-backup."},
-	{name: "backup_verified_timestamp_seconds", labels: []string{"kind"}, help: "When the backup was read that was not read for longest."},
+	{name: "backup_verified_timestamp_seconds", labels: []string{"kind"}, help: "When the least recently read backup was read."},
 	{name: "backup_loss_open", labels: []string{"kind"}, help: "1 if the data lacks something that earlier backups have."},
 	{name: "monitor_runs_total", total: true, help: "Runs of ailee-monitor."},
 	{name: "backup_runs_total", labels: []string{"kind", "status"}, total: true, help: "Runs of ailee-backup by exit status."},
 	{name: "free_bytes", labels: []string{"folder"}, help: "Free space for the data and for the backups."},
 	{name: "needed_bytes", labels: []string{"folder"}, help: "Space that the next backup and a prune will need there."},
-	{name: "monitor_duration_seconds", help: "What the run took."},
+	{name: "monitor_duration_seconds", help: "Duration of the run."},
 	{name: "build_info", labels: []string{"version", "rocksdb"}, help: "The build of ailee-monitor, and the RocksDB that it is for."},
 }
 
-// sample is a value.
+// sample is a value of a metric.
 type sample struct {
-	labels []string // values, in the order of the metric's
+	labels []string // values of the labels, in the metric's order
 	value  json.Number
 }
 
-// measures are values by the name of their metric.
+// measures holds the values of metrics, by name.
 type measures struct{ samples map[string][]sample }
 
-// set notes a value. It panics for a metric that is not described, or with other labels.
+// set adds a value. It panics if the metric is not described or has a different number of labels.
 func (m *measures) set(name string, value any, labels ...string) {
 	i := slices.IndexFunc(described, func(d metric) bool { return d.name == name })
 	if i < 0 || len(described[i].labels) != len(labels) {
@@ -88,7 +88,7 @@ func (m *measures) set(name string, value any, labels ...string) {
 	m.samples[name] = append(m.samples[name], sample{labels, json.Number(fmt.Sprint(value))})
 }
 
-// text is what Prometheus reads. A metric without a value is left out.
+// text returns the metrics in the text format of Prometheus, without those that have no value.
 func (m *measures) text() []byte {
 	var b bytes.Buffer
 	for _, d := range described {
@@ -108,7 +108,7 @@ func (m *measures) text() []byte {
 	return b.Bytes()
 }
 
-// escaped is the value of a label as the text format has it.
+// escaped escapes the value of a label for the text format.
 var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 func (d metric) labelled(values []string) string {
@@ -122,8 +122,8 @@ func (d metric) labelled(values []string) string {
 	return "{" + strings.Join(pairs, ",") + "}"
 }
 
-// document is the same for JSON: a number, null where there is none, and for a metric with
-// labels an object by their values.
+// document returns the metrics for JSON: each is a number, null if it has no value, or, if it
+// has labels, an object with their values as keys.
 func (m *measures) document() map[string]any {
 	all := map[string]any{}
 	for _, d := range described {
@@ -152,7 +152,7 @@ func (m *measures) document() map[string]any {
 	return all
 }
 
-// measure makes the metrics. What could not be had has none.
+// measure sets the metrics. What is not known has no value.
 func (r *run) measure(took time.Duration) {
 	r.metrics = &measures{map[string][]sample{}}
 	m := r.metrics
@@ -190,7 +190,7 @@ func bit(set bool) int {
 	return 0
 }
 
-// allAlarms are the codes of all alarms, in order.
+// allAlarms returns the codes of all alarms, sorted.
 func allAlarms() []alarmCode {
 	codes := make([]alarmCode, 0, len(priorities))
 	for code := range priorities {
@@ -200,8 +200,8 @@ func allAlarms() []alarmCode {
 	return codes
 }
 
-// verified tells whether facts say that a part verifies; not known where one of them could not
-// be looked at, unless another is wrong.
+// verified reports whether a part verifies according to these facts. This is not known if one of
+// them could not be checked, unless another is wrong.
 func (r *run) verified(codes ...datadir.Code) (ok, known bool) {
 	known = true
 	for _, code := range codes {
@@ -258,7 +258,7 @@ func (r *run) measureDatabase() {
 	}
 	records := r.view.Records
 	if records == nil || r.wrong(datadir.DBDamage) != nil {
-		return // damage hides how many there are
+		return // damage hides how many records there are
 	}
 	for _, status := range []string{"pending", "confirmed", "invalidated", "failed"} {
 		m.set("anchors_"+status, records.Anchors[status])
@@ -313,7 +313,7 @@ func (r *run) measureBackups(kind backups.Kind) {
 	m.set("backup_loss_open", bit(slices.ContainsFunc(s.dir.Catalogue.OpenLosses(kind), func(l *backups.Loss) bool { return l.CouldNot == "" })), label)
 }
 
-// measureContent is what the newest sound backup of a kind holds: by what this run has read, or
+// measureContent sets what the newest sound backup of a kind holds, as this run has read it, or
 // else by the catalogue.
 func (r *run) measureContent(newest *entry) {
 	m := r.metrics
@@ -335,7 +335,7 @@ func (r *run) measureContent(newest *entry) {
 	}
 }
 
-// measureSpace is what is free and needed where data and backups are.
+// measureSpace sets the free and the needed space, for the data and for the backups.
 func (r *run) measureSpace() {
 	for _, folder := range []struct{ label, path string }{{"data", r.view.Place.Path}, {"backups", r.backupFolder()}} {
 		var st unix.Stat_t

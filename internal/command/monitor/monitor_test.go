@@ -27,7 +27,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// TestBesideANode: what a node is just writing is no torn tail, and its database is no fault.
+// TestBesideANode: a snapshot that a node is writing is not a torn tail, and the node's open
+// database is not a problem.
 func TestBesideANode(t *testing.T) {
 	dir := watched(t)
 	stop, err := reorgtest.StartNode(filepath.Join(dir, "reorg_db"))
@@ -44,8 +45,8 @@ func TestBesideANode(t *testing.T) {
 	}
 }
 
-// TestLeftoverOfAPrune: what a prune left that was killed is said until it is complete, but not
-// while one is at it.
+// TestLeftoverOfAPrune: what a killed prune left is reported until the prune is completed, but not
+// while a prune is running.
 func TestLeftoverOfAPrune(t *testing.T) {
 	dir := watched(t)
 	file := filepath.Join(dir, "l2_snapshots.dat")
@@ -58,7 +59,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 		require.Equal(t, "ailee-monitor: warning: an earlier prune was killed and left "+found[0]+"\n"+
 			"ailee-monitor: hint: ailee-doctor --data-dir "+dir+"\n", stderr)
 	}
-	// One that is at it has its lock.
+	// A running prune has locked it.
 	running, err := os.Open(found[0])
 	require.NoError(t, err)
 	require.NoError(t, unix.Flock(int(running.Fd()), unix.LOCK_EX))
@@ -70,7 +71,7 @@ func TestLeftoverOfAPrune(t *testing.T) {
 	require.NotContains(t, stderr, "an earlier prune")
 }
 
-// TestQuiet: alarms and errors are printed, hints and what is no alarm are not.
+// TestQuiet: with --quiet, alarms and errors are printed, but hints and other warnings are not.
 func TestQuiet(t *testing.T) {
 	dir := watched(t)
 	state := filepath.Join(dir, monitor.StateName)
@@ -82,11 +83,11 @@ func TestQuiet(t *testing.T) {
 	require.Empty(t, stdout)
 	require.NoError(t, os.WriteFile(state, []byte("5 7\n"), 0o600))
 	_, _, stderr = watch(start, "--data-dir", dir)
-	require.Equal(t, "ailee-monitor: warning: "+state+" is begun anew: it is damaged: growth and lost counts are seen from now on\n"+
+	require.Equal(t, "ailee-monitor: warning: "+state+" is started over: it is damaged: growth and lost counts are noticed from now on\n"+
 		"ailee-monitor: warning: there is no "+dir+"/reorg_db\nailee-monitor: hint: ailee-doctor --data-dir "+dir+"\n", stderr)
 }
 
-// TestNoDirectory: nothing could be looked at, and nothing is written.
+// TestNoDirectory: without a data directory nothing is checked, and nothing is written there.
 func TestNoDirectory(t *testing.T) {
 	none, prom := filepath.Join(t.TempDir(), "none"), filepath.Join(t.TempDir(), "p.prom")
 	code, stdout, stderr := watch(start, "--json", "--data-dir", none, "--prometheus", prom)
@@ -101,8 +102,8 @@ func TestNoDirectory(t *testing.T) {
 	require.NotContains(t, text, "\nailee_snapshot_verified")
 }
 
-// TestCouldNotLook: what cannot be looked at has no verdict, whatever the reason, and what can
-// be has.
+// TestCouldNotLook: what cannot be checked has no verdict, whatever the reason. Everything else
+// has one.
 func TestCouldNotLook(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, dir string)
@@ -111,7 +112,7 @@ func TestCouldNotLook(t *testing.T) {
 		torn  bool
 	}{
 		"no TMPDIR":      {env: map[string]string{"TMPDIR": "/nonexistent"}, says: `error: could not check reorg_db: .*\n.*hint: the folder for temporary files, /nonexistent, is missing: make it, or name another: export TMPDIR=/var/tmp\n`},
-		"peg-outs":       {spoil: pegOuts, says: `error: could not check the peg-outs of the latest snapshot: anchors of peg-outs are found nowhere, .*\n.*hint: nothing says that it is damaged: ailee-doctor `},
+		"peg-outs":       {spoil: pegOuts, says: `error: could not check the peg-outs of the latest snapshot: anchors that peg-outs name were not found anywhere, .*\n.*hint: this does not mean that it is damaged: ailee-doctor `},
 		"peg-outs, torn": {spoil: all(pegOuts, appended("SNAPSHOT v1\nbal")), torn: true, says: `error: could not check the peg-outs `},
 		"no Bitcoin":     {env: map[string]string{"BITCOIN_RPC_URL": "http://127.0.0.1:9"}, says: `error: could not check Bitcoin: `},
 	} {
@@ -135,7 +136,7 @@ func TestCouldNotLook(t *testing.T) {
 			require.Equal(t, c.torn, strings.Contains(stderr, "warning: "))
 			require.Equal(t, want, parsed(t, stdout).ExitCode)
 			if name == "no TMPDIR" {
-				// What could not be had is no sample, and never 0.
+				// What is not known has no sample, and is never 0.
 				text := clitest.Read(t, prom)
 				require.Contains(t, text, "\nailee_fact_state{fact=\"db-damage\"} 1\n")
 				require.Contains(t, text, "\nailee_snapshot_verified 1\n")
@@ -148,13 +149,13 @@ func TestCouldNotLook(t *testing.T) {
 	}
 }
 
-// pegOuts has the file end in a snapshot with peg-outs whose anchors are nowhere.
+// pegOuts ends the file with a snapshot whose peg-outs name anchors that do not exist.
 func pegOuts(t *testing.T, dir string) {
 	text := clitest.Read(t, filepath.Join(golden.Dir(), "verify", "pegout_other_anchor.dat"))
 	appended(text)(t, dir)
 }
 
-// stream is a file to be standard error, and what JOURNAL_STREAM calls it.
+// stream returns a file to use as standard error, and its name in JOURNAL_STREAM.
 func stream(t *testing.T) (f *os.File, name string) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(t.TempDir(), "errs"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -165,9 +166,9 @@ func stream(t *testing.T) (f *os.File, name string) {
 	return f, fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
-// TestOpenFiles: in the journal, with the priority and the setting of the unit.
+// TestOpenFiles: in the journal, the error has a priority and the hint names the unit's setting.
 func TestOpenFiles(t *testing.T) {
-	clitest.SkipUnderRace(t) // which opens files of its own
+	clitest.SkipUnderRace(t) // which opens its own files
 	dir := watched(t)
 	errs, stream := stream(t)
 	for i := range 60 {
@@ -191,7 +192,7 @@ func TestOpenFiles(t *testing.T) {
 	}
 }
 
-// TestPriorities: an alarm in the journal has its own.
+// TestPriorities: in the journal, each alarm has its own priority.
 func TestPriorities(t *testing.T) {
 	dir := watched(t)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "reorg_db")))
@@ -208,9 +209,9 @@ func TestPriorities(t *testing.T) {
 $`, clitest.Read(t, errs.Name()))
 }
 
-// TestInTurn: the newest backup of each kind is read at each run, and one of the others, the
-// one that was not read for longest; a name of the same file with it. What is wrong is said
-// until it is not.
+// TestInTurn: each run reads the newest backup of each kind and the least recently read one of the
+// others, which counts for all names of the same file. A wrong backup is reported until it is
+// sound again.
 func TestInTurn(t *testing.T) {
 	dir := watched(t)
 	folder := filepath.Join(dir, "backups")
@@ -230,7 +231,7 @@ func TestInTurn(t *testing.T) {
 		code, _, stderr := watch(at, "--data-dir", dir)
 		if code == 0 {
 			require.Empty(t, stderr)
-			require.Zero(t, firstSaid, "it is said at each run")
+			require.Zero(t, firstSaid, "it is reported on every run")
 			continue
 		}
 		require.Equal(t, 2, code)
@@ -240,12 +241,12 @@ func TestInTurn(t *testing.T) {
 		}
 		reads++
 	}
-	// Six are not the newest of their kind.
+	// Six backups are not the newest of their kind.
 	require.LessOrEqual(t, firstSaid, 6)
 	require.Positive(t, reads)
 	_, stdout, _ := watch(at, "--data-dir", dir, "--json")
 	require.JSONEq(t, `{"snapshots": {"sound": 4, "wrong": 0, "unread": 0, "held": 0}, "database": {"sound": 3, "wrong": 1, "unread": 0, "held": 0}}`, string(parsed(t, stdout).Metrics["backups"]))
-	// In 6 runs each was read: none was not looked at for longer.
+	// Each was read within 6 runs.
 	require.GreaterOrEqual(t, metric(t, stdout, "backup_verified_timestamp_seconds", "snapshots"), at.Add(-7*time.Minute).Unix())
 
 	info, err := os.Stat(oldest)
@@ -257,12 +258,12 @@ func TestInTurn(t *testing.T) {
 		if code, _, _ := watch(at, "--data-dir", dir); code == 0 {
 			break
 		}
-		require.Less(t, i, 6, "it is read again in its turn")
+		require.Less(t, i, 6, "it is read again when its turn comes")
 	}
 	quiet(t, at, monitor.Tool(), "--data-dir", dir)
 }
 
-// TestPipeForABackup: what is no file is no backup, and is not waited for.
+// TestPipeForABackup: a pipe is not a backup, and does not block the monitor.
 func TestPipeForABackup(t *testing.T) {
 	dir := watched(t)
 	at := start.Add(time.Hour)
@@ -273,10 +274,10 @@ func TestPipeForABackup(t *testing.T) {
 	require.NoError(t, unix.Mkfifo(oldest, 0o600))
 	code, _, stderr := watch(at, "--data-dir", dir)
 	require.Equal(t, 2, code, stderr)
-	require.Contains(t, stderr, "warning: 1 backup is gone that no run has deleted: l2_snapshots_20250215_000000.dat.bak\n")
+	require.Contains(t, stderr, "warning: 1 backup is missing that no run has deleted: l2_snapshots_20250215_000000.dat.bak\n")
 }
 
-// metric is a metric of a document, by its labels.
+// metric returns a metric in the JSON output, by its labels.
 func metric(t *testing.T, stdout, name string, labels ...string) int64 {
 	t.Helper()
 	text := string(parsed(t, stdout).Metrics[name])
@@ -291,7 +292,7 @@ func metric(t *testing.T, stdout, name string, labels ...string) int64 {
 	return n
 }
 
-// TestStateFile: what was seen goes on from run to run, and is begun anew where it cannot.
+// TestStateFile: the state is carried from run to run, and starts over if it cannot be used.
 func TestStateFile(t *testing.T) {
 	dir := watched(t)
 	state := filepath.Join(dir, monitor.StateName)
@@ -316,7 +317,7 @@ func TestStateFile(t *testing.T) {
 		{"", "it is damaged"}, {"123 456\n", "it is damaged"}, {"{}", "it is damaged"}, {"null", "it is damaged"},
 		{strings.Replace(clitest.Read(t, state), `"version": 1`, `"version": 2`, 1), "it is damaged"},
 		{clitest.Read(t, state)[:100], "it is damaged"},
-		{other, "it is of another data directory, /elsewhere"},
+		{other, "it belongs to another data directory, /elsewhere"},
 	} {
 		require.NoError(t, os.WriteFile(state, []byte(c.text), 0o600))
 		d := runs()
@@ -324,15 +325,15 @@ func TestStateFile(t *testing.T) {
 		require.Equal(t, 1, d.State.Runs)
 		require.Equal(t, "null", string(d.Metrics["snapshot_file_growth_bytes"]))
 		require.Len(t, d.Warnings, 1)
-		require.Contains(t, d.Warnings[0].Message, state+" is begun anew: "+c.begun)
+		require.Contains(t, d.Warnings[0].Message, state+" is started over: "+c.begun)
 		require.Equal(t, 2, runs().State.Runs)
 	}
-	// Nothing is said of one that is missing, but in the document.
+	// A missing state file is mentioned only in the JSON output.
 	require.NoError(t, os.Remove(state))
 	d := runs()
 	require.Equal(t, "there is none", d.State.Begun)
 	require.Empty(t, d.Warnings)
-	// In another place, and nowhere.
+	// A state file elsewhere, and none.
 	elsewhere := filepath.Join(t.TempDir(), "state")
 	require.Equal(t, 1, runs("--state-file", elsewhere).State.Runs)
 	require.FileExists(t, elsewhere)
@@ -341,7 +342,7 @@ func TestStateFile(t *testing.T) {
 	require.Empty(t, d.State.File)
 	require.Equal(t, "null", string(d.Metrics["monitor_runs_total"]))
 	require.NoFileExists(t, state)
-	// Whoever may only read can watch all else.
+	// A user who may only read can still watch everything else.
 	code, _, stderr := watch(start, "--data-dir", dir, "--state-file", filepath.Join(dir, "none", "state"))
 	require.Zero(t, code)
 	require.Regexp(t, `^ailee-monitor: warning: .*/none/state cannot be written: no such file or directory: growth and lost counts are not watched; name another file with --state-file, or '' for none\n$`, stderr)
@@ -353,8 +354,8 @@ func encoded(t *testing.T, d document) string {
 	return `{"metrics": {"monitor_runs_total": ` + string(d.Metrics["monitor_runs_total"]) + `}}`
 }
 
-// TestShrunkUntilAccepted: fewer anchors are said at each run, also when there is one more again,
-// until the loss is given up.
+// TestShrunkUntilAccepted: a decrease in anchors is reported on every run, even when there is one
+// more again, until the loss is accepted.
 func TestShrunkUntilAccepted(t *testing.T) {
 	dir := watched(t)
 	lost(t, dir)
@@ -380,8 +381,8 @@ func TestShrunkUntilAccepted(t *testing.T) {
 	require.Empty(t, quietOf())
 }
 
-// TestBitcoin: where a Bitcoin node is named, heights that are a count of blocks are seen, and a
-// node that is of use is no fault.
+// TestBitcoin: if a Bitcoin node is named, heights that are a count of blocks are detected, and a
+// usable node is not a problem.
 func TestBitcoin(t *testing.T) {
 	dir := watched(t)
 	chain := bitcointest.NewChain((start.Unix() - bitcointest.GenesisTime) / bitcointest.BlockSpacing)
@@ -401,12 +402,12 @@ func TestBitcoin(t *testing.T) {
 		_, stdout, stderr := watch(start, "--data-dir", dir, "--json", "--bitcoin-rpc", url, "--rpc-wait", "0")
 		d := parsed(t, stdout)
 		require.Equal(t, counted, slices.Contains(d.codes(), "db-wrong"), stderr)
-		require.Equal(t, counted, strings.Contains(stderr, "20 blocks are stored at a count in place of their height, from 1 on"), stderr)
+		require.Equal(t, counted, strings.Contains(stderr, "20 blocks are stored at a count instead of their height, starting at 1"), stderr)
 	}
 }
 
-// TestNoCatalogue: backups of an earlier version have none: they are read, and nothing is known
-// of runs.
+// TestNoCatalogue: backups of an earlier version have no catalogue. They are read, but nothing is
+// known of runs of ailee-backup.
 func TestNoCatalogue(t *testing.T) {
 	dir := watched(t)
 	require.NoError(t, os.Remove(filepath.Join(dir, "backups", backups.CatalogueName)))
@@ -421,7 +422,7 @@ func TestNoCatalogue(t *testing.T) {
 	}
 }
 
-// TestReadOnly: nothing but the state file is written, whoever the files belong to.
+// TestReadOnly: the monitor writes nothing except for its state file.
 func TestReadOnly(t *testing.T) {
 	dir := watched(t)
 	before := clitest.Contents(t, dir)
@@ -434,10 +435,10 @@ func TestReadOnly(t *testing.T) {
 	require.Equal(t, before, after)
 }
 
-// TestWritesAsTheirUsers: root writes each file as the user of its folder.
+// TestWritesAsTheirUsers: root writes each file as the owner of its folder.
 func TestWritesAsTheirUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root becomes somebody else")
+		t.Skip("only root can become another user")
 	}
 	dir := watched(t)
 	top := clitest.ForNobody(t)

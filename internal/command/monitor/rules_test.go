@@ -19,21 +19,21 @@ import (
 	"ailee-recovery/internal/command/monitor"
 )
 
-// folder has the rules and the dashboard.
+// folder holds the rules and the dashboard.
 const folder = "../../../packaging/monitoring/"
 
-// promtool runs the program that comes with Prometheus.
+// promtool runs promtool, which comes with Prometheus.
 func promtool(t *testing.T, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath("promtool"); err != nil {
-		t.Skip("needs promtool, of the package prometheus")
+		t.Skip("needs promtool, from the package prometheus")
 	}
 	out, err := exec.Command("promtool", args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return string(out)
 }
 
-// TestRules: each rule is right, fires where it is to, and not where it is not to.
+// TestRules: the rules are well-formed, and each fires exactly when it should.
 func TestRules(t *testing.T) {
 	promtool(t, "check", "rules", folder+"ailee.rules.yml")
 	promtool(t, "test", "rules", folder+"ailee.rules.test.yml")
@@ -44,7 +44,8 @@ var (
 	testCase = regexp.MustCompile(`(?m)^  - name: (\w+) (.*)$`)
 )
 
-// TestEveryRuleHasTests: one that fires, one that does not, and one without the series.
+// TestEveryRuleHasTests: each rule has a test in which it fires, one in which it does not, and one
+// without the series.
 func TestEveryRuleHasTests(t *testing.T) {
 	text := clitest.Read(t, folder+"ailee.rules.test.yml")
 	cases := map[string]string{}
@@ -63,8 +64,8 @@ func TestEveryRuleHasTests(t *testing.T) {
 	}
 }
 
-// written has everything that the monitor can measure: a node with anchors and blocks, backups
-// of two runs, and a run of the monitor before.
+// written returns metrics with everything that the monitor can measure: of a node with anchors
+// and blocks, with backups from two runs and an earlier run of the monitor.
 func written(t *testing.T) string {
 	t.Helper()
 	dir := watched(t)
@@ -76,8 +77,8 @@ func written(t *testing.T) string {
 	return clitest.Read(t, prom)
 }
 
-// TestMetrics: what is written is what Prometheus reads, each metric with a help and a type, and
-// all are there; the same numbers as in the document.
+// TestMetrics: Prometheus can read what is written. All metrics are there, each with help and
+// type.
 func TestMetrics(t *testing.T) {
 	text := written(t)
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -116,7 +117,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// series are the series that the monitor writes: names with labels, and values.
+// series returns the series in the metrics: names with labels, and values.
 func series(text string) (all [][2]string) {
 	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name != "#" {
@@ -126,10 +127,10 @@ func series(text string) (all [][2]string) {
 	return all
 }
 
-// query is one of the dashboard or of a rule.
+// query is a query of the dashboard or of a rule.
 type query struct{ of, expr string }
 
-// queries are those of the dashboard and of the rules.
+// queries returns the queries of the dashboard and of the rules.
 func queries(t *testing.T) (all []query) {
 	t.Helper()
 	var dashboard struct {
@@ -158,9 +159,8 @@ var (
 	labels   = regexp.MustCompile(`([a-z]+)="([^"]*)"`)
 )
 
-// TestQueriesAreOfMetricsThatExist: each name and each label of the dashboard and the rules is one
-// that the monitor writes, or that the scrape gives; each value of a label as well. No metric is
-// looked at by nobody.
+// TestQueriesAreOfMetricsThatExist: each name, each label and each value of a label in the
+// dashboard and the rules is one that the monitor writes or the scrape adds. Every metric is used.
 func TestQueriesAreOfMetricsThatExist(t *testing.T) {
 	values := map[string]map[string][]string{} // by name and label
 	for _, s := range series(written(t)) {
@@ -188,7 +188,7 @@ func TestQueriesAreOfMetricsThatExist(t *testing.T) {
 			}
 		}
 	}
-	// What a line is called by is a label of all that it is of.
+	// Labels in the legend of a line are labels of its metric.
 	var dashboard struct {
 		Panels []struct {
 			Targets []struct{ Expr, LegendFormat string }
@@ -209,8 +209,8 @@ func TestQueriesAreOfMetricsThatExist(t *testing.T) {
 	}
 }
 
-// TestQueriesHaveAnswers: Prometheus itself answers each query of the dashboard on what the
-// monitor wrote, with at least one series.
+// TestQueriesHaveAnswers: for what the monitor wrote, Prometheus itself answers each query of the
+// dashboard with at least one series.
 func TestQueriesHaveAnswers(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("evaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n")
@@ -226,11 +226,11 @@ func TestQueriesHaveAnswers(t *testing.T) {
 	n := 0
 	for _, q := range queries(t) {
 		if strings.HasPrefix(q.of, "Ailee") {
-			continue // rules have tests of their own
+			continue // rules have their own tests
 		}
 		expr := grafana.Replace(q.expr)
 		if strings.HasSuffix(expr, "> 0") {
-			expr = strings.TrimSuffix(expr, "> 0") + ">= 0" // of what is 0 where all is well
+			expr = strings.TrimSuffix(expr, "> 0") + ">= 0" // these are 0 if all is well
 		}
 		n++
 		fmt.Fprintf(&b, "      - expr: count(%s) > bool 0\n        eval_time: 80m\n        exp_samples:\n          - labels: '{}'\n            value: 1\n", expr)
@@ -241,7 +241,8 @@ func TestQueriesHaveAnswers(t *testing.T) {
 	promtool(t, "test", "rules", path)
 }
 
-// TestDocumented: docs/monitoring.md has every alarm with its limit and priority, and every metric.
+// TestDocumented: docs/monitoring.md lists every alarm with its limit and priority, and every
+// metric.
 func TestDocumented(t *testing.T) {
 	text := clitest.Read(t, "../../../docs/monitoring.md")
 	for code, priority := range monitor.Priorities() {

@@ -31,7 +31,7 @@ var codes = []datadir.Code{
 	datadir.BitcoinNode,
 }
 
-// run is one run.
+// run is one run of the command.
 type run struct {
 	Options
 	out    *cli.IO
@@ -40,30 +40,29 @@ type run struct {
 
 	view    *datadir.View
 	dir     string  // the data directory, links followed
-	backups *survey // nil where the folder could not be read
+	backups *survey // nil if the folder could not be read
 	notes   []prunenote.Note
 	before  *state // what earlier runs have seen
-	begun   string // why that is nothing, "" where it is something
+	begun   string // why there is nothing from earlier runs, "" if there is
 	next    *state // for the next run
 
 	sizes    sizes
 	alarms   []alarm
 	failures []failure
-	warnings []failure // what is no alarm, and changes no exit status
+	warnings []failure // not alarms: they do not change the exit status
 	metrics  *measures
 }
 
-// failure is what could not be done or looked at.
+// failure is something that could not be done or checked.
 type failure struct{ text, hint string }
 
-// sizes are what the parts take; nil where that is not known.
+// sizes are the sizes of the parts, nil if not known.
 type sizes struct{ snapshotFile, reorgDB *int64 }
 
-// gcPercent is how much garbage there may be, in percent of what is in use: it has time, and
-// little memory.
+// gcPercent is the garbage collection target: the command has plenty of time but little memory.
 const gcPercent = 20
 
-// Run watches. The error carries the exit code.
+// Run checks the data once and reports what is wrong. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
 	began := time.Now()
 	debug.SetGCPercent(gcPercent)
@@ -83,7 +82,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	}
 }
 
-// look looks at all that is watched. The error is the context's, or one of the options.
+// look checks everything that is watched. An error is that of the context, or of the options.
 func (r *run) look(ctx context.Context) (err error) {
 	var client *bitcoin.Client
 	if r.Bitcoin != nil {
@@ -123,14 +122,14 @@ func (r *run) readBefore() {
 		r.begun = err.Error()
 	case errors.Is(err, errDamaged), errors.Is(err, errOtherDir), errors.Is(err, durable.ErrNotRegular):
 		r.begun = err.Error()
-		r.warnings = append(r.warnings, failure{fmt.Sprintf("%s is begun anew: %s: growth and lost counts are seen from now on", r.StateFile, withoutPath(err)), ""})
+		r.warnings = append(r.warnings, failure{fmt.Sprintf("%s is started over: %s: growth and lost counts are noticed from now on", r.StateFile, withoutPath(err)), ""})
 	default:
 		r.begun = err.Error()
 		r.warnings = append(r.warnings, failure{fmt.Sprintf("%s cannot be read: %s: growth and lost counts are not watched", r.StateFile, withoutPath(err)), durable.Hint(err)})
 	}
 }
 
-// withoutPath is the text of an error that names a path which has been said.
+// withoutPath returns the text of an error without its path, which the message already names.
 func withoutPath(err error) string {
 	var failed *fs.PathError
 	if errors.As(err, &failed) && err == error(failed) {
@@ -139,7 +138,7 @@ func withoutPath(err error) string {
 	return err.Error()
 }
 
-// measureSizes takes what the parts occupy.
+// measureSizes measures the sizes of the parts.
 func (r *run) measureSizes(place *datadir.Place) {
 	if f := r.view.SnapshotForm; f != nil && f.Form != datadir.MissingForm && f.Form != datadir.OtherForm {
 		r.sizes.snapshotFile = &f.Size
@@ -152,8 +151,8 @@ func (r *run) measureSizes(place *datadir.Place) {
 	}
 }
 
-// diskUsage is what a folder takes on disk, as du counts it. Files come and go beside a running
-// node.
+// diskUsage returns the disk space that a folder takes, as du counts it. While a node is running,
+// files come and go.
 func diskUsage(folder string) (size int64, err error) {
 	counted := map[datadir.ID]bool{}
 	err = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
@@ -172,11 +171,11 @@ func diskUsage(folder string) (size int64, err error) {
 	return size, err
 }
 
-// keep remembers what was seen, and writes the metrics.
+// keep saves the state, and writes the metrics.
 func (r *run) keep() {
 	if r.StateFile != "" && r.view.Place != nil {
 		if err := r.next.save(r.StateFile); err != nil {
-			// Whoever may only read can watch all else.
+			// A user who may only read can still watch everything else.
 			r.warnings = append(r.warnings, failure{
 				fmt.Sprintf("%s cannot be written: %s: growth and lost counts are not watched; name another file with --state-file, or '' for none", r.StateFile, withoutPath(err)), ""})
 		}
@@ -188,7 +187,7 @@ func (r *run) keep() {
 	}
 }
 
-// code is the exit code.
+// code returns the exit code.
 func (r *run) code() int {
 	switch {
 	case len(r.alarms) > 0:
@@ -199,10 +198,10 @@ func (r *run) code() int {
 	return exit.OK
 }
 
-// say prints it all: nothing where all is well.
+// say prints all results, which is nothing if all is well.
 func (r *run) say() {
 	if r.begun == errNoState.Error() && terminal.Is(r.out.Out) {
-		r.out.Printf("The first run with %s: growth and lost counts are seen from now on\n", terminal.Text(r.StateFile))
+		r.out.Printf("The first run with %s: growth and lost counts are noticed from now on\n", terminal.Text(r.StateFile))
 	}
 	for _, w := range r.warnings {
 		r.out.Warn("%s", w.text)
@@ -227,7 +226,7 @@ func (r *run) hint(text string) {
 	}
 }
 
-// command is a command line with the folders of this run, where they are not the usual ones.
+// command returns a command line, with the folders of this run unless they are the defaults.
 func (r *run) command(name string, args ...string) string {
 	words := append([]string{name}, args...)
 	if r.DataDir != flags.DefaultDataDir {
@@ -239,7 +238,7 @@ func (r *run) command(name string, args ...string) string {
 	return exit.Command(words...)
 }
 
-// doctor is the command line that says what to do.
+// doctor returns the command line that says what to do.
 func (r *run) doctor() string {
 	if r.Unit == defaultUnit {
 		return r.command("ailee-doctor")
@@ -247,7 +246,7 @@ func (r *run) doctor() string {
 	return r.command("ailee-doctor", "--unit", r.Unit)
 }
 
-// backupFolder is the folder of backups.
+// backupFolder returns the backup directory.
 func (r *run) backupFolder() string {
 	if r.BackupDir != "" {
 		return r.BackupDir

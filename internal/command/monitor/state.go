@@ -13,18 +13,18 @@ import (
 	"ailee-recovery/internal/ijson"
 )
 
-// state is what was seen, as the state file has it from one run to the next.
+// state is what was seen, as the state file carries it from one run to the next.
 type state struct {
 	Version int       `json:"version"` // 1
 	DataDir string    `json:"data_dir"`
 	At      time.Time `json:"at"`   // of the last run, UTC
-	Runs    int64     `json:"runs"` // how many there were
+	Runs    int64     `json:"runs"` // how many there have been
 
 	SnapshotFileBytes *int64 `json:"snapshot_file_bytes,omitempty"`
 	ReorgDBBytes      *int64 `json:"reorg_db_bytes,omitempty"`
 
-	// Most has the highest counts that were ever seen, since what explains that there are
-	// fewer: the last prune that is noted, and the last loss that was given up.
+	// Most holds the highest counts seen since something last explained a decrease: a prune
+	// that left a note (Prune), or a loss that was accepted (Accepted).
 	Most     map[thing]most          `json:"most"`
 	Prune    string                  `json:"prune,omitempty"`
 	Accepted map[backups.Kind]string `json:"accepted,omitempty"`
@@ -34,7 +34,7 @@ type state struct {
 	Backups map[string]seen `json:"backups"` // by name
 }
 
-// thing is what is counted.
+// thing is a type of thing that is counted.
 type thing string
 
 // The things.
@@ -50,7 +50,7 @@ type most struct {
 	At    time.Time `json:"at"`
 }
 
-// seen is what reading a backup has shown. It counts as long as the file is the same.
+// seen is the result of reading a backup. It counts as long as the file is the same.
 type seen struct {
 	Inode   ijson.Number  `json:"inode"`
 	Size    int64         `json:"size"`
@@ -62,22 +62,22 @@ type seen struct {
 
 const stateVersion = 1
 
-// maxState bounds the file, in bytes.
+// maxState is the largest state file that is read, in bytes.
 const maxState = 16 << 20
 
 func newState(dataDir string) *state {
 	return &state{Version: stateVersion, DataDir: dataDir, Most: map[thing]most{}, Accepted: map[backups.Kind]string{}, Backups: map[string]seen{}}
 }
 
-// The reasons to begin anew.
+// The reasons to start over.
 var (
 	errNoState  = errors.New("there is none")
 	errDamaged  = errors.New("it is damaged")
-	errOtherDir = errors.New("it is of another data directory")
+	errOtherDir = errors.New("it belongs to another data directory")
 )
 
-// readState reads what earlier runs have seen. The state is never nil; the error says why it
-// is begun anew, errNoState where there was none.
+// readState reads what earlier runs have seen. The state is never nil. The error says why it
+// starts over: errNoState if there was no file.
 func readState(path, dataDir string) (*state, error) {
 	s := newState(dataDir)
 	if path == "" {
@@ -101,7 +101,7 @@ func readState(path, dataDir string) (*state, error) {
 	if s.DataDir != dataDir {
 		return newState(dataDir), fmt.Errorf("%w, %s", errOtherDir, s.DataDir)
 	}
-	// null in the file.
+	// These are null in the file.
 	if s.Most == nil {
 		s.Most = map[thing]most{}
 	}
@@ -114,7 +114,7 @@ func readState(path, dataDir string) (*state, error) {
 	return s, nil
 }
 
-// save writes the state, whole or not at all.
+// save writes the state file, entirely or not at all.
 func (s *state) save(path string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -123,8 +123,8 @@ func (s *state) save(path string) error {
 	return writeWhole(path, 0o600, append(text, '\n'))
 }
 
-// writeWhole replaces a file, whole or not at all, with all of it on disk; root does it as the
-// user to whom the folder belongs.
+// writeWhole replaces a file, entirely or not at all, and syncs it. Root does this as the owner
+// of the folder.
 func writeWhole(path string, mode fs.FileMode, text []byte) error {
 	return durable.AsUserOf(path, func(path string) error {
 		f, err := durable.Create(path, mode)

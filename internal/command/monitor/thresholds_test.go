@@ -23,7 +23,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// grow makes the snapshot file n bytes long, with bytes in front that are of no snapshot.
+// grow makes the snapshot file n bytes long, with bytes at the front that belong to no snapshot.
 func grow(n int64) func(t *testing.T, dir string) {
 	return func(t *testing.T, dir string) {
 		t.Helper()
@@ -50,7 +50,7 @@ func appended(text string) func(t *testing.T, dir string) {
 	}
 }
 
-// removed removes something of the data directory.
+// removed removes something from the data directory.
 func removed(name string) func(t *testing.T, dir string) {
 	return func(t *testing.T, dir string) {
 		t.Helper()
@@ -58,7 +58,7 @@ func removed(name string) func(t *testing.T, dir string) {
 	}
 }
 
-// logged puts a file of n bytes into the database that no node reads.
+// logged puts a file of n bytes that no node reads into the database.
 func logged(n int) func(t *testing.T, dir string) {
 	return func(t *testing.T, dir string) {
 		t.Helper()
@@ -70,7 +70,7 @@ func pending(n int, since time.Time) func(t *testing.T, dir string) {
 	return func(t *testing.T, dir string) { putAnchors(t, dir, n, since) }
 }
 
-// left leaves what a killed prune leaves, which was made so long before start.
+// left makes what a killed prune leaves, dated a while before start.
 func left(before time.Duration) func(t *testing.T, dir string) {
 	return func(t *testing.T, dir string) {
 		t.Helper()
@@ -81,7 +81,7 @@ func left(before time.Duration) func(t *testing.T, dir string) {
 	}
 }
 
-// spoiled changes a byte of the one file that a pattern names.
+// spoiled changes a byte of the one file that matches a pattern.
 func spoiled(pattern string) func(t *testing.T, dir string) {
 	return func(t *testing.T, dir string) {
 		t.Helper()
@@ -92,7 +92,7 @@ func spoiled(pattern string) func(t *testing.T, dir string) {
 	}
 }
 
-// spoil has a byte of a file rot: its time stays.
+// spoil changes a byte of a file like a bad sector: the file's time stays.
 func spoil(t *testing.T, path string) {
 	t.Helper()
 	info, err := os.Stat(path)
@@ -119,7 +119,7 @@ func held(t *testing.T, dir string) {
 	require.NoError(t, f.Close())
 }
 
-// all does one after the other.
+// all makes several changes in order.
 func all(changes ...func(t *testing.T, dir string)) func(t *testing.T, dir string) {
 	return func(t *testing.T, dir string) {
 		for _, change := range changes {
@@ -128,7 +128,7 @@ func all(changes ...func(t *testing.T, dir string)) func(t *testing.T, dir strin
 	}
 }
 
-// lost has an anchor that the backup has lost, which a further backup has found.
+// lost loses an anchor that a backup has, and makes a further backup, which detects the loss.
 func lost(t *testing.T, dir string) {
 	putAnchors(t, dir, 1, start)
 	quiet(t, start.Add(time.Hour), backup.Tool(), "--data-dir", dir)
@@ -138,7 +138,7 @@ func lost(t *testing.T, dir string) {
 	require.Equal(t, 2, code, stderr)
 }
 
-// TestAlarms: each alarm and each limit, on both sides. What fires is said with what to do.
+// TestAlarms: each alarm, and each limit on both sides. An alarm is printed with a hint.
 func TestAlarms(t *testing.T) {
 	const hour, second = time.Hour, time.Second
 	for i, c := range []struct {
@@ -148,9 +148,9 @@ func TestAlarms(t *testing.T) {
 		args  string
 		code  int
 		want  []string // alarms, in their order
-		says  []string // a pattern for each line that is an alarm or an error
+		says  []string // a pattern for each alarm or error that is printed
 	}{
-		{"file of just 1 MB", grow(1 << 20), 0, "--max-snapshot-size 1", 0, nil, nil},
+		{"file of exactly 1 MB", grow(1 << 20), 0, "--max-snapshot-size 1", 0, nil, nil},
 		{"file of 1 MB and a byte", grow(1<<20 + 1), 0, "--max-snapshot-size 1", 2, []string{"snapshot-size"},
 			[]string{`l2_snapshots.dat is 2 MB, more than 1 MB: consider pruning\n.*hint: ailee_prune_snapshots --in-place --keep 1000 --file [^ ]*/l2_snapshots.dat\n`}},
 		{"the guide's limit of the file", grow(5000<<20 + 1), 0, "", 2, []string{"snapshot-size"},
@@ -160,7 +160,7 @@ func TestAlarms(t *testing.T) {
 			[]string{`reorg_db is 1 MB, more than 0 MB: consider pruning\n.*hint: .*ailee_reorg_verify --db-path [^ ]*/reorg_db\n`}},
 		{"growth", grow(2 << 20), 0, "--max-growth 2", 0, nil, nil},
 		{"large growth", grow(3 << 20), 0, "--max-growth 2", 2, []string{"growth"}, []string{`l2_snapshots.dat grew by 3 MB since the last run, more than 2 MB`}},
-		{"growth that nobody asked for", grow(3 << 20), 0, "", 0, nil, nil},
+		{"growth without a limit", grow(3 << 20), 0, "", 0, nil, nil},
 		{"growth of the database", logged(1 << 20), 0, "--max-growth 2", 0, nil, nil},
 		{"large growth of the database", logged(2<<20 + 4096), 0, "--max-growth 2", 2, []string{"growth"}, []string{`reorg_db grew by 3 MB since the last run, more than 2 MB`}},
 
@@ -175,35 +175,35 @@ func TestAlarms(t *testing.T) {
 			var b strings.Builder
 			_ = snapshot.Encode(&b, &st)
 			return b.String()
-		}()), 0, "", 2, []string{"snapshot-future"}, []string{`the latest snapshot in .* is from a time beyond any clock: 18446744073709551615 ms`}},
-		{"a clock that is wrong", func(t *testing.T, dir string) {
+		}()), 0, "", 2, []string{"snapshot-future"}, []string{`the latest snapshot in .* has a time beyond any clock: 18446744073709551615 ms`}},
+		{"a wrong clock", func(t *testing.T, dir string) {
 			// The last backup and the last change of the file are dated in the future.
 			later := start.Add(4 * hour)
 			require.NoError(t, os.Chtimes(filepath.Join(dir, "l2_snapshots.dat"), later, later))
 			quiet(t, later, backup.Tool(), "--data-dir", dir)
 		}, 2 * hour, "", 2, []string{"snapshot-future", "backup-future"}, []string{`the clock says 2025-02-15 02:00:00, which is before the last backup and the last change`, `2 backups are dated in the future, such as `}},
-		{"older backups, and one dated in the future", func(t *testing.T, dir string) {
+		{"older backups and one dated in the future", func(t *testing.T, dir string) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "backups", "l2_snapshots_20990101_000000.dat.bak"), nil, 0o600))
 		}, 3*hour + second, "", 2, []string{"backup-old", "backup-wrong", "backup-future"},
 			[]string{`the newest backup of the snapshot file is 3 h 1 s old, limit 3 h`, `the newest backup of the database is 3 h 1 s old, limit 3 h`,
 				`the newest backup of the snapshot file, l2_snapshots_20990101_000000.dat.bak, does not verify: no complete snapshot`,
 				`/l2_snapshots_20990101_000000.dat.bak is dated in the future`}},
-		{"snapshot of a day ago", nil, 24 * hour, "--max-backup-age 100", 0, nil, nil},
+		{"snapshot from a day ago", nil, 24 * hour, "--max-backup-age 100", 0, nil, nil},
 		{"older snapshot", nil, 24*hour + second, "--max-backup-age 100", 2, []string{"snapshot-old"},
 			[]string{`the latest snapshot in .* is 24 h 1 s old, limit 24 h\n.*hint: check that the node is still anchoring: journalctl -u ailee-node\n`}},
-		{"snapshot of a limit", nil, 2*hour + 5*time.Minute, "--max-snapshot-age 2", 2, []string{"snapshot-old"}, []string{`the latest snapshot in .* is 2 h 5 min old, limit 2 h`}},
-		{"snapshot of a large limit", nil, 1000 * hour, "--max-snapshot-age 999999999999999 --max-backup-age 999999999999999", 0, nil, nil},
-		{"the node's other unit", nil, 25 * hour, "--max-backup-age 100 --unit bitcoin-l2.service", 2, []string{"snapshot-old"}, []string{`is 25 h old, limit 24 h\n.*hint: .*journalctl -u bitcoin-l2\n`}},
-		{"backups of three hours ago", nil, 3 * hour, "", 0, nil, nil},
+		{"snapshot older than a given limit", nil, 2*hour + 5*time.Minute, "--max-snapshot-age 2", 2, []string{"snapshot-old"}, []string{`the latest snapshot in .* is 2 h 5 min old, limit 2 h`}},
+		{"snapshot within a large limit", nil, 1000 * hour, "--max-snapshot-age 999999999999999 --max-backup-age 999999999999999", 0, nil, nil},
+		{"another unit of the node", nil, 25 * hour, "--max-backup-age 100 --unit bitcoin-l2.service", 2, []string{"snapshot-old"}, []string{`is 25 h old, limit 24 h\n.*hint: .*journalctl -u bitcoin-l2\n`}},
+		{"backups from three hours ago", nil, 3 * hour, "", 0, nil, nil},
 		{"older backups", nil, 7*hour + second, "", 2, []string{"backup-old"}, []string{`the newest backup of the snapshot file is 7 h old, limit 3 h`,
 			`the newest backup of the database is 7 h old, limit 3 h\n.*hint: ailee-backup --data-dir [^ ]*; systemctl status ailee-backup.timer\n`}},
-		{"no folder of backups", removed("backups"), 0, "", 2, []string{"backup-none"}, []string{`there is no folder .*/backups for backups\n.*hint: ailee-backup `}},
+		{"no backup directory", removed("backups"), 0, "", 2, []string{"backup-none"}, []string{`there is no folder .*/backups for backups\n.*hint: ailee-backup `}},
 		{"no backups", all(removed("backups"), func(t *testing.T, dir string) { require.NoError(t, os.Mkdir(filepath.Join(dir, "backups"), 0o700)) }),
 			0, "", 2, []string{"backup-none"}, []string{`/backups has no backup of the snapshot file\n.*hint: ailee-backup `, `/backups has no backup of the database`}},
-		{"backups that are gone", func(t *testing.T, dir string) {
+		{"missing backups", func(t *testing.T, dir string) {
 			quiet(t, start.Add(hour), backup.Tool(), "--data-dir", dir)
 			require.NoError(t, os.Remove(filepath.Join(dir, "backups", "reorg_db_20250215_000000.tar.gz")))
-		}, hour, "", 2, []string{"backup-wrong"}, []string{`1 backup is gone that no run has deleted: reorg_db_20250215_000000.tar.gz\n.*hint: ailee-backup verify --all`}},
+		}, hour, "", 2, []string{"backup-wrong"}, []string{`1 backup is missing that no run has deleted: reorg_db_20250215_000000.tar.gz\n.*hint: ailee-backup verify --all`}},
 		{"the newest backup is damaged", all(func(t *testing.T, dir string) { quiet(t, start.Add(hour), backup.Tool(), "--data-dir", dir) }, spoiled("backups/reorg_db_20250215_010000.tar.gz")),
 			hour, "", 2, []string{"backup-wrong"}, []string{`the newest backup of the database, reorg_db_20250215_010000.tar.gz, does not verify: .*\n.*hint: ailee-backup verify --all --data-dir `}},
 		{"the only backups are damaged", all(spoiled("backups/reorg_db_*.tar.gz"), spoiled("backups/l2_snapshots_*_*.dat.bak")), 0, "", 2, []string{"backup-none", "backup-wrong"},
@@ -218,7 +218,7 @@ func TestAlarms(t *testing.T) {
 		}, hour, "", 2, []string{"backup-failed"}, []string{`the last run of ailee-backup, at 2025-02-15 01:00:00 UTC, ended with status 2 for the snapshot file\n.*hint: .*no complete snapshot`}},
 		{"a loss", lost, 2 * hour, "", 2, []string{"backup-failed", "backup-loss"}, []string{`ended with status 2 for the database\n.*hint: reorg_db lacks 1 anchor`,
 			`reorg_db lacks 1 anchor that earlier backups have, since 2025-02-15 02:00:00 UTC\n.*hint: ailee-doctor`}},
-		{"a loss that was given up", func(t *testing.T, dir string) {
+		{"a loss that was accepted", func(t *testing.T, dir string) {
 			lost(t, dir)
 			code, _, stderr := runTool(start.Add(2*hour), backup.Tool(), "--data-dir", dir, "--accept-loss")
 			require.Zero(t, code, stderr)
@@ -243,7 +243,7 @@ func TestAlarms(t *testing.T) {
 			text := clitest.Read(t, path)
 			require.NoError(t, os.WriteFile(path, []byte(text+"torn"+clitest.Numbered(5)+text), 0o640))
 			age(t, dir)
-		}, 0, "", 2, []string{"snapshot-hidden"}, []string{`l2_snapshots.dat: a sound snapshot at byte [0-9]+.*\n.*hint: ailee-doctor`}},
+		}, 0, "", 2, []string{"snapshot-hidden"}, []string{`l2_snapshots.dat: no node sees a sound snapshot at byte [0-9]+.*\n.*hint: ailee-doctor`}},
 		{"wrong root", func(t *testing.T, dir string) {
 			path := filepath.Join(dir, "l2_snapshots.dat")
 			text := clitest.Read(t, path)
@@ -285,8 +285,8 @@ func TestAlarms(t *testing.T) {
 				require.NoError(t, u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "block:%020d", 5), []byte(strings.Repeat("a", 64))))
 				require.NoError(t, u.Put(reorgdb.DefaultFamily, fmt.Appendf(nil, "block:%020d", 7), []byte(strings.Repeat("b", 64))))
 			})
-		}, 0, "", 2, []string{"db-wrong"}, []string{`reorg_db does not verify: 1 heights have no block hash, from 6 on`}},
-		{"a database made anew", func(t *testing.T, dir string) {
+		}, 0, "", 2, []string{"db-wrong"}, []string{`reorg_db does not verify: height 6 has no block hash`}},
+		{"a recreated database", func(t *testing.T, dir string) {
 			putAnchors(t, dir, 14, start)
 			quiet(t, start.Add(time.Minute), monitor.Tool(), "--data-dir", dir)
 			require.NoError(t, os.RemoveAll(filepath.Join(dir, "reorg_db")))
@@ -305,7 +305,7 @@ func TestAlarms(t *testing.T) {
 		{"pending", pending(3, start), 0, "--max-pending 3", 0, nil, nil},
 		{"many pending", pending(3, start), 0, "--max-pending 2", 2, []string{"anchors-pending"},
 			[]string{`3 anchors are pending, more than 2\n.*hint: .*: ailee_reorg_show --db-path [^ ]*reorg_db anchors --status pending\n`}},
-		{"pending that nobody asked for", pending(3, start), 0, "", 0, nil, nil},
+		{"pending without a limit", pending(3, start), 0, "", 0, nil, nil},
 		{"orphaned", pending(2, start.Add(-2*hour)), 0, "", 2, []string{"anchors-orphaned"},
 			[]string{`2 pending anchors are orphaned, more than 0\n.*hint: .*: ailee_reorg_show --db-path [^ ]*reorg_db anchors --status pending\n`}},
 		{"orphaned within the limit", pending(2, start.Add(-2*hour)), 0, "--max-orphaned 2", 0, nil, nil},
@@ -325,7 +325,7 @@ func TestAlarms(t *testing.T) {
 			path := filepath.Join(dir, ".reorg_db.anchor-pending")
 			require.NoError(t, os.WriteFile(path, []byte("{}"), 0o600))
 			require.NoError(t, os.Chtimes(path, start.Add(-2*hour), start.Add(-2*hour)))
-		}, 0, "", 2, []string{"leftover"}, []string{`a broadcast was broken off`}},
+		}, 0, "", 2, []string{"leftover"}, []string{`a broadcast was interrupted`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if testing.Short() && i%3 > 0 && !strings.HasPrefix(c.name, "a loss") || testing.Short() && strings.HasPrefix(c.name, "the guide's") {
@@ -349,10 +349,10 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
-// TestAlarmOfOwner: the node's user cannot use a file of root's.
+// TestAlarmOfOwner: the node's user cannot use a file that root owns.
 func TestAlarmOfOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root gives files away")
+		t.Skip("only root can change owners")
 	}
 	dir := watched(t)
 	require.NoError(t, os.Chown(dir, 64100, 64100))
@@ -368,11 +368,11 @@ func TestAlarmOfOwner(t *testing.T) {
 		}
 		require.Equal(t, 2, code)
 		require.Equal(t, []string{"owner"}, parsed(t, stdout).codes())
-		require.Regexp(t, `warning: .*: 64100:64100 cannot read and write it, nor [0-9]+ more\n.*hint: chown 64100:64100 [^ ]*; for all that is to be done: ailee-doctor`, stderr)
+		require.Regexp(t, `warning: .*: 64100:64100 cannot read and write it, nor [0-9]+ others\n.*hint: chown 64100:64100 [^ ]*; for everything that must be done: ailee-doctor`, stderr)
 	}
 }
 
-// TestAlarmOfDisk: less is free than the next backup needs.
+// TestAlarmOfDisk: less space is free than the next backup needs.
 func TestAlarmOfDisk(t *testing.T) {
 	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
@@ -392,7 +392,7 @@ func TestAlarmOfDisk(t *testing.T) {
 	}
 }
 
-// TestEveryAlarmFires: there is a test for each that fires.
+// TestEveryAlarmFires: there is a test in which each alarm fires.
 func TestEveryAlarmFires(t *testing.T) {
 	text := clitest.Read(t, "thresholds_test.go")
 	_, stdout, _ := watch(start, "--json", "--data-dir", watched(t))
@@ -405,7 +405,7 @@ func TestEveryAlarmFires(t *testing.T) {
 	}
 }
 
-// anchorOf is the hash of the anchor of the latest snapshot.
+// anchorOf returns the hash of the latest snapshot's anchor.
 func anchorOf(t *testing.T, dir string) string {
 	t.Helper()
 	fields := strings.Fields(clitest.Read(t, filepath.Join(dir, "l2_snapshots.dat")))

@@ -1,5 +1,5 @@
-// Package monitor is the command ailee-monitor: facts of a data directory and its backups
-// held against limits, as alarms and as metrics.
+// Package monitor is the command ailee-monitor: it compares the facts of a data directory and
+// its backups with limits, and reports alarms and metrics.
 package monitor
 
 import (
@@ -27,11 +27,11 @@ type Options struct {
 	StateFile  string // "" for none
 	Prometheus string // file for metrics, "" for none
 	Limits
-	Bitcoin *bitcoin.Options // nil: Bitcoin is not asked
+	Bitcoin *bitcoin.Options // nil: do not ask Bitcoin
 	flags.Checking
 }
 
-// Limits are what a value may be at most. Those that may be off are nil then.
+// Limits are the highest allowed values. A limit that is off is nil.
 type Limits struct {
 	SnapshotSize, DBSize                int64 // MB of 1024 KB
 	Growth                              *int64
@@ -40,7 +40,7 @@ type Limits struct {
 	Orphaned                            int64
 }
 
-// StateName is the file with what was seen last, in the data directory.
+// StateName is the name of the state file in the data directory.
 const StateName = ".ailee-monitor"
 
 // Tool describes the command.
@@ -49,24 +49,24 @@ func Tool() cli.Tool {
 		Name:    Name,
 		Summary: "watch the data and the backups of an AILEE node",
 		Description: `
-   Looks at the data directory of a node and at its backups: whether all of it verifies,
-   at sizes and growth, at the age of the latest snapshot and of the newest backups, at
-   anchors, space, owners and at what runs that were killed left. It reads the newest
-   backup of each kind, and one of the others in turn. Counts of snapshots, anchors and
-   reorg events are held against the highest that it has seen. The node may be running;
-   its data is only read.
+   Checks the data directory of a node and its backups: whether everything verifies,
+   sizes and growth, the age of the latest snapshot and of the newest backups, anchors,
+   space, owners, and what killed runs left. It reads the newest backup of each kind, and
+   one of the others in turn. It compares the numbers of snapshots, anchors and reorg
+   events with the highest that it has seen. It only reads the data, and the node may be
+   running.
 
-   Made for cron and for systemd: it prints nothing when all is well, else a line for
-   each thing and what to do about it, at each run for as long as it lasts. It ends with
-   status 2 for an alarm, and with 1 where it could not look. In the journal the lines
-   have priorities. Sizes are in MB of 1024 KB.
+   It is made for cron and systemd. If all is well, it prints nothing. Else it prints a
+   line for each problem and what to do about it, on every run for as long as the problem
+   lasts. It ends with status 2 for an alarm, and with 1 if it could not check something.
+   In the journal the lines have priorities. Sizes are in MB of 1024 KB.
 
-   What it has seen is forgotten, and begun anew, where its state file is missing or
-   damaged, or is that of another data directory.`,
+   It forgets what it has seen and starts over if its state file is missing, damaged, or
+   belongs to another data directory.`,
 		Environment: flags.BitcoinEnvironment(),
 		Files: slices.Concat([]cli.Entry{
 			{Name: StateName, Text: "in the data directory: what was seen last"},
-			{Name: "/usr/share/doc/ailee-recovery/monitoring/", Text: "rules for Prometheus and a dashboard for Grafana, on what --prometheus writes"},
+			{Name: "/usr/share/doc/ailee-recovery/monitoring/", Text: "Prometheus rules and a Grafana dashboard for the metrics of --prometheus"},
 		}, flags.BitcoinFiles()),
 		Examples: `
 # From cron, or from a timer every ten minutes
@@ -85,11 +85,11 @@ grep '^ailee_snapshot' /var/lib/prometheus/node-exporter/ailee.prom`,
 			off("max-growth", "warn when either grew by more since the last run, in `MB`", "any growth"),
 			limit("max-snapshot-age", "warn when the latest snapshot is older, in `HOURS`", 24),
 			limit("max-backup-age", "warn when the newest sound backup of either is older, in `HOURS`", 3),
-			off("max-pending", "warn when more anchors are pending than `N`", "any number"),
-			limit("max-orphaned", "warn when more of the pending anchors are orphaned than `N`", 0),
+			off("max-pending", "warn when more than `N` anchors are pending", "any number"),
+			limit("max-orphaned", "warn when more than `N` pending anchors are orphaned", 0),
 			limit("max-leftover-age", "warn when what a killed run left is older, in `HOURS`", 1),
-			&urfave.StringFlag{Name: "unit", Usage: "the node is the service `UNIT` of systemd", Value: defaultUnit},
-			&urfave.StringFlag{Name: stateFile, Usage: "remember what was seen in `FILE`, '' for nowhere", DefaultText: StateName + " in the data directory"},
+			&urfave.StringFlag{Name: "unit", Usage: "the node's systemd service is `UNIT`", Value: defaultUnit},
+			&urfave.StringFlag{Name: stateFile, Usage: "remember what was seen in `FILE`, '' for no file", DefaultText: StateName + " in the data directory"},
 			&urfave.StringFlag{Name: "prometheus", Usage: "write metrics to `FILE` for the textfile collector of node_exporter"},
 			maxMemory(),
 			cli.JSONFlag,
@@ -104,8 +104,8 @@ const (
 	stateFile   = "state-file"
 )
 
-// maxMemory is the flag of that name; with less for sorting than others have, all of the
-// process stays below 64 MiB.
+// maxMemory is the flag --max-memory. Its default is lower than that of other commands, so that
+// the whole process stays below 64 MiB.
 func maxMemory() urfave.Flag {
 	f := flags.MaxMemory().(*urfave.StringFlag)
 	f.Value = "24 MiB"
@@ -116,12 +116,12 @@ func limit(name, usage string, value int64) urfave.Flag {
 	return &urfave.Int64Flag{Name: name, Usage: usage, Value: value, Base: 10}
 }
 
-// off is a limit that is off unless it is given.
+// off is the flag of a limit that is off by default.
 func off(name, usage, def string) urfave.Flag {
 	return &urfave.Int64Flag{Name: name, Usage: usage, DefaultText: def, Base: 10}
 }
 
-// maxLimit is far above all that is limited.
+// maxLimit is far above any value that is limited.
 const maxLimit = 1e15 - 1
 
 func parse(c *urfave.Context) (o Options, err error) {

@@ -217,12 +217,12 @@ func (l *looker) sayRecords(ctx context.Context, db *content.Database, orphaned 
 	case r.CounterBehind:
 		l.wrong(DBRecords, r, "the event counter is %d: the next event would overwrite an existing one", r.Counter)
 		return nil
-		case r.Missing == 1 && len(r.Gaps) > 0:
-			l.wrong(DBRecords, r, "height %d has no block hash", r.Gaps[0].From)
-			return nil
-		case len(r.Gaps) > 0:
-			l.wrong(DBRecords, r, "%d heights have no block hash, starting at %d", r.Missing, r.Gaps[0].From)
-			return nil
+	case r.Missing == 1 && len(r.Gaps) > 0:
+		l.wrong(DBRecords, r, "height %d has no block hash", r.Gaps[0].From)
+		return nil
+	case len(r.Gaps) > 0:
+		l.wrong(DBRecords, r, "%d heights have no block hash, starting at %d", r.Missing, r.Gaps[0].From)
+		return nil
 	}
 	f := l.sound(DBRecords, r, "%s", text)
 	var remarks []string
@@ -248,15 +248,15 @@ func recordsOf(db *content.Database) (*Records, error) {
 			r.Families[printable.Text(family)] = uint64(n)
 		}
 	}
-	next, any := uint64(0), false
+	next, started := uint64(0), false
 	for heights, err := range db.Heights() {
 		if err != nil {
 			return nil, err
 		}
-		if any && len(r.Gaps) < MaxListed {
+		if started && len(r.Gaps) < MaxListed {
 			r.Gaps = append(r.Gaps, Range{next, heights[0] - 1})
 		}
-		next, any = heights[1]+1, true
+		next, started = heights[1]+1, true
 	}
 	return r, nil
 }

@@ -169,7 +169,7 @@ func (l *looker) run(ctx context.Context) error {
 	ready := func(parts ...bool) bool { return !slices.Contains(parts, false) }
 	steps := []struct {
 		code Code
-		if_  func() bool
+		when func() bool
 		look func() error
 	}{
 		{DataHolders, nil, func() error { return l.lookHolders(ctx) }},
@@ -200,7 +200,7 @@ func (l *looker) run(ctx context.Context) error {
 		{DataSpace, nil, plain(l.lookSpace)},
 	}
 	for _, step := range steps {
-		if !l.wanted[step.code] || step.if_ != nil && !step.if_() {
+		if !l.wanted[step.code] || step.when != nil && !step.when() {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

@@ -62,8 +62,8 @@ func has(g datadir.Group, set []int) bool {
 }
 
 // gather adds to set each allowed source, in order, that has something which none in the set
-// has so far; a nil function allows all. A live file that hides snapshots, or such a file that
-// a prune left, has something that no other source has.
+// has so far; a nil function allows all. A live file or prune leftover that hides snapshots has
+// something that no other source has.
 func (c *coverage) gather(set []int, allowed func(datadir.Source) bool) []int {
 	for i, s := range c.sources {
 		if slices.Contains(set, i) || allowed != nil && !allowed(s) {

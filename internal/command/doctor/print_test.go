@@ -24,8 +24,8 @@ func printed(v *datadir.View, s Setting) string {
 func TestPrinted(t *testing.T) {
 	for name, c := range map[string]struct {
 		change change
-				only   string // the expected output starts at this line; "" for the first
-				until  string // it ends before this line; "" for the last
+		only   string // the expected output starts at this line; "" for the first
+		until  string // it ends before this line; "" for the last
 		want   string
 		code   int
 	}{
@@ -41,7 +41,7 @@ ok     machine        12.4 GiB free, 2.9 GiB needed
 
 Healthy. Nothing to do.
 `},
-		"torn tail beside a running node": {change: tornTail, code: 2, want: `/var/lib/ailee at 2026-03-18 10:20:41 UTC
+		"torn tail while a node is running": {change: tornTail, code: 2, want: `/var/lib/ailee at 2026-03-18 10:20:41 UTC
 
 ok     node           running: ailee-node.service, pid 1234
 WRONG  snapshot file  1203 snapshots, all valid, latest 2026-03-18 10:02:11

@@ -240,14 +240,14 @@ func TestFolderOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	const otherUser = 64200
 	m := newMachine(t)
-	for _, whose := range []string{"", ".ailee_test_recovery", "copy"} {
-		stage := filepath.Join(m.temporary, "stage"+whose)
+	for _, foreign := range []string{"", ".ailee_test_recovery", "copy"} {
+		stage := filepath.Join(m.temporary, "stage"+foreign)
 		require.NoError(t, os.MkdirAll(filepath.Join(stage, "copy"), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(stage, ".ailee_test_recovery"), nil, 0o600))
-		require.NoError(t, os.Chown(filepath.Join(stage, whose), otherUser, otherUser))
+		require.NoError(t, os.Chown(filepath.Join(stage, foreign), otherUser, otherUser))
 		code, _, stderr := run(t, m.command("--mode", "reorg", "--data-dir", stage))
 		require.Equal(t, exit.Failed, code)
-		require.Contains(t, stderr, stage+" contains something that none of your drills made: "+filepath.Join(stage, whose)+"\n")
+		require.Contains(t, stderr, stage+" contains something that none of your drills made: "+filepath.Join(stage, foreign)+"\n")
 		require.DirExists(t, filepath.Join(stage, "copy"))
 	}
 }

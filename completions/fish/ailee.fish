@@ -62,7 +62,7 @@ complete -c ailee -n __fish_use_subcommand -a create_anchor -d 'anchor a state a
 complete -c ailee -n __fish_use_subcommand -a backup -d 'back up the snapshot file and the reorg database of an AILEE node'
 complete -c ailee -n __fish_use_subcommand -a restore -d 'restore what is missing or wrong of an AILEE node\'s data'
 complete -c ailee -n __fish_use_subcommand -a monitor -d 'watch the data and the backups of an AILEE node'
-complete -c ailee -n __fish_use_subcommand -a drill -d 'drill the recovery of an AILEE node, on data of its own'
+complete -c ailee -n __fish_use_subcommand -a drill -d 'drill the recovery of an AILEE node, on its own data'
 complete -c ailee -n __fish_use_subcommand -a init_node -d 'make the data directory of an AILEE node that starts from nothing'
 complete -c ailee -n __fish_use_subcommand -l list -d 'print the names of the commands, one a line'
 complete -c ailee -n __fish_use_subcommand -l install-links -x -a '(__fish_complete_directories)' -d 'make each command a link to this program, in the folder DIR'

@@ -2,7 +2,7 @@
 
 complete -c test_recovery.sh -f
 complete -c test_recovery.sh -l mode -x -a 'crash reorg corruption' -d 'drill MODE: crash, reorg or corruption'
-complete -c test_recovery.sh -l data-dir -x -a '(__fish_complete_directories)' -d 'make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there'
+complete -c test_recovery.sh -l data-dir -x -a '(__fish_complete_directories)' -d 'make the data in DIR and leave it there; DIR must be missing, empty or from an earlier drill'
 complete -c test_recovery.sh -l reorg-depth -x -d 'with --mode reorg, replace the last N blocks, 1 to 100'
 complete -c test_recovery.sh -l corrupt-snapshot -d 'with --mode corruption, damage the snapshot file; without this and --corrupt-db, both are damaged'
 complete -c test_recovery.sh -l corrupt-db -d 'with --mode corruption, damage the database'

@@ -3,7 +3,7 @@
 
 _arguments -S \
     '--mode[drill MODE\: crash, reorg or corruption]:MODE:(crash reorg corruption)' \
-    '--data-dir[make the data in DIR, which must be missing, empty or of an earlier drill, and leave it there]:DIR:_files -/' \
+    '--data-dir[make the data in DIR and leave it there; DIR must be missing, empty or from an earlier drill]:DIR:_files -/' \
     '--reorg-depth[with --mode reorg, replace the last N blocks, 1 to 100]:N: ' \
     '--corrupt-snapshot[with --mode corruption, damage the snapshot file; without this and --corrupt-db, both are damaged]' \
     '--corrupt-db[with --mode corruption, damage the database]' \

@@ -37,7 +37,13 @@ func (l *looker) lookBroadcast(ctx context.Context) error {
 			b.Held = b.Held || p.Locks && strings.HasPrefix("ailee_create_anchor", p.Command)
 		}
 	}
-	if err := l.findRoot(ctx, b); err != nil {
+	if l.db != nil {
+		_, b.Recorded, err = l.db.Anchor(b.Anchor)
+	}
+	if err == nil {
+		err = l.findRoot(ctx, b)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return err
 		}

@@ -240,7 +240,7 @@ type Broadcast struct {
 	// if the file has none or was not read. Latest is set if it is the latest.
 	Snapshot int64 `json:"snapshot"`
 	Latest   bool  `json:"latest"`
-	// Recorded is set where the database has the anchor's record.
+	// Recorded is set if the database was read and has the anchor's record.
 	Recorded bool `json:"recorded"`
 }
 

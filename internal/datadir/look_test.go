@@ -10,13 +10,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/stretchr/testify/require"
 
+	"ailee-recovery/internal/bitcoin/pending"
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/command/initnode"
 	"ailee-recovery/internal/datadir"
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/reorgdb"
+	"ailee-recovery/snapshot"
 )
 
 func TestMain(m *testing.M) { clitest.MainFor(m, nil, programs, initnode.Tool()) }
@@ -214,6 +218,32 @@ func TestLeftovers(t *testing.T) {
 	require.Equal(t, datadir.PruneLeft, look(t, dir, datadir.DataLeftovers).Leftovers.Found[0].Kind)
 	require.NoError(t, os.WriteFile(file, []byte(clitest.Numbered(7)), 0o640))
 	require.Equal(t, datadir.PruneForeign, look(t, dir, datadir.DataLeftovers).Leftovers.Found[0].Kind)
+}
+
+// TestBroadcast: evidence of an unfinished broadcast says whether the database has its record.
+func TestBroadcast(t *testing.T) {
+	dir := node(t)
+	database := filepath.Join(dir, "reorg_db")
+	require.True(t, look(t, dir, datadir.DataBroadcast).Is(datadir.DataBroadcast, datadir.Sound))
+	tx := wire.NewMsgTx(2)
+	tx.AddTxIn(&wire.TxIn{})
+	tx.AddTxOut(wire.NewTxOut(1000, []byte{0x51}))
+	anchor := snapshot.NewAnchor(strings.Repeat("a", 64), 1, "m")
+	require.NoError(t, pending.New(database, anchor, "w", tx).Write())
+	for _, recorded := range []bool{false, true} {
+		if recorded {
+			db, err := reorgdb.Open(database)
+			require.NoError(t, err)
+			require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+				return u.Anchor(reorgdb.Anchor{Hash: anchor.Hash, BitcoinTxID: tx.TxHash().String(), L2StateRoot: anchor.L2StateRoot})
+			}))
+			require.NoError(t, db.Close())
+		}
+		v := look(t, dir, datadir.DataBroadcast, datadir.DBRecords)
+		require.True(t, v.Is(datadir.DataBroadcast, datadir.Wrong))
+		require.Equal(t, anchor.Hash, v.Broadcast.Anchor)
+		require.Equal(t, recorded, v.Broadcast.Recorded)
+	}
 }
 
 // TestClock: one time ahead of the clock is in doubt. If there are two, the clock is wrong.

@@ -38,11 +38,11 @@ func Tool() cli.Tool {
    do: steps in order, with the exact commands to paste and what each of them loses, if
    anything. It only reads, and may be used while a node is running.
 
-   What could not be checked is never a reason to repair, and no plan deletes data: what
-   is replaced is kept. If there are several ways, the plan takes the one that loses
-   least of what the data, its copies and its backups hold together, and names the next
-   best. Go on to the next step when a command ends with 0, or with another exit status
-   that its step expects.
+   What could not be checked is never a reason to repair, and no plan deletes the last
+   copy of any data: what is replaced is kept. If there are several ways, the plan takes
+   the one that loses least of what the data, its copies and its backups hold together,
+   and names the next best. Go on to the next step when a command ends with 0, or with
+   another exit status that its step expects.
 
    Run it as root: other users cannot see which processes have the data open. It reads
    all of the data and the newest backups. With little data it takes a minute at most.`,

@@ -146,6 +146,6 @@ func (d *drill) leave() {
 	}
 	var e *exit.Error
 	if errors.As(d.err, &e) && e.Hint == "" {
-		d.err = &exit.Error{Code: e.Code, Err: e.Err, Hint: "see what the drill left: " + d.dir} // the drill failed, with --keep
+		d.err = &exit.Error{Code: e.Code, Err: e.Err, Hint: "see what the drill left: " + d.dir} // the drill failed
 	}
 }

@@ -460,7 +460,7 @@ func (r *run) hintFor(f datadir.Fact) string {
 	case f.Code == datadir.DataHolders && os.Geteuid() != 0: // could not check who has the data open: …
 		return "run it as the node's user, or as root"
 	case f.Code == datadir.BackupsFolder && r.view.BackupFolder.NotMounted: // could not check the backups: the disk of the folder is not mounted
-		return "mount its disk: findmnt --fstab lists the file systems"
+		return "mount its file system, see the list: findmnt --fstab"
 	}
 	return hintOf(f.Err)
 }

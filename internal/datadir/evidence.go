@@ -382,8 +382,6 @@ type DatabaseForm struct {
 	Form  FolderForm `json:"form"`
 	Files int        `json:"files"`
 	Size  int64      `json:"size"` // of all files
-	// Version is that of the RocksDB that wrote it, "" if it is not known.
-	Version string `json:"version,omitempty"`
 }
 
 // FolderForm is what a folder of a database looks like.

@@ -216,7 +216,7 @@ func (p *page) mark(text string) string {
 	at := 0
 	for _, m := range p.marked.FindAllStringIndex(text, -1) {
 		word, mark := text[m[0]:m[1]], "*"
-		if m[0] > 0 && text[m[0]-1] == '/' && !p.isValue(word) {
+		if m[0] > 0 && strings.ContainsRune("/.", rune(text[m[0]-1])) && !p.isValue(word) {
 			continue // part of a path
 		}
 		if strings.HasPrefix(word, "--") || strings.ContainsAny(word, "_-.") && !p.isValue(word) {

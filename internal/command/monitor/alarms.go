@@ -191,10 +191,10 @@ func (r *run) database() {
 	show := "see which, and check that their transactions are in the mempool: " +
 		exit.Command("ailee_reorg_show", "--db-path", path, "anchors", "--status", "pending")
 	if pending := records.Anchors["pending"]; r.Pending != nil && pending > uint64(*r.Pending) {
-		r.alarm(anchorsPending, show, "%d anchors are pending, more than %d", pending, *r.Pending)
+		r.alarm(anchorsPending, show, "pending anchors: %d, more than %d", pending, *r.Pending)
 	}
 	if records.Orphaned > uint64(r.Orphaned) {
-		r.alarm(anchorsOrphaned, show, "%d pending anchors are orphaned, more than %d", records.Orphaned, r.Orphaned)
+		r.alarm(anchorsOrphaned, show, "orphaned pending anchors: %d, more than %d", records.Orphaned, r.Orphaned)
 	}
 }
 

@@ -304,10 +304,10 @@ func TestAlarms(t *testing.T) {
 		}, 0, "", 0, nil, nil},
 		{"pending", pending(3, start), 0, "--max-pending 3", 0, nil, nil},
 		{"many pending", pending(3, start), 0, "--max-pending 2", 2, []string{"anchors-pending"},
-			[]string{`3 anchors are pending, more than 2\n.*hint: .*: ailee_reorg_show --db-path [^ ]*reorg_db anchors --status pending\n`}},
+			[]string{`pending anchors: 3, more than 2\n.*hint: .*: ailee_reorg_show --db-path [^ ]*reorg_db anchors --status pending\n`}},
 		{"pending without a limit", pending(3, start), 0, "", 0, nil, nil},
 		{"orphaned", pending(2, start.Add(-2*hour)), 0, "", 2, []string{"anchors-orphaned"},
-			[]string{`2 pending anchors are orphaned, more than 0\n.*hint: .*: ailee_reorg_show --db-path [^ ]*reorg_db anchors --status pending\n`}},
+			[]string{`orphaned pending anchors: 2, more than 0\n.*hint: .*: ailee_reorg_show --db-path [^ ]*reorg_db anchors --status pending\n`}},
 		{"orphaned within the limit", pending(2, start.Add(-2*hour)), 0, "--max-orphaned 2", 0, nil, nil},
 
 		{"one writer", held, 0, "", 0, nil, nil},

@@ -305,7 +305,7 @@ func TestFishCompletions(t *testing.T) {
 		return strings.Split(strings.TrimSuffix(output(t, "fish", "--no-config", "-c", script, line), "\n"), "\n")
 	}
 	for _, name := range names() {
-		require.Regexp(t, "^--json\tprint .*JSON document.*, also on failure$", complete(name + " --js")[0])
+		require.Regexp(t, "^--json\tprint .*JSON document.*, even on failure$", complete(name + " --js")[0])
 	}
 	require.Equal(t, []string{"--all\tverify every complete snapshot and name the newest valid one"}, complete("ailee_l2_verify --al"))
 	require.Equal(t, []string{"go.mod"}, complete("ailee_l2_verify --snapshot go.mo"))

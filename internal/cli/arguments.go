@@ -15,18 +15,18 @@ import (
 
 // arranged is a command line whose flags were moved in front of its arguments.
 type arranged struct {
-	flags []string // with their values, one word each
+	flags []string // with their values, each one word
 	rest  []string // the arguments
 	json  bool     // --json is among the flags
-	help  bool     // and so is --help
+	help  bool     // so is --help
 }
 
-// arrange moves the flags in front of the arguments, wherever they are: the flag package
-// stops at the first argument, and a flag after it would silently not count. What comes
-// after -- is an argument.
+// arrange moves the flags, wherever they are, in front of the arguments: the flag package
+// stops at the first argument and would silently ignore a flag after it. Everything after
+// -- is an argument.
 func arrange(t Tool, args []string) (a arranged, err error) {
 	known := takesValue(t)
-	// One error is enough to put right at a time; the flags after it still say how to print it.
+	// Only the first error is reported; the flags after it still say how to print it.
 	fail := func(e error) { err = cmp.Or(err, e) }
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -70,8 +70,8 @@ func arrange(t Tool, args []string) (a arranged, err error) {
 	return a, err
 }
 
-// line is the command line for the flag package. Help is that of the tool whatever the
-// arguments are, and not one on these.
+// line is the command line for the flag package. With --help the arguments are left out: the
+// help is that of the tool, whatever they are.
 func (a arranged) line(name string) []string {
 	if a.help {
 		return slices.Concat([]string{name}, a.flags)
@@ -79,7 +79,7 @@ func (a arranged) line(name string) []string {
 	return slices.Concat([]string{name}, a.flags, []string{"--"}, a.rest)
 }
 
-// cutFlag takes a flag apart. A lone - is an argument.
+// cutFlag splits a flag into name and value. A lone - is an argument.
 func cutFlag(arg string) (name, value string, hasValue, isFlag bool) {
 	if len(arg) < 2 || arg[0] != '-' {
 		return "", "", false, false
@@ -88,7 +88,7 @@ func cutFlag(arg string) (name, value string, hasValue, isFlag bool) {
 	return name, value, hasValue, true
 }
 
-// takesValue are the names of flags, and whether they take a value.
+// takesValue maps the name of each flag to whether it takes a value.
 func takesValue(t Tool) map[string]bool {
 	known := map[string]bool{}
 	for _, f := range slices.Concat(t.Flags, []urfave.Flag{urfave.HelpFlag, urfave.VersionFlag}) {
@@ -100,15 +100,15 @@ func takesValue(t Tool) map[string]bool {
 	return known
 }
 
-// isFlagOf reports whether a word is one of the flags, or ends them: taken for the value
-// of another one it would silently not count.
+// isFlagOf reports whether a word is one of the flags, or the -- that ends them: taken for
+// the value of another flag, it would silently have no effect.
 func isFlagOf(known map[string]bool, word string) bool {
 	name, _, _, isFlag := cutFlag(word)
 	_, isKnown := known[name]
 	return isFlag && (isKnown || word == "--")
 }
 
-// dashed is a flag as it is typed.
+// dashed returns a flag as it is typed.
 func dashed(name string) string {
 	if len(name) == 1 {
 		return "-" + name
@@ -120,7 +120,7 @@ func missingValue(t Tool, name string, next []string) error {
 	if len(next) == 0 || next[0] == "--" {
 		return usage(t, fmt.Errorf("the flag %s needs a value", dashed(name)))
 	}
-	return exit.Failf("if it is meant as the value: "+exit.Command(dashed(name)+"="+next[0]), "the flag %s needs a value, and %s is a flag", dashed(name), next[0])
+	return exit.Failf("if that is the value, write "+exit.Command(dashed(name)+"="+next[0]), "the flag %s needs a value, but %s is a flag", dashed(name), next[0])
 }
 
 func unknownFlag(t Tool, name string) error {
@@ -138,7 +138,7 @@ func unknownFlag(t Tool, name string) error {
 	return exit.Fail("did you mean "+dashed(best)+"? "+usageHint(t.Name), err)
 }
 
-// checkArguments refuses a command line that lacks something, or has too much.
+// checkArguments refuses a command line with missing or surplus arguments.
 func checkArguments(t Tool, c *urfave.Context) error {
 	args := c.Args().Slice()
 	for _, name := range t.Required {
@@ -155,8 +155,8 @@ func checkArguments(t Tool, c *urfave.Context) error {
 	return checkStreams(t, c)
 }
 
-// checkStreams refuses - where it stands for neither standard input nor standard output, so
-// that no file or folder of that name is made by accident.
+// checkStreams refuses - where it means neither standard input nor standard output, so that
+// no file or folder with that name is created by accident.
 func checkStreams(t Tool, c *urfave.Context) error {
 	for _, f := range t.Flags {
 		name, value := f.Names()[0], pathOf(f)
@@ -169,7 +169,7 @@ func checkStreams(t Tool, c *urfave.Context) error {
 		if arg != input.Stdin || len(names) == 0 {
 			continue
 		}
-		// Of the names the last is that of the last argument, and one before may stand for several.
+		// The last name is that of the last argument; the one before it may cover several.
 		name := names[len(names)-1]
 		if i < c.NArg()-1 {
 			name = names[min(i, max(0, len(names)-2))]
@@ -181,21 +181,21 @@ func checkStreams(t Tool, c *urfave.Context) error {
 	return nil
 }
 
-// noStream is the error for a - that stands for nothing.
+// noStream is the error for a - that has no meaning.
 func noStream(given, value string) error {
 	what := "file"
 	if value == "DIR" {
 		what = "folder"
 	}
-	return exit.Failf("name a "+what+"; ./- is one that is called -", "%s: neither standard input nor standard output can be used here", given)
+	return exit.Failf("name a "+what+"; for one called -, write ./-", "%s: neither standard input nor standard output can be used here", given)
 }
 
-// isPath reports whether the help calls a path this.
+// isPath reports whether the help uses this name for a path.
 func isPath(value string) bool {
 	return slices.Contains([]string{"FILE", "DIR", "OUT", "SOURCE", "A", "B"}, value)
 }
 
-// pathOf is what the help calls the path that a flag takes, "" for a flag without one.
+// pathOf returns the help's name for the path that a flag takes, "" if it takes none.
 func pathOf(f urfave.Flag) string {
 	doc, ok := f.(urfave.DocGenerationFlag)
 	if !ok {
@@ -210,7 +210,7 @@ func pathOf(f urfave.Flag) string {
 // Repeated is the value of a flag that may be given several times.
 type Repeated interface{ Values() []string }
 
-// values are those that a flag has, text alone.
+// values returns the text values of a flag.
 func values(c *urfave.Context, f urfave.Flag) []string {
 	name := f.Names()[0]
 	switch f.(type) {

@@ -54,7 +54,7 @@ func execute(t cli.Tool, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// TestArguments: what is not meant as it was typed is refused, and nothing is run.
+// TestArguments: a command line with a mistake is refused, and nothing is run.
 func TestArguments(t *testing.T) {
 	for line, want := range map[string]string{
 		// What runs, with its arguments and flags.
@@ -85,7 +85,7 @@ func TestArguments(t *testing.T) {
 		"a --sort b":                "a b, , 0, false, up",
 		"a b --sort=down":           "a b, , 0, false, down",
 		"a --sort -- down":          "a down, , 0, false, up",
-		// What does not.
+		// What is refused.
 		"":                   "error: missing argument: expected FROM TO",
 		"a":                  "error: missing argument: expected FROM TO",
 		"a b c":              "error: too many arguments: c",
@@ -105,11 +105,11 @@ func TestArguments(t *testing.T) {
 		"-k x a b":           `error: invalid value "x" for flag -k: `,
 		"--force a b --file": "error: the flag --file needs a value\nailee_tool: hint: ailee_tool --help shows the usage\n",
 		"a b --file -- c":    "error: the flag --file needs a value\n",
-		"a b --file --force": "error: the flag --file needs a value, and --force is a flag\nailee_tool: hint: if it is meant as the value: --file=--force\n",
-		"a b --file --help":  "error: the flag --file needs a value, and --help is a flag\n",
-		"a b --keep -q":      "error: the flag --keep needs a value, and -q is a flag\n",
-		"a b --out -":        "error: --out -: neither standard input nor standard output can be used here\nailee_tool: hint: name a file; ./- is one that is called -\n",
-		"a b --in=-":         "error: --in -: neither standard input nor standard output can be used here\nailee_tool: hint: name a folder; ./- is one that is called -\n",
+		"a b --file --force": "error: the flag --file needs a value, but --force is a flag\nailee_tool: hint: if that is the value, write --file=--force\n",
+		"a b --file --help":  "error: the flag --file needs a value, but --help is a flag\n",
+		"a b --keep -q":      "error: the flag --keep needs a value, but -q is a flag\n",
+		"a b --out -":        "error: --out -: neither standard input nor standard output can be used here\nailee_tool: hint: name a file; for one called -, write ./-\n",
+		"a b --in=-":         "error: --in -: neither standard input nor standard output can be used here\nailee_tool: hint: name a folder; for one called -, write ./-\n",
 	} {
 		ran := ""
 		command := tool(func(_ context.Context, c *urfave.Context, _ *cli.IO) error {
@@ -133,7 +133,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// TestRequired: a flag that must be given, which its environment variable gives, too.
+// TestRequired: a required flag can also be given by its environment variable.
 func TestRequired(t *testing.T) {
 	ran := 0
 	command := tool(func(context.Context, *urfave.Context, *cli.IO) error { ran++; return nil })
@@ -150,12 +150,12 @@ func TestRequired(t *testing.T) {
 	require.Equal(t, 2, ran)
 }
 
-// TestHelp has all that a manual page is made of, in its order.
+// TestHelp: the help has everything that a manual page is made of, in order.
 func TestHelp(t *testing.T) {
 	command := tool(func(context.Context, *urfave.Context, *cli.IO) error { return errors.New("it ran") })
 	command.Required = []string{"file"}
-	const exitStatus = "EXIT STATUS:\n   0    done, or verified\n   1    could not do the job (usage, input, I/O); %s\n   2    the check was made and the data is wrong\n" +
-		"   130  interrupted by Ctrl-C (143: by SIGTERM); it cleans up first, and ends by the signal\n"
+	const exitStatus = "EXIT STATUS:\n   0    done, or verified\n   1    could not do the job (usage, input, I/O); %s\n   2    checked, and the data is wrong\n" +
+		"   130  interrupted by Ctrl-C (143: by SIGTERM); cleans up first, then ends by that signal\n"
 	for _, args := range []string{"--help", "-h", "a b --help", "a --help b", "a b c -h --keep 5"} {
 		code, stdout, stderr := execute(command, strings.Fields(args)...)
 		require.Equal(t, exit.OK, code)
@@ -169,7 +169,7 @@ func TestHelp(t *testing.T) {
 			fmt.Sprintf(exitStatus, "nothing that existed is changed"), "\nSEE ALSO:\n   ailee_other, ailee_another\n",
 		} {
 			_, later, found := strings.Cut(rest, part)
-			require.True(t, found, "%q is not there, or not in its place:\n%s", part, stdout)
+			require.True(t, found, "%q is missing or misplaced:\n%s", part, stdout)
 			rest = later
 		}
 		require.Empty(t, rest)
@@ -189,7 +189,7 @@ func TestHelp(t *testing.T) {
 	require.Regexp(t, `^bare \S+ \(commit \S+, go\S+\)\n$`, stdout)
 }
 
-// TestErrors: one line for the error and one for the hint, also as a document, and the
+// TestErrors: one line for the error and one for the hint, the same as a document, and the
 // exit code of each kind.
 func TestErrors(t *testing.T) {
 	lines := func(text string) string { return strings.ReplaceAll(text, "> ", "ailee_tool: ") }
@@ -215,7 +215,7 @@ func TestErrors(t *testing.T) {
 		require.Equal(t, lines(c.stderr), stderr)
 		code, stdout, stderr = execute(command, "--json", "--quiet", "a", "b")
 		require.Equal(t, c.code, code)
-		require.Equal(t, lines(c.stderr), stderr, "errors are not to be silenced")
+		require.Equal(t, lines(c.stderr), stderr, "--quiet must not silence errors")
 		if c.stdout != "" {
 			require.JSONEq(t, c.stdout, stdout)
 		}
@@ -248,9 +248,9 @@ func TestSpeaking(t *testing.T) {
 	}
 }
 
-// TestJournal: lines have priorities where standard error is the stream that JOURNAL_STREAM
-// names, of a tool that speaks to the journal. A hint has that of the line before, and an
-// alarm is printed whatever is to be quiet.
+// TestJournal: with a tool that writes to the journal, lines have priorities when standard
+// error is the stream that JOURNAL_STREAM names. A hint has the priority of the line before,
+// and an alarm is printed even with --quiet.
 func TestJournal(t *testing.T) {
 	errs, err := os.Create(filepath.Join(t.TempDir(), "errs"))
 	require.NoError(t, err)
@@ -288,15 +288,14 @@ func TestJournal(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.want, string(text))
 	}
-	// What is no file is no journal.
+	// A stream that is not a file is not the journal.
 	t.Setenv("JOURNAL_STREAM", fmt.Sprintf("%d:%d", stat.Dev, stat.Ino))
 	command.Journal = true
 	_, _, stderr := execute(command, "a", "b")
 	require.Equal(t, without, stderr)
 }
 
-// TestLargeNumbers: in whichever way a document is printed, a number beyond 2^53-1 is a
-// string.
+// TestLargeNumbers: however a document is printed, a number beyond 2^53-1 is a string.
 func TestLargeNumbers(t *testing.T) {
 	large := map[string]uint64{"n": 9007199254740992}
 	for want, print := range map[string]func(*cli.IO) error{
@@ -316,7 +315,7 @@ func TestLargeNumbers(t *testing.T) {
 	}
 }
 
-// TestRows: an array that is printed row by row is one document, also when it is empty.
+// TestRows: an array that is printed row by row is one document, even when it is empty.
 func TestRows(t *testing.T) {
 	for n := range 4 {
 		command := tool(func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
@@ -344,8 +343,8 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestOutputThatFails: what cannot be printed is an error, also after the work is done,
-// but for a verdict that is worse.
+// TestOutputThatFails: output that cannot be printed is an error, even after the work is
+// done, except where the verdict is worse.
 func TestOutputThatFails(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	require.NoError(t, err)
@@ -357,7 +356,7 @@ func TestOutputThatFails(t *testing.T) {
 		says string
 	}{
 		{nil, nil, exit.Failed, "error: cannot write to standard output: "},
-		{nil, []string{"--json"}, exit.Failed, "hint: what this run had to do is done"},
+		{nil, []string{"--json"}, exit.Failed, "hint: the work itself is done"},
 		{exit.WrongData("", errors.New("wrong")), nil, exit.Wrong, "error: wrong\n"},
 	} {
 		command := tool(func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
@@ -391,7 +390,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestNow is the clock of whoever runs it.
+// TestNow: the clock is that of the caller.
 func TestNow(t *testing.T) {
 	noon := time.Unix(1739577600, 0)
 	for _, clock := range []func() time.Time{nil, func() time.Time { return noon }} {
@@ -403,8 +402,9 @@ func TestNow(t *testing.T) {
 	}
 }
 
-// TestConcurrently: tools that run at the same time in one process share no flags. The race
-// detector would see it; a run that waits for another one shows that none waits for its end.
+// TestConcurrently: tools that run at the same time in one process share no flags, which the
+// race detector would notice. One run waits for the other, which shows that they are not
+// serialized.
 func TestConcurrently(t *testing.T) {
 	both := make(chan bool)
 	var runs sync.WaitGroup

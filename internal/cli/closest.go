@@ -6,9 +6,9 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// Closest returns the name that a misspelt word is most like, "" where it is like none.
+// Closest returns the name that a misspelt word resembles most, "" if it resembles none.
 func Closest(word string, names []string) string {
-	// How much it has to be like one, from 0 for not at all to 1 for the same.
+	// The likeness to exceed, from 0 (nothing in common) to 1 (identical).
 	best, likeness := "", 0.85
 	for _, name := range names {
 		if l := smetrics.JaroWinkler(strings.ToLower(word), name, 0.7, 4); l > likeness {

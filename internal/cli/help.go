@@ -9,13 +9,13 @@ import (
 	urfave "github.com/urfave/cli/v2"
 )
 
-// helpTemplate is the help. Its form is what the manual pages are made from, see
+// helpTemplate returns the help. The manual pages are made from it, and rely on its form: see
 // internal/cli/manual.
 func helpTemplate(t Tool) string {
 	usage := t.Name
 	for _, f := range t.Flags {
 		if f, ok := f.(*urfave.BoolFlag); ok {
-			f.DisableDefaultText = true // without it, it is not set
+			f.DisableDefaultText = true // a switch is off by default
 		}
 		if slices.Contains(t.Required, f.Names()[0]) {
 			usage += " --" + f.Names()[0] + " " + placeholder.FindStringSubmatch(f.(urfave.DocGenerationFlag).GetUsage())[1]
@@ -44,10 +44,10 @@ func helpTemplate(t Tool) string {
 	return b.String()
 }
 
-// placeholder is what a flag's usage calls its value.
+// placeholder matches the name that a flag's usage gives its value.
 var placeholder = regexp.MustCompile("`(.+?)`")
 
-// defaults are the environment variables that flags take their defaults from.
+// defaults lists the environment variables from which flags take their defaults.
 func defaults(flags []urfave.Flag) (entries []Entry) {
 	for _, f := range flags {
 		for _, name := range f.(urfave.DocGenerationFlag).GetEnvVars() {
@@ -72,7 +72,7 @@ func writeEntries(b *strings.Builder, section string, entries []Entry) {
 	b.WriteString("\n")
 }
 
-// exitStatus is the section on exit codes.
+// exitStatus returns the section on exit codes.
 func exitStatus(t Tool) string {
 	leaves := "nothing that existed is changed"
 	if t.Leaves != "" {
@@ -81,7 +81,7 @@ func exitStatus(t Tool) string {
 	return fmt.Sprintf(`EXIT STATUS:
    0    done, or verified
    1    could not do the job (usage, input, I/O); %s
-   2    the check was made and the data is wrong
-   130  interrupted by Ctrl-C (143: by SIGTERM); it cleans up first, and ends by the signal
+   2    checked, and the data is wrong
+   130  interrupted by Ctrl-C (143: by SIGTERM); cleans up first, then ends by that signal
 `, leaves)
 }

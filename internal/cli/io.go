@@ -19,48 +19,48 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// Streams are a command's streams. Results go to Out, everything else to Err.
+// Streams are the streams of a command. Results go to Out, everything else to Err.
 type Streams struct {
 	In       *os.File
 	Out, Err io.Writer
-	// Now is the clock, nil for that of the machine. It gives the time of what is
-	// made; it measures nothing.
+	// Now is the clock, nil for the machine's. It timestamps what is made; it is not used to
+	// measure anything.
 	Now func() time.Time
 }
 
-// IO is how a command speaks.
+// IO is how a command talks to its user.
 type IO struct {
 	Streams
 	ctx         context.Context // of the run
 	tool        string
 	leaves      string // what an interrupted run leaves
 	json, quiet bool
-	lines       bool  // JSON documents are a line each
+	lines       bool  // each JSON document is one line
 	printed     bool  // a JSON document was printed
 	outErr      error // the first error of writing to Out
 	buffered    bool
-	buffer      []byte // what is still to be written to Out
+	buffer      []byte // not yet written to Out
 	journal     bool   // Err is the journal of systemd: lines begin with their priority
-	priority    int    // of the last line, for the hint after it
+	priority    int    // of the last line, which a hint after it inherits
 }
 
-// bufferSize is how much is gathered before it is written, in bytes.
+// bufferSize is how much output is gathered before it is written, in bytes.
 const bufferSize = 64 << 10
 
-// Buffer gathers what is printed on standard output, for many short rows. It is written
-// before anything on standard error, and at the end.
+// Buffer gathers what is printed on standard output, for commands that print many short
+// rows. It is flushed before anything goes to standard error, and at the end.
 func (out *IO) Buffer() { out.buffered = true }
 
-// JSON reports whether the result is to be JSON.
+// JSON reports whether the result is to be printed as JSON.
 func (out *IO) JSON() bool { return out.json }
 
 // Quiet reports whether only errors are to be printed.
 func (out *IO) Quiet() bool { return out.quiet }
 
-// Journal reports whether standard error is the journal of systemd, of a tool that speaks to it.
+// Journal reports whether standard error is the systemd journal, for a tool that writes to it.
 func (out *IO) Journal() bool { return out.journal }
 
-// Now returns the time that is given to what is made.
+// Now returns the timestamp for what is made.
 func (out *IO) Now() time.Time {
 	if out.Streams.Now != nil {
 		return out.Streams.Now()
@@ -68,15 +68,15 @@ func (out *IO) Now() time.Time {
 	return time.Now()
 }
 
-// Printf prints a result on standard output, unless it is to be quiet or JSON.
+// Printf prints a result on standard output, unless output is quiet or JSON.
 func (out *IO) Printf(format string, args ...any) {
 	if !out.quiet && !out.json {
 		out.write(fmt.Sprintf(format, args...))
 	}
 }
 
-// Document prints the result as JSON, unless it is to be quiet. Of all documents, numbers
-// beyond 2^53-1 are decimal strings, see the package ijson.
+// Document prints the result as JSON, also with --quiet. As in all documents, numbers beyond
+// 2^53-1 are decimal strings: see the package ijson.
 func (out *IO) Document(doc any) {
 	out.printed = true
 	text, err := ijson.MarshalIndent(doc, "", "  ")
@@ -90,8 +90,8 @@ func (out *IO) Document(doc any) {
 	out.Raw(string(text) + "\n")
 }
 
-// Line prints one JSON document of a stream of them, the last of which is for
-// [IO.Document]. It returns the first error of writing to standard output.
+// Line prints one JSON document of a stream; the last document of the stream is printed
+// with [IO.Document]. It returns the first error of writing to standard output.
 func (out *IO) Line(doc any) error {
 	text, err := ijson.Marshal(doc)
 	if err != nil {
@@ -101,7 +101,7 @@ func (out *IO) Line(doc any) error {
 	return out.outErr
 }
 
-// Raw writes to standard output as it is and counts as the JSON document.
+// Raw writes s to standard output unchanged; it counts as the JSON document.
 func (out *IO) Raw(s string) {
 	out.printed = true
 	out.write(s)
@@ -114,7 +114,7 @@ func (out *IO) write(s string) {
 	}
 }
 
-// flush writes what was gathered.
+// flush writes the gathered output.
 func (out *IO) flush() {
 	if out.outErr == nil && len(out.buffer) > 0 {
 		_, out.outErr = out.Out.Write(out.buffer)
@@ -125,38 +125,38 @@ func (out *IO) flush() {
 // OutErr returns the first error of writing to standard output.
 func (out *IO) OutErr() error { return out.outErr }
 
-// Warn prints a warning on standard error, unless it is to be quiet.
+// Warn prints a warning on standard error, unless output is quiet.
 func (out *IO) Warn(format string, args ...any) {
 	if !out.quiet {
 		out.line("warning", sprintf(format, args...))
 	}
 }
 
-// Alarm prints a warning on standard error, also where it is to be quiet. The priority is
-// that of syslog, for the journal; the hints after it have it too.
+// Alarm prints a warning on standard error, even with --quiet. The priority is a syslog
+// priority, for the journal; the hints after the warning have it too.
 func (out *IO) Alarm(priority int, format string, args ...any) {
 	out.say(priority, "warning", sprintf(format, args...))
 }
 
-// Hint prints a hint on standard error, unless it is to be quiet.
+// Hint prints a hint on standard error, unless output is quiet.
 func (out *IO) Hint(format string, args ...any) {
 	if !out.quiet {
 		out.line("hint", fmt.Sprintf(format, args...))
 	}
 }
 
-// Note prints what a run does by itself on standard error, unless it is to be quiet or JSON.
+// Note prints what a run does unasked on standard error, unless output is quiet or JSON.
 func (out *IO) Note(format string, args ...any) {
 	if !out.quiet && !out.json {
 		out.say(priorityInfo, "", sprintf(format, args...))
 	}
 }
 
-// Error prints an error on standard error that is one of several.
+// Error prints one of several errors on standard error.
 func (out *IO) Error(format string, args ...any) { out.line("error", sprintf(format, args...)) }
 
-// Interactive reports whether there is somebody to [IO.Ask]: questions go to standard
-// error, answers come from standard input.
+// Interactive reports whether [IO.Ask] can reach a user: questions go to standard error,
+// answers come from standard input.
 func (out *IO) Interactive() bool {
 	f, ok := out.Err.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && out.In != nil && term.IsTerminal(int(out.In.Fd()))
@@ -179,7 +179,7 @@ func (out *IO) Ask(ctx context.Context, question string) (bool, error) {
 	}
 }
 
-// line prints one line of the tool's own.
+// line prints one line on standard error.
 func (out *IO) line(kind, text string) {
 	priority := priorityWarning
 	if kind == "hint" {
@@ -188,14 +188,14 @@ func (out *IO) line(kind, text string) {
 	out.say(priority, kind, text)
 }
 
-// Priorities of syslog, in which less is worse.
+// Syslog priorities: the lower, the worse.
 const (
 	priorityWarning = 4
 	priorityInfo    = 6
 )
 
-// say is line with a priority. Whatever came from a file is made printable, also where
-// standard error is no terminal: logs end up on one.
+// say is line with a priority. Text from files is made printable even when standard error is
+// not a terminal, since logs end up on one.
 func (out *IO) say(priority int, kind, text string) {
 	out.flush()
 	out.priority = priority
@@ -209,8 +209,8 @@ func (out *IO) say(priority int, kind, text string) {
 	fmt.Fprintf(out.Err, "%s%s: %s%s\n", prefix, out.tool, kind, terminal.Text(text))
 }
 
-// report says the error on standard error, and as JSON where that was asked for
-// and nothing was printed yet.
+// report prints the error on standard error, and as JSON if that was asked for and nothing
+// was printed yet.
 func (out *IO) report(err error) {
 	if err == nil {
 		return
@@ -237,19 +237,19 @@ type failureDocument struct {
 	ExitCode int             `json:"exit_code"`
 }
 
-// ErrorDocument is an error in a JSON document: the same in those of all tools, in an array
-// called errors.
+// ErrorDocument is an error in a JSON document. All tools have it in the same form, in an
+// array called errors.
 type ErrorDocument struct {
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // what to do about it
 }
 
-// NewErrorDocument makes one of text, which may come from files.
+// NewErrorDocument makes an ErrorDocument from text that may come from files.
 func NewErrorDocument(message, hint string) ErrorDocument {
 	return ErrorDocument{Message: terminal.Text(message), Hint: terminal.Text(hint)}
 }
 
-// ErrorDocuments are the errors of a run that one error ended, none for nil.
+// ErrorDocuments returns the errors of a run that ended with err, none for nil.
 func ErrorDocuments(err error) []ErrorDocument {
 	if err == nil {
 		return nil

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// isJournal reports whether what is written to w goes to the journal of systemd, which
-// names the device and inode of the stream in JOURNAL_STREAM. A process that was started
-// with another standard error inherits the variable all the same.
+// isJournal reports whether what is written to w goes to the systemd journal, which puts the
+// device and inode of its stream in JOURNAL_STREAM. Device and inode have to be compared: a
+// process whose standard error was redirected inherits the variable all the same.
 func isJournal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// message is the text of an error in one line: several that are joined, one behind
-// the other, and not each on a line of its own.
+// message returns the text of an error on one line: joined errors are separated by
+// semicolons instead of newlines.
 func message(err error) string {
 	text := err.Error()
 	var inner []error
@@ -32,7 +32,7 @@ func message(err error) string {
 	return text
 }
 
-// sprintf is [fmt.Sprintf] with errors in one line.
+// sprintf is [fmt.Sprintf] with each error on one line.
 func sprintf(format string, args ...any) string {
 	for i, arg := range args {
 		if err, ok := arg.(error); ok {

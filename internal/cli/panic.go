@@ -16,30 +16,31 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// TraceVariable is the environment variable that shows the stack behind a bug. Traces
-// hold values of panics, and so perhaps data of files: none is shown without it.
+// TraceVariable is the environment variable that makes an internal error show its stack.
+// Traces hold the values of panics, and so perhaps data from files: they are not shown
+// without it.
 const TraceVariable = "AILEE_TRACE"
 
-var traceEntry = Entry{Name: TraceVariable, Text: "when set to 1, an internal error is followed by its stack, for a bug report"}
+var traceEntry = Entry{Name: TraceVariable, Text: "set to 1 to print the stack of an internal error, for a bug report"}
 
-// noVerdictByAccident is for the ends of the process that cannot be recovered: fatal
-// errors of the Go runtime and signals in C code. Go exits with 2 then, which is a
-// verdict here: with this level of traceback it ends by SIGABRT instead. No core is
-// written, which might hold a password: of 1, the kernel's own sign for "none at all",
-// core handlers behind a pipe take notice too, of 0 they do not.
+// noVerdictByAccident is for crashes that cannot be recovered from: fatal errors of the Go
+// runtime and signals in C code. Go exits with 2 then, which is a verdict here; with this
+// traceback level it ends by SIGABRT instead. No core is written, since it might hold a
+// password. The limit is 1 because the kernel takes it as "none at all", also for core
+// handlers behind a pipe, which ignore a limit of 0.
 func noVerdictByAccident() {
 	debug.SetTraceback("crash")
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1})
 }
 
-// runGuarded returns a panic as an error.
+// runGuarded runs the app and returns a panic as an error.
 func runGuarded(ctx context.Context, app *urfave.App, args []string) (err error) {
 	defer workers.Recover(&err)
 	return app.RunContext(ctx, args)
 }
 
-// explainPanic gives a panic, whatever it is wrapped in, its exit code and hint: what
-// is wrong is this program and not the data.
+// explainPanic gives a panic, however it is wrapped, its exit code and hint: the program is
+// at fault, not the data.
 func explainPanic(err error) error {
 	var p *workers.PanicError
 	if !errors.As(err, &p) {
@@ -49,7 +50,7 @@ func explainPanic(err error) error {
 	return exit.Fail(hint, fmt.Errorf("internal error: %w", p))
 }
 
-// trace shows the stack behind a panic where that was asked for.
+// trace prints the stack of a panic if that was asked for.
 func (out *IO) trace(err error) {
 	var p *workers.PanicError
 	if os.Getenv(TraceVariable) == "" || !errors.As(err, &p) {

@@ -9,8 +9,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// Parsed is the Run of a tool whose options are parsed first: what is wrong with them is an
-// error that points to the usage, unless it has a hint of its own.
+// Parsed returns the Run of a tool whose options are parsed first. An error in them points
+// to the usage, unless it has its own hint.
 func Parsed[O any](parse func(*urfave.Context) (O, error), run func(context.Context, O, *IO) error) func(context.Context, *urfave.Context, *IO) error {
 	return func(ctx context.Context, c *urfave.Context, out *IO) error {
 		o, err := parse(c)

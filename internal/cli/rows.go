@@ -2,8 +2,8 @@ package cli
 
 import "ailee-recovery/internal/ijson"
 
-// Rows prints a JSON document whose one array is too long to be held: the head's
-// fields, the array row by row, then the fields of the end.
+// Rows prints a JSON document with one array that is too long to hold in memory: the fields
+// of the head, the array row by row, then the fields of the end.
 type Rows struct {
 	out   *IO
 	name  string

@@ -22,19 +22,19 @@ func Main(t Tool) {
 	noVerdictByAccident()
 	ctx := interruptible()
 	code := Execute(ctx, t, os.Args, Streams{In: os.Stdin, Out: stdio.Output(), Err: os.Stderr})
-	// Also where all was done: whoever interrupts a loop means the next round, too.
+	// Even if the work was done: interrupting a loop is meant to stop its next round, too.
 	if i := interruptedBy(ctx); i != nil {
 		endBy(i.by)
 	}
 	os.Exit(code)
 }
 
-// parsing is held while flags are parsed: urfave keeps what it finds about them in the flags
-// themselves, and those are the whole process's.
+// parsing is held while flags are parsed: urfave stores what it parses in the flags
+// themselves, which the whole process shares.
 var parsing sync.Mutex
 
-// Execute runs the tool and returns its exit code, as a shell has it where a signal ended
-// ctx. It is safe to call concurrently.
+// Execute runs the tool and returns its exit code; where a signal ended ctx, the one that a
+// shell reports. It is safe to call concurrently.
 func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	out := &IO{Streams: s, ctx: ctx, tool: t.Name, leaves: cmp.Or(t.Leaves, "nothing that existed was changed"), lines: slices.Contains(t.Flags, urfave.Flag(JSONLinesFlag)),
 		journal: t.Journal && isJournal(s.Err)}
@@ -76,9 +76,9 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	out.write(wrap(help.String()))
 	out.flush()
 	if out.outErr != nil && (err == nil || errors.Is(err, out.outErr)) {
-		hint := "" // it ended early: there was nothing to do but to print
+		hint := "" // printing was all there was to do, and it ended early
 		if err == nil {
-			hint = "what this run had to do is done: check the result before you run it again"
+			hint = "the work itself is done: check the result before running it again"
 		}
 		err = exit.Failf(hint, "cannot write to standard output: %w", out.outErr)
 	}
@@ -88,11 +88,11 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	return exit.Code(err)
 }
 
-// oneDash is how the flag package writes the name of a flag whose value is wrong.
+// oneDash matches the flag package's message on a flag with a wrong value.
 var oneDash = regexp.MustCompile(`^(invalid (?:boolean )?value ".*" for )(?:flag )?-([^-: ]{2,}: )`)
 
 func init() {
-	// -v stays free: to some it means to say more.
+	// -v is not an alias: some expect it to mean verbose.
 	urfave.VersionFlag = &urfave.BoolFlag{Name: "version", Aliases: []string{"V"}, Usage: "print version, commit and Go version", DisableDefaultText: true}
 	urfave.VersionPrinter = func(c *urfave.Context) { fmt.Fprintln(c.App.Writer, c.App.Name, Version()) }
 }

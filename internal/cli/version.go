@@ -10,7 +10,7 @@ import (
 // version and commit are set by the linker.
 var version, commit string
 
-// Release is the version alone.
+// Release returns the version alone.
 func Release() string { return cmp.Or(version, "devel") }
 
 // Version names the build: version, commit and Go version.

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// helpWidth is how wide help is at most, in columns.
+// helpWidth is the maximum width of the help, in columns.
 const helpWidth = 100
 
-// entryText is where the text of a flag, a variable, a file or an exit status starts.
+// entryText matches what precedes the text of a flag, a variable, a file or an exit status.
 var entryText = regexp.MustCompile(`^   \S.*?  +`)
 
-// wrap breaks the lines of a help. What goes on in the next line is indented further than a
-// line that begins something, by which internal/cli/manual puts them together again.
+// wrap breaks the long lines of a help. Continuation lines are indented further than the line
+// that they continue, by which internal/cli/manual joins them again.
 func wrap(help string) string {
 	var b strings.Builder
 	section := ""
@@ -35,13 +35,13 @@ func wrap(help string) string {
 	return b.String()
 }
 
-// writeWrapped writes a line as several, those after the first indented; all but the last end
-// in more.
+// writeWrapped writes a line as several lines. All but the first are indented, all but the
+// last end in more.
 func writeWrapped(b *strings.Builder, line string, indent int, more string) {
 	for len(line) > helpWidth {
 		at := strings.LastIndexByte(line[:helpWidth-len(more)+1], ' ')
 		if at <= indent {
-			break // a word that is longer than that
+			break // the word is too long to break
 		}
 		b.WriteString(line[:at] + more + "\n")
 		line = strings.Repeat(" ", indent) + line[at+1:]

@@ -1,6 +1,5 @@
-// Package exit says how a command ends: errors with their exit code and what to do
-// next. It imports no command-line library, so that whoever is below the commands can
-// use it.
+// Package exit says how a command ends: errors with their exit code and what to do next. It
+// imports no command-line library, so that packages below the commands can use it.
 package exit
 
 import (
@@ -14,17 +13,17 @@ const (
 	OK = 0
 	// Failed: could not do the job.
 	Failed = 1
-	// Wrong: the check was made and the data is wrong.
+	// Wrong: checked, and the data is wrong.
 	Wrong = 2
 )
 
-// ErrInterrupted says that a run was interrupted before its end.
+// ErrInterrupted is the error of a run that was interrupted.
 var ErrInterrupted = errors.New("interrupted")
 
 // Error is an error with its exit code and what to do next.
 type Error struct {
 	Code int
-	Err  error  // nil when what is wrong has been said already
+	Err  error  // nil if what is wrong was printed already
 	Hint string // "" for none
 }
 
@@ -37,17 +36,17 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fail is an error with exit code [Failed] and a hint.
+// Fail returns an error with exit code [Failed] and a hint.
 func Fail(hint string, err error) error { return &Error{Code: Failed, Err: err, Hint: hint} }
 
 // Failf is [Fail] with a formatted message.
 func Failf(hint, format string, args ...any) error { return Fail(hint, fmt.Errorf(format, args...)) }
 
-// WrongData is an error with exit code [Wrong] and a hint. err is nil when what
-// is wrong has been said already.
+// WrongData returns an error with exit code [Wrong] and a hint. err is nil if what is wrong was
+// printed already.
 func WrongData(hint string, err error) error { return &Error{Code: Wrong, Err: err, Hint: hint} }
 
-// Code is the one place that turns an error into an exit code.
+// Code turns an error into an exit code; no other function does.
 func Code(err error) int {
 	if err == nil {
 		return OK

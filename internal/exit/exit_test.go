@@ -12,7 +12,7 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// TestCode: that of the first exit error in the chain, and 1 for one without.
+// TestCode: the code is that of the first exit error in the chain, 1 without one.
 func TestCode(t *testing.T) {
 	plain := errors.New("plain")
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestError(t *testing.T) {
 	require.EqualError(t, exit.WrongData("", nil), "the data is wrong")
 }
 
-// TestCommand: a shell reads back the same words.
+// TestCommand: a shell reads the same words back.
 func TestCommand(t *testing.T) {
 	require.Equal(t, "ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat", exit.Command("ailee_l2_verify", "--snapshot", "/var/lib/ailee/l2_snapshots.dat"))
 	words := []string{"a b", "", "it's", `"$HOME"`, "`id`", "a;b", "*", "\\", "-n", "a\nb"}

@@ -7,8 +7,8 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// Command returns a command line for a hint, which can be pasted into a shell. A path that
-// begins with - is written so that no program takes it for a flag.
+// Command returns a command line for a hint that can be pasted into a shell. A path that begins
+// with - is written in a way that no program takes for a flag.
 func Command(args ...string) string {
 	words := make([]string, len(args))
 	for i, arg := range args {
@@ -19,5 +19,5 @@ func Command(args ...string) string {
 	return strings.TrimSpace(shellescape.QuoteCommand(words))
 }
 
-// flag is what can be one, a number below zero, or a sign of its own.
+// flag matches a flag, a negative number, and a lone - or --.
 var flag = regexp.MustCompile(`^(?:--?[A-Za-z][A-Za-z0-9-]*(?:=(?s:.*))?|-[0-9]+|--?)$`)

@@ -25,8 +25,8 @@ import (
 	"ailee-recovery/internal/command/showsnapshot"
 )
 
-// Commands are all commands, in the order in which the help lists them. Whatever is about
-// each of them takes them from here.
+// Commands returns all commands, in the order in which the help lists them. Everything that
+// deals with all commands takes them from here.
 func Commands() []cli.Tool {
 	return []cli.Tool{
 		doctor.Tool(), l2verify.Tool(), showsnapshot.Tool(), diffsnapshots.Tool(), extractsnapshots.Tool(), prunesnapshots.Tool(), recoversnapshots.Tool(), getsnapshotblock.Tool(),
@@ -40,7 +40,7 @@ func isCommand(name string) bool {
 	return slices.ContainsFunc(Commands(), func(t cli.Tool) bool { return t.Name == name })
 }
 
-// find returns the command that has this name, or this one after ailee_ or ailee-.
+// find returns the command with this name, with or without its prefix ailee_ or ailee-.
 func find(name string) (cli.Tool, bool) {
 	commands := Commands()
 	i := slices.IndexFunc(commands, func(t cli.Tool) bool { return name == t.Name || name == Short(t.Name) })
@@ -50,5 +50,5 @@ func find(name string) (cli.Tool, bool) {
 	return commands[i], true
 }
 
-// Short is the name of a command as the first argument of [Name].
+// Short returns the name of a command as the first argument of [Name].
 func Short(name string) string { return strings.TrimLeft(strings.TrimPrefix(name, Name), "_-") }

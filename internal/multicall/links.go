@@ -12,8 +12,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// installLinks makes a symbolic link to this program of each command's name in a folder.
-// Links to it that are there stay; where anything else is there, nothing is made.
+// installLinks makes a symbolic link to this program in a folder for each command. Existing
+// links to the program stay; if anything else has one of the names, no link is made.
 func installLinks(folder string, out *cli.IO) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -50,8 +50,8 @@ func installLinks(folder string, out *cli.IO) error {
 	return nil
 }
 
-// fromFolder is the path of the program as a link in the folder has it: without a folder
-// where it is in the same one, so that both can be moved together.
+// fromFolder returns the target of a link in the folder to the program: just its name if the
+// program is in the same folder, so that both can be moved together.
 func fromFolder(folder, program string) (string, error) {
 	real, err := filepath.EvalSymlinks(folder)
 	if err != nil {
@@ -66,8 +66,8 @@ func fromFolder(folder, program string) (string, error) {
 	return program, nil
 }
 
-// leadsTo reports whether a name is there and leads to the program. What is there and does
-// not is an error.
+// leadsTo reports whether a path exists and leads to the program. A path that leads elsewhere
+// is an error.
 func leadsTo(path, program string) (bool, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -77,5 +77,5 @@ func leadsTo(path, program string) (bool, error) {
 			return true, nil
 		}
 	}
-	return false, exit.Failf("see what it is, then remove it: rm "+exit.Command(path), "%s is there and is no link to %s: no link was made", path, program)
+	return false, exit.Failf("see what it is, then remove it: rm "+exit.Command(path), "%s exists and is not a link to %s: no link was made", path, program)
 }

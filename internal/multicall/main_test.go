@@ -7,7 +7,7 @@ import (
 	"ailee-recovery/internal/multicall"
 )
 
-// TestMain runs the program as a process, by its own name and by that of each command.
+// TestMain lets tests run the program as a process, by its own name and that of each command.
 func TestMain(m *testing.M) {
 	programs := clitest.Programs{multicall.Name: multicall.Main}
 	for _, command := range multicall.Commands() {

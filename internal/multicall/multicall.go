@@ -1,6 +1,6 @@
-// Package multicall is the program ailee: every command in one, so that what they have in
-// common is installed once. Called by the name of a command, as a link to it is, it is that
-// command; called as ailee, it is the one that its first argument names.
+// Package multicall is the program ailee: every command in one binary, so that the code they
+// share is installed once. Called by the name of a command, as through a link, it is that
+// command; called as ailee, it is the command that its first argument names.
 package multicall
 
 import (
@@ -17,20 +17,20 @@ const Name = "ailee"
 
 // Main runs the program as this process. Only a main function may call it.
 func Main() {
-	if len(os.Args) == 0 { // older kernels allow that
+	if len(os.Args) == 0 { // older kernels allow an empty argv
 		os.Args = []string{Name}
 	}
 	t, args := Called(os.Args)
 	if filepath.Base(os.Args[0]) != t.Name {
-		// What ps and the messages of other commands call this process.
+		// The name of this process in ps and in the messages of other commands.
 		_ = os.WriteFile("/proc/self/comm", []byte(t.Name), 0)
 	}
 	os.Args = args
 	cli.Main(t)
 }
 
-// Called returns the tool that a command line calls, a command or [Tool], and the command
-// line of its own, which begins with its name.
+// Called returns the tool that a command line calls, a command or [Tool], and the tool's own
+// command line, which begins with its name.
 func Called(args []string) (cli.Tool, []string) {
 	name, rest := filepath.Base(args[0]), args[1:]
 	if isCommand(name) {
@@ -45,8 +45,8 @@ func Called(args []string) (cli.Tool, []string) {
 			return t, append([]string{t.Name}, rest[1:]...)
 		}
 	}
-	// What comes after a word that is no command is not for the program itself, but for how
-	// the error is printed.
+	// The program ignores what follows a word that is not a command, except for --json, which
+	// says how the error is printed.
 	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
 		if rest[i] == "--"+linksFlag {
 			i++

@@ -16,8 +16,8 @@ import (
 	"ailee-recovery/internal/multicall"
 )
 
-// TestEveryCommand: each folder of cmd/ is a command of the program, or the program, and
-// each has a name of its own also without ailee_ in front.
+// TestEveryCommand: each folder of cmd/ is a command of the program, or the program itself,
+// and the names of commands are unique even without their prefix.
 func TestEveryCommand(t *testing.T) {
 	names, short := []string{multicall.Name}, map[string]bool{}
 	for _, command := range multicall.Commands() {
@@ -28,7 +28,7 @@ func TestEveryCommand(t *testing.T) {
 	require.Len(t, short, len(names)-1)
 }
 
-// TestCalled: which command line is which tool's.
+// TestCalled: which tool a command line calls.
 func TestCalled(t *testing.T) {
 	for line, want := range map[string]string{
 		"ailee_l2_verify --json":               "ailee_l2_verify --json",
@@ -38,7 +38,7 @@ func TestCalled(t *testing.T) {
 		"ailee doctor":                         "ailee-doctor",
 		"ailee ailee-doctor --quiet doctor":    "ailee-doctor --quiet doctor",
 		"ailee-v1.2-linux reorg_show families": "ailee_reorg_show families",
-		"l2_verify doctor":                     "ailee-doctor", // whatever it is renamed to
+		"l2_verify doctor":                     "ailee-doctor", // whatever the program is renamed to
 		"ailee":                                "ailee",
 		"ailee help":                           "ailee --help",
 		"ailee help doctor":                    "ailee-doctor --help",
@@ -83,7 +83,7 @@ func TestDocuments(t *testing.T) {
 	require.Equal(t, 1, code)
 }
 
-// alone is the program as a process for which there are no links.
+// alone returns the program as a process that has no links to it.
 func alone(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -94,8 +94,8 @@ func alone(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestDrillAlone: the drill's tools are those of the same program, also where nothing has
-// their names.
+// TestDrillAlone: the drill uses the tools of its own program, even if there are no links
+// with their names.
 func TestDrillAlone(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	out, err := alone(t, "drill", "--mode", "reorg").CombinedOutput()
@@ -103,7 +103,7 @@ func TestDrillAlone(t *testing.T) {
 	require.Contains(t, string(out), "ask ailee-doctor")
 }
 
-// TestProcessName: ps and the messages of other commands call the process as the command.
+// TestProcessName: ps and the messages of other commands show the command as the process name.
 func TestProcessName(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))

@@ -12,13 +12,13 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// Options are those of the program itself, where it is none of the commands.
+// Options are the options of the program itself, when it is not called as a command.
 type Options struct {
 	List  bool   // print the names of the commands
-	Links string // the folder in which they become links to the program
+	Links string // the folder for links to the program, one per command
 }
 
-// linksFlag is the one of the program that takes a value.
+// linksFlag is the only flag of the program that takes a value.
 const linksFlag = "install-links"
 
 // Tool describes the program itself.
@@ -29,23 +29,23 @@ func Tool() cli.Tool {
 		Arguments: "COMMAND [ARGUMENT]...",
 		Optional:  cli.AnyNumber,
 		Description: `
-   Runs COMMAND, which may be given with or without ailee_ or ailee- in front. Under
-   the name of a command, as packages install it by a link, the program is that
-   command: ailee_l2_verify and ailee l2_verify are the same.
+   Runs COMMAND, with or without its prefix ailee_ or ailee-. Called by the name of a
+   command, as through the links that packages install, the program is that command:
+   ailee_l2_verify and ailee l2_verify are the same.
 
 ` + listing() + `
 
-   ailee COMMAND --help shows what a command does, ailee-recovery(7) what to do when
+   ailee COMMAND --help says what a command does, ailee-recovery(7) what to do when
    something is wrong.`,
 		Examples: `
-# What is wrong with the data of a node, and what is to be done?
+# What is wrong with a node's data, and what is to be done?
 ailee doctor
-# Make each command a link to the program that was unpacked
+# Install a link for each command to the unpacked program
 ailee --install-links /usr/local/bin`,
 		SeeAlso: names(),
 		Flags: []urfave.Flag{
-			&urfave.BoolFlag{Name: "list", Usage: "print the names of the commands, one a line"},
-			&urfave.StringFlag{Name: linksFlag, Usage: "make each command a link to this program, in the folder `DIR`"},
+			&urfave.BoolFlag{Name: "list", Usage: "print the names of the commands, one per line"},
+			&urfave.StringFlag{Name: linksFlag, Usage: "make a link to this program for each command, in the folder `DIR`"},
 			cli.JSONFlag,
 			cli.QuietFlag,
 		},
@@ -65,7 +65,7 @@ func names() (all []string) {
 	return all
 }
 
-// listing is a line for each command.
+// listing returns one line per command.
 func listing() string {
 	var lines []string
 	for _, t := range Commands() {
@@ -80,17 +80,17 @@ func parse(c *urfave.Context) (Options, error) {
 	case c.IsSet(linksFlag) && o.Links == "":
 		return o, errors.New("--install-links is empty")
 	case o.List && o.Links != "":
-		return o, errors.New("--list and --install-links exclude each other")
+		return o, errors.New("--list and --install-links cannot be used together")
 	case !o.List && o.Links == "":
-		return o, errors.New("the command is missing")
+		return o, errors.New("no command is given")
 	}
 	return o, nil
 }
 
-// notCommand says why a word that stands where a command should is none that can be run.
+// notCommand is the error for a first argument that cannot be run as a command.
 func notCommand(word string) error {
 	if t, ok := find(word); ok {
-		return exit.Failf("put them after it: "+exit.Command(Name, Short(t.Name), "--help")+" shows them", "there are flags before the command %s", Short(t.Name))
+		return exit.Failf("put them after the command: "+exit.Command(Name, Short(t.Name), "--help")+" shows them", "flags before the command %s", Short(t.Name))
 	}
 	hint := Name + " --help lists the commands"
 	if found := meant(word); len(found) > 0 {
@@ -99,8 +99,8 @@ func notCommand(word string) error {
 	return exit.Failf(hint, "there is no command %q", word)
 }
 
-// meant are the commands that may be meant by a word that is none: those that have it in
-// their names, or else the one that it is most like.
+// meant returns the commands that may be meant by an unknown word: those whose names contain
+// it, or else the one that it resembles most.
 func meant(word string) (found []string) {
 	word = strings.ReplaceAll(Short(strings.ToLower(word)), "-", "_")
 	var all []string
@@ -116,7 +116,7 @@ func meant(word string) (found []string) {
 	return found
 }
 
-// Run prints the names of the commands, or makes links of them.
+// Run prints the names of the commands, or makes links for them.
 func Run(_ context.Context, o Options, out *cli.IO) error {
 	if o.Links != "" {
 		return installLinks(o.Links, out)

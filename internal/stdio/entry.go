@@ -2,8 +2,8 @@
 
 package stdio
 
-// flagsAtEntry are those of the descriptor of standard output, or an error below 0: what the
-// entry point was told, and 0 where that was not used.
+// flagsAtEntry has the descriptor flags of standard output, or a negative error number, as the
+// entry point got them; 0 if the entry point was not used.
 var flagsAtEntry int64
 
 func outputWasClosed() bool { return flagsAtEntry < 0 }

@@ -2,8 +2,8 @@
 
 #include "textflag.h"
 
-// The entry point of a program: it asks for the flags of standard output, and goes on with that
-// of the Go runtime, for which it leaves the stack as the kernel made it.
+// The entry point of a program: it gets the descriptor flags of standard output and jumps to
+// the entry point of the Go runtime, with the stack as the kernel set it up.
 TEXT ailee_entry(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVL $72, AX // fcntl
 	MOVL $1, DI  // standard output

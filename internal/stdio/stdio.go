@@ -1,9 +1,9 @@
-// Package stdio knows of a standard output that was closed when the process was started. The
-// Go runtime opens /dev/null in its place before any Go code runs, and nothing tells that from
-// one that leads there on purpose: all that is printed would be lost without an error. So it is
-// looked at before: with cgo by a constructor in C, without it by an entry point of its own,
-// which the linker has to be told of with -E ailee_entry. A build without cgo and that flag
-// sees no closed output.
+// Package stdio detects a standard output that was closed when the process was started. The
+// Go runtime opens /dev/null in its place before any Go code runs, which cannot be
+// distinguished from an output that is /dev/null on purpose: everything printed would be lost
+// without an error. So the check comes before the runtime starts: with cgo in a C constructor,
+// without it in a separate entry point, which the linker needs the flag -E ailee_entry for. A
+// build without cgo and without that flag does not notice a closed output.
 package stdio
 
 import (
@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// Output is standard output, which fails where it was closed.
+// Output returns standard output; writes to it fail if it was closed.
 func Output() io.Writer {
 	if outputWasClosed() {
 		return closed{}
@@ -20,7 +20,7 @@ func Output() io.Writer {
 	return os.Stdout
 }
 
-// closed fails as the system would.
+// closed fails as the system call would.
 type closed struct{}
 
 func (closed) Write([]byte) (int, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEntryPoint: whatever make builds without cgo has the entry point.
+// TestEntryPoint: everything that make builds without cgo has the entry point.
 func TestEntryPoint(t *testing.T) {
 	text, err := os.ReadFile("../../Makefile")
 	require.NoError(t, err)
@@ -22,8 +22,8 @@ func TestEntryPoint(t *testing.T) {
 	}
 }
 
-// TestWithoutCgo: a command that is built in this way sees a closed standard output. What is
-// built with cgo is tested with the commands, in test.
+// TestWithoutCgo: a command that is built without cgo notices a closed standard output. Builds
+// with cgo are tested in the folder test.
 func TestWithoutCgo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for short mode: builds a command")

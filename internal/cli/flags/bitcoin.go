@@ -20,8 +20,8 @@ const (
 	rpcWait       = "rpc-wait"
 )
 
-// BitcoinRPC are the flags that say where a Bitcoin node is. None takes a
-// password: arguments can be seen by every user of the machine.
+// BitcoinRPC returns the flags that say where a Bitcoin node is. None takes a password:
+// every user of the machine can see the arguments of a process.
 func BitcoinRPC() []urfave.Flag {
 	return []urfave.Flag{
 		&urfave.StringFlag{
@@ -30,9 +30,9 @@ func BitcoinRPC() []urfave.Flag {
 			DefaultText: bitcoin.DefaultURL,
 			EnvVars:     []string{"BITCOIN_RPC_URL"},
 		},
-		&urfave.StringFlag{Name: rpcCookieFile, Usage: "log in to the node with the cookie in `FILE`", DefaultText: "that of a local node"},
-		&urfave.StringFlag{Name: rpcCACert, Usage: "trust the certificates in `FILE` for https, in place of the system's"},
-		&urfave.DurationFlag{Name: rpcWait, Usage: "wait up to `DURATION` for a node that is starting, busy or away", Value: bitcoin.DefaultWait},
+		&urfave.StringFlag{Name: rpcCookieFile, Usage: "log in to the node with the cookie in `FILE`", DefaultText: "the cookie of a local node"},
+		&urfave.StringFlag{Name: rpcCACert, Usage: "trust the certificates in `FILE` for https, instead of the system's"},
+		&urfave.DurationFlag{Name: rpcWait, Usage: "wait up to `DURATION` for a node that is starting, busy or unreachable", Value: bitcoin.DefaultWait},
 	}
 }
 
@@ -43,23 +43,23 @@ func OptionalBitcoinRPC() []urfave.Flag {
 	return all
 }
 
-// BitcoinEnvironment are the environment variables that go with [BitcoinRPC].
+// BitcoinEnvironment returns the environment variables that go with [BitcoinRPC].
 func BitcoinEnvironment() []cli.Entry {
 	return []cli.Entry{
 		{Name: "BITCOIN_RPC_USER", Text: "log in to the node as this user, unless the URL has a login or --rpc-cookie-file is given"},
 		{Name: "BITCOIN_RPC_PASSWORD", Text: "the password of that user"},
 		{Name: "BITCOIN_RPC_PASSWORD_FILE", Text: "a file that holds the password, when BITCOIN_RPC_PASSWORD is not set"},
-		{Name: "BITCOIN_RPC_TIMEOUT", Text: fmt.Sprintf("the limit of one request with its answer, at most %.0fm (default: %s)", bitcoin.MaxTimeout.Minutes(), bitcoin.DefaultTimeout)},
+		{Name: "BITCOIN_RPC_TIMEOUT", Text: fmt.Sprintf("the time limit for one request and its answer, at most %.0fm (default: %s)", bitcoin.MaxTimeout.Minutes(), bitcoin.DefaultTimeout)},
 	}
 }
 
-// BitcoinFiles are the files that go with [BitcoinRPC].
+// BitcoinFiles returns the files that go with [BitcoinRPC].
 func BitcoinFiles() []cli.Entry {
-	return []cli.Entry{{Name: "~/.bitcoin/.cookie", Text: "the login of a Bitcoin Core on this machine, when no other is given; for testnet3 and the like in a folder of that name"}}
+	return []cli.Entry{{Name: "~/.bitcoin/.cookie", Text: "the login of Bitcoin Core on this machine, when no other is given; for other networks in a subfolder, such as testnet3"}}
 }
 
-// ParseBitcoinRPC reads them, and the environment variables that go with them.
-// given reports whether a URL was set at all. An empty variable counts as unset.
+// ParseBitcoinRPC reads the flags of [BitcoinRPC] and the environment variables that go with
+// them. given reports whether a URL was set at all. An empty variable counts as unset.
 func ParseBitcoinRPC(c *urfave.Context) (o bitcoin.Options, given bool, err error) {
 	o = bitcoin.Options{
 		URL:          c.String(bitcoinRPC),
@@ -70,7 +70,7 @@ func ParseBitcoinRPC(c *urfave.Context) (o bitcoin.Options, given bool, err erro
 		CACert:       c.String(rpcCACert),
 		Timeout:      bitcoin.DefaultTimeout,
 		Wait:         c.Duration(rpcWait),
-		// Not given it is the one that is loaded.
+		// Without the flag it is the loaded wallet.
 		UnnamedWallet: c.IsSet(wallet) && c.String(wallet) == "",
 	}
 	if text := os.Getenv("BITCOIN_RPC_TIMEOUT"); text != "" {

@@ -13,26 +13,26 @@ const (
 	wallet     = "wallet"
 )
 
-// Wallet names the wallet that knows the transactions.
+// Wallet is the flag for the wallet that knows the transactions.
 func Wallet() urfave.Flag {
 	return &urfave.StringFlag{
 		Name:        wallet,
-		Usage:       "ask the wallet `NAME` of the node for transactions, empty for the one without a name",
-		DefaultText: "the one that is loaded",
+		Usage:       "ask the node's wallet `NAME` for transactions, empty for the wallet without a name",
+		DefaultText: "the loaded wallet",
 	}
 }
 
-// ScanBlocks bounds the search for a transaction that the node cannot find by its
-// id.
+// ScanBlocks is the flag that bounds the search for a transaction that the node cannot find
+// by its id.
 func ScanBlocks() urfave.Flag {
 	return &urfave.Int64Flag{
 		Name:  scanBlocks,
-		Usage: "look through up to `N` blocks for a transaction that the node cannot find by its id",
+		Usage: "search up to `N` blocks for a transaction that the node cannot find by its id",
 		Value: anchortx.DefaultScan,
 	}
 }
 
-// ParseFinding reads both.
+// ParseFinding reads the flags of [Wallet] and [ScanBlocks].
 func ParseFinding(c *urfave.Context) (anchortx.Options, error) {
 	o := anchortx.Options{Wallet: c.String(wallet), Scan: c.Int64(scanBlocks)}
 	if o.Scan < 0 {

@@ -1,5 +1,4 @@
-// Package flags holds the flags that several tools share: one name for one
-// meaning.
+// Package flags has the flags that several tools share: one name for one meaning.
 package flags
 
 import (
@@ -18,17 +17,17 @@ const (
 	acceptEarlierAnchors = "accept-earlier-anchors"
 )
 
-// MaxMemory bounds what sorting a section may take.
+// MaxMemory is the flag that bounds the memory for sorting a section.
 func MaxMemory() urfave.Flag {
 	return &urfave.StringFlag{
 		Name:    maxMemory,
-		Usage:   "memory limit of `SIZE` for sorting a section; a single line may use 1/16 of it",
+		Usage:   "limit the memory for sorting a section to `SIZE`; a single line may use 1/16 of it",
 		Value:   humanize.IBytes(snapshot.DefaultMaxMemory),
 		EnvVars: []string{"AILEE_MAX_MEMORY"},
 	}
 }
 
-// AcceptEarlierAnchors accepts peg-outs that name an anchor of an earlier
+// AcceptEarlierAnchors is the flag that accepts peg-outs that name an anchor of an earlier
 // snapshot of the same file.
 func AcceptEarlierAnchors() urfave.Flag {
 	return &urfave.BoolFlag{
@@ -37,17 +36,17 @@ func AcceptEarlierAnchors() urfave.Flag {
 	}
 }
 
-// Checking are the values of the flags that a check takes.
+// Checking has the values of the flags that a check takes.
 type Checking struct {
 	MaxMemory            int64 // bytes
 	AcceptEarlierAnchors bool
 }
 
-// buffers is what the tools take on top of the memory for sorting, in bytes.
+// buffers is what the tools need on top of the memory for sorting, in bytes.
 const buffers = 8 << 20
 
-// Memory returns the bound that the checkers of a run share. It also makes the
-// garbage collector keep the whole process near it.
+// Memory returns the memory limit that the checkers of a run share. It also makes the garbage
+// collector keep the whole process close to that limit.
 func (c Checking) Memory() *snapshot.Memory {
 	if c.MaxMemory < math.MaxInt64-buffers {
 		debug.SetMemoryLimit(c.MaxMemory + buffers)
@@ -55,7 +54,7 @@ func (c Checking) Memory() *snapshot.Memory {
 	return snapshot.NewMemory(c.MaxMemory)
 }
 
-// ParseChecking reads them.
+// ParseChecking reads the flags of [MaxMemory] and [AcceptEarlierAnchors].
 func ParseChecking(c *urfave.Context) (Checking, error) {
 	size, err := parseSize(c, maxMemory)
 	if err != nil {

@@ -13,7 +13,7 @@ type Range struct{ First, Last int64 }
 // All is the range of all snapshots.
 var All = Range{First: 1, Last: math.MaxInt64}
 
-// ParseRange reads K or A-B, numbers from 1 on.
+// ParseRange reads K or A-B. Numbers start at 1.
 func ParseRange(text string) (Range, error) {
 	first, last, isRange := strings.Cut(text, "-")
 	if !isRange {
@@ -22,7 +22,7 @@ func ParseRange(text string) (Range, error) {
 	a, errA := strconv.ParseInt(first, 10, 64)
 	b, errB := strconv.ParseInt(last, 10, 64)
 	if errA != nil || errB != nil || a < 1 || b < a {
-		return Range{}, fmt.Errorf("--index %q is neither a snapshot's number nor a range such as 3-7", text)
+		return Range{}, fmt.Errorf("--index %q is not a snapshot number or a range such as 3-7", text)
 	}
 	return Range{First: a, Last: b}, nil
 }

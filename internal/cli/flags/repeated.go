@@ -9,8 +9,8 @@ import (
 	"ailee-recovery/internal/cli"
 )
 
-// repeated are the values of a flag that may be given several times. The library's own
-// slices of strings would take a value with a comma for two.
+// repeated has the values of a flag that may be given several times. The library's own
+// string slices would split a value at its commas.
 type repeated []string
 
 func (r *repeated) Set(value string) error {
@@ -21,7 +21,7 @@ func (r *repeated) Set(value string) error {
 	return nil
 }
 
-// Values are the values in their order.
+// Values returns the values in the order given.
 func (r *repeated) Values() []string { return *r }
 
 func (r *repeated) String() string { return strings.Join(*r, " ") }
@@ -31,7 +31,7 @@ func Repeated(name, usage string) urfave.Flag {
 	return &urfave.GenericFlag{Name: name, Usage: usage, Value: &repeated{}}
 }
 
-// ParseRepeated reads the values in their order.
+// ParseRepeated reads the values in the order given.
 func ParseRepeated(c *urfave.Context, name string) []string {
 	return c.Generic(name).(cli.Repeated).Values()
 }

@@ -15,11 +15,11 @@ import (
 // SnapshotFile is the snapshot file that a tool reads.
 type SnapshotFile struct {
 	Path  string // "-" for standard input
-	Named bool   // by a flag or an argument; else it is the node's
+	Named bool   // by a flag or an argument; otherwise it is the node's file
 }
 
-// ParseSnapshotFile takes the file from the flag of that name, or from the one argument;
-// flag is "" for a tool without such a flag. Where neither names it, it is the node's.
+// ParseSnapshotFile takes the file from the flag of that name or from the argument; flag is
+// "" for a tool without such a flag. If neither names a file, it is the node's.
 func ParseSnapshotFile(c *urfave.Context, flag string) (f SnapshotFile, err error) {
 	byFlag, byArgument := flag != "" && c.IsSet(flag), c.Args().Present()
 	what := "FILE"
@@ -39,15 +39,15 @@ func ParseSnapshotFile(c *urfave.Context, flag string) (f SnapshotFile, err erro
 	return f, err
 }
 
-// Say says which file is read where nobody has named it. It is on standard error with all
-// tools: on standard output some print what a script reads.
+// Say prints which file is read if none was named. It uses standard error with every tool,
+// since scripts read the standard output of some.
 func (f SnapshotFile) Say(out *cli.IO) {
 	if !f.Named {
 		out.Note("reading %s", f.Path)
 	}
 }
 
-// SnapshotFileEnvironment is what the help says of the default.
+// SnapshotFileEnvironment is what the help says about the default.
 func SnapshotFileEnvironment() cli.Entry {
-	return cli.Entry{Name: "AILEE_DATA_DIR", Text: "the folder whose " + snapshot.FileName + " is read when no FILE is named, in place of " + DefaultDataDir}
+	return cli.Entry{Name: "AILEE_DATA_DIR", Text: "the folder whose " + snapshot.FileName + " is read when no FILE is named, instead of " + DefaultDataDir}
 }

@@ -10,18 +10,18 @@ import (
 
 const maxUnpacked = "max-unpacked"
 
-// MoreUnpacked is the hint where a source unpacks to more than may be.
+// MoreUnpacked is the hint for a source that unpacks to more than is allowed.
 const MoreUnpacked = "allow more with --" + maxUnpacked
 
-// MaxUnpacked bounds what each compressed source may unpack to.
+// MaxUnpacked is the flag that bounds what each compressed source may unpack to.
 func MaxUnpacked() urfave.Flag {
-	return &urfave.StringFlag{Name: maxUnpacked, Usage: "let a compressed SOURCE unpack to up to `SIZE`", Value: "64 GiB"}
+	return &urfave.StringFlag{Name: maxUnpacked, Usage: "let a compressed SOURCE unpack to at most `SIZE`", Value: "64 GiB"}
 }
 
-// ParseMaxUnpacked reads it, in bytes.
+// ParseMaxUnpacked reads the flag of [MaxUnpacked], in bytes.
 func ParseMaxUnpacked(c *urfave.Context) (int64, error) { return parseSize(c, maxUnpacked) }
 
-// parseSize reads the value of a flag that is a size, in bytes.
+// parseSize reads a flag whose value is a size, in bytes.
 func parseSize(c *urfave.Context, name string) (int64, error) {
 	size, err := humanize.ParseBytes(c.String(name))
 	if err != nil || size == 0 || size > math.MaxInt64 {

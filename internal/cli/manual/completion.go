@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// words are the values to choose from, by the name of the value.
+// words has the values to choose from, by the help's name for the value.
 var words = map[string][]string{
 	"FORMAT": {"dat", "json"},
 	"MODE":   {"crash", "reorg", "corruption"},
@@ -23,7 +23,7 @@ var notInNames = regexp.MustCompile("[^a-z0-9_]")
 // Bash returns the completion for bash, which needs nothing but bash 4.
 func (c Command) Bash() string {
 	function := "_" + notInNames.ReplaceAllString(c.Name, "_")
-	groups := map[string][]string{} // what completes the value of which flags
+	groups := map[string][]string{} // flags by what completes their values
 	var all []string
 	for _, f := range c.Flags {
 		all = append(all, f.Name)
@@ -125,7 +125,7 @@ func (c Command) Zsh() string {
 	}
 	for i, argument := range arguments {
 		if strings.Contains(c.Usage, several) {
-			// Which of them is the last, only the end shows.
+			// Only the end shows which of them is the last.
 			fmt.Fprintf(&b, " \\\n    '*:%s:%s'", argument.name, zshAction(argument.name))
 			break
 		}

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// RecoveryPage is the page of section 7 that every other page names.
+// RecoveryPage is the page in section 7 that every other page refers to.
 const RecoveryPage = "ailee-recovery"
 
-// Recovery returns the page for man(7), of a runbook in Markdown. Links become what a
-// printed page can have, and the rows of tables items, which fit any width.
+// Recovery returns the page for man(7), made from a runbook in Markdown. Links become text
+// that works on a printed page, and table rows become items, which fit any width.
 func Recovery(runbook string, seeAlso []string) (string, error) {
 	g := guide{headings: map[string]string{}}
 	for _, m := range headingLine.FindAllStringSubmatch(runbook, -1) {
@@ -19,7 +19,7 @@ func Recovery(runbook string, seeAlso []string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s 7 \"\" \"ailee-recovery\" \"AILEE recovery toolkit\"\n\n", RecoveryPage)
 	fmt.Fprintf(&b, "## NAME\n\n%s - what to do when the data of an AILEE node is damaged or lost\n\n## DESCRIPTION\n", RecoveryPage)
-	shown := false // in lines that are shown as they are
+	shown := false // inside a code block
 	lines := strings.Split(strings.TrimSpace(runbook), "\n")
 	for i, line := range lines {
 		switch {
@@ -34,7 +34,7 @@ func Recovery(runbook string, seeAlso []string) (string, error) {
 		case strings.HasPrefix(line, "| "):
 			cells := strings.Split(strings.Trim(line, "| "), " | ")
 			if len(cells) != 2 {
-				return "", fmt.Errorf("a row of a table that has not two cells: %s", line)
+				return "", fmt.Errorf("a table row does not have two cells: %s", line)
 			}
 			if i+1 < len(lines) && strings.HasPrefix(lines[i+1], "| --- ") {
 				cells = []string{"*" + cells[0] + "*", "*" + cells[1] + "*"}
@@ -46,7 +46,7 @@ func Recovery(runbook string, seeAlso []string) (string, error) {
 		b.WriteString(line + "\n")
 	}
 	if g.lost != "" {
-		return "", fmt.Errorf("a link that leads nowhere: %s", g.lost)
+		return "", fmt.Errorf("a link to a missing section: %s", g.lost)
 	}
 	b.WriteString("\n## SEE ALSO\n\n")
 	for i, name := range seeAlso {
@@ -59,8 +59,8 @@ func Recovery(runbook string, seeAlso []string) (string, error) {
 }
 
 type guide struct {
-	headings map[string]string // by their names in links
-	lost     string            // a link that leads nowhere
+	headings map[string]string // by their anchors
+	lost     string            // a link to a missing section
 }
 
 var (
@@ -69,12 +69,12 @@ var (
 	notAnchor   = regexp.MustCompile(`[^\pL\pN _-]`)
 )
 
-// anchor is the name of a heading in links.
+// anchor returns the name by which links refer to a heading.
 func anchor(heading string) string {
 	return strings.ReplaceAll(notAnchor.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
 
-// text is a text with what links say and where they lead: the heading of a section, or
+// text replaces each link in a text by its words and its target: the heading of a section, or
 // another document.
 func (g *guide) text(text string) string {
 	return linked.ReplaceAllStringFunc(text, func(link string) string {

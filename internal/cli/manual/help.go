@@ -1,6 +1,6 @@
-// Package manual makes the manual of a command from its help: the page for
-// man(1), the page in docs/commands, and completions for bash, zsh and fish. The help
-// of all commands, which internal/cli prints, has one form.
+// Package manual makes the manual of a command from its help: the page for man(1), the page
+// in docs/commands, and completions for bash, zsh and fish. The help of every command has the
+// same form, since internal/cli prints it.
 package manual
 
 import (
@@ -17,39 +17,39 @@ type Command struct {
 	Name        string
 	Summary     string
 	Usage       string   // without the name
-	Description []string // paragraphs of one line each; those that start with a space are shown as they are
+	Description []string // paragraphs of one line each; those that start with a space are preformatted
 	Flags       []Flag
 	Environment []cli.Entry
 	Files       []cli.Entry
 	Examples    []Example
 	ExitStatus  []cli.Entry
 	SeeAlso     []string
-	Commands    []Subcommand // that the first argument chooses from, which the help does not say
+	Commands    []Subcommand // what the first argument can be; not part of the help
 }
 
 // Flag is one flag.
 type Flag struct {
 	Name    string // with its dashes
 	Short   string // the same, "" for none
-	Value   string // what the help calls its value, "" for a flag without one
+	Value   string // the help's name for its value, "" for a flag without one
 	Text    string
 	Default string // "" for none
 }
 
 // Example is a command line.
 type Example struct {
-	Caption string // "" for one that goes with the one before
+	Caption string // "" for an example that belongs to the one before
 	Command string
-	Output  *string // what it prints; nil where that depends on what only an operator has
+	Output  *string // what it prints; nil if that depends on what only an operator has
 }
 
-// Parse reads a help.
+// Parse reads the help of a command.
 func Parse(help string) (Command, error) {
 	var c Command
 	first, rest, _ := strings.Cut(unwrapped(help), "\n")
 	name, summary, ok := strings.Cut(first, " - ")
 	if !ok {
-		return c, fmt.Errorf("the help starts with %q, not with NAME - SUMMARY", first)
+		return c, fmt.Errorf("the help starts with %q instead of NAME - SUMMARY", first)
 	}
 	c.Name, c.Summary = name, summary
 	section, caption := "", ""
@@ -84,7 +84,7 @@ func Parse(help string) (Command, error) {
 			c.Examples = append(c.Examples, Example{Caption: caption, Command: text})
 			caption = ""
 		default:
-			err = fmt.Errorf("a section %q", section)
+			err = fmt.Errorf("unknown section %q", section)
 		}
 		if err != nil {
 			return c, fmt.Errorf("the help of %s: %w", name, err)
@@ -96,17 +96,17 @@ func Parse(help string) (Command, error) {
 	return c, nil
 }
 
-// unwrapped puts lines of sections together that were broken because of their width. The
-// description is as it is.
+// unwrapped joins the lines of sections that were broken because of their width. The
+// description stays as it is.
 func unwrapped(help string) string {
 	text, sections, _ := strings.Cut(help, "\nFLAGS:\n")
 	return text + "\nFLAGS:\n" + goesOn.ReplaceAllString(sections, " ")
 }
 
-// goesOn is the end of a line that goes on in the next one.
+// goesOn matches the end of a line that continues on the next one.
 var goesOn = regexp.MustCompile(`(?: \\)?\n {4,}`)
 
-// describe joins the lines of each paragraph. Lines that are indented stay apart.
+// describe joins the lines of each paragraph. Indented lines stay separate.
 func (c *Command) describe(lines []string) {
 	before := ""
 	for _, line := range lines {
@@ -132,7 +132,7 @@ func (c *Command) parseFlag(text string) error {
 		return fmt.Errorf("not a flag: %q", text)
 	}
 	f := Flag{Name: parts[1], Value: parts[2], Short: parts[3], Text: parts[4]}
-	// What must be given has no default, and that of a switch goes without saying.
+	// A required flag has no default, and the default of a switch is obvious.
 	if !slices.Contains(strings.Fields(c.Usage), f.Name) && parts[5] != "false" {
 		f.Default = strings.Trim(parts[5], `"`)
 	}
@@ -143,13 +143,13 @@ func (c *Command) parseFlag(text string) error {
 func parseEntry(entries *[]cli.Entry, text string) error {
 	i := strings.Index(text, "  ")
 	if i < 0 {
-		return fmt.Errorf("not a name with its meaning: %q", text)
+		return fmt.Errorf("not a name and its meaning: %q", text)
 	}
 	*entries = append(*entries, cli.Entry{Name: text[:i], Text: strings.TrimSpace(text[i:])})
 	return nil
 }
 
-// argument is a positional one, by the name that the help gives it.
+// argument is a positional argument, by the name that the help gives it.
 type argument struct {
 	name     string
 	optional bool

@@ -27,17 +27,17 @@ func (c Command) Man() string {
 	return roff(text, "the help of "+c.Name)
 }
 
-// roff renders a page that was made from a source.
+// roff renders the text of a page; source says what it was made from.
 func roff(text, source string) string {
 	var b strings.Builder
 	b.WriteString(".\\\" Made by make generate from " + source + ".\n")
-	shown := false // in lines that are shown as they are
+	shown := false // inside an example
 	for line := range strings.Lines(string(md2man.Render([]byte(text)))) {
 		switch {
 		case line == ".nh\n", line == "\n" && !shown:
 			continue
 		case strings.HasPrefix(line, ".TH "):
-			// Neither hyphens nor spaces are put in: what is shown can be pasted.
+			// No hyphenation and no justification, so that what is shown can be pasted.
 			line += ".nh\n.ad l\n"
 		case line == ".EX\n":
 			shown = true
@@ -46,7 +46,7 @@ func roff(text, source string) string {
 			shown = false
 			line = ".EE\n.RE\n.nh\n" // .EE turns hyphens on
 		case !strings.HasPrefix(line, "."):
-			// A bare - is a hyphen, which no shell takes for a flag.
+			// A bare - is printed as a hyphen, which no shell takes for a flag.
 			line = strings.ReplaceAll(strings.ReplaceAll(line, `\-`, "-"), "-", `\-`)
 		}
 		b.WriteString(line)
@@ -69,8 +69,8 @@ type page struct {
 	marked *regexp.Regexp
 }
 
-// write writes the page, with an item for each name and its meaning, and links to each
-// command and to the page on recovery, as they are in the form that is asked for.
+// write returns the page, in the format that item and link give to names with their meaning
+// and to links to commands; recovery is the link to the page on recovery.
 func (p *page) write(title string, item func(name, text string) string, link func(name string) string, recovery string) string {
 	var b strings.Builder
 	section := func(name string) { fmt.Fprintf(&b, "\n## %s\n\n", name) }
@@ -150,11 +150,11 @@ func (p *page) examples(b *strings.Builder) {
 	}
 }
 
-// part is what stands for a value in the name of a file: a word in capitals, or words
-// in angle brackets, which are marked enough.
+// part matches a placeholder in the name of a file: a word in capitals, or words in angle
+// brackets, which need no further marking.
 var part = regexp.MustCompile(`<[^>]*>|\b[A-Z]+\b`)
 
-// path marks the parts of a file's name that stand for a value.
+// path marks the placeholders in the name of a file.
 func path(name string) string {
 	var b strings.Builder
 	at := 0
@@ -169,7 +169,7 @@ func path(name string) string {
 	return b.String() + escape(name[at:])
 }
 
-// outdent removes the spaces that all lines start with.
+// outdent removes the leading spaces that all lines share.
 func outdent(text string) string {
 	lines := strings.Split(text, "\n")
 	least := len(text)
@@ -182,17 +182,16 @@ func outdent(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// sentence makes one of what the help says in a few words.
+// sentence makes a sentence of the few words in the help.
 func (p *page) sentence(text string) string {
-	// A word in capitals or with an underscore is a name, and stays as it is.
+	// A word in capitals or with an underscore is a name and is not changed.
 	if first, _, _ := strings.Cut(text, " "); regexp.MustCompile(`^[a-z]+,?$`).MatchString(first) {
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}
 	return p.mark(text) + "."
 }
 
-// mark marks flags, commands and variables as what is typed, and the words that stand
-// for a value as such.
+// mark marks flags, commands and variables as literal text, and placeholders as such.
 func (p *page) mark(text string) string {
 	if p.marked == nil {
 		var values []string
@@ -232,7 +231,7 @@ func (p *page) isValue(word string) bool {
 	return slices.ContainsFunc(p.Flags, func(f Flag) bool { return f.Value == word })
 }
 
-// What Markdown would take for its own; an underscore within a word is none.
+// special matches what Markdown would interpret; it leaves underscores within words alone.
 var special = regexp.MustCompile("[\\\\`*<>\\[\\]]|\\b_\\B|\\B_\\b|_<")
 
 func escape(text string) string {

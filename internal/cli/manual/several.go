@@ -7,12 +7,12 @@ import (
 
 // Subcommand is a command as the first argument of a program that has several.
 type Subcommand struct {
-	Word    string // the argument, in place of which Name may stand
+	Word    string // the argument; Name may be used instead
 	Name    string // of the command
 	Summary string // one line
 }
 
-// words are the first arguments.
+// words returns the first arguments to choose from.
 func (c Command) words() []string {
 	var all []string
 	for _, s := range c.Commands {
@@ -21,7 +21,7 @@ func (c Command) words() []string {
 	return all
 }
 
-// cases are the lines of a case statement, which sh and zsh have alike, that sets name to
+// cases returns the lines of a case statement, the same in bash and zsh, that sets name to
 // the command of a first argument.
 func (c Command) cases(indent string) string {
 	var b strings.Builder
@@ -31,8 +31,8 @@ func (c Command) cases(indent string) string {
 	return b.String()
 }
 
-// bashSubcommand leaves what comes after the first argument to the completion of that
-// command, which is in a file beside this one.
+// bashSubcommand leaves everything after the first argument to the completion of that
+// command, which is in a file next to this one.
 func (c Command) bashSubcommand() string {
 	if len(c.Commands) == 0 {
 		return ""
@@ -51,7 +51,7 @@ func (c Command) bashSubcommand() string {
 `
 }
 
-// zshSubcommand is the same for zsh.
+// zshSubcommand does the same for zsh.
 func (c Command) zshSubcommand() string {
 	if len(c.Commands) == 0 {
 		return ""
@@ -70,7 +70,7 @@ fi
 `
 }
 
-// fishSubcommand is the same for fish. The first argument is among the other lines.
+// fishSubcommand does the same for fish; it completes the first argument, too.
 func (c Command) fishSubcommand() string {
 	if len(c.Commands) == 0 {
 		return ""

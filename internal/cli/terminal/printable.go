@@ -1,5 +1,5 @@
-// Package terminal is what commands need for whoever sits at a terminal: text from
-// files that is fit for one, and progress.
+// Package terminal is for output on a terminal: text from files made safe to print, and
+// progress.
 package terminal
 
 import (
@@ -19,8 +19,8 @@ func Is(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// For returns s as it may be written to w: exactly on a file or pipe, made
-// printable on a terminal.
+// For returns s in the form in which to write it to w: unchanged for a file or pipe, made
+// printable for a terminal.
 func For(w io.Writer, s string) string {
 	if Is(w) {
 		return Text(s)

@@ -7,7 +7,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// Bar is a progress bar; the zero Bar shows nothing. Safe for concurrent use.
+// Bar is a progress bar; the zero Bar shows nothing. It is safe for concurrent use.
 type Bar struct{ bar *progressbar.ProgressBar }
 
 // BytesBar shows a bar for total bytes on w, if that is a terminal and show is set.

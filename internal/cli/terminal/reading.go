@@ -2,7 +2,7 @@ package terminal
 
 import "io"
 
-// Reading shows what is being read, one thing after the other, if W is a terminal and Show is
+// Reading shows what is being read, one item after another, if W is a terminal and Show is
 // set.
 type Reading struct {
 	W    io.Writer
@@ -13,8 +13,8 @@ type Reading struct {
 	at   int64
 }
 
-// Progress tells of what is read, and how many bytes of it in all; total is 0 where that is not
-// known.
+// Progress sets what is being read and how many bytes of it have been read; total is 0 if it
+// is not known.
 func (r *Reading) Progress(what string, done, total int64) {
 	if what != r.what {
 		r.Done()

@@ -6,8 +6,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Size is a number of bytes as people read it: exact, and rounded where that is shorter
-// to grasp.
+// Size formats a number of bytes for people: exact, and from 1 KiB also rounded.
 func Size(n int64) string {
 	if n < 1024 {
 		return fmt.Sprintf("%d bytes", n)

@@ -1,4 +1,4 @@
-// Package packaging has the tests of what is released: `make package` runs them.
+// Package packaging has the tests of the release: `make package` runs them.
 package packaging
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// release returns the one file in the folder that the environment variable names.
+// release returns the only file with this pattern in the folder that an environment variable names.
 func release(t *testing.T, variable, pattern string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(os.Getenv(variable), pattern))
@@ -25,10 +25,10 @@ func release(t *testing.T, variable, pattern string) string {
 	return files[0]
 }
 
-// alias is the name that the recovery guide has for aliased.
+// alias is the recovery guide's name for aliased.
 const alias, aliased = "test_recovery.sh", "ailee-drill"
 
-// commands are all that an operator can call.
+// commands returns the names of all commands that an operator can call.
 func commands(t *testing.T) []string { return append(tools(t), alias) }
 
 func tools(t *testing.T) []string {
@@ -40,8 +40,7 @@ func tools(t *testing.T) []string {
 	return names
 }
 
-// installed maps each file of the source that is installed as it is to its name below
-// the prefix.
+// installed maps each source file that is installed unchanged to its name below the prefix.
 func installed(t *testing.T) map[string]string {
 	files := map[string]string{"../scripts/" + alias: "bin/" + alias}
 	for pattern, dir := range map[string]string{
@@ -56,18 +55,18 @@ func installed(t *testing.T) map[string]string {
 	return files
 }
 
-// TestDebianPackage is the life of the package on a machine with a node's data, from
-// an older version to its purge. Each step goes on from the one before.
+// TestDebianPackage takes the package through its life on a machine with a node's data, from
+// an older version to its purge. Each step continues from the one before.
 func TestDebianPackage(t *testing.T) {
 	r := newRoot(t, "man-db", "bash-completion", "zsh", "fish")
 	run(t, "cp", release(t, "OLDER", "*.deb"), r.path("older.deb"))
 	run(t, "cp", release(t, "DIST", "*.deb"), r.path("new.deb"))
 	require.True(t, t.Run("says that the user is missing", func(t *testing.T) {
 		r := root{t, r.dir}
-		assert.Contains(t, r.sh("dpkg --install /new.deb 2>&1"), "ailee-recovery: warning: there is no user ailee, as whom ailee-backup.service and ailee-monitor.service run\n")
+		assert.Contains(t, r.sh("dpkg --install /new.deb 2>&1"), "ailee-recovery: warning: there is no user ailee, which ailee-backup.service and ailee-monitor.service run as\n")
 		r.sh("dpkg --purge ailee-recovery; rm -rf /var/lib/systemd/deb-systemd-helper*")
 	}))
-	// The node's, as its operator has it.
+	// The node's user and data.
 	r.sh(`echo 'ailee:x:900:900::/var/lib/ailee:/bin/bash' >>/etc/passwd; echo 'ailee:x:900:' >>/etc/group; mkdir /var/lib/ailee`)
 	run(t, "cp", "../testdata/golden/verify/pegin_ok.dat", r.path("var/lib/ailee/l2_snapshots.dat"))
 	run(t, "tar", "-C", r.path("var/lib/ailee"), "-xzf", "../testdata/golden/reorg_db/node-rocksdb-7.8.3-reopened.tar.gz")
@@ -81,7 +80,7 @@ func TestDebianPackage(t *testing.T) {
 		assert.Empty(t, r.sh("dpkg --verify ailee-recovery"))
 		assert.Empty(t, glob(t, r.path("etc/systemd/system/*/ailee-*")), "the timers are off")
 		assert.NotContains(t, installed, "no user ailee")
-		assert.Contains(t, installed, "ailee-recovery: see how the node is: ailee-doctor\n")
+		assert.Contains(t, installed, "ailee-recovery: check the node: ailee-doctor\n")
 		for _, name := range tools(t) {
 			assert.Contains(t, r.sh("$1 --version", name), name)
 		}
@@ -91,7 +90,7 @@ func TestDebianPackage(t *testing.T) {
 		// The second line is what systemctl enable does.
 		r.sh(`echo BACKUP_OPTIONS=--compress >>/etc/default/ailee-recovery
 			mkdir -p /etc/systemd/system/timers.target.wants; ln -s /usr/lib/systemd/system/ailee-backup.timer $_`)
-		assert.NotRegexp(t, "downgrading|see how the node is", r.sh("dpkg --install /new.deb"))
+		assert.NotRegexp(t, "downgrading|check the node", r.sh("dpkg --install /new.deb"))
 		assert.NotContains(t, r.sh("ailee_l2_verify --version"), "v0~0.1")
 		assert.Contains(t, r.sh("cat /etc/default/ailee-recovery"), "BACKUP_OPTIONS=--compress", "what the operator set stays")
 		assert.Contains(t, r.sh("ls /etc/systemd/system/timers.target.wants"), "ailee-backup.timer", "and what the operator enabled")
@@ -101,7 +100,7 @@ func TestDebianPackage(t *testing.T) {
 	t.Run("has what the source has", func(t *testing.T) { hasTheSource(root{t, r.dir}) })
 	t.Run("is one program", func(t *testing.T) {
 		r := root{t, r.dir}
-		assert.Empty(t, r.sh("find /usr/bin -lname '*ailee*' -xtype l"), "links that lead nowhere")
+		assert.Empty(t, r.sh("find /usr/bin -lname '*ailee*' -xtype l"), "broken links")
 		for _, name := range tools(t) {
 			assert.Equal(t, "/usr/bin/ailee\n", r.sh("readlink -f /usr/bin/$1", name))
 		}
@@ -124,7 +123,7 @@ func TestDebianPackage(t *testing.T) {
 	t.Run("manual", func(t *testing.T) {
 		r := root{t, r.dir}
 		for _, name := range append(commands(t), "ailee-recovery") {
-			// -ww has groff say everything that it doubts.
+			// -ww turns on all warnings of groff.
 			out := r.sh(`MANROFFOPT=-ww MANWIDTH=80 man --warnings=w "$1" 2>&1 >/tmp/page; head -c 200 /tmp/page; rm /tmp/page`, name)
 			if name == alias {
 				name = aliased
@@ -135,7 +134,7 @@ func TestDebianPackage(t *testing.T) {
 	t.Run("completions", func(t *testing.T) {
 		r := root{t, r.dir}
 		for _, name := range commands(t) {
-			// For a command without a completion of its own it is _minimal.
+			// A command without its own completion gets _minimal.
 			assert.NotContains(t, r.sh(`source /usr/share/bash-completion/bash_completion; _completion_loader "$1" || [ $? = 124 ]; complete -p "$1"`, name), "_minimal", name)
 			assert.Contains(t, r.sh(`fish --no-config --command "source /usr/share/fish/vendor_completions.d/$1.fish; complete --do-complete '$1 --'"`, name), "--help", name)
 		}
@@ -149,8 +148,8 @@ func TestDebianPackage(t *testing.T) {
 			unit = filepath.Base(unit)
 			run(t, "systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "--root="+r.dir, unit)
 			if strings.HasSuffix(unit, ".service") {
-				assert.Contains(t, r.sh(`cat /usr/lib/systemd/system/"$1"`, unit), "\nSuccessExitStatus=SIGTERM\n", "one that is stopped has not failed")
-				// In tenths: exposure 0.5 of 10. The monitor looks at the processes of others.
+				assert.Contains(t, r.sh(`cat /usr/lib/systemd/system/"$1"`, unit), "\nSuccessExitStatus=SIGTERM\n", "a service that was stopped has not failed")
+				// In tenths: exposure 0.5 of 10. The monitor checks other users' processes.
 				threshold := "--threshold=5"
 				if unit == "ailee-monitor.service" {
 					threshold = "--threshold=9"
@@ -172,7 +171,7 @@ func TestDebianPackage(t *testing.T) {
 		assert.Equal(t, data, r.files("/var/lib/ailee"), "data and backups are the node's")
 
 		after := r.files("/")
-		// dpkg's, man's and the node's own.
+		// What belongs to dpkg, man and the node.
 		others := regexp.MustCompile(`^/(var/(lib/(dpkg|ailee|systemd)|log|cache)(/|$)|etc/systemd/system(/|$)|tmp(/|$)|$)`)
 		for _, files := range []map[string]string{before, after} {
 			maps.DeleteFunc(files, func(name, _ string) bool { return others.MatchString(name) })
@@ -182,7 +181,7 @@ func TestDebianPackage(t *testing.T) {
 	})
 }
 
-// maxInstalled is how much all that is installed may be, in bytes.
+// maxInstalled is the maximum size of everything that is installed, in bytes.
 const maxInstalled = 35e6
 
 // bytesOf adds up the sizes of the regular files among lines of stat's %F:%s.
@@ -236,8 +235,8 @@ func hasTheSource(r root) {
 	assert.Empty(t, r.sh(`dpkg --listfiles ailee-recovery | xargs -d '\n' stat -c '%U:%G %A %n' | grep -vE '^root:root (drwxr-xr-x|-rwxr-xr-x|-rw-r--r--|lrwxrwxrwx) ' || true`))
 }
 
-// TestTarArchive installs the archive with the commands of its INSTALL, twice, below a
-// folder, and has cron's example work there.
+// TestTarArchive installs the archive with the commands of its INSTALL, twice, below a folder,
+// and runs the commands of the example for cron there.
 func TestTarArchive(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "usr/local")
@@ -246,7 +245,7 @@ func TestTarArchive(t *testing.T) {
 	require.NoError(t, os.Symlink("../../elsewhere", filepath.Join(dir, "share")))
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "etc/default"), 0o755))
 	require.NoError(t, os.Chmod(filepath.Join(root, "etc/default"), 0o700))
-	// As Debian has it: the group may add programs.
+	// As in Debian: the group may add programs.
 	require.NoError(t, os.Chmod(filepath.Join(dir, "bin"), os.ModeSetgid|0o775))
 	text, err := filepath.Abs("INSTALL")
 	require.NoError(t, err)
@@ -288,15 +287,15 @@ func TestTarArchive(t *testing.T) {
 	cron := string(read(t, filepath.Join(dir, "share/doc/ailee-recovery/examples/cron.d-ailee-recovery")))
 	path := regexp.MustCompile(`(?m)^PATH=/usr/local(/.*)$`).FindStringSubmatch(cron)
 	require.NotNil(t, path, cron)
-	// By its full path it needs none of cron's.
+	// Called by its full path, it does not need the PATH of cron.
 	for _, command := range []string{"PATH=/usr/bin:/bin " + dir + "/bin/ailee-backup", "PATH=" + dir + path[1] + " ailee-backup", "PATH=" + dir + path[1] + " ailee-monitor"} {
 		assert.Empty(t, run(t, "env", append([]string{"-i", "AILEE_DATA_DIR=" + node}, strings.Fields(command)...)...), command)
 	}
 	assert.NotEmpty(t, names(t, filepath.Join(node, "backups")))
 }
 
-// TestPartsOfTheArchive: whatever part of it is unpacked, no link leads nowhere, and what
-// can be run can be run.
+// TestPartsOfTheArchive: whatever part of the archive is unpacked, no link is broken, and the
+// programs in it work.
 func TestPartsOfTheArchive(t *testing.T) {
 	archive := release(t, "DIST", "ailee-recovery-*.tar.gz")
 	assert.NotRegexp(t, "(?m)^[lh]", run(t, "tar", "-tvzf", archive), "it has no links at all")
@@ -329,8 +328,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// TestVerifierAlone is what a pipeline takes of the release: one small program with the
-// licenses of what is in it.
+// TestVerifierAlone checks what a pipeline takes from the release: one small program with the
+// licenses of what it contains.
 func TestVerifierAlone(t *testing.T) {
 	archive := release(t, "DIST", "ailee_l2_verify-*-linux-amd64.tar.gz")
 	dir := t.TempDir()
@@ -346,7 +345,7 @@ func TestVerifierAlone(t *testing.T) {
 	assert.NotContains(t, texts, "RocksDB")
 }
 
-// TestDist keeps what it has not made, in whatever folder it is told to use.
+// TestDist: dist keeps files that it has not made, in whatever folder it is told to use.
 func TestDist(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"notes.txt", "work", "ailee-recovery_1.0_amd64.deb"} {
@@ -357,7 +356,7 @@ func TestDist(t *testing.T) {
 	assert.Regexp(t, "^[0-9a-f]{64}  ailee-recovery-v1.2.3-linux-amd64.cdx.json\n$", string(read(t, filepath.Join(dir, "SHA256SUMS"))))
 }
 
-// TestInstall is `make install` without any privilege of root's.
+// TestInstall runs `make install` without any privilege of root.
 func TestInstall(t *testing.T) {
 	dir := t.TempDir()
 	make := func(target string) {
@@ -383,15 +382,15 @@ func TestInstall(t *testing.T) {
 	assert.Equal(t, settings+"\n", run(t, "find", dir, "!", "-type", "d"))
 }
 
-// TestRocksDB: which flag the RocksDB of a machine needs; one that nothing was tested
-// with is refused.
+// TestRocksDB: scripts/deps names the flag for the RocksDB of a machine, and refuses one that
+// was not tested.
 func TestRocksDB(t *testing.T) {
 	for version, want := range map[string]string{
 		"7.8.3":  "",
-		"8.9.1":  "deps: RocksDB 8.9.1 is installed here: make build ROCKSDB=8.9, .*\n",
-		"9.10.0": "deps: RocksDB 9.10.0 is installed here: make build ROCKSDB=9.10, .*\n",
-		"8.1.1":  "deps: error: RocksDB 8.1.1 is installed here, supported are 7.8 8.9 9.10\ndeps: hint: .*\n",
-		"10.2.1": "deps: error: RocksDB 10.2.1 is installed here, .*\ndeps: hint: .*\n",
+		"8.9.1":  "deps: RocksDB 8.9.1 is installed: make build ROCKSDB=8.9, .*\n",
+		"9.10.0": "deps: RocksDB 9.10.0 is installed: make build ROCKSDB=9.10, .*\n",
+		"8.1.1":  "deps: error: RocksDB 8.1.1 is installed, but only these are supported: 7.8 8.9 9.10\ndeps: hint: .*\n",
+		"10.2.1": "deps: error: RocksDB 10.2.1 is installed, .*\ndeps: hint: .*\n",
 	} {
 		t.Run(version, func(t *testing.T) {
 			dir := t.TempDir()
@@ -405,7 +404,7 @@ func TestRocksDB(t *testing.T) {
 	assert.Regexp(t, "go: open /.*/packaging/rocksdb/1.2.mod: no such file", out)
 }
 
-// TestSBOM looks for what the bill of materials must name.
+// TestSBOM checks that the bill of materials names what it must.
 func TestSBOM(t *testing.T) {
 	var sbom struct {
 		BOMFormat    string

@@ -13,15 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A root is a Debian 12 of its own in a folder. What runs in it has its own mounts,
-// processes and network, which is none.
+// A root is a separate Debian 12 in a folder. Programs in it have their own mounts and
+// processes, and no network.
 type root struct {
 	t   *testing.T
 	dir string
 }
 
-// newRoot makes a root of Debian's essential packages and a few more, from the mirror
-// that this machine is configured for.
+// newRoot makes a root of Debian's essential packages and a few more, from the mirror that this
+// machine uses.
 func newRoot(t *testing.T, packages ...string) root {
 	mirror := strings.Fields(run(t, "apt-get", "indextargets", "--format", "$(REPO_URI)", "Codename: bookworm", "Created-By: Packages"))
 	require.NotEmpty(t, mirror, "apt has no Debian 12")
@@ -48,10 +48,10 @@ func (r root) sh(script string, args ...string) string {
 	return out
 }
 
-// path is where a file of the root is for the tests.
+// path returns the path of a file of the root, as seen from outside.
 func (r root) path(name string) string { return filepath.Join(r.dir, name) }
 
-// files describes each file and folder below a folder of the root.
+// files returns a description of each file and folder below a folder of the root.
 func (r root) files(below string) map[string]string {
 	r.t.Helper()
 	found := map[string]string{}

@@ -14,8 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// boot starts the root as a machine, with systemd as its first process and without a
-// network, and returns what try and sh then run in: it.
+// boot starts the root as a machine, with systemd as its first process and without a network.
 func (r root) boot() machine {
 	r.t.Helper()
 	var said bytes.Buffer
@@ -35,7 +34,7 @@ func (r root) boot() machine {
 		leader := strings.TrimSpace(string(children))
 		if name, _ := os.ReadFile(filepath.Join("/proc", leader, "comm")); leader != "" && string(name) == "systemd\n" {
 			m := machine{r.t, leader}
-			// It does not answer at once; one without everything that Debian has is degraded.
+			// It takes a moment to answer, and is degraded since it lacks parts of a full Debian.
 			m.sh("until [[ $(systemctl is-system-running 2>/dev/null) =~ ^(running|degraded)$ ]]; do sleep 0.05; done")
 			return m
 		}
@@ -48,7 +47,7 @@ func (r root) boot() machine {
 	}
 }
 
-// A machine is a root that runs.
+// A machine is a running root.
 type machine struct {
 	t      *testing.T
 	leader string // the pid of its first process
@@ -75,7 +74,7 @@ func (m machine) journal() string {
 	return out
 }
 
-// now is where the journal is.
+// now returns the current cursor of the journal.
 func (m machine) now() string {
 	m.t.Helper()
 	out := m.sh("echo mark | systemd-cat; journalctl --sync; journalctl -q -n 0 --show-cursor")
@@ -84,8 +83,8 @@ func (m machine) now() string {
 	return cursor
 }
 
-// TestUnderSystemd plays the units under a systemd that runs: timers fire, what goes wrong
-// shows, and what they are denied is nothing that they need.
+// TestUnderSystemd runs the units under a real systemd: timers fire, failures show up, and the
+// units are denied nothing that they need.
 func TestUnderSystemd(t *testing.T) {
 	r := newRoot(t, "systemd", "systemd-sysv")
 	run(t, "cp", release(t, "DIST", "*.deb"), r.path("new.deb"))
@@ -96,7 +95,7 @@ func TestUnderSystemd(t *testing.T) {
 		ailee_init_node --data-dir /var/lib/ailee --if-missing
 		chown -R ailee:ailee /var/lib/ailee
 		echo MONITOR_OPTIONS='"--max-snapshot-age 1000000 --prometheus /var/lib/ailee-recovery/ailee.prom"' >>/etc/default/ailee-recovery`)
-	// What stands for the node has the snapshot file open, as a node has.
+	// A stand-in for the node, which has the snapshot file open as a node does.
 	require.NoError(t, os.WriteFile(r.path("etc/systemd/system/ailee-node.service"), []byte(`[Service]
 User=ailee
 ExecStart=/bin/sleep infinity
@@ -104,7 +103,7 @@ StandardOutput=append:/var/lib/ailee/l2_snapshots.dat
 [Install]
 WantedBy=multi-user.target
 `), 0o644))
-	// The same restrictions, to see that they are in force here.
+	// The same restrictions, to check that they are in force here.
 	r.sh(`sed 's/^ExecStart=.*/ExecStart=-sh -c "cat \/proc\/self\/status \/proc\/self\/uid_map; touch \/usr\/x; touch \/var\/lib\/ailee\/x"/' /usr/lib/systemd/system/ailee-backup.service >/etc/systemd/system/restricted.service`)
 	m := r.boot()
 	restricted := m.sh("systemctl start restricted; journalctl --sync; journalctl -q -u restricted -o cat")
@@ -116,9 +115,9 @@ WantedBy=multi-user.target
 	assert.Regexp(t, `(?m)left .*ailee-backup\.timer`, timers)
 	assert.Regexp(t, `(?m)left .*ailee-monitor\.timer`, timers)
 
-	// soon has a timer fire within a second, by its calendar, and returns how its unit ended.
+	// soon makes a timer fire within a second, by its calendar, and returns how its unit ended.
 	soon := func(name string) (status, said string) {
-		// A run of before must have ended, or its end would be taken for that of the next.
+		// An earlier run must have ended, or its end would be taken for that of the next one.
 		m.sh("systemctl stop " + name + ".timer " + name + ".service")
 		m.sh("mkdir -p /run/systemd/system/" + name + ".timer.d; printf '[Timer]\\nOnCalendar=\\nOnCalendar=*:*:*\\nRandomizedDelaySec=0\\nAccuracySec=1ms\\n' >$_/soon.conf; systemctl daemon-reload")
 		cursor := m.now()
@@ -155,6 +154,6 @@ WantedBy=multi-user.target
 	assert.Contains(t, failed, "ailee-backup.service")
 	assert.Contains(t, m.sh("journalctl -q -p 4 -u ailee-monitor -o cat"), "warning: ")
 
-	// What is denied is said in the journal of the kernel, and as errors.
+	// Denials would show up in the kernel's journal, and as errors.
 	assert.NotContains(t, m.sh("journalctl -q --no-pager"), "Operation not permitted")
 }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// TestLicenses fails when a dependency has come, gone or changed its license.
+// TestLicenses fails when a dependency was added, was removed or changed its license.
 func TestLicenses(t *testing.T) {
 	var page bytes.Buffer
 	require.NoError(t, run([]string{"licenses", "../../bin/static/ailee"}, &page))
@@ -34,10 +34,10 @@ func TestIncompatible(t *testing.T) {
 	assert.EqualError(t, err, "c has no license")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "LICENSE"), []byte("All rights reserved, ask me."), 0o644))
 	_, err = licensed(&material{name: "c"}, dir)
-	assert.ErrorContains(t, err, "no license that is known")
+	assert.ErrorContains(t, err, "not a known license")
 }
 
-// TestLibraries links a program and has the linker say which archives it takes.
+// TestLibraries links a program and makes the linker list the archives that it uses.
 func TestLibraries(t *testing.T) {
 	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags=netgo,osusergo", "-o", t.TempDir(),
 		"-ldflags=-s -w -linkmode external -extldflags '-static -lbz2 -Wl,--trace'", "./cmd/ailee")
@@ -60,14 +60,14 @@ func TestLibraries(t *testing.T) {
 	}
 }
 
-// TestReasons looks for each direct dependency in the table of docs/development.md.
+// TestReasons: the table in docs/development.md has every direct dependency.
 func TestReasons(t *testing.T) {
 	page, err := os.ReadFile("../../docs/development.md")
 	require.NoError(t, err)
 	_, table, found := strings.Cut(string(page), "\n## Dependencies, each with its reason\n")
 	require.True(t, found)
 	table, _, _ = strings.Cut(table, "\n## ")
-	// A row may name several: `example.com/a/b`, `c` are example.com/a/b and example.com/a/c.
+	// A row may name several: `example.com/a/b`, `c` means example.com/a/b and example.com/a/c.
 	var named []string
 	for row := range strings.Lines(table) {
 		cells := strings.Split(row, "|")
@@ -98,7 +98,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// moduleDir is what the other modules of a repository have in common with one.
+// moduleDir returns the path that a module shares with the other modules of its repository.
 func moduleDir(path string) string {
 	path = regexp.MustCompile(`/v[0-9]+$`).ReplaceAllString(path, "")
 	return filepath.Dir(path)

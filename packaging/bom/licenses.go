@@ -12,30 +12,30 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// compatible are the licenses, as SPDX expressions, of which code may be linked into
-// binaries that are distributed under the MIT license, each with what that asks for.
+// compatible has the licenses, as SPDX expressions, whose code may be linked into binaries that
+// are distributed under the MIT license, each with what it requires.
 var compatible = map[string]string{
 	"MIT":          "the license text goes with the binaries",
 	"ISC":          "the license text goes with the binaries",
 	"BSD-2-Clause": "the license text goes with the binaries",
 	"BSD-3-Clause": "the license text goes with the binaries",
-	"bzip2-1.0.6":  "nothing of binaries",
-	"Zlib":         "nothing of binaries",
+	"bzip2-1.0.6":  "nothing for binaries",
+	"Zlib":         "nothing for binaries",
 	"Apache-2.0":   "license text and notices go with the binaries",
 
 	"GPL-2.0-only OR Apache-2.0":              "used under Apache-2.0",
 	"BSD-3-Clause OR GPL-2.0-only":            "used under BSD-3-Clause",
 	"GPL-3.0-or-later WITH GCC-exception-3.1": "the exception leaves binaries that GCC compiled under their own license",
-	"LGPL-2.1-or-later":                       "anybody can link the binaries anew: their source and the Makefile are all it takes",
+	"LGPL-2.1-or-later":                       "anybody can relink the binaries: their source and the Makefile are all that is needed",
 }
 
-// minCoverage is how much of a license file must be known text, in percent. Names and
-// years of copyright notices are not.
+// minCoverage is how much of a license file must be known text, in percent. The names and years
+// in copyright notices are not.
 const minCoverage = 75
 
 var licenseFile = regexp.MustCompile(`(?i)^(un)?(licen[cs]e|copying|notice)([-._].*)?$`)
 
-// licensed adds the license texts in dir, and which licenses they are.
+// licensed adds the license texts in dir to m, and the names of the licenses.
 func licensed(m *material, dir string) (*material, error) {
 	names, err := os.ReadDir(dir)
 	if err != nil {
@@ -56,7 +56,7 @@ func licensed(m *material, dir string) (*material, error) {
 		}
 		found := licensecheck.Scan(text)
 		if found.Percent < minCoverage {
-			return nil, fmt.Errorf("%s: %s is no license that is known (%.0f %% of it is)", m.name, name.Name(), found.Percent)
+			return nil, fmt.Errorf("%s: %s is not a known license (%.0f %% of it is known text)", m.name, name.Name(), found.Percent)
 		}
 		for _, match := range found.Match {
 			ids = append(ids, match.ID)
@@ -70,7 +70,7 @@ func licensed(m *material, dir string) (*material, error) {
 	return m, nil
 }
 
-// incompatible lists what must not be linked.
+// incompatible lists the materials that must not be linked.
 func incompatible(all []*material) []string {
 	var bad []string
 	for _, each := range all {
@@ -83,15 +83,15 @@ func incompatible(all []*material) []string {
 	return bad
 }
 
-// writeLicenses leaves versions out: they are in the bill of materials, and change
-// with every update of a library.
+// writeLicenses writes docs/licenses.md. It leaves out versions: they are in the bill of
+// materials, and change with every update of a library.
 func writeLicenses(w io.Writer, all *materials) error {
 	if bad := incompatible(all.sorted()); bad != nil {
 		return fmt.Errorf("not compatible with the MIT license: %s", strings.Join(bad, ", "))
 	}
 	fmt.Fprint(w, `# Licenses
 
-The toolkit is under the MIT license ([LICENSE](../LICENSE)). Linked into the static binaries, and so into the packages, are the modules and libraries below; the license texts go with them as `+"`third-party-licenses.txt`"+`, the versions are in the bill of materials (`+"`sbom.cdx.json`"+`). This page is made by `+"`make licenses`"+`, and CI fails when it is stale or a license is not on the second list.
+The toolkit is under the MIT license ([LICENSE](../LICENSE)). The static binaries, and so the packages, contain the modules and libraries below; the license texts come with them as `+"`third-party-licenses.txt`"+`, the versions are in the bill of materials (`+"`sbom.cdx.json`"+`). This page is made by `+"`make licenses`"+`, and CI fails when it is stale or a license is not on the second list.
 
 | what | license |
 | --- | --- |
@@ -114,12 +114,12 @@ The toolkit is under the MIT license ([LICENSE](../LICENSE)). Linked into the st
 	if bad := incompatible(besides); bad != nil {
 		return fmt.Errorf("not known to be free to use: %s", strings.Join(bad, ", "))
 	}
-	fmt.Fprint(w, "\nEach may be linked into programs under the MIT license:\n\n| license | what it asks for |\n| --- | --- |\n")
+	fmt.Fprint(w, "\nEach may be linked into programs under the MIT license:\n\n| license | what it requires |\n| --- | --- |\n")
 	for _, license := range sortedKeys(used) {
 		fmt.Fprintf(w, "| %s | %s |\n", license, compatible[license])
 	}
 	fmt.Fprint(w, `
-Tests and packaging use these as well; nothing of them is in what is distributed, so that their licenses ask for nothing:
+Tests and packaging use these as well; none of them is part of what is distributed, so that their licenses require nothing:
 
 | what | license |
 | --- | --- |
@@ -130,8 +130,8 @@ Tests and packaging use these as well; nothing of them is in what is distributed
 	return nil
 }
 
-// beside are the modules that tests and packaging need and no binary has, sorted by
-// name. The module of this program is in a folder of the one of the tools.
+// beside returns the modules that tests and packaging need and no binary contains, sorted by
+// name. The module of this program is in a folder of the tools' module.
 func beside(linked *materials) ([]*material, error) {
 	mod, err := goEnv("GOMOD")
 	if err != nil {
@@ -166,7 +166,7 @@ func beside(linked *materials) ([]*material, error) {
 	return all, nil
 }
 
-// writeTexts writes a text that several have only once.
+// writeTexts writes the license texts, each only once.
 func writeTexts(w io.Writer, all *materials) error {
 	owners := map[string][]string{}
 	var texts []string

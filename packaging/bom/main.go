@@ -4,8 +4,8 @@
 //	bom licenses BINARY...  docs/licenses.md
 //	bom texts BINARY...     the license texts, which go with the binaries
 //
-// The result is on standard output. It depends on nothing but the binaries, the
-// Debian packages that they were linked with, and VERSION and SOURCE_DATE_EPOCH.
+// It prints the result on standard output. The result depends only on the binaries, the Debian
+// packages that they were linked with, and VERSION and SOURCE_DATE_EPOCH.
 package main
 
 import (

@@ -30,7 +30,7 @@ type binary struct {
 	purls []string // sorted
 }
 
-// materials are all materials of some binaries, sorted by purl.
+// materials has all materials of some binaries.
 type materials struct {
 	binaries []binary
 	of       map[string]*material // by purl
@@ -40,12 +40,11 @@ func (m *materials) sorted() []*material {
 	return slices.SortedFunc(maps.Values(m.of), func(a, b *material) int { return cmp.Compare(a.purl, b.purl) })
 }
 
-// collect reads what the Go linker noted in the binaries. Those with cgo are linked
-// with the static libraries as well; what the C linker takes of them it does not
-// note.
+// collect reads what the Go linker recorded in the binaries. Those with cgo are linked with the
+// static libraries as well: the C linker does not record what it takes from them.
 func collect(paths []string) (*materials, error) {
 	all := &materials{of: map[string]*material{}}
-	// Most binaries have most in common, and licenses take long to recognize.
+	// Binaries have most materials in common, and recognizing licenses is slow.
 	known := map[string]*material{}
 	for _, path := range paths {
 		info, err := buildinfo.ReadFile(path)
@@ -116,11 +115,11 @@ func goModule(dep *debug.Module) (*material, error) {
 	return licensed(m, filepath.Join(cache, path+"@"+version))
 }
 
-// A library is a static library of C or C++, out of a Debian package.
+// A library is a static C or C++ library from a Debian package.
 type library struct {
 	name     string
 	archives []string
-	license  string // as upstream and the package's copyright file have it
+	license  string // as stated by upstream and the package's copyright file
 }
 
 var libraries = []library{
@@ -136,7 +135,7 @@ var libraries = []library{
 	{"GNU C library", []string{"libc.a", "libm.a", "libmvec.a", "libdl.a", "libpthread.a", "libresolv.a"}, "LGPL-2.1-or-later"},
 }
 
-// material finds the Debian package that the library is from.
+// material finds the Debian package of the library.
 func (l library) material() (*material, error) {
 	file, err := output("gcc", "-print-file-name="+l.archives[0])
 	if err != nil {

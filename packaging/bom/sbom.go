@@ -16,8 +16,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// writeSBOM writes the same bytes for the same binaries: the serial number is made
-// of their checksums, the time is that of the source.
+// writeSBOM writes the bill of materials. The same binaries give the same bytes: the serial
+// number is derived from their checksums, the timestamp is that of the source.
 func writeSBOM(w io.Writer, all *materials) error {
 	seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
 	if err != nil {

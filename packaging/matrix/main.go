@@ -1,10 +1,10 @@
-// Command matrix gets from a Debian mirror what each release has of RocksDB, unpacked and
-// not installed, and builds with it the node of node/node.cc. It prints the paths of the
-// nodes, with colons between them; each is beside the root of its release and runs by
-// itself. All is kept in the user's cache folder.
+// Command matrix gets the RocksDB packages of each Debian release from a mirror, unpacks them
+// without installing them, and builds the node in node/node.cc with each. It prints the paths
+// of the nodes, separated by colons; each is next to the root of its release and runs by
+// itself. Everything is kept in the user's cache folder.
 //
-// MIRROR is the mirror's URL; without it the one that apt is set up with is used. apt
-// checks the signatures of what it gets.
+// MIRROR is the mirror's URL, by default the one that apt is configured with. apt checks the
+// signatures of what it downloads.
 package main
 
 import (
@@ -40,19 +40,19 @@ func hint(err error) string {
 		return "as root: make deps-test"
 	}
 	if errors.Is(err, errMirror) {
-		return "see that the Debian mirror can be reached, or name another: make matrix MIRROR=http://deb.debian.org/debian"
+		return "check that the Debian mirror can be reached, or name another: make matrix MIRROR=http://deb.debian.org/debian"
 	}
-	return "the folder can be removed and made anew"
+	return "the folder can be removed; it is made again"
 }
 
-var errMirror = errors.New("nothing can be had from the mirror")
+var errMirror = errors.New("cannot download from the mirror")
 
 // release is a release of Debian.
 type release struct {
 	name    string
 	library string // the package with RocksDB
-	// cxx is the version of the C++ library's headers: the release's own, or older ones, since
-	// the machine's compiler, of Debian 12 or later, has to compile them.
+	// cxx is the version of the C++ library's headers: the release's own or older ones, since
+	// the compiler of this machine, Debian 12 or later, has to compile them.
 	cxx string
 }
 
@@ -62,13 +62,13 @@ var releases = []release{
 	{"trixie", "librocksdb9.10", "12"},
 }
 
-// headers are the packages that a program is compiled with, without those that they need
-// for other programs: compilers, sanitizers, documentation.
+// headers returns the packages that a program is compiled with, without the dependencies that
+// it does not need: compilers, sanitizers, documentation.
 func (r release) headers() []string {
 	return []string{"librocksdb-dev", "libc6-dev", "linux-libc-dev", "libstdc++-" + r.cxx + "-dev"}
 }
 
-// nodes gets all releases at once, and builds their nodes.
+// nodes downloads all releases in parallel, and builds their nodes.
 func nodes() ([]string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -86,13 +86,13 @@ func nodes() ([]string, error) {
 	all.Wait()
 	for _, err := range errs {
 		if err != nil {
-			return nil, err // mostly they are all the same
+			return nil, err // usually all fail for the same reason
 		}
 	}
 	return nodes, nil
 }
 
-// mirror returns the URL of the mirror, that of apt's own or another.
+// mirror returns the URL of the mirror: the one in MIRROR, or the one of apt.
 func mirror() (string, error) {
 	if named := os.Getenv("MIRROR"); named != "" {
 		return named, nil
@@ -102,7 +102,7 @@ func mirror() (string, error) {
 		return "", err
 	}
 	for line := range strings.Lines(lines) {
-		// Beside those for security updates, and of others.
+		// The others are for security updates or third-party packages.
 		if u, err := url.Parse(strings.TrimSpace(line)); err == nil && path.Base(u.Path) == "debian" {
 			return u.String(), nil
 		}
@@ -110,7 +110,7 @@ func mirror() (string, error) {
 	return "http://deb.debian.org/debian", nil
 }
 
-// node returns the path of the node of a release, which is made where there is none.
+// node returns the path of the node of a release, which it builds if there is none.
 func (r release) node(cache, mirror string) (string, error) {
 	dir := filepath.Join(cache, r.name+"-"+digest(r.library+strings.Join(r.headers(), " ")+layout))
 	root := filepath.Join(dir, "root")
@@ -139,10 +139,10 @@ func (r release) node(cache, mirror string) (string, error) {
 //go:embed node/node.cc
 var source string
 
-// digest tells versions of the cached apart.
+// digest distinguishes versions of what is cached.
 func digest(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:12] }
 
-// get makes the folder of a release, whole or not at all.
+// get makes the folder of a release, completely or not at all.
 func (r release) get(dir, mirror string) error {
 	cache := filepath.Dir(dir)
 	if err := os.MkdirAll(cache, 0o755); err != nil {
@@ -172,8 +172,8 @@ func (r release) get(dir, mirror string) error {
 	return nil
 }
 
-// download has apt, with folders of its own, get the packages and all libraries that
-// RocksDB needs.
+// download gets the packages and all libraries that RocksDB needs, with an apt that uses
+// separate folders.
 func (r release) download(dir, mirror string) ([]string, error) {
 	apt := filepath.Join(dir, "apt")
 	archives := filepath.Join(apt, "archives")
@@ -211,8 +211,8 @@ func (r release) download(dir, mirror string) ([]string, error) {
 
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// aptConfig is read last: what this machine sets for the network stays. Its hooks are for
-// its own packages.
+// aptConfig is read last, so that this machine's network settings still apply. Its hooks are
+// cleared: they are for packages that are installed here.
 const aptConfig = `Dir::State "%[1]s";
 Dir::State::lists "%[1]s/lists";
 Dir::State::status "%[1]s/status";
@@ -235,12 +235,12 @@ APT::Update::Error-Mode "any";
 #clear DPkg::Post-Invoke;
 `
 
-// layout is part of the name of what is cached: with another one it is made anew.
+// layout is part of the name of what is cached: a new layout makes everything again.
 const layout = "2"
 
-// unpack unpacks packages into a root in which, as in an installed system, /lib is
-// /usr/lib. What no program needs stays out: static libraries, but for the part of the C
-// library that is always static, and documentation.
+// unpack unpacks packages into a root in which, as in an installed system, /lib is /usr/lib.
+// It leaves out what no program needs: documentation, and static libraries except for the part
+// of the C library that is always static.
 func unpack(root string, packages []string) error {
 	for _, name := range []string{"lib", "lib64"} {
 		if err := os.MkdirAll(filepath.Join(root, "usr", name), 0o755); err != nil {
@@ -273,7 +273,7 @@ func unpack(root string, packages []string) error {
 	return relink(root)
 }
 
-// relink lets links that are absolute lead to within the root.
+// relink makes absolute links lead to their targets within the root.
 func relink(root string) error {
 	return filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Type() != fs.ModeSymlink {
@@ -290,11 +290,11 @@ func relink(root string) error {
 	})
 }
 
-// libraries is where they are in a root; older packages have some in the folder above.
+// libraries is their folder in a root; older packages have some in the folder above.
 const libraries = "usr/lib/x86_64-linux-gnu"
 
-// flags compile and link the node with a release's headers and libraries alone: the
-// compiler is the machine's. Which libraries it runs with is written into it.
+// flags returns the compiler flags that compile and link the node with only a release's headers
+// and libraries; the compiler is the machine's. The node records which libraries to run with.
 func (r release) flags(root string) []string {
 	lib, cxx := filepath.Join(root, libraries), filepath.Join(root, "usr/include/c++", r.cxx)
 	return []string{
@@ -303,20 +303,20 @@ func (r release) flags(root string) []string {
 		"-x", "c++", "-", "-x", "none",
 		"-nodefaultlibs", "-L" + lib, "-L" + filepath.Dir(lib), "-lrocksdb", filepath.Join(lib, "libstdc++.so.6"), filepath.Join(lib, "libgcc_s.so.1"), "-lm", "-lc", "-lgcc",
 		"-Wl,--dynamic-linker=" + filepath.Join(lib, "ld-linux-x86-64.so.2"), "-Wl,-rpath=" + lib + ":" + filepath.Dir(lib),
-		// The libraries look for others of theirs in the same folder.
+		// So that the libraries find each other in the same folder.
 		"-Wl,--disable-new-dtags",
 	}
 }
 
-// run runs a command in this folder, and runIn in another. The error is one line of what
-// the command said.
+// run runs a command in the current folder, and runIn in another. The error has one line of
+// what the command printed.
 func run(in io.Reader, command string, args ...string) (string, error) {
 	return runIn("", in, command, args...)
 }
 
 func runIn(dir string, in io.Reader, command string, args ...string) (string, error) {
 	c := exec.Command(command, args...)
-	// What it says is looked at.
+	// The output is parsed.
 	c.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	c.Dir, c.Stdin = dir, in
 	var out, said bytes.Buffer
@@ -327,8 +327,8 @@ func runIn(dir string, in io.Reader, command string, args ...string) (string, er
 	return out.String(), nil
 }
 
-// firstError is the first line that is an error, in the words of apt, a compiler or a
-// linker, or the first of all.
+// firstError returns the first line that apt, a compiler or a linker marks as an error, or else
+// the first line.
 func firstError(said string) string {
 	for line := range strings.Lines(said) {
 		if rest, ok := strings.CutPrefix(line, "E: "); ok || strings.Contains(line, "error: ") || strings.Contains(line, "/ld: ") {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMirror: one that cannot be reached, and one whose packages nobody signed, is one
-// line, and nothing is left.
+// TestMirror: a mirror that cannot be reached or is not signed is a one-line error, and leaves
+// nothing behind.
 func TestMirror(t *testing.T) {
 	unsigned := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/debian/dists/trixie/Release" {
@@ -42,7 +42,7 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// TestNamedMirror is used in place of apt's.
+// TestNamedMirror: a mirror in the environment is used instead of apt's.
 func TestNamedMirror(t *testing.T) {
 	t.Setenv("MIRROR", "http://127.0.0.1/elsewhere")
 	named, err := mirror()

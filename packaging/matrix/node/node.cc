@@ -1,18 +1,18 @@
 // node DB older|current does with a reorg database what an AILEE node does: it opens the
-// database, which it makes where there is none, takes what stands on standard input, line
-// by line, and closes it. A node of the older kind knows no column family but the default
-// one; a current one has reputation_cf as well. It sets no option of RocksDB's, so that
-// what it writes is what the release does that it is linked with.
+// database, which it creates if there is none, executes the commands on standard input, one
+// per line, and closes it. A node of the older kind knows only the default column family; a
+// current one has reputation_cf as well. It sets no RocksDB options, so that it writes what
+// the RocksDB release that it is linked with writes by default.
 //
-//   block HEIGHT HASH TIME   a block is seen, at a time in Unix seconds; another hash at a
+//   block HEIGHT HASH TIME   a block was seen, at a time in Unix seconds; another hash at a
 //                            known height is a reorg
-//   put FAMILY KEY VALUE     a record, in hex
-//   delete KEY               one of the default column family
-//   flush                    what is in the log goes to tables
-//   compact                  all tables are written anew
+//   put FAMILY KEY VALUE     writes a record, in hex
+//   delete KEY               deletes a record of the default column family
+//   flush                    moves what is in the log to tables
+//   compact                  rewrites all tables
 //   dump                     prints each record, FAMILY KEY VALUE in hex, and "end"
 //
-// It ends with 1 and RocksDB's own words where something fails.
+// On an error it prints RocksDB's message and exits with status 1.
 #include <cstdint>
 #include <cstdlib>
 #include <iomanip>
@@ -64,7 +64,7 @@ class Node {
     rocksdb::Options options;
     options.create_if_missing = true;
     std::vector<std::string> names;
-    // There are none before the database is made.
+    // There are none before the database is created.
     if (!current || !rocksdb::DB::ListColumnFamilies(options, path, &names).ok()) {
       names = {rocksdb::kDefaultColumnFamilyName};
     }
@@ -137,8 +137,8 @@ class Node {
   }
 
  private:
-  // Every anchor at or above the height is invalidated that is not already; the event and
-  // the counter are written at once.
+  // Invalidates every anchor at or above the height that is not invalidated yet; the event and
+  // the counter are written in one batch.
   void reorg(uint64_t height, const std::string &before, const std::string &hash, uint64_t time) {
     const std::string prefix = "anchor:";
     std::vector<std::string> invalidated;
@@ -220,7 +220,7 @@ int main(int argc, char **argv) {
     } else if (what == "dump") {
       node.dump();
     } else {
-      misused("what is this? " + line);
+      misused("unknown command: " + line);
     }
   }
   node.close();

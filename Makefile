@@ -1,24 +1,24 @@
-# make help says what there is; CONTRIBUTING.md says what to run when. In a checkout go
-# build, go vet and go test work as they are, once make deps has nothing to say.
+# make help lists the targets; CONTRIBUTING.md says what to run when. Once make deps finds
+# nothing missing, go build, go vet and go test work in a checkout as they are.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
-# Asked once, so that all of a run has the same.
+# Evaluated once, so that everything in a run has the same values.
 export VERSION := $(VERSION)
 export COMMIT := $(COMMIT)
-# Both are in LDFLAGS: what else Go would note of the checkout only makes two builds of
+# LDFLAGS has both: anything else that Go records about the checkout only makes two builds of
 # one commit differ.
 LDFLAGS := -s -w -X ailee-recovery/internal/cli.version=$(VERSION) -X ailee-recovery/internal/cli.commit=$(COMMIT)
 
-# Without it the RocksDB of Debian 12 is built for: make build ROCKSDB=9.10
+# The default is the RocksDB of Debian 12. For another: make build ROCKSDB=9.10
 ifdef ROCKSDB
 export GOFLAGS += -modfile=$(CURDIR)/packaging/rocksdb/$(ROCKSDB).mod
-# These build in other modules as well.
+# These also build in other modules.
 lint matrix deb dist package reproducible licenses: export GOFLAGS :=
 endif
 
-# Where make install puts things, and where it takes the binaries from. Others do not
-# inherit it: the tests of the packages install elsewhere.
+# Where make install puts things, and where it takes the binaries from. Other targets do not
+# inherit these: the tests of the packages install elsewhere.
 install uninstall: export DESTDIR ?=
 install uninstall: export PREFIX ?= /usr/local
 install uninstall: export SYSCONFDIR ?= /etc
@@ -26,13 +26,13 @@ install uninstall: export ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 install uninstall: export BIN ?= bin
 STATIC ?= bin/static
 
-# These use no RocksDB, and are built without cgo.
+# These do not use RocksDB, and are built without cgo.
 PURE := ailee_l2_verify ailee_show_snapshot ailee_diff_snapshots ailee_extract_snapshots ailee_prune_snapshots ailee_recover_snapshots ailee-drill
-# Only with this entry point do they see that standard output was closed: internal/stdio.
+# Only with this entry point do they notice a closed standard output: see internal/stdio.
 PURE_LDFLAGS := $(LDFLAGS) -E ailee_entry
 LINKED := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
-# What takes longest begins first, and the others are tested beside it.
+# The slowest packages start first, and the others are tested meanwhile.
 ALL := ./test/... ./internal/command/... ./...
 # The packages with tests that have a long form.
 LONG := $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=long 'testing\.Short()' ./test ./docs ./internal ./reorgdb ./snapshot)))
@@ -41,74 +41,74 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build static install uninstall demo test check rest ready long race leaks matrix lint fuzz hostile \
 	load faults model bench generate deps deps-test clean deb dist package reproducible licenses help
-# What a target needs is made in the order in which it stands there.
+# Prerequisites are made in the order in which they are listed.
 .NOTPARALLEL:
 
-## build      all binaries, in bin/, each command its own, linked with the RocksDB of this
+## build      all binaries, in bin/, one for each command, linked with the RocksDB of this
 ##            machine
 build:
 	CGO_ENABLED=0 go build -buildvcs=false -ldflags '$(PURE_LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
 	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ $(LINKED:%=./cmd/%)
 
-## static     what is released, in bin/static/, for any x86-64 Linux: ailee, which is all
-##            commands, and ailee_l2_verify alone
+## static     the binaries that are released, in bin/static/, for any x86-64 Linux: ailee, which
+##            has all commands, and ailee_l2_verify alone
 static:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(PURE_LDFLAGS)' -o $(STATIC)/ ./cmd/ailee_l2_verify
 	go build -trimpath -buildvcs=false -tags netgo,osusergo \
 		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static -lbz2"' -o $(STATIC)/ ./cmd/ailee
 
-## install    the ailee of make build, with links of the commands' names, scripts, manual
-##            and systemd units; DESTDIR=, PREFIX=, BIN=bin/static. make uninstall removes
-##            it, but for the settings
+## install    the ailee of make build, with a link for each command, scripts, manual and
+##            systemd units; DESTDIR=, PREFIX=, BIN=bin/static. make uninstall removes all
+##            but the settings
 install uninstall:
 	@packaging/$@
 
-## demo       what an operator sees on files and a database that are damaged, and how they
-##            are repaired
+## demo       what an operator sees with damaged files and a damaged database, and how they are
+##            repaired
 demo: deps build
 	@scripts/demo
 
-## test       all tests, the long ones in their short form: minutes, and no root
-# make lint vets the source, once for all of these. Many tests wait for somebody: more
-# packages than cores are tested at once. No debugger needs the tests: they link faster.
+## test       all tests, the long ones in their short form: takes minutes, needs no root
+# make lint vets the source, once for all of these. Many tests spend their time waiting, so
+# more packages than cores are tested at once. Without debug information they link faster.
 test:
 	@scripts/deps --missing test
 	@go test -vet=off -ldflags=-w -p 4 -short -timeout 60m -json $(ALL) | go run ./test/summary
 	@echo "left out, in make check: the long forms of $(LONG:./%/=%); races, leaks, other releases of RocksDB, packages, lint"
 
-## check      everything: make test, and make rest, which is what that leaves out; as root
+## check      everything, as root: make test, and make rest, which runs what make test leaves out
 check: ready test rest
 
 rest: ready lint matrix build long race leaks package
 
 ready:
-	@[ "$$(id -u)" = 0 ] || { echo "make: error: only root can try the package in a Debian of its own" >&2; \
-		echo "make: hint: run it as root, or its parts: make lint matrix long race leaks" >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "make: error: only root can test the package in a fresh Debian" >&2; \
+		echo "make: hint: run it as root, or run only its parts: make lint matrix long race leaks" >&2; exit 1; }
 	@scripts/deps --missing check
 
-# The tests that have a long form, in that.
+# The tests that have a long form, in that form.
 long:
 	go test -vet=off -ldflags=-w -p 4 -timeout 60m -run "$$(go run ./test/long $(LONG))" $(LONG)
 
-# What a sync of the disk takes says nothing about races: the folders are in memory. By
-# default a process that ends sleeps a second, for its other threads to go on into a
-# race: thousands of processes are started here. What computes in one goroutine, or tries
-# file systems, has no races of its own, and takes ten times as long.
+# Waiting for the disk finds no races, so the folders are in memory. By default a process
+# sleeps for a second before it exits, to let other threads run into a race, but thousands of
+# processes are started here. Tests that compute in one goroutine or try file systems are left
+# out: they find no further races and take ten times as long.
 race: ALONE := TestDamage|AgainstReference|TestEveryAlignment|TestStdSort|TestEqualKeys|TestFileSystems
 race: export TMPDIR := $(firstword $(wildcard /dev/shm /tmp))
 race: export GORACE := atexit_sleep_ms=0
-# The packages that start goroutines or lock something, and the command that is called
-# back by most of them.
+# The packages that start goroutines or lock something, and the command that most of them call
+# back.
 race: CONCURRENT := ./internal/command/backup/ $(sort $(dir $(shell grep -rlE --include='*.go' --exclude='*_test.go' 'go func|workers\.|errgroup|atomic\.|sync\.(Mutex|RWMutex|WaitGroup|Pool|Cond)' ./internal ./snapshot ./reorgdb)))
 race:
 	go test -vet=off -ldflags=-w -p 4 -timeout 60m -race -short -skip '$(ALONE)' $(CONCURRENT)
 
-# The address sanitizer over the code that calls C: what it does not free fails.
+# The address sanitizer on the code that calls C: memory that is not freed is a failure.
 leaks:
 	go test -vet=off -timeout 60m -asan -short ./reorgdb
 
-# The code with the header of every RocksDB that is supported, and tools and nodes with each
-# that Debian has, at the same databases. MIRROR= names another Debian mirror.
+# Compiles the code with the header of every supported RocksDB, and runs tools and nodes with
+# each RocksDB that Debian has on the same databases. MIRROR= names another Debian mirror.
 matrix:
 	packaging/matrix/run
 
@@ -131,21 +131,21 @@ hostile:
 	go test -count 1 -timeout 3h -v -run '^Test(Damage|DamageWithABackup|Giants|Scale|MonitorMemory|Terabyte|Planted|PlantedInANode|NoRegularFile|ShrinksWhileItIsRead)$$' ./test ./internal/command/initreorgdb
 	go test -count 1 -timeout 3h -v -run '^Test(EqualKeys|DamagedFilesAgainstReference|DamagedFilesAreReadAsRocksDBReadsThem|RandomDatabasesAreReadAsRocksDBReadsThem)$$' ./snapshot ./reorgdb
 
-## load       the tests under load in full size, hourly backups of a whole year, and a
-##            hundred pairs of faults that the doctor is followed through
+## load       the tests under load in full size, hourly backups over a whole year, and a hundred
+##            pairs of faults that are repaired as the doctor says
 load: export AILEE_LOAD := 1
 load:
 	go test -count 1 -timeout 3h -v -run '^Test(Load|OverAYear$$|DoctorOf(Pairs|Tails)$$)' ./test ./internal/command/prunesnapshots ./internal/command/backup
 
-## faults     every tool broken at every system call, the power cut at each: half an hour
+## faults     every tool made to fail at every system call, the power cut at each: half an hour
 faults:
 	go test -count 1 -timeout 3h -v ./test/faults -all
 
-## model      the swap by which a file is pruned in place, explored completely: minutes
+## model      the protocol of pruning in place, explored completely: minutes
 model: deps-test
 	model/check
 
-## bench      the table of docs/performance.md, measured here
+## bench      the table of docs/performance.md, measured on this machine
 bench: deps-test build
 	go run ./bench
 
@@ -153,7 +153,7 @@ bench: deps-test build
 generate:
 	go run ./docs/generate
 
-## deps       installs what building needs, as root; for others it says what is missing.
+## deps       installs, as root, what building needs; without root it says what is missing.
 ##            make deps-test: what testing and measuring need as well
 deps:
 	@scripts/deps

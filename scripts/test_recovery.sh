@@ -1,6 +1,7 @@
 #!/bin/sh
-# The name that the recovery guide has for ailee-drill, which is in AILEE_BIN, beside this
-# file, on PATH, or in the source tree in bin/, under its own name or in the program ailee.
+# Runs ailee-drill, which the recovery guide calls test_recovery.sh. It is in AILEE_BIN, next
+# to this file, on PATH, or in bin/ of the source tree, under its own name or as part of the
+# program ailee.
 here=$(dirname "$(readlink -f "$0")")
 on_path=$(command -v ailee-drill || command -v ailee)
 for folder in "${AILEE_BIN:-$here}" "$here" "${on_path%/*}" "$here/../bin"; do

@@ -20,22 +20,22 @@ import (
 	"ailee-recovery/internal/multicall"
 )
 
-// tools are all that have a page: the commands, and the program that is all of them.
+// tools are the tools with a page: the commands, and the program that contains them.
 var tools = append(multicall.Commands(), multicall.Tool())
 
-// aliases are scripts that do nothing but run a command, by their names: they have its
-// page and completions.
+// aliases maps the names of scripts that only run a command to the command, whose page and
+// completions they share.
 var aliases = map[string]string{"test_recovery.sh": drill.Name}
 
-// folders are those in which there is nothing but what is generated.
+// folders are the folders with nothing but generated files.
 var folders = []string{"man/man1", "man/man7", "docs/commands", "completions/bash", "completions/zsh", "completions/fish"}
 
-// clockVariable is the clock of the examples, in Unix seconds, for this process as one of
-// the tools.
+// clockVariable is the environment variable with the clock of the examples, in Unix seconds,
+// for this process when it runs as one of the tools.
 const clockVariable = "EXAMPLES_NOW"
 
-// runAsTool is this process as one of the tools, where it goes by the name of one. So
-// the examples run what was built from this source, and need no other binaries.
+// runAsTool runs this process as a tool if it was started under the name of one. So the
+// examples run what was built from this source and need no other binaries.
 func runAsTool() {
 	if name := filepath.Base(os.Args[0]); !slices.ContainsFunc(tools, func(t cli.Tool) bool { return t.Name == name }) {
 		return
@@ -48,13 +48,13 @@ func runAsTool() {
 	os.Exit(cli.Execute(context.Background(), t, args, s))
 }
 
-// root is the folder of the repository.
+// root returns the folder of the repository.
 func root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// update writes what is generated.
+// update writes the generated files.
 func update(root string) error {
 	files, err := generate()
 	if err != nil {
@@ -63,7 +63,7 @@ func update(root string) error {
 	return write(root, files)
 }
 
-// write makes the folders hold these files, and no others.
+// write makes the folders contain these files and no others.
 func write(root string, files map[string]string) error {
 	present, err := committed(root)
 	if err != nil {
@@ -88,7 +88,7 @@ func write(root string, files map[string]string) error {
 	return nil
 }
 
-// committed returns the files that are there, by their names in the repository.
+// committed returns the names in the repository of the generated files that exist.
 func committed(root string) (names []string, err error) {
 	for _, folder := range folders {
 		err = filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {
@@ -109,7 +109,7 @@ func committed(root string) (names []string, err error) {
 	return names, nil
 }
 
-// generate returns the text of each file by its name in the repository.
+// generate returns the text of each generated file by its name in the repository.
 func generate() (map[string]string, error) {
 	names := make([]string, 0, len(tools))
 	for _, t := range tools {
@@ -170,7 +170,7 @@ func generate() (map[string]string, error) {
 	return files, nil
 }
 
-// describe is what a command says of itself, with what its examples print.
+// describe returns a command as its help describes it, with the output of its examples.
 func describe(name string) (manual.Command, error) {
 	w, err := newWorld()
 	if err != nil {

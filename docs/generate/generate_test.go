@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// stale names the files of the manual that are not as generated.
+// stale names the files of the manual that differ from what is generated.
 func stale(t *testing.T, root string, files map[string]string) (names []string) {
 	present, err := committed(root)
 	require.NoError(t, err)
@@ -46,7 +46,7 @@ func stale(t *testing.T, root string, files map[string]string) (names []string) 
 	return names
 }
 
-// difference is the first line that differs.
+// difference describes the first line that differs.
 func difference(want, got string) string {
 	have := strings.Split(got, "\n")
 	for i, line := range strings.Split(want, "\n") {
@@ -57,7 +57,7 @@ func difference(want, got string) string {
 	return "it is too long"
 }
 
-// The manual says what the commands do now.
+// TestManualIsUpToDate: the committed manual is the one that the commands give now.
 func TestManualIsUpToDate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("too long for short mode: runs every example")
@@ -83,7 +83,7 @@ func TestStaleManual(t *testing.T) {
 	require.Empty(t, stale(t, dir, files))
 }
 
-// Every command has a page, and a page every flag.
+// TestEveryCommandAndFlag: every command has a page, and its page has every flag.
 func TestEveryCommandAndFlag(t *testing.T) {
 	folders, err := filepath.Glob(filepath.Join(root(), "cmd", "*"))
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// output runs a program that must succeed and say nothing on standard error.
+// output runs a program that must succeed and print nothing on standard error.
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -177,7 +177,7 @@ func TestManPages(t *testing.T) {
 	}
 }
 
-// TestRecoveryPage: the runbook as a man page has all of it, and every other page names it.
+// TestRecoveryPage: the man page has the whole runbook, and every other page refers to it.
 func TestRecoveryPage(t *testing.T) {
 	t.Setenv("MANWIDTH", "80")
 	page := "man/man7/" + manual.RecoveryPage + ".7"
@@ -223,7 +223,7 @@ func TestRunbookOfAnotherForm(t *testing.T) {
 }
 
 func TestBashCompletions(t *testing.T) {
-	// complete WORD... prints what the last word can become.
+	// complete_words WORD... prints the completions of the last word.
 	const driver = `
 compopt() { :; }
 complete_words() {
@@ -263,11 +263,11 @@ complete_words "$@"`
 }
 
 func TestZshCompletions(t *testing.T) {
-	// complete types a line and a tab into a shell and prints the line that it becomes.
+	// complete types a line and a tab into a shell and returns the resulting line.
 	const driver = `
 zmodload zsh/zpty
 zpty shell zsh -f -i
-# expect TEXT reads the terminal up to there.
+# expect TEXT reads from the terminal until TEXT appears.
 expect() { zpty -r shell REPLY "*$1*" }
 zpty -w shell 'unsetopt zle_bracketed_paste prompt_cr prompt_sp; TERM=dumb PS1= fpath=($PWD/completions/zsh $fpath); autoload -U compinit; compinit -u -D; setopt no_beep; show() { zle -I; print -r -- "LINE<$BUFFER>" }; zle -N show; bindkey "^T" show; print READ""Y'
 expect READY
@@ -321,7 +321,7 @@ func TestFishCompletions(t *testing.T) {
 	require.Equal(t, []string{"json\twrite FORMAT: dat, or json for the state file of ailee_create_anchor"}, complete("ailee_extract_snapshots --format j"))
 }
 
-// first is the first column.
+// first returns the first column of the lines.
 func first(lines []string) (words []string) {
 	for _, line := range lines {
 		word, _, _ := strings.Cut(line, "\t")

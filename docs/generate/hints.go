@@ -12,7 +12,7 @@ import (
 // hintsFile is the table of all hints.
 const hintsFile = "docs/hints.md"
 
-// hintPackages are those that are searched for hints.
+// hintPackages are the packages that are searched for hints.
 var hintPackages = []string{"./internal/...", "./reorgdb", "./snapshot/..."}
 
 // shared are the headings for the hints of packages that several commands use.
@@ -21,22 +21,22 @@ var shared = map[string]string{
 	"internal/bitcoin/wallet":                     "The wallet of a Bitcoin node",
 	"internal/cli":                                "Every command",
 	"internal/cli/flags":                          "Archives",
-	"internal/command/resyncblocks/followanchors": "Anchors that are followed",
+	"internal/command/resyncblocks/followanchors": "Following anchors",
 	"internal/durable":                            "Files and folders",
 	"internal/input":                              "Compressed files",
 	"internal/reorgtool":                          "The reorg database",
 	"internal/snapshottool":                       "The snapshot file",
-	"internal/swap":                               "A file that is replaced beside a node",
+	"internal/swap":                               "A file that is replaced while a node is running",
 }
 
 const hintsHead = `# Hints
 
-What each command says to do next, on the line after an error or warning. Written by ${make generate} from the source, where a test holds that each command line in it can be run as it is: the command exists and takes these flags and arguments.
+What each command says to do next, on the line after an error or warning. This page is written by ${make generate} from the source. A test checks that each command line in it can be run as it is: the command exists and takes these flags and arguments.
 
-Capitals stand for values, and … for more words. Where the data or the backups are not where they usually are, the command lines that a hint prints have ${--data-dir} and ${--backup-dir}, too. The steps of ${ailee-doctor}, and the [runbook](runbook.md), are longer ways for the same situations.
+Capitals stand for values, and … for more words. If the data or the backups are not in their usual places, the command lines in a hint also have ${--data-dir} and ${--backup-dir}. ${ailee-doctor} and the [runbook](runbook.md) describe the way out of the same situations in more detail.
 `
 
-// hintsPage is the text of hintsFile.
+// hintsPage returns the text of hintsFile.
 func hintsPage() (string, error) {
 	all, err := hints.Collect(root(), hintPackages...)
 	if err != nil {
@@ -66,7 +66,7 @@ func hintsPage() (string, error) {
 	return b.String(), nil
 }
 
-// heading is the command that a package is of, or what its hints are about.
+// heading returns the command that a package belongs to, or the subject of its hints.
 func heading(folder string) (string, error) {
 	if name, ok := shared[folder]; ok {
 		return name, nil

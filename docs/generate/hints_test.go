@@ -15,7 +15,8 @@ import (
 	"ailee-recovery/internal/multicall"
 )
 
-// TestHintsAreUpToDate: the table is that of the source, and each hint has its situation.
+// TestHintsAreUpToDate: the committed table is the one that the source gives, and each hint has
+// its situation.
 func TestHintsAreUpToDate(t *testing.T) {
 	page, err := hintsPage()
 	require.NoError(t, err)
@@ -40,7 +41,7 @@ func TestCommandsInHints(t *testing.T) {
 	require.Greater(t, checked, 150)
 }
 
-// runnable reports why a command line cannot be run: capitals count as values.
+// runnable returns why a command line cannot be run, nil if it can. Capitals count as values.
 func runnable(words []string) error {
 	if slices.Contains(hints.Programs, words[0]) {
 		return nil

@@ -1,5 +1,5 @@
-// Command generate writes the manual: man, docs/commands and completions. What
-// it writes is committed, and a test sees that it is up to date.
+// Command generate writes the manual: man, docs/commands, docs/hints.md and completions. Its
+// output is committed, and a test checks that it is up to date.
 package main
 
 import (

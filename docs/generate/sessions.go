@@ -19,13 +19,13 @@ const (
 	tip = 847_690
 )
 
-// session is what the examples of a command find.
+// session prepares the data that the examples of a command find.
 type session struct {
 	before func(*world) error
-	change map[int]func(*world) error // what happens before an example, by its place
+	change map[int]func(*world) error // what happens before an example, by its index
 }
 
-// sessions are by command. One that is missing needs nothing.
+// sessions has the session of each command; a command without one needs nothing.
 var sessions = map[string]session{
 	"ailee_l2_verify": {before: func(w *world) error {
 		if err := w.write("/mnt/backups/l2_snapshots.dat", healthy); err != nil {
@@ -41,7 +41,7 @@ var sessions = map[string]session{
 		if err := w.write(snapshotFile, healthy); err != nil {
 			return err
 		}
-		// The other node has its first snapshots in common with this one.
+		// The other node shares its first snapshots with this one.
 		return w.runs("ailee_init_node --data-dir /tmp/other",
 			"ailee_extract_snapshots --index 1-2 "+snapshotFile+" /tmp/parts",
 			"cat /tmp/parts/snapshot_1.dat /tmp/parts/snapshot_2.dat > /tmp/other/l2_snapshots.dat",
@@ -134,7 +134,7 @@ var sessions = map[string]session{
 	}}},
 }
 
-// backedUpNode makes the data of a node that is as it should be.
+// backedUpNode makes the data of a healthy node with backups.
 func backedUpNode(w *world) error {
 	if err := anchoredNode(w); err != nil {
 		return err
@@ -142,7 +142,7 @@ func backedUpNode(w *world) error {
 	return w.runs("ailee-backup", fmt.Sprintf("touch -d @%d %s", w.now.Unix(), snapshotFile))
 }
 
-// unpack makes a database that a node wrote the one of the examples.
+// unpack makes a database that a node wrote the database of the examples.
 func (w *world) unpack(name string) error {
 	if err := golden.Unpack(name, w.path("/var/lib/ailee")); err != nil {
 		return err

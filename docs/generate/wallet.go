@@ -12,8 +12,8 @@ import (
 	"ailee-recovery/internal/bitcoin/wallet"
 )
 
-// walletMethods are the calls of a wallet with one coin of 0.01 BTC, whose
-// signatures nobody checks. All that it makes is the same in every run.
+// walletMethods returns the calls of a wallet with one coin of 0.01 BTC. Its signatures are not
+// checked, and everything that it makes is the same in every run.
 func walletMethods() map[string]func([]json.RawMessage) (any, error) {
 	const coin = 1_000_000 // sat
 	from := wire.OutPoint{Hash: chainhash.HashH([]byte("coin"))}
@@ -68,7 +68,7 @@ func walletMethods() map[string]func([]json.RawMessage) (any, error) {
 	}
 }
 
-// signed has a witness as long as that of a signature with its key.
+// signed returns a copy of tx with a witness as long as a signature with its key.
 func signed(tx *wire.MsgTx) *wire.MsgTx {
 	tx = tx.Copy()
 	tx.TxIn[0].Witness = wire.TxWitness{make([]byte, 72), make([]byte, 33)}

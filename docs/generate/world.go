@@ -16,9 +16,9 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// world is the machine that the examples of one command run on: a folder that stands
-// for the root of its file system, a Bitcoin node, and a clock that goes on by an hour
-// with each command.
+// world is the machine that the examples of one command run on: a folder that stands for the
+// root of its file system, a Bitcoin node, and a clock that advances by an hour with each
+// example.
 type world struct {
 	root  string
 	env   []string
@@ -27,10 +27,10 @@ type world struct {
 	node  *httptest.Server
 }
 
-// nodeURL is the Bitcoin node as the examples have it.
+// nodeURL is the URL of the Bitcoin node in the examples.
 const nodeURL = "http://localhost:8332"
 
-// The data of the examples is from a few hours before.
+// noon is when the examples start. Their data is a few hours older.
 var noon = time.Date(2025, 2, 15, 12, 0, 0, 0, time.UTC)
 
 func newWorld() (*world, error) {
@@ -65,21 +65,21 @@ func (w *world) close() {
 	os.RemoveAll(w.root)
 }
 
-// path is where a path of the examples is on this machine.
+// path returns the real path of a path in the examples.
 func (w *world) path(path string) string { return filepath.Join(w.root, path) }
 
 var (
-	// absolute finds the paths in a command line.
+	// absolute matches the paths in a command line.
 	absolute = regexp.MustCompile(`(^|[ =])(/(?:mnt|tmp|var)/)`)
-	// operators finds what only an operator can do: fill in a name, say yes, or install.
+	// operators matches what only an operator can do: fill in a name, say yes, or install.
 	operators = regexp.MustCompile(`\bTXID\b|\bANCHOR_HASH\b|--broadcast --wallet|--install-links`)
-	// measured finds what differs from run to run.
+	// measured matches what differs from run to run.
 	measured  = regexp.MustCompile(`in [0-9.]+[mµn]?s \([0-9]+ per second\)`)
 	freeSpace = regexp.MustCompile(`[0-9.]+ [KMGT]iB free`)
 )
 
-// show runs an example an hour later, and returns what it prints, nil for one that
-// cannot be run.
+// show runs an example an hour after the one before and returns what it prints, nil if it cannot
+// be run.
 func (w *world) show(command string) (*string, error) {
 	if operators.MatchString(command) {
 		return nil, nil
@@ -101,7 +101,7 @@ func (w *world) run(command string) (string, error) {
 	cmd := exec.Command("bash", "-c", "set -o pipefail; "+line)
 	cmd.Dir = w.path("/root")
 	cmd.Env = w.env
-	// A drill makes its data now: another clock would be wrong.
+	// A drill makes its data with the real clock: another clock would be wrong.
 	if !strings.HasPrefix(command, "ailee-drill ") {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", clockVariable, w.now.Unix()))
 	}
@@ -118,7 +118,7 @@ func (w *world) run(command string) (string, error) {
 	return out, err
 }
 
-// runs runs command lines, one after the other, that prepare the examples.
+// runs runs the command lines that prepare the examples, one after another.
 func (w *world) runs(commands ...string) error {
 	for _, command := range commands {
 		if _, err := w.run(command); err != nil {
@@ -128,8 +128,7 @@ func (w *world) runs(commands ...string) error {
 	return nil
 }
 
-// sample is data that a node wrote: the first bytes of a golden file, all of it with
-// -1.
+// sample is data that a node wrote: the first bytes of a golden file, or with -1 all of it.
 type sample struct {
 	name  string
 	bytes int64
@@ -142,7 +141,7 @@ var (
 	tampered = append(healthy[:1:1], sample{"verify/value_tampered.dat", -1})
 )
 
-// write makes a file of the samples.
+// write makes a file from the samples.
 func (w *world) write(path string, samples []sample) error {
 	f, err := os.Create(w.path(path))
 	if err != nil {
@@ -164,7 +163,7 @@ func (w *world) write(path string, samples []sample) error {
 	return f.Close()
 }
 
-// overwrite damages a file: a byte in the middle is another one.
+// overwrite damages a file by changing a byte in the middle.
 func overwrite(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// Programs are those of other packages that hints may name, which every Debian has, or
-// Bitcoin Core; builtins of the shell, too.
+// Programs are the programs of others that hints may name: those that every Debian or Bitcoin
+// Core has, and shell builtins.
 var Programs = []string{
 	"bitcoin-cli", "cat", "chattr", "chmod", "chown", "cp", "df", "dmesg", "export", "find", "findmnt", "journalctl", "kill", "ls", "mkdir", "mount", "mv", "rm",
 	"sysctl", "systemctl", "timedatectl", "ulimit",
@@ -16,10 +16,10 @@ var Programs = []string{
 
 var (
 	own = regexp.MustCompile(`^(ailee|ailee[-_][a-z0-9_-]+)$`)
-	// free are the programs of which the next word may be any; of others it is an option or a
-	// placeholder, or else they are words of English.
+	// free are the programs that any word may follow. Other programs must be followed by an
+	// option or a placeholder, or else they are just English words.
 	free = []string{"bitcoin-cli", "export", "journalctl", "sysctl", "systemctl", "timedatectl"}
-	// values are the words that are arguments of commands, and values of flags.
+	// values are the words that are arguments of commands or values of flags.
 	values = []string{"all", "anchor", "anchors", "blocks", "families", "json", "list", "pending", "reorgs", "verify"}
 )
 
@@ -44,8 +44,8 @@ func Marked(text string) string {
 
 var word = regexp.MustCompile(`\S+`)
 
-// find returns where command lines begin and end. One ends with the punctuation after it, or
-// where words of English follow.
+// find returns where command lines begin and end. A command line ends at the punctuation after
+// it, or where English words follow.
 func find(text string) (found [][2]int) {
 	words := word.FindAllStringIndex(text, -1)
 	bare := func(i int) (w string, ended bool) {

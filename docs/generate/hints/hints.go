@@ -1,9 +1,9 @@
-// Package hints reads out of the source which hints the product gives, and when.
+// Package hints finds in the source which hints the product gives, and when.
 //
-// A hint is what is passed for a parameter, or assigned to a variable or field, of the name
-// hint; what a function whose name ends in hint returns; and what Hint of the streams
-// prints. When it is given is the message that it goes with, or else the condition that
-// leads to it: in the words of its errors, or of the comment on its line.
+// A hint is what is passed for a parameter, or assigned to a variable or field, with the name
+// hint; what a function whose name ends in hint returns; and what the method Hint of the streams
+// prints. It is given when the message that it goes with is printed, or else under the condition
+// that leads to it, in the words of its errors or of the comment on its line.
 package hints
 
 import (
@@ -21,7 +21,7 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// Hint is one hint, with placeholders for what is not known beforehand.
+// Hint is one hint, with placeholders for values that are only known at run time.
 type Hint struct {
 	Package string // folder in the repository
 	When    string // the message that it goes with, or the condition
@@ -29,9 +29,8 @@ type Hint struct {
 	At      string // file and line, for errors
 }
 
-// Collect returns the hints of the packages that these patterns name, sorted by package
-// and in the order of the source. A hint of which the source does not say when it is given
-// is an error.
+// Collect returns the hints of the packages that match the patterns, sorted by package and in the
+// order of the source. It is an error if the source does not say when a hint is given.
 func Collect(root string, patterns ...string) ([]Hint, error) {
 	const mode = packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports
 	loaded, err := packages.Load(&packages.Config{Mode: mode, Dir: root}, patterns...)
@@ -60,10 +59,10 @@ type reader struct {
 	root      string
 	pkg       *packages.Package
 	functions map[string]*function // by full name
-	variables map[string]*variable // of packages, by full name
-	comments  map[int]string       // at the end of the lines of the file that is read
-	path      []ast.Node           // from the file to what is read
-	bound     map[string][]string  // what the parameters of a function that is followed stand for
+	variables map[string]*variable // package-level, by full name
+	comments  map[int]string       // at the ends of lines of the current file
+	path      []ast.Node           // from the file to the current node
+	bound     map[string][]string  // the values of the parameters of a function that is followed
 	found     []Hint
 	problems  []error
 }
@@ -78,7 +77,7 @@ type variable struct {
 	pkg   *packages.Package
 }
 
-// declare notes the functions and variables of a package.
+// declare records the functions and variables of a package.
 func (r *reader) declare(p *packages.Package) {
 	for _, file := range p.Syntax {
 		for _, d := range file.Decls {
@@ -139,10 +138,10 @@ func (r *reader) at(n ast.Node) string {
 	return fmt.Sprintf("%s:%d", filepath.ToSlash(name), p.Line)
 }
 
-// leaves is the field of a tool with the hint of an interrupted run.
+// leaves is the field of a tool with the hint for an interrupted run.
 const leaves = "Leaves"
 
-// isHint reports whether a name is one that hints have.
+// isHint reports whether a name is the name of a hint.
 func isHint(name string) bool {
 	return strings.HasSuffix(strings.ToLower(name), "hint") || strings.HasSuffix(name, "HintFor") || name == "hintFor" || name == "hintOf" || name == leaves
 }
@@ -180,7 +179,7 @@ func (r *reader) call(call *ast.CallExpr) {
 	}
 }
 
-// returned reads what a function of hints returns.
+// returned reads what a function that makes hints returns.
 func (r *reader) returned(s *ast.ReturnStmt) {
 	for _, n := range slices.Backward(r.path) {
 		switch n := n.(type) {
@@ -195,15 +194,14 @@ func (r *reader) returned(s *ast.ReturnStmt) {
 	}
 }
 
-// inlined reports whether a function is no more than an expression: it counts where it is
-// called.
+// inlined reports whether a function is just an expression: it is read where it is called.
 func (r *reader) inlined(f *ast.FuncDecl) bool {
 	return len(f.Body.List) == 1 && isReturn(f.Body.List[0])
 }
 
 func isReturn(s ast.Stmt) bool { _, ok := s.(*ast.ReturnStmt); return ok }
 
-// assigned reads what is assigned to a field of hints. Variables count where they are used.
+// assigned reads what is assigned to a hint field. Variables are read where they are used.
 func (r *reader) assigned(s *ast.AssignStmt) {
 	if len(s.Lhs) != len(s.Rhs) {
 		return
@@ -215,7 +213,7 @@ func (r *reader) assigned(s *ast.AssignStmt) {
 	}
 }
 
-// literal reads the hints in values of structs.
+// literal reads the hints in struct literals.
 func (r *reader) literal(c *ast.CompositeLit) {
 	structure, ok := r.pkg.TypesInfo.TypeOf(c).Underlying().(*types.Struct)
 	if !ok {
@@ -252,7 +250,7 @@ func (r *reader) literal(c *ast.CompositeLit) {
 	r.add(c, hint, r.eval(hint, 0), when)
 }
 
-// add notes what an expression says. One of another function's hints says nothing itself.
+// add records the hints that an expression gives. Another function's hint is recorded there.
 func (r *reader) add(n ast.Node, e ast.Expr, texts []string, when string) {
 	for _, text := range texts {
 		if strings.Trim(text, " ;…") == "" || isPlaceholder(text) {
@@ -266,7 +264,7 @@ func (r *reader) add(n ast.Node, e ast.Expr, texts []string, when string) {
 			said = r.condition()
 		}
 		if said == "" {
-			r.problems = append(r.problems, fmt.Errorf("%s: nothing says when this hint is given: %s", r.at(n), text))
+			r.problems = append(r.problems, fmt.Errorf("%s: the source does not say when this hint is given: %s", r.at(n), text))
 			continue
 		}
 		folder, _, _ := strings.Cut(r.at(n), ":")
@@ -277,10 +275,10 @@ func (r *reader) add(n ast.Node, e ast.Expr, texts []string, when string) {
 	}
 }
 
-// anyWords finds more than placeholders.
+// anyWords matches text that is more than placeholders.
 var anyWords = regexp.MustCompile(`[a-z]{2}`)
 
-// comment is the one at the end of the line where something begins.
+// comment returns the comment at the end of the line where a node begins.
 func (r *reader) comment(n ast.Node) string { return r.comments[r.line(n.Pos())] }
 
 func isString(t types.Type) bool {

@@ -12,11 +12,11 @@ import (
 	"unicode"
 )
 
-// deepest is how many functions and variables are followed.
+// deepest is how many levels of functions and variables are followed.
 const deepest = 12
 
-// placeholders are what stands for values, by the names that the source has for them;
-// others are named as there.
+// placeholders has the placeholders for values, by their names in the source; other values have
+// their names in the source.
 var placeholders = map[string]string{
 	"Snapshot": "FILE", "File": "FILE", "file": "FILE", "f": "FILE", "Source": "FILE", "source": "FILE", "StateFile": "FILE",
 	"DBPath": "DB", "dbPath": "DB", "databasePath": "DB", "db": "DB", "URL": "URL", "DefaultURL": "URL",
@@ -27,8 +27,8 @@ var placeholders = map[string]string{
 	"Unit": "UNIT", "unit": "UNIT", "PID": "PID", "pid": "PID",
 }
 
-// eval returns what a string can be: several where it depends, none where another
-// function's hint decides.
+// eval returns the possible values of a string: several if it depends, none if it is the hint of
+// another function.
 func (r *reader) eval(e ast.Expr, depth int) []string {
 	e = ast.Unparen(e)
 	if value := r.pkg.TypesInfo.Types[e].Value; value != nil && value.Kind() == constant.String {
@@ -54,7 +54,7 @@ func (r *reader) eval(e ast.Expr, depth int) []string {
 	return []string{r.placeholder(e)}
 }
 
-// product joins texts; … is what another function decides.
+// product concatenates all pairs of texts; … stands for what another function decides.
 func product(a, b []string) (all []string) {
 	switch {
 	case len(a) == 0 && len(b) > 0:
@@ -70,7 +70,7 @@ func product(a, b []string) (all []string) {
 	return all
 }
 
-// called is what a call returns.
+// called returns the possible results of a call.
 func (r *reader) called(call *ast.CallExpr, depth int) []string {
 	object := r.callee(call)
 	if object == nil {
@@ -115,7 +115,7 @@ func (r *reader) called(call *ast.CallExpr, depth int) []string {
 	return r.inline(f, call, depth)
 }
 
-// inline is what a function returns in the first place, with the arguments of a call.
+// inline returns the possible values of a function's first return, given the arguments of a call.
 func (r *reader) inline(f *function, call *ast.CallExpr, depth int) []string {
 	var result ast.Expr
 	ast.Inspect(f.Body, func(n ast.Node) bool {
@@ -142,13 +142,13 @@ func (r *reader) inline(f *function, call *ast.CallExpr, depth int) []string {
 	return r.eval(result, depth+1)
 }
 
-// words are the arguments of a command line.
+// words returns the arguments of a command line.
 func (r *reader) words(call *ast.CallExpr, depth int) []string {
 	return r.spread(call.Args, call.Ellipsis.IsValid(), depth)
 }
 
-// spread are arguments of which the last may be a slice. Of a slice that is made step by
-// step the first step counts.
+// spread returns arguments, the last of which may be a slice. If a slice is built step by step,
+// the first step counts.
 func (r *reader) spread(args []ast.Expr, ellipsis bool, depth int) (words []string) {
 	for i, arg := range args {
 		if ellipsis && i == len(args)-1 {
@@ -203,7 +203,7 @@ func (r *reader) callee(call *ast.CallExpr) *types.Func {
 	return object
 }
 
-// named is what a variable can be.
+// named returns the possible values of a variable.
 func (r *reader) named(name *ast.Ident, depth int) (all []string) {
 	if given, ok := r.bound[name.Name]; ok {
 		return given
@@ -300,7 +300,7 @@ func (r *reader) format(format ast.Expr, args []ast.Expr) []string {
 	return texts
 }
 
-// placeholder stands for a value.
+// placeholder returns the placeholder for a value.
 func (r *reader) placeholder(e ast.Expr) string {
 	if isError(r.pkg.TypesInfo.TypeOf(e)) {
 		return "…"
@@ -328,7 +328,7 @@ func (r *reader) placeholder(e ast.Expr) string {
 	return "…"
 }
 
-// upper is a name as a placeholder.
+// upper returns a name as a placeholder.
 func upper(name string) string {
 	if known, ok := placeholders[name]; ok {
 		return known
@@ -346,7 +346,7 @@ func upper(name string) string {
 	return b.String()
 }
 
-// message is the text of an error.
+// message returns the text of an error.
 func (r *reader) message(e ast.Expr, depth int) []string {
 	e = ast.Unparen(e)
 	if depth > deepest {
@@ -382,7 +382,7 @@ func (r *reader) message(e ast.Expr, depth int) []string {
 	return nil
 }
 
-// sentinel is the text of an error that is a variable, or a constant of the system.
+// sentinel returns the text of an error that is a variable or a system error number.
 func (r *reader) sentinel(object types.Object) []string {
 	switch o := object.(type) {
 	case *types.Const:
@@ -407,13 +407,13 @@ func (r *reader) sentinel(object types.Object) []string {
 	return nil
 }
 
-// ofLibraries are the texts of the errors of libraries.
+// ofLibraries has the texts of library errors.
 var ofLibraries = map[string]string{
 	"io/fs.ErrNotExist": "file does not exist", "os.ErrNotExist": "file does not exist", "io/fs.ErrPermission": "permission denied",
 	"io/fs.ErrExist": "file exists", "context.DeadlineExceeded": "context deadline exceeded",
 }
 
-// before is the message that is printed by the statement before one in the same block.
+// before returns the message that an earlier statement in the same block prints.
 func (r *reader) before(n ast.Node) string {
 	for _, above := range slices.Backward(r.path) {
 		var list []ast.Stmt
@@ -441,7 +441,7 @@ func (r *reader) before(n ast.Node) string {
 	return ""
 }
 
-// printed is what a statement says.
+// printed returns the message that a statement prints.
 func (r *reader) printed(s ast.Stmt) (text string) {
 	switch s := s.(type) {
 	case *ast.ExprStmt:
@@ -466,7 +466,7 @@ func (r *reader) printed(s ast.Stmt) (text string) {
 	return ""
 }
 
-// condition is what leads here, by the nearest condition that has a name.
+// condition returns what leads to the current node: the nearest condition that has words.
 func (r *reader) condition() string {
 	for i := len(r.path) - 1; i >= 0; i-- {
 		switch n := r.path[i].(type) {
@@ -499,7 +499,7 @@ func (r *reader) condition() string {
 	return ""
 }
 
-// say are the words for a condition, "" where it has none.
+// say returns the words for a condition, "" if it has none.
 func (r *reader) say(e ast.Expr) string {
 	switch e := ast.Unparen(e).(type) {
 	case *ast.BinaryExpr:
@@ -540,7 +540,7 @@ func (r *reader) say(e ast.Expr) string {
 			all = append(all, text)
 		}
 		return strings.Join(all, "; ")
-	case *ast.SelectorExpr: // of a code of Bitcoin
+	case *ast.SelectorExpr: // a Bitcoin error code
 		if c, ok := r.pkg.TypesInfo.ObjectOf(e.Sel).(*types.Const); ok && strings.HasSuffix(c.Type().String(), "RPCErrorCode") {
 			return "error " + c.Val().ExactString()
 		}
@@ -548,7 +548,7 @@ func (r *reader) say(e ast.Expr) string {
 	return ""
 }
 
-// ofType is the text of errors of a type, by its method.
+// ofType returns the text of errors of a type, from its Error method.
 func (r *reader) ofType(e ast.Expr) string {
 	t := r.pkg.TypesInfo.TypeOf(e)
 	pointer, ok := t.(*types.Pointer)

@@ -235,7 +235,7 @@ func refers(e ast.Expr, name string) (found bool) {
 	return found
 }
 
-// assignments are what is assigned to a variable of a function.
+// assignments returns the values that are assigned to a local variable.
 func (r *reader) assignments(name *ast.Ident) (values []ast.Expr) {
 	object := r.pkg.TypesInfo.ObjectOf(name)
 	if object == nil || object.Parent() == nil {
@@ -268,7 +268,7 @@ func (r *reader) assignments(name *ast.Ident) (values []ast.Expr) {
 
 var verb = regexp.MustCompile(`%[-+# 0-9.]*[a-zA-Z%]`)
 
-// format is a formatted text.
+// format returns the possible results of formatting.
 func (r *reader) format(format ast.Expr, args []ast.Expr) []string {
 	texts := r.eval(format, 0)
 	for i, text := range texts {

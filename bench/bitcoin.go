@@ -22,11 +22,11 @@ import (
 const (
 	// chainHeights is how many hashes are fetched from the server in memory.
 	chainHeights = 900_000
-	// nodeHeights is how many from btcd.
+	// nodeHeights is how many are fetched from btcd.
 	nodeHeights = 500
-	// maxResyncMemory is what resyncing may take at its peak, in bytes.
+	// maxResyncMemory is the most memory that a resync may use, in bytes.
 	maxResyncMemory = 128 * mib
-	// maxDeepMemory is the same where all anchors are invalidated in one atomic batch.
+	// maxDeepMemory is the same if all anchors are invalidated in one atomic batch.
 	maxDeepMemory = 192 * mib
 	// perRequest is how many calls one request carries.
 	perRequest = 1000
@@ -79,7 +79,7 @@ func bitcoinRows(dir, bin, self string) (rows []work, stop func(), err error) {
 	}, stop, nil
 }
 
-// startPart starts a server in a process of its own.
+// startPart starts a server as a separate process.
 func startPart(self, part string) (url string, stop func(), err error) {
 	cmd := exec.Command(self, "-part", part)
 	cmd.Stderr = os.Stderr
@@ -101,15 +101,14 @@ func startPart(self, part string) (url string, stop func(), err error) {
 	}, err
 }
 
-// deepFork is the chain of the databases for a deep reorg after it.
+// deepFork returns the chain of the databases for a deep reorg, after the reorg.
 func deepFork() *bitcointest.Chain {
 	chain := bitcointest.NewChain(2*deepBlocks - 1)
 	chain.Reorganise(deepBlocks, 2*deepBlocks-1)
 	return chain
 }
 
-// serveChain serves a chain from memory and prints the URL. It ends with standard
-// input.
+// serveChain serves a chain from memory and prints the URL. It ends when standard input ends.
 func serveChain(chain *bitcointest.Chain) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -121,7 +120,7 @@ func serveChain(chain *bitcointest.Chain) error {
 	return err
 }
 
-// serveNode runs btcd and prints the URL. It ends with standard input.
+// serveNode runs btcd and prints the URL. It ends when standard input ends.
 func serveNode() error {
 	main := &mainTB{}
 	defer main.cleanUp()
@@ -132,7 +131,7 @@ func serveNode() error {
 	return err
 }
 
-// mainTB lets what is made for tests run outside of one.
+// mainTB lets test helpers run outside of a test.
 type mainTB struct {
 	testing.TB
 	cleanups []func()
@@ -173,7 +172,7 @@ func fetchAll(url string) error {
 	return c.BlockHashes(context.Background(), 0, chainHeights-1, func(int64, string) error { return nil })
 }
 
-// fetchBare posts the same batches over one connection and looks at nothing.
+// fetchBare posts the same batches over one connection and ignores the answers.
 func fetchBare(url string) error {
 	for first := int64(0); first < chainHeights; first += perRequest {
 		body := make([]byte, 0, 100*perRequest)

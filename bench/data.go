@@ -13,9 +13,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// writeData writes a file of count snapshots of about size bytes each, sorted as
-// a node writes them, each with an anchor that holds. The same arguments give the
-// same bytes. An existing file is taken as it is.
+// writeData writes a file of count snapshots of about size bytes each, sorted as a node writes
+// them, each with a valid anchor. The same arguments give the same bytes. An existing file is
+// kept.
 func writeData(path string, count, size int) error {
 	return writeFile(path, func(w io.Writer) error {
 		rng := rand.New(rand.NewSource(1))
@@ -28,7 +28,7 @@ func writeData(path string, count, size int) error {
 	})
 }
 
-// writeState writes a state in JSON that has so many balances and nothing else.
+// writeState writes a state in JSON with that many balances and nothing else.
 func writeState(path string, balances int) error {
 	return writeFile(path, func(w io.Writer) error {
 		rng := rand.New(rand.NewSource(1))
@@ -73,7 +73,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return os.Rename(path+".tmp", path)
 }
 
-// firstPeer is a peer of the first snapshot of each file that writeData makes.
+// firstPeer returns a peer in the first snapshot of each file that writeData makes.
 func firstPeer() string { return peerID(rand.New(rand.NewSource(1))) }
 
 func peerID(rng *rand.Rand) string { return "12D3KooW" + random(rng, 22) }
@@ -85,7 +85,7 @@ func random(rng *rand.Rand, n int) string {
 	return hex.EncodeToString(b)
 }
 
-// writeSnapshot makes seven tenths of the bytes balances, and the rest escrows,
+// writeSnapshot writes a snapshot. Seven tenths of the bytes are balances, the rest escrows,
 // peg-ins and tasks in equal parts.
 func writeSnapshot(w io.Writer, rng *rand.Rand, timestampMs uint64, size int) error {
 	random := func(n int) string { return random(rng, n) }

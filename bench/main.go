@@ -1,6 +1,5 @@
-// Command bench measures the tools against public ones: the same bytes, the same
-// run, taking turns, the median of several repetitions. It prints the table of
-// docs/performance.md.
+// Command bench measures the tools against public ones: on the same bytes, in the same run,
+// taking turns, the median of several repetitions. It prints the table of docs/performance.md.
 package main
 
 import (
@@ -23,16 +22,15 @@ import (
 
 const (
 	mib = 1 << 20
-	// maxMemory is what the tools may take at their peak, in bytes.
+	// maxMemory is the most memory that the tools may use, in bytes.
 	maxMemory = 64 * mib
-	// nodeDir is the data directory of a node, in the folder of the data.
+	// nodeDir is the name of a node's data directory within the folder of the data.
 	nodeDir = "node"
-	// largeRuns is how often a row with GiBs is run: each run writes them twice.
+	// largeRuns limits the runs of a row with GiBs of data: each run writes them twice.
 	largeRuns = 3
 )
 
-// work is one row: two commands for the same job. $OUT stands for a new path in
-// each run.
+// work is one row: two commands for the same job. $OUT stands for a new path in each run.
 type work struct {
 	name      string
 	ours      string
@@ -40,23 +38,23 @@ type work struct {
 	ratio     float64 // at most this many times the reference
 	writes    bool    // let the disk settle before each run
 	memory    int64   // at most, in bytes; 0 for maxMemory
-	// before is run before ours, and not measured; "" for nothing. Where $SIDE is in
-	// it, "ours" or "reference", it is run before both.
+	// before is run before ours, and not measured; "" for nothing. If it has $SIDE in it, which
+	// stands for "ours" or "reference", it is run before both.
 	before string
-	// most is how often it is run at most, 0 for as often as was asked; what such a row has
-	// written is removed after each run, since it would fill the disk.
+	// most limits the number of runs, 0 for no limit; the output of such a row is removed after
+	// each run, since it would fill the disk.
 	most int
 }
 
 func main() {
-	dir := flag.String("dir", "bench-data", "where the data is made and kept")
-	bin := flag.String("bin", "bin", "where the tools are")
+	dir := flag.String("dir", "bench-data", "the folder in which the data is made and kept")
+	bin := flag.String("bin", "bin", "the folder of the tools")
 	repeat := flag.Int("repeat", 9, "how often each command is run")
-	only := flag.String("only", "", "run only the rows whose name contains this")
+	only := flag.String("only", "", "run only the rows whose names contain this")
 	data := flag.Bool("data", false, "make the data and nothing else")
 	write := flag.String("write", "", "write a reorg database to this folder and nothing else")
-	bare := flag.String("write-bare", "", "the same with the library and nothing around it")
-	part := flag.String("part", "", "run only one part of a row, in a process of its own: chain, fork, node, fetch or bare")
+	bare := flag.String("write-bare", "", "the same, with only the library")
+	part := flag.String("part", "", "run only one part of a row, as a separate process: chain, fork, node, fetch or bare")
 	flag.Parse()
 	var err error
 	switch {
@@ -113,8 +111,8 @@ func run(dir, bin string, repeat int, only string) error {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "making the data (6.7 GiB, once)")
-	// In a process of its own: what this one had taken would count as the peak of
-	// those it starts.
+	// In a separate process: the memory of this one would count as the peak of the processes that
+	// it starts.
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -207,7 +205,7 @@ func run(dir, bin string, repeat int, only string) error {
 	defer stop()
 	rows = append(rows, bitcoinRows...)
 	fmt.Printf("%s, %d runs each, median\n\n", machine(), repeat)
-	fmt.Println("| work | time | against | ratio | to reach | peak memory |")
+	fmt.Println("| work | time | against | ratio | target | peak memory |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
 	missed := 0
 	for _, w := range rows {
@@ -227,7 +225,7 @@ func run(dir, bin string, repeat int, only string) error {
 			w.name, m.ours.Seconds(), m.reference.Seconds(), m.ratio(), w.ratio, verdict, float64(m.memory)/mib)
 	}
 	if missed > 0 {
-		return fmt.Errorf("%d figure(s) out of reach in this run", missed)
+		return fmt.Errorf("%d figure(s) missed in this run", missed)
 	}
 	return nil
 }
@@ -237,13 +235,13 @@ var sides = [2]string{"ours", "reference"}
 
 type measurement struct {
 	ours, reference time.Duration
-	memory          int64 // bytes, the most that ours took
+	memory          int64 // bytes, the peak of ours
 }
 
 func (m measurement) ratio() float64 { return float64(m.ours) / float64(m.reference) }
 
-// measure lets the two commands take turns. Most output is removed only afterwards: a
-// file system is slow at making files just after it removed some.
+// measure lets the two commands take turns. Most output is removed only afterwards: a file
+// system is slow at creating files just after it removed some.
 func measure(w work, out string, repeat int) (measurement, error) {
 	defer os.RemoveAll(out)
 	if err := os.MkdirAll(out, 0o755); err != nil {
@@ -257,7 +255,7 @@ func measure(w work, out string, repeat int) (measurement, error) {
 	for i := range repeat + 1 {
 		path := filepath.Join(out, fmt.Sprint(i))
 		var runs [2]result
-		// Who comes second finds the memory that the first has just given back.
+		// They alternate: the second one profits from the memory that the first has just freed.
 		for _, k := range []int{i % 2, 1 - i%2} {
 			var err error
 			if runs[k], err = once(w, sides[k], fmt.Sprintf("%s-%d", path, k)); err != nil {
@@ -292,8 +290,8 @@ type result struct {
 	memory int64 // bytes, at the peak
 }
 
-// once runs a command. A single command is not run by a shell, so that only itself
-// is measured.
+// once runs a command. A single command is run without a shell, so that only the command is
+// measured.
 func once(w work, side, out string) (result, error) {
 	command := w.ours
 	if side != sides[0] {
@@ -326,7 +324,7 @@ func commandLine(command, out string) *exec.Cmd {
 	return exec.Command(args[0], args[1:]...)
 }
 
-// machine describes where the figures come from.
+// machine describes the machine that the figures come from.
 func machine() string {
 	cpu := "unknown processor"
 	if f, err := os.Open("/proc/cpuinfo"); err == nil {

@@ -20,14 +20,14 @@ const (
 	dbAnchors = 10_000
 	dbBatch   = 10_000 // records
 
-	// A deep reorg replaces the upper deepBlocks of twice as many, and with them all
+	// A deep reorg replaces the upper deepBlocks of twice as many blocks, and invalidates all
 	// anchors.
 	deepBlocks  = 10_000
 	deepAnchors = 100_000
 )
 
-// makeDatabase makes a reorg database with so many blocks and anchors, the latter at
-// evenly spread heights from lowest on. An existing one is taken as it is.
+// makeDatabase makes a reorg database with that many blocks and anchors, the anchors at evenly
+// spread heights starting at lowest. An existing one is kept.
 func makeDatabase(path string, blocks, lowest, anchors uint64, hash func(uint64) string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
@@ -50,7 +50,7 @@ func makeDatabase(path string, blocks, lowest, anchors uint64, hash func(uint64)
 	return os.Rename(path+".tmp", path)
 }
 
-// makeDeep makes the databases for a deep reorg, with anchors and without.
+// makeDeep makes the databases for a deep reorg, with and without anchors.
 func makeDeep(dir string) error {
 	chain := bitcointest.NewChain(2*deepBlocks - 1)
 	hash := func(height uint64) string { return chain.Hash(int64(height)) }
@@ -65,7 +65,7 @@ func digest(kind string, i uint64) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// blockHash looks like one of today: its first 19 digits are zeros.
+// blockHash returns a hash that looks like today's: its first 19 digits are zeros.
 func blockHash(height uint64) string { return "0000000000000000000" + digest("block", height)[19:] }
 
 // writeBlocks writes the blocks as a resync does, in synced batches.
@@ -93,7 +93,7 @@ func writeBlocks(path string, blocks uint64, hash func(uint64) string, then func
 	return db.Sync()
 }
 
-// writeBare writes the same batches with the library and nothing around it.
+// writeBare writes the same batches with only the library.
 func writeBare(path string) error {
 	opts := grocksdb.NewDefaultOptions()
 	defer opts.Destroy()

@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// appender is a stand-in for a node's way of writing, run as a process of its
-// own: appender FILE FIRST COUNT, and then PAUSE or nothing, appends COUNT snapshots, numbered from FIRST
-// by their time. For each it opens the file for appending, writes in several pieces
-// as a C++ stream does, and closes it.
+// appender writes as a node does, and is run as a separate process: appender FILE FIRST COUNT
+// [PAUSE] appends COUNT snapshots, whose times are numbers starting at FIRST. For each it opens
+// the file for appending, writes in several pieces as a C++ stream does, and closes it.
 func appender() {
 	first, _ := strconv.Atoi(os.Args[2])
 	count, _ := strconv.Atoi(os.Args[3])
@@ -27,7 +26,7 @@ func appender() {
 	}
 }
 
-// AppendOne appends the snapshot of that number as a node does.
+// AppendOne appends the snapshot with that number as a node does.
 func AppendOne(path string, number int) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {

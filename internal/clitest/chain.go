@@ -24,9 +24,9 @@ func number(ts *testscript.TestScript, text string) int64 {
 	return n
 }
 
-// chain TIP syncing|old|ahead starts a Bitcoin node in memory and sets CHAIN to its URL: one
-// that has all blocks, is loading its first ones, has a tip of 30 hours ago, or knows a header
-// whose block it lacks.
+// chain TIP [syncing|old|ahead] starts a Bitcoin node in memory and sets CHAIN to its URL. The
+// node has all blocks, is still syncing, has a tip that is 30 hours old, or knows a header whose
+// block it lacks.
 func chain(ts *testscript.TestScript, _ bool, args []string) {
 	c := bitcointest.NewChain(number(ts, args[0]))
 	switch word := strings.Join(args[1:], " "); word {
@@ -38,7 +38,7 @@ func chain(ts *testscript.TestScript, _ bool, args []string) {
 	case "ahead":
 		c.Ahead = 1
 	default:
-		ts.Fatalf("a chain is not %s", word)
+		ts.Fatalf("unknown kind of chain: %s", word)
 	}
 	s := httptest.NewServer(c)
 	ts.Defer(s.Close)
@@ -46,12 +46,12 @@ func chain(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("CHAIN", s.URL)
 }
 
-// reorg FROM TIP replaces the blocks from a height on, up to the new tip.
+// reorg FROM TIP replaces the blocks starting at a height, up to the new tip.
 func reorganise(ts *testscript.TestScript, _ bool, args []string) {
 	(*chainOf(ts)).Reorganise(number(ts, args[0]), number(ts, args[1]))
 }
 
-// requests N asserts how many requests the Bitcoin node had.
+// requests N asserts that the Bitcoin node got N requests.
 func requests(ts *testscript.TestScript, _ bool, args []string) {
 	if n := (*chainOf(ts)).Requests(); n != number(ts, args[0]) {
 		ts.Fatalf("%d requests, want %s", n, args[0])

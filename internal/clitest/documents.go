@@ -21,19 +21,18 @@ import (
 	"ailee-recovery/internal/cli"
 )
 
-// DocumentsDir is the variable that names the folder which takes a copy of every
-// JSON document that the tools print while the tests run.
+// DocumentsDir is the environment variable with the folder for copies of every JSON document
+// that the tools print while the tests run.
 const DocumentsDir = "AILEE_TEST_DOCUMENTS"
 
-// Unrecorded is for the environment of what will be killed, and may print half a
+// Unrecorded is for the environment of a process that will be killed and may print half a
 // document.
 const Unrecorded = DocumentsDir + "="
 
-// validated are the tests, which fail when a document that was printed meanwhile is
-// not what its schema says.
+// validated runs the tests, and fails if a document that they print does not match its schema.
 type validated struct {
 	*testing.M
-	whole []string // the tools whose documents are to have every field
+	whole []string // the tools whose documents must have every field
 }
 
 func (v validated) Run() int {
@@ -59,8 +58,8 @@ func (v validated) Run() int {
 	return code
 }
 
-// notIgnored has the commands that tests run see signals, which they would ignore where this
-// process was started in that way, as under nohup.
+// notIgnored makes the commands that tests run receive signals. They would inherit that signals
+// are ignored if this process was started that way, for example under nohup.
 func notIgnored(signals ...os.Signal) {
 	for _, s := range signals {
 		if signal.Ignored(s) {
@@ -69,15 +68,15 @@ func notIgnored(signals ...os.Signal) {
 	}
 }
 
-// narrowed reports whether only some of the tests were asked for.
+// narrowed reports whether only some of the tests are run.
 func narrowed() bool {
 	return slices.ContainsFunc(os.Args, func(arg string) bool {
 		return strings.HasPrefix(arg, "-test.run=") || strings.HasPrefix(arg, "-test.skip=") || strings.HasPrefix(arg, "-test.list=")
 	})
 }
 
-// recorded is the tool with a copy kept of every document that it prints. It is for
-// a process of its own, which closes the copy when it ends.
+// recorded returns the tool, changed to keep a copy of every document that it prints. It is for a
+// separate process, which closes the copy when it ends.
 func recorded(t cli.Tool) cli.Tool {
 	run := t.Run
 	t.Run = func(ctx context.Context, c *urfave.Context, out *cli.IO) error {
@@ -93,7 +92,7 @@ func recorded(t cli.Tool) cli.Tool {
 	return t
 }
 
-// Record keeps a copy of what a tool printed, if that is a document.
+// Record keeps a copy of what a tool printed, if it is a document.
 func Record(name string, args []string, stdout string) error {
 	if !slices.Contains(args, "--json") {
 		return nil
@@ -106,13 +105,13 @@ func Record(name string, args []string, stdout string) error {
 	return errors.Join(err, f.Close())
 }
 
-// newDocument makes the file for the copy of a document, NAME.NUMBER.
+// newDocument creates the file for the copy of a document, NAME.NUMBER.
 func newDocument(name string) (*os.File, error) {
 	return os.CreateTemp(os.Getenv(DocumentsDir), name+".*")
 }
 
-// checkDocuments validates every document in the folder. It is an error as well that no
-// document of one named in whole has a field which its schema describes.
+// checkDocuments validates every document in the folder. For the tools in whole, it is also an
+// error if a field in the schema is in none of their documents.
 func checkDocuments(dir string, whole []string) error {
 	schemas, seen := map[string]*jsonschema.Schema{}, fields{}
 	for _, name := range whole {
@@ -139,7 +138,7 @@ func checkDocuments(dir string, whole []string) error {
 		for _, text := range documentsIn(name, text) {
 			doc, err := validate(schemas[name], text)
 			if err != nil {
-				problems = append(problems, fmt.Errorf("%s --json does not print what its schema says: %w\n%.4000s", name, err, text))
+				problems = append(problems, fmt.Errorf("%s --json does not match its schema: %w\n%.4000s", name, err, text))
 				continue
 			}
 			seen.mark(schemas[name], doc)
@@ -156,10 +155,10 @@ func checkDocuments(dir string, whole []string) error {
 	return errors.Join(problems...)
 }
 
-// streams are the tools that print a document on each line.
+// streams has the tools that print one document per line.
 var streams = map[string]bool{"ailee_reorg_show": true, "ailee_show_snapshot": true, "ailee_diff_snapshots": true}
 
-// documentsIn are the documents that a tool printed.
+// documentsIn returns the documents in the output of a tool.
 func documentsIn(name string, text []byte) [][]byte {
 	if !streams[name] {
 		return [][]byte{text}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDocumentsAreHeldToTheirSchemas: what a schema does not describe is seen.
+// TestDocumentsAreHeldToTheirSchemas: a document that does not match its schema is an error.
 func TestDocumentsAreHeldToTheirSchemas(t *testing.T) {
 	s, err := Schema("ailee_init_node")
 	require.NoError(t, err)
@@ -27,7 +27,7 @@ func TestDocumentsAreHeldToTheirSchemas(t *testing.T) {
 		strings.Replace(whole, `"kept"`, `"keep"`, 1), strings.Replace(whole, `0`, `2`, 1), strings.Replace(whole, `0`, `0, "more": 1`, 1)} {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "ailee_init_node.1"), []byte(broken), 0o600))
-		require.ErrorContains(t, checkDocuments(dir, nil), "ailee_init_node --json does not print what its schema says", broken)
+		require.ErrorContains(t, checkDocuments(dir, nil), "ailee_init_node --json does not match its schema", broken)
 	}
 }
 

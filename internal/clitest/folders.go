@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Names are the names in a folder, sorted, but for the notes of prunes.
+// Names returns the sorted names in a folder, except for the notes of prunes.
 func Names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	found := []string{}
 	for _, entry := range entries {
-		// Each prune leaves its note, see prune.txtar.
+		// Each prune leaves a note: see prune.txtar.
 		if !strings.HasSuffix(entry.Name(), ".ailee-pruned") {
 			found = append(found, entry.Name())
 		}
@@ -26,7 +26,7 @@ func Names(t *testing.T, dir string) []string {
 	return found
 }
 
-// Read is the content of a file.
+// Read returns the content of a file.
 func Read(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Clean(path))
@@ -34,7 +34,7 @@ func Read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// FileSize is the size of a file in bytes.
+// FileSize returns the size of a file in bytes.
 func FileSize(t *testing.T, path string) int64 {
 	t.Helper()
 	info, err := os.Stat(path)
@@ -42,10 +42,10 @@ func FileSize(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// InMemory lets the test's folders be in memory: what is tested is not the disk.
+// InMemory puts the test's folders in memory, for tests that are not about the disk.
 func InMemory(t *testing.T) { t.Setenv("TMPDIR", Memory()) }
 
-// Memory is a folder in memory where the machine has one.
+// Memory returns a folder in memory if the machine has one, else the folder for temporary files.
 func Memory() string {
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		return "/dev/shm"
@@ -53,7 +53,7 @@ func Memory() string {
 	return os.TempDir()
 }
 
-// NodeDir is a node's data directory with the given number of snapshots and a database.
+// NodeDir makes a node's data directory with the given number of snapshots and a database.
 func NodeDir(t *testing.T, count int) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ailee")
@@ -65,7 +65,7 @@ func NodeDir(t *testing.T, count int) string {
 	return dir
 }
 
-// Contents is every file below a folder, by its path, and where links lead.
+// Contents returns the content of every file below a folder, and the targets of links, by path.
 func Contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}

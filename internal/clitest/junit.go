@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// JUnitReport is what CI services read.
+// JUnitReport is a report as CI services read it.
 type JUnitReport struct {
 	XMLName xml.Name `xml:"testsuites"`
 	JUnitCounts
@@ -25,7 +25,7 @@ type JUnitReport struct {
 	} `xml:"testsuite"`
 }
 
-// JUnitCounts stand in a report and in each of its suites.
+// JUnitCounts are the counts of a report and of each of its suites.
 type JUnitCounts struct {
 	Tests    int     `xml:"tests,attr"`
 	Failures int     `xml:"failures,attr"`
@@ -40,7 +40,7 @@ type JUnitProblem struct {
 	Text    string `xml:",chardata"`
 }
 
-// ReadJUnit reads a report, whose counts must be right.
+// ReadJUnit reads a report and checks its counts.
 func ReadJUnit(t *testing.T, path string) (r JUnitReport) {
 	t.Helper()
 	text, err := os.ReadFile(path)

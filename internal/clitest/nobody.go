@@ -12,16 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Nobody is the id, and that of the group, of a user without any rights.
+// Nobody is the user and group id of a user without any rights.
 const Nobody = 65534
 
-// AsNobody runs a command as a user without any rights, with the umask of a careful
-// one. The test has called [ForNobody].
+// AsNobody runs a command as a user without any rights, with the given umask. The test must have
+// called [ForNobody].
 func AsNobody(t *testing.T, umask int, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	self, err := exec.LookPath(args[0])
 	require.NoError(t, err)
-	// The test's own binary is in a folder of root's.
+	// The test's own binary is in a folder that belongs to root.
 	binary := filepath.Join(os.Getenv("NOBODY"), args[0])
 	if _, err := os.Stat(binary); err != nil {
 		data, err := os.ReadFile(self)
@@ -37,11 +37,11 @@ func AsNobody(t *testing.T, umask int, args ...string) (code int, stdout, stderr
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// ForNobody makes a folder that nobody can reach, and those above it.
+// ForNobody makes a folder that the user [Nobody] can reach, as well as the folders above it.
 func ForNobody(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can become somebody else")
+		t.Skip("only root can become another user")
 	}
 	top := t.TempDir()
 	for dir := top; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {

@@ -33,8 +33,8 @@ func RunTool(t *testing.T, want int, command cli.Tool, args ...string) {
 	require.Equal(t, want, code, "%s%s", stdout, stderr)
 }
 
-// Outcome runs a command and compares exit code, standard output, and with a part of
-// standard error, where "" stands for nothing.
+// Outcome runs a command and compares its exit code and standard output. Standard error must
+// contain stderr, or be empty if that is "".
 func Outcome(t *testing.T, want int, stdout, stderr string, command cli.Tool, args ...string) {
 	t.Helper()
 	code, out, errs := Run(command, args...)
@@ -46,8 +46,8 @@ func Outcome(t *testing.T, want int, stdout, stderr string, command cli.Tool, ar
 	require.Contains(t, errs, stderr)
 }
 
-// RunProcess runs a tool as a process of its own: within one process the tools share
-// the values of flags.
+// RunProcess runs a tool as a separate process: within one process the tools share the values of
+// flags.
 func RunProcess(t *testing.T, want int, name string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -58,25 +58,25 @@ func RunProcess(t *testing.T, want int, name string, args ...string) (stdout, st
 	return out.String(), errs.String()
 }
 
-// Kill runs a command and kills it at a random moment before the given time is
-// over, and reports whether it had ended by itself.
+// Kill runs a command, kills it at a random moment within the given time, and reports whether it
+// had already ended by itself.
 func Kill(t *testing.T, rng *rand.Rand, limit time.Duration, name string, args ...string) (ended bool) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	require.NoError(t, cmd.Start())
-	// This is the moment of the crash, not a way to wait for something.
+	// This chooses the moment of the crash; it does not wait for something.
 	time.Sleep(time.Duration(rng.Int63n(int64(limit))))
 	_ = cmd.Process.Kill()
 	return cmd.Wait() == nil
 }
 
-// WaitFor waits until something is so that a process does. A process that hangs ends
-// with the time limit of all tests: no other limit holds on every machine.
+// WaitFor waits until a process has made the condition true. If the process hangs, the overall
+// time limit ends it: no other limit is right for every machine.
 func WaitFor(t *testing.T, cmd *exec.Cmd, condition func() bool) {
 	t.Helper()
 	for !condition() {
 		if Exited(cmd.Process.Pid) && !condition() {
-			require.Fail(t, "it has ended", "%q", cmd.Args)
+			require.Fail(t, "the process has ended", "%q", cmd.Args)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -10,10 +10,10 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// SchemaSuffix is what the name of a schema has after that of the tool.
+// SchemaSuffix follows the name of the tool in the name of a schema.
 const SchemaSuffix = ".v1.json"
 
-// SchemaDir is the folder of the schemas.
+// SchemaDir returns the folder of the schemas.
 func SchemaDir() string { return filepath.Join(golden.Dir(), "..", "..", "docs", "schema") }
 
 // Schema reads the schema of a tool.
@@ -30,8 +30,7 @@ func validate(s *jsonschema.Schema, text []byte) (doc any, err error) {
 	return doc, err
 }
 
-// fields are the properties of schemas, by their places, and whether a document had
-// them.
+// fields maps the properties of schemas, by location, to whether a document had them.
 type fields map[string]bool
 
 // declare adds the properties of a schema.
@@ -49,7 +48,7 @@ func (f fields) declare(s *jsonschema.Schema) {
 	}
 }
 
-// mark notes the properties that a document has.
+// mark records the properties that a document has.
 func (f fields) mark(s *jsonschema.Schema, value any) {
 	for _, part := range Parts(s) {
 		if part.Validate(value) == nil {
@@ -73,7 +72,7 @@ func (f fields) mark(s *jsonschema.Schema, value any) {
 	}
 }
 
-// Parts are the schemas that apply to the same value. Conditions say nothing of
+// Parts returns the schemas that apply to the same value. Conditions are left out: they have no
 // fields that the rest does not.
 func Parts(s *jsonschema.Schema) []*jsonschema.Schema {
 	all := slices.Concat(s.AllOf, s.OneOf)
@@ -83,7 +82,7 @@ func Parts(s *jsonschema.Schema) []*jsonschema.Schema {
 	return all
 }
 
-// Items are the schemas of the values in an array, if it has one.
+// Items returns the schemas of the elements, if s is the schema of an array.
 func Items(s *jsonschema.Schema) []*jsonschema.Schema {
 	if s.Items2020 == nil {
 		return nil

@@ -16,11 +16,11 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// Commands are what scripts can run beside what testscript has, by their names.
+// Commands are the commands that scripts can run in addition to those of testscript, by name.
 type Commands map[string]func(ts *testscript.TestScript, neg bool, args []string)
 
-// Scripts runs the scripts of testdata, which assert exit codes, both streams, and that
-// nothing is left behind. Of their commands more has those that are not in this package.
+// Scripts runs the scripts of testdata, which assert exit codes, both streams, and that nothing
+// is left behind. more has their commands that are not in this package.
 func Scripts(t *testing.T, more Commands) {
 	commands := Commands{
 		"status":   status,
@@ -67,8 +67,8 @@ func Scripts(t *testing.T, more Commands) {
 	})
 }
 
-// status N COMMAND ... runs a command and asserts its exit code, which testscript
-// itself does not tell apart.
+// status N COMMAND ... runs a command and asserts its exit code: testscript itself only
+// distinguishes success from failure.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N command [args...]")
@@ -88,7 +88,7 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// concat OUT FILE ... writes the files one after the other.
+// concat OUT FILE ... concatenates files.
 func concat(ts *testscript.TestScript, _ bool, args []string) {
 	var all []byte
 	for _, name := range args[1:] {
@@ -97,7 +97,7 @@ func concat(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), all, 0o644))
 }
 
-// bytes OUT TEXT TIMES appends TEXT, in which \n is a newline, so many times, or once.
+// bytes OUT TEXT [TIMES] appends TEXT, in which \n is a newline, TIMES times or once.
 func writeBytes(ts *testscript.TestScript, _ bool, args []string) {
 	text, times := strings.ReplaceAll(args[1], `\n`, "\n"), 1
 	if len(args) > 2 {
@@ -112,7 +112,7 @@ func writeBytes(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// only DIR NAME ... asserts that the folder holds just these files.
+// only DIR NAME ... asserts that the folder contains exactly these files.
 func only(ts *testscript.TestScript, _ bool, args []string) {
 	var got []string
 	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
@@ -127,7 +127,7 @@ func only(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// same A B asserts that A and B are one file: same inode.
+// same A B asserts that A and B are the same file, by inode.
 func sameFile(ts *testscript.TestScript, neg bool, args []string) {
 	a, err := os.Stat(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -147,12 +147,12 @@ func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), info.Size()-n))
 }
 
-// damage PATTERN OFFSET flips a bit in the one file that the pattern names.
+// damage PATTERN OFFSET flips a bit in the file that matches the pattern.
 func damageFile(ts *testscript.TestScript, _ bool, args []string) {
 	names, err := filepath.Glob(ts.MkAbs(args[0]))
 	ts.Check(err)
 	if len(names) != 1 {
-		ts.Fatalf("%s are %q", args[0], names)
+		ts.Fatalf("%s does not match exactly one file: %q", args[0], names)
 	}
 	at, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
@@ -173,8 +173,8 @@ func database(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Rename(filepath.Join(filepath.Dir(dir), args[0]), dir))
 }
 
-// anchored FILE TIME METADATA appends a valid snapshot of that time in Unix
-// milliseconds, and sets ANCHOR and ROOT.
+// anchored FILE TIME METADATA appends a valid snapshot with that time in Unix milliseconds, and
+// sets ANCHOR and ROOT.
 func anchored(ts *testscript.TestScript, _ bool, args []string) {
 	ms, err := strconv.ParseUint(args[1], 10, 64)
 	ts.Check(err)

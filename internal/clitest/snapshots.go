@@ -14,8 +14,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Numbered is a valid snapshot of a few kilobytes that its time tells from all
-// others.
+// Numbered returns a valid snapshot of a few kilobytes, whose time is its number.
 func Numbered(number int) string {
 	st := snapshot.State{TimestampMs: uint64(number)}
 	for i := range 40 {
@@ -29,8 +28,8 @@ func Numbered(number int) string {
 	return b.String()
 }
 
-// Times reads the file's snapshots, all of which must be valid, with nothing
-// between them, and returns their times.
+// Times returns the times of the snapshots in a file. All of them must be valid, with nothing
+// between them.
 func Times(t *testing.T, path string) []uint64 {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -58,7 +57,7 @@ func History(t *testing.T, count int) string {
 	return path
 }
 
-// StateFile writes a state in JSON that its time tells from all others.
+// StateFile writes a state in JSON, whose time is the number.
 func StateFile(t *testing.T, number, balances int) string {
 	t.Helper()
 	st := snapshot.State{TimestampMs: uint64(number),
@@ -87,10 +86,10 @@ func AppendAnchored(path string, timestampMs uint64, metadata string) (snapshot.
 	return *st.Anchor, err
 }
 
-// Anchored is a snapshot file and what is to go into Bitcoin for it.
+// Anchored is a snapshot file and what goes into Bitcoin for it.
 type Anchored struct {
 	File       string
-	Root, Hash string // of the state, of the anchor
+	Root, Hash string // of the state and of the anchor
 	Script     []byte // an output with its commitment
 }
 

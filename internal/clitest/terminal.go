@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenTerminal opens a pseudo-terminal: the operator's side and the tool's.
+// OpenTerminal opens a pseudo-terminal and returns the operator's side and the tool's side.
 func OpenTerminal(t *testing.T) (terminal, tty *os.File) {
 	t.Helper()
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)

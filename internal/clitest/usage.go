@@ -9,8 +9,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// UsageErrors asserts that usage errors are documents with --json, also where the flags
-// cannot be read.
+// UsageErrors asserts that usage errors are documents with --json, even if the flags cannot be
+// parsed.
 func UsageErrors(t *testing.T, command cli.Tool) {
 	for _, args := range [][]string{{"--json", "--no-such-flag"}, {"--no-such-flag", "--json"}, {"--json", "a", "b", "c"}} {
 		code, stdout, stderr := Run(command, args...)

@@ -31,12 +31,12 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// NewLogWriter goes on with a file of the given size in bytes.
+// NewLogWriter continues a file of the given size in bytes.
 func NewLogWriter(out io.Writer, size int64) *LogWriter {
 	return &LogWriter{bufio.NewWriterSize(out, 1<<20), int(size % logBlock)}
 }
 
-// Write writes a record. The error is that of Flush.
+// Write writes a record. Errors are returned by Flush.
 func (w *LogWriter) Write(record []byte) {
 	for begin, end := true, false; !end; begin = false {
 		if left := logBlock - w.at; left < logHeader {
@@ -64,12 +64,12 @@ func (w *LogWriter) Write(record []byte) {
 	}
 }
 
-// Flush writes what is left to the file.
+// Flush writes buffered data to the file.
 func (w *LogWriter) Flush() error { return w.out.Flush() }
 
-// FillLog writes batches to the log of a database at path that has nothing in it, and that
-// nobody has open, until it has the given size in bytes. next returns key and value of the
-// next record, each of which is a batch of its own, as a node writes them.
+// FillLog writes batches to the log of an empty database at path, which must not be open, until
+// the log has the given size in bytes. next returns the key and value of the next record. Each
+// record is a separate batch, as a node writes them.
 func FillLog(t *testing.T, path string, size int64, next func() (key, value string)) {
 	t.Helper()
 	logs, err := filepath.Glob(filepath.Join(path, "*.log"))
@@ -94,8 +94,8 @@ func FillLog(t *testing.T, path string, size int64, next func() (key, value stri
 	require.NoError(t, w.Flush())
 }
 
-// AddEdits makes the MANIFEST of a database that nobody has open longer: each edit is what a
-// compaction writes, which puts a table in the place of another.
+// AddEdits extends the MANIFEST of a database, which must not be open. Each edit is one that a
+// compaction writes when it replaces a table with another.
 func AddEdits(t *testing.T, path string, edits int) {
 	t.Helper()
 	current, err := os.ReadFile(filepath.Join(path, "CURRENT"))
@@ -111,11 +111,11 @@ func AddEdits(t *testing.T, path string, edits int) {
 	for i := range edits {
 		e := binary.AppendUvarint([]byte{3}, uint64(from+edits+i)) // the next file's number
 		if i > 0 {
-			e = binary.AppendUvarint(append(e, 6, level), uint64(from+i-1)) // a table that is gone
+			e = binary.AppendUvarint(append(e, 6, level), uint64(from+i-1)) // a deleted table
 		}
 		if i < edits-1 {
 			key := fmt.Sprintf("block:%020d\x01\x00\x00\x00\x00\x00\x00\x00", i)
-			e = binary.AppendUvarint(append(e, 103, level), uint64(from+i)) // a new one, its size, keys and sequence numbers
+			e = binary.AppendUvarint(append(e, 103, level), uint64(from+i)) // a new table, its size, keys and sequence numbers
 			e = field(field(binary.AppendUvarint(e, 1000), key), key)
 			e = append(e, 0, 0, 1) // and no further fields
 		}
@@ -124,8 +124,8 @@ func AddEdits(t *testing.T, path string, edits int) {
 	require.NoError(t, w.Flush())
 }
 
-// AddTables puts tables with records of their own into a database: table i has those that
-// records returns, in the order of their keys.
+// AddTables adds tables to a database: table i has the records that records returns, in the order
+// of their keys.
 func AddTables(t *testing.T, path string, tables int, records func(table int) (keysAndValues []string)) {
 	t.Helper()
 	opts := grocksdb.NewDefaultOptions()

@@ -14,9 +14,9 @@ import (
 // NodeName is the name of the stand-in for a running node.
 const NodeName = "ailee_node"
 
-// node is a stand-in for a running node, run as a process of its own: ailee_node DB
-// has the database open and keeps writing: blocks, reorgs, anchors, new tables. It
-// says "ready" once it has begun, and ends with its standard input.
+// node is a stand-in for a running node, run as a separate process: ailee_node DB has the
+// database open and keeps writing blocks, reorgs, anchors and new tables. It prints "ready" once
+// it has begun, and ends when its standard input ends.
 func node() {
 	if err := keepWriting(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -91,7 +91,7 @@ func StartNode(path string) (stop func() error, err error) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if line != "ready\n" {
-		return nil, fmt.Errorf("the node says %q: %v", line, err)
+		return nil, fmt.Errorf("the node printed %q: %v", line, err)
 	}
 	return func() error {
 		_ = in.Close()

@@ -1,6 +1,5 @@
-// Package reorgtest is what the tests of commands share that have to do with a reorg
-// database, beside clitest, which links no RocksDB: a running node, and what is in a
-// database.
+// Package reorgtest is what the tests of commands with a reorg database share, in addition to
+// clitest, which does not link RocksDB: a running node, and the contents of a database.
 package reorgtest
 
 import (
@@ -20,7 +19,7 @@ func Scripts(t *testing.T) {
 	clitest.Scripts(t, clitest.Commands{"running": running, "put": put})
 }
 
-// Records is every record of every column family of a database, by FAMILY/KEY.
+// Records returns every record of every column family of a database, by FAMILY/KEY.
 func Records(t *testing.T, path string) map[string]string {
 	t.Helper()
 	db, err := reorgdb.OpenReadOnly(path)

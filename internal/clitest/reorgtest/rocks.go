@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Rocks makes a database at path with options that no tool uses, as text in RocksDB's own
-// form, such as "compression=kZSTD;disable_auto_compactions=true", lets fill write to it,
-// and closes it. What is not flushed stays in its log.
+// Rocks makes a database at path with options that no tool uses, given in RocksDB's text form,
+// such as "compression=kZSTD;disable_auto_compactions=true", lets fill write to it, and closes
+// it. What is not flushed stays in its log.
 func Rocks(t *testing.T, path, options string, fill func(db *grocksdb.DB)) {
 	t.Helper()
 	base := grocksdb.NewDefaultOptions()
@@ -23,7 +23,7 @@ func Rocks(t *testing.T, path, options string, fill func(db *grocksdb.DB)) {
 	db.Close()
 }
 
-// Put writes records, key and value in turns.
+// Put writes records, given as alternating keys and values.
 func Put(t *testing.T, db *grocksdb.DB, records ...string) {
 	t.Helper()
 	opts := grocksdb.NewDefaultWriteOptions()
@@ -33,7 +33,7 @@ func Put(t *testing.T, db *grocksdb.DB, records ...string) {
 	}
 }
 
-// DeleteRange deletes the keys from one to another, exclusive.
+// DeleteRange deletes the keys between from, inclusive, and to, exclusive.
 func DeleteRange(t *testing.T, db *grocksdb.DB, from, to string) {
 	t.Helper()
 	opts, batch := grocksdb.NewDefaultWriteOptions(), grocksdb.NewWriteBatch()
@@ -43,7 +43,7 @@ func DeleteRange(t *testing.T, db *grocksdb.DB, from, to string) {
 	require.NoError(t, db.Write(opts, batch))
 }
 
-// Flush moves what is in the log to a table.
+// Flush moves the content of the log to a table.
 func Flush(t *testing.T, db *grocksdb.DB) {
 	t.Helper()
 	opts := grocksdb.NewDefaultFlushOptions()

@@ -8,14 +8,14 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// running DB starts a node on a database; it ends with the script, or at "stop".
+// running DB starts a node on a database; it ends with the script.
 func running(ts *testscript.TestScript, _ bool, args []string) {
 	stop, err := StartNode(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Defer(func() { _ = stop() })
 }
 
-// put DB KEY VALUE writes a record to a database, which is made where there is none.
+// put DB KEY VALUE writes a record to a database, which is created if there is none.
 func put(ts *testscript.TestScript, _ bool, args []string) {
 	path := ts.MkAbs(args[0])
 	open := reorgdb.Open

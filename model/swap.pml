@@ -1,21 +1,21 @@
 /* The swap: how ailee_prune_snapshots --in-place replaces FILE while others append to it,
- * rename over it or copy over it. The labels are the steps of the code, which opens with
- * what they do: internal/swap.
+ * rename over it or copy over it. The labels are the steps of the code, which the doc comment
+ * of internal/swap describes.
  *
- * What is modelled: open(2) in its three steps, file leases, a kernel that takes leases
- * back, a kill between any two steps, numbers of inodes that are used again, and a last
- * run that completes what the others left. What is not: readers, power cuts, limits on
- * retries, snapshots that are written in parts.
+ * Modelled are open(2) in its three steps, file leases, a kernel that revokes leases, a kill
+ * between any two steps, reused inode numbers, and a last run that completes what the others
+ * left. Not modelled are readers, power cuts, limits on retries, and snapshots that are
+ * written in parts.
  *
  * Parameters, with -D:
  *   W1, W2    how many snapshots each of two appenders appends
  *   RUNS      prunes, up to two, before the last run, which completes and is not killed
- *   KILLS     how many of them are killed, at most
- *   BREAKS    how many leases the kernel takes back, at most
+ *   KILLS     how many of them are killed at most
+ *   BREAKS    how many leases the kernel revokes at most
  *   RENAME    1: a process renames a file over FILE
  *   COPY_OVER 1: a process copies a file over FILE
- *   NO_ORDER  the order of one appender's snapshots is not looked at
- * What can be left out, each of which must make a loss:
+ *   NO_ORDER  the order of one appender's snapshots is not checked
+ * Checks that can be left out, each of which must lead to a loss:
  *   NO_LOCK NO_PLAN_DIGEST NO_SAME_BYTES NO_VERIFY NO_DRAIN NO_INSERT NO_PLACE
  *   NO_STILL_HELD NO_SETLEASE NO_DIGESTS LATE_RECORD_BACK LONG_LOOKUP
  */
@@ -45,8 +45,8 @@
  * lowest bits. */
 #define FIRST 1    /* pruning drops it */
 #define KEPT 2
-#define APPENDED 3 /* and the following ones, W1+W2 in all */
-#define COPIED 9   /* and the next */
+#define APPENDED 3 /* and the following, W1+W2 in all */
+#define COPIED 9   /* and the next one */
 #define RENAMED 11
 #define HEAD(c, n) ((c) & ((1 << (4 * (n))) - 1))
 #define REST(c, n) ((c) >> (4 * (n)))
@@ -55,17 +55,17 @@
 /* The digest of the last snapshot before a place. */
 #define BEFORE(c, n) ((n) == 0 -> 0 : AT(c, (n) - 1))
 
-/* Inodes, from 1 on. A number that nothing leads to any more is used again. */
+/* Inodes, starting at 1. A number that nothing leads to any more is reused. */
 #define INODES 7
 int content[INODES + 1];
 byte length[INODES + 1];
 byte lookups[INODES + 1]; /* looked up by name, i_writecount not yet raised */
 byte writers[INODES + 1]; /* i_writecount */
-byte lease[INODES + 1];   /* which run has one, 0 for none */
-bool wanted[INODES + 1];  /* somebody waits for it */
+byte lease[INODES + 1];   /* the run that holds it, 0 for none */
+bool wanted[INODES + 1];  /* a process waits for it */
 byte FILE = 1;            /* the inode that has the name */
 
-/* The second names: what inode src has behind from belongs in inode dst behind at. */
+/* The second names: the content of inode src after from belongs in inode dst after at. */
 #define NAMES 4
 #define NONE 0
 #define OLD 1
@@ -75,13 +75,13 @@ typedef SecondName {
 }
 SecondName name[NAMES];
 
-byte folder;    /* which run has the lock */
-byte ended;     /* how many runs */
-byte busy;      /* how many of all the others */
-byte using[4];  /* the inode that a run has open, by that number */
+byte folder;    /* the run that holds the lock */
+byte ended;     /* how many runs have ended */
+byte busy;      /* how many other processes have not */
+byte using[4];  /* the inode that each run has open */
 bool refused;   /* by the last run */
 
-/* What the end is measured by. Sets of snapshots are bits. */
+/* What the final state is checked against. Sets of snapshots are bit sets. */
 short written, excepted;
 byte opening[3]; /* the snapshot for which an appender has looked FILE up */
 bool renamed, copied, copiedOverRenamed;
@@ -90,14 +90,14 @@ bool renamed, copied, copiedOverRenamed;
 
 #define LOOK_UP(i) i = FILE; lookups[i]++
 #define RAISE_WRITECOUNT(i) lookups[i]--; writers[i]++
-/* Who waits for a lease is seen only by a run that asks for that, and by the kernel. */
+/* Only the kernel, and a run that checks for it, see that a process waits for a lease. */
 #if BREAKS > 0 || defined(NO_SETLEASE)
 #define WAIT_FOR_LEASE(i) atomic { wanted[i] = (lease[i] != 0) }
 #else
 #define WAIT_FOR_LEASE(i)
 #endif
 
-/* Whether a name, a descriptor or a look-up leads to an inode. */
+/* Whether a name, a descriptor or a lookup leads to an inode. */
 #define USED(i) (FILE == i || lookups[i] > 0 || writers[i] > 0 || lease[i] != 0 || \
 	name[0].leads == i || name[1].leads == i || name[2].leads == i || name[3].leads == i || \
 	using[1] == i || using[2] == i || using[3] == i)
@@ -108,7 +108,7 @@ inline allocate(i) {
 	assert(i <= INODES)
 }
 
-/* What nothing leads to is gone. */
+/* An inode that nothing leads to is freed. */
 inline reap(i) {
 	i = 1;
 	do
@@ -124,7 +124,7 @@ proctype Appender(byte id; byte next; byte count) {
 	:: 		atomic { LOOK_UP(i); opening[id] = RENAME * next }
 		atomic { RAISE_WRITECOUNT(i) }
 		WAIT_FOR_LEASE(i)
-		/* Opened, and until it is closed nobody gets a lease. */
+		/* It is open now, and until it is closed nobody gets a lease. */
 		atomic { lease[i] == 0 ->
 			assert(length[i] < 7);
 			content[i] = JOIN(content[i], length[i], next); length[i]++;
@@ -145,7 +145,7 @@ proctype Copier() {
 	atomic { lease[i] == 0 -> content[i] = 0; length[i] = 0; copied = true;
 		if :: after || !renamed -> excepted = excepted | written :: else fi;
 		copiedOverRenamed = after }
-	/* What others append meanwhile it overwrites itself. */
+	/* It overwrites what others append meanwhile. */
 	atomic {
 		do :: k < length[i] -> excepted = excepted | (1 << AT(content[i], k)); k++ :: else -> break od;
 		content[i] = COPIED | ((COPIED + 1) << 4); length[i] = 2;
@@ -162,7 +162,7 @@ proctype Renamer() {
 		reap(i); busy-- }
 }
 
-/* lease-break-time is over. */
+/* lease-break-time has passed. */
 #define TAKE_BACK(i) atomic { broken < BREAKS && wanted[i] -> lease[i] = 0; wanted[i] = false; broken++ }
 active proctype Kernel() {
 	byte broken;
@@ -181,7 +181,7 @@ end:	do
 
 inline give_back(i) { lease[i] = 0; wanted[i] = false }
 
-/* What a run has, it gives back when it ends, however it ends. */
+/* A run releases everything when it ends, however it ends. */
 inline give_back_all(id, i) {
 	i = 1;
 	do
@@ -197,20 +197,20 @@ inline over(id, i) {
 	using[id] = 0; ended++; reap(i)
 }
 
-/* A run can be killed at any step, the last one at none. */
+/* A run can be killed at any step, except for the last run. */
 byte kills;
 #define STEP if :: me <= RUNS && kills < KILLS -> kills++; goto DONE :: true fi;
 #define OR_KILLED :: me <= RUNS && kills < KILLS -> kills++; goto DONE
 
-/* While a lease is held that nobody takes back, what is read does not change between one
- * step and the next: they are one. */
+/* While a lease is held and cannot be revoked, what is read does not change between one step
+ * and the next, so they are a single step. */
 #if BREAKS > 0
 #define UNDER_LEASE(step) } step: atomic { STEP
 #else
 #define UNDER_LEASE(step) step: skip;
 #endif
 
-/* No look-up takes as long as the watch lasts. */
+/* No lookup takes as long as the watch lasts. */
 #ifdef LONG_LOOKUP
 #define LOOKED_UP
 #else
@@ -223,9 +223,8 @@ byte kills;
 #define SAME_BEFORE(i, place, g) (length[i] >= place && BEFORE(content[i], place) == g)
 #endif
 
-/* The newest second name, NAMES when there is none. First come those that were not
- * swapped, then one that ends in FILE. One whose dst another has for its src is older
- * than that one. */
+/* The newest second name, NAMES if there is none. First come names that were not exchanged,
+ * then one that ends in FILE. A name is older than another one that has its dst as src. */
 inline newest(n, i, j, k) {
 	n = 0; i = NAMES; j = 0;
 	do
@@ -294,7 +293,7 @@ FINISH:	atomic { STEP
 			fi
 		fi }
 
-	/* f is FILE; of it pl snapshots are planned, pf. The temporary file is x, lx long. */
+	/* f is FILE, whose first pl snapshots, pf, are planned. The temporary file is x, lx long. */
 PLAN:	atomic { STEP
 		forget();
 		f = FILE; using[me] = f; pf = content[f]; pl = length[f];
@@ -347,7 +346,7 @@ SAME_FILE: atomic { STEP
 		if :: lease[f] != me -> ns = 0; s = 0; goto LEASE_OLD :: else fi;
 #endif
 		pf = JOIN(pf, pl, s); pl = pl + ns; x = JOIN(x, lx, s); lx = lx + ns; s = 0; ns = 0 }
-	/* Nobody has seen the temporary file yet: its inode is made with the name. */
+	/* No other process has seen the temporary file yet: its inode is made with the name. */
 LEASE_NEW: atomic { STEP
 		if
 		:: lease[f] == me && writers[f] > 0 -> give_back(f); goto LEASE_OLD
@@ -365,7 +364,7 @@ NAME:		n = 0;
 		if :: FILE != f -> give_back(name[n].leads); remove(n); goto AGAIN :: else fi }
 EXCHANGE: atomic { STEP
 		k = FILE; FILE = name[n].leads; name[n].leads = k; k = 0;
-		/* The source of an insertion is looked at again. */
+		/* The source of an insertion is checked again. */
 		i = 1;
 		do
 		:: i <= INODES -> if :: lease[i] == me && i != f && i != FILE -> give_back(i) :: else fi; i++
@@ -376,7 +375,7 @@ EXCHANGE: atomic { STEP
 		if :: name[n].leads != name[n].src -> remove(n) :: else fi;
 #endif
 		skip }
-VERIFY:	goto FINISH; /* where the name leads says what is to be done */
+VERIFY:	goto FINISH; /* what the name leads to says what to do */
 
 AGAIN:	atomic {
 		if :: lease[f] == me -> give_back(f) :: else fi;
@@ -395,12 +394,12 @@ LEASE_SRC: atomic {
 		OR_KILLED
 		:: lease[name[n].src] == me || (writers[name[n].src] == 0 && lease[name[n].src] == 0) -> lease[name[n].src] = me
 		fi;
-		/* A new file that is FILE, and that nobody else has open, is held if that succeeds at once. */
+		/* If the new file is FILE and no other process has it open, it is held if that succeeds at once. */
 HOLD_NEW:	if
 		:: FILE == name[n].dst && writers[FILE] == 0 && lease[FILE] == 0 -> lease[FILE] = me
 		:: true
 		fi }
-	/* F_SETLEASE takes the lease again, or says that there is a writer. */
+	/* F_SETLEASE takes the lease again, or reports that there is a writer. */
 LET_THROUGH: atomic { STEP
 		if
 		:: writers[name[n].src] > 0 -> if :: lease[name[n].src] == me -> give_back(name[n].src) :: else fi; goto LEASE_SRC
@@ -478,7 +477,7 @@ WATCH:	atomic {
 REMOVE:	atomic { STEP
 		give_back(name[n].src); remove(n); goto FINISH }
 
-	/* BACK: the inode that the name leads to is to be FILE again. */
+	/* BACK: the inode that the name leads to must become FILE again. */
 LEASE_DISPLACED: atomic {
 		forget();
 		d = name[n].leads; using[me] = d;
@@ -504,7 +503,7 @@ LEASE_DISPLACED: atomic {
 #endif
 RECORD_BACK: atomic { STEP
 		if
-		:: name[n].kind == OLD -> /* the place in what is FILE now */
+		:: name[n].kind == OLD -> /* the place in the current FILE */
 			if :: !SAME_BEFORE(FILE, name[n].at, name[n].gd) -> goto REFUSE :: else fi;
 			name[n].src = FILE; name[n].kind = BACK;
 			name[n].from = name[n].at; name[n].gs = name[n].gd; name[n].dst = d
@@ -517,13 +516,13 @@ EXCHANGE_BACK: atomic { STEP
 		i = FILE; FILE = name[n].leads; name[n].leads = i; give_back_all(me, i); goto FINISH }
 
 REFUSE:	atomic { refused = refused || me > RUNS; goto DONE }
-	/* Killed, or at its end: the kernel gives back what it has. */
+	/* Killed, or at its end: the kernel releases what it holds. */
 DONE:	atomic { over(me, i); forget(); n = 0; completed = false; inserting = false }
 }
 
-/* --- what must hold at the end --------------------------------------------------- */
+/* --- what must be true at the end ------------------------------------------------ */
 
-inline look_at(c, n) { /* the snapshots of a file: the first ones, each once, in order */
+inline look_at(c, n) { /* the snapshots of a file: each at most once, in order */
 	i = 0;
 	do
 	:: i < n ->
@@ -555,7 +554,7 @@ init {
 		if :: RUNS > 1 -> run Run(2) :: else fi;
 		run Run(RUNS + 1) }
 	atomic { busy == 0 && ended == RUNS + 1 ->
-		/* What replaced FILE is there, from its first byte on, and nothing else of others. */
+		/* What replaced FILE is there, from its first byte, and nothing else of others. */
 		all = written & (~excepted);
 		look_at(content[FILE], length[FILE]);
 		if

@@ -16,7 +16,7 @@ import (
 
 var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
 
-// TestEveryFuzzTarget has a corpus, and is run by make fuzz.
+// TestEveryFuzzTarget: every fuzz target has a corpus, and make fuzz runs it.
 func TestEveryFuzzTarget(t *testing.T) {
 	listed, err := exec.Command("../scripts/fuzz", "--list").Output()
 	require.NoError(t, err)

@@ -21,31 +21,29 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// fault is something that befalls a node.
+// fault is something that goes wrong with a node.
 type fault struct {
 	name string
-	// hits are the parts that it is done to. Of two faults that are done to one part, not
-	// both are there.
+	// hits names the parts that it affects. Two faults that affect the same part are not combined.
 	hits   string
 	inject func(t *testing.T, p *patient, h *history)
-	// code is the exit status in the end: not 0 where only something outside can be mended.
+	// code is the final exit status: not 0 if only something outside can repair the fault.
 	code int
-	// sound is set where nothing is wrong.
+	// sound is set if nothing is wrong.
 	sound bool
-	// destroys is set where a part can only come back from a backup, withoutBackup where
-	// there is none.
+	// destroys is set if a part can only come back from a backup, withoutBackup if there is none.
 	destroys, withoutBackup bool
-	// asksBitcoin is set where nobody knows what to do without it.
+	// asksBitcoin is set if the repair needs Bitcoin.
 	asksBitcoin bool
-	// unbacked is set where the newest backup of the database is gone or wrong: only a new one
-	// mends that.
+	// unbacked is set if the newest backup of the database is gone or wrong: only a new backup
+	// repairs that.
 	unbacked bool
 	// pruned is how many of the first snapshots were dropped on purpose.
 	pruned int
-	root   bool // only root can do it: it is about owners, or attributes
+	root   bool // needs root: it is about owners or attributes
 }
 
-// touch edits a file that is there.
+// touch edits an existing file.
 func touch(edit func(data []byte) []byte, path func(p *patient) string) func(*testing.T, *patient, *history) {
 	return func(t *testing.T, p *patient, _ *history) {
 		data, err := os.ReadFile(path(p))
@@ -68,23 +66,23 @@ func (p *patient) backupsLike(t *testing.T, pattern string) []string {
 	return found
 }
 
-// tamper changes a balance behind a place.
+// tamper changes a balance after an offset.
 func tamper(data []byte, from int) []byte {
 	at := from + bytes.Index(data[from:], []byte(`balance "peer-0007`))
 	data[at+bytes.IndexByte(data[at:], '\n')-1] ^= 1
 	return data
 }
 
-// next is the snapshot that the node would write next.
+// next returns the snapshot that the node would write next.
 func (h *history) next() string {
 	text, _ := h.snapshotAt(uint64(time.Now().UnixMilli()))
 	return text
 }
 
-// invalid is one that a node would write next, and that is not valid.
+// invalid returns a next snapshot that is not valid.
 func (h *history) invalid() string { return string(tamper([]byte(h.next()), 0)) }
 
-// zeros are what a crash leaves.
+// zeros is what a crash leaves.
 var zeros = strings.Repeat("\x00", 50)
 
 // appendDirty appends something to the snapshot file.
@@ -92,7 +90,7 @@ func appendDirty(text func(h *history) string) func(*testing.T, *patient, *histo
 	return func(t *testing.T, p *patient, h *history) { add(t, p.file(), text(h)) }
 }
 
-// pack puts the packed file in the place of it.
+// pack replaces the file with a packed one.
 func pack(command ...string) func(*testing.T, *patient, *history) {
 	return func(t *testing.T, p *patient, _ *history) {
 		cmd := exec.Command(command[0], command[1:]...)
@@ -119,7 +117,7 @@ func inDatabase(change func(t *testing.T, u *reorgdb.Update, h *history)) func(*
 	}
 }
 
-// renew puts a new database in the place of it.
+// renew replaces the database with a new one.
 func renew(t *testing.T, p *patient, blocks func(u *reorgdb.Update)) {
 	require.NoError(t, os.RemoveAll(p.database()))
 	db, err := reorgdb.Create(p.database())
@@ -206,7 +204,7 @@ var faults = []fault{
 		require.NoError(t, os.RemoveAll(p.database()))
 		require.NoError(t, os.Mkdir(p.database(), 0o750))
 	}},
-	{name: "database made anew", hits: onDatabase, inject: func(t *testing.T, p *patient, h *history) {
+	{name: "database made from scratch", hits: onDatabase, inject: func(t *testing.T, p *patient, h *history) {
 		renew(t, p, func(u *reorgdb.Update) {
 			for height := h.tip - 20; height <= h.tip; height++ {
 				u.SetBlock(reorgdb.Block{Height: uint64(height), Hash: p.chain.Hash(height)})
@@ -228,8 +226,8 @@ var faults = []fault{
 		}
 	})},
 	{name: newer, hits: onDatabase, code: exit.Failed, inject: touch(func(data []byte) []byte {
-		// A footer as RocksDB 9 writes it: after the checksum type other fields, which begin with
-		// a magic number, and the format version 6.
+		// A footer as RocksDB 9 writes it: the checksum type is followed by other fields, which
+		// begin with a magic number, and the format version is 6.
 		footer := data[len(data)-53:]
 		copy(footer[1:], "\x3e\x00\x7a\x00")
 		footer[41] = 6
@@ -251,10 +249,10 @@ var faults = []fault{
 	{name: "LOCK held by the node", hits: onNode, sound: true, inject: func(_ *testing.T, p *patient, _ *history) {
 		p.inside = append(p.inside, "systemctl start ailee-node")
 	}},
-	{name: "LOCK removed beside the node", hits: onNode, inject: func(_ *testing.T, p *patient, _ *history) {
+	{name: "LOCK removed while the node is running", hits: onNode, inject: func(_ *testing.T, p *patient, _ *history) {
 		p.inside = append(p.inside, "systemctl start ailee-node", "rm /var/lib/ailee/reorg_db/LOCK")
 	}},
-	{name: "the file held by somebody", hits: onNode, sound: true, inject: func(_ *testing.T, p *patient, _ *history) {
+	{name: "the file held open by a process", hits: onNode, sound: true, inject: func(_ *testing.T, p *patient, _ *history) {
 		p.inside = append(p.inside, "sleep 1000 3<>/var/lib/ailee/l2_snapshots.dat >/dev/null 2>&1 &")
 	}},
 
@@ -284,8 +282,8 @@ var faults = []fault{
 	{name: "a pruned file", hits: onFile, sound: true, pruned: hours - 2, inject: func(t *testing.T, p *patient, _ *history) {
 		clitest.RunProcess(t, exit.OK, "ailee_prune_snapshots", "--in-place", "--keep", "2", "--accept-earlier-anchors", "--file", p.file())
 	}},
-	{name: "broadcast broken off", hits: "broadcast", asksBitcoin: true, inject: leaveBroadcast(hours - 1)},
-	{name: "broadcast of an older state broken off", hits: "broadcast", asksBitcoin: true, inject: leaveBroadcast(hours - 3)},
+	{name: "broadcast interrupted", hits: "broadcast", asksBitcoin: true, inject: leaveBroadcast(hours - 1)},
+	{name: "broadcast of an older state interrupted", hits: "broadcast", asksBitcoin: true, inject: leaveBroadcast(hours - 3)},
 
 	{name: "no backups", hits: onBackups, withoutBackup: true, unbacked: true, inject: func(t *testing.T, p *patient, _ *history) {
 		require.NoError(t, os.RemoveAll(p.backups()))
@@ -347,7 +345,7 @@ func lastIn(dir, pattern string) string {
 	return found[len(found)-1]
 }
 
-// leavePrune leaves what a prune leaves that was killed after its exchange, with what was
+// leavePrune leaves what a prune that was killed after its exchange leaves, with text that was
 // appended to the old file since.
 func leavePrune(t *testing.T, p *patient, appended string) {
 	text := clitest.Read(t, p.file())
@@ -360,14 +358,14 @@ func leavePrune(t *testing.T, p *patient, appended string) {
 	add(t, filepath.Join(p.data(), name), appended)
 }
 
-// replaceFile puts a file of snapshots in the place of what is there.
+// replaceFile replaces the file with one that has the given snapshots.
 func replaceFile(t *testing.T, p *patient, snapshots []string) {
 	require.NoError(t, os.WriteFile(p.file()+".new", []byte(strings.Join(snapshots, "")), 0o640))
 	require.NoError(t, os.Rename(p.file()+".new", p.file()))
 }
 
-// leaveRestore leaves what a restore leaves of both parts, which were damaged, that was
-// killed when it had exchanged as many.
+// leaveRestore damages both parts and leaves what a restore of them leaves that was killed after
+// it had exchanged the given number of them.
 func leaveRestore(t *testing.T, p *patient, exchanged int) {
 	type part struct{ kind, path, stage string }
 	parts := []part{{kind: "database", path: p.database()}, {kind: "snapshots", path: p.file()}}
@@ -390,8 +388,8 @@ func leaveRestore(t *testing.T, p *patient, exchanged int) {
 	require.NoError(t, os.WriteFile(filepath.Join(p.data(), ".ailee-restore.json"), journal, 0o600))
 }
 
-// attribute sets attributes of something in the data directory, on the patient's machine:
-// what is mounted there only then has them.
+// attribute sets attributes of a file in the data directory, on the patient's machine: a disk
+// that is mounted there gets them only then.
 func attribute(flags, name string) func(*testing.T, *patient, *history) {
 	return func(t *testing.T, p *patient, _ *history) {
 		probe := filepath.Join(p.dir, "probe")
@@ -404,17 +402,17 @@ func attribute(flags, name string) func(*testing.T, *patient, *history) {
 	}
 }
 
-// compatible reports whether both can befall a node at once.
+// compatible reports whether both faults can occur at once.
 func compatible(a, b fault) bool {
 	for part := range strings.FieldsSeq(a.hits) {
 		if slices.Contains(strings.Fields(b.hits), part) {
 			return false
 		}
 	}
-	// What a prune leaves, and a tail, need the file as it was; a node that cannot start holds
-	// no lock. Without a backup, nobody can tell which network is the right one. What is
-	// missing has neither an owner nor attributes, and what a killed run says of inodes is of
-	// the disk that it was on.
+	// A prune's leftovers, and a tail, need the file as it was. A node that cannot start holds no
+	// lock. Without a backup, nothing says which network is the right one. A missing file has
+	// neither an owner nor attributes, and the inodes that a killed run recorded are those of the
+	// disk that it was on.
 	needs := func(x, y fault) bool {
 		return x.hits == onTail && (y.hits == onFile || strings.Contains(y.hits, onPrune)) && !strings.HasPrefix(y.name, "tampered") ||
 			strings.HasPrefix(x.hits, onPrune) && y.hits == onFile ||
@@ -429,7 +427,7 @@ func compatible(a, b fault) bool {
 	return a.name != b.name && !needs(a, b) && !needs(b, a)
 }
 
-// ward is the hospital of a test.
+// ward has what the patients of a test have in common.
 type ward struct {
 	healthy string
 	history *history
@@ -444,7 +442,7 @@ func newWard(t *testing.T) *ward {
 	return w
 }
 
-// cure injects faults, follows the doctor, and sees that nothing is lost.
+// cure injects faults, follows the doctor, and checks that nothing is lost.
 func (w *ward) cure(t *testing.T, all ...fault) {
 	t.Helper()
 	p := newPatient(t, w.healthy, w.history)
@@ -462,7 +460,7 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 	}
 	lost := destroys && withoutBackup
 	if lost {
-		code = exit.Wrong // until somebody finds a copy, or mounts what they are on
+		code = exit.Wrong // until the operator finds a copy, or mounts the backups
 	}
 	p.own(t)
 	for _, f := range all {
@@ -472,7 +470,7 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 	}
 	tooNew := slices.ContainsFunc(all, func(f fault) bool { return f.name == newer })
 	if tooNew && unbacked {
-		code = exit.Wrong // until it can be backed up
+		code = exit.Wrong // until the database can be backed up
 	}
 	before, listed := p.all(t), listing(t, p.data())
 	seen, got := p.follow(t, p.url)
@@ -482,15 +480,15 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 		code, lost = exit.Wrong, true // until Bitcoin can be used
 	}
 	if !hidden || got != exit.Wrong {
-		require.Equal(t, code, got, "the exit status in the end of\n%s", seen)
+		require.Equal(t, code, got, "the final exit status of\n%s", seen)
 	} else {
-		lost = true // until they are mounted
+		lost = true // until the backups are mounted
 	}
 	if len(p.timers) == 0 && (sound || lost || len(all) == 1 && code != exit.OK) {
-		require.Equal(t, listed, listing(t, p.data()), "nothing was to be touched by\n%s", seen)
+		require.Equal(t, listed, listing(t, p.data()), "nothing should have been changed by\n%s", seen)
 	}
 	if p.small > 0 {
-		return // it was on a disk that is gone
+		return // the data was on a disk that is gone
 	}
 	for _, f := range all {
 		for _, text := range w.history.snapshots[:f.pruned] {
@@ -506,7 +504,7 @@ func (w *ward) cure(t *testing.T, all ...fault) {
 	}
 }
 
-// live is what the live parts have.
+// live returns what the live data has.
 func (p *patient) live(t *testing.T) holdings {
 	h := holdings{}
 	h.addFile(t, p.file())
@@ -514,18 +512,18 @@ func (p *patient) live(t *testing.T) holdings {
 	return h
 }
 
-// shortStep is of how many faults one is tried in short mode.
+// shortStep: in short mode, one of this many faults is tried.
 const shortStep = 5
 
-// TestDoctor: each fault alone. What the doctor prints is followed to the letter; then it
-// says healthy, and nothing is lost that the data and its backups had between them.
+// TestDoctor: each fault alone. The doctor's plan is followed to the letter; then the doctor says
+// healthy, and nothing is lost that the data and its backups had between them.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	w := newWard(t)
 	for i, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			if testing.Short() && i%shortStep != 1 {
-				t.Skip("one of several that are not tried in short mode")
+				t.Skip("short mode tries only some of the faults")
 			}
 			t.Parallel()
 			w.cure(t, f)
@@ -533,7 +531,7 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// tails are what can be after the last whole snapshot of a file.
+// tails has what can be after the last complete snapshot of a file.
 var tails = []struct {
 	name string
 	text func(h *history) string
@@ -550,8 +548,8 @@ var tails = []struct {
 	{"zeros, an invalid snapshot, zeros, and a valid one", func(h *history) string { return zeros + h.invalid() + zeros + h.next() }},
 }
 
-// TestDoctorOfTails: each tail, of the file as it is, of one with another name, and where a
-// prune was killed, in the file and in what that carries over.
+// TestDoctorOfTails: each tail, in a normal file, in a file with a second name, and after a killed
+// prune, in the file and in what the prune had to carry over.
 func TestDoctorOfTails(t *testing.T) {
 	t.Parallel()
 	w := newWard(t)
@@ -559,7 +557,7 @@ func TestDoctorOfTails(t *testing.T) {
 	for _, tail := range tails {
 		for _, f := range []fault{
 			{name: "", inject: func(t *testing.T, p *patient, h *history) { add(t, p.file(), tail.text(h)) }},
-			{name: " of a file with another name", inject: func(t *testing.T, p *patient, h *history) {
+			{name: " of a file with a second name", inject: func(t *testing.T, p *patient, h *history) {
 				add(t, p.file(), tail.text(h))
 				require.NoError(t, os.Link(p.file(), filepath.Join(p.data(), "another name")))
 			}},
@@ -572,7 +570,7 @@ func TestDoctorOfTails(t *testing.T) {
 				add(t, p.file(), tail.text(h))
 			}},
 			{name: " carried over by a killed prune", pruned: 1, inject: func(t *testing.T, p *patient, h *history) { leavePrune(t, p, tail.text(h)) }},
-			{name: " carried over by a killed prune that left a file with another name", pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
+			{name: " carried over by a killed prune that left a file with a second name", pruned: 1, inject: func(t *testing.T, p *patient, h *history) {
 				require.NoError(t, os.Link(p.file(), filepath.Join(p.data(), "another name")))
 				leavePrune(t, p, tail.text(h))
 			}},
@@ -591,7 +589,7 @@ func TestDoctorOfTails(t *testing.T) {
 					step = shortStep
 				}
 				if i%step != 0 {
-					t.Skip("one of several, all of which are tried under load")
+					t.Skip("only make load tries all of them")
 				}
 				t.Parallel()
 				w.cure(t, f)
@@ -604,7 +602,7 @@ func TestDoctorOfTails(t *testing.T) {
 func TestDoctorOfPairs(t *testing.T) {
 	t.Parallel()
 	w := newWard(t)
-	// The same ones each time, but under load.
+	// The same pairs each time, except with make load.
 	pairs, seed := 8, int64(1)
 	switch {
 	case testing.Short():

@@ -35,14 +35,14 @@ import (
 )
 
 // patient is what faults are injected into: the data directory of a healthy node with its
-// backups, on a machine of its own, and a Bitcoin node.
+// backups, on a separate machine, and a Bitcoin node.
 type patient struct {
 	dir   string // lib/ailee is /var/lib/ailee; see [sandbox]
 	chain *bitcointest.Chain
 	url   string
-	// inside are commands that are run on that machine before anybody looks.
+	// inside are commands that are run on that machine first.
 	inside []string
-	// timers are what comes after these.
+	// timers are commands that are run after these.
 	timers []string
 	// small is the size of the disk that the data is on, 0 for no limit.
 	small int64
@@ -53,8 +53,8 @@ func (p *patient) file() string     { return filepath.Join(p.data(), "l2_snapsho
 func (p *patient) database() string { return filepath.Join(p.data(), "reorg_db") }
 func (p *patient) backups() string  { return filepath.Join(p.data(), "backups") }
 
-// The history: as many snapshots, an hour apart, the last one now. The first few are in
-// the older backups as well.
+// The history has one snapshot per hour, the last one now. The older backups have only the first
+// few.
 const (
 	hours        = 9
 	blocksStored = 300
@@ -68,11 +68,11 @@ type history struct {
 	snapshots []string
 	anchors   []reorgdb.Anchor
 	txs       map[string]*wire.MsgTx
-	heights   map[string]int64 // of their blocks
+	heights   map[string]int64 // of the transactions' blocks, by id
 }
 
-// newHistory makes one that ends now. Each snapshot but the first has a peg-out that names
-// the anchor of the one before, as an honest one does.
+// newHistory makes a history that ends now. Each snapshot except the first has a peg-out that
+// names the anchor of the one before, as real ones do.
 func newHistory() *history {
 	now := time.Now().UTC().Truncate(time.Second)
 	h := &history{began: now.Add(-hours * time.Hour), txs: map[string]*wire.MsgTx{}, heights: map[string]int64{}}
@@ -83,7 +83,7 @@ func newHistory() *history {
 	return h
 }
 
-// add adds a snapshot with its anchor, which is in the block at a height.
+// add adds a snapshot, with its anchor in the block at a height.
 func (h *history) add(ms uint64, height int64) {
 	text, anchor := h.snapshotAt(ms)
 	h.snapshots = append(h.snapshots, text)
@@ -113,7 +113,7 @@ func (h *history) snapshotAt(ms uint64) (string, *snapshot.Anchor) {
 	return b.String(), st.Anchor
 }
 
-// newChain is a Bitcoin node with the transactions of the anchors.
+// newChain makes a Bitcoin node with the transactions of the anchors.
 func (h *history) newChain() *bitcointest.Chain {
 	c := bitcointest.NewChain(h.tip)
 	var mu sync.Mutex
@@ -158,7 +158,7 @@ func (h *history) newChain() *bitcointest.Chain {
 	return c
 }
 
-// write makes the data directory, and backups of it at three times.
+// write makes the data directory, with backups from three points in time.
 func (h *history) write(t *testing.T, dir string) {
 	require.NoError(t, os.MkdirAll(dir, 0o750))
 	chain := h.newChain()
@@ -198,7 +198,7 @@ func (h *history) write(t *testing.T, dir string) {
 	}
 	blocks(h.tip-99, h.tip)
 	require.NoError(t, made.Sync())
-	// Some of it is in the log alone.
+	// The rest is only in the log.
 	update(func(u *reorgdb.Update) {
 		require.NoError(t, u.Put(reorgdb.DefaultFamily, reorgdb.EventKey(1), fmt.Appendf(nil, "%d|%064x|%s|%d|0", h.tip-150, 2, chain.Hash(h.tip-150), h.began.Unix())))
 		require.NoError(t, u.Put(reorgdb.DefaultFamily, []byte(reorgdb.CounterKey), []byte("2")))
@@ -214,11 +214,11 @@ func mustExist(t *testing.T, path string) string {
 	return path
 }
 
-// holdings is what can be had of a data directory and its backups: valid snapshots by their
-// bytes, anchors and events by key and content.
+// holdings is what a data directory and its backups have: valid snapshots by their bytes,
+// anchors by key, and events by content.
 type holdings map[string]bool
 
-// all gathers what the live parts and the backups have between them.
+// all returns what the live data and the backups have between them.
 func (p *patient) all(t *testing.T) holdings {
 	h := holdings{}
 	h.addFile(t, p.file())
@@ -247,18 +247,18 @@ func (p *patient) all(t *testing.T) holdings {
 	return h
 }
 
-// newest is the time of the newest snapshot, as its text has it; "" for none.
+// newest returns the time of the newest snapshot, as in its text, or "" for none.
 func (h holdings) newest() (newest string) {
 	for thing := range h {
 		if text, ok := strings.CutPrefix(thing, "snapshot SNAPSHOT v1\ntimestamp_ms "); ok {
 			at, _, _ := strings.Cut(text, "\n")
-			newest = max(newest, at) // all have as many digits
+			newest = max(newest, at) // all have the same number of digits
 		}
 	}
 	return newest
 }
 
-// loaded is the time of the snapshot that a node loads, "" for none.
+// loaded returns the time of the snapshot that a node loads, "" for none.
 func (p *patient) loaded(t *testing.T) string {
 	f, err := os.Open(p.file())
 	require.NoError(t, err)
@@ -275,11 +275,11 @@ func (p *patient) loaded(t *testing.T) string {
 	return fmt.Sprint(report.TimestampMs)
 }
 
-// addFile adds the snapshots of a file that hold, hidden ones too.
+// addFile adds the sound snapshots of a file, including hidden ones.
 func (h holdings) addFile(t *testing.T, path string) {
 	f, _, size, err := content.OpenSnapshots(t.Context(), path, "")
 	if err != nil {
-		return // it is missing, or broken off
+		return // it is missing or truncated
 	}
 	defer f.Close()
 	memory := snapshot.NewMemory(0)
@@ -315,12 +315,12 @@ func (h holdings) addDatabase(t *testing.T, path string) {
 func (h holdings) addArchive(t *testing.T, path string) {
 	dir := t.TempDir()
 	if exec.Command("tar", "-C", dir, "-xf", path).Run() != nil {
-		return // it is cut off
+		return // it is truncated
 	}
 	h.addDatabase(t, filepath.Join(dir, "reorg_db"))
 }
 
-// newPatient copies what a healthy node has.
+// newPatient makes a patient with a copy of a healthy node's data.
 func newPatient(t *testing.T, healthy string, h *history) *patient {
 	p := &patient{dir: newSandbox(t).dir, chain: h.newChain()}
 	require.NoError(t, os.Remove(p.data()))
@@ -329,19 +329,19 @@ func newPatient(t *testing.T, healthy string, h *history) *patient {
 	return p
 }
 
-// own gives the data to the node's user.
+// own makes the node's user the owner of the data.
 func (p *patient) own(t *testing.T) {
 	if os.Geteuid() == 0 {
 		require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%[1]d", aileeUID), p.data()).Run())
 	}
 }
 
-// followed is the name of the operator who follows a doctor: followed DIR TOOLS REPOSITORY
-// URL SIZE COMMAND...
+// followed is the name of the program that follows the doctor as an operator would: followed
+// DIR TOOLS REPOSITORY URL SIZE COMMAND...
 const followed = "followed"
 
-// follow runs the doctor on the patient's machine, and what it says, until it has nothing
-// to say, or for as many rounds. It returns what the operator sees and the last exit status.
+// follow runs the doctor on the patient's machine, and the commands of its plan, until there is
+// no plan, for at most [rounds]. It returns what the operator sees and the last exit status.
 func (p *patient) follow(t *testing.T, url string) (seen string, code int) {
 	t.Helper()
 	tools, err := exec.LookPath(followed)
@@ -355,17 +355,17 @@ func (p *patient) follow(t *testing.T, url string) (seen string, code int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// canFollow skips where there are no namespaces.
+// canFollow skips the test if there are no namespaces.
 func canFollow(t *testing.T) {
 	cmd := exec.Command(followed)
 	cmd.SysProcAttr = inOwnNamespaces(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP)
 	if err := cmd.Run(); cmd.ProcessState == nil {
-		t.Skip("no namespaces can be had here:", err)
+		t.Skip("namespaces are not available here:", err)
 	}
 }
 
-// followedMain is the first process of the patient's machine. Without arguments it only
-// shows that there can be one.
+// followedMain is the first process of the patient's machine. Without arguments it only shows
+// that there can be such a process.
 func followedMain() {
 	if len(os.Args) < 6 {
 		return
@@ -378,7 +378,7 @@ func followedMain() {
 	os.Exit(code)
 }
 
-// rounds is how often the doctor is asked at most.
+// rounds is the maximum number of times that the doctor is run.
 const rounds = 3
 
 func beFollowed(dir, tools, repository, url, size string, inside []string) (code int, err error) {
@@ -424,10 +424,10 @@ func beFollowed(dir, tools, repository, url, size string, inside []string) (code
 	return code, nil
 }
 
-// stamps are times in names.
+// stamps matches times in names.
 var stamps = regexp.MustCompile(`\d{8}_\d{6}`)
 
-// commandsOf are the commands of a plan that change something, whenever it was made.
+// commandsOf returns the commands of a plan that change something, without the times in names.
 func commandsOf(steps []step) (all string) {
 	for _, s := range steps {
 		if !strings.HasPrefix(s.command, "ailee-doctor") {
@@ -443,7 +443,7 @@ func shellCommand(command string) *exec.Cmd {
 	return cmd
 }
 
-// show runs a command and shows it.
+// show runs a command and prints it with its output.
 func show(cmd *exec.Cmd) (out string, code int) {
 	fmt.Printf("# %s\n", strings.Join(cmd.Args, " "))
 	text, _ := cmd.CombinedOutput()
@@ -451,14 +451,14 @@ func show(cmd *exec.Cmd) (out string, code int) {
 	return string(text), cmd.ProcessState.ExitCode()
 }
 
-// step is a command that the doctor says.
+// step is a command in the doctor's plan.
 type step struct {
 	command     string
 	wrongIsFine bool // exit status 2 is expected
 }
 
-// stepsIn are the steps of a plan, as an operator reads them: what is indented below a
-// number. What comes after them, or is the last resort, is for another day.
+// stepsIn returns the steps of a plan, as an operator reads them: the commands that are indented
+// below a number. Alternatives, advice and the last resort are left out.
 func stepsIn(out string) (steps []step) {
 	_, plan, ok := strings.Cut(out, "\nWhat to do: ")
 	if !ok {
@@ -490,7 +490,7 @@ func stepsIn(out string) (steps []step) {
 	return steps
 }
 
-// mountPatient makes the machine: its folders, its users, its disks.
+// mountPatient sets up the machine: its folders, users and disks.
 func mountPatient(dir, tools, repository, size string) error {
 	if err := mountSandbox(dir, tools, repository); err != nil {
 		return err
@@ -508,7 +508,7 @@ func mountPatient(dir, tools, repository, size string) error {
 	if size == "0" {
 		return nil
 	}
-	// The data on a disk of its own, which is full.
+	// The data is on a separate, nearly full disk.
 	if err := unix.Mount("tmpfs", "/var/lib/ailee", "tmpfs", 0, "mode=750,size="+size); err != nil {
 		return err
 	}
@@ -521,14 +521,14 @@ func inodeOf(t *testing.T, path string) uint64 {
 	return st.Ino
 }
 
-// digestOf is that of what is before a place, as the name of what a prune leaves has it.
+// digestOf returns the digest of the end of a text, as in the names of a prune's leftovers.
 func digestOf(text string) string {
 	sum := sha256.Sum256([]byte(text[max(0, len(text)-64<<10):]))
 	return hex.EncodeToString(sum[:8])
 }
 
-// listing lists a folder: names and what is in the files, but for those that a node writes
-// when it opens its database.
+// listing returns the names and contents of the files in a folder, except for those that a node
+// writes when it opens its database.
 func listing(t *testing.T, dir string) map[string]string {
 	list := map[string]string{}
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -547,15 +547,14 @@ func listing(t *testing.T, dir string) map[string]string {
 	return list
 }
 
-// backUp backs the data directory up.
+// backUp backs up the data directory.
 func (h *history) backUp(t *testing.T, dir string) {
 	t.Helper()
 	out, err := exec.Command("ailee-backup", "--data-dir", dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
-// leaveBroadcast leaves what a broadcast of a state leaves that broke off before it was
-// sent.
+// leaveBroadcast leaves what a broadcast of a state leaves that was interrupted before sending.
 func leaveBroadcast(of int) func(*testing.T, *patient, *history) {
 	return func(t *testing.T, p *patient, h *history) {
 		text := h.snapshots[of]

@@ -26,11 +26,11 @@ import (
 	"ailee-recovery/internal/durable"
 )
 
-// dryRun is a command line with what keeps the run from its work, if anything.
+// dryRun is a command line, with an obstacle to the run, if any.
 type dryRun struct {
 	name string
 	args []string // $D is the data directory, $N a Bitcoin node
-	// arrange puts something in the way; it returns what clears it.
+	// arrange creates the obstacle and returns a function that removes it.
 	arrange func(t *testing.T, dir string) (clear func())
 }
 
@@ -101,50 +101,50 @@ func dryRuns() []dryRun {
 		{"extract", extract("parts"), nothing},
 		{"extract into a file", extract("parts"), file("parts")},
 		{"extract below a file", extract("parts/deeper/still"), file("parts")},
-		{"extract what is there", extract("parts"), file("parts/snapshot_2.dat")},
-		{"extract what is there, by force", extract("parts", "--force"), file("parts/snapshot_2.dat")},
-		{"extract beside another run", extract("parts"), func(t *testing.T, dir string) func() {
+		{"extract over a file", extract("parts"), file("parts/snapshot_2.dat")},
+		{"extract over a file, by force", extract("parts", "--force"), file("parts/snapshot_2.dat")},
+		{"extract during another run", extract("parts"), func(t *testing.T, dir string) func() {
 			folder("parts/.ailee_extract-staging")(t, dir)
 			return locked("parts/.ailee_extract-staging")(t, dir)
 		}},
 		{"prune", prune("--output", "$D/out"), nothing},
-		{"prune into a folder that is missing", prune("--output", "$D/missing/out"), nothing},
+		{"prune into a missing folder", prune("--output", "$D/missing/out"), nothing},
 		{"prune into a folder", prune("--output", "$D/out"), folder("out")},
 		{"prune into a folder, by force", prune("--force", "--output", "$D/out"), folder("out")},
-		{"prune into what is there", prune("--output", "$D/out"), file("out")},
-		{"prune into what is there, by force", prune("--force", "--output", "$D/out"), file("out")},
-		{"prune into a file's inside", prune("--output", "$D/out/in"), file("out")},
-		{"prune into the file itself", prune("--force", "--output", f), nothing},
-		{"prune beside another run", prune("--output", "$D/out"), running("out")},
+		{"prune over a file", prune("--output", "$D/out"), file("out")},
+		{"prune over a file, by force", prune("--force", "--output", "$D/out"), file("out")},
+		{"prune below a file", prune("--output", "$D/out/in"), file("out")},
+		{"prune onto the file itself", prune("--force", "--output", f), nothing},
+		{"prune during another run", prune("--output", "$D/out"), running("out")},
 		{"prune in place", prune("--in-place"), nothing},
-		{"prune in place beside another run", prune("--in-place"), locked("l2_snapshots.dat")},
-		{"prune in place of a file with two names", prune("--in-place"), linked},
+		{"prune in place during another run", prune("--in-place"), locked("l2_snapshots.dat")},
+		{"prune a file with two names in place", prune("--in-place"), linked},
 		{"recover", recovered("out"), nothing},
-		{"recover into a folder that is missing", recovered("missing/out"), nothing},
+		{"recover into a missing folder", recovered("missing/out"), nothing},
 		{"recover into a folder", recovered("out"), folder("out")},
-		{"recover beside another run", recovered("out"), running("out")},
+		{"recover during another run", recovered("out"), running("out")},
 		{"anchor", anchor("--data-dir", "$D"), nothing},
-		{"anchor in a folder that is missing", anchor("--data-dir", "$D/missing"), nothing},
+		{"anchor in a missing folder", anchor("--data-dir", "$D/missing"), nothing},
 		{"anchor in a file", anchor("--data-dir", "$D/out"), file("out")},
 		{"anchor in a folder without a file", anchor("--data-dir", "$D/new"), folder("new")},
-		{"anchor into a folder for a file", anchor("--data-dir", "$D/new"), folder("new/l2_snapshots.dat")},
+		{"anchor onto a folder instead of a file", anchor("--data-dir", "$D/new"), folder("new/l2_snapshots.dat")},
 		{"anchor while the file is pruned", anchor("--data-dir", "$D"), locked("l2_snapshots.dat")},
-		{"anchor into an output", anchor("--output", "$D/out"), nothing},
-		{"anchor into an output that is there", anchor("--output", "$D/out"), file("out")},
-		{"anchor into an output in no folder", anchor("--output", "$D/missing/out"), nothing},
+		{"anchor to an output", anchor("--output", "$D/out"), nothing},
+		{"anchor to an existing output", anchor("--output", "$D/out"), file("out")},
+		{"anchor to an output in a missing folder", anchor("--output", "$D/missing/out"), nothing},
 		{"resync", resync(), nothing},
-		{"resync beside a node", resync(), node},
+		{"resync while a node is running", resync(), node},
 		{"resync of a damaged database", resync(), damaged},
-		{"repair beside a node", resync("--repair-heights"), node},
+		{"repair while a node is running", resync("--repair-heights"), node},
 		{"repair of a damaged database", resync("--repair-heights"), damaged},
 		{"copy", copied("--path", "$D/new"), nothing},
 		{"copy into a file", copied("--path", "$D/new"), file("new")},
-		{"copy into a folder with something in it", copied("--path", "$D/new"), file("new/x")},
-		{"copy in a folder that is missing", copied("--path", "$D/missing/new"), nothing},
+		{"copy into a folder that is not empty", copied("--path", "$D/new"), file("new/x")},
+		{"copy into a missing folder", copied("--path", "$D/missing/new"), nothing},
 		{"back up", backUp("backups"), nothing},
 		{"back up into a file", backUp("out"), file("out")},
-		{"back up into a folder in no folder", backUp("missing/backups"), nothing},
-		{"back up beside another run", backUp("backups"), func(t *testing.T, dir string) func() {
+		{"back up into a missing folder", backUp("missing/backups"), nothing},
+		{"back up during another run", backUp("backups"), func(t *testing.T, dir string) func() {
 			folder("backups")(t, dir)
 			return locked("backups")(t, dir)
 		}},
@@ -153,8 +153,8 @@ func dryRuns() []dryRun {
 	}
 }
 
-// TestDryRuns: a dry run ends as the run that follows it, with the same error, and leaves
-// everything as it was.
+// TestDryRuns: a dry run ends as the real run that follows it, with the same error, and changes
+// nothing.
 func TestDryRuns(t *testing.T) {
 	clitest.InMemory(t)
 	t.Setenv("BITCOIN_RPC_USER", "u")
@@ -175,8 +175,8 @@ func TestDryRuns(t *testing.T) {
 	}
 }
 
-// TestDryRunsWithoutRights: a dry run needs the rights that the run needs. The call that is
-// refused may be another one.
+// TestDryRunsWithoutRights: a dry run needs the rights that the real run needs. The call that
+// is refused may differ.
 func TestDryRunsWithoutRights(t *testing.T) {
 	top := clitest.ForNobody(t)
 	t.Setenv("BITCOIN_RPC_USER", "u")
@@ -184,7 +184,7 @@ func TestDryRunsWithoutRights(t *testing.T) {
 	t.Setenv(clitest.DocumentsDir, "") // nobody may not write there
 	done := map[string]bool{}
 	for _, d := range dryRuns() {
-		// The first of each command, with nothing else in the way.
+		// The first one of each command, with no other obstacle.
 		if done[d.args[0]] && d.name != "prune in place" {
 			continue
 		}
@@ -208,8 +208,8 @@ func TestDryRunsWithoutRights(t *testing.T) {
 	}
 }
 
-// requireForeseen runs a command dry and wet, and returns how it ended. Lines with the text
-// are compared.
+// requireForeseen runs a command as a dry run and for real, compares the errors and hints that
+// contain the text, and returns the exit code.
 func requireForeseen(t *testing.T, d dryRun, dir, text string, run func(args ...string) (code int, stdout, stderr string)) int {
 	t.Helper()
 	node := httptest.NewServer(bitcointest.NewChain(1000))
@@ -222,16 +222,16 @@ func requireForeseen(t *testing.T, d dryRun, dir, text string, run func(args ...
 	}
 	before := tree(t, dir)
 	dryCode, dryOut, dryErr := run(slices.Insert(slices.Clone(args), 1, "--dry-run")...)
-	if !strings.Contains(d.name, "beside a node") { // which writes
+	if !strings.Contains(d.name, "while a node is running") { // the node writes
 		require.Equal(t, before, tree(t, dir))
 	}
 	code, out, stderr := run(args...)
-	require.Equal(t, code, dryCode, "dry: %s%s\nwet: %s%s", dryOut, dryErr, out, stderr)
+	require.Equal(t, code, dryCode, "dry run: %s%s\nreal run: %s%s", dryOut, dryErr, out, stderr)
 	require.Equal(t, errorsIn(stderr, text), errorsIn(dryErr, text))
 	return code
 }
 
-// errorsIn are the errors that a run reports, with their hints.
+// errorsIn returns the errors and hints that a run reports, if they contain the text.
 func errorsIn(stderr, text string) (found []string) {
 	for line := range strings.Lines(stderr) {
 		if strings.Contains(line, text) && (strings.Contains(line, "error: ") || strings.Contains(line, "hint: ")) {

@@ -18,8 +18,8 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// FuzzFlags runs each tool on fuzzed arguments, one a line, in a folder with a sound
-// file and a sound database. No path leads out of it, and no address away from here.
+// FuzzFlags runs each tool with fuzzed arguments, one per line, in a folder with a sound file
+// and a sound database. No path leads out of the folder, and no address to another machine.
 func FuzzFlags(f *testing.F) {
 	all := allTools()
 	seeds := 0
@@ -38,7 +38,7 @@ func FuzzFlags(f *testing.F) {
 	require.Greater(f, seeds, 30)
 	f.Setenv("AILEE_DATA_DIR", "data")
 	f.Setenv("TMPDIR", f.TempDir())
-	f.Setenv(clitest.DocumentsDir, "") // the tools of a drill that takes too long are killed in the middle of theirs
+	f.Setenv(clitest.DocumentsDir, "") // a drill that takes too long kills its tools in the middle of their documents
 	f.Fuzz(func(t *testing.T, which uint8, text string) {
 		var args []string
 		if text != "" {
@@ -46,7 +46,7 @@ func FuzzFlags(f *testing.F) {
 		}
 		for i, arg := range args {
 			if strings.ContainsAny(arg, "/\x00") || strings.Contains(arg, "..") || len(arg) > 200 {
-				t.Skip("it would lead out of the folder")
+				t.Skip("the path would lead out of the folder")
 			}
 			args[i] = strings.ReplaceAll(arg, "HERE", "http://127.0.0.1:1")
 		}
@@ -66,18 +66,18 @@ func FuzzFlags(f *testing.F) {
 		require.Contains(t, []int{exit.OK, exit.Failed, exit.Wrong}, code)
 		require.NotContains(t, errs.String(), "internal error")
 		if code == exit.Failed {
-			// Of the node's own lines there is no word in front, and one of them is the error itself.
+			// The nodes' own lines have no prefix, and one of them is the error itself.
 			text := strings.Replace("\n"+errs.String(), "\nFailed to load snapshot: No snapshots found", "\n"+command.Name+": error: ", 1)
 			require.Equal(t, 1, strings.Count(text, "\n"+command.Name+": error: "), "%q: %s", args, errs.String())
 		}
-		if !strings.Contains(text, "recovery-metadata") { // a payload is printed as it is
+		if !strings.Contains(text, "recovery-metadata") { // a payload is printed unchanged
 			requirePrintable(t, text, out.String())
 		}
 		requirePrintable(t, text, errs.String())
 	})
 }
 
-// TestHelpFits: no line of a help is wider than a terminal of 100 columns.
+// TestHelpFits: no line of any help is wider than 100 columns.
 func TestHelpFits(t *testing.T) {
 	for _, tool := range allTools() {
 		code, stdout, stderr := clitest.Run(tool, "--help")

@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// foreign are ways to make another file, f, of the snapshot file s.dat or its state
-// state.json, the program that each needs, and what the tools call it.
+// foreign has ways to make a file in another format, f, from the snapshot file s.dat or its
+// state state.json, the program that each needs, and what the tools call it.
 var foreign = []struct{ name, program, make, what string }{
 	{"gzip", "gzip", "gzip -c s.dat >f", "compressed with gzip"},
 	{"zstd", "zstd", "zstd -qc s.dat >f", "compressed with zstd"},
@@ -30,12 +30,12 @@ var foreign = []struct{ name, program, make, what string }{
 	{"JSON.gz", "gzip", "gzip -c state.json >f", "JSON compressed with gzip"},
 }
 
-// foreignReaders are the commands that read a snapshot file, with what the file is to them,
-// and their exit status for one that is another.
+// foreignReaders has the commands that read a snapshot file, with their exit status for a file
+// in another format.
 var foreignReaders = []struct {
 	name, command string
 	code          int
-	reads         string // the forms that it reads itself
+	reads         string // the formats that it reads itself
 }{
 	{"ailee_l2_verify", "ailee_l2_verify --snapshot f", exit.Failed, ""},
 	{"ailee_l2_verify --all", "ailee_l2_verify --all --snapshot f", exit.Failed, ""},
@@ -52,8 +52,8 @@ var foreignReaders = []struct {
 	{"ailee_init_node", "cp f node/l2_snapshots.dat; ailee_init_node --if-missing --data-dir node", exit.Wrong, ""},
 }
 
-// TestForeignFiles: each tool that reads a snapshot file, given another, says what it is,
-// and the commands that it prints can be pasted and make of it what the tool reads.
+// TestForeignFiles: each tool that reads a snapshot file, given a file in another format, says
+// what it is, and the commands in its hint can be pasted and make a file that the tool reads.
 func TestForeignFiles(t *testing.T) {
 	clitest.InMemory(t)
 	sound := t.TempDir()
@@ -68,7 +68,7 @@ func TestForeignFiles(t *testing.T) {
 		}
 		for j, reader := range foreignReaders {
 			if testing.Short() && (i+j)%4 > 0 {
-				continue // each form and each reader a few times
+				continue // each format and each reader a few times
 			}
 			if strings.Contains(reader.reads+",", form.name+",") {
 				continue
@@ -107,7 +107,7 @@ func TestForeignFiles(t *testing.T) {
 				case strings.Contains(reader.command, "reorg_verify"), made[1] == "SNAPSHOTS" && strings.Contains(reader.command, "snapshot_block"):
 					// The anchor has no record, or names no block.
 				case strings.Contains(reader.reads+",", strings.TrimSuffix(form.name, ".zst")+","):
-					// It is read as what is left now, below.
+					// This reader reads the file that is left.
 				default:
 					shell(0, "mv "+made[1]+" f; "+reader.command)
 				}
@@ -116,7 +116,7 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
-// typed runs a command line that ends with this status, and returns what it prints.
+// typed runs a command line that must end with the given status, and returns what it prints.
 func typed(t *testing.T, want int, command string) string {
 	t.Helper()
 	code, stdout, stderr := runCommand(t, exec.Command("bash", "-euc", command))
@@ -124,8 +124,8 @@ func typed(t *testing.T, want int, command string) string {
 	return stdout + stderr
 }
 
-// TestForeignFilesOfBackups: backing up and restoring, which read packed files themselves or
-// send to what does.
+// TestForeignFilesOfBackups: backing up and restoring read packed files themselves, or name the
+// command that does.
 func TestForeignFilesOfBackups(t *testing.T) {
 	t.Chdir(t.TempDir())
 	typed(t, 0, "ailee_init_node --data-dir node; ailee_extract_snapshots --format json node/l2_snapshots.dat .; cp node/l2_snapshots.dat s.dat")
@@ -151,8 +151,8 @@ func TestForeignFilesOfBackups(t *testing.T) {
 	}
 }
 
-// TestAppendedToForeign: where a node appended to another file, what it finds there counts,
-// and it is said all the same; a prune would drop what is in that file.
+// TestAppendedToForeign: if a node appended to a file in another format, the snapshots that it
+// finds there count, but the format is reported. A prune refuses, since it would drop the rest.
 func TestAppendedToForeign(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile("s.dat", []byte(clitest.Numbered(1)), 0o644))
@@ -171,12 +171,12 @@ func TestAppendedToForeign(t *testing.T) {
 	require.Contains(t, typed(t, 1, "ailee_prune_snapshots --keep 1 --in-place --watch 1ms --file f"), "and what is in it would be dropped\n")
 	require.Equal(t, before, clitest.Read(t, "f"))
 
-	// What can be salvaged of an archive is.
+	// What can be salvaged from an archive is salvaged.
 	said := typed(t, 2, "zcat s.dat.gz >s.dat; tar -cf x.tar s.dat; ailee_recover_snapshots x.tar out")
 	require.Contains(t, said, "x.tar: 1 snapshot(s) taken")
 	require.Contains(t, said, "warning: x.tar is not a snapshot file: it is a tar archive\nailee_recover_snapshots: hint: unpack it first: tar -xOf - -- s.dat < x.tar > UNPACKED\n")
 
-	// Of a pipe as well, and of standard input.
+	// The same from a pipe, and from standard input.
 	require.Contains(t, typed(t, 1, "cat s.dat.gz | ailee_l2_verify --snapshot -"),
 		"error: standard input is not a snapshot file: it is compressed with gzip\nailee_l2_verify: hint: unpack it on the way: gzip -dc < FILE | ailee_l2_verify --snapshot -\n")
 	require.Contains(t, typed(t, 1, "ailee_l2_verify --snapshot - <s.dat.gz"), "it is compressed with gzip\n")

@@ -23,19 +23,19 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// The data directory of the guide: ten snapshots, of which the backup has nine. The
-// database has the anchors of the last four.
+// guideSnapshots is how many snapshots the data directory of the guide has. The backup has
+// one less, and the database has the anchors of the last four.
 const guideSnapshots = 10
 
 var anchorLine = regexp.MustCompile(`(?m)^anchor "([0-9a-f]{64})" .*"([0-9a-f]{64})"$`)
 
-// rootOf is the state root of a snapshot.
+// rootOf returns the state root of a snapshot.
 func rootOf(number int) string { return anchorLine.FindStringSubmatch(clitest.Numbered(number))[1] }
 
-// anchorOf is its anchor's hash.
+// anchorOf returns the hash of a snapshot's anchor.
 func anchorOf(number int) string { return anchorLine.FindStringSubmatch(clitest.Numbered(number))[2] }
 
-// healthyNode makes a folder with the data directory of a healthy node, ailee, and its
+// healthyNode makes a folder with the data directory of a healthy node, ailee, and the node's
 // state, current_state.json.
 func healthyNode(t *testing.T) string {
 	t.Helper()
@@ -55,8 +55,8 @@ func healthyNode(t *testing.T) string {
 	return parent
 }
 
-// makeGuideDatabase: four anchors, of which a reorg invalidated one, and, in the log
-// alone, the newest blocks.
+// makeGuideDatabase makes a database with four anchors, one of them invalidated by a reorg, and
+// the newest blocks, which are only in the log.
 func makeGuideDatabase(t *testing.T, path string) {
 	chain := newGuideChain()
 	db, err := reorgdb.Create(path)
@@ -92,16 +92,16 @@ func makeGuideDatabase(t *testing.T, path string) {
 	require.NoError(t, db.Close())
 }
 
-// spoilers are what becomes of a healthy directory.
+// spoilers has what is done to a healthy data directory.
 var spoilers = map[string]func(t *testing.T, s *sandbox){
 	"healthy": func(*testing.T, *sandbox) {},
-	// In the middle of an append, and of a record of the log.
+	// Cut in the middle of an append, and of a log record.
 	"torn": func(t *testing.T, s *sandbox) {
 		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), clitest.Numbered(guideSnapshots + 1)[:300])
 		log := match(t, s.dataDir(), "reorg_db/*.log")
 		require.NoError(t, os.Truncate(log, clitest.FileSize(t, log)-5))
 	},
-	// A balance in the latest snapshot, and what names the tables of the database.
+	// Changes a balance in the latest snapshot, and the list of the database's tables.
 	"corrupt": func(t *testing.T, s *sandbox) {
 		change(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), func(data []byte) {
 			at := bytes.LastIndex(data, []byte(`balance "peer-0007`))
@@ -129,27 +129,27 @@ var spoilers = map[string]func(t *testing.T, s *sandbox){
 		require.NoError(t, err)
 		require.NoError(t, errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, 1001<<20), f.Close()))
 	},
-	// Whenever the clock is looked at, a second has passed, or an hour.
+	// Whenever the clock is read, a second has passed, or an hour.
 	"ticking": func(t *testing.T, s *sandbox) { s.setClock(t, 1) },
 	"hourly":  func(t *testing.T, s *sandbox) { s.setClock(t, 3600) },
-	// The node has appended behind a torn tail.
+	// The node has appended after a torn tail.
 	"hidden": func(t *testing.T, s *sandbox) {
 		add(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"), clitest.Numbered(guideSnapshots + 1)[:300]+clitest.Numbered(guideSnapshots+2))
 	},
-	// Another node has another balance of a peer in its latest snapshot.
+	// Another node has a different balance for a peer in its latest snapshot.
 	"other": func(t *testing.T, s *sandbox) {
 		data := clitest.Read(t, filepath.Join(s.dataDir(), "l2_snapshots.dat"))
 		at := strings.LastIndex(data, `balance "peer-0007`)
 		at += strings.IndexByte(data[at:], '\n') - 1
 		require.NoError(t, os.WriteFile(filepath.Join(s.dataDir(), "other.dat"), []byte(data[:at]+string(data[at]^1)+data[at+1:]), 0o644))
 	},
-	// No backup but the one of Procedure 1.
+	// No backup except the one of Procedure 1.
 	"one-backup": func(t *testing.T, s *sandbox) {
 		require.NoError(t, os.Remove(match(t, s.dataDir(), "backups/l2_snapshots_2*.dat.bak")))
 	},
 }
 
-// grow puts n bytes in front of the snapshots, which are none of a snapshot.
+// grow puts n bytes that belong to no snapshot in front of the snapshots.
 func grow(t *testing.T, dir string, n int64) {
 	t.Helper()
 	path := filepath.Join(dir, "l2_snapshots.dat")
@@ -161,10 +161,10 @@ func grow(t *testing.T, dir string, n int64) {
 	require.NoError(t, errors.Join(err, f.Close()))
 }
 
-// guideNow is when an operator begins, an hour after the backup, in Unix seconds.
+// guideNow is when the operator begins, an hour after the backup, in Unix seconds.
 const guideNow = start + 3600
 
-// setClock sets the clock, which goes on by step seconds whenever it is looked at.
+// setClock sets the clock, which advances by step seconds whenever it is read.
 func (s *sandbox) setClock(t *testing.T, step int) {
 	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "clock"), fmt.Appendf(nil, "%d %d\n", guideNow, step), 0o644))
 }
@@ -190,8 +190,8 @@ func add(t *testing.T, path, text string) {
 	require.NoError(t, errors.Join(err, f.Close()))
 }
 
-// newGuideSandbox has a copy of a healthy data directory, of which becomes what the
-// words in on say, and its state as JSON in /tmp.
+// newGuideSandbox makes a sandbox with a copy of a healthy data directory, to which it does what
+// the words in state say, and with the node's state as JSON in /tmp.
 func newGuideSandbox(t *testing.T, healthy, state string) *sandbox {
 	s := newSandbox(t)
 	require.NoError(t, os.Remove(s.dataDir()))
@@ -207,10 +207,10 @@ func newGuideSandbox(t *testing.T, healthy, state string) *sandbox {
 	return s
 }
 
-// kept are the names of what a restore keeps, which have its time.
+// kept matches the time in the names of files that a restore keeps.
 var kept = regexp.MustCompile(`(\.replaced_)\d{8}_\d{6}$`)
 
-// describe says what is in a data directory.
+// describe returns a description of what is in a data directory.
 func describe(t *testing.T, dir string) string {
 	var parts []string
 	for _, name := range clitest.Names(t, dir) {
@@ -237,8 +237,8 @@ func describe(t *testing.T, dir string) string {
 	return strings.Join(parts, "; ")
 }
 
-// listed names the snapshots in a file by their numbers, such as "1-9, 11", and what
-// else there is.
+// listed returns the numbers of the snapshots in a file, such as "1-9, 11", and what else is in
+// it.
 func listed(data string) string {
 	const end = "END_SNAPSHOT\n"
 	var parts []string
@@ -266,7 +266,7 @@ func listed(data string) string {
 	return strings.Join(parts, ", ")
 }
 
-// counted says what a database holds.
+// counted returns how many records of each kind a database has.
 func counted(t *testing.T, path string) string {
 	db, err := reorgdb.OpenReadOnly(path)
 	if err != nil {
@@ -281,7 +281,7 @@ func counted(t *testing.T, path string) string {
 	return fmt.Sprintf("%d blocks, %d anchors, %d events", kinds["block"], kinds["anchor"], kinds["reorg"])
 }
 
-// backedUp says of what there are backups.
+// backedUp returns what there are backups of.
 func backedUp(t *testing.T, dir string) string {
 	counts := map[string]int{}
 	for _, name := range clitest.Names(t, dir) {

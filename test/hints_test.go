@@ -19,11 +19,11 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// inHint finds the command lines of a hint: each is at its end, or before the next clause.
+// inHint matches the command lines in a hint: each is at its end, or before the next clause.
 var inHint = regexp.MustCompile(`\b(ailee[_-][a-z0-9_-]+ [^;?]*?)(?:[;?] |, then | and with |$)`)
 
-// TestHintsParse: every command that a tool suggests is one that is there, with flags and
-// arguments that it has, whatever the file is called.
+// TestHintsParse: every command that a tool suggests exists and takes these flags and arguments,
+// whatever the file is called.
 func TestHintsParse(t *testing.T) {
 	clitest.InMemory(t)
 	contents := map[string]string{
@@ -55,7 +55,7 @@ func TestHintsParse(t *testing.T) {
 				}
 				args := everyPath(file, "db", "out", dir)[command.Name][i]
 				if kind == "dashed" && !strings.HasPrefix(args[max(0, slices.Index(args, file)-1)], "-") {
-					continue // as an argument it would have to come after --
+					continue // an argument would have to come after --
 				}
 				_, _, stderr := clitest.Run(command, args...)
 				for line := range strings.Lines(stderr) {
@@ -65,7 +65,7 @@ func TestHintsParse(t *testing.T) {
 					}
 					for _, found := range inHint.FindAllStringSubmatch(hint, -1) {
 						if strings.HasSuffix(found[1], " --help shows the usage") {
-							continue // no command line
+							continue // not a command line
 						}
 						seen[strings.Fields(found[1])[0]] = true
 						if why := parses(t, found[1]); why != "" {
@@ -80,7 +80,7 @@ func TestHintsParse(t *testing.T) {
 	require.GreaterOrEqual(t, len(seen), 6, seen)
 }
 
-// parses pastes a command line into a shell, and returns what the tool has against it.
+// parses pastes a command line into a shell, and returns the tool's objections, "" for none.
 func parses(t *testing.T, line string) string {
 	t.Helper()
 	words, err := exec.Command("sh", "-c", `for word in `+line+`; do printf '%s\0' "$word"; done`).Output()

@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestOperationsAfterAKilledNode: the database that it left is backed up, watched and
-// replaced like any other.
+// TestOperationsAfterAKilledNode: the database that a killed node left is backed up, monitored
+// and replaced like any other.
 func TestOperationsAfterAKilledNode(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]string{"killed-at-start-6.11.4": "", "killed-while-creating-7.8.3": "", "unfinished": "CURRENT"} {
@@ -36,7 +36,7 @@ func TestOperationsAfterAKilledNode(t *testing.T) {
 			require.Equal(t, 2, code, "the snapshots are old: %s", stderr)
 			require.NotContains(t, stderr, "reorg_db")
 			require.Equal(t, left, clitest.Names(t, db))
-			// It is replaced as it is.
+			// It is replaced unchanged.
 			clitest.RunProcess(t, exit.OK, restore.Name, "--data-dir", dir, "--db-only", "--force")
 			require.Equal(t, want, reorgtest.Records(t, db))
 			require.FileExists(t, filepath.Join(db, "CURRENT"))

@@ -17,8 +17,8 @@ var (
 	fence   = regexp.MustCompile("(?ms)^```.*?^```$")
 )
 
-// TestLinks: every link between the documents leads to a file, and to a heading in
-// it where it names one.
+// TestLinks: every link between the documents leads to an existing file, and to an existing
+// heading if it names one.
 func TestLinks(t *testing.T) {
 	var documents []string
 	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/commands/*.md"} {
@@ -54,7 +54,7 @@ func prose(t *testing.T, path string) string {
 	return fence.ReplaceAllString(string(text), "")
 }
 
-// anchors returns the names that the headings of a document have in links.
+// anchors returns the anchors of the headings of a document.
 func anchors(t *testing.T, path string) (names []string) {
 	for _, m := range heading.FindAllStringSubmatch(prose(t, path), -1) {
 		names = append(names, headingAnchor(m[1]))

@@ -29,8 +29,8 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// TestLoadResyncBesideAReader fills a database while another process reads it over and
-// over: what it sees is always the start of the chain without a gap.
+// TestLoadResyncBesideAReader fills a database while another process reads it over and over:
+// the reader always sees the start of the chain without a gap.
 func TestLoadResyncBesideAReader(t *testing.T) {
 	clitest.InMemory(t)
 	heights := int64(60_000)
@@ -67,7 +67,7 @@ func TestLoadResyncBesideAReader(t *testing.T) {
 	code, stdout, _ := outcomeOf(reorgverify.Name, "--db-path", db)
 	require.Zero(t, code)
 	require.Contains(t, stdout, fmt.Sprintf("Blocks: %d, heights 0 to %d without a gap", heights, heights-1))
-	t.Logf("%d heights in %.1f s beside %d reads", heights, took.Seconds(), reads)
+	t.Logf("%d heights in %.1f s during %d reads", heights, took.Seconds(), reads)
 }
 
 // outcomeOf runs a command as a process.
@@ -79,9 +79,9 @@ func outcomeOf(name string, args ...string) (code int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// TestLoadPruning prunes in place over and over while another process appends without
-// a pause. After each run the snapshots follow from one another, and from those of the
-// run before: none is lost, doubled or out of order.
+// TestLoadPruning prunes in place over and over while another process appends without a pause.
+// After each run the snapshots follow one another, and those of the run before: none is lost,
+// duplicated or out of order.
 func TestLoadPruning(t *testing.T) {
 	clitest.InMemory(t)
 	swaps := 8
@@ -91,7 +91,7 @@ func TestLoadPruning(t *testing.T) {
 	case testing.Short():
 		swaps = 2
 	}
-	const keep = 20_000 // mostly more than is appended during one run
+	const keep = 20_000 // usually more than is appended during one run
 	path := clitest.History(t, keep)
 	appending := exec.Command("appender", path, fmt.Sprint(keep+1), "1000000000")
 	require.NoError(t, appending.Start())
@@ -115,11 +115,11 @@ func TestLoadPruning(t *testing.T) {
 	require.Positive(t, appended)
 	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--file", path, "--keep", "100", "--in-place")
 	require.Len(t, clitest.Times(t, path), 100)
-	t.Logf("%d runs in %.1f s beside %d appended snapshots", swaps, took.Seconds(), appended)
+	t.Logf("%d runs in %.1f s, %d snapshots appended", swaps, took.Seconds(), appended)
 }
 
-// timesIn returns the first of the times of the complete snapshots, and the one behind
-// the last; each must follow from the one before.
+// timesIn returns the time of the first complete snapshot, and the one that would follow the
+// last. Each must follow the one before.
 func timesIn(t *testing.T, data []byte) (first, next uint64) {
 	t.Helper()
 	for part := range bytes.SplitAfterSeq(data, []byte("\nEND_SNAPSHOT\n")) {
@@ -138,8 +138,8 @@ func timesIn(t *testing.T, data []byte) (first, next uint64) {
 	return first, next
 }
 
-// TestLoadTenAtOnce runs ten tools at once on one data directory, again and again,
-// beside a process that appends: each is done or says who is in its way.
+// TestLoadTenAtOnce runs ten tools at once on one data directory, again and again, while a
+// process appends: each succeeds or says which process is in its way.
 func TestLoadTenAtOnce(t *testing.T) {
 	clitest.InMemory(t)
 	rounds := 2
@@ -171,8 +171,8 @@ func TestLoadTenAtOnce(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				outcomes[code]++
-				// One of the two that extract to one folder, and the one that looks for a
-				// height where there is none.
+				// May fail: one of the two that extract to the same folder, and the one that looks
+				// for a height that no source has.
 				if args[0] != extractsnapshots.Name && args[0] != getsnapshotblock.Name && code != exit.OK {
 					t.Errorf("%q: %d %s%s", args, code, stdout, stderr)
 				}
@@ -191,8 +191,8 @@ func TestLoadTenAtOnce(t *testing.T) {
 	t.Logf("%v", outcomes)
 }
 
-// TestLoadDay is a day of cron in minutes: a backup each hour and a look at the node
-// each day, beside a node that goes on.
+// TestLoadDay is a day of cron in minutes: a backup each hour and a check of the node each day,
+// while the node keeps appending.
 func TestLoadDay(t *testing.T) {
 	clitest.InMemory(t)
 	hours := 3

@@ -1,4 +1,4 @@
-// Package test is about the whole product: the recovery guide, what every tool has in common, and what somebody may do to any of them.
+// Package test tests the whole product: the recovery guide, what all tools have in common, and what other processes and users may do to any of them.
 package test
 
 import (

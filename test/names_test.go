@@ -35,11 +35,11 @@ import (
 	"ailee-recovery/internal/multicall"
 )
 
-// hostileName has what a terminal acts on, a second line, and bytes that are no text.
+// hostileName has bytes that a terminal interprets, a second line, and bytes that are not text.
 const hostileName = "x\nerror: \x1b[2J\x1b]0;pwned\a\r\b\x7f\u009b31m\xff"
 
-// requirePrintable asserts that nothing in a stream but the ends of lines can act on a
-// terminal, and that no line is the second one of a name.
+// requirePrintable asserts that a stream has nothing that a terminal interprets except newlines,
+// and that no line comes from the second line of a name.
 func requirePrintable(t testing.TB, what, stream string) {
 	t.Helper()
 	require.True(t, utf8.ValidString(stream), "%s: %q", what, stream)
@@ -49,8 +49,8 @@ func requirePrintable(t testing.TB, what, stream string) {
 	require.NotContains(t, "\n"+stream, "\nerror: ", what)
 }
 
-// everyPath is each tool with each flag that takes a path, on a file f, a database db,
-// an output out, and a folder dir.
+// everyPath returns, for each tool, command lines with each flag that takes a path, for a file f,
+// a database db, an output out, and a folder dir.
 func everyPath(f, db, out, dir string) map[string][][]string {
 	const nobody = "http://127.0.0.1:1"
 	return map[string][][]string{
@@ -91,8 +91,8 @@ func everyPath(f, db, out, dir string) map[string][][]string {
 
 func allTools() []cli.Tool { return append(multicall.Commands(), multicall.Tool()) }
 
-// TestHostileNames: whatever files are called, and whatever is in them, nothing is
-// printed that a terminal acts on.
+// TestHostileNames: whatever files are called, and whatever is in them, the tools print nothing
+// that a terminal interprets.
 func TestHostileNames(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	clitest.InMemory(t)
@@ -144,7 +144,7 @@ func TestHostileNames(t *testing.T) {
 	t.Logf("%d runs", runs)
 }
 
-// TestHostileNamesOfANode: the same where the folders of a node have such names.
+// TestHostileNamesOfANode: the same if the folders of a node have such names.
 func TestHostileNamesOfANode(t *testing.T) {
 	clitest.InMemory(t)
 	dir := nodeDir(t, 2)

@@ -19,7 +19,7 @@ import (
 	"ailee-recovery/internal/exit"
 )
 
-// runAt runs a tool in this process, at a time in Unix seconds.
+// runAt runs a tool in this process, with the clock at a time in Unix seconds.
 func runAt(t *testing.T, now int64, name string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	clitest.SkipUnderRace(t)
@@ -44,7 +44,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// quiet asserts that a tool did its work and had nothing to say.
+// quiet asserts that a tool succeeds and prints nothing.
 func quiet(t *testing.T, now int64, name string, args ...string) {
 	t.Helper()
 	code, stdout, stderr := runAt(t, now, name, args...)
@@ -58,21 +58,20 @@ const start = 1739577600 // 2025-02-15 00:00:00 UTC
 
 func stampOf(now int64) string { return time.Unix(now, 0).UTC().Format("20060102_150405") }
 
-// nodeDir is a node's data directory with the given number of snapshots and a
-// database.
+// nodeDir makes a node's data directory with the given number of snapshots and a database.
 func nodeDir(t *testing.T, count int) string {
 	t.Helper()
 	clitest.SkipUnderRace(t)
 	return clitest.NodeDir(t, count)
 }
 
-// requireRestorable restores every backup in a folder into a directory of its own,
-// and verifies what is there then.
+// requireRestorable restores every backup in a folder into a new directory, verifies the result,
+// and returns how many there are.
 func requireRestorable(t *testing.T, backups string) (count int) {
 	t.Helper()
 	for _, name := range clitest.Names(t, backups) {
 		if strings.HasPrefix(name, "ailee-") {
-			continue // what is known of them
+			continue // the catalogue and its records
 		}
 		dir := t.TempDir()
 		flag := "--snapshot-backup"

@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/internal/command/l2verify"
 )
 
-// TestClosedOutput: a standard output that is closed is an error, as a full one is. One that
-// was sent to /dev/null is not an error, however that was opened.
+// TestClosedOutput: a closed standard output is an error, as a full one is. An output that is
+// /dev/null is not an error, however it was opened.
 func TestClosedOutput(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	require.NoError(t, os.WriteFile(file, []byte(clitest.Numbered(1)), 0o600))
@@ -23,7 +23,7 @@ func TestClosedOutput(t *testing.T) {
 		var errs bytes.Buffer
 		cmd := exec.Command("sh", "-c", script, file)
 		cmd.Stderr = &errs
-		cmd.Env = append(os.Environ(), clitest.Unrecorded) // of what cannot be printed there is no document
+		cmd.Env = append(os.Environ(), clitest.Unrecorded) // there is no document if it cannot be printed
 		_ = cmd.Run()
 		return cmd.ProcessState.ExitCode(), errs.String()
 	}
@@ -40,7 +40,7 @@ func TestClosedOutput(t *testing.T) {
 		code, stderr := run(`ailee_l2_verify "$0" ` + to)
 		require.Zero(t, code, "%s: %s", to, stderr)
 	}
-	// As subprocess.DEVNULL of Python and "ignore" of Node.js are opened.
+	// The way that Python's subprocess.DEVNULL and Node.js's "ignore" open it.
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	require.NoError(t, err)
 	defer null.Close()

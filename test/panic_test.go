@@ -21,7 +21,7 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// panicking is a tool with bugs, to see what becomes of them.
+// panicking is a tool with bugs, to test how they end.
 func panicking() cli.Tool {
 	return cli.Tool{
 		Name:       "panicking",
@@ -87,7 +87,7 @@ func TestPanics(t *testing.T) {
 	_, _, stderr = start("1", "secret")
 	require.Contains(t, stderr, `panicking: trace: hunter2\x1b[2J`)
 
-	// What Go does not let anybody recover.
+	// Crashes that cannot be recovered from in Go.
 	for _, where := range []string{"fatal", "elsewhere"} {
 		state, _, stderr := start("", where)
 		require.Equal(t, syscall.SIGABRT, state.Sys().(syscall.WaitStatus).Signal(), stderr)
@@ -96,7 +96,7 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// TestCrashOfC: a signal as from broken C code is no verdict either.
+// TestCrashOfC: a signal, as from broken C code, is not a verdict either.
 func TestCrashOfC(t *testing.T) {
 	var errs bytes.Buffer
 	cmd := exec.Command(l2verify.Name, "--snapshot", "-")
@@ -104,7 +104,7 @@ func TestCrashOfC(t *testing.T) {
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	// It has started when it reads.
+	// Once it reads, it has started.
 	_, err = stdin.Write(bytes.Repeat([]byte("\n"), 1<<20))
 	require.NoError(t, err)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGSEGV))

@@ -17,7 +17,7 @@ import (
 // lastHint is the command line at the end of the last hint, up to a semicolon.
 var lastHint = regexp.MustCompile(`(?m)^.*: hint: (?:.*: )?([a-z][^:;]*)(?:; .*)?$`)
 
-// nodeWithBackup makes the data directory of a node, which has a backup.
+// nodeWithBackup makes the data directory of a node with a backup.
 func nodeWithBackup(t *testing.T, dir string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(dir, 0o755))
@@ -27,8 +27,8 @@ func nodeWithBackup(t *testing.T, dir string) {
 	clitest.RunProcess(t, 0, "ailee-backup", "--data-dir", dir)
 }
 
-// TestHintsHelp: what a hint says, pasted into a shell, ends what was wrong: the command that
-// gave it then succeeds.
+// TestHintsHelp: the command in a hint, pasted into a shell, solves the problem: the tool that
+// gave the hint then succeeds.
 func TestHintsHelp(t *testing.T) {
 	for name, c := range map[string]struct {
 		breaks func(t *testing.T, dir string)
@@ -94,7 +94,7 @@ func TestHintsHelp(t *testing.T) {
 	}
 }
 
-// paste runs the command line of the hint in what a command said.
+// paste runs the command line of the last hint in the output of a command.
 func paste(t *testing.T, said string) {
 	t.Helper()
 	found := lastHint.FindAllStringSubmatch(said, -1)
@@ -104,7 +104,7 @@ func paste(t *testing.T, said string) {
 	require.NoError(t, err, "%s\n%s", line, out)
 }
 
-// TestHintForRootsDatabase: what root left in the node's folder is given back.
+// TestHintForRootsDatabase: the hint gives root's files in the node's folder back to the node.
 func TestHintForRootsDatabase(t *testing.T) {
 	dir := filepath.Join(clitest.ForNobody(t), "ailee")
 	nodeWithBackup(t, dir)
@@ -118,15 +118,15 @@ func TestHintForRootsDatabase(t *testing.T) {
 	code, _, stderr = clitest.AsNobody(t, 0o022, "ailee_reorg_verify", "--db-path", database)
 	require.Zero(t, code, stderr)
 
-	// What is another user's is for that user.
+	// A folder of another user is for that user to handle.
 	require.NoError(t, os.Chown(dir, 0, 0))
 	require.NoError(t, os.Chmod(dir, 0o700))
 	_, _, stderr = clitest.AsNobody(t, 0o022, "ailee_reorg_verify", "--db-path", database)
 	require.Contains(t, stderr, "hint: "+dir+" belongs to root: run it as that user, or as root\n")
 }
 
-// TestHintForReadOnlyMount: a mount that is read-only for this process alone, as in the unit
-// of a service with ProtectSystem=, is no read-only file system.
+// TestHintForReadOnlyMount: a mount that is read-only only for this process, as in a systemd unit
+// with ProtectSystem=, is distinguished from a read-only file system.
 func TestHintForReadOnlyMount(t *testing.T) {
 	if os.Geteuid() != 0 || !clitest.CanMount(t) {
 		t.Skip("only root can mount, and not in every container")

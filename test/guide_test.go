@@ -13,16 +13,16 @@ import (
 	"ailee-recovery/internal/clitest"
 )
 
-// play is one time that an operator follows the guide.
+// play is one time that an operator follows the guide or the runbook.
 type play struct {
-	on      string // what became of the data directory, see spoilers
-	scripts string // of guide/, one after the other; runbook/ is what the runbook has under a heading
-	codes   string // the exit codes that were not 0
-	says    string // parts of what the operator sees, one a line, in this order; "ailee: " where that is a user of its own
-	end     string // what is then in the data directory, and whether the node runs; "" for what is too large to read
+	on      string // what was done to the data directory, see spoilers
+	scripts string // of guide/, one after another; runbook/ has the commands under a heading of the runbook
+	codes   string // the exit codes other than 0
+	says    string // parts of what the operator sees, one per line, in this order; "ailee: " if only where that is a separate user
+	end     string // the final contents of the data directory, and whether the node runs; "" if it is too large to read
 }
 
-// What is often there in the end.
+// Frequent final contents.
 const (
 	snapshots    = "l2_snapshots.dat: 1-10, verify 0"
 	tornFile     = "l2_snapshots.dat: 1-10, 300 bytes, verify 0"
@@ -38,7 +38,7 @@ const (
 	down         = "the node is down"
 )
 
-// What is often said.
+// Frequent messages.
 const (
 	verifies = "Verification OK."
 	fails    = "Anchor verification failed: Anchor state root mismatch. expected="
@@ -61,12 +61,12 @@ var plays = []play{
 		end: ends(backups, restored, "reorg_db: does not open", down)},
 	{on: "corrupt", scripts: "restore-from-latest-snapshot rebuild-reorg-database", codes: "2 1", says: lines(fails, noStart, "134 written", "ailee-node is active"),
 		end: ends(backups, restored, "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: does not open", runs)},
-	// What cp makes anew is not the node's.
+	// A file that cp creates does not belong to the node.
 	{on: "emptied", scripts: "restore-from-latest-snapshot node-wont-start rebuild-reorg-database", codes: "1 1 1",
 		says: lines("Failed to load snapshot: Failed to open snapshot file: /var/lib/ailee/l2_snapshots.dat", noStart, "ailee: permission denied",
 			"ailee: root root", verifies, "134 written", "ailee-node is active"),
 		end: ends(backups, restored, "reorg_db: 134 blocks, 0 anchors, 0 events", runs)},
-	// To the letter: the tool warns, and what the node anchors next is damaged.
+	// Following the guide to the letter: the tool warns, and the node's next snapshot is damaged.
 	{on: "torn anchoring", scripts: "restore-from-latest-snapshot stop-node validate-snapshot", codes: "2", says: lines(tornTail, fails, "<exit code 2>"),
 		end: ends(backups, "l2_snapshots.dat: 1-10, another snapshot, verify 2", "reorg_db: "+tornRecords, down)},
 	{on: "torn anchoring", scripts: "runbook/the-snapshot-file-has-a-torn-tail start-node stop-node validate-snapshot", says: lines("Dropped 0 snapshot(s), 300 bytes", verifies),
@@ -97,8 +97,8 @@ var plays = []play{
 		end: ends(backups, restored, "l2_snapshots.dat.replaced_TIME: 1-9, another snapshot, verify 2",
 			"reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.replaced_TIME: does not open", runs)},
 
-	// Procedure 3: the database has the block hashes. To the letter, the anchors are
-	// lost, and the tool warns.
+	// Procedure 3: the database has the block hashes. Following the guide to the letter, the
+	// anchors are lost, and the tool warns.
 	{on: "healthy anchoring", scripts: "start-node rebuild-reorg-database", says: lines("Made an empty reorg database in /var/lib/ailee/reorg_db",
 		"warning: /var/lib/ailee/reorg_db.corrupted is also a reorg database: its anchors and reorg events are not in the new one",
 		"--copy-from /var/lib/ailee/reorg_db.corrupted", "Heights 839990 to 840123 of main: 134 written, 0 equal, 0 replaced"),
@@ -126,13 +126,13 @@ var plays = []play{
 		end: ends(backups, fresh, "recovery_1739581200 ("+ends(corruptFile, "reorg_db: does not open")+")", nothing, runs)},
 	{on: "emptied", scripts: "complete-reset validate-snapshot", codes: "1", says: lines("cp: cannot stat", "<exit code 1>", verifies),
 		end: ends(backups, fresh, "recovery_1739581200 ()", nothing, runs)},
-	// To the letter, when a second passes in between, nothing is kept.
+	// Following the guide to the letter, nothing is kept if a second passes in between.
 	{on: "healthy ticking", scripts: "complete-reset", codes: "1", says: lines("cp:", "<exit code 1>", "Made l2_snapshots.dat, reorg_db in /var/lib/ailee"),
 		end: ends(backups, fresh, "recovery_1739581200 ()", nothing, runs)},
 	{on: "healthy anchoring ticking", scripts: "start-node runbook/start-from-nothing", says: "Made l2_snapshots.dat, reorg_db in /var/lib/ailee",
 		end: ends(backups, "l2_snapshots.dat: another snapshot, verify 0", "recovery_1739581200 ("+ends(anchored11, "reorg_db: "+wholeRecords)+")", nothing, runs)},
 
-	// Data validation: what the guide says is expected.
+	// Data validation: the output is what the guide says to expect.
 	{on: "healthy", scripts: "validate-snapshot", says: lines("Computed L2StateRoot: "+rootOf(10), "Anchor verified: "+anchorOf(10), verifies),
 		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "torn", scripts: "validate-snapshot", says: lines("Computed L2StateRoot: "+rootOf(10), "Anchor verified: "+anchorOf(10), verifies, tornTail),
@@ -145,7 +145,7 @@ var plays = []play{
 		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "torn", scripts: "start-node cross-validate-with-bitcoin", says: lines("Snapshot is 123 blocks behind Bitcoin", "Warning: Large divergence detected"),
 		end: ends(backups, tornFile, "reorg_db: "+tornRecords, runs)},
-	// To the letter, what is not known counts as height 0. The tool says so.
+	// Following the guide to the letter, an unknown height counts as 0. The tool says so.
 	{on: "corrupt", scripts: "cross-validate-with-bitcoin", codes: "1", says: lines("no source knows the block of the latest snapshot", "Snapshot is 840123 blocks behind Bitcoin"),
 		end: ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{on: "emptied", scripts: "cross-validate-with-bitcoin", codes: "1", says: lines("ailee_get_snapshot_block: error: ", "Snapshot is 840123 blocks behind Bitcoin"),
@@ -163,7 +163,7 @@ var plays = []play{
 	{on: "torn", scripts: "node-wont-start", says: lines(verifies, tornTail), end: ends(backups, tornFile, "reorg_db: "+tornRecords, down)},
 	{on: "corrupt one-backup", scripts: "node-wont-start", codes: "2", says: fails,
 		end: ends("backups: 1 of 1-9, 1 of the database", restored, "reorg_db: does not open", down)},
-	// To the letter, cp takes one backup only.
+	// Following the guide to the letter, cp works only with a single backup.
 	{on: "corrupt", scripts: "node-wont-start", codes: "2 1", says: lines(fails, "cp: target '/var/lib/ailee/l2_snapshots.dat'"),
 		end: ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{on: "emptied one-backup", scripts: "node-wont-start", codes: "2 1 1", says: "Failed to open snapshot file",
@@ -197,7 +197,7 @@ var plays = []play{
 	{on: "corrupt", scripts: "snapshot-file-too-large", codes: "2", says: lines(fails, "<exit code 2>"),
 		end: ends(backups, corruptFile, "l2_snapshots_pruned.dat: 1-9, another snapshot, verify 2", "reorg_db: does not open", down)},
 	{on: "emptied", scripts: "snapshot-file-too-large", codes: "1 1", says: "ailee_prune_snapshots: error: ", end: ends(backups, down)},
-	// To the letter, what the node anchors before it stops is gone from the file.
+	// Following the guide to the letter, what the node anchors before it stops is lost from the file.
 	{on: "healthy anchoring", scripts: "start-node snapshot-file-too-large", says: verifies,
 		end: ends(backups, snapshots, "l2_snapshots_old.dat: 1-11, verify 0", "reorg_db: "+wholeRecords, runs)},
 	{on: "healthy anchoring", scripts: "start-node runbook/the-snapshot-file-has-grown-too-large stop-node", says: "Kept 10 snapshot(s)",
@@ -213,14 +213,14 @@ var plays = []play{
 	{on: "corrupt", scripts: "state-root-mismatch rebuild-reorg-database", codes: "1", says: "Found valid snapshot: /tmp/snapshots/snapshot_9.dat",
 		end: ends(backups, "l2_snapshots.dat: 9, verify 0", "reorg_db: 134 blocks, 0 anchors, 0 events", "reorg_db.corrupted: does not open", runs)},
 	{on: "emptied", scripts: "state-root-mismatch", codes: "1 1", says: lines("ailee_extract_snapshots: error: ", noStart), end: ends(backups, down)},
-	// To the letter, the latest of more than ten is the tenth.
+	// Following the guide to the letter, the latest of more than ten is the tenth.
 	{on: "long", scripts: "state-root-mismatch", says: "Found valid snapshot: /tmp/snapshots/snapshot_10.dat",
 		end: ends(backups, "l2_snapshots.dat: 10, verify 0", "reorg_db: "+wholeRecords, runs)},
 	{on: "long", scripts: "runbook/the-latest-snapshot-is-wrong", says: lines("Recovered 1005 snapshot(s)", "left alone"),
 		end: ends(backups, "l2_snapshots.dat: 1-1005, verify 0", "reorg_db: "+wholeRecords, runs)},
 
-	// Backups: the last 24. To the letter, also of what is damaged, and in the end of
-	// nothing else, the one for Procedure 1 included.
+	// Backups: the last 24. Following the guide to the letter, damaged files are backed up, too,
+	// and in the end nothing else, the backup for Procedure 1 included.
 	{on: "healthy hourly", scripts: "hourly-backup*26", end: ends("backups: 24 of 1-10, 24 of the database", snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "corrupt hourly", scripts: "hourly-backup*26 restore-from-latest-snapshot", codes: "2 1 1", says: lines(fails, "cp: cannot stat", noStart),
 		end: ends("backups: 24 of 1-9, another snapshot, 24 of the database", corruptFile, "reorg_db: does not open", down)},
@@ -238,7 +238,7 @@ var plays = []play{
 	{on: "corrupt", scripts: "ailee-monitor", codes: "2", says: lines("l2_snapshots.dat does not verify: state root mismatch", "reorg_db does not verify: "),
 		end: ends(".ailee-monitor", backups, corruptFile, "reorg_db: does not open", down)},
 
-	// What the guide has not.
+	// What is not in the guide.
 	{on: "healthy", scripts: "start-node runbook/first-in-every-case", says: lines("10 snapshots, all valid", "Healthy. Nothing to do."), end: ends(backups, snapshots, "reorg_db: "+wholeRecords, runs)},
 	{on: "corrupt", scripts: "runbook/first-in-every-case", codes: "2", says: lines("state root mismatch", "damaged", "What to do: "), end: ends(backups, corruptFile, "reorg_db: does not open", down)},
 	{on: "torn", scripts: "runbook/the-node-cannot-read-its-files", says: lines("/var/lib/ailee/l2_snapshots.dat", verifies, tornTail), end: ends(backups, tornFile, "reorg_db: "+tornRecords, down)},
@@ -248,7 +248,7 @@ var plays = []play{
 	{on: "healthy", scripts: "runbook/every-snapshot-with-peg-outs-fails", says: verifies, end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "healthy", scripts: "start-node runbook/the-node-was-down-during-a-reorg", says: lines("31 equal, 0 different, 103 missing", "173 written, 31 equal, 0 replaced"),
 		end: ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
-	// As far as it goes with a Bitcoin node that has no wallet.
+	// As far as this goes with a Bitcoin node that has no wallet.
 	{on: "healthy", scripts: "runbook/the-latest-anchor-has-no-record", codes: "1", says: lines("hint: the node has no wallet", "cannot ask for confirmation before sending: there is no terminal"),
 		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 	{on: "healthy", scripts: "runbook/after-every-recovery", codes: "2", says: lines(verifies, "Confirmed: 3", verifies, "ailee-monitor: warning: the latest snapshot in /var/lib/ailee/l2_snapshots.dat is "),
@@ -256,7 +256,7 @@ var plays = []play{
 
 	{on: "healthy", scripts: "runbook/ailee-backup-says-that-something-is-lost", says: lines("HOLDS", "4 anchors, 1 event", "9 snapshots"), end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 
-	// Testing recovery, on data of its own.
+	// Testing recovery, on separate data.
 	{on: "healthy", scripts: "test-recovery", says: lines("Drill passed: crash", "Drill passed: reorg", "Drill passed: corruption"),
 		end: ends(backups, snapshots, "reorg_db: "+wholeRecords, down)},
 }
@@ -268,7 +268,7 @@ func TestGuide(t *testing.T) {
 	healthy := healthyNode(t)
 	run := (*sandbox).inNamespaces
 	if err := namespaces(newSandbox(t).dir).Run(); err != nil {
-		t.Log("no namespaces can be had here: the paths of the guide are rewritten")
+		t.Log("namespaces are not available here: the paths of the guide are rewritten")
 		run = (*sandbox).rewritten
 	}
 	for _, p := range plays {
@@ -281,7 +281,7 @@ func TestGuide(t *testing.T) {
 	}
 }
 
-// TestGuideRewritten plays some of it as where there are no namespaces.
+// TestGuideRewritten plays a part of the guide in the way that needs no namespaces.
 func TestGuideRewritten(t *testing.T) {
 	t.Parallel()
 	clitest.SkipUnderRace(t)
@@ -303,7 +303,7 @@ func TestGuideRewritten(t *testing.T) {
 	}
 }
 
-// TestGuideIsPlayedWhole: each procedure, and each heading of the runbook, at least
+// TestGuideIsPlayedWhole: each procedure, and each heading of the runbook, is played at least
 // once.
 func TestGuideIsPlayedWhole(t *testing.T) {
 	there, played := map[string]bool{}, map[string]bool{}
@@ -323,14 +323,14 @@ func TestGuideIsPlayedWhole(t *testing.T) {
 	require.Equal(t, there, played)
 }
 
-// skipLong skips a day of hourly runs, and the drills, which have tests of their own.
+// skipLong skips a day of hourly runs, and the drills, which have their own tests.
 func (p play) skipLong(t *testing.T) {
 	if testing.Short() && (strings.Contains(p.scripts, "*26") || p.scripts == "test-recovery") {
 		t.Skip("too long for short mode")
 	}
 }
 
-// expanded is the names of the scripts; NAME*N is N times NAME.
+// expanded returns the names of the scripts; NAME*N is N times NAME.
 func (p play) expanded() (all []string) {
 	for _, script := range strings.Fields(p.scripts) {
 		name, times := script, 1
@@ -342,7 +342,7 @@ func (p play) expanded() (all []string) {
 	return all
 }
 
-// env is what the operator knows.
+// env returns what the operator knows.
 func (p play) env() []string {
 	latest := guideSnapshots
 	if strings.Contains(p.on, "corrupt") {
@@ -366,7 +366,7 @@ func (p play) check(t *testing.T, s *sandbox, seen string) {
 			continue
 		}
 		_, later, found := strings.Cut(rest, line)
-		require.True(t, found, "%q is not said, or not in this place:\n%s", line, seen)
+		require.True(t, found, "%q is missing or misplaced:\n%s", line, seen)
 		rest = later
 	}
 	if p.end == "" {

@@ -41,7 +41,7 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// tree is all that is in a folder: kinds, modes, link targets and contents.
+// tree returns everything in a folder: types, modes, link targets and contents.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -74,8 +74,8 @@ func tree(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// planted are the things that somebody can put where a file is to be written. Each
-// leads to the folder outside, if anywhere.
+// planted has what an attacker can put at the name of a file that is going to be written. If it
+// leads anywhere, then to the folder outside.
 var planted = map[string]func(path, outside string) error{
 	"link":          func(path, outside string) error { return os.Symlink(filepath.Join(outside, "victim"), path) },
 	"dangling link": func(path, outside string) error { return os.Symlink(filepath.Join(outside, "new"), path) },
@@ -86,8 +86,8 @@ var planted = map[string]func(path, outside string) error{
 	"folder":        func(path, _ string) error { return os.Mkdir(path, 0o755) },
 }
 
-// TestPlanted puts links and worse at every name that a tool writes, or makes on its
-// way: nothing outside is ever written, moved or given away, and nothing waits.
+// TestPlanted puts links and worse at every name that a tool writes or creates temporarily:
+// nothing outside is ever written, moved or given away, and no run hangs.
 func TestPlanted(t *testing.T) {
 	clitest.InMemory(t)
 	writes := []struct {
@@ -138,7 +138,7 @@ func TestPlanted(t *testing.T) {
 				require.Equal(t, before, tree(t, outside), "%s\n%s", what, stderr)
 				data, err := os.ReadFile(filepath.Join(dir, "f"))
 				require.NoError(t, err)
-				require.NotContains(t, string(data), "-77", "%s: what a link leads to ends up in the file", what)
+				require.NotContains(t, string(data), "-77", "%s: the target of a link ends up in the file", what)
 				if code == exit.Failed {
 					require.Contains(t, stderr, "error: ", what)
 				}
@@ -149,8 +149,8 @@ func TestPlanted(t *testing.T) {
 	t.Logf("%d done, %d refused", outcomes[exit.OK], outcomes[exit.Failed])
 }
 
-// TestPlantedInANode is the same for what works on a whole data directory. What the operator names, and the
-// node's own files, may be links.
+// TestPlantedInANode is the same for tools that work on a whole data directory. Paths that the
+// operator names, and the node's own files, may be links.
 func TestPlantedInANode(t *testing.T) {
 	node := nodeDir(t, 3)
 	quiet(t, start, "ailee-backup", "--data-dir", node)
@@ -174,7 +174,7 @@ func TestPlantedInANode(t *testing.T) {
 					outcomes[plantedInANode(t, memory, node, args, kind, at, plant)]++
 				}
 			}
-			t.Logf("%d done, %d refused, %d said something", outcomes[exit.OK], outcomes[exit.Failed], outcomes[exit.Wrong])
+			t.Logf("%d done, %d refused, %d with findings", outcomes[exit.OK], outcomes[exit.Failed], outcomes[exit.Wrong])
 		})
 	}
 }
@@ -205,11 +205,11 @@ func plantedInANode(t *testing.T, memory, node, args, kind, at string, plant fun
 	return code
 }
 
-// TestPlantedFolder: what somebody put into the folder that is to become the data
-// directory is not in it.
+// TestPlantedFolder: the new data directory does not contain what an attacker put into the
+// temporary folder.
 func TestPlantedFolder(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root makes folders for somebody else")
+		t.Skip("only root can make folders for another user")
 	}
 	dir := clitest.ForNobody(t)
 	for _, owner := range []int{0, clitest.Nobody} {
@@ -227,8 +227,8 @@ func TestPlantedFolder(t *testing.T) {
 	}
 }
 
-// TestNewFilesOfSomebodyElse: on a network file system what root makes may belong to
-// another user. It is written all the same, also where a killed run left its own.
+// TestNewFilesOfSomebodyElse: on a network file system, files that root creates may belong to
+// another user. They are written all the same, even if a killed run left its own.
 func TestNewFilesOfSomebodyElse(t *testing.T) {
 	dir := clitest.ForNobody(t)
 	require.NoError(t, os.Chmod(dir, 0o777))
@@ -237,7 +237,7 @@ func TestNewFilesOfSomebodyElse(t *testing.T) {
 		"file": func() error {
 			f, err := durable.Create(path, 0o600)
 			if err == nil {
-				err = f.Close() // as if it was killed
+				err = f.Close() // as if it were killed
 			}
 			return err
 		},
@@ -246,7 +246,7 @@ func TestNewFilesOfSomebodyElse(t *testing.T) {
 			if err == nil {
 				err = d.Commit()
 			}
-			return errors.Join(err, os.Remove(path), os.Mkdir(filepath.Join(dir, ".x.ailee-tmp"), 0o700)) // as if it was killed
+			return errors.Join(err, os.Remove(path), os.Mkdir(filepath.Join(dir, ".x.ailee-tmp"), 0o700)) // as if it were killed
 		},
 		"staging": func() error {
 			s, err := durable.Stage(dir, "y")
@@ -276,7 +276,7 @@ func TestNewFilesOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestOutputFolderThatIsALink: one that the operator names is followed.
+// TestOutputFolderThatIsALink: a link that the operator names is followed.
 func TestOutputFolderThatIsALink(t *testing.T) {
 	top := t.TempDir()
 	f, dir, link := filepath.Join(top, "f"), filepath.Join(top, "dir"), filepath.Join(top, "link")
@@ -288,8 +288,8 @@ func TestOutputFolderThatIsALink(t *testing.T) {
 	require.Equal(t, []string{"out", "snapshot_1.dat"}, clitest.Names(t, dir))
 }
 
-// TestNoRegularFile: what has to be read twice is refused, and at once; the rest is
-// read, as long as the operator likes.
+// TestNoRegularFile: a pipe or device that has to be read twice is refused at once; others are
+// read until they end or the operator interrupts.
 func TestNoRegularFile(t *testing.T) {
 	dir := t.TempDir()
 	pipe, out := filepath.Join(dir, "pipe"), filepath.Join(dir, "out")
@@ -305,7 +305,7 @@ func TestNoRegularFile(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"pipe"}, clitest.Names(t, dir))
-	// RocksDB would wait for ever, and a login is needed before anything can be asked.
+	// RocksDB would wait forever, and a login is needed before the node can be asked anything.
 	for _, name := range []string{"CURRENT", "LOCK", "IDENTITY", "MANIFEST-000099", "OPTIONS-000099", "000099.log", "000099.sst"} {
 		db := golden.Database(t, "node-rocksdb-6.11.4")
 		_ = os.Remove(filepath.Join(db, name))
@@ -317,7 +317,7 @@ func TestNoRegularFile(t *testing.T) {
 			code, _, stderr := clitest.Run(toolNamed(t, args[0]), args[1:]...)
 			if slices.Contains(args, "--copy-from") {
 				require.Contains(t, []int{exit.OK, exit.Wrong}, code, "%s: %s", name, stderr)
-				continue // what else is there is copied
+				continue // the rest is copied
 			}
 			require.NotZero(t, code, "%s: %v", name, args)
 			require.Contains(t, stderr, fmt.Sprintf("%q is not a regular file", name))
@@ -357,8 +357,8 @@ func toolNamed(t *testing.T, name string) cli.Tool {
 	return cli.Tool{}
 }
 
-// frugal is a command that is killed when it takes half a minute of processor time,
-// which on a busy machine is as much as on a quiet one.
+// frugal returns a command that is killed after half a minute of processor time, which is the same
+// on a busy machine as on an idle one.
 func frugal(args ...string) *exec.Cmd {
 	return exec.Command("sh", append([]string{"-c", `ulimit -t 30; exec "$@"`, "sh"}, args...)...)
 }
@@ -378,8 +378,7 @@ func interrupted(t *testing.T, file string, args ...string) {
 	require.Contains(t, errs.String(), "error: interrupted", args)
 }
 
-// sparse makes a file of the given size with text at its start and end, and nothing
-// between.
+// sparse makes a file of the given size with text at its start and end, and a hole in between.
 func sparse(t *testing.T, size int64, start, end string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sparse.dat")
@@ -396,8 +395,8 @@ func sparse(t *testing.T, size int64, start, end string) string {
 	return path
 }
 
-// TestTerabyte: what starts at the end answers at once, the rest at once when it is
-// interrupted.
+// TestTerabyte: commands that start at the end answer at once; all others end at once when they
+// are interrupted.
 func TestTerabyte(t *testing.T) {
 	const size = 1 << 40
 	path := sparse(t, size, clitest.Numbered(1), "\n"+clitest.Numbered(2))
@@ -426,8 +425,8 @@ func TestTerabyte(t *testing.T) {
 	require.Equal(t, []string{"out"}, clitest.Names(t, filepath.Dir(out)))
 }
 
-// TestShrinksWhileItIsRead: the error says so; no signal, no verdict. One that is
-// replaced is read to its end.
+// TestShrinksWhileItIsRead: if a file shrinks while it is read, the error says so, and there is no
+// signal and no verdict. A file that is replaced is read to its end.
 func TestShrinksWhileItIsRead(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	clitest.InMemory(t)
@@ -447,7 +446,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 		{prunesnapshots.Name, "--file", "f", "--keep", "2", "--output", "o"}, {createanchor.Name, "--l2-state-file", "f", "--output", "o", "--timestamp-ms", "5"}, {getsnapshotblock.Name, "f"},
 		{recoversnapshots.Name, "f", "o"}, {showsnapshot.Name, "--totals", "f"}, {diffsnapshots.Name, "f", "f"}, {diffsnapshots.Name, "f@1", "f@3"},
 	}
-	// ends is the exit status of a command that ran in a folder, with what it made there.
+	// ends returns the exit status of a command that ran in a folder, its output, and what it made.
 	ends := func(cmd *exec.Cmd, dir string) string {
 		all := tree(t, dir)
 		for _, own := range []string{"", "/f", "/f.new", "/.f.ailee-pruned"} {
@@ -455,7 +454,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 		}
 		return fmt.Sprintf("%d %s %s", cmd.ProcessState.ExitCode(), cmd.Stdout, all)
 	}
-	whole := map[string]string{} // how each ends that nobody disturbs
+	whole := map[string]string{} // how each ends undisturbed
 	for _, args := range commands {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), content, 0o644))
@@ -467,7 +466,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 	}
 	rng := rand.New(rand.NewSource(5))
 	said := 0
-	// On a busy machine a command may have read all before its file shrinks.
+	// On a busy machine a command may have read everything before its file shrinks.
 	for round := 0; round < rounds || said == 0; round++ {
 		for _, replace := range []bool{false, true} {
 			for _, args := range commands {
@@ -479,7 +478,7 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 				cmd.Dir, cmd.Stdout, cmd.Stderr = dir, new(bytes.Buffer), &errs
 				require.NoError(t, cmd.Start())
 				clitest.WaitFor(t, cmd, func() bool { return clitest.Opened(cmd.Process.Pid, path) || clitest.Exited(cmd.Process.Pid) })
-				// This is the moment of the change, not a way to wait for something.
+				// This chooses the moment of the change; it does not wait for something.
 				time.Sleep(time.Duration(rng.Intn(30_000)) * time.Microsecond)
 				if replace {
 					require.NoError(t, os.WriteFile(path+".new", nil, 0o644))
@@ -511,9 +510,9 @@ func TestShrinksWhileItIsRead(t *testing.T) {
 	t.Logf("%d said that it shrank", said)
 }
 
-// peak COMMAND... runs a command and writes how much memory it had, in bytes, and how much of
-// the processor's time, in nanoseconds, to descriptor 3. Linux counts for a new process what its parent ever had, until it
-// executes its program: the process of the tests may have had more than the bound.
+// peak COMMAND... runs a command and writes its peak memory, in bytes, and its processor time, in
+// nanoseconds, to descriptor 3. Until a new process executes its program, Linux counts the peak of
+// its parent: that of the tests' own process may be above the bound.
 func peak() {
 	cmd := exec.Command(os.Args[1], os.Args[2:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -523,7 +522,7 @@ func peak() {
 	os.Exit(cmd.ProcessState.ExitCode())
 }
 
-// measured is what a command took.
+// measured is what a run of a command used.
 type measured struct {
 	code      int
 	stderr    string
@@ -531,7 +530,7 @@ type measured struct {
 	took, cpu time.Duration
 }
 
-// measure runs a command in an empty folder.
+// measure runs a command in an empty folder and measures it.
 func measure(t *testing.T, args ...string) (m measured) {
 	t.Helper()
 	var errs bytes.Buffer
@@ -550,8 +549,8 @@ func measure(t *testing.T, args ...string) (m measured) {
 	return m
 }
 
-// TestGiants is about memory: what takes more than the bound, in bytes, fails. The
-// sizes are a hundredth of those of make hostile, which sets AILEE_HOSTILE.
+// TestGiants: huge inputs do not take more memory than the bound. The sizes are a hundredth of
+// those of make hostile, which sets AILEE_HOSTILE.
 func TestGiants(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	scale := 100_000

@@ -37,9 +37,9 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestReadingNeedsNoRights: the tools that only read do so on a file system that is
-// mounted read-only, as a user who may write nowhere there, and change nothing; what
-// they make belongs to that user.
+// TestReadingNeedsNoRights: the tools that only read work on a file system that is mounted
+// read-only, as a user without the right to write there, and change nothing; files that they
+// create elsewhere belong to that user.
 func TestReadingNeedsNoRights(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	top := clitest.ForNobody(t)
@@ -97,7 +97,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	code, stdout, stderr := clitest.AsNobody(t, 0o022, backup.Name, "--data-dir", data, "--backup-dir", backups)
 	require.Zero(t, code, stderr)
 	require.Empty(t, stdout+stderr)
-	// Who has the data open cannot be seen by another user than the data's.
+	// Only the owner of the data can see who has it open.
 	const unseen = `ailee-monitor: error: could not check who has the data open: .*\nailee-monitor: hint: run it as the node's user, or as root\n$`
 	watch := []string{monitor.Name, "--data-dir", data, "--backup-dir", backups, "--max-snapshot-age=1000000", "--max-orphaned=1000"}
 	code, _, stderr = clitest.AsNobody(t, 0o022, append(watch, "--state-file", "")...)
@@ -127,7 +127,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(out, "other"))
 }
 
-// TestNoCredentialShows: not in what is printed, also where the node refuses it.
+// TestNoCredentialShows: no credential is printed, even if the node refuses it.
 func TestNoCredentialShows(t *testing.T) {
 	const password = "hunter2-s3cret"
 	dir := t.TempDir()
@@ -170,13 +170,13 @@ func TestNoCredentialShows(t *testing.T) {
 	}
 }
 
-// TestNoCredentialInTheProcessList: while a tool waits for a Bitcoin node, what every
-// user can see of its process has no password, and it has started no other process.
+// TestNoCredentialInTheProcessList: while a tool waits for a Bitcoin node, nothing that every user
+// can see of its process has the password, and it has started no other process.
 func TestNoCredentialInTheProcessList(t *testing.T) {
 	const password = "hunter2-s3cret"
 	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte(password), 0o600))
-	// It answers nothing.
+	// It does not answer.
 	node, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer node.Close()

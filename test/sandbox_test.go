@@ -19,21 +19,20 @@ import (
 	"ailee-recovery/internal/bitcoin/bitcointest"
 )
 
-// sandbox is a machine of its own for the scripts of guide/: /var/lib/ailee, /tmp,
-// the users, the processes and the loopback interface, where a Bitcoin node listens,
-// are private to it. Where the kernel or the container does not allow that, the paths
-// in the scripts are rewritten.
+// sandbox is a separate machine for the scripts of guide/: it has its own /var/lib/ailee, /tmp,
+// users, processes and loopback interface, where a Bitcoin node listens. If the kernel or the
+// container does not allow that, the paths in the scripts are rewritten.
 type sandbox struct {
-	dir      string // lib/ is /var/lib, tmp/ is /tmp; work/ is where the operator is, with the tools
-	hasUsers bool   // ailee is not the operator
+	dir      string // lib/ is /var/lib, tmp/ is /tmp; work/ is the operator's folder, with the tools
+	hasUsers bool   // ailee is a user other than the operator
 }
 
-// sandboxed is the name of the process that a sandbox begins with.
+// sandboxed is the name of the first process of a sandbox.
 const sandboxed = "sandboxed"
 
 const (
 	guideCookie = "__cookie__:of-this-run"
-	aileeUID    = 64100 // and group, where there can be a user beside oneself
+	aileeUID    = 64100 // and group, if there can be a second user
 )
 
 func newSandbox(t *testing.T) *sandbox {
@@ -56,7 +55,7 @@ func newSandbox(t *testing.T) *sandbox {
 	return s
 }
 
-// writeRunbook makes a script of the first commands under each heading of the runbook.
+// writeRunbook makes a script from the first commands under each heading of the runbook.
 func (s *sandbox) writeRunbook(t *testing.T) {
 	t.Helper()
 	require.NoError(t, os.Mkdir(filepath.Join(s.dir, "runbook"), 0o755))
@@ -65,8 +64,8 @@ func (s *sandbox) writeRunbook(t *testing.T) {
 	}
 }
 
-// runbookScripts are the first commands under each heading of the runbook, by the name
-// of the script.
+// runbookScripts returns the first commands under each heading of the runbook, by the name of the
+// script.
 func runbookScripts(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/runbook.md")
@@ -81,7 +80,7 @@ func runbookScripts(t *testing.T) map[string]string {
 	return scripts
 }
 
-// aileeID is the id of the user ailee in the sandbox. Only root has other users there.
+// aileeID returns the id of the user ailee in the sandbox. Only root can have other users there.
 func aileeID() int {
 	if os.Geteuid() == 0 {
 		return aileeUID
@@ -91,7 +90,7 @@ func aileeID() int {
 
 func (s *sandbox) dataDir() string { return filepath.Join(s.dir, "lib", "ailee") }
 
-// namespaces is the first process of a sandbox.
+// namespaces returns the first process of a sandbox.
 func namespaces(dir string, scripts ...string) *exec.Cmd {
 	tools, _ := exec.LookPath(sandboxed)
 	here, _ := os.Getwd()
@@ -100,8 +99,8 @@ func namespaces(dir string, scripts ...string) *exec.Cmd {
 	return cmd
 }
 
-// inOwnNamespaces gives a process namespaces of its own. Who is not root is root there, of
-// itself alone.
+// inOwnNamespaces gives a process its own namespaces. A user who is not root is root there, with
+// rights only over itself.
 func inOwnNamespaces(flags uintptr) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 {
@@ -112,14 +111,13 @@ func inOwnNamespaces(flags uintptr) *syscall.SysProcAttr {
 	return attr
 }
 
-// inNamespaces runs scripts of guide/ one after the other and returns what the operator
-// sees.
+// inNamespaces runs scripts of guide/ one after another and returns what the operator sees.
 func (s *sandbox) inNamespaces(t *testing.T, env, scripts []string) string {
 	t.Helper()
 	s.hasUsers = os.Geteuid() == 0
 	cmd := namespaces(s.dir, scripts...)
 	cmd.Env = append([]string{"PATH=/mnt/guide/bin:/mnt/work:/mnt/tools:" + os.Getenv("PATH"), "PLACE=/mnt", "HOME=/mnt/home"}, env...)
-	// All of its processes end with the first.
+	// All of its processes end with the first one.
 	seen, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", seen)
 	return string(seen)
@@ -157,7 +155,7 @@ func inSandbox(dir, tools, repository string, scripts []string) error {
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		// Whoever lost its parent is a child of this process, too.
+		// Orphaned processes are children of this process, too.
 		for pid := 0; pid != cmd.Process.Pid; {
 			if pid, err = unix.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, syscall.EINTR) {
 				return err
@@ -196,7 +194,7 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
-// linkTools puts the tools and test_recovery.sh where the operator is.
+// linkTools puts the tools and test_recovery.sh in the operator's folder.
 func linkTools(place string) error {
 	for _, pattern := range []string{"tools/ailee_*", "tools/ailee-*", "scripts/*"} {
 		found, err := filepath.Glob(filepath.Join(place, pattern))
@@ -213,7 +211,7 @@ func linkTools(place string) error {
 	return nil
 }
 
-// scriptFile is where a script is, one of guide/ or of the runbook.
+// scriptFile returns the path of a script of guide/ or the runbook.
 func scriptFile(place, script string) string {
 	if heading, ok := strings.CutPrefix(script, "runbook/"); ok {
 		return filepath.Join(place, "runbook", heading+".sh")
@@ -221,7 +219,7 @@ func scriptFile(place, script string) string {
 	return filepath.Join(place, "guide", script+".sh")
 }
 
-// operator runs a script in the working directory.
+// operator returns the command that runs a script in the operator's folder.
 func operator(place, script string) *exec.Cmd {
 	cmd := exec.Command("bash", script)
 	cmd.Dir = filepath.Join(place, "work")
@@ -229,7 +227,7 @@ func operator(place, script string) *exec.Cmd {
 	return cmd
 }
 
-// rewritten is [sandbox.inNamespaces] without: it runs copies of the scripts with other
+// rewritten is [sandbox.inNamespaces] without namespaces: it runs copies of the scripts with other
 // paths.
 func (s *sandbox) rewritten(t *testing.T, env, scripts []string) string {
 	t.Helper()
@@ -264,7 +262,7 @@ func (s *sandbox) rewritten(t *testing.T, env, scripts []string) string {
 	return back.Replace(seen.String())
 }
 
-// killNode ends what systemctl has left running, as the end of its namespace does.
+// killNode ends the node that systemctl has left running, as the end of its namespace would.
 func (s *sandbox) killNode(t *testing.T) {
 	lock := filepath.Join(s.dir, "node.lock")
 	if exec.Command("flock", "-n", lock, "true").Run() == nil {
@@ -278,7 +276,7 @@ func (s *sandbox) killNode(t *testing.T) {
 	require.NoError(t, exec.Command("flock", lock, "true").Run())
 }
 
-// The chain of the Bitcoin node in a sandbox.
+// guideTip is the height of the chain in a sandbox.
 const guideTip = 840123
 
 func newGuideChain() *bitcointest.Chain {

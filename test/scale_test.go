@@ -35,14 +35,14 @@ import (
 // large is a database that is large in one way.
 type large struct {
 	name string
-	// size is how large it is in make test, and fullSize in make hostile.
+	// size is its size with make test, fullSize with make hostile.
 	size, fullSize int
 	make           func(t *testing.T, path string, size int)
-	// damage makes the files be read one by one, without RocksDB.
+	// damage forces the tools to read the files one by one, without RocksDB.
 	damage func(t *testing.T, path string)
 }
 
-// anchorAt is an anchor of a database that is large. All of them are of different states.
+// anchorAt returns an anchor of a large database. All anchors have different states.
 func anchorAt(i int) reorgdb.Anchor {
 	digest := func(kind string) string {
 		sum := sha256.Sum256(fmt.Append(nil, kind, i))
@@ -58,7 +58,7 @@ func anchorValue(a reorgdb.Anchor) string {
 
 const largeBlocks, tableBlocks = 1000, 100
 
-// largeChain has the blocks of all databases that are large.
+// largeChain has the blocks of all large databases.
 var largeChain = bitcointest.NewChain(1_100_000)
 
 func makeBlocks(t *testing.T, path string, more iter.Seq2[reorgdb.Record, error]) {
@@ -111,7 +111,7 @@ var larges = []large{
 		damage: cutLastLog,
 	},
 	{
-		// In MiB: more than RocksDB is let have in memory.
+		// In MiB: more than RocksDB is allowed to keep in memory.
 		name: "log", size: 40, fullSize: 4 << 10,
 		make: func(t *testing.T, path string, size int) {
 			db, err := reorgdb.Create(path)
@@ -124,7 +124,7 @@ var larges = []large{
 					r := blockRecord(n - 1)
 					return string(r.Key), string(r.Value)
 				}
-				// What a node writes as the confirmations of its anchors grow.
+				// This is what a node writes as the confirmations of its anchors grow.
 				a := anchorAt((n - largeBlocks - 1) % 1_000_000)
 				a.Confirmations += uint64(n / 1_000_000)
 				return string(reorgdb.AnchorKey(a.Hash)), anchorValue(a)
@@ -155,7 +155,7 @@ var larges = []large{
 	},
 }
 
-// cutLastLog takes away the log that every database has.
+// cutLastLog removes the log that every database has.
 func cutLastLog(t *testing.T, path string) {
 	logs, err := filepath.Glob(filepath.Join(path, "*.log"))
 	require.NoError(t, err)
@@ -163,7 +163,7 @@ func cutLastLog(t *testing.T, path string) {
 	require.NoError(t, os.Remove(logs[len(logs)-1]))
 }
 
-// paysOn serves a chain, with a wallet that knows nothing of its blocks for all else.
+// paysOn serves a chain, and for all other calls a wallet that does not know its blocks.
 func paysOn(t *testing.T, chain *bitcointest.Chain, wallet *bitcointest.Wallet) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -187,8 +187,8 @@ func paysOn(t *testing.T, chain *bitcointest.Chain, wallet *bitcointest.Wallet) 
 	return both.String()
 }
 
-// TestScale: each command that touches a database takes a bounded amount of memory, however
-// large that is, and in make hostile time in proportion.
+// TestScale: each command that uses a database takes a bounded amount of memory, however large the
+// database is, and with make hostile also time in proportion.
 func TestScale(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	node := bitcointest.StartNode(t, false)
@@ -210,7 +210,7 @@ func TestScale(t *testing.T) {
 			}
 			for name, small := range took[0] {
 				if large, ok := took[1][name]; ok {
-					// What each process takes to start is in both.
+					// Both include the time that a process takes to start.
 					require.Less(t, large, 15*(small+100*time.Millisecond), name)
 				}
 			}
@@ -218,9 +218,9 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestMonitorMemory: what a node has is looked at in 64 MiB, and a hundred times as much in
-// hardly more. The long form measures the tool itself: the tests' own binary, which is all
-// tools, has 10 MiB more of it in memory.
+// TestMonitorMemory: the monitor checks as much data as a node has in 64 MiB, and a hundred times as
+// much in little more. The long form measures the tool itself: the tests' own binary, which has all
+// tools, takes 10 MiB more.
 func TestMonitorMemory(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	clitest.InMemory(t)
@@ -273,7 +273,7 @@ func (l large) try(t *testing.T, size int, chain, wallet string, took map[string
 		m := measure(t, args...)
 		require.Equal(t, want, m.code, "%s: %s", name, m.stderr)
 		took[name] = m.cpu
-		t.Logf("%d %s: %s: %.2f s, of the processor %.2f s, %d MiB", size, l.name, name, m.took.Seconds(), m.cpu.Seconds(), m.peak>>20)
+		t.Logf("%d %s: %s: %.2f s, %.2f s of processor time, %d MiB", size, l.name, name, m.took.Seconds(), m.cpu.Seconds(), m.peak>>20)
 		require.Less(t, m.peak, int64(128<<20), name)
 	}
 	run("verify", exit.OK, reorgverify.Name, "--db-path", db)
@@ -294,8 +294,8 @@ func (l large) try(t *testing.T, size int, chain, wallet string, took map[string
 	require.NoError(t, os.RemoveAll(db))
 	l.make(t, db, size)
 	l.damage(t, db)
-	run("verify what is damaged", exit.Wrong, reorgverify.Name, "--db-path", db)
-	run("copy what is damaged", exit.Wrong, initreorgdb.Name, "--copy-from", db, "--path", filepath.Join(dir, "copy"))
+	run("verify a damaged one", exit.Wrong, reorgverify.Name, "--db-path", db)
+	run("copy a damaged one", exit.Wrong, initreorgdb.Name, "--copy-from", db, "--path", filepath.Join(dir, "copy"))
 }
 
 func (l large) withAnchors(with, without int) int {

@@ -18,10 +18,10 @@ import (
 // serviceName is the name of the stand-in for a node that systemd runs.
 const serviceName = "ailee-node"
 
-// service is that stand-in: ailee-node DIR. It starts as a node does: it loads the
-// latest snapshot, whose root must be right, and opens the database. Then it says
-// "ready" on descriptor 4 and runs until SIGTERM. Before it ends it anchors its state,
-// which is the snapshot in $PLACE/next.dat, if there is one.
+// service is that stand-in: ailee-node DIR. It starts as a node does: it loads the latest
+// snapshot, whose root must be right, and opens the database. Then it writes "ready" to
+// descriptor 4 and runs until SIGTERM. Before it ends it anchors its state, which is the snapshot
+// in $PLACE/next.dat, if there is one.
 func service() {
 	stop, done := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer done()
@@ -54,7 +54,7 @@ func serve(stop context.Context, dir string) (err error) {
 }
 
 func load(path string) error {
-	// It appends to the file later on.
+	// It opens the file for appending, as it will later.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
 		return err
@@ -91,11 +91,11 @@ func anchor(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// bitcoinCLI is a stand-in for bitcoin-cli, which can count.
+// bitcoinCLI is a stand-in for bitcoin-cli that only knows getblockcount.
 func bitcoinCLI() {
 	client, err := bitcoin.Open(bitcoin.Options{URL: os.Getenv("BITCOIN_RPC_URL")}, func(string, ...any) {})
 	if err == nil && (len(os.Args) != 2 || os.Args[1] != "getblockcount") {
-		err = fmt.Errorf("bitcoin-cli: %q is not known here", os.Args[1:])
+		err = fmt.Errorf("bitcoin-cli: %q is not supported here", os.Args[1:])
 	}
 	var count int64
 	if err == nil {

@@ -28,7 +28,7 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// stubborn is a tool that says on standard output what it was told, and goes on for ever.
+// stubborn is a tool that reports an interrupt on standard output, but does not end.
 func stubborn() cli.Tool {
 	return cli.Tool{Name: "stubborn", Summary: "does not end", Run: func(ctx context.Context, _ *urfave.Context, out *cli.IO) error {
 		out.Printf("started\n")
@@ -39,7 +39,7 @@ func stubborn() cli.Tool {
 	}}
 }
 
-// signalOf is the signal that ended a process, 0 for none.
+// signalOf returns the signal that ended a process, 0 for none.
 func signalOf(state *os.ProcessState) syscall.Signal {
 	status := state.Sys().(syscall.WaitStatus)
 	if !status.Signaled() {
@@ -48,7 +48,7 @@ func signalOf(state *os.ProcessState) syscall.Signal {
 	return status.Signal()
 }
 
-// waiting is a pipe that a tool waits for.
+// waiting makes a pipe for a tool to wait for.
 func waiting(t *testing.T) (path string, writer *os.File) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "pipe")
@@ -59,8 +59,8 @@ func waiting(t *testing.T) (path string, writer *os.File) {
 	return path, writer
 }
 
-// TestEndsByTheSignal: a run that is interrupted ends by the signal that it got, and says so
-// in its document, with the status that a shell has for it.
+// TestEndsByTheSignal: an interrupted run ends by the signal that it got, and says so in its
+// document, with the status that a shell reports.
 func TestEndsByTheSignal(t *testing.T) {
 	pipe, _ := waiting(t)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
@@ -81,14 +81,14 @@ func TestEndsByTheSignal(t *testing.T) {
 	}
 }
 
-// TestInterruptedInTheMiddle: a document that was begun has what was found until then.
+// TestInterruptedInTheMiddle: an interrupted document has what was found until then.
 func TestInterruptedInTheMiddle(t *testing.T) {
 	pipe, writer := waiting(t)
 	cmd := exec.Command(l2verify.Name, "--all", "--json", pipe)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	// The first is known to be complete once there is a second.
+	// The first snapshot is reported once the second one is there.
 	_, err = writer.WriteString(clitest.Numbered(1) + clitest.Numbered(2))
 	require.NoError(t, err)
 	lines := bufio.NewReader(out)
@@ -97,7 +97,7 @@ func TestInterruptedInTheMiddle(t *testing.T) {
 		line, err := lines.ReadString('\n')
 		require.NoError(t, err, text)
 		if text += line; strings.Contains(line, `"snapshots": [`) {
-			// The row is on the next line, whose end comes with what follows.
+			// The row is on the next line, which ends only with the next row.
 			row, err := lines.Peek(len(`    {"index":1`))
 			require.NoError(t, err)
 			text += string(row)
@@ -121,7 +121,7 @@ func TestInterruptedInTheMiddle(t *testing.T) {
 	require.Equal(t, 130, doc.Code)
 }
 
-// TestInterruptedLoop: Ctrl-C, which goes to all that a shell has started, ends its loop.
+// TestInterruptedLoop: Ctrl-C, which goes to all processes of a shell, ends the shell's loop.
 func TestInterruptedLoop(t *testing.T) {
 	pipe, _ := waiting(t)
 	for _, shell := range []string{"bash", "sh"} {
@@ -143,7 +143,7 @@ func TestInterruptedLoop(t *testing.T) {
 	}
 }
 
-// TestIgnoredSignal: what is ignored, as nohup has it, interrupts nothing.
+// TestIgnoredSignal: a signal that is ignored, as under nohup, does not interrupt a run.
 func TestIgnoredSignal(t *testing.T) {
 	pipe, writer := waiting(t)
 	var out, errs bytes.Buffer
@@ -160,7 +160,7 @@ func TestIgnoredSignal(t *testing.T) {
 	require.Contains(t, out.String(), "Verification OK.\n")
 }
 
-// TestSecondSignal ends a run that does not end, at once.
+// TestSecondSignal: a second signal ends a run at once.
 func TestSecondSignal(t *testing.T) {
 	cmd := exec.Command(stubborn().Name)
 	out, err := cmd.StdoutPipe()
@@ -176,18 +176,18 @@ func TestSecondSignal(t *testing.T) {
 	require.Equal(t, syscall.SIGTERM, signalOf(cmd.ProcessState))
 }
 
-// TestFirstProcess: the kernel lets no signal end the first process of a container, which
-// ends with the status of that instead, and with no verdict.
+// TestFirstProcess: the kernel does not let a signal end the first process of a container. It exits
+// with the signal's status instead, which is not a verdict.
 func TestFirstProcess(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root makes a process the first one")
+		t.Skip("only root can start the first process of a container")
 	}
 	cmd := exec.Command(stubborn().Name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	if err := cmd.Start(); err != nil {
-		t.Skipf("no container can be made here: %v", err)
+		t.Skipf("cannot make a container here: %v", err)
 	}
 	lines := bufio.NewScanner(out)
 	require.True(t, lines.Scan())
@@ -199,7 +199,7 @@ func TestFirstProcess(t *testing.T) {
 	require.Equal(t, 130, cmd.ProcessState.ExitCode(), cmd.ProcessState)
 }
 
-// ending is a context that ends when it is asked the given number of times whether it has.
+// ending is a context that ends after Err was called the given number of times.
 type ending struct {
 	context.Context
 	cancel context.CancelFunc
@@ -213,8 +213,8 @@ func (e *ending) Err() error {
 	return e.Context.Err()
 }
 
-// TestInterruptedDocuments: wherever a tool is interrupted, its document says that, and not
-// what became of it inside.
+// TestInterruptedDocuments: wherever a tool is interrupted, its document says so, and does not show
+// the internal error.
 func TestInterruptedDocuments(t *testing.T) {
 	clitest.InMemory(t)
 	seen := map[string]int{}

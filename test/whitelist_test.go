@@ -60,8 +60,8 @@ func (w *whitelist) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.Wallet.ServeHTTP(rw, r)
 }
 
-// documented returns the methods of docs/bitcoin.md by command: those that must be allowed,
-// those that must be for what a run seldom needs, and those that are used if allowed.
+// documented returns the methods in docs/bitcoin.md by command: those that must be allowed, those
+// that must be allowed for what a run rarely needs, and those that are used if allowed.
 func documented(t *testing.T) (must, seldom, may map[string][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../docs/bitcoin.md")
@@ -81,8 +81,8 @@ func documented(t *testing.T) (must, seldom, may map[string][]string) {
 	return must, seldom, may
 }
 
-// TestWhitelist refuses one method at a time to each command: what docs/bitcoin.md says must
-// be allowed is named when it is not, and without the rest a command does what it is for.
+// TestWhitelist refuses one method at a time to each command. If docs/bitcoin.md says that the
+// method must be allowed, the command names it; without any other method the command succeeds.
 func TestWhitelist(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	t.Parallel()
@@ -98,7 +98,7 @@ func TestWhitelist(t *testing.T) {
 		return clitest.RunProcess(t, want, args[0], slices.Concat(rpc, args[1:])...)
 	}
 
-	// A node with a confirmed anchor, whose latest snapshot has another one.
+	// A node with a confirmed anchor, whose latest snapshot has a different anchor.
 	dir := filepath.Dir(clitest.History(t, 1))
 	db, file, state := filepath.Join(dir, "reorg_db"), filepath.Join(dir, "l2_snapshots.dat"), clitest.StateFile(t, 2_000_000, 5)
 	created, err := reorgdb.Create(db)
@@ -119,7 +119,7 @@ func TestWhitelist(t *testing.T) {
 		require.NoError(t, os.CopyFS(to, os.DirFS(dir)))
 		return to
 	}
-	// What a run does to a copy of the directory; the last waits in the mempool.
+	// waiting broadcasts an anchor from a copy of the directory, and leaves it in the mempool.
 	waiting := func(in string) string {
 		server.refuse("")
 		stdout, _ := run(exit.OK, "ailee_create_anchor", "--broadcast", "--yes", "--fee-rate", "10", "--wallet", "anchors", "--data-dir", in, "--l2-state-file", state, "--timestamp-ms", "9", "--json")
@@ -140,7 +140,7 @@ func TestWhitelist(t *testing.T) {
 			return []string{"--db-path", filepath.Join(in, "reorg_db"), "--wallet", "anchors"}
 		},
 		"ailee_get_snapshot_block": func(in string) []string {
-			path := filepath.Join(in, "of_now.dat") // its block is known by its time only
+			path := filepath.Join(in, "of_now.dat") // its block is known only from its time
 			_, err := clitest.AppendAnchored(path, uint64(time.Now().UnixMilli()), "")
 			require.NoError(t, err)
 			return []string{"--max-divergence", "1000", path}
@@ -169,11 +169,11 @@ func TestWhitelist(t *testing.T) {
 			_, stderr = run(want, append(slices.Clone(words), more...)...)
 			asked = server.asked
 			server.refuse("")
-			node.Generate(1) // what was sent waits no longer
+			node.Generate(1) // transactions in the mempool are mined
 			return stderr, asked
 		}
 		_, asked := play(exit.OK, "")
-		require.False(t, asked["getblock"], "%s: the wallet that is named knows the block", name)
+		require.False(t, asked["getblock"], "%s: the named wallet knows the block", name)
 		for method := range asked {
 			require.Contains(t, slices.Concat(must[name], seldom[name], may[name]), method, name)
 		}

@@ -14,13 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A way to break a run, at the k-th of the calls that can end so.
+// A way to break a run at the k-th call that it applies to.
 type way struct {
 	name   string
 	fault  fault
-	on     []string // the calls, nil for all
-	then   fault    // what becomes of all later calls
-	thenOn []string // that can end so, nil for all
+	on     []string // the calls that it applies to, nil for all
+	then   fault    // the fault of all later calls
+	thenOn []string // the later calls that it applies to, nil for all
 }
 
 var (
@@ -30,8 +30,7 @@ var (
 	interrupting = []string{"write", "pwrite64", "writev", "pwritev", "copy_file_range", "sendfile", "fallocate", "open", "openat", "creat", "fsync", "fdatasync", "ftruncate", "fchmod", "fchown", "close", "fcntl"}
 )
 
-// ways begin with a crash and end with a disk that is full from then on, and one that
-// fails for good.
+// ways begins with a crash, and ends with a disk that stays full and one that keeps failing.
 var ways = []way{
 	{name: "KILL", fault: fault{kill: true}},
 	{name: "ENOSPC", fault: fault{errno: unix.ENOSPC}, on: slices.Concat(filling, []string{"close"})},
@@ -43,7 +42,7 @@ var ways = []way{
 	{name: "dead", fault: fault{errno: unix.EIO}, then: fault{errno: unix.EIO}},
 }
 
-// concerns reports whether a call is one of those named.
+// concerns reports whether a call is one of those named, nil for all.
 func (c call) concerns(commands []string) bool {
 	switch {
 	case c.size >= 0 && c.args[c.size] < 2 && slices.Equal(commands, shortened):
@@ -56,18 +55,18 @@ func (c call) concerns(commands []string) bool {
 	return slices.Contains(commands, c.name)
 }
 
-// outcome is how a run ended that was broken.
+// outcome is how a broken run ended.
 type outcome struct {
-	hit      *call  // nil when it ended before its k-th call
-	before   string // the path of the call before that one
-	unsynced bool   // that call is on a file that was written since it was synced
-	calls    int    // that the way applies to
-	always   []int  // those of them that are broken in each sample
-	code     int    // -1 for killed
-	said     string // on both standard output and standard error
+	hit      *call  // nil if it ended before its k-th call
+	before   string // the path of the call before
+	unsynced bool   // the call is on a file that was written after its last sync
+	calls    int    // how many calls the way applies to
+	always   []int  // the calls that every sample includes
+	code     int    // -1 if killed
+	said     string // standard output and standard error
 }
 
-// breaks runs the command and breaks it in a way at its k-th call.
+// breaks runs the command and breaks it in the given way at its k-th call.
 func (s *scenario) breaks(t *testing.T, root string, w way, k int) (o outcome) {
 	t.Helper()
 	out, err := os.CreateTemp(t.TempDir(), "")
@@ -110,7 +109,7 @@ func (s *scenario) breaks(t *testing.T, root string, w way, k int) (o outcome) {
 	return o
 }
 
-// try breaks a run, looks at what it left, and completes it.
+// try breaks a run, checks what it left, and completes it.
 func (s *scenario) try(t *testing.T, w way, k int) outcome {
 	t.Helper()
 	root := filepath.Join(s.scratch, fmt.Sprintf("%s-%d", w.name, k))
@@ -128,13 +127,13 @@ func (s *scenario) try(t *testing.T, w way, k int) outcome {
 		return o
 	}
 	if s.check(t, root, true) == nil {
-		return o // nothing is left to be completed
+		return o // there is nothing to complete
 	}
 	code, said := s.run(t, root, 1)
 	if code != 0 {
-		t.Errorf("%s: the second run ends with %d: %s", at, code, said)
+		t.Errorf("%s: the second run exits with %d: %s", at, code, said)
 	} else if err := s.check(t, root, true); err != nil {
-		t.Errorf("%s: after the second run: %v\n%s\nthe first one said: %s", at, err, said, o.said)
+		t.Errorf("%s: after the second run: %v\n%s\noutput of the first run: %s", at, err, said, o.said)
 	}
 	return o
 }
@@ -144,7 +143,7 @@ var (
 	done     = regexp.MustCompile(`"exit_code": ?0\b`)
 )
 
-// judge looks at how a run that was broken ended.
+// judge checks how a broken run ended.
 func (s *scenario) judge(t *testing.T, root string, w way, o outcome) error {
 	if w.fault.kill && !w.fault.alone || o.code < 0 {
 		return s.check(t, root, false)
@@ -152,17 +151,17 @@ func (s *scenario) judge(t *testing.T, root string, w way, o outcome) error {
 	switch {
 	case o.code == 0:
 		if w.fault.errno != 0 && w.fault.errno != unix.EINTR && !harmless(o) {
-			return fmt.Errorf("the failure is passed over")
+			return fmt.Errorf("the failure is ignored")
 		}
 	case o.code != 1:
-		return fmt.Errorf("neither done nor a clear failure")
+		return fmt.Errorf("neither success nor a clear failure")
 	case !oneError.MatchString(o.said):
-		return fmt.Errorf("the error is not said")
+		return fmt.Errorf("no error is printed")
 	case done.MatchString(o.said):
-		return fmt.Errorf("it says that it is done, and fails")
+		return fmt.Errorf("it reports success, and fails")
 	}
 	found, left := s.look(t, root)
-	// What can't be removed stays, and what a killed process had.
+	// What can't be removed stays, and so do the files of a killed process.
 	stays := strings.HasPrefix(o.hit.name, "unlink") || o.hit.name == "rmdir" || w.fault.kill || w.then != fault{}
 	for _, path := range left {
 		if !stays && !(o.code == 1 && matches(filepath.Base(path), s.resumed)) {
@@ -172,35 +171,34 @@ func (s *scenario) judge(t *testing.T, root string, w way, o outcome) error {
 	return s.compare(found, o.code == 0)
 }
 
-// ignorable are failures that lose nothing, so that a command may pass over them:
-// patterns of calls, and of the last elements of the path and of that of the call
-// before.
+// ignorable has failures that lose nothing, so that a command may ignore them: patterns of calls, and
+// of the last elements of the path of the call and of the call before.
 var ignorable = []struct{ calls, path, before, why string }{
-	{"sync_file_range", "*", "*", "only begins what the sync that follows brings to its end"},
-	{"copy_file_range", "*", "*", "what the kernel does not copy is read and written"},
-	{"close", "#*", "*", "of a temporary file without a name, which is gone with it"},
-	{"fallocate", "*", "*", "only sets space aside"},
-	{"unlink*", "*", "*", "what stays is not used, and removed by a later run"},
-	{"fcntl", "*", "*", "a lease that can't be given back ends with the descriptor"},
-	{"*", ".*" + notes, "*", saidOnly + "a note of a prune that is done"},
-	{"mkdir", "*reorg_db*", "*", "RocksDB makes a folder that is there"},
-	{"mkdir", "data", "*", "mkdir -p makes a folder that is there"},
-	{"linkat", "latest", "*", "copied then"},
-	{"linkat", "*.replaced_*", "*", "copied then"},
-	{"renameat2", "l2_snapshots*", "*", "mv tries whether the name is free, and renames then"},
-	{"*", ".ailee-reorgdb-*", "*", saidOnly + "the live database is not looked at, and replaced by force"},
+	{"sync_file_range", "*", "*", "only starts what the following sync completes"},
+	{"copy_file_range", "*", "*", "what the kernel does not copy is read and written instead"},
+	{"close", "#*", "*", "of a temporary file without a name, which is gone then"},
+	{"fallocate", "*", "*", "only reserves space"},
+	{"unlink*", "*", "*", "a file that stays is not used, and a later run removes it"},
+	{"fcntl", "*", "*", "a lease that can't be released ends with the descriptor"},
+	{"*", ".*" + notes, "*", saidOnly + "a note of a completed prune"},
+	{"mkdir", "*reorg_db*", "*", "RocksDB creates an existing folder"},
+	{"mkdir", "data", "*", "mkdir -p creates an existing folder"},
+	{"linkat", "latest", "*", "it is copied instead"},
+	{"linkat", "*.replaced_*", "*", "it is copied instead"},
+	{"renameat2", "l2_snapshots*", "*", "mv first tries whether the name is free"},
+	{"*", ".ailee-reorgdb-*", "*", saidOnly + "the live database is not checked, and replaced by force"},
 	{"*", "OPTIONS-*", "*", "RocksDB's options, which only people read"},
 	{"fsync", "*reorg_db*", "OPTIONS-*", "of the folder, after the options"},
-	{"openat", "*.log", "*", "of a log that is empty by now, to cut off what was set aside"},
-	{"ftruncate", "*.log", "*", "cuts off what was set aside"},
-	{"ftruncate", "MANIFEST-*", "*", "cuts off what was set aside"},
+	{"openat", "*.log", "*", "of a log that is empty by now, to cut off reserved space"},
+	{"ftruncate", "*.log", "*", "cuts off reserved space"},
+	{"ftruncate", "MANIFEST-*", "*", "cuts off reserved space"},
 }
 
-// saidOnly begins why a failure may be passed over only with a warning.
+// saidOnly begins the reason for a failure that may be ignored only with a warning.
 const saidOnly = "it warns: "
 
-// harmless reports whether the failure is one of those, or of the close of a file of
-// which everything was synced.
+// harmless reports whether the failure is one of those, or that of the close of a completely synced
+// file.
 func harmless(o outcome) bool {
 	if o.hit.name == "close" && !o.unsynced {
 		return true
@@ -218,8 +216,8 @@ func harmless(o outcome) bool {
 
 func lastElement(path string) string { return filepath.Base(strings.TrimSuffix(path, " (deleted)")) }
 
-// TestEveryCall breaks every command at every call, in every way. In short mode it only
-// kills, and lets the disk be full once.
+// TestEveryCall breaks every command at every call, in every way. In short mode it only kills, and
+// lets the disk be full once.
 func TestEveryCall(t *testing.T) {
 	inMemory(t)
 	ways := ways
@@ -238,12 +236,12 @@ func TestEveryCall(t *testing.T) {
 					continue // it has one process
 				}
 				t.Run(w.name, func(t *testing.T) {
-					// The run that is not broken tells how many there are.
+					// An unbroken run shows how many calls there are.
 					root := s.copy(t, filepath.Join(s.scratch, "count"))
 					whole := s.breaks(t, root, w, -1)
 					n := whole.calls
 					require.NoError(t, os.RemoveAll(root))
-					require.True(t, n > 0 || w.on != nil, "none of its calls is seen")
+					require.True(t, n > 0 || w.on != nil, "no call was traced")
 					if *all {
 						for k := 1; s.try(t, w, k).hit != nil; k++ {
 						}
@@ -265,7 +263,7 @@ func TestEveryCall(t *testing.T) {
 	}
 }
 
-// sample is count numbers from 1 to n, the first and the last among them.
+// sample returns count numbers from 1 to n, including the first and the last.
 func sample(n, count int) []int {
 	var ks []int
 	for i := range min(n, count) {
@@ -274,7 +272,7 @@ func sample(n, count int) []int {
 	return ks
 }
 
-// inMemory lets the test's folders be in memory: there a sync costs nothing.
+// inMemory puts the test's folders in memory, where a sync costs nothing.
 func inMemory(t *testing.T) {
 	if dir, err := filepath.EvalSymlinks("/dev/shm"); err == nil {
 		t.Setenv("TMPDIR", dir)

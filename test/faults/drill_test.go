@@ -12,9 +12,9 @@ import (
 	"ailee-recovery/internal/command/drill"
 )
 
-// TestDrillBroken: a drill that is killed at any call, with all its processes, or whose disk
-// is full at any, leaves a folder of which the next one makes its own. All that it writes is
-// made up anew each time, so that there is nothing to compare.
+// TestDrillBroken: a drill that is killed at any call, with all its processes, or whose disk is full
+// at any call, leaves a folder that the next drill takes over. Everything that it writes is new each
+// time, so that there is nothing to compare.
 func TestDrillBroken(t *testing.T) {
 	if !*all {
 		t.Skip("each try takes seconds: make faults")

@@ -21,66 +21,62 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// A scenario is a command that changes a folder, with all that must hold wherever it
-// ends. Its paths are below a root with two folders: data, what it works on, and
-// tmp, for temporary files.
+// A scenario is a command that changes a folder, with everything that must be true wherever it ends.
+// Its paths are below a root with two folders: data, which it works on, and tmp, for temporary files.
 type scenario struct {
 	name string
-	// prepare makes what is there before, in root/data.
+	// prepare makes the initial contents of root/data.
 	prepare func(t *testing.T, root string)
-	// command is the command line of the first run (0), or of one that completes what
-	// another began (1).
+	// command returns the command line of the first run (0), or of a run that completes another (1).
 	command func(root string, run int) []string
-	// leftover are patterns of the names that a run may leave when it is killed.
+	// leftover has patterns of the names that a killed run may leave.
 	leftover []string
-	// resumed are those of them from which another run goes on. Of the others, a run
-	// that fails leaves none.
+	// resumed are those from which another run continues. A run that fails must not leave the others.
 	resumed []string
-	// plain takes out of the content of a file what differs from run to run.
+	// plain removes from the content of a file what differs from run to run.
 	plain func(path, content string) string
-	// same gives names that differ from run to run one name.
+	// same maps names that differ from run to run to the same name.
 	same func(path string) string
-	// between reports whether a content that is neither the old nor the new one is
-	// right for the moment, since it is appended to.
+	// between reports whether a content that is neither the old nor the new one is acceptable, since
+	// the file is being appended to.
 	between func(old, want, content string) bool
-	// keeps says of which file or folder, old or new, a path is what was there, ""
-	// for none. One that is kept may be missing for the moment.
+	// keeps returns the file or folder that a path is the kept version of, "" for none. The original
+	// may be missing for the moment.
 	keeps func(path string) string
-	// always is a call at each of which the run is broken, whatever the sample is.
+	// always is a call that every sample includes.
 	always string
-	// long says that it is left out in short mode.
+	// long says that the scenario is left out in short mode.
 	long bool
-	// roomy says that the disk whose power is cut is a larger one: it would say of the usual
-	// one that it is full.
+	// roomy says that the power cut test needs a larger disk: the command would report that the usual
+	// one is full.
 	roomy bool
-	// payments is with what the command pays, nil for one that does not.
+	// payments is what the command pays with, nil if it does not pay.
 	payments *payments
 
 	template string // the root that is copied for each run
-	scratch  string // where the copies are
+	scratch  string // the folder for the copies
 	before   state
 	after    state
 }
 
-// state is what a node would find: by path, owner, mode and content, for a database
-// its records. What was paid has a place of its own in it.
+// state is what a node would find: owner, mode and content by path, for a database its records. What
+// was paid has its own entry.
 type state map[string]string
 
-// notes is how the name of a file ends with notes of prunes, which have the time, and may
-// be missing.
+// notes is the suffix of files with the notes of prunes, which contain times and may be missing.
 const notes = ".ailee-pruned"
 
-// isKnown reports whether a file is what is known of backups: it has times and digests, and is
-// made anew where it is missing.
+// isKnown reports whether a file is a catalogue of backups, which contains times and digests, and is
+// made again if it is missing.
 func isKnown(name string) bool {
 	return name == "ailee-catalogue.json" || strings.HasPrefix(name, "ailee-records-")
 }
 
-// uid and gid of the node, when the tests run as root.
+// uid and gid of the node if the tests run as root.
 const uid, gid = 1234, 2345
 
-// reachable makes a folder that the node's user can reach: what becomes that user opens
-// databases by their paths.
+// reachable makes a folder that the node's user can reach: a tool that becomes that user opens
+// databases by path.
 func reachable(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -88,7 +84,7 @@ func reachable(t *testing.T) string {
 	return dir
 }
 
-// ready makes the template, and finds out what an undisturbed run makes of it.
+// ready makes the template, and records the result of an undisturbed run.
 func (s *scenario) ready(t *testing.T) {
 	t.Helper()
 	s.template, s.scratch = reachable(t), reachable(t)
@@ -111,7 +107,7 @@ func (s *scenario) ready(t *testing.T) {
 	require.NotEqual(t, s.before, s.after, said)
 }
 
-// copy copies the template to a folder, which may be there, and returns it.
+// copy copies the template to a folder, which may exist, and returns the folder.
 func (s *scenario) copy(t *testing.T, root string) string {
 	t.Helper()
 	said, err := exec.Command("cp", "-a", s.template+"/.", root).CombinedOutput()
@@ -123,7 +119,7 @@ func (s *scenario) env(root string) []string {
 	return []string{"PATH=" + binaries + ":" + os.Getenv("PATH"), "TMPDIR=" + filepath.Join(root, "tmp")}
 }
 
-// run runs the command with nothing in its way.
+// run runs the command undisturbed.
 func (s *scenario) run(t *testing.T, root string, run int) (code int, said string) {
 	t.Helper()
 	args := s.command(root, run)
@@ -133,7 +129,7 @@ func (s *scenario) run(t *testing.T, root string, run int) (code int, said strin
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
-// look returns what there is, and the names that are left over.
+// look returns what there is, and the leftovers.
 func (s *scenario) look(t *testing.T, root string) (found state, left []string) {
 	t.Helper()
 	found = state{}
@@ -155,7 +151,7 @@ func (s *scenario) look(t *testing.T, root string) (found state, left []string) 
 		case path == root || name == "tmp" || isKnown(d.Name()):
 			return nil
 		case path != data && !strings.HasPrefix(path, data+"/"):
-			return fmt.Errorf("something new: %s", name)
+			return fmt.Errorf("unexpected file: %s", name)
 		}
 		info, err := d.Info()
 		if err != nil {
@@ -198,8 +194,8 @@ func matches(name string, patterns []string) bool {
 
 var detectedAt = regexp.MustCompile(`^(\d+\|\w+\|\w+)\|\d+`)
 
-// records are the records of a database that is whole, without the times of events,
-// or else what is wrong with it.
+// records returns the records of an intact database, without the times of events, or else what is
+// wrong with it.
 func records(ctx context.Context, path string) string {
 	problems, err := reorgtool.Damage(ctx, path)
 	if err != nil || reorgtool.Lossy(problems) {
@@ -227,7 +223,7 @@ func records(ctx context.Context, path string) string {
 
 const foreign = "\nof another owner:"
 
-// foreigners are the files of a database that its owner does not own.
+// foreigners returns the files in a database that belong to another owner.
 func foreigners(path string, owner *syscall.Stat_t) (names string) {
 	entries, _ := os.ReadDir(path)
 	for _, entry := range entries {
@@ -249,7 +245,7 @@ func packedRecords(t *testing.T, path string) string {
 	return records(t.Context(), filepath.Join(dir, "reorg_db"))
 }
 
-// nameOf is the name of a path that does not differ from run to run.
+// nameOf returns a name for a path that does not differ from run to run.
 func (s *scenario) nameOf(path string) string {
 	if s.same != nil {
 		return s.same(path)
@@ -265,8 +261,8 @@ func (s *scenario) canonical(found state) state {
 	return named
 }
 
-// check tells what is wrong with what a run left: everything must be as it was or as
-// it is to be, and with done all of it as it is to be, with nothing left over.
+// check returns what is wrong with what a run left. Everything must be in its old or new state; with
+// done, everything must be in its new state and nothing left over.
 func (s *scenario) check(t *testing.T, root string, done bool) error {
 	t.Helper()
 	found, left := s.look(t, root)
@@ -281,7 +277,7 @@ func (s *scenario) compare(found state, done bool) error {
 	for path, content := range found {
 		name, what := s.nameOf(path), ""
 		if !done {
-			// The last that a run does.
+			// Setting owners is the last thing that a run does.
 			content, _, _ = strings.Cut(content, foreign)
 		}
 		if s.keeps != nil {
@@ -296,7 +292,7 @@ func (s *scenario) compare(found state, done bool) error {
 		case !done && s.between != nil && s.between(old, want, content):
 		case what != "" && (content == s.after[what] || content == s.before[what]):
 		default:
-			return fmt.Errorf("%s is neither what it was nor what it is to be: %s", path, excerpt(content))
+			return fmt.Errorf("%s is in neither its old nor its new state: %s", path, excerpt(content))
 		}
 		names[name] = true
 	}

@@ -28,12 +28,12 @@ import (
 // writerTip is the tip of the chain whose blocks the writers store.
 const writerTip = 40
 
-// A writer makes a database, writes to it, and opens it again. It calls wrote with
-// each record that it may rely on from then on.
+// A writer creates a database, writes to it, and opens it again. It calls wrote with each record that
+// it may rely on from then on.
 type writer func(path string, wrote func(key, value string)) error
 
-// writers are run in a process of their own, which is this test with the writer's
-// name in the environment.
+// writers run as separate processes, which are this test with the name of the writer in the
+// environment.
 var writers = map[string]writer{
 	"an older node": func(path string, wrote func(key, value string)) error {
 		return errors.Join(olderNode(path, 0, wrote), olderNode(path, writerTip/2, wrote))
@@ -46,8 +46,8 @@ var writers = map[string]writer{
 
 const writerEnv = "AILEE_FAULTS_WRITER"
 
-// write runs the writer that the environment names, on the folder that the first
-// argument names, and prints what it wrote.
+// write runs the writer that the environment names, on the folder in the first argument, and prints
+// what it wrote.
 func write(name string) int {
 	err := writers[name](os.Args[1], func(key, value string) {
 		if _, err := fmt.Printf("%s %s\n", key, value); err != nil {
@@ -61,10 +61,10 @@ func write(name string) int {
 	return 0
 }
 
-// node is a database that is open as nodes have it.
+// node is a database, opened as nodes open it.
 type node struct {
 	rocks    *grocksdb.DB
-	families []*grocksdb.ColumnFamilyHandle // nil in the older nodes
+	families []*grocksdb.ColumnFamilyHandle // nil for older nodes
 	wrote    func(key, value string)
 }
 
@@ -83,8 +83,8 @@ func olderNode(path string, from int64, wrote func(key, value string)) error {
 	return n.run(from)
 }
 
-// newerNode opens a database as the nodes do that have another column family: where
-// that fails they open it without, and make the family.
+// newerNode opens a database as nodes with a second column family do: if that fails, they open it
+// without the family and create it.
 func newerNode(path string, from int64, wrote func(key, value string)) error {
 	names := []string{"default", "reputation_cf"}
 	open := func() (*grocksdb.DB, []*grocksdb.ColumnFamilyHandle, error) {
@@ -111,7 +111,7 @@ func newerNode(path string, from int64, wrote func(key, value string)) error {
 	return n.run(from)
 }
 
-// run writes blocks and a reorg, each in a way that a node writes, flushes and compacts.
+// run writes blocks and a reorg, and flushes and compacts, in the ways of a node.
 func (n *node) run(from int64) error {
 	chain := bitcointest.NewChain(writerTip)
 	to := from + writerTip/2
@@ -151,7 +151,7 @@ func (n *node) run(from int64) error {
 	return nil
 }
 
-// put is what a node relies on without a sync: it outlives the process.
+// put writes a record without a sync, which must nevertheless outlive the process.
 func (n *node) put(key, value string) error {
 	err := n.rocks.Put(grocksdb.NewDefaultWriteOptions(), []byte(key), []byte(value))
 	if err == nil {
@@ -160,7 +160,7 @@ func (n *node) put(key, value string) error {
 	return err
 }
 
-// theTools writes as they do: single records and tables.
+// theTools writes as the tools do: single records and tables.
 func theTools(path string, wrote func(key, value string)) error {
 	chain := bitcointest.NewChain(writerTip)
 	db, err := reorgdb.Create(path)
@@ -197,11 +197,11 @@ func theTools(path string, wrote func(key, value string)) error {
 	return errors.Join(db.Sync(), db.Close())
 }
 
-// TestKilledWritersDamageNothing kills whatever makes and writes a database at every
-// system call. What is left is sound for every tool, and has all that was written.
+// TestKilledWritersDamageNothing kills every writer of a database at every system call. What is left is
+// sound for every tool, and has everything that was written.
 func TestKilledWritersDamageNothing(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the race detector sees nothing of other processes")
+		t.Skip("the race detector does not see other processes")
 	}
 	inMemory(t)
 	url := bitcointest.NewChain(writerTip).Serve(t)
@@ -211,7 +211,7 @@ func TestKilledWritersDamageNothing(t *testing.T) {
 			scratch := t.TempDir()
 			n := 0
 			killedAt(t, name, filepath.Join(scratch, "whole"), func(call) bool { n++; return false })
-			// Most of what looks like damage is in the beginning.
+			// Most states that look like damage occur at the beginning.
 			ks := append(sample(min(n, 40), 8), sample(n, 5)...)
 			if *all {
 				ks = sample(n, n)
@@ -229,7 +229,7 @@ func TestKilledWritersDamageNothing(t *testing.T) {
 					return calls == k
 				})
 				if hit.name == "" {
-					continue // the threads take turns: there were fewer calls this time
+					continue // the number of calls depends on the threads: there were fewer this time
 				}
 				count(name, "KILL", hit.name)
 				if err := killedIsSound(t, root, said, url); err != nil {
@@ -241,8 +241,8 @@ func TestKilledWritersDamageNothing(t *testing.T) {
 	}
 }
 
-// killedAt runs a writer on root/reorg_db, kills it before a call, and returns the
-// records that it had written.
+// killedAt runs a writer on root/reorg_db, kills it before a call, and returns the records that it had
+// written.
 func killedAt(t *testing.T, name, root string, at func(call) bool) map[string]string {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "tmp"), 0o755))
@@ -256,7 +256,7 @@ func killedAt(t *testing.T, name, root string, at func(call) bool) map[string]st
 	path, killed := filepath.Join(root, "reorg_db"), false
 	env := append(os.Environ(), writerEnv+"="+name, "TMPDIR="+filepath.Join(root, "tmp"))
 	status, err := trace(ctx, []string{self, path}, env, out, os.Stderr, root, func(c call) fault {
-		// What people read of RocksDB changes nothing.
+		// RocksDB's own log, which only people read, does not matter.
 		if !strings.HasPrefix(c.path, "reorg_db") || filepath.Base(c.path) == "LOG" || c.name == "close" || killed {
 			return fault{}
 		}
@@ -275,13 +275,13 @@ func killedAt(t *testing.T, name, root string, at func(call) bool) map[string]st
 	return said
 }
 
-// killedIsSound runs all tools on what a killed writer left.
+// killedIsSound checks what a killed writer left with all tools.
 func killedIsSound(t *testing.T, root string, want map[string]string, url string) error {
 	t.Helper()
 	path, copied := filepath.Join(root, "reorg_db"), filepath.Join(root, "copied")
 	if names := namesIn(path); len(names) == 0 {
 		if len(want) > 0 {
-			return fmt.Errorf("there is nothing, and %d records were written", len(want))
+			return fmt.Errorf("there is nothing, but %d records were written", len(want))
 		}
 		return nil
 	}
@@ -323,8 +323,8 @@ func killedIsSound(t *testing.T, root string, want map[string]string, url string
 	return hasAll(t, path, want)
 }
 
-// hasAll reports whether the records that were written are there. One that was
-// overwritten since has only its key in common.
+// hasAll returns an error unless the records that were written are there. A record that was overwritten
+// since only needs the same key.
 func hasAll(t *testing.T, path string, want map[string]string) error {
 	t.Helper()
 	found := records(t.Context(), path)

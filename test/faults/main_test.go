@@ -1,5 +1,5 @@
-// Package faults breaks the tools on purpose, at each system call that changes
-// something: it kills them there, fails the call, and cuts the power.
+// Package faults breaks the tools on purpose, at each system call that changes something: it kills
+// them there, makes the call fail, and cuts the power.
 package faults
 
 import (
@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var all = flag.Bool("all", false, "try every point, not a sample")
+var all = flag.Bool("all", false, "try every point instead of a sample")
 
 // underRace says that the race detector is on.
 var underRace bool
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if underRace {
-		fmt.Println("the race detector sees nothing of what is broken here")
+		fmt.Println("the race detector does not see the processes that are broken here")
 		os.Exit(0)
 	}
 	code, err := inOwnMounts(m)
@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 
 const isolated = "AILEE_FAULTS_ISOLATED"
 
-// inOwnMounts runs the tests in a process with mounts of its own, which go with it
-// however it ends. Without the right to have any, nothing is mounted.
+// inOwnMounts runs the tests in a process with its own mounts, which end with it however it ends.
+// Without the right to mount, nothing is mounted.
 func inOwnMounts(m *testing.M) (int, error) {
 	if os.Geteuid() != 0 || os.Getenv(isolated) != "" {
 		return withBinaries(m)
@@ -58,7 +58,7 @@ func inOwnMounts(m *testing.M) (int, error) {
 }
 
 func withBinaries(m *testing.M) (int, error) {
-	// The paths that the kernel tells of are without symbolic links.
+	// The kernel reports paths without symbolic links.
 	dir, err := filepath.EvalSymlinks(os.TempDir())
 	if err != nil {
 		return 1, err

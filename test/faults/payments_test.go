@@ -14,15 +14,15 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// payments are what runs pay through a Bitcoin node that goes on whatever becomes of
-// them, as it does on a machine of its own.
+// payments are what runs pay through a Bitcoin node that keeps running whatever happens to them, as on
+// a separate machine.
 type payments struct {
 	node   *bitcointest.Node
 	wallet *bitcointest.Wallet
 	others map[string]bool // transactions of other runs
 }
 
-// payable is how many transactions can be made: one block is mined for each, and none
+// payable returns how many transactions can be made. One block is mined for each beforehand, and none
 // later, so that all anchors name the same tip.
 func payable() uint32 {
 	if *all {
@@ -37,7 +37,7 @@ func newPayments(t *testing.T) *payments {
 	return &payments{node: n, wallet: bitcointest.NewWallet(t, n, "")}
 }
 
-// own returns the transactions of this run, and of one that completes it.
+// own returns the transactions of this run, and of the one that completes it.
 func (p *payments) own() []string {
 	if p == nil {
 		return nil
@@ -45,7 +45,7 @@ func (p *payments) own() []string {
 	return slices.DeleteFunc(p.node.Waiting(), func(txid string) bool { return p.others[txid] })
 }
 
-// begin lets all transactions that there are be those of other runs, but for some.
+// begin assigns all existing transactions to other runs, except for the given ones.
 func (p *payments) begin(own ...string) {
 	if p == nil {
 		return
@@ -58,14 +58,14 @@ func (p *payments) begin(own ...string) {
 
 var recordedIn = regexp.MustCompile(`anchor:\w+ \w+\|(\w+)\|`)
 
-// account is what was paid, and whether the records of a database tell of it, without
-// the ids, which differ from run to run.
+// account returns what was paid, and whether the records of a database name it, without the ids, which
+// differ from run to run.
 func (p *payments) account(records string) string {
 	txids := p.own()
 	var recorded []string
 	for _, record := range recordedIn.FindAllStringSubmatch(records, -1) {
-		// A machine that had its power cut before it sent has a transaction that was
-		// sent all the same here.
+		// After a power cut before sending, the record may name a transaction that, in this test,
+		// was sent all the same.
 		if recorded = append(recorded, record[1]); p.others[record[1]] {
 			txids = append(txids, record[1])
 		}
@@ -79,10 +79,10 @@ func (p *payments) account(records string) string {
 	return fmt.Sprintf("paid are %q, recorded %q", txids, recorded)
 }
 
-// txidAndTime are what differs between the records of two anchors of one state.
+// txidAndTime matches what differs between the records of two anchors of one state.
 var txidAndTime = regexp.MustCompile(`(anchor:\w+ \w+)\|\w+\|(\d+\|\d+)\|\d+\|`)
 
-// broadcasting anchors a state in a Bitcoin transaction.
+// broadcasting is the scenario that anchors a state in a Bitcoin transaction.
 func broadcasting() *scenario {
 	const file, db = "l2_snapshots.dat", "reorg_db"
 	s := &scenario{

@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A disk is a file with a file system that is mounted. What is written to the file
-// system and not written back is in the kernel's memory only, and not in the file.
+// A disk is a file with a mounted file system. What is written to the file system and not yet written
+// back is only in the kernel's memory, and not in the file.
 type disk struct {
 	image string
-	dir   string // where it is mounted
-	stats string // what its block device counts
+	dir   string // the mount point
+	stats string // the statistics of its block device
 }
 
-// mountOptions are how an ext4 is mounted: as it comes, and with the least that it
-// promises. By itself it syncs the data of a file that is renamed over another one
-// (auto_da_alloc), and writes data before the names that lead to it (data=ordered).
+// mountOptions are the ways to mount an ext4: with the defaults, and with as few guarantees as
+// possible. By default it syncs the data of a file that is renamed over another one (auto_da_alloc),
+// and writes data before the names that lead to it (data=ordered).
 var mountOptions = []string{"defaults", "data=writeback,noauto_da_alloc,commit=600"}
 
 // newDisk makes a disk and mounts it.
@@ -40,7 +40,7 @@ func newDisk(t *testing.T, options string, size int64) *disk {
 	return d
 }
 
-// mount also replays the journal, as a machine does that starts again.
+// mount mounts the disk, which replays the journal, as when a machine starts again.
 func (d *disk) mount(t *testing.T, options string) {
 	t.Helper()
 	execute(t, "mount", "-t", "ext4", "-o", "loop,"+options, d.image, d.dir)
@@ -50,7 +50,7 @@ func (d *disk) mount(t *testing.T, options string) {
 	d.stats = fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev))
 }
 
-// sync syncs this disk only: others, at the same time, are to lose what is not synced.
+// sync syncs only this disk: other disks must lose what is not synced.
 func (d *disk) sync(t *testing.T) {
 	t.Helper()
 	f, err := os.Open(d.dir)
@@ -59,8 +59,8 @@ func (d *disk) sync(t *testing.T) {
 	require.NoError(t, unix.Syncfs(int(f.Fd())))
 }
 
-// unmount lets the kernel do the rest later: a process that another test has just
-// forked may have files open there until it is another program.
+// unmount detaches the disk and lets the kernel unmount it later: a process that another test has just
+// forked may have files open there until it executes its program.
 func (d *disk) unmount(t *testing.T) {
 	t.Helper()
 	require.NoError(t, unix.Unmount(d.dir, unix.MNT_DETACH))
@@ -72,19 +72,18 @@ func execute(t *testing.T, name string, args ...string) {
 	require.NoError(t, err, "%s %q: %s", name, args, said)
 }
 
-// written tells how much was written, when nothing is being written.
+// written returns how much was written so far, and whether nothing is being written now.
 func (d *disk) written() (mark string, quiet bool, err error) {
 	text, err := os.ReadFile(d.stats)
 	fields := strings.Fields(string(text))
 	if err != nil || len(fields) < 9 {
 		return "", false, fmt.Errorf("%q: %w", text, err)
 	}
-	// Writes done, sectors written, and requests under way.
+	// Completed writes, sectors written, and requests in flight.
 	return fields[4] + " " + fields[6], fields[8] == "0", nil
 }
 
-// cut copies what is on the disk at one moment, unless that is what it was at the
-// mark before.
+// cut copies the disk as it is at one moment, unless nothing was written since the mark before.
 func (d *disk) cut(before, to string) (mark string, err error) {
 	for {
 		mark, quiet, err := d.written()
@@ -104,7 +103,7 @@ func (d *disk) cut(before, to string) (mark string, err error) {
 	}
 }
 
-// copySparse copies a file without its holes.
+// copySparse copies a file and keeps its holes.
 func copySparse(from, to string) error {
 	src, err := os.Open(from)
 	if err != nil {
@@ -140,22 +139,22 @@ func copySparse(from, to string) error {
 	}
 }
 
-// requireMounts skips where the machine does not let the tests mount anything.
+// requireMounts skips the test if it cannot mount anything.
 func requireMounts(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("too long for short mode")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a file system, without which no power can be cut")
+		t.Skip("only root can mount the file systems for power cuts")
 	}
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		t.Skip("this machine has no loop devices, without which no power can be cut")
+		t.Skip("this machine has no loop devices for power cuts")
 	}
 }
 
-// TestPowerCutLosesWhatIsNotSynced shows that what the other tests rely on is so: what
-// is not synced is lost, and what is synced is not.
+// TestPowerCutLosesWhatIsNotSynced shows what the other tests rely on: what is not synced is lost, and
+// what is synced is not.
 func TestPowerCutLosesWhatIsNotSynced(t *testing.T) {
 	requireMounts(t)
 	inMemory(t)
@@ -193,7 +192,7 @@ func TestPowerCutLosesWhatIsNotSynced(t *testing.T) {
 			require.NoError(t, folder.Close())
 			oldText, _ = afterCut()
 			if options != mountOptions[0] {
-				require.Empty(t, strings.Trim(oldText, "\x00"), "what a missing fsync does is not seen")
+				require.Empty(t, strings.Trim(oldText, "\x00"), "a missing fsync has no effect")
 			}
 
 			f, err := os.Open(old)
@@ -207,8 +206,8 @@ func TestPowerCutLosesWhatIsNotSynced(t *testing.T) {
 	}
 }
 
-// TestPowerCut cuts the power at every call of every command, and when it has said
-// that it is done.
+// TestPowerCut cuts the power at every call of every command, and after the command has reported
+// success.
 func TestPowerCut(t *testing.T) {
 	requireMounts(t)
 	inMemory(t)
@@ -223,12 +222,12 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// moment is what was on the disk before some calls.
+// moment is the state of the disk before one or more calls.
 type moment struct {
 	image string
-	from  call     // the first of them
-	paid  []string // by then
-	done  bool     // the command has ended, and said that all is done
+	from  call     // the first of these calls
+	paid  []string // the transactions paid by then
+	done  bool     // the command has ended and reported success
 }
 
 func (s *scenario) cutPower(t *testing.T, options string) {
@@ -283,7 +282,7 @@ func (s *scenario) cutPower(t *testing.T, options string) {
 	}
 }
 
-// startAgain looks at what is there when the machine starts again, and completes it.
+// startAgain checks what is there when the machine starts again, and completes it.
 func (s *scenario) startAgain(t *testing.T, m moment, options string) {
 	d := &disk{image: m.image, dir: reachable(t)}
 	d.mount(t, options)
@@ -293,7 +292,7 @@ func (s *scenario) startAgain(t *testing.T, m moment, options string) {
 		t.Errorf("%s: power cut before %s %s: %v\n%s", s.name, m.from.name, m.from.path, err, said)
 	}
 	s.payments.begin(m.paid...)
-	// That something was removed may be lost: it is removed once more.
+	// A removal may be lost: the file is removed once more.
 	found, left := s.look(t, d.dir)
 	if err := s.compare(found, m.done); err != nil {
 		failed(err, "")
@@ -303,7 +302,7 @@ func (s *scenario) startAgain(t *testing.T, m moment, options string) {
 		return
 	}
 	if code, said := s.run(t, d.dir, 1); code != 0 {
-		failed(fmt.Errorf("the second run ends with %d", code), said)
+		failed(fmt.Errorf("the second run exits with %d", code), said)
 	} else if err := s.check(t, d.dir, true); err != nil {
 		failed(fmt.Errorf("after the second run: %w", err), said)
 	}

@@ -24,22 +24,22 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// somebody is another who works on the file while it is pruned.
+// somebody is another process that works on the file while it is pruned.
 type somebody struct {
 	name string
-	// does it, when a call is about to be made. What may have to wait for the prune goes
-	// on in the background, and is over when the group is.
+	// does does it when a call is about to be made. Work that may have to wait for the prune continues
+	// in the background, and has ended when the group has.
 	does func(t *testing.T, file string, waits *sync.WaitGroup)
-	// The times of the snapshots that the file ends with: it must have the last of them,
-	// each once, without a gap, from one of the numbers up to oldest on, and no others.
+	// The times of the snapshots that the file must have in the end: from a number up to oldest to
+	// last, each once, without a gap, and no others.
 	oldest, last int
 }
 
-// others are all who work on a file of snapshots 1 to 5, of which 3 are kept.
+// others returns the processes that work on a file with snapshots 1 to 5, of which 3 are kept.
 func others(t *testing.T) []somebody {
 	six, seven, restored, longer := encoded(t, 6, 6), encoded(t, 7, 7), encoded(t, 101, 105), encoded(t, 201, 230)
 	prune := func(file, keep string) {
-		// It may be refused: one at a time.
+		// It may be refused: only one prune can run at a time.
 		_ = exec.Command(bin(prunesnapshots.Name), "--file", file, "--in-place", "--keep", keep, noWatch).Run()
 	}
 	return []somebody{
@@ -59,7 +59,7 @@ func others(t *testing.T) []somebody {
 			writes(t, file, unix.O_APPEND, six+seven, waits)
 		}, 5, 7},
 		{"appends, and renames a file over it", func(t *testing.T, file string, waits *sync.WaitGroup) {
-			// A signal starts an open that waits anew: it would find the other file.
+			// A signal restarts an open that waits, which would then find the other file.
 			before, err := os.OpenFile(file, unix.O_PATH, 0)
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, before.Close()) })
@@ -71,8 +71,8 @@ func others(t *testing.T) []somebody {
 	}
 }
 
-// writes opens the file and writes in pieces, at once if nobody has a lease on it, and
-// else in the background as soon as it is let through.
+// writes opens the file and writes in pieces, at once if nobody has a lease on it, and otherwise in the
+// background as soon as the open succeeds.
 func writes(t *testing.T, file string, flags int, text string, waits *sync.WaitGroup) {
 	t.Helper()
 	write := func(f *os.File) {
@@ -104,7 +104,7 @@ func writes(t *testing.T, file string, flags int, text string, waits *sync.WaitG
 		}
 		write(f)
 	})
-	// From when it waits in open, it waits for this file, whatever gets its name.
+	// Once it waits in open, it waits for this file, whatever gets its name.
 	waiting := fmt.Sprintf("/proc/self/task/%d/syscall", <-thread)
 	for {
 		select {
@@ -121,8 +121,8 @@ func writes(t *testing.T, file string, flags int, text string, waits *sync.WaitG
 	}
 }
 
-// watched are the calls at which somebody comes: those that others see, and those with
-// which a prune looks.
+// watched has the calls at which the other process acts: those that others can notice, and those with
+// which a prune checks.
 var watched = func() map[uint64]call {
 	all := maps.Clone(calls)
 	all[unix.SYS_FLOCK] = call{name: "flock", place: file(0)}
@@ -131,7 +131,7 @@ var watched = func() map[uint64]call {
 	return all
 }()
 
-// timesOf returns the times of all snapshots of a file, in which nothing else must be.
+// timesOf returns the times of all snapshots in a file, which must contain nothing else.
 func timesOf(t *testing.T, path string) (all []int) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -148,8 +148,8 @@ func timesOf(t *testing.T, path string) (all []int) {
 	return all
 }
 
-// prunedBeside prunes the file, lets somebody come at the k-th call, kills the prune some
-// calls later if kill is not negative, and returns how many calls there were.
+// prunedBeside prunes the file, lets the other process act at the k-th call, kills the prune kill calls
+// later unless kill is negative, and returns how many calls there were.
 func prunedBeside(t *testing.T, path string, k, kill int, who somebody) (n int, said string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -175,12 +175,12 @@ func prunedBeside(t *testing.T, path string, k, kill int, who somebody) (n int, 
 	return n, fmt.Sprintf("exit %d: %s", status.ExitStatus(), text)
 }
 
-// TestSomebodyAtEveryCall lets somebody come at each call of a prune in place, and kills
-// it at some of them afterwards. When another run has completed it, nothing is lost, mixed
-// or out of order.
+// TestSomebodyAtEveryCall lets another process act at each call of a prune in place, and kills the
+// prune at some of the calls after that. When another run has completed it, nothing is lost, mixed or
+// out of order.
 func TestSomebodyAtEveryCall(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes a minute, and the race detector sees nothing of it")
+		t.Skip("too long for short mode: takes a minute")
 	}
 	inMemory(t)
 	kills := []int{-1, 0, 1, 2, 3, 5, 8, 12}
@@ -227,23 +227,23 @@ func (who somebody) expect(t *testing.T, path, at string) {
 	}
 }
 
-// TestLeaseTakenBack stops a prune in place at its calls for longer than the kernel lets
-// it have a lease that a node waits for: the node goes on, and nothing is lost.
+// TestLeaseTakenBack stops a prune in place at its calls for longer than the kernel grants a lease that
+// a node waits for: the node continues, and nothing is lost.
 func TestLeaseTakenBack(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes a minute, and the race detector sees nothing of it")
+		t.Skip("too long for short mode: takes a minute")
 	}
 	const setting = "/proc/sys/fs/lease-break-time"
 	before, err := os.ReadFile(setting)
 	if err != nil || os.WriteFile(setting, []byte("1"), 0) != nil {
-		t.Skip("only root can make the kernel take leases back sooner")
+		t.Skip("only root can make the kernel revoke leases sooner")
 	}
 	t.Cleanup(func() { require.NoError(t, os.WriteFile(setting, before, 0)) })
 	inMemory(t)
 	who := somebody{"appends", func(t *testing.T, file string, _ *sync.WaitGroup) {
 		var through sync.WaitGroup
 		writes(t, file, unix.O_APPEND, encoded(t, 6, 6), &through)
-		through.Wait() // the prune goes on only then
+		through.Wait() // the prune continues only then
 	}, 4, 6}
 	taken := 0
 	for k, n := 1, 1; k <= n; k++ {
@@ -260,11 +260,11 @@ func TestLeaseTakenBack(t *testing.T) {
 			who.expect(t, path, "call "+strconv.Itoa(k)+": "+said)
 		}
 	}
-	require.Positive(t, taken, "no lease was taken back")
+	require.Positive(t, taken, "no lease was revoked")
 }
 
-// TestPruneOfAFileMountedAlone: whoever has the file by its own mount would go on in the
-// old one.
+// TestPruneOfAFileMountedAlone: a process that has the file through its own mount would continue with
+// the old file.
 func TestPruneOfAFileMountedAlone(t *testing.T) {
 	requireMounts(t)
 	path, elsewhere := filepath.Join(t.TempDir(), "l2_snapshots.dat"), filepath.Join(t.TempDir(), "l2_snapshots.dat")
@@ -282,8 +282,8 @@ func TestPruneOfAFileMountedAlone(t *testing.T) {
 	}
 }
 
-// TestPruneOfAFileInAContainer: another process has the file mounted by itself, where only
-// root sees it, and the folder belongs to the node's user.
+// TestPruneOfAFileInAContainer: another process has the file mounted by itself, which only root can
+// see, and the folder belongs to the node's user.
 func TestPruneOfAFileInAContainer(t *testing.T) {
 	requireMounts(t)
 	dir := t.TempDir()

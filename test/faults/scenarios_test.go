@@ -29,13 +29,13 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// snapshots writes a snapshot file with the given number of them.
+// snapshots writes a file with the given number of snapshots.
 func snapshots(t *testing.T, path string, count int) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(encoded(t, 1, count)), 0o640))
 }
 
-// encoded is the snapshots of these numbers, of a few kilobytes each.
+// encoded returns the snapshots with these numbers, a few kilobytes each.
 func encoded(t *testing.T, from, to int) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -65,7 +65,7 @@ func stateFile(t *testing.T, path string) {
 	require.NoError(t, os.WriteFile(path, text, 0o640))
 }
 
-// database unpacks one that a node wrote.
+// database unpacks a database that a node wrote.
 func database(t *testing.T, path, name string) {
 	t.Helper()
 	require.NoError(t, os.CopyFS(path, os.DirFS(golden.Database(t, name))))
@@ -77,21 +77,20 @@ func in(root string, name ...string) string {
 
 func bin(name string) string { return filepath.Join(binaries, name) }
 
-// temporary are the names of what is being written.
+// temporary has the patterns for files that are being written.
 var temporary = []string{".*.ailee-tmp", ".ailee-reorgdb-*"}
 
-// appended reports whether a file is what it was with the beginning of what is
-// appended to it.
+// appended reports whether a file has its old content followed by a part of what is appended.
 func appended(old, want, content string) bool {
 	return strings.HasPrefix(content, old) && strings.HasPrefix(want, content)
 }
 
 var times = regexp.MustCompile(`_\d{8}_\d{6}`)
 
-// withoutTime takes the time out of the name of a backup.
+// withoutTime removes the time from the name of a backup.
 func withoutTime(path string) string { return times.ReplaceAllString(path, "") }
 
-// resyncing is a run against a chain, which fill brings a database to.
+// resyncing is a resync with a chain, of a database that fill has filled.
 func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointest.Chain, u *reorgdb.Update), flags ...string) *scenario {
 	url := ""
 	return &scenario{
@@ -114,13 +113,12 @@ func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointes
 	}
 }
 
-// noWatch lets a prune in place end at once: where nobody else opens the file, nobody
-// opens it late.
+// noWatch lets a prune in place end at once: if no other process opens the file, none opens it late.
 const noWatch = "--watch=1ms"
 
-// completing is a prune after one that was killed behind its swap: a node had just
-// appended to the old file, of which so many bytes were carried over, and appended
-// another snapshot to the new one since, or not.
+// completing is a prune after one that was killed after its swap. A node had just appended to the old
+// file; that many bytes of this were carried over. If overtaken, it has appended another snapshot to
+// the new file since.
 func completing(name string, carried int, overtaken bool) *scenario {
 	const file, old = "l2_snapshots.dat", ".l2_snapshots.dat.ailee-old-"
 	return &scenario{
@@ -332,7 +330,7 @@ func scenarios() []*scenario {
 			leftover: append([]string{".ailee-backup-*"}, temporary...),
 			plain: func(path, content string) string {
 				if filepath.Base(path) == "ailee.prom" && strings.HasPrefix(content, "# HELP ailee_snapshot_file_bytes ") && strings.HasSuffix(content, `"} 1`+"\n") {
-					return "whole" // it has times
+					return "complete" // the content has times
 				}
 				return content
 			},

@@ -21,7 +21,7 @@ func count(scenario, way, call string) {
 	points.of[[3]string{scenario, way, call}]++
 }
 
-// existing counts the points that there are, where only a sample of them was tried.
+// existing counts all points, if only a sample of them was tried.
 var existing = map[[2]string]int{}
 
 func countExisting(scenario, way string, n int) {

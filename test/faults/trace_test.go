@@ -19,8 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A call is a system call that is about to change something below the folder that
-// is watched.
+// A call is a system call that is about to change something below the traced folder.
 type call struct {
 	name, path string
 	tid        int
@@ -28,11 +27,10 @@ type call struct {
 	place
 }
 
-// A place is where a call says what it changes: the numbers of its arguments, -1 for
-// none.
+// A place says which arguments of a call name what it changes, by number, -1 for none.
 type place struct {
 	fd, dir, path int
-	size          int // how many bytes it writes
+	size          int // the number of bytes to write
 }
 
 func file(fd int) place           { return place{fd, -1, -1, -1} }
@@ -40,7 +38,7 @@ func data(fd, size int) place     { return place{fd, -1, -1, size} }
 func named(path int) place        { return place{-1, -1, path, -1} }
 func namedIn(dir, path int) place { return place{-1, dir, path, -1} }
 
-// calls are those that change what is on a disk, make that last, or hold others off.
+// calls has the calls that change what is on a disk, sync it, or keep other processes out.
 var calls = map[uint64]call{
 	unix.SYS_WRITE:           {name: "write", place: data(0, 2)},
 	unix.SYS_PWRITE64:        {name: "pwrite64", place: data(0, 2)},
@@ -84,40 +82,39 @@ var calls = map[uint64]call{
 	unix.SYS_UTIMENSAT:       {name: "utimensat", place: namedIn(0, 1)},
 }
 
-// A fault is what becomes of a call. The zero fault lets it be.
+// A fault is what happens to a call. With the zero fault the call is carried out.
 type fault struct {
-	kill  bool          // end the command with all its processes before the call is done
-	alone bool          // with kill: end only the process that makes the call
-	errno syscall.Errno // fail the call, which is not done; a close is done all the same
-	short bool          // let it write half of what it has to write
+	kill  bool          // kill the command with all its processes before the call
+	alone bool          // with kill: kill only the process that makes the call
+	errno syscall.Errno // make the call fail without carrying it out, except for a close
+	short bool          // make it write half of what it should write
 }
 
-// tracing follows all threads and processes of a command. strace(1) counts the calls
-// of each thread for itself, so that its when=k is another call in each run, and can
-// make no write short that is done.
+// tracing follows all threads and processes of a command. strace(1) counts calls per thread, so that
+// its when=k is a different call in each run, and it cannot make a write short that is carried out.
 type tracing struct {
 	calls   map[uint64]call
 	below   string
 	at      func(call) fault
-	returns map[int]syscall.Errno // by thread: what its call is to return
+	returns map[int]syscall.Errno // by thread: the error that its call will return
 	known   map[int]bool          // the threads
 	killed  bool
 }
 
-// trace runs a command, asks at what becomes of each call that changes something
-// below a folder, and returns how the command ended, when all its processes have.
-// While at decides, the thread that makes the call waits and the others go on.
+// trace runs a command and calls at for each call that changes something below a folder, to decide what
+// happens to it. It returns how the command ended, when all its processes have ended. While at decides,
+// the thread that makes the call waits and the others continue.
 func trace(ctx context.Context, args, env []string, out, errOut *os.File, folder string, at func(call) fault) (status syscall.WaitStatus, err error) {
 	return traceCalls(ctx, calls, args, env, out, errOut, folder, at)
 }
 
-// traceCalls is trace for a choice of system calls, by their numbers.
+// traceCalls is trace for the given system calls, by number.
 func traceCalls(ctx context.Context, calls map[uint64]call, args, env []string, out, errOut *os.File, folder string, at func(call) fault) (status syscall.WaitStatus, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// Only the thread that starts a command may trace it. It must not end with this
-		// goroutine: what was started on it before, to end with the tests, would too.
+		// Only the thread that starts a command may trace it. The thread must not end with this
+		// goroutine: commands that were started on it before, to end with the tests, would end, too.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		t := &tracing{calls: calls, below: folder, at: at, returns: map[int]syscall.Errno{}, known: map[int]bool{}}
@@ -140,7 +137,7 @@ func traceCalls(ctx context.Context, calls map[uint64]call, args, env []string, 
 func (t *tracing) follow(root int) (status syscall.WaitStatus, err error) {
 	for first := true; ; first = false {
 		var ws syscall.WaitStatus
-		// Not for the commands that others started on this thread before.
+		// Only for this process group: other commands may have been started on this thread before.
 		tid, err := syscall.Wait4(-root, &ws, unix.WALL|unix.WNOTHREAD, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -170,7 +167,7 @@ func (t *tracing) follow(root int) (status syscall.WaitStatus, err error) {
 		}
 		t.known[tid] = true
 		if t.killed {
-			// The oldest first: none is to see how another one ended.
+			// The oldest first: no process must notice how another one ended.
 			for _, tid := range slices.Sorted(maps.Keys(t.known)) {
 				_ = unix.Kill(tid, unix.SIGKILL)
 			}
@@ -185,14 +182,14 @@ func (t *tracing) follow(root int) (status syscall.WaitStatus, err error) {
 
 // syscallInfo is struct ptrace_syscall_info.
 type syscallInfo struct {
-	op   uint8 // 1 before the call, 2 behind it
+	op   uint8 // 1 before the call, 2 after it
 	_    [23]byte
 	nr   uint64
 	args [6]uint64
 	_    [8]byte
 }
 
-// stopped handles a thread that is before or behind a system call.
+// stopped handles a thread that is before or after a system call.
 func (t *tracing) stopped(tid int) error {
 	const getSyscallInfo = 0x420e
 	var info syscallInfo
@@ -215,7 +212,7 @@ func (t *tracing) stopped(tid int) error {
 	case f.alone:
 		return unix.Kill(tid, unix.SIGKILL)
 	case f.kill:
-		// The kernel does not do the call of a thread that is killed here.
+		// The kernel does not carry out the call of a thread that is killed here.
 		t.killed = true
 		return nil
 	case f == fault{}:
@@ -253,7 +250,7 @@ func (t *tracing) changes(tid int, info syscallInfo) (call, bool) {
 			return c, false
 		}
 	case "sync_file_range":
-		if c.args[3] == 0 { // asks whether there is such a call
+		if c.args[3] == 0 { // only checks that the call exists
 			return c, false
 		}
 	case "close":
@@ -283,10 +280,10 @@ func link(tid int, what string) string {
 	return to
 }
 
-// inode is what a file is, by whatever name.
+// inode identifies a file, whatever its name.
 type inode struct{ device, number uint64 }
 
-// inode is the file that the call changes.
+// inode returns the file that the call changes.
 func (c call) inode() inode {
 	var stat unix.Stat_t
 	_ = unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", c.tid, int32(c.args[c.fd])), &stat)
@@ -304,8 +301,8 @@ func descriptor(tid int, fd uint64) (position int64, flags int) {
 	return position, flags
 }
 
-// left is how many bytes a file has to be copied, by the numbers of the arguments that
-// say which file, and where its position is if not in the descriptor.
+// left returns how many bytes of a file are left to copy. fd and position are the numbers of the
+// arguments with the file, and with the address of the position unless it is in the descriptor.
 func (c call) left(fd, position int) uint64 {
 	var stat unix.Stat_t
 	if err := unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", c.tid, int32(c.args[fd])), &stat); err != nil || stat.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -327,7 +324,7 @@ func (c call) pathArgument() string {
 	return path
 }
 
-// memory reads what the process has at an address, as much as there is.
+// memory reads from the memory of the process at an address, as much as there is.
 func (c call) memory(address uint64, to []byte) int {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/mem", c.tid))
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 
 const failingName = "failing"
 
-// failing LOWER MOUNTPOINT CALL ERRNO is a file system that passes all on to a folder, but
-// for one call, which fails each time. It ends with SIGTERM.
+// failing LOWER MOUNTPOINT CALL ERRNO is a file system that passes everything on to a folder, except
+// for one call, which always fails. It ends on SIGTERM.
 func failing() {
 	errno, err := strconv.Atoi(os.Args[4])
 	if err == nil {
@@ -47,7 +47,7 @@ func serveFailing(lower, mountPoint, call string, errno syscall.Errno) error {
 	return server.Unmount()
 }
 
-// node is a file or folder of it.
+// node is a file or folder of the file system.
 type node struct {
 	*fs.LoopbackNode
 	call  string
@@ -86,7 +86,7 @@ func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn,
 
 func (n *node) CopyFileRange(ctx context.Context, in fs.FileHandle, offIn uint64, to *fs.Inode, out fs.FileHandle, offOut, length, flags uint64) (uint32, syscall.Errno) {
 	if n.fails("copy_file_range") {
-		return 0, n.errno // 0 is an answer, too
+		return 0, n.errno // it may be 0, which is also a result
 	}
 	return n.LoopbackNode.CopyFileRange(ctx, in, offIn, to, out, offOut, length, flags)
 }
@@ -112,7 +112,7 @@ type opened interface {
 	fs.FileSeekdirer
 }
 
-// folder is an opened folder that cannot be synced.
+// folder is an open folder that cannot be synced.
 type folder struct {
 	opened
 	errno syscall.Errno

@@ -1,4 +1,4 @@
-// Package filesystems tries all tools that write on all file systems that can be mounted.
+// Package filesystems tests all tools that write on all file systems that can be mounted.
 package filesystems
 
 import (
@@ -42,8 +42,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, commands)
 }
 
-// uses are the ways to write, in their order: each finds what those before it made.
-// DIR is on the file system, TOP on the machine's own.
+// uses are the ways to write, in order: each finds what the ones before it made. DIR is on the file
+// system under test, TOP on the machine's own.
 var uses = []struct{ name, args string }{
 	{"a new node", initnode.Name + " --data-dir DIR/node"},
 	{"a snapshot appended", createanchor.Name + " --l2-state-file TOP/state.dat --data-dir DIR/node"},
@@ -61,8 +61,8 @@ var uses = []struct{ name, args string }{
 	{"restored", restore.Name + " --force --data-dir DIR/node --backup-dir DIR/backups"},
 }
 
-// filesystems are what is tried, by their names in the table. mount mounts one on a
-// folder; it skips where it cannot.
+// filesystems has the file systems to test, by their names in the table. mount mounts one on a
+// folder, or skips the test if it cannot.
 var filesystems = []struct {
 	name  string
 	mount func(t *testing.T, at string)
@@ -93,7 +93,7 @@ func mount(t *testing.T, source, at, kind, options string) {
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(at, 0)) })
 }
 
-// tool runs a program that mounts, or skips.
+// tool runs a program for mounting, or skips the test if it fails.
 func tool(t *testing.T, args ...string) {
 	t.Helper()
 	if said, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -139,7 +139,7 @@ func fuse2fs(t *testing.T, at string) {
 	t.Cleanup(func() { require.NoError(t, unix.Unmount(at, 0)) })
 }
 
-// without is a file system that passes all on, but for calls that fail.
+// without mounts a file system in which some calls always fail.
 func without(calls ...any) func(t *testing.T, at string) {
 	return func(t *testing.T, at string) {
 		lower := t.TempDir()
@@ -173,18 +173,18 @@ func serve(t *testing.T, lower, at, call string, errno syscall.Errno) {
 	})
 }
 
-// What comes of a try, as the table has it.
+// The outcomes in the table.
 const (
 	done    = "yes"
 	warned  = "yes, with a warning"
 	refused = "refused"
 )
 
-// TestFileSystems: a job is done, or refused in one line with a hint, and then nothing is
-// left. The table in docs/compatibility.md is what this finds.
+// TestFileSystems: a job is done, or refused in one line with a hint, leaving nothing behind. The
+// table in docs/compatibility.md has the results.
 func TestFileSystems(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root mounts file systems")
+		t.Skip("only root can mount file systems")
 	}
 	scripts, err := filepath.Abs("../../scripts")
 	require.NoError(t, err)
@@ -196,7 +196,7 @@ func TestFileSystems(t *testing.T) {
 	for _, f := range filesystems {
 		t.Run(f.name, func(t *testing.T) {
 			at, top := t.TempDir(), t.TempDir()
-			require.NoError(t, os.Chmod(filepath.Dir(at), 0o755)) // the user of the data is to reach it
+			require.NoError(t, os.Chmod(filepath.Dir(at), 0o755)) // the owner of the data must be able to reach it
 			f.mount(t, at)
 			row := []string{f.name}
 			for _, file := range []string{filepath.Join(top, "state.dat"), filepath.Join(at, "state.dat")} {
@@ -219,8 +219,8 @@ func TestFileSystems(t *testing.T) {
 	}
 }
 
-// isFUSE reports whether others may write to a folder without the kernel's knowing: a lease
-// says nothing there.
+// isFUSE reports whether files in a folder may be written without the kernel's knowledge: leases
+// mean nothing there.
 func isFUSE(t *testing.T, at string) bool {
 	t.Helper()
 	var stat unix.Statfs_t
@@ -228,7 +228,7 @@ func isFUSE(t *testing.T, at string) bool {
 	return stat.Type == unix.FUSE_SUPER_MAGIC
 }
 
-// try runs a tool and tells what came of it.
+// try runs a tool and returns the outcome.
 func try(t *testing.T, dir, args string) string {
 	t.Helper()
 	before := names(t, dir)
@@ -251,7 +251,7 @@ func try(t *testing.T, dir, args string) string {
 		require.Equal(t, 1, code)
 		require.Contains(t, said[0], ": error: ")
 		require.Contains(t, said[len(said)-1], ": hint: ")
-		require.Equal(t, before, names(t, dir), "something is left: %s", args)
+		require.Equal(t, before, names(t, dir), "something is left behind: %s", args)
 		return refused
 	}
 }
@@ -272,7 +272,7 @@ func documented(t *testing.T) []string {
 	return strings.Split(string(text), "\n")
 }
 
-// snapshots are a snapshot file's content.
+// snapshots returns the content of a snapshot file.
 func snapshots(t *testing.T) []byte {
 	t.Helper()
 	var text bytes.Buffer

@@ -1,3 +1,3 @@
-# In place of the hourly backup: nothing is kept that does not verify, and nothing
-# deleted for it.
+# Instead of the hourly backup: a copy that does not verify is not kept, and nothing is
+# deleted to make room for it.
 ailee-backup

@@ -1,2 +1,2 @@
-# In place of the daily monitoring.
+# Instead of the daily monitoring.
 ./ailee-monitor

@@ -1,4 +1,4 @@
-# Procedure 4 of the recovery guide: the lines are the guide's.
+# Procedure 4 of the recovery guide, with the lines of the guide.
 
 # 1. Stop the node
 sudo systemctl stop ailee-node

@@ -1,4 +1,4 @@
-# "Cross-Validate with Bitcoin" of the recovery guide: the lines are the guide's.
+# "Cross-Validate with Bitcoin" of the recovery guide, with the lines of the guide.
 
 # Get latest block from snapshot
 SNAPSHOT_BLOCK=$(./ailee_get_snapshot_block /var/lib/ailee/l2_snapshots.dat)

@@ -1,5 +1,5 @@
-# "Node won't start after crash" of the recovery guide: the lines are the guide's.
-# Ours: "failed &&", which is what the comment in front of it says.
+# "Node won't start after crash" of the recovery guide, with the lines of the guide.
+# Ours: "failed &&", as the comment before it says.
 
 # Check snapshot file permissions
 ls -l /var/lib/ailee/l2_snapshots.dat

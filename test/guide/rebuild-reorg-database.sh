@@ -1,4 +1,4 @@
-# Procedure 3 of the recovery guide: the lines are the guide's.
+# Procedure 3 of the recovery guide, with the lines of the guide.
 # Ours: $LAST_KNOWN_HEIGHT, which is <last_known_height> in the guide.
 
 # 1. Stop the node

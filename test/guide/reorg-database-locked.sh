@@ -1,5 +1,5 @@
-# "Reorg database locked" of the recovery guide: the lines are the guide's.
-# Ours: "failed &&", which is what the comment in front of it says: grep finds none.
+# "Reorg database locked" of the recovery guide, with the lines of the guide.
+# Ours: "failed &&", as the comment before it says: grep finds none.
 
 # Verify no ailee process is running
 ps aux | grep ailee

@@ -1,4 +1,4 @@
-# Procedure 2 of the recovery guide: the lines are the guide's.
+# Procedure 2 of the recovery guide, with the lines of the guide.
 # Ours: $LATEST_VALID, which is 12345 in the guide.
 
 # Extract all snapshots

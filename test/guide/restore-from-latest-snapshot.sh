@@ -1,5 +1,5 @@
-# Procedure 1 of the recovery guide: the lines are the guide's.
-# Ours: "failed &&", which is what the comment in front of it says.
+# Procedure 1 of the recovery guide, with the lines of the guide.
+# Ours: "failed &&", as the comment before it says.
 
 # 1. Stop the node
 sudo systemctl stop ailee-node

@@ -1,5 +1,5 @@
-# "Snapshot file growing too large" of the recovery guide: the lines are the guide's.
-# Ours: "failed && exit", which is what the comment behind it says.
+# "Snapshot file growing too large" of the recovery guide, with the lines of the guide.
+# Ours: "failed && exit", as the comment after it says.
 
 # Prune old snapshots (keep last N)
 ./ailee_prune_snapshots --file /var/lib/ailee/l2_snapshots.dat \

@@ -1,2 +1,2 @@
-# The node runs before something is done.
+# The node is running beforehand.
 sudo systemctl start ailee-node

@@ -1,4 +1,4 @@
-# "State root mismatch after recovery" of the recovery guide: the lines are the guide's.
+# "State root mismatch after recovery" of the recovery guide, with the lines of the guide.
 
 # Try previous snapshot
 ./ailee_extract_snapshots /var/lib/ailee/l2_snapshots.dat /tmp/snapshots/

@@ -1,2 +1,2 @@
-# The node is stopped later on.
+# The node is stopped later.
 sudo systemctl stop ailee-node

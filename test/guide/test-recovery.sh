@@ -1,4 +1,4 @@
-# "Testing Recovery" of the recovery guide: the lines are the guide's.
+# "Testing Recovery" of the recovery guide, with the lines of the guide.
 
 # Test recovery on staging environment
 ./test_recovery.sh --mode crash --data-dir /tmp/ailee_test

@@ -1,6 +1,5 @@
-// Command long prints, for go test -run, which tests of the packages in the folders that
-// it is given have a long form: those that ask for testing.Short, themselves or through
-// functions of their package.
+// Command long prints, for go test -run, which tests in the given folders have a long form: those
+// that call testing.Short, directly or through functions of their package.
 package main
 
 import (
@@ -26,13 +25,13 @@ func main() {
 	fmt.Printf("^(%s)$\n", strings.Join(slices.Sorted(maps.Keys(tests)), "|"))
 }
 
-// find adds the tests of one folder.
+// find adds the tests with a long form in one folder.
 func find(dir string, tests map[string]bool) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	if err != nil {
 		return err
 	}
-	uses := map[string]map[string]bool{} // of a function or method: what it names
+	uses := map[string]map[string]bool{} // the names that each function or method uses
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {
@@ -52,7 +51,7 @@ func find(dir string, tests map[string]bool) error {
 	return nil
 }
 
-// named is every name in a function, and testing.Short where it asks for that.
+// named returns every name in a function, and testing.Short if the function calls it.
 func named(f *ast.FuncDecl) map[string]bool {
 	all := map[string]bool{}
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -69,7 +68,7 @@ func named(f *ast.FuncDecl) map[string]bool {
 	return all
 }
 
-// reaches reports whether a function asks for testing.Short, or names one that does.
+// reaches reports whether a function calls testing.Short, or names one that does.
 func reaches(name string, uses map[string]map[string]bool, seen map[string]bool) bool {
 	if seen[name] {
 		return false

@@ -1,5 +1,5 @@
-// Package matrix has nodes with every RocksDB that Debian releases have, and the tools,
-// write to the same databases in turn. make matrix builds the nodes and runs it.
+// Package matrix makes nodes with every RocksDB in a Debian release, and the tools, write to the same
+// databases in turn. make matrix builds the nodes and runs it.
 package matrix
 
 import (
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, commands)
 }
 
-// What comes of a try, as the tables have it.
+// The outcomes in the tables.
 const (
 	both   = "yes"
 	oneWay = "until it writes a table"
@@ -50,18 +50,18 @@ const (
 	found  = "found, not copied"
 )
 
-// try is one cell of a table: nodes with one RocksDB, and the tools, at a database.
+// try is one cell of a table: nodes with one RocksDB, and the tools, on one database.
 type try struct {
 	*testing.T
 	release
-	source release // whose databases are copied
+	source release // the node that writes databases for copies
 	path   string  // of the database
 	chain  *bitcointest.Chain
 	url    string // of the chain
 	kind   string // of the nodes
 	time   uint64 // how often a node worked
 	done   []op   // by nodes, before the tools
-	// damaged is set for a database with a damaged table, which no node reads whole.
+	// damaged is set for a database with a damaged table, which no node can read completely.
 	damaged bool
 }
 
@@ -121,7 +121,7 @@ var tools = []struct {
 // nodes are the states in which a node leaves a database.
 var nodes = []struct {
 	name string
-	make func(t *try) *session // the node, where it goes on
+	make func(t *try) *session // the node, if it keeps running
 }{
 	{"in its log", func(t *try) *session {
 		require.NoError(t, t.session(t.release, t.work()...).close())
@@ -166,11 +166,11 @@ var nodes = []struct {
 	}},
 }
 
-// tip is the chain's highest block.
+// tip is the height of the chain.
 const tip = 901_000
 
-// TestMatrix makes the tables of docs/compatibility.md for the RocksDB that this test is
-// linked with, and compares.
+// TestMatrix makes the tables for the RocksDB that this test is linked with, and compares them with
+// docs/compatibility.md.
 func TestMatrix(t *testing.T) {
 	all := releases(t)
 	path := filepath.Join(t.TempDir(), "reorg_db")
@@ -217,23 +217,22 @@ func TestMatrix(t *testing.T) {
 	others := among.text("written by a node with", versions, versions)
 	fmt.Printf("\n%s\n#### Nodes alone\n\n%s\n", section, others)
 	if t.Failed() {
-		return // what failed has said so
+		return // the reasons were reported
 	}
 	const file = "docs/compatibility.md"
 	document := clitest.Read(t, filepath.Join("../..", file))
 	for _, part := range []string{section, others} {
-		require.True(t, strings.Contains(document, "\n"+part+"\n"), "%s says otherwise: it is to have\n%s", file, part)
+		require.True(t, strings.Contains(document, "\n"+part+"\n"), "%s differs: it should have\n%s", file, part)
 	}
 }
 
-// TestOtherBuilds is TestMatrix with tools that are built for another RocksDB that a release
-// of Debian has.
+// TestOtherBuilds is TestMatrix with tools that are built for the RocksDB of another Debian release.
 func TestOtherBuilds(t *testing.T) {
 	for _, r := range releases(t) {
 		minor := r.version[:strings.LastIndex(r.version, ".")]
 		modfile := "../../packaging/rocksdb/" + minor + ".mod"
 		if _, err := os.Stat(modfile); err != nil {
-			continue // of another make, or that of go.mod
+			continue // not supported, or the one of go.mod
 		}
 		t.Run(minor, func(t *testing.T) {
 			require.NoError(t, r.build(t, modfile).Run())
@@ -241,14 +240,14 @@ func TestOtherBuilds(t *testing.T) {
 	}
 }
 
-// newTry is of copies from a node with a RocksDB that the tools can read with any, and the
-// oldest nodes cannot.
+// newTry makes a try. Copies are from a node with the RocksDB of source, whose databases all builds of
+// the tools can read, and the oldest nodes cannot.
 func newTry(t *testing.T, source, r release) *try {
 	chain := bitcointest.NewChain(tip)
 	return &try{T: t, release: r, source: source, path: filepath.Join(t.TempDir(), "reorg_db"), chain: chain, url: chain.Serve(t), kind: older}
 }
 
-// old is a database for copies. What the node did first is in a table.
+// old makes a database for copies. What the node did first is in a table.
 func (t *try) old(first ...op) string {
 	old := *t
 	old.path = filepath.Join(t.TempDir(), "old")
@@ -256,7 +255,7 @@ func (t *try) old(first ...op) string {
 	return old.path
 }
 
-// manyBlocks fill more than one block of a table.
+// manyBlocks returns enough blocks to fill more than one block of a table.
 func (t *try) manyBlocks() (ops []op) {
 	for height := range uint64(500) {
 		ops = append(ops, block(t.T, 899_000+height, t.chain.Hash(int64(899_000+height))))
@@ -264,14 +263,14 @@ func (t *try) manyBlocks() (ops []op) {
 	return ops
 }
 
-// rescue copies what can be read of a damaged database.
+// rescue copies what can be read from a damaged database.
 func (t *try) rescue(from, to string) {
 	t.Helper()
 	require.Regexp(t, "lost: [0-9]+ ", t.tool(exit.Wrong, initreorgdb.Name, "--path", to, "--copy-from", from))
 	require.Greater(t, len(reorgtest.Records(t.T, to)), 400)
 }
 
-// tool runs a tool and returns what it says on standard error.
+// tool runs a tool and returns its standard error.
 func (t *try) tool(want int, name string, args ...string) string {
 	t.Helper()
 	code, stderr := t.run(name, args...)
@@ -301,8 +300,8 @@ func (t *try) session(r release, ops ...op) *session {
 	return s
 }
 
-// work is what a node does in a session, each time other things: blocks, anchors and a
-// reorg that invalidates some, and old blocks pruned. In the end it has the chain's.
+// work returns what a node does in a session, each time something new: blocks, anchors, a reorg that
+// invalidates some, and pruning old blocks. In the end it has the blocks of the chain.
 func (t *try) work() (ops []op) {
 	base := 900_000 + 20*t.time
 	hash := func(height uint64) string { return t.chain.Hash(int64(height)) }
@@ -329,8 +328,8 @@ func (t *try) work() (ops []op) {
 	return ops
 }
 
-// there has a node go on with what the tools wrote, the tools with what it makes of that,
-// and a node that is restarted with what they do.
+// there makes a node continue with what the tools wrote, the tools with what the node wrote, and a
+// restarted node with what the tools wrote then.
 func (t *try) there() string {
 	want := t.goOn(reorgtest.Records(t.T, t.path))
 	early := t.tooNew()
@@ -342,13 +341,12 @@ func (t *try) there() string {
 	if t.tooNew() {
 		return oneWay
 	}
-	require.False(t, early, "too new, and then not")
+	require.False(t, early, "too new at first, but not later")
 	requireSame(t.T, want, reorgtest.Records(t.T, t.path), "the tools read")
 	return both
 }
 
-// andBack has the tools go on with what a node wrote, and the node with what they make of
-// it.
+// andBack makes the tools continue with what a node wrote, and the node with what the tools wrote.
 func (t *try) andBack(running *session) string {
 	if t.damaged {
 		if code, _ := t.run(reorgverify.Name, "--db-path", t.path); code == exit.Wrong {
@@ -384,8 +382,8 @@ func (t *try) andBack(running *session) string {
 	return both
 }
 
-// rescued has the tools save what can be read of a damaged database, and a node go on with
-// that.
+// rescued makes the tools copy what can be read from a damaged database, and a node continue with the
+// copy.
 func (t *try) rescued() string {
 	copied := *t
 	copied.path = filepath.Join(t.TempDir(), "copied")
@@ -400,10 +398,10 @@ func (t *try) rescued() string {
 	return inPart
 }
 
-// notRead is what RocksDB says of a database that is too new for it.
+// notRead matches RocksDB's message about a database that is too new for it.
 var notRead = regexp.MustCompile(`unknown checksum type \d+|Unknown Footer version|unsupported format_version: \d+`)
 
-// opens reports whether nodes with one RocksDB can go on with what those with another wrote.
+// opens reports whether a node with one RocksDB can read what a node with another one wrote.
 func (t *try) opens(writer release) string {
 	require.NoError(t, t.session(writer, append(t.work(), flush)...).close())
 	want := records{}.after(t.T, t.kind, t.done...)
@@ -419,8 +417,8 @@ func (t *try) opens(writer release) string {
 	return both
 }
 
-// goOn has a node open the database, which is to have these records, work, flush, compact
-// and work on. It returns the records that it leaves.
+// goOn makes a node open the database, which must have these records, work, flush, compact and work
+// again. It returns the records that the node leaves.
 func (t *try) goOn(want records) records {
 	t.Helper()
 	s := t.session(t.release)
@@ -437,8 +435,8 @@ func (t *try) goOn(want records) records {
 	return want
 }
 
-// write has the tools read the database, which is to have these records, and write blocks.
-// It returns the records that they leave.
+// write makes the tools read the database, which must have these records, and write blocks. It returns
+// the records that they leave.
 func (t *try) write(want records) records {
 	t.Helper()
 	requireSame(t.T, want, reorgtest.Records(t.T, t.path), "the tools read")
@@ -470,7 +468,7 @@ func (t *try) requireTooNew(code int, stderr, name string) {
 		`: this build reads up to version 5\n`+name+`: hint: nothing is damaged: use the build for your distribution's RocksDB\n$`, stderr)
 }
 
-// refuse has every tool refuse the database, and leave it as it is.
+// refuse checks that every tool refuses the database and leaves it unchanged.
 func (t *try) refuse() {
 	before := files(t.T, t.path)
 	copied := filepath.Join(t.TempDir(), "refused")
@@ -489,12 +487,12 @@ func (t *try) refuse() {
 	}
 	require.NoDirExists(t, copied)
 	after := files(t.T, t.path)
-	delete(before, "LOG") // a running node's own
+	delete(before, "LOG") // a running node writes it
 	delete(after, "LOG")
 	require.Equal(t, before, after)
 }
 
-// files are the sums of all files in a folder.
+// files returns the checksums of all files in a folder.
 func files(t *testing.T, dir string) map[string]string {
 	all := map[string]string{}
 	for _, name := range clitest.Names(t, dir) {
@@ -503,7 +501,7 @@ func files(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// damage changes a byte of a block of records.
+// damage changes a byte in a block of records.
 func damage(t *try, path string) {
 	tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
 	require.NoError(t, err)
@@ -514,7 +512,7 @@ func damage(t *try, path string) {
 	require.NoError(t, os.WriteFile(tables[0], data, 0o640))
 }
 
-// ingested reports whether a table of the database was made outside of it.
+// ingested reports whether a table of the database was created outside of it.
 func ingested(t *try) bool {
 	tables, err := filepath.Glob(filepath.Join(t.path, "*.sst"))
 	require.NoError(t, err)
@@ -527,7 +525,7 @@ func ingested(t *try) bool {
 	})
 }
 
-// table is a table of the document: a row for each state, a column for each release.
+// table is a table in the document: a row for each state, a column for each release.
 type table struct {
 	mu    sync.Mutex
 	cells map[[2]string]string // by row and column
@@ -542,7 +540,7 @@ func (t *table) set(row, column, cell string) {
 	t.cells[[2]string{row, column}] = cell
 }
 
-// text is the table as Markdown.
+// text returns the table as Markdown.
 func (t *table) text(corner string, rows, columns []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s | %s |\n|%s\n", corner, strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)+1))

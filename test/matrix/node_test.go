@@ -23,17 +23,17 @@ import (
 // release is a release of RocksDB.
 type release struct {
 	version string // such as 6.11.4
-	node    string // the node that is linked with it: packaging/matrix/node/node.cc
+	node    string // the path of the node linked with it: packaging/matrix/node/node.cc
 }
 
-// The kinds of nodes: with the default column family alone, and with another one.
+// The kinds of nodes: with only the default column family, and with a second one.
 const (
 	older   = "older"
 	current = "current"
 )
 
-// releases are those that AILEE_MATRIX has the nodes of, with colons between them. Each is
-// asked for its version: what it writes says so.
+// releases returns the releases whose nodes are in AILEE_MATRIX, separated by colons. The files
+// that a node writes say its version.
 func releases(t *testing.T) (all []release) {
 	t.Helper()
 	nodes := os.Getenv("AILEE_MATRIX")
@@ -50,7 +50,7 @@ func releases(t *testing.T) (all []release) {
 	return all
 }
 
-// writtenBy is the version of the RocksDB that had a database open last, for writing.
+// writtenBy returns the version of the RocksDB that last had a database open for writing.
 func writtenBy(t *testing.T, path string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(path, "OPTIONS-*"))
@@ -89,7 +89,7 @@ func (r release) open(t *testing.T, path, kind string) *session {
 	return s
 }
 
-// close lets the node end, and returns what it says against the database.
+// close lets the node end, and returns its error, if any.
 func (s *session) close() error {
 	_ = s.in.Close()
 	_, _ = io.Copy(io.Discard, s.out)
@@ -105,7 +105,7 @@ func (s *session) kill() {
 	_ = s.cmd.Wait()
 }
 
-// do tells the node what to do. What becomes of it, the next dump shows.
+// do tells the node what to do. The next dump shows the result.
 func (s *session) do(ops ...op) {
 	for _, o := range ops {
 		// A node that has ended says why in close.
@@ -113,7 +113,7 @@ func (s *session) do(ops ...op) {
 	}
 }
 
-// dump is every record as the node reads it, by FAMILY/KEY. The error is that of close.
+// dump returns every record as the node reads it, by FAMILY/KEY. The error is that of close.
 func (s *session) dump() (records, error) {
 	s.do(op{line: "dump"})
 	all := records{}
@@ -138,7 +138,7 @@ func unhex(t *testing.T, digits string) string {
 	return string(bytes)
 }
 
-// op is something that a node does: the line that tells it, and the same done with these
+// op is something that a node does: the command for the node, and the same with the code of the
 // tools.
 type op struct {
 	line  string
@@ -161,7 +161,7 @@ func put(family, key, value string) op {
 	}}
 }
 
-// prune removes the hash of a height, as a node does that keeps so many.
+// prune removes the hash of a height, as a node does that keeps only the latest.
 func prune(height uint64) op {
 	return op{fmt.Sprintf("delete %x", fmt.Sprintf("block:%020d", height)), func(u *reorgdb.Update) error {
 		u.DeleteBlock(height)
@@ -169,11 +169,11 @@ func prune(height uint64) op {
 	}}
 }
 
-// records are those of a database, by FAMILY/KEY.
+// records are the records of a database, by FAMILY/KEY.
 type records map[string]string
 
-// after is what the records are when a node has done something: what reorgdb makes of a
-// new database with the same records.
+// after returns the records after a node has done something, as reorgdb makes them in a new database
+// with the same records.
 func (all records) after(t *testing.T, kind string, ops ...op) records {
 	t.Helper()
 	path := filepath.Join(inMemory(t), "reorg_db")
@@ -218,7 +218,7 @@ func inMemory(t *testing.T) string {
 	return dir
 }
 
-// requireSame fails with the records that differ, not with all.
+// requireSame fails with only the records that differ.
 func requireSame(t *testing.T, want, got records, msg string) {
 	t.Helper()
 	var differ []string
@@ -239,8 +239,8 @@ func requireSame(t *testing.T, want, got records, msg string) {
 func (r release) build(t *testing.T, modfile string) *exec.Cmd {
 	t.Helper()
 	root, dir := filepath.Join(filepath.Dir(r.node), "root"), t.TempDir()
-	// Of its headers those of RocksDB alone: the C library is this machine's, and the one
-	// that it then runs with is newer.
+	// Only the headers of RocksDB are the release's: those of the C library are this machine's, and
+	// the C library that the tests then run with is newer.
 	require.NoError(t, os.Symlink(filepath.Join(root, "usr/include/rocksdb"), filepath.Join(dir, "rocksdb")))
 	lib, made := filepath.Join(root, "usr/lib/x86_64-linux-gnu"), filepath.Join(dir, "matrix.test")
 	link := strings.Join([]string{"-L" + lib, "-Wl,--allow-shlib-undefined", "-Wl,--dynamic-linker=" + lib + "/ld-linux-x86-64.so.2",

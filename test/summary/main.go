@@ -1,6 +1,6 @@
-// Command summary reads what go test -json prints: it shows how each package ended and
-// what failed tests said, and at the end how many tests there were and why some were
-// skipped. It fails when a test or package does, and when there are none.
+// Command summary reads the output of go test -json. It shows how each package ended and the
+// output of failed tests, and at the end how many tests there were and why some were skipped. It
+// fails if a test or package fails, and if there are none.
 package main
 
 import (
@@ -30,16 +30,16 @@ func main() {
 type event struct{ Action, Package, Test, Output string }
 
 type summary struct {
-	packages, broken int            // all, and those that fail
+	packages, broken int            // all, and those that failed
 	passed, failed   int            // tests
 	skipped          map[string]int // by reason
-	// said is what a test that has not ended has printed, by package and name. What a
-	// package prints is that of a test without a name.
+	// said has the output of tests that have not ended, by package and name. The output of a
+	// package is that of a test without a name.
 	said map[[2]string][]string
 	out  io.Writer
 }
 
-// summarize reports whether all has passed.
+// summarize reports whether everything passed.
 func summarize(in io.Reader, out io.Writer) (bool, error) {
 	s := summary{skipped: map[string]int{}, said: map[[2]string][]string{}, out: out}
 	lines := bufio.NewReader(in)
@@ -49,7 +49,7 @@ func summarize(in io.Reader, out io.Writer) (bool, error) {
 		if json.Unmarshal([]byte(line), &e) == nil {
 			s.take(e)
 		} else {
-			fmt.Fprint(out, line) // of something that go test runs
+			fmt.Fprint(out, line) // output of a program that go test runs
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -104,7 +104,7 @@ func (s *summary) packageEnds(action, name string, said []string) {
 	switch {
 	case action == "fail":
 		s.broken++
-		// A process that dies leaves tests that never ended.
+		// A process that dies leaves tests without an end.
 		for test, unfinished := range s.said {
 			if test[0] == name {
 				fmt.Fprint(s.out, strings.Join(unfinished, ""))
@@ -119,7 +119,7 @@ func (s *summary) packageEnds(action, name string, said []string) {
 
 var logged = regexp.MustCompile(`^\s+\S+\.go:[0-9]+: (.+)\n`)
 
-// reason is the last that a test logged before it was skipped.
+// reason returns the last line that a test logged before it was skipped.
 func reason(said []string) string {
 	for _, line := range slices.Backward(said) {
 		if m := logged.FindStringSubmatch(line); m != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSummary runs tests of each kind of outcome and summarizes what go says of them.
+// TestSummary runs tests with each kind of outcome and summarizes the output of go test.
 func TestSummary(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWithoutCgo: the commands that the Makefile builds without cgo are all those that are
-// linked with no C of other modules, or of this one.
+// TestWithoutCgo: the Makefile builds exactly those commands without cgo that need no C code of
+// this module or others.
 func TestWithoutCgo(t *testing.T) {
 	text, err := os.ReadFile("../../Makefile")
 	require.NoError(t, err)
@@ -21,7 +21,7 @@ func TestWithoutCgo(t *testing.T) {
 	all := listed(t, "./cmd/...")
 	cgo := map[string]bool{}
 	for _, p := range all {
-		// internal/stdio has a form without it.
+		// internal/stdio also works without cgo.
 		cgo[p.ImportPath] = len(p.CgoFiles) > 0 && p.ImportPath != module+"internal/stdio" && (strings.HasPrefix(p.ImportPath, module) || strings.Contains(p.ImportPath, "."))
 	}
 	var pure []string

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// TestDocLinks: every [Name] in the comment of a declaration leads to one. go doc takes
-// exported names only for links; here, those of a package are links for its reader, too.
+// TestDocLinks: every [Name] in the comment of a declaration refers to an existing declaration. go
+// doc makes links only of exported names; here, unexported names count as well.
 func TestDocLinks(t *testing.T) {
 	loaded, err := packages.Load(&packages.Config{Mode: linkMode, Dir: "../.."}, "./...")
 	require.NoError(t, err)
@@ -82,11 +82,11 @@ type only struct{ *types.Package }
 
 func (o only) Import(string) (*types.Package, error) { return o.Package, nil }
 
-// docLink is a name in brackets, perhaps with its package or type. What could be an
-// index is none.
+// docLink matches a name in brackets, perhaps with its package or type, but nothing that could be
+// an index.
 var docLink = regexp.MustCompile(`(?:^|[^\w\])])\[(\*?[A-Za-z_][\w/]*(?:\.\w+){0,2})\](?:[^\w(\[]|$)`)
 
-// brokenLinks lists the links of a package that lead nowhere, and counts all.
+// brokenLinks returns the broken links of a package, and the number of all links.
 func brokenLinks(set *token.FileSet, files []*ast.File, p *types.Package) (broken []string, links int) {
 	for _, file := range files {
 		for _, group := range docComments(file) {
@@ -133,8 +133,8 @@ func docComments(file *ast.File) (all []*ast.CommentGroup) {
 	return all
 }
 
-// prose returns the text of a comment without its code, paragraph by paragraph. A link
-// and what follows it may be on two lines.
+// prose returns the text of a comment without its code, by paragraph, since a link and what follows
+// it may be on different lines.
 func prose(text string) (paragraphs []string) {
 	var add func(blocks []comment.Block)
 	add = func(blocks []comment.Block) {
@@ -161,15 +161,14 @@ func plain(text []comment.Text) string {
 		switch t := t.(type) {
 		case comment.Plain:
 			b.WriteString(string(t))
-		case *comment.DocLink: // to a package that the parser knows
+		case *comment.DocLink: // a link to a package that the parser knows
 			b.WriteString("[" + plain(t.Text) + "]")
 		}
 	}
 	return strings.ReplaceAll(b.String(), "] [", "]  [") // each has its own space around it
 }
 
-// leads reports whether a name leads to something: in the package or in one that it
-// imports.
+// leads reports whether a name exists in the package or in one that it imports.
 func leads(p *types.Package, name string) bool {
 	if path, rest, ok := cutPackage(p, name); ok {
 		return rest == "" || found(path, rest)
@@ -177,7 +176,7 @@ func leads(p *types.Package, name string) bool {
 	return found(p, name)
 }
 
-// cutPackage cuts an imported package off a name.
+// cutPackage splits an imported package off a name.
 func cutPackage(p *types.Package, name string) (imported *types.Package, rest string, ok bool) {
 	for _, i := range p.Imports() {
 		for _, prefix := range []string{i.Path(), i.Name()} {

@@ -1,4 +1,4 @@
-// Package tree holds the rules of the tree: who imports whom, and what is public.
+// Package tree checks the rules for packages: which may import which, and what is public.
 package tree
 
 import (
@@ -18,22 +18,22 @@ import (
 
 const module = "ailee-recovery/"
 
-// imported is what the go command says of a package.
+// imported is what the go command says about a package.
 type imported struct {
 	ImportPath string
 	Imports    []string
-	Deps       []string // all that it is linked with
+	Deps       []string // everything that it is linked with
 	CgoFiles   []string
 }
 
-// TestImports holds the rules that the tree shows: who may know whom.
+// TestImports: all packages follow the rules for imports.
 func TestImports(t *testing.T) {
 	all := listed(t, "./...")
 	require.Greater(t, len(all), 40)
 	require.Empty(t, misplaced(all))
 }
 
-// TestImportsAreSeen: each rule, broken on purpose.
+// TestImportsAreSeen: breaking any of the rules is noticed.
 func TestImportsAreSeen(t *testing.T) {
 	for _, planted := range []imported{
 		{ImportPath: module + "internal/command/l2verify", Imports: []string{module + "internal/command/prunesnapshots"}},
@@ -75,7 +75,7 @@ func misplaced(all []imported) (found []string) {
 	return found
 }
 
-// commandOf is the command that a package belongs to, "" for none.
+// commandOf returns the command that a package belongs to, "" for none.
 func commandOf(path string) string {
 	rest, ok := strings.CutPrefix(path, module+"internal/command/")
 	if !ok {
@@ -97,7 +97,7 @@ func isCommandLine(path string) bool {
 // within reports whether a package is the one at path or below it.
 func within(pkg, path string) bool { return pkg == path || strings.HasPrefix(pkg, path+"/") }
 
-// listed asks the go command for packages and all that they are linked with.
+// listed asks the go command for packages and everything that they are linked with.
 func listed(t *testing.T, patterns ...string) (all []imported) {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Imports,Deps,CgoFiles"}, patterns...)...)
@@ -115,8 +115,7 @@ func listed(t *testing.T, patterns ...string) (all []imported) {
 	}
 }
 
-// TestPublicTypes: whoever imports snapshot or reorgdb can name every type that they
-// meet there.
+// TestPublicTypes: importers of snapshot and reorgdb can name every type that they find there.
 func TestPublicTypes(t *testing.T) {
 	loaded, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedTypes, Dir: "../.."}, "./snapshot/...", "./reorgdb/...")
 	require.NoError(t, err)

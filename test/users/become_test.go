@@ -19,7 +19,7 @@ import (
 	"ailee-recovery/internal/command/restore"
 )
 
-// run runs a tool with the system's folder for temporary files, or another.
+// run runs a tool with the given folder for temporary files, or with "" the system's.
 func run(t *testing.T, tmpdir string, args ...string) (ok bool, said string) {
 	t.Helper()
 	cmd := exec.Command(args[0], args[1:]...)
@@ -30,11 +30,11 @@ func run(t *testing.T, tmpdir string, args ...string) (ok bool, said string) {
 	return err == nil, string(text)
 }
 
-// TestWhoRootBecomes: what it makes belongs to the user of the folder, in a group that
-// this user is in.
+// TestWhoRootBecomes: files that root creates belong to the owner of the folder, in a group of that
+// user.
 func TestWhoRootBecomes(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root becomes somebody else")
+		t.Skip("only root can become another user")
 	}
 	top, err := os.MkdirTemp("", "somebody-")
 	require.NoError(t, err)
@@ -61,15 +61,15 @@ func TestWhoRootBecomes(t *testing.T) {
 	}
 	made := func(ok bool, said string) { t.Helper(); require.True(t, ok, said) }
 
-	// What only root can read was opened before; a folder for temporary files that only
-	// root has is not needed.
+	// A file that only root can read is opened before; a folder for temporary files that only root
+	// can use is not needed.
 	data := folder("data", somebody, somebody)
 	made(run(t, private, createanchor.Name, "--l2-state-file", state, "--data-dir", data))
 	belongs(filepath.Join(data, "l2_snapshots.dat"), somebody, somebody)
 	made(run(t, private, initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")))
 	belongs(filepath.Join(data, "reorg_db", "CURRENT"), somebody, somebody)
 
-	// A folder that its user cannot reach by name, as the volume of a container.
+	// A folder that its owner cannot reach by path, such as the volume of a container.
 	data = filepath.Join(private, "data")
 	require.NoError(t, os.Mkdir(data, 0o755))
 	require.NoError(t, os.Chown(data, somebody, somebody))
@@ -86,7 +86,7 @@ func TestWhoRootBecomes(t *testing.T) {
 	made(run(t, "", restore.Name, "--data-dir", data, "--db-backup", filepath.Join(data, "reorg_db")))
 	requireSomebodys(t, data)
 
-	// Sources that only root can read, but none to which somebody's own link leads.
+	// Sources that only root can read, but not through a link of the user.
 	data = folder("restored", somebody, somebody)
 	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(private, "reorg_db")))
 	made(run(t, "", restore.Name, "--data-dir", data, "--snapshot-backup", packed, "--db-backup", filepath.Join(private, "reorg_db")))
@@ -100,12 +100,12 @@ func TestWhoRootBecomes(t *testing.T) {
 		require.Contains(t, said, "permission denied\n")
 	}
 
-	// The group root is for nobody else.
+	// No other user gets the group root.
 	data = folder("of-group-root", somebody, 0)
 	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")))
 	belongs(filepath.Join(data, "reorg_db", "CURRENT"), somebody, 65534)
 
-	// In root's own folder it stays root, also where it makes one for somebody.
+	// In root's own folder it stays root, even if it makes a folder for another user.
 	data = folder("of-root", 0, 0)
 	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(data, "reorg_db")))
 	belongs(filepath.Join(data, "reorg_db", "CURRENT"), 0, 0)
@@ -114,7 +114,7 @@ func TestWhoRootBecomes(t *testing.T) {
 	made(run(t, "", initreorgdb.Name, "--path", filepath.Join(data, "copy"), "--copy-from", filepath.Join(data, "node", "reorg_db")))
 	belongs(filepath.Join(data, "copy", "CURRENT"), somebody, somebody)
 
-	// Who decides where a path leads is whoever the first folder belongs to, or the link.
+	// The owner of the first folder or link on the path decides where the path leads.
 	inside := filepath.Join(folder("theirs", somebody, somebody), "of-root")
 	require.NoError(t, os.Mkdir(inside, 0o755))
 	link := filepath.Join(top, "theirs", "link")

@@ -1,5 +1,5 @@
-// Package users tries the tools as root in a folder of another user's, who does all that
-// a user can do there.
+// Package users tests the tools as root in a folder of another user, who does everything that a
+// user can do there.
 package users
 
 import (
@@ -38,7 +38,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// somebody is the user to whom the data directory belongs.
+// somebody is the user who owns the data directory.
 const somebody = 12345
 
 const flipperName = "flipper"
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, commands)
 }
 
-// names are those that a tool writes in the data directory, or makes on its way.
+// names has the names that tools write in the data directory, or create temporarily.
 var names = []string{
 	"l2_snapshots.dat", ".l2_snapshots.dat.ailee-tmp", ".l2_snapshots.dat.ailee-old-1-1", ".l2_snapshots.dat.ailee-pruned",
 	"reorg_db", ".reorg_db.ailee-tmp", "old", "node", ".node.ailee-tmp", ".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp",
@@ -62,8 +62,8 @@ var names = []string{
 	"node/reorg_db", ".ailee_init_node-ready/reorg_db", ".ailee_init_node-ready/backups", ".ailee-monitor", "..ailee-monitor.ailee-tmp",
 }
 
-// flipper DIR OUTSIDE FAVOURITE SEED is what somebody does in the folder, as fast as it
-// can, until it is killed: most of it to the favourite name.
+// flipper DIR OUTSIDE FAVOURITE SEED changes names in the folder as fast as it can until it is
+// killed, most of all the favourite name.
 func flipper() {
 	dir, outside, favourite := os.Args[1], os.Args[2], os.Args[3]
 	seed, _ := strconv.ParseInt(os.Args[4], 10, 64)
@@ -72,8 +72,8 @@ func flipper() {
 	files, _ := filepath.Glob(filepath.Join(outside, "*"))
 	targets := append(files, outside, filepath.Join(outside, "new"))
 	aside := 0
-	// These are moments to begin and to go on at, not ways to wait for something: a tool
-	// that meets all of it at once gives up before it has done much.
+	// The sleeps choose moments to begin and to continue; they do not wait for something. A tool
+	// that met everything at once would give up before it has done much.
 	time.Sleep(time.Duration(rng.Intn(150)) * time.Millisecond)
 	for {
 		if rng.Intn(20) == 0 {
@@ -101,7 +101,7 @@ func flipper() {
 		case 5:
 			_ = os.WriteFile(name, []byte("of somebody's"), 0o666)
 		default:
-			// There and back: the moment between two looks of the tool.
+			// There and back, to hit the moment between two checks of the tool.
 			if os.Symlink(target, link) == nil {
 				_ = unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, name, unix.RENAME_EXCHANGE)
 				for range rng.Intn(2000) {
@@ -113,7 +113,7 @@ func flipper() {
 	}
 }
 
-// snapshots are a snapshot file's content.
+// snapshots returns the content of a snapshot file.
 func snapshots(t *testing.T) []byte {
 	t.Helper()
 	var text bytes.Buffer
@@ -128,7 +128,7 @@ func snapshots(t *testing.T) []byte {
 	return text.Bytes()
 }
 
-// all is what there is below a folder, with owners, modes and contents.
+// all returns everything below a folder, with owners, modes and contents.
 func all(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -164,11 +164,11 @@ func chownAll(t *testing.T, dir string) {
 	}))
 }
 
-// TestSomebodyElsesFolder: nothing outside of the folder is written, made or given away,
-// whatever its user does meanwhile.
+// TestSomebodyElsesFolder: nothing outside the folder is written, created or given away, whatever
+// its owner does meanwhile.
 func TestSomebodyElsesFolder(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root works in folders of others")
+		t.Skip("only root can work in other users' folders")
 	}
 	tries := 1000
 	if testing.Short() {
@@ -208,7 +208,7 @@ func TestSomebodyElsesFolder(t *testing.T) {
 		t.Run(name+" "+w.favourite, func(t *testing.T) {
 			codes := map[int]int{}
 			for try := range max(1, tries/len(writes)) {
-				node.Generate(1) // or too many payments would wait for one another
+				node.Generate(1) // otherwise too many payments would wait for one another
 				codes[w.try(t, try)]++
 			}
 			t.Logf("exit status: %v", codes)
@@ -216,8 +216,8 @@ func TestSomebodyElsesFolder(t *testing.T) {
 	}
 }
 
-// write is a command line that writes in the folder. Favourite is the name that somebody
-// flips most; first is a command that is run before, undisturbed.
+// write is a command line that writes in the folder. favourite is the name that the flipper changes
+// most; first is a command that is run before it, undisturbed.
 type write struct{ favourite, args, first string }
 
 func (w write) try(t *testing.T, try int) (code int) {
@@ -281,7 +281,7 @@ func (w write) try(t *testing.T, try int) (code int) {
 	defer cancel()
 	tool := exec.CommandContext(ctx, fields[0], fields[1:]...)
 	said, _ := tool.CombinedOutput()
-	require.NoError(t, ctx.Err(), "it is held up: %s", said)
+	require.NoError(t, ctx.Err(), "the tool hangs: %s", said)
 	require.NoError(t, somebodyElse.Process.Kill())
 	_ = somebodyElse.Wait()
 
@@ -295,7 +295,7 @@ func (w write) try(t *testing.T, try int) (code int) {
 	return code
 }
 
-// requireSomebodys asserts that all in the folder belongs to the user.
+// requireSomebodys asserts that everything in the folder belongs to the user.
 func requireSomebodys(t *testing.T, data string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(data, func(path string, _ fs.DirEntry, err error) error {
@@ -311,7 +311,7 @@ func requireSomebodys(t *testing.T, data string) {
 
 var reached string
 
-// reachable is a copy of a program that every user can run.
+// reachable returns a copy of a program that every user can run.
 func reachable(t *testing.T, binary string) string {
 	t.Helper()
 	if reached == "" {

@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// The blocks of docs/ci.md that are run, each with the output that follows it.
+// The blocks of docs/ci.md that are run, each with the expected output after it.
 var (
 	bashBlock   = regexp.MustCompile("(?s)```bash\n(.*?)```\n(?:\n```text\n(.*?)```\n)?")
 	yamlCommand = regexp.MustCompile(`(?m)^ +(?:- |run: )(ailee.*)$`)
@@ -45,7 +45,7 @@ func TestCIRecipes(t *testing.T) {
 		require.Zero(t, code, "%s%s%s", command[1], stdout, stderr)
 		require.Equal(t, 3, clitest.ReadJUnit(t, "report.xml").Tests)
 	}
-	// The same on what a node wrote, which is not sorted.
+	// The same with a file that a node wrote, which is not sorted.
 	require.NoError(t, os.WriteFile("l2_snapshots.dat", []byte(clitest.Read(t, golden.Dir()+"/write/node-written-clean.dat")), 0o600))
 	for _, command := range commands {
 		code, stdout, stderr := runCommand(t, exec.Command("bash", "-c", command[1]))
@@ -54,7 +54,7 @@ func TestCIRecipes(t *testing.T) {
 	}
 }
 
-// pipelineFolder has what the recipes check.
+// pipelineFolder makes a folder with the files that the recipes check.
 func pipelineFolder(t *testing.T) string {
 	t.Helper()
 	node := nodeDir(t, 3)

@@ -16,14 +16,14 @@ import (
 	"ailee-recovery/internal/multicall"
 )
 
-// TestSchemas: there is one for each tool with --json, and no other. Each
-// is strict and says what every field is.
+// TestSchemas: there is a schema for each tool with --json, and no other. Each is strict and
+// describes every field.
 func TestSchemas(t *testing.T) {
 	var speaking []string
 	for _, command := range allTools() {
 		if slices.Contains(command.Flags, urfave.Flag(cli.JSONFlag)) || slices.Contains(command.Flags, urfave.Flag(cli.JSONLinesFlag)) {
 			speaking = append(speaking, command.Name)
-			// Its tests hold what it prints to the schema.
+			// Its tests check what it prints against the schema.
 			folder := "command/" + strings.NewReplacer("ailee_", "", "ailee-", "", "_", "").Replace(command.Name)
 			if command.Name == multicall.Name {
 				folder = "multicall"
@@ -45,12 +45,12 @@ func TestSchemas(t *testing.T) {
 	require.ElementsMatch(t, speaking, described)
 }
 
-// requireExact: a number that can be beyond 2^53-1 has the form of a string as well, see the
-// package ijson.
+// requireExact asserts that a number that can be beyond 2^53-1 can also be a string: see the package
+// ijson.
 func requireExact(t *testing.T, s *jsonschema.Schema) {
 	t.Helper()
 	require.NotNil(t, s.Maximum, s.Location)
-	require.LessOrEqual(t, s.Maximum.Cmp(big.NewRat(ijson.MaxExact, 1)), 0, "%s: what is larger is a string", s.Location)
+	require.LessOrEqual(t, s.Maximum.Cmp(big.NewRat(ijson.MaxExact, 1)), 0, "%s: larger numbers are strings", s.Location)
 	if slices.Contains(s.Types.ToStrings(), "string") {
 		require.NotNil(t, s.Pattern, s.Location)
 		require.True(t, s.Pattern.MatchString("9007199254740992"), s.Location)
@@ -69,7 +69,7 @@ func requireStrict(t *testing.T, s *jsonschema.Schema) {
 	}
 	for name, property := range s.Properties {
 		if property.Bool == nil {
-			require.True(t, property.Description != "" || property.Ref != nil && property.Ref.Description != "", "%s says nothing of %s", s.Location, name)
+			require.True(t, property.Description != "" || property.Ref != nil && property.Ref.Description != "", "%s does not describe %s", s.Location, name)
 			requireStrict(t, property)
 		}
 	}

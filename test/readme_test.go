@@ -19,7 +19,7 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestReadmeSession: the session that README.md shows is what is printed, but for the folders.
+// TestReadmeSession: the session in README.md is what the tools print, except for the folders.
 func TestReadmeSession(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestReadmeSession(t *testing.T) {
 	require.Equal(t, folders.Replace(session), printed.String())
 }
 
-// TestReadmeMessages: what the table of symptoms quotes is what the tools say, word for word.
+// TestReadmeMessages: the messages in the table of symptoms are those of the tools, word for word.
 func TestReadmeMessages(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
 	require.NoError(t, err)
@@ -55,14 +55,14 @@ func TestReadmeMessages(t *testing.T) {
 		symptom, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
 		for _, match := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(symptom, -1) {
 			quoted++
-			require.True(t, slices.ContainsFunc(messages, func(m *regexp.Regexp) bool { return m.MatchString(match[1]) }), "nothing says %q", match[1])
+			require.True(t, slices.ContainsFunc(messages, func(m *regexp.Regexp) bool { return m.MatchString(match[1]) }), "no message matches %q", match[1])
 		}
 	}
 	require.GreaterOrEqual(t, quoted, 6)
 }
 
-// literals are the clauses of the string literals of the product, as patterns of what they
-// print, as far as they have two words or more of their own.
+// literals returns the clauses of the product's string literals as patterns of what they print, if
+// they have at least two words besides their verbs.
 func literals(t *testing.T) (all []*regexp.Regexp) {
 	t.Helper()
 	verb := regexp.MustCompile(`%[-+#0-9.*]*[a-zA-Z]`)

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 var uses = []struct{ name, args string }{
 	{"a new node", initnode.Name + " --data-dir DIR/node"},
 	{"a snapshot appended", createanchor.Name + " --l2-state-file TOP/state.dat --data-dir DIR/node"},
-	{"a snapshot of its own", createanchor.Name + " --l2-state-file TOP/state.dat --output DIR/anchored.dat"},
+	{"a snapshot in a new file", createanchor.Name + " --l2-state-file TOP/state.dat --output DIR/anchored.dat"},
 	{"pruned to another file", prunesnapshots.Name + " --keep 1 --file TOP/state.dat --output DIR/pruned.dat"},
 	{"the same, replaced", prunesnapshots.Name + " --force --keep 1 --file DIR/anchored.dat --output DIR/pruned.dat"},
 	{"pruned in place", prunesnapshots.Name + " --keep 1 --in-place --file DIR/state.dat"},

@@ -1,3 +1,3 @@
-# Instead of the hourly backup: a copy that does not verify is not kept, and nothing is
-# deleted to make room for it.
+# Instead of the hourly backup: a copy that does not verify is not kept, and none is
+# deleted for it.
 ailee-backup

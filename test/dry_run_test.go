@@ -159,9 +159,9 @@ func TestDryRuns(t *testing.T) {
 	clitest.InMemory(t)
 	t.Setenv("BITCOIN_RPC_USER", "u")
 	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
-	of := map[string]bool{}
+	covered := map[string]bool{}
 	for _, d := range dryRuns() {
-		of[d.args[0]] = true
+		covered[d.args[0]] = true
 		t.Run(d.name, func(t *testing.T) {
 			requireForeseen(t, d, clitest.NodeDir(t, 3), "", func(args ...string) (int, string, string) {
 				at := slices.IndexFunc(allTools(), func(tool cli.Tool) bool { return tool.Name == args[0] })
@@ -171,7 +171,7 @@ func TestDryRuns(t *testing.T) {
 	}
 	for _, tool := range allTools() {
 		has := slices.ContainsFunc(tool.Flags, func(f urfave.Flag) bool { return slices.Contains(f.Names(), "dry-run") })
-		require.Equal(t, has, of[tool.Name], "%s has --dry-run, or a row", tool.Name)
+		require.Equal(t, has, covered[tool.Name], "%s has --dry-run, or a row", tool.Name)
 	}
 }
 

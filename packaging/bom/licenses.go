@@ -107,11 +107,11 @@ The toolkit is under the MIT license ([LICENSE](../LICENSE)). The static binarie
 			used[part] = true
 		}
 	}
-	besides, err := beside(all)
+	others, err := notLinked(all)
 	if err != nil {
 		return err
 	}
-	if bad := incompatible(besides); bad != nil {
+	if bad := incompatible(others); bad != nil {
 		return fmt.Errorf("not known to be free to use: %s", strings.Join(bad, ", "))
 	}
 	fmt.Fprint(w, "\nEach may be linked into programs under the MIT license:\n\n| license | what it requires |\n| --- | --- |\n")
@@ -124,15 +124,15 @@ Tests and packaging use these as well; none of them is part of what is distribut
 | what | license |
 | --- | --- |
 `)
-	for _, m := range besides {
+	for _, m := range others {
 		fmt.Fprintf(w, "| `%s` | %s |\n", m.name, m.license)
 	}
 	return nil
 }
 
-// beside returns the modules that tests and packaging need and no binary contains, sorted by
+// notLinked returns the modules that tests and packaging need and no binary contains, sorted by
 // name. The module of this program is in a folder of the tools' module.
-func beside(linked *materials) ([]*material, error) {
+func notLinked(linked *materials) ([]*material, error) {
 	mod, err := goEnv("GOMOD")
 	if err != nil {
 		return nil, err

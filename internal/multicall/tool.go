@@ -90,7 +90,7 @@ func parse(c *urfave.Context) (Options, error) {
 // notCommand is the error for a first argument that cannot be run as a command.
 func notCommand(word string) error {
 	if t, ok := find(word); ok {
-		return exit.Failf("put them after the command: "+exit.Command(Name, Short(t.Name), "--help")+" shows them", "flags before the command %s", Short(t.Name))
+		return exit.Failf("put them after the command: "+exit.Command(Name, Short(t.Name), "--help")+" shows them", "there are flags before the command %s", Short(t.Name))
 	}
 	hint := Name + " --help lists the commands"
 	if found := meant(word); len(found) > 0 {

@@ -1,9 +1,9 @@
 # Completion of ailee-doctor for fish, made by make generate.
 
 complete -c ailee-doctor -f
-complete -c ailee-doctor -l data-dir -x -a '(__fish_complete_directories)' -d 'look at the data in DIR'
-complete -c ailee-doctor -l backup-dir -x -a '(__fish_complete_directories)' -d 'look at the backups in DIR'
-complete -c ailee-doctor -l unit -x -d 'the node is the service UNIT of systemd'
+complete -c ailee-doctor -l data-dir -x -a '(__fish_complete_directories)' -d 'check the data in DIR'
+complete -c ailee-doctor -l backup-dir -x -a '(__fish_complete_directories)' -d 'check the backups in DIR'
+complete -c ailee-doctor -l unit -x -d 'the node\'s systemd service is UNIT'
 complete -c ailee-doctor -l max-memory -x -d 'limit the memory for sorting a section to SIZE; a single line may use 1/16 of it'
 complete -c ailee-doctor -l json -d 'print the result as one JSON document, even on failure'
 complete -c ailee-doctor -l quiet -s q -d 'print errors only'

@@ -25,7 +25,7 @@ func (l *looker) lookPlace() {
 	p := &Place{Path: path}
 	p.addLink(given, path, broken)
 	if err == nil && broken {
-		l.wrong(DataDir, p, "%s is a link that leads nowhere: %s", given, path)
+		l.wrong(DataDir, p, "%s is a dangling link: %s", given, path)
 		return
 	}
 	var info fs.FileInfo

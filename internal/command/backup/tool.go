@@ -145,7 +145,7 @@ func parse(c *urfave.Context) (Options, error) {
 	}
 	switch snapshots, database := c.Bool("snapshot-only"), c.Bool("db-only"); {
 	case snapshots && database:
-		return o, fmt.Errorf("--snapshot-only and --db-only exclude each other")
+		return o, fmt.Errorf("--snapshot-only and --db-only cannot be used together")
 	case snapshots:
 		o.Kinds = []backups.Kind{backups.Snapshots}
 	case database:
@@ -177,7 +177,7 @@ func (o *Options) parseWhat(c *urfave.Context) error {
 		return fmt.Errorf("too many arguments: %s", exit.Command(words...))
 	}
 	if o.All && len(o.Names) > 0 {
-		return fmt.Errorf("--all and names exclude each other")
+		return fmt.Errorf("--all and names cannot be used together")
 	}
 	for _, f := range Tool().Flags {
 		name := f.Names()[0]

@@ -104,7 +104,7 @@ func options(c *urfave.Context) (Options, error) {
 	case named && o.DBOnly:
 		return o, errors.New("--db-only does not go with a named backup: only what is named is restored")
 	case o.SnapshotOnly && o.DBOnly:
-		return o, errors.New("--snapshot-only and --db-only exclude each other")
+		return o, errors.New("--snapshot-only and --db-only cannot be used together")
 	case o.DataDir == "":
 		return o, errors.New("--data-dir must name a folder")
 	case c.IsSet("snapshot-backup") && o.SnapshotBackup == "", c.IsSet("db-backup") && o.DBBackup == "":

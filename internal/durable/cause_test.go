@@ -1,9 +1,11 @@
 package durable
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -74,4 +76,43 @@ func TestHintNamesTheFolder(t *testing.T) {
 	t.Setenv("TMPDIR", filepath.Join(dir, "none"))
 	require.Equal(t, "the folder for temporary files, "+filepath.Join(dir, "none")+", is missing: make it, or name another: export TMPDIR=/var/tmp",
 		Hint(&fs.PathError{Op: "open", Path: filepath.Join(dir, "none", ".ailee-x"), Err: unix.ENOENT}))
+}
+
+// TestHints: what cannot be provoked on every machine has its hint, too.
+func TestHints(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	const noRoom = "temporary files cannot be written to %s: name another folder: export TMPDIR=DIR"
+	inTemp := func(errno unix.Errno) error {
+		return fmt.Errorf("sort: %w", &fs.PathError{Op: "write", Path: filepath.Join(temp, ".ailee-x"), Err: errno})
+	}
+	for _, c := range []struct {
+		err  error
+		hint string
+	}{
+		{&fs.PathError{Op: "replace", Path: "f", Err: ErrMountPoint}, "write next to the mount point and copy the result into it, or mount its parent folder instead"},
+		{fmt.Errorf("%w with id 7", ErrUser), "run it as that user"},
+		{inTemp(unix.ENOSPC), fmt.Sprintf(noRoom, temp)},
+		{inTemp(unix.EDQUOT), fmt.Sprintf(noRoom, temp)},
+		{inTemp(unix.EROFS), fmt.Sprintf(noRoom, temp)},
+		{unix.EMFILE, "raise the limit on open files: ulimit -n 65536, or LimitNOFILE=65536 in the unit of a service"},
+		{unix.ENFILE, "raise the system-wide limit on open files: sysctl -w fs.file-max=1000000"},
+		{unix.EINVAL, "the file system does not support this: use another, such as ext4 or XFS"},
+		{unix.ENOSYS, "the file system does not support this: use another, such as ext4 or XFS"},
+		{unix.EOPNOTSUPP, "the file system does not support this: use another, such as ext4 or XFS"},
+	} {
+		require.Equal(t, c.hint, Hint(fmt.Errorf("x: %w", c.err)), "%v", c.err)
+	}
+}
+
+// TestPermissionHint: the hint depends on who may not, and on whether the owner is known.
+func TestPermissionHint(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root becomes another user")
+	}
+	require.Equal(t, "even root may not: look for attributes with lsattr, a network file system that maps root to nobody, or dropped capabilities", Hint(unix.EPERM))
+	require.NoError(t, syscall.Setreuid(-1, nobody))
+	hint := Hint(unix.EPERM)
+	require.NoError(t, syscall.Setreuid(-1, 0))
+	require.Equal(t, "run it as the owner of the folder, or as root", hint)
 }

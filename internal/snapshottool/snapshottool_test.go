@@ -135,13 +135,14 @@ func TestStrayHidden(t *testing.T) {
 
 func TestReadHint(t *testing.T) {
 	for hint, err := range map[string]error{
-		"--max-memory 1GiB":     &snapshot.LineTooLongError{},
-		"run the command again": snapshot.ErrShrunk,
-		"check the path":        fs.ErrNotExist,
-		"root":                  fs.ErrPermission,
+		"--max-memory 1GiB": &snapshot.LineTooLongError{},
+		"the file was replaced or cut while it was read: run the command again": snapshot.ErrShrunk,
+		"check the path": fs.ErrNotExist,
+		"root":           fs.ErrPermission,
 	} {
 		require.Contains(t, snapshottool.ReadHint(fmt.Errorf("read: %w", err)), hint)
 	}
+	require.Equal(t, "the file was replaced or cut while it was read: run the command again", snapshottool.ReadHint(fmt.Errorf("f: %w", snapshot.ErrChanged)))
 	require.Contains(t, snapshottool.ReadHint(&snapshot.SectionTooLargeError{}), "--max-memory")
 	require.Contains(t, snapshottool.ReadHint(&snapshot.TooManyAnchorsError{}), "--max-memory")
 	require.Empty(t, snapshottool.ReadHint(io.ErrUnexpectedEOF))

@@ -146,6 +146,26 @@ func TestCompletesFirst(t *testing.T) {
 	require.Len(t, clitest.Names(t, dir), 6)
 }
 
+// TestLinkLeadsElsewhere: an earlier restore is completed only where it began.
+func TestLinkLeadsElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := nodeDir(t, 3)
+	file, other := filepath.Join(dir, "l2_snapshots.dat"), filepath.Join(dir, "other.dat")
+	backUp(t, dir, start)
+	halfway(t, dir)
+	require.NoError(t, os.Rename(file, other))
+	require.NoError(t, os.Symlink("other.dat", file))
+	before := clitest.Contents(t, dir)
+	code, _, stderr := run(t, start+60, dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "error: an earlier restore of l2_snapshots.dat was killed, and l2_snapshots.dat is now "+other+"\nailee-restore: hint: let it lead there again\n")
+	require.Equal(t, before, clitest.Contents(t, dir))
+	require.NoError(t, os.Rename(other, file))
+	code, _, stderr = run(t, start+60, dir)
+	require.Zero(t, code, stderr)
+	require.Contains(t, stderr, "was killed: completing it")
+}
+
 // TestLost: if the files have been moved since, nothing more is moved.
 func TestLost(t *testing.T) {
 	t.Parallel()

@@ -53,9 +53,19 @@ func TestFormsOfSources(t *testing.T) {
 		}
 	}
 	t.Run("database, folder", func(t *testing.T) { requireRestored(t, db, records) })
+	// A folder with a link in it may lead to any file.
+	linked := filepath.Join(t.TempDir(), "reorg_db")
+	require.NoError(t, os.CopyFS(linked, os.DirFS(db)))
+	require.NoError(t, os.Symlink(file, filepath.Join(linked, "000099.log")))
+	code, _, stderr := run(t, start, t.TempDir(), "--db-backup", linked)
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "error: "+linked+" cannot be restored: \"000099.log\" in it is not a regular file that the folder's owner owns\n"+
+		"ailee-restore: hint: name a folder that holds only a database\n")
+	require.NoError(t, os.Remove(filepath.Join(linked, "000099.log")))
+	requireRestored(t, linked, records)
 	// The live file is its own source.
 	shell("gzip -c $FROM/l2_snapshots.dat > packed && mv packed $FROM/l2_snapshots.dat")
-	code, _, stderr := run(t, start, from, "--snapshot-backup", file)
+	code, _, stderr = run(t, start, from, "--snapshot-backup", file)
 	require.Zero(t, code, stderr)
 	require.Equal(t, want, clitest.Read(t, file))
 }

@@ -419,6 +419,12 @@ func TestDiskThatIsNotMounted(t *testing.T) {
 		require.Contains(t, stderr, "error: cannot make "+folder+": its parent folder is missing\nailee-backup: hint: mount its disk")
 	}
 	require.Equal(t, []string{"link"}, clitest.Names(t, top))
+	// A file is in the way.
+	within := filepath.Join(dir, "l2_snapshots.dat", "backups")
+	code, _, stderr := run(start, "--data-dir", dir, "--backup-dir", within)
+	require.Equal(t, 1, code)
+	require.Equal(t, "ailee-backup: error: cannot make "+within+": stat "+within+": not a directory\n"+
+		"ailee-backup: hint: make the folder, or name another with --backup-dir\n", stderr)
 	quiet(t, start, "--data-dir", dir, "--backup-dir", filepath.Join(top, "ailee")+"/")
 }
 

@@ -84,6 +84,14 @@ func TestStopHint(t *testing.T) {
 	}
 }
 
+// TestCouldNotHints: what could not be checked has a hint, whatever the reason.
+func TestCouldNotHints(t *testing.T) {
+	r := &run{view: &datadir.View{BackupFolder: &datadir.BackupFolder{NotMounted: true}}}
+	require.Equal(t, "mount its file system, see the list: findmnt --fstab", r.hintFor(datadir.Fact{Code: datadir.BackupsFolder}))
+	r.couldNot("reorg_db", context.DeadlineExceeded)
+	require.Equal(t, []failure{{"could not check reorg_db: context deadline exceeded", "run it again, if need be when more memory is free"}}, r.failures)
+}
+
 // said returns what an operator sees of a run.
 func (r *run) said(t *testing.T) string {
 	t.Helper()

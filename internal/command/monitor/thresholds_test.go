@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -370,6 +371,15 @@ func TestAlarmOfOwner(t *testing.T) {
 		require.Equal(t, []string{"owner"}, parsed(t, stdout).codes())
 		require.Regexp(t, `warning: .*: 64100:64100 cannot read and write it, nor [0-9]+ others\n.*hint: chown 64100:64100 [^ ]*; for everything that must be done: ailee-doctor`, stderr)
 	}
+	// Its owner may not write it.
+	require.NoError(t, os.Chmod(filepath.Join(dir, "l2_snapshots.dat"), 0o400))
+	code, _, stderr := watch(start, "--data-dir", dir, "--state-file", "")
+	require.Equal(t, 2, code)
+	hint := regexp.MustCompile(`hint: (chmod 0[0-7]{3} [^ ]*/l2_snapshots\.dat)\n`).FindStringSubmatch(stderr)
+	require.NotNil(t, hint, stderr)
+	require.NoError(t, exec.Command("sh", "-c", hint[1]).Run())
+	code, _, stderr = watch(start, "--data-dir", dir, "--state-file", "")
+	require.Zero(t, code, stderr)
 }
 
 // TestAlarmOfDisk: less space is free than the next backup needs.

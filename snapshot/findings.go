@@ -111,6 +111,16 @@ func (fs *findings) merge(later findings) {
 	}
 }
 
+// repeat replaces what neighbours in the file showed of the keys that records of a section
+// out of order repeat.
+func (fs *findings) repeat(s Section, first int64, records uint64) {
+	fs.remove(DuplicateKey, s.String())
+	if records > 0 {
+		fs.add(DuplicateKey, s.String(), first)
+		(*fs)[len(*fs)-1].Count = records
+	}
+}
+
 func (fs *findings) remove(k Kind, section string) {
 	*fs = slices.DeleteFunc(*fs, func(f Finding) bool { return f.Kind == k && f.Section == section })
 }

@@ -64,6 +64,8 @@ type walk struct {
 	to      int64
 	yield   func(*Report, error) bool
 	blocks  lineBlocks
+	// unescaped is set where no line of the block has a backslash.
+	unescaped bool
 
 	survey *survey // of the snapshot being read; nil outside of one
 	start  int64   // where it starts
@@ -92,6 +94,7 @@ func (w *walk) run() error {
 		if len(lines) == 0 {
 			return nil
 		}
+		w.unescaped = bytes.IndexByte(lines, '\\') < 0
 		for len(lines) > 0 {
 			n, done, err := w.step(lines, off)
 			if err != nil || done {
@@ -108,7 +111,7 @@ func (w *walk) run() error {
 func (w *walk) step(lines []byte, off int64) (taken int, done bool, err error) {
 	var marker string
 	if w.survey != nil {
-		taken, marker = w.survey.block(lines, off)
+		taken, marker = w.survey.block(lines, off, w.unescaped)
 	} else {
 		taken, marker = skipToHeader(lines)
 	}

@@ -144,6 +144,10 @@ type Checker struct {
 	rec    record
 	survey survey // the one at a time that is under way, for its buffers
 	sorter lineSorter
+	// reports are for the next snapshots, of which there are many: ahead is how many are
+	// made at once.
+	reports []Report
+	ahead   int
 }
 
 // NewChecker returns a Checker that shares the given memory with others, nil for
@@ -189,13 +193,24 @@ func (c *Checker) Survey(ctx context.Context, r io.ReaderAt, l Located) (*Report
 func (c *Checker) begin() *survey {
 	c.sorter.release()
 	sv := &c.survey
-	before := *sv
-	*sv = survey{checker: c, report: &Report{}, section: noSection, straight: true, keyCopy: emptied(before.keyCopy)}
+	sv.checker, sv.report, sv.found = c, c.newReport(), nil
 	for i := range sv.sections {
-		sv.sections[i].lastKey = emptied(before.sections[i].lastKey)
+		sv.sections[i] = sectionScan{lastKey: emptied(sv.sections[i].lastKey)}
 	}
+	sv.section, sv.lastKey, sv.keyCopy = noSection, nil, emptied(sv.keyCopy)
 	sv.text = append(c.hash.buffer(), rootPreamble...)
+	sv.straight, sv.held, sv.start = true, false, 0
 	return sv
+}
+
+// newReport returns an empty report.
+func (c *Checker) newReport() *Report {
+	if len(c.reports) == 0 {
+		c.reports = make([]Report, max(1, c.ahead))
+	}
+	r := &c.reports[0]
+	c.reports = c.reports[1:]
+	return r
 }
 
 // emptied returns the buffer without what is in it, nil for one that is not worth keeping.
@@ -628,10 +643,23 @@ func (sv *survey) longLine(blocks *lineBlocks, start []byte, off int64) error {
 	return nil
 }
 
+// uncounted is how many sections have no count line.
+func (sv *survey) uncounted() (n int) {
+	for i := range sv.sections {
+		if !sv.sections[i].counted {
+			n++
+		}
+	}
+	return n
+}
+
 // finish completes the report once the root is known.
 func (sv *survey) finish(root string) *Report {
 	r := sv.report
 	r.Root = root
+	if missing := sv.uncounted(); missing > 0 {
+		sv.found = slices.Grow(sv.found, missing)
+	}
 	for i := range sv.sections {
 		s := &sv.sections[i]
 		r.Counts[i], r.spans[i] = s.kept, s.span

@@ -25,8 +25,8 @@ const (
 // it need not be read again. It sorts what fits in memory; see replay for what does not.
 type lineSorter struct {
 	memory   *Memory
-	reserved bool      // sorterMax of the memory
-	text     []byte    // of the lines, as far as the survey does not have it
+	reserved bool       // sorterMax of the memory
+	text     []byte     // of the lines, as far as the survey does not have it
 	ends     []heldLine // of the lines, in file order
 
 	entries, scratch []sortEntry

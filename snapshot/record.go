@@ -165,16 +165,23 @@ func parseAnchor(f *fields) (anchorLine, *Anchor) {
 		return anchorNone, nil
 	}
 	var a Anchor
-	var buf []byte
-	next := func() string { buf = f.str(buf[:0]); return string(buf) }
-	a.L2StateRoot = next()
+	var room [512]byte
+	var ends [4]int
+	text := f.str(room[:0])
+	ends[0] = len(text)
 	a.TimestampMs = f.U64()
-	a.RecoveryMetadata = next()
-	a.Payload = next()
-	a.Hash = next()
+	for i := 1; i < len(ends); i++ {
+		text = f.str(text)
+		ends[i] = len(text)
+	}
 	if f.Failed {
 		return anchorBroken, nil
 	}
+	all := string(text) // one piece of memory for the four
+	a.L2StateRoot = all[:ends[0]]
+	a.RecoveryMetadata = all[ends[0]:ends[1]]
+	a.Payload = all[ends[1]:ends[2]]
+	a.Hash = all[ends[2]:]
 	return anchorSet, &a
 }
 

@@ -12,6 +12,9 @@ import (
 // and the text is best hashed while it is in the cache.
 const inlineHash = 16 << 20
 
+// reportsAtOnce is for how many snapshots of a range the memory of the reports is one piece.
+const reportsAtOnce = 16
+
 // CheckRange checks every complete snapshot whose header line starts in [from,
 // to) of the first size bytes of r, in file order, and yields its report, with
 // Index 0. The bytes are read once. Ranges that cover the file, checked in any order,
@@ -27,10 +30,10 @@ func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size 
 		if err != nil || start < 0 {
 			return
 		}
-		c.hash.inline = inlineHash
+		c.hash.inline, c.ahead = inlineHash, reportsAtOnce
 		w := walk{checker: c, ctx: ctx, r: r, to: to, yield: yield}
 		defer func() {
-			c.hash.inline = 0
+			c.hash.inline, c.ahead = 0, 0
 			if w.survey != nil {
 				c.hash.reset(w.survey.text)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -419,7 +420,7 @@ func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int
 		size := int64(len(longer) - len(text))
 		text = longer
 		key := rest[len(l.start) : len(l.start)+keyLen]
-		if order := bytes.Compare(lastKey, key); order >= 0 && s.kept > 0 {
+		if order := compareKeys(lastKey, key); order >= 0 && s.kept > 0 {
 			sv.disorder(s, order, size, off+int64(taken))
 		} else {
 			s.run = size
@@ -450,11 +451,11 @@ func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int
 func (sv *survey) startsSection(lines []byte, unescaped bool) Section {
 	for s := range Section(sectionCount) {
 		l := &layouts[s]
-		if len(lines) < len(l.start) || !l.startsPlain(lines) {
+		if len(lines) < plainSlack || !l.startsPlain(lines) {
 			continue
 		}
 		n := bytes.IndexByte(lines, '\n')
-		if s == sv.section || n < 0 || len(lines) < n+plainSlack || !unescaped && bytes.IndexByte(lines[:n], '\\') >= 0 {
+		if s == sv.section || n < len(l.start) || len(lines) < n+plainSlack || !unescaped && bytes.IndexByte(lines[:n], '\\') >= 0 {
 			break
 		}
 		sv.text = slices.Grow(sv.text, n+plainSlack)
@@ -464,6 +465,20 @@ func (sv *survey) startsSection(lines []byte, unescaped bool) Section {
 		return s
 	}
 	return noSection
+}
+
+// compareKeys is [bytes.Compare]. Keys of one kind start alike and differ soon after.
+func compareKeys(a, b []byte) int {
+	for at := 0; at < 16 && len(a) >= at+8 && len(b) >= at+8; at += 8 {
+		x, y := binary.BigEndian.Uint64(a[at:]), binary.BigEndian.Uint64(b[at:])
+		switch {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+	}
+	return bytes.Compare(a, b)
 }
 
 // lastQuoted returns the last quoted string of a plain line.

@@ -1,5 +1,10 @@
 package snapshot
 
+import (
+	"bytes"
+	"encoding/binary"
+)
+
 // FileName is the name of the snapshot file in a node's data directory.
 const FileName = "l2_snapshots.dat"
 
@@ -63,10 +68,18 @@ type layout struct {
 	start string
 	// text is how the record's canonical text begins: tag, colon.
 	text string
+	// startWord is start up to the quote, in a word of which startMask has the bytes that
+	// count, and textWord is text. No tag is longer.
+	startWord, startMask, textWord uint64
 }
 
 func newLayout(tag, countTag string, fields ...fieldKind) layout {
-	return layout{tag: tag, countTag: countTag, fields: fields, start: tag + ` "`, text: tag + ":"}
+	var start, mask, text [8]byte
+	copy(start[:], tag+" ")
+	copy(mask[:], bytes.Repeat([]byte{0xff}, len(tag)+1))
+	copy(text[:], tag+":")
+	return layout{tag: tag, countTag: countTag, fields: fields, start: tag + ` "`, text: tag + ":",
+		startWord: binary.LittleEndian.Uint64(start[:]), startMask: binary.LittleEndian.Uint64(mask[:]), textWord: binary.LittleEndian.Uint64(text[:])}
 }
 
 var layouts = [sectionCount]layout{

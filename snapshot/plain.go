@@ -8,11 +8,16 @@ import (
 
 // plainSlack is how many bytes behind a line appendPlain may read, and behind
 // its text it may write: short fields are copied in one piece of fixed size.
-const plainSlack = 32
+const plainSlack = shortString
 
-// startsPlain reports whether the line, which is long enough, begins as a node writes the
-// section's records.
-func (l *layout) startsPlain(line []byte) bool { return string(line[:len(l.start)]) == l.start }
+// shortString is how long the strings are that are copied so. Ids and hashes are no longer.
+const shortString = 64
+
+// startsPlain reports whether lines, of at least eight bytes, begin as a node writes the
+// section's records, the quote aside.
+func (l *layout) startsPlain(lines []byte) bool {
+	return (binary.LittleEndian.Uint64(lines)^l.startWord)&l.startMask == 0
+}
 
 // appendPlain appends the canonical text of the record line lines[:n], if it is
 // written just as a node writes it: one space between fields, every string
@@ -21,18 +26,18 @@ func (l *layout) startsPlain(line []byte) bool { return string(line[:len(l.start
 // line's own bytes with quotes and spaces replaced. It reports the length of the
 // first field, and false for anything that takes the full rules, [record.parse].
 //
-// lines[:n] starts with the layout's start and holds no newline and no
-// backslash. lines goes on for plainSlack bytes, and dst has room for n and
-// plainSlack bytes.
+// lines[:n] begins as [layout.startsPlain] says, holds no backslash, and is followed by its
+// newline. lines goes on for plainSlack bytes, and dst has room for n and plainSlack bytes.
 func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, ok bool) {
-	line := lines[:n]
 	text = dst[:cap(dst)]
 	j := len(dst)
-	j += copy(text[j:], l.text)
+	binary.LittleEndian.PutUint64(text[j:], l.textWord)
+	j += len(l.text)
 	i := len(l.start) - 1 // at the first quote
 	for k, kind := range l.fields {
+		// Where the line ends a newline stands, which is none of what is looked for.
 		if k > 0 {
-			if i >= n || line[i] != ' ' {
+			if lines[i] != ' ' {
 				return dst, 0, false
 			}
 			i++
@@ -40,19 +45,24 @@ func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, 
 			j++
 		}
 		if kind == fieldString {
-			if i >= n || line[i] != '"' {
+			if lines[i] != '"' {
 				return dst, 0, false
 			}
 			i++
-			size := bytes.IndexByte(line[i:], '"')
+			size := bytes.IndexByte(lines[i:n], '"')
 			if size < 0 {
 				return dst, 0, false
 			}
 			if k == 0 {
 				keyLen = size
 			}
-			j += copy(text[j:], line[i:i+size])
+			if size <= shortString {
+				*(*[shortString]byte)(text[j:]) = *(*[shortString]byte)(lines[i:])
+			} else {
+				copy(text[j:], lines[i:i+size])
+			}
 			i += size + 1
+			j += size
 			continue
 		}
 		size := digits(lines[i:])

@@ -145,6 +145,7 @@ type Checker struct {
 	rec    record
 	survey survey // the one at a time that is under way, for its buffers
 	sorter lineSorter
+	run    [plainRun]plainLine
 	// reports are for the next snapshots, of which there are many: ahead is how many are
 	// made at once.
 	reports []Report
@@ -402,24 +403,46 @@ func (sv *survey) block(lines []byte, off int64, unescaped bool) (taken int, mar
 // size. This is where nearly all the time goes that is not spent hashing.
 func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int) {
 	l, s := &layouts[sv.section], &sv.sections[sv.section]
-	text, lastKey, before, first := sv.text, sv.lastKey, len(sv.text), s.kept == 0
-	text = slices.Grow(text, len(lines)+plainSlack)
+	sv.text = slices.Grow(sv.text, len(lines)+plainSlack)
 	for {
+		if unescaped {
+			run, text := l.appendRun(sv.text, lines[taken:], sv.checker.run[:])
+			taken += sv.keepRun(s, run, text, lines[taken:], off+int64(taken))
+			if len(run) == len(sv.checker.run) {
+				continue
+			}
+		}
 		rest := lines[taken:]
 		n := bytes.IndexByte(rest, '\n')
 		if n < len(l.start) || len(rest) < n+plainSlack || !l.startsPlain(rest) {
-			break
+			return taken
 		}
 		if !unescaped && bytes.IndexByte(rest[:n], '\\') >= 0 {
-			break
+			return taken
 		}
-		longer, keyLen, ok := appendPlain(text, rest, n, l)
+		text, keyLen, ok := appendPlain(sv.text, rest, n, l)
 		if !ok {
-			break
+			return taken
 		}
-		size := int64(len(longer) - len(text))
-		text = longer
-		key := rest[len(l.start) : len(l.start)+keyLen]
+		one := [1]plainLine{{text: uint32(len(text) - len(sv.text)), next: uint32(n + 1), keyLen: uint32(keyLen)}}
+		taken += sv.keepRun(s, one[:], text, rest, off+int64(taken))
+	}
+}
+
+// keepRun accounts for records of the current section that are the first of the lines, and
+// whose canonical text is now at the end of text. It returns the size of their lines.
+func (sv *survey) keepRun(s *sectionScan, run []plainLine, text, lines []byte, off int64) (taken int) {
+	if len(run) == 0 {
+		return 0
+	}
+	if s.kept == 0 {
+		s.first = off
+	}
+	start, lastKey, before := len(layouts[sv.section].start), sv.lastKey, uint32(0)
+	for _, line := range run {
+		key := lines[taken+start : taken+start+int(line.keyLen)]
+		size := int64(line.text - before)
+		before = line.text
 		if order := compareKeys(lastKey, key); order >= 0 && s.kept > 0 {
 			sv.disorder(s, order, size, off+int64(taken))
 		} else {
@@ -427,22 +450,17 @@ func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int
 		}
 		lastKey = key
 		if sv.held {
-			sv.held = sv.checker.sorter.add(len(longer)-sv.start, keyLen, s)
+			sv.held = sv.checker.sorter.add(len(sv.text)+int(line.text)-sv.start, int(line.keyLen), s)
 		}
 		if sv.section == PegOuts {
-			sv.report.pegOuts.add(lastQuoted(rest[:n]))
+			sv.report.pegOuts.add(lastQuoted(lines[taken:line.next]))
 		}
 		s.kept++
-		taken += n + 1
+		taken = int(line.next)
 	}
-	if taken > 0 {
-		if first {
-			s.first = off
-		}
-		sv.text, sv.lastKey = text, lastKey
-		s.end = off + int64(taken)
-		s.textBytes += int64(len(text) - before)
-	}
+	s.end = off + int64(taken)
+	s.textBytes += int64(before)
+	sv.text, sv.lastKey = text, lastKey
 	return taken
 }
 

@@ -64,6 +64,7 @@ type layout struct {
 	tag      string
 	countTag string
 	fields   []fieldKind
+	strings  int // of the fields
 	// start is how a record begins as a node writes it: tag, space, quote.
 	start string
 	// text is how the record's canonical text begins: tag, colon.
@@ -75,10 +76,16 @@ type layout struct {
 
 func newLayout(tag, countTag string, fields ...fieldKind) layout {
 	var start, mask, text [8]byte
+	strings := 0
+	for _, kind := range fields {
+		if kind == fieldString {
+			strings++
+		}
+	}
 	copy(start[:], tag+" ")
 	copy(mask[:], bytes.Repeat([]byte{0xff}, len(tag)+1))
 	copy(text[:], tag+":")
-	return layout{tag: tag, countTag: countTag, fields: fields, start: tag + ` "`, text: tag + ":",
+	return layout{tag: tag, countTag: countTag, fields: fields, strings: strings, start: tag + ` "`, text: tag + ":",
 		startWord: binary.LittleEndian.Uint64(start[:]), startMask: binary.LittleEndian.Uint64(mask[:]), textWord: binary.LittleEndian.Uint64(text[:])}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // plainSlack is how many bytes behind a line appendPlain may read, and behind
 // its text it may write: short fields are copied in one piece of fixed size.
-const plainSlack = shortString
+const plainSlack = shortString + 8
 
 // shortString is how long the strings are that are copied so. Ids and hashes are no longer.
 const shortString = 64
@@ -80,6 +80,98 @@ func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, 
 	text[j] = '\n'
 	return text[:j+1], keyLen, true
 }
+
+// plainRun is how many lines appendRun takes at a time.
+const plainRun = 512
+
+// plainLine is a line that appendRun or appendPlain took.
+type plainLine struct {
+	text, next uint32 // where its text ends in what was appended, and the line in the lines
+	keyLen     uint32
+}
+
+// appendRun is appendPlain for the first of the lines, as many as are written so and as run
+// has room for. None of the lines has a backslash. It takes a string to be as long as that
+// of the line before where a quote stands there: that no string has a quote or newline in
+// it shows when those of all lines are counted, which takes much less time than looking for
+// each. Where one has, it takes nothing.
+func (l *layout) appendRun(dst, lines []byte, run []plainLine) (_ []plainLine, text []byte) {
+	text = dst[:cap(dst)]
+	i, j, n := 0, len(dst), 0
+	limit := len(lines) - plainSlack - 1
+	var sizes [maxStrings]int
+next:
+	for n < len(run) && i <= limit && l.startsPlain(lines[i:]) {
+		binary.LittleEndian.PutUint64(text[j:], l.textWord)
+		end := j + len(l.text)
+		i += len(l.start) - 1
+		str, keyLen := 0, 0
+		for k, kind := range l.fields {
+			if i >= limit {
+				break next
+			}
+			if k > 0 {
+				if lines[i] != ' ' {
+					break next
+				}
+				i++
+				text[end] = ':'
+				end++
+			}
+			if kind == fieldString {
+				if lines[i] != '"' {
+					break next
+				}
+				i++
+				size := sizes[str]
+				if i+size >= limit || lines[i+size] != '"' {
+					if size = bytes.IndexByte(lines[i:], '"'); size < 0 {
+						break next
+					}
+					sizes[str] = size
+				}
+				if k == 0 {
+					keyLen = size
+				}
+				if size <= shortString {
+					*(*[shortString]byte)(text[end:]) = *(*[shortString]byte)(lines[i:])
+				} else {
+					copy(text[end:], lines[i:i+size])
+				}
+				str++
+				i += size + 1
+				end += size
+				continue
+			}
+			size := digits(lines[i:])
+			first := lines[i]
+			if size == 0 || size > plainDigits[kind] || (first == '0' && size > 1) || (kind == fieldBool && first > '1') {
+				break next
+			}
+			*(*[24]byte)(text[end:]) = *(*[24]byte)(lines[i:])
+			i += size
+			end += size
+		}
+		if i >= len(lines) || lines[i] != '\n' {
+			break
+		}
+		text[end] = '\n'
+		i++
+		j = end + 1
+		run[n] = plainLine{text: uint32(j - len(dst)), next: uint32(i), keyLen: uint32(keyLen)}
+		n++
+	}
+	if n == 0 {
+		return nil, dst
+	}
+	taken := lines[:run[n-1].next]
+	if bytes.Count(taken, newline) != n || bytes.Count(taken, quote) != 2*l.strings*n {
+		return nil, dst
+	}
+	return run[:n], text[:j]
+}
+
+var newline, quote = []byte{'\n'}, []byte{'"'}
 
 // plainDigits is how many digits a number of each kind may have without a look
 // at its range.

@@ -146,10 +146,12 @@ type Checker struct {
 	survey survey // the one at a time that is under way, for its buffers
 	sorter lineSorter
 	run    [plainRun]plainLine
-	// reports are for the next snapshots, of which there are many: ahead is how many are
-	// made at once.
-	reports []Report
-	ahead   int
+	// While sweeping, swept is what the report of each snapshot is made of.
+	sweeping bool
+	swept    struct {
+		report Report
+		anchor Anchor
+	}
 }
 
 // NewChecker returns a Checker that shares the given memory with others, nil for
@@ -195,7 +197,8 @@ func (c *Checker) Survey(ctx context.Context, r io.ReaderAt, l Located) (*Report
 func (c *Checker) begin() *survey {
 	c.sorter.release()
 	sv := &c.survey
-	sv.checker, sv.report, sv.found = c, c.newReport(), nil
+	sv.checker, sv.report = c, c.newReport()
+	sv.found = sv.report.Findings
 	for i := range sv.sections {
 		sv.sections[i] = sectionScan{lastKey: emptied(sv.sections[i].lastKey)}
 	}
@@ -207,12 +210,20 @@ func (c *Checker) begin() *survey {
 
 // newReport returns an empty report.
 func (c *Checker) newReport() *Report {
-	if len(c.reports) == 0 {
-		c.reports = make([]Report, max(1, c.ahead))
+	if !c.sweeping {
+		return &Report{}
 	}
-	r := &c.reports[0]
-	c.reports = c.reports[1:]
-	return r
+	c.swept.report = Report{Findings: c.swept.report.Findings[:0]}
+	return &c.swept.report
+}
+
+// keepAnchor returns the anchor for the report.
+func (c *Checker) keepAnchor(a Anchor) *Anchor {
+	if !c.sweeping {
+		return &a
+	}
+	c.swept.anchor = a
+	return &c.swept.anchor
 }
 
 // emptied returns the buffer without what is in it, nil for one that is not worth keeping.
@@ -600,8 +611,10 @@ func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
 		switch what {
 		case anchorBroken:
 			sv.found.add(DroppedRecord, anchorTag, off)
-		default:
-			sv.report.Anchor = anchor
+		case anchorNone:
+			sv.report.Anchor = nil
+		case anchorSet:
+			sv.report.Anchor = sv.checker.keepAnchor(anchor)
 		}
 	default:
 		sv.found.add(UnknownTag, "", off)

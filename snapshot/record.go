@@ -160,11 +160,10 @@ const (
 
 // parseAnchor reads the fields behind the tag. Any word that starts with n
 // means none.
-func parseAnchor(f *fields) (anchorLine, *Anchor) {
+func parseAnchor(f *fields) (what anchorLine, a Anchor) {
 	if f.SkipSpace() && f.Text[f.Pos] == 'n' {
-		return anchorNone, nil
+		return anchorNone, Anchor{}
 	}
-	var a Anchor
 	var room [512]byte
 	var ends [4]int
 	text := f.str(room[:0])
@@ -175,14 +174,14 @@ func parseAnchor(f *fields) (anchorLine, *Anchor) {
 		ends[i] = len(text)
 	}
 	if f.Failed {
-		return anchorBroken, nil
+		return anchorBroken, Anchor{}
 	}
 	all := string(text) // one piece of memory for the four
 	a.L2StateRoot = all[:ends[0]]
 	a.RecoveryMetadata = all[ends[0]:ends[1]]
 	a.Payload = all[ends[1]:ends[2]]
 	a.Hash = all[ends[2]:]
-	return anchorSet, &a
+	return anchorSet, a
 }
 
 // parseTimestamp reads the snapshot's time. Where nothing is left to read the

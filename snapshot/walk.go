@@ -12,9 +12,6 @@ import (
 // and the text is best hashed while it is in the cache.
 const inlineHash = 16 << 20
 
-// reportsAtOnce is for how many snapshots of a range the memory of the reports is one piece.
-const reportsAtOnce = 16
-
 // CheckRange checks every complete snapshot whose header line starts in [from,
 // to) of the first size bytes of r, in file order, and yields its report, with
 // Index 0. The bytes are read once. Ranges that cover the file, checked in any order,
@@ -30,10 +27,10 @@ func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size 
 		if err != nil || start < 0 {
 			return
 		}
-		c.hash.inline, c.ahead = inlineHash, reportsAtOnce
+		c.hash.inline = inlineHash
 		w := walk{checker: c, ctx: ctx, r: r, to: to, yield: yield}
 		defer func() {
-			c.hash.inline, c.ahead = 0, 0
+			c.hash.inline = 0
 			if w.survey != nil {
 				c.hash.reset(w.survey.text)
 			}
@@ -42,6 +39,16 @@ func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size 
 		if err := w.run(); err != nil {
 			yield(nil, err)
 		}
+	}
+}
+
+// Sweep is [Checker.CheckRange] for many small snapshots: a report, with what it points to,
+// is valid until the next one.
+func (c *Checker) Sweep(ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*Report, error] {
+	return func(yield func(*Report, error) bool) {
+		c.sweeping = true
+		defer func() { c.sweeping = false }()
+		c.CheckRange(ctx, r, from, to, size)(yield)
 	}
 }
 

@@ -37,8 +37,16 @@ const (
 
 // Batches checks, on all cores, the same snapshots as [Reports], and yields what add makes of
 // them, in file order. Workers call add with a batch, at first a zero one, and the next
-// report. The errors are those of [Reports], after the batches of what comes before them.
+// report, which is valid during the call. The errors are those of [Reports], after the
+// batches of what comes before them.
 func Batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory, add func(batch *B, report *snapshot.Report)) iter.Seq2[*B, error] {
+	return batches(ctx, r, from, size, memory, (*snapshot.Checker).Sweep, add)
+}
+
+// checkRange is [snapshot.Checker.CheckRange] or [snapshot.Checker.Sweep].
+type checkRange func(c *snapshot.Checker, ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*snapshot.Report, error]
+
+func batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory, check checkRange, add func(*B, *snapshot.Report)) iter.Seq2[*B, error] {
 	return func(yield func(*B, error) bool) {
 		var reports, bytes int64 // so far
 		chunks := func(yield func(chunk, error) bool) {
@@ -57,7 +65,7 @@ func Batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory
 		newChecker := func() workers.Worker[chunk, *batch[B]] {
 			checker := snapshot.NewChecker(memory)
 			return func(ctx context.Context, c chunk) iter.Seq2[*batch[B], error] {
-				return inBatches(checker.CheckRange(ctx, r, c.from, c.to, size), add)
+				return inBatches(check(checker, ctx, r, c.from, c.to, size), add)
 			}
 		}
 		for b, err := range workers.Ordered(ctx, runtime.GOMAXPROCS(0), batchesAhead, chunks, newChecker) {
@@ -114,7 +122,7 @@ func inBatches[B any](reports iter.Seq2[*snapshot.Report, error], add func(*B, *
 func Reports(ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory) iter.Seq2[*snapshot.Report, error] {
 	return func(yield func(*snapshot.Report, error) bool) {
 		gather := func(some *[]*snapshot.Report, report *snapshot.Report) { *some = append(*some, report) }
-		for some, err := range Batches(ctx, r, from, size, memory, gather) {
+		for some, err := range batches(ctx, r, from, size, memory, (*snapshot.Checker).CheckRange, gather) {
 			if err != nil {
 				yield(nil, err)
 				return

@@ -40,12 +40,25 @@ func (v *verifier) all(ctx context.Context) error {
 // allOfFile verifies on all cores. The rows come in file order all the same.
 func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
 	r, size := v.in.Section(), v.in.Size
-	for some, err := range snapshottool.Batches(ctx, r, 0, size, v.memory, rows.maker()) {
-		if err == nil {
-			err = rows.addAll(ctx, r, some)
+	var err error
+	if v.out.JSON() || v.report != nil || v.AcceptEarlierAnchors {
+		for report, rErr := range snapshottool.Reports(ctx, r, 0, size, v.memory) {
+			if err = rErr; err == nil {
+				err = rows.add(ctx, r, report)
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
-		if err != nil {
-			return nil, err
+	} else {
+		// All that a row needs is in its report: they are made where it is.
+		for some, bErr := range snapshottool.Batches(ctx, r, 0, size, v.memory, rows.maker()) {
+			if err = bErr; err == nil {
+				err = rows.addAll(r, some)
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	return snapshot.TailFindings(r, rows.stray.End(), size)
@@ -110,20 +123,13 @@ type rows struct {
 // row is a snapshot whose row of the table was made where it was checked.
 type row struct {
 	snapshot.Located
-	report        *snapshot.Report // where it takes more than a row; the rest is not known then
 	valid, passed bool
 	end           int // of its text, which is without the index
 }
 
-// maker returns what makes the rows of reports, on all cores. Only rows that depend on others
-// take the report itself, and those of other forms than the table.
+// maker returns what makes the rows of reports, on all cores.
 func (p *rowPrinter) maker() func(*rows, *snapshot.Report) {
 	v := p.v
-	if v.out.JSON() || v.report != nil || v.AcceptEarlierAnchors {
-		return func(some *rows, report *snapshot.Report) {
-			some.rows = append(some.rows, row{Located: report.Located, report: report})
-		}
-	}
 	paint := newPaint(v.out.Out)
 	quiet := v.out.Quiet()
 	return func(some *rows, report *snapshot.Report) {
@@ -138,21 +144,17 @@ func (p *rowPrinter) maker() func(*rows, *snapshot.Report) {
 }
 
 // addAll prints rows.
-func (p *rowPrinter) addAll(ctx context.Context, r io.ReaderAt, some *rows) error {
+func (p *rowPrinter) addAll(r io.ReaderAt, some *rows) error {
 	start := 0
 	for i := range some.rows {
 		row := &some.rows[i]
-		var err error
-		if row.report != nil {
-			err = p.add(ctx, r, row.report)
-		} else if err = p.next(r, row.Located); err == nil {
-			p.judged(row.Located, row.valid, row.passed)
-			p.print(some.text[start:row.end])
-			start = row.end
-		}
-		if err != nil {
+		if err := p.next(r, row.Located); err != nil {
+			p.flush()
 			return err
 		}
+		p.judged(row.Located, row.valid, row.passed)
+		p.print(some.text[start:row.end])
+		start = row.end
 	}
 	p.flush()
 	return p.v.out.OutErr()

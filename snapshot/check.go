@@ -220,7 +220,8 @@ func (c *Checker) newReport() *Report {
 // keepAnchor returns the anchor for the report.
 func (c *Checker) keepAnchor(a Anchor) *Anchor {
 	if !c.sweeping {
-		return &a
+		kept := a
+		return &kept
 	}
 	c.swept.anchor = a
 	return &c.swept.anchor

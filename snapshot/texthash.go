@@ -22,7 +22,8 @@ const textBuffers = 4
 // meanwhile. Text that fits in one buffer is hashed without starting it.
 type textHash struct {
 	hash   hash.Hash
-	inline int64       // how much to hash without a goroutine, in bytes
+	inline int64 // how much to hash without a goroutine, in bytes
+	digest [sha256.Size]byte
 	taken  int64       // how much was handed over
 	spare  []byte      // an empty buffer that needs no look at the others; nil for none
 	free   chan []byte // empty buffers
@@ -87,7 +88,7 @@ func (t *textHash) sum(last []byte) (digest [sha256.Size]byte) {
 	} else {
 		t.join()
 		t.hash.Write(last)
-		t.hash.Sum(digest[:0])
+		digest = [sha256.Size]byte(t.hash.Sum(t.digest[:0]))
 	}
 	t.reset(last)
 	return digest

@@ -55,13 +55,18 @@ func (c *Checker) Sweep(ctx context.Context, r io.ReaderAt, from, to, size int64
 // firstHeader returns the offset of the first header line in [from, to), -1 when
 // there is none.
 func firstHeader(r io.ReaderAt, from, to, size int64) (int64, error) {
-	for m, err := range markersBetween(r, from, to, size) {
-		if err != nil {
-			return -1, err
+	// Nearly always it is not far, and there are many after it.
+	for step := int64(4 << 10); from < to; step *= 16 {
+		until := min(from+step, to)
+		for m, err := range markersBetween(r, from, until, size) {
+			if err != nil {
+				return -1, err
+			}
+			if m.kind == headerMarker {
+				return m.off, nil
+			}
 		}
-		if m.kind == headerMarker {
-			return m.off, nil
-		}
+		from = until
 	}
 	return -1, nil
 }

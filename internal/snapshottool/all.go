@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"sync"
 
 	"ailee-recovery/internal/workers"
 	"ailee-recovery/snapshot"
@@ -36,17 +37,21 @@ const (
 )
 
 // Batches checks, on all cores, the same snapshots as [Reports], and yields what add makes of
-// them, in file order. Workers call add with a batch, at first a zero one, and the next
-// report, which is valid during the call. The errors are those of [Reports], after the
-// batches of what comes before them.
-func Batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory, add func(batch *B, report *snapshot.Report)) iter.Seq2[*B, error] {
-	return batches(ctx, r, from, size, memory, (*snapshot.Checker).Sweep, add)
+// them, in file order. Workers call add with a batch, at first a zero or reset one, and the
+// next report, which is valid during the call; a batch is valid until the next one. The
+// errors are those of [Reports], after the batches of what comes before them.
+func Batches[B any, P interface {
+	*B
+	Reset()
+}](ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory, add func(batch *B, report *snapshot.Report)) iter.Seq2[*B, error] {
+	again := &pool[B]{reset: func(b *B) { P(b).Reset() }}
+	return batches(ctx, r, from, size, memory, (*snapshot.Checker).Sweep, again, add)
 }
 
 // checkRange is [snapshot.Checker.CheckRange] or [snapshot.Checker.Sweep].
 type checkRange func(c *snapshot.Checker, ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*snapshot.Report, error]
 
-func batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory, check checkRange, add func(*B, *snapshot.Report)) iter.Seq2[*B, error] {
+func batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory, check checkRange, pool *pool[B], add func(*B, *snapshot.Report)) iter.Seq2[*B, error] {
 	return func(yield func(*B, error) bool) {
 		var reports, bytes int64 // so far
 		chunks := func(yield func(chunk, error) bool) {
@@ -65,7 +70,7 @@ func batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory
 		newChecker := func() workers.Worker[chunk, *batch[B]] {
 			checker := snapshot.NewChecker(memory)
 			return func(ctx context.Context, c chunk) iter.Seq2[*batch[B], error] {
-				return inBatches(check(checker, ctx, r, c.from, c.to, size), add)
+				return inBatches(check(checker, ctx, r, c.from, c.to, size), pool, add)
 			}
 		}
 		for b, err := range workers.Ordered(ctx, runtime.GOMAXPROCS(0), batchesAhead, chunks, newChecker) {
@@ -78,6 +83,7 @@ func batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory
 			if !yield(&b.of, nil) {
 				return
 			}
+			pool.put(b)
 		}
 	}
 }
@@ -88,9 +94,32 @@ type batch[B any] struct {
 	reports, bytes int64
 }
 
-func inBatches[B any](reports iter.Seq2[*snapshot.Report, error], add func(*B, *snapshot.Report)) iter.Seq2[*batch[B], error] {
+// pool has batches to be used again. A nil pool has new ones.
+type pool[B any] struct {
+	used  sync.Pool
+	reset func(*B)
+}
+
+func (p *pool[B]) get() *batch[B] {
+	if p != nil {
+		if b, ok := p.used.Get().(*batch[B]); ok {
+			return b
+		}
+	}
+	return &batch[B]{}
+}
+
+func (p *pool[B]) put(b *batch[B]) {
+	if p != nil {
+		p.reset(&b.of)
+		b.reports, b.bytes = 0, 0
+		p.used.Put(b)
+	}
+}
+
+func inBatches[B any](reports iter.Seq2[*snapshot.Report, error], pool *pool[B], add func(*B, *snapshot.Report)) iter.Seq2[*batch[B], error] {
 	return func(yield func(*batch[B], error) bool) {
-		b := &batch[B]{}
+		b := pool.get()
 		for report, err := range reports {
 			if err != nil {
 				if b.reports == 0 || yield(b, nil) {
@@ -107,7 +136,7 @@ func inBatches[B any](reports iter.Seq2[*snapshot.Report, error], add func(*B, *
 			if !yield(b, nil) {
 				return
 			}
-			b = &batch[B]{}
+			b = pool.get()
 		}
 		if b.reports > 0 {
 			yield(b, nil)
@@ -122,7 +151,7 @@ func inBatches[B any](reports iter.Seq2[*snapshot.Report, error], add func(*B, *
 func Reports(ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory) iter.Seq2[*snapshot.Report, error] {
 	return func(yield func(*snapshot.Report, error) bool) {
 		gather := func(some *[]*snapshot.Report, report *snapshot.Report) { *some = append(*some, report) }
-		for some, err := range batches(ctx, r, from, size, memory, (*snapshot.Checker).CheckRange, gather) {
+		for some, err := range batches(ctx, r, from, size, memory, (*snapshot.Checker).CheckRange, nil, gather) {
 			if err != nil {
 				yield(nil, err)
 				return

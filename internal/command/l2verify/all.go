@@ -120,6 +120,9 @@ type rows struct {
 	text []byte // of them all
 }
 
+// Reset empties it.
+func (r *rows) Reset() { r.rows, r.text = r.rows[:0], r.text[:0] }
+
 // row is a snapshot whose row of the table was made where it was checked.
 type row struct {
 	snapshot.Located
@@ -234,7 +237,7 @@ func (p *rowPrinter) print(row []byte) {
 // flush writes the rows that were printed.
 func (p *rowPrinter) flush() {
 	if len(p.text) > 0 {
-		p.v.out.Printf("%s", p.text)
+		p.v.out.Print(p.text)
 	}
 	p.text = p.text[:0]
 }

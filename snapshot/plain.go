@@ -134,7 +134,9 @@ next:
 					keyLen = size
 				}
 				if size <= shortString {
-					*(*[shortString]byte)(text[end:]) = *(*[shortString]byte)(lines[i:])
+					to, from := (*[shortString]byte)(text[end:]), (*[shortString]byte)(lines[i:])
+					copyHalf((*[shortString / 2]byte)(to[:]), (*[shortString / 2]byte)(from[:]))
+					copyHalf((*[shortString / 2]byte)(to[shortString/2:]), (*[shortString / 2]byte)(from[shortString/2:]))
 				} else {
 					copy(text[end:], lines[i:i+size])
 				}
@@ -148,7 +150,7 @@ next:
 			if size == 0 || size > plainDigits[kind] || (first == '0' && size > 1) || (kind == fieldBool && first > '1') {
 				break next
 			}
-			*(*[24]byte)(text[end:]) = *(*[24]byte)(lines[i:])
+			copyHalf((*[shortString / 2]byte)(text[end:]), (*[shortString / 2]byte)(lines[i:]))
 			i += size
 			end += size
 		}
@@ -169,6 +171,17 @@ next:
 		return nil, dst
 	}
 	return run[:n], text[:j]
+}
+
+// copyHalf copies half a short string. Assigning the array would be a call: the two might
+// overlap.
+func copyHalf(to, from *[shortString / 2]byte) {
+	a, b := binary.LittleEndian.Uint64(from[0:]), binary.LittleEndian.Uint64(from[8:])
+	c, d := binary.LittleEndian.Uint64(from[16:]), binary.LittleEndian.Uint64(from[24:])
+	binary.LittleEndian.PutUint64(to[0:], a)
+	binary.LittleEndian.PutUint64(to[8:], b)
+	binary.LittleEndian.PutUint64(to[16:], c)
+	binary.LittleEndian.PutUint64(to[24:], d)
 }
 
 var newline, quote = []byte{'\n'}, []byte{'"'}

@@ -89,6 +89,9 @@ func Clone(dst, src *os.File) (bool, error) {
 // is read then comes from the disk. Where it cannot, nothing is lost.
 func Uncached(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
 
+// ErrNotWritten says that a disk does not have what was written to it.
+var ErrNotWritten = errors.New("it is not what was written")
+
 // BehindWriter is a file that is written from front to back. The disk begins with what was
 // written, so that the sync that follows finds less to wait for.
 type BehindWriter struct {

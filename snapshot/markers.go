@@ -153,15 +153,17 @@ func markersBetween(r io.ReaderAt, from, to, size int64) iter.Seq2[marker, error
 // once it has found that the snapshots are large.
 const maxStripe = 4 << 20
 
-// markersBackward yields the markers from the end of the file on.
-func markersBackward(r io.ReaderAt, size int64) iter.Seq2[marker, error] {
+// markersBackward yields the markers from the end of the file on. It calls passed, which may be
+// nil, with how far it has got; where that returns true, one core is left for other work.
+func markersBackward(r io.ReaderAt, size int64, passed func(to int64) bool) iter.Seq2[marker, error] {
 	return func(yield func(marker, error) bool) {
+		leave := 0
 		stripe := int64(blockSize)
 		for to := size; to > 0; {
 			from := max(0, to-stripe)
 			parts := 1
 			if stripe == maxStripe {
-				parts = runtime.GOMAXPROCS(0)
+				parts = max(1, runtime.GOMAXPROCS(0)-leave)
 			}
 			found, err := markersOfStripe(r, from, to, size, parts)
 			if err != nil {
@@ -174,6 +176,9 @@ func markersBackward(r io.ReaderAt, size int64) iter.Seq2[marker, error] {
 				}
 			}
 			to, stripe = from, min(2*stripe, maxStripe)
+			if passed != nil && passed(to) {
+				leave = 1
+			}
 		}
 	}
 }

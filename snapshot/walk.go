@@ -19,6 +19,10 @@ const inlineHash = 16 << 20
 // those of [Checker.Check]. Meanwhile the checker may be used for the records of the
 // snapshot that was just yielded, see [Checker.Records], and for nothing else.
 func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*Report, error] {
+	return c.checkRange(ctx, r, from, to, size, inlineHash)
+}
+
+func (c *Checker) checkRange(ctx context.Context, r io.ReaderAt, from, to, size, inline int64) iter.Seq2[*Report, error] {
 	return func(yield func(*Report, error) bool) {
 		start, err := firstHeader(r, from, to, size)
 		if err != nil {
@@ -27,7 +31,7 @@ func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size 
 		if err != nil || start < 0 {
 			return
 		}
-		c.hash.inline = inlineHash
+		c.hash.inline = inline
 		w := walk{checker: c, ctx: ctx, r: r, to: to, yield: yield}
 		defer func() {
 			c.hash.inline = 0

@@ -26,7 +26,8 @@ func Time(ms uint64) string {
 
 // ShortTime is [Time] to the second, for whoever is told that it is UTC.
 func ShortTime(ms uint64) string {
-	return string(AppendShortTime(nil, ms))
+	text := AppendShortTime(nil, ms)
+	return string(text)
 }
 
 // AppendShortTime appends [ShortTime].

@@ -51,7 +51,7 @@ func (v *verifier) run(ctx context.Context, err error) error {
 	}
 	v.judge = snapshot.Judge{Checker: snapshot.NewChecker(v.memory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
 	if o.AcceptEarlierAnchors && !in.Seekable {
-		return exit.Failf("write the input to a file and verify that",
+		return exit.Failf("write the input to a file and verify that file",
 			"%s: --accept-earlier-anchors reads backward, which a pipe cannot", o.Snapshot)
 	}
 	if o.All {

@@ -16,8 +16,8 @@ const (
 	sorterKept = 1 << 20
 	// sorterLine is what it takes for each line beside its text, in bytes.
 	sorterLine = 8 + 2*sortEntrySize
-	// sorterLines is for how many lines of a section in order it notes where they end:
-	// nearly every section out of order shows that sooner.
+	// sorterLines is for how many lines of a section that is in order so far it notes where
+	// they end: nearly every section out of order shows that sooner.
 	sorterLines = 1024
 )
 
@@ -29,15 +29,15 @@ type lineSorter struct {
 	text     []byte     // of the lines, as far as the survey does not have it
 	ends     []heldLine // of the lines, in file order
 
-	entries, scratch []sortEntry
-	counts           []uint32
+	entries, scratch []sortEntry // for sorting
+	counts           []uint32    // of the buckets
 }
 
 // heldLine is a line of the section: where it ends in its text, and how long its key is.
 type heldLine struct{ end, keyLen uint32 }
 
-// add notes a line that ends so far behind the sorter's text. It reports whether it did,
-// and with that for all lines of the section.
+// add notes a line that ends so many bytes after the sorter's text. It reports whether there
+// was room: if not, the section is read again if it is out of order.
 func (l *lineSorter) add(end, keyLen int, scan *sectionScan) bool {
 	if len(l.ends) == cap(l.ends) && !l.grow(scan) {
 		return false
@@ -164,9 +164,9 @@ const (
 	smallBucket = 16
 )
 
-// spread sorts from into to by the first bytes of their words, and what is equal by these by
-// comparing. Few of all bytes occur in a key: each place is numbered by the rank of its byte
-// among those that do there.
+// spread sorts from into to: into buckets by the first bytes of their words, and each bucket
+// by comparing. Keys use few of all 256 bytes, so that a bucket's number is made of the ranks
+// of its bytes among those that occur at their place.
 func (l *lineSorter) spread(from, to []sortEntry, order keyOrder) {
 	var ranks [8][256]uint32
 	places, buckets := 0, 1

@@ -25,7 +25,7 @@ type textHash struct {
 	inline int64 // how much to hash without a goroutine, in bytes
 	digest [sha256.Size]byte
 	taken  int64       // how much was handed over
-	spare  []byte      // an empty buffer that needs no look at the others; nil for none
+	spare  []byte      // an empty buffer, for the next snapshot; nil for none
 	free   chan []byte // empty buffers
 	work   chan []byte // full ones; nil until the first
 	done   <-chan error
@@ -54,6 +54,9 @@ func (t *textHash) buffer() []byte {
 
 // write takes b over, a buffer from buffer, and returns an empty one.
 func (t *textHash) write(b []byte) []byte {
+	if len(b) == 0 {
+		return b
+	}
 	before := t.taken
 	t.taken += int64(len(b))
 	if before < t.inline {

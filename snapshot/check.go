@@ -266,7 +266,7 @@ type sectionScan struct {
 	kept      uint64
 	opened    uint64 // the count that went into the text when the section was opened
 	textBytes int64  // length of the canonical text of its records
-	span             // from the first record's line to behind the last's
+	span             // from the first record's line to the end of the last one's
 	lastKey   []byte // of the last record, while another section is current
 	unsorted  bool
 	// run is the length of the text of the last records, as many as have one key;

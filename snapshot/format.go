@@ -36,7 +36,7 @@ const (
 // Sections lists all sections in root order.
 var Sections = [sectionCount]Section{Balances, Escrows, PegIns, PegOuts, Tasks}
 
-// String returns the section's name as it stands in its count line.
+// String returns the section's name as it appears in its count line.
 func (s Section) String() string { return layouts[s].countTag }
 
 // Tag returns the word that its record lines start with.

@@ -25,7 +25,7 @@ type Located struct {
 	Hidden bool
 }
 
-// End returns the offset behind the snapshot.
+// End returns the offset of the first byte after the snapshot.
 func (l Located) End() int64 { return l.Offset + l.Size }
 
 // Newline reports whether the end line has its newline.
@@ -59,7 +59,7 @@ func backward(r io.ReaderAt, size int64, passed func(to int64) bool) iter.Seq2[L
 				yield(Located{}, err)
 				return
 			case m.kind == endMarker:
-				// One seen before, behind this one, was outside any snapshot.
+				// One seen earlier, which is after this one, was outside any snapshot.
 				end = &m
 			case m.kind == headerMarker && end != nil:
 				l := Located{Offset: m.off, Size: end.next - m.off, BodyEnd: end.off}

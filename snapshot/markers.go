@@ -15,7 +15,7 @@ type markerKind uint8
 const (
 	headerMarker markerKind = iota // a line equal to HeaderLine
 	endMarker                      // a line equal to EndLine
-	fusedMarker                    // a longer line that ends in HeaderLine: a header written behind a torn line
+	fusedMarker                    // a longer line that ends in HeaderLine: a header written after a torn line
 	stuckMarker                    // a longer line that starts with EndLine: an end line that lost its newline
 )
 
@@ -29,7 +29,7 @@ type marker struct {
 	// off is where HeaderLine or EndLine starts, which for a fusedMarker is in
 	// the middle of a line.
 	off int64
-	// next is behind the line, its newline included; of a stuckMarker behind EndLine.
+	// next is the offset after the line and its newline; of a stuckMarker, after EndLine.
 	next int64
 }
 
@@ -37,7 +37,7 @@ const (
 	markerWord = "SNAPSHOT"
 	endPrefix  = "END_"
 	version    = " v1"
-	// What classify may look at before and behind the word.
+	// How much classify may look at before and after the word.
 	marginBefore = int64(1 + len(EndLine))
 	marginBehind = int64(len(HeaderLine) + 1)
 )
@@ -91,9 +91,9 @@ func lineEnd(rest []byte, off, size int64) (next int64, ok bool) {
 	return off + 1, len(rest) > 0 && rest[0] == '\n'
 }
 
-// LastHeader returns where the last header line starts that does not start behind
+// LastHeader returns the offset of the last header line that does not start after
 // upTo, in the first size bytes of r: of a complete snapshot or not, on a line of its
-// own or behind a torn one. It is -1 when there is none.
+// own or after a torn one. It is -1 when there is none.
 func LastHeader(r io.ReaderAt, upTo, size int64) (int64, error) {
 	last := int64(-1)
 	for m, err := range markersBetween(r, 0, min(upTo+1, size), size) {

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// plainSlack is how many bytes behind a line appendPlain may read, and behind
+// plainSlack is how many bytes after a line appendPlain may read, and after
 // its text it may write: short fields are copied in one piece of fixed size.
 const plainSlack = shortString + 8
 
@@ -22,7 +22,7 @@ func (l *layout) startsPlain(lines []byte) bool {
 // appendPlain appends the canonical text of the record line lines[:n], if it is
 // written just as a node writes it: one space between fields, every string
 // quoted and free of backslashes, every number in plain decimal with nothing
-// behind the last. Nearly every line is, and its canonical text is then the
+// after the last. Nearly every line is, and its canonical text is then the
 // line's own bytes with quotes and spaces replaced. It reports the length of the
 // first field, and false for anything that takes the full rules, [record.parse].
 //
@@ -202,7 +202,7 @@ func digits(b []byte) int {
 }
 
 // notDigits marks the bytes of word that are no decimal digit with their high
-// bit. A byte behind one may be marked too; the lowest mark is right.
+// bit. A byte after one may be marked too; the lowest mark is right.
 func notDigits(word uint64) uint64 {
 	const everyByte = 0x0101010101010101
 	word ^= everyByte * '0'

@@ -67,7 +67,7 @@ func (c *Checker) reserve(ctx context.Context, s Section, scan *sectionScan, nee
 type sortEntry struct {
 	off          int64
 	size, keyLen uint32
-	// word is the eight bytes of the key behind what all keys start with, in an
+	// word is the eight bytes of the key after the prefix that all keys share, in an
 	// order that can be compared: it spares nearly every look at the key itself.
 	word uint64
 }

@@ -10,7 +10,7 @@ import (
 // textBlock is how much canonical text is handed to the hash at a time.
 const textBlock = 128 << 10
 
-// textBufferSize has room for a whole block of lines behind text that was just
+// textBufferSize has room for a whole block of lines after text that was just
 // not enough to be handed over.
 const textBufferSize = textBlock + 2*blockSize + plainSlack
 

@@ -138,7 +138,7 @@ type copying struct {
 	*run
 	part  *part
 	how   string
-	plain *os.File          // not compressed
+	plain *os.File  // not compressed
 	back  *readBack // reads plain back while it is written; nil for a clone
 	// packed is what is compressed, nil where nothing is.
 	packed     *os.File

@@ -30,6 +30,8 @@ STATIC ?= bin/static
 PURE := ailee_l2_verify ailee_show_snapshot ailee_diff_snapshots ailee_extract_snapshots ailee_prune_snapshots ailee_recover_snapshots ailee-drill
 # Only with this entry point do they notice a closed standard output: see internal/stdio.
 PURE_LDFLAGS := $(LDFLAGS) -E ailee_entry
+# A part of the library for flags that no tool uses, and which every start would wait for.
+PURE_TAGS := urfave_cli_no_docs
 LINKED := $(filter-out $(PURE),$(notdir $(wildcard cmd/*)))
 
 # The slowest packages start first, and the others are tested meanwhile.
@@ -47,13 +49,13 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ## build      all binaries, in bin/, one for each command, linked with the RocksDB of this
 ##            machine
 build:
-	CGO_ENABLED=0 go build -buildvcs=false -ldflags '$(PURE_LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
+	CGO_ENABLED=0 go build -buildvcs=false -tags $(PURE_TAGS) -ldflags '$(PURE_LDFLAGS)' -o bin/ $(PURE:%=./cmd/%)
 	go build -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ $(LINKED:%=./cmd/%)
 
 ## static     the binaries that are released, in bin/static/, for any x86-64 Linux: ailee, which
 ##            has all commands, and ailee_l2_verify alone
 static:
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(PURE_LDFLAGS)' -o $(STATIC)/ ./cmd/ailee_l2_verify
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags $(PURE_TAGS) -ldflags '$(PURE_LDFLAGS)' -o $(STATIC)/ ./cmd/ailee_l2_verify
 	go build -trimpath -buildvcs=false -tags netgo,osusergo \
 		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static -lbz2"' -o $(STATIC)/ ./cmd/ailee
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,51 +33,63 @@ const (
 	perRequest = 1000
 )
 
-// bitcoinRows starts the servers and returns the rows that need them.
-func bitcoinRows(dir, bin, self string) (rows []work, stop func(), err error) {
-	chain, stopChain, err := startPart(self, "chain")
-	if err != nil {
-		return nil, nil, err
-	}
-	fork, stopFork, err := startPart(self, "fork")
-	if err != nil {
-		stopChain()
-		return nil, nil, err
-	}
-	node, stopNode, err := startPart(self, "node")
-	if err != nil {
-		stopChain()
-		stopFork()
-		return nil, nil, err
-	}
-	stop = func() {
-		stopChain()
-		stopFork()
-		stopNode()
-	}
-	btcctl := filepath.Join(dir, "btcctl")
-	if out, err := exec.Command("go", "build", "-o", btcctl, "github.com/btcsuite/btcd/cmd/btcctl").CombinedOutput(); err != nil {
-		stop()
-		return nil, nil, fmt.Errorf("building btcctl: %w: %s", err, out)
-	}
-	_ = os.Setenv("BITCOIN_RPC_USER", bitcointest.User)
-	_ = os.Setenv("BITCOIN_RPC_PASSWORD", bitcointest.Password)
+// bitcoinRows are the rows that need a server.
+func bitcoinRows(dir, bin, self string) []work {
 	empty := bin + "/ailee_init_reorg_db -q --path $OUT"
 	resync := bin + "/ailee_resync_blocks -q --start-height 0 --db-path $OUT --bitcoin-rpc "
-	loop := fmt.Sprintf("seq 0 %d | xargs -n 1 %s -C /dev/null --notls --regtest --rpcserver=%s --rpcuser=%s --rpcpass=%s getblockhash",
-		nodeHeights, btcctl, strings.TrimPrefix(node, "http://"), bitcointest.User, bitcointest.Password)
-	deep := fmt.Sprintf("%s/ailee_resync_blocks -q --max-reorg-depth %d --start-height 0 --db-path $OUT --bitcoin-rpc %s", bin, deepBlocks, fork)
+	loop := fmt.Sprintf("seq 0 %d | xargs -n 1 %s -C /dev/null --notls --regtest --rpcserver=$NODE_ADDRESS --rpcuser=%s --rpcpass=%s getblockhash",
+		nodeHeights, filepath.Join(dir, btcctl), bitcointest.User, bitcointest.Password)
+	deep := fmt.Sprintf("%s/ailee_resync_blocks -q --max-reorg-depth %d --start-height 0 --db-path $OUT --bitcoin-rpc $FORK", bin, deepBlocks)
 	return []work{
 		{name: "resync 900,000 heights from memory, against fetching and dropping them",
-			ours: resync + chain, reference: self + " -part fetch " + chain, ratio: 1.3, writes: true, memory: maxResyncMemory, before: empty},
+			ours: resync + "$CHAIN", reference: self + " -part fetch $CHAIN", ratio: 1.3, writes: true, memory: maxResyncMemory, before: empty},
 		{name: "resync 900,000 heights from memory, against a bare `net/http` loop",
-			ours: resync + chain, reference: self + " -part bare " + chain, ratio: 1.6, writes: true, memory: maxResyncMemory, before: empty},
+			ours: resync + "$CHAIN", reference: self + " -part bare $CHAIN", ratio: 1.6, writes: true, memory: maxResyncMemory, before: empty},
 		{name: "resync 501 heights from btcd, against one `btcctl getblockhash` for each",
-			ours: resync + node, reference: loop, ratio: 0.02, writes: true, memory: maxResyncMemory, before: empty},
+			ours: resync + "$NODE", reference: loop, ratio: 0.02, writes: true, memory: maxResyncMemory, before: empty},
 		{name: "resync a reorg 10,000 blocks deep with 100,000 anchors, against the same blocks without anchors",
 			ours: deep, reference: deep, ratio: 3, writes: true, memory: maxDeepMemory,
 			before: "cp -r " + filepath.Join(dir, "deep.$SIDE") + " $OUT"},
-	}, stop, nil
+	}
+}
+
+// startServers starts the servers that the rows name, and puts their addresses in.
+func startServers(rows []work, self string) (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
+		}
+	}
+	_ = os.Setenv("BITCOIN_RPC_USER", bitcointest.User)
+	_ = os.Setenv("BITCOIN_RPC_PASSWORD", bitcointest.Password)
+	for _, name := range []string{"chain", "fork", "node"} {
+		variable := "$" + strings.ToUpper(name)
+		if !slices.ContainsFunc(rows, func(w work) bool { return w.mentions(variable) }) {
+			continue
+		}
+		url, stopOne, err := startPart(self, name)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		stops = append(stops, stopOne)
+		with := strings.NewReplacer(variable+"_ADDRESS", strings.TrimPrefix(url, "http://"), variable, url)
+		for i := range rows {
+			rows[i].ours, rows[i].reference = with.Replace(rows[i].ours), with.Replace(rows[i].reference)
+		}
+	}
+	return stop, nil
+}
+
+// btcctl is Bitcoin's command line client, in the folder of the data.
+const btcctl = "btcctl"
+
+func buildBtcctl(path string) error {
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/btcsuite/btcd/cmd/btcctl").CombinedOutput(); err != nil {
+		return fmt.Errorf("building btcctl: %w: %s", err, out)
+	}
+	return nil
 }
 
 // startPart starts a server as a separate process.

@@ -7,20 +7,100 @@ import (
 	"io"
 	"math/rand"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"ailee-recovery/snapshot"
 )
 
-// writeData writes a file of count snapshots of about size bytes each, sorted as a node writes
-// them, each with a valid anchor. The same arguments give the same bytes. An existing file is
-// kept.
-func writeData(path string, count, size int) error {
+// stateSize is the size of state.json, about.
+const stateSize = 97 * mib
+
+// datum is a file or folder that is made once, the same bytes every time.
+type datum struct {
+	name string // in the folder of the data; a name that starts with it counts as well
+	make func(path string) error
+}
+
+// data are all of them, each after those that it is made from.
+func data(dir, bin string) []datum {
+	snapshots := func(shape shape) func(string) error {
+		return func(path string) error { return writeData(path, shape) }
+	}
+	many := filepath.Join(dir, "many.dat")
+	return []datum{
+		{"one.dat", snapshots(shape{count: 1, size: 500 * mib})},
+		{"many.dat", snapshots(shape{count: 1000, size: 1 << 30 / 1000})},
+		{"few.dat", snapshots(shape{count: 10, size: 1 << 30 / 1000})},
+		{"kept.dat", func(path string) error {
+			if _, err := os.Stat(path); err == nil {
+				return nil
+			}
+			if err := writeData(many, shape{count: 1000, size: 1 << 30 / 1000}); err != nil {
+				return err
+			}
+			out, err := exec.Command(bin+"/ailee_prune_snapshots", "-q", "--file", many, "--keep", "500", "--output", path).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("prune: %w: %s", err, out)
+			}
+			return nil
+		}},
+		{nodeDir + "/l2_snapshots.dat", snapshots(shape{count: 5000, size: 5 << 30 / 5000})},
+		{tinyFile, snapshots(shape{count: 1, size: tinySize})},
+		{smallFile, snapshots(shape{count: verifiedBytes / smallSize, size: smallSize})},
+		{smallShuffledFile, snapshots(shape{count: verifiedBytes / smallSize, size: smallSize, shuffled: true})},
+		{mediumShuffledFile, snapshots(shape{count: verifiedBytes / mediumSize, size: mediumSize, shuffled: true})},
+		{largeShuffledFile, snapshots(shape{count: verifiedBytes / largeSize, size: largeSize, shuffled: true})},
+		{smallestFile, writeSmallest},
+		{"state.json", func(path string) error { return writeState(path, 1_000_000) }},
+		{"deep.", func(string) error { return makeDeep(dir) }},
+		{"reorg_db", func(path string) error { return makeDatabase(path, dbBlocks, 0, dbAnchors, blockHash) }},
+		{btcctl, buildBtcctl},
+	}
+}
+
+// dataOf names the data that the commands of rows read.
+func dataOf(rows []work, dir string) (names []string) {
+	for _, d := range data(dir, "") {
+		if slices.ContainsFunc(rows, func(w work) bool { return w.mentions(filepath.Join(dir, d.name)) }) {
+			names = append(names, d.name)
+		}
+	}
+	return names
+}
+
+// makeData makes those of the data that are named and missing, all for none.
+func makeData(dir, bin string, names []string) error {
+	for _, d := range data(dir, bin) {
+		if len(names) > 0 && !slices.Contains(names, d.name) {
+			continue
+		}
+		path := filepath.Join(dir, d.name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := d.make(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shape is what a file of snapshots looks like.
+type shape struct {
+	count, size int  // of snapshots, and of each, about
+	shuffled    bool // the records of each section are in any order
+}
+
+// writeData writes a file of snapshots, each with an anchor that holds. The same shape
+// gives the same bytes. An existing file is taken as it is.
+func writeData(path string, s shape) error {
 	return writeFile(path, func(w io.Writer) error {
 		rng := rand.New(rand.NewSource(1))
-		for i := range count {
-			if err := writeSnapshot(w, rng, uint64(1739577600000+i*600_000), size); err != nil {
+		for i := range s.count {
+			if err := writeSnapshot(w, rng, uint64(1739577600000+i*600_000), s); err != nil {
 				return err
 			}
 		}
@@ -87,8 +167,9 @@ func random(rng *rand.Rand, n int) string {
 
 // writeSnapshot writes a snapshot. Seven tenths of the bytes are balances, the rest escrows,
 // peg-ins and tasks in equal parts.
-func writeSnapshot(w io.Writer, rng *rand.Rand, timestampMs uint64, size int) error {
+func writeSnapshot(w io.Writer, rng *rand.Rand, timestampMs uint64, shape shape) error {
 	random := func(n int) string { return random(rng, n) }
+	size := shape.size
 	st := &snapshot.State{TimestampMs: timestampMs}
 	for range size * 7 / 10 / 79 {
 		st.Ledger.Balances = append(st.Ledger.Balances,
@@ -110,12 +191,21 @@ func writeSnapshot(w io.Writer, rng *rand.Rand, timestampMs uint64, size int) er
 			TaskID: "t-" + random(10), TaskType: int32(rng.Intn(8)), Priority: int32(rng.Intn(4)), SubmitterID: "12D3KooW" + random(22),
 			SubmittedAtMs: timestampMs - uint64(rng.Intn(1e6)), PayloadHash: random(32)})
 	}
-	slices.SortFunc(st.Ledger.Balances, func(a, b snapshot.Balance) int { return strings.Compare(a.PeerID, b.PeerID) })
-	slices.SortFunc(st.Ledger.Escrows, func(a, b snapshot.Escrow) int { return strings.Compare(a.TaskID, b.TaskID) })
-	slices.SortFunc(st.Bridge.PegIns, func(a, b snapshot.PegIn) int { return strings.Compare(a.PegID, b.PegID) })
-	slices.SortFunc(st.Orchestration.Tasks, func(a, b snapshot.Task) int { return strings.Compare(a.TaskID, b.TaskID) })
+	arrange(shape.shuffled, st.Ledger.Balances, func(b snapshot.Balance) string { return b.PeerID })
+	arrange(shape.shuffled, st.Ledger.Escrows, func(e snapshot.Escrow) string { return e.TaskID })
+	arrange(shape.shuffled, st.Bridge.PegIns, func(p snapshot.PegIn) string { return p.PegID })
+	arrange(shape.shuffled, st.Orchestration.Tasks, func(t snapshot.Task) string { return t.TaskID })
 	root := snapshot.Root(st)
 	metadata := fmt.Sprintf("btc_height=%d", 880_000+timestampMs%1000)
 	st.Anchor = snapshot.NewAnchor(root, timestampMs, metadata)
 	return snapshot.Encode(w, st)
+}
+
+// arrange sorts the records of a section, or leaves them in the order in which they were
+// drawn, which is any.
+func arrange[R any](shuffled bool, records []R, key func(R) string) {
+	if shuffled {
+		return
+	}
+	slices.SortFunc(records, func(a, b R) int { return strings.Compare(key(a), key(b)) })
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"flag"
 	"fmt"
@@ -28,18 +29,23 @@ const (
 	nodeDir = "node"
 	// largeRuns limits the runs of a row with GiBs of data: each run writes them twice.
 	largeRuns = 3
+	// startRounds is how often a command that takes a millisecond is run for one measurement.
+	startRounds = 50
 )
 
-// work is one row: two commands for the same job. $OUT stands for a new path in each run.
+// work is one row: two commands for the same job. $OUT stands for a new path in
+// each run, and $CHAIN, $FORK and $NODE for the servers of these names.
 type work struct {
-	name      string
+	name      string // without its backquotes it selects the row, with -only
 	ours      string
 	reference string
-	ratio     float64 // at most this many times the reference
-	writes    bool    // let the disk settle before each run
-	memory    int64   // at most, in bytes; 0 for maxMemory
-	// before is run before ours, and not measured; "" for nothing. If it has $SIDE in it, which
-	// stands for "ours" or "reference", it is run before both.
+	ratio     float64       // at most this many times the reference; 0 where limit bounds it
+	limit     time.Duration // at most, where the reference does less than the job
+	writes    bool          // let the disk settle before each run
+	memory    int64         // at most, in bytes; 0 for maxMemory
+	rounds    int           // how often it is run for one measurement; 0 for once
+	// before is run before ours, and not measured; "" for nothing. Where $SIDE is in
+	// it, "ours" or "reference", it is run before both.
 	before string
 	// most limits the number of runs, 0 for no limit; the output of such a row is removed after
 	// each run, since it would fill the disk.
@@ -50,8 +56,10 @@ func main() {
 	dir := flag.String("dir", "bench-data", "the folder in which the data is made and kept")
 	bin := flag.String("bin", "bin", "the folder of the tools")
 	repeat := flag.Int("repeat", 9, "how often each command is run")
-	only := flag.String("only", "", "run only the rows whose names contain this")
-	data := flag.Bool("data", false, "make the data and nothing else")
+	only := flag.String("only", "", "run only the rows whose name contains this; backquotes do not count")
+	list := flag.Bool("list", false, "print the names of the rows and nothing else")
+	cpu := flag.Bool("cpu", false, "print how many seconds of the processor both sides took, too")
+	data := flag.Bool("data", false, "make the data and nothing else: all of it, or what the arguments name")
 	write := flag.String("write", "", "write a reorg database to this folder and nothing else")
 	bare := flag.String("write-bare", "", "the same, with only the library")
 	part := flag.String("part", "", "run only one part of a row, as a separate process: chain, fork, node, fetch or bare")
@@ -59,7 +67,7 @@ func main() {
 	var err error
 	switch {
 	case *data:
-		err = makeData(*dir)
+		err = makeData(*dir, *bin, flag.Args())
 	case *write != "":
 		err = writeBlocks(*write, dbBlocks, blockHash, func(*reorgdb.Update) error { return nil })
 	case *bare != "":
@@ -74,8 +82,12 @@ func main() {
 		err = fetchAll(flag.Arg(0))
 	case *part == "bare":
 		err = fetchBare(flag.Arg(0))
+	case *list:
+		for _, w := range allRows(*dir, *bin, "bench") {
+			fmt.Println(plain(w.name))
+		}
 	default:
-		err = run(*dir, *bin, *repeat, *only)
+		err = run(*dir, *bin, *repeat, *only, *cpu)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -83,56 +95,14 @@ func main() {
 	}
 }
 
-// makeData makes the files that are missing.
-func makeData(dir string) error {
-	if err := os.MkdirAll(filepath.Join(dir, nodeDir), 0o755); err != nil {
-		return err
-	}
-	for _, data := range []struct {
-		name        string
-		count, size int
-	}{{"one.dat", 1, 500 * mib}, {"many.dat", 1000, 1 << 30 / 1000}, {"few.dat", 10, 1 << 30 / 1000}, {nodeDir + "/l2_snapshots.dat", 5000, 5 << 30 / 5000}} {
-		if err := writeData(filepath.Join(dir, data.name), data.count, data.size); err != nil {
-			return err
-		}
-	}
-	if err := writeState(filepath.Join(dir, "state.json"), 1_000_000); err != nil {
-		return err
-	}
-	if err := makeDeep(dir); err != nil {
-		return err
-	}
-	return makeDatabase(filepath.Join(dir, "reorg_db"), dbBlocks, 0, dbAnchors, blockHash)
-}
-
-func run(dir, bin string, repeat int, only string) error {
-	bin, err := filepath.Abs(bin)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(os.Stderr, "making the data (6.7 GiB, once)")
-	// In a separate process: the memory of this one would count as the peak of the processes that
-	// it starts.
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if out, err := exec.Command(self, "-data", "-dir", dir).CombinedOutput(); err != nil {
-		return fmt.Errorf("making the data: %w: %s", err, out)
-	}
+// allRows are the rows of the table.
+func allRows(dir, bin, self string) []work {
 	one, many, few, kept := filepath.Join(dir, "one.dat"), filepath.Join(dir, "many.dat"), filepath.Join(dir, "few.dat"), filepath.Join(dir, "kept.dat")
 	state, out := filepath.Join(dir, "state.json"), filepath.Join(dir, "out")
 	verify, extract, prune := bin+"/ailee_l2_verify", bin+"/ailee_extract_snapshots -q", bin+"/ailee_prune_snapshots -q"
 	anchor, peer := bin+"/ailee_create_anchor -q", firstPeer()
 	db := filepath.Join(dir, "reorg_db")
-	scan := "ldb --db=" + db + " scan > /dev/null"
-	if err := exec.Command("sh", "-c", prune+" --force --file "+many+" --keep 500 --output "+kept).Run(); err != nil {
-		return fmt.Errorf("prune: %w", err)
-	}
-	info, err := os.Stat(state)
-	if err != nil {
-		return err
-	}
+	scan := "ldb --db=" + db + " scan" + toNull
 	large := filepath.Join(dir, nodeDir, "l2_snapshots.dat")
 	backup := bin + "/ailee-backup -q --snapshot-only --data-dir " + filepath.Dir(large) + " --backup-dir $OUT"
 	copied := "cp " + large + " $OUT && sync $OUT"
@@ -144,15 +114,15 @@ func run(dir, bin string, repeat int, only string) error {
 		{name: "verify one 500 MiB snapshot, against `openssl dgst -sha256`",
 			ours:      verify + " --snapshot " + one,
 			reference: "openssl dgst -sha256 " + one,
-			ratio:     1.1},
+			ratio:     1},
 		{name: "show one peer of a 500 MiB snapshot, which is verified, against `openssl dgst -sha256` and `grep -c`",
 			ours:      bin + "/ailee_show_snapshot --id " + peer + " " + one,
 			reference: "openssl dgst -sha256 " + one + " && grep -c " + peer + " " + one,
 			ratio:     1.6},
 		{name: "`--all` on 1 GiB, against `openssl dgst -sha256`",
-			ours:      verify + " --all --snapshot " + many,
+			ours:      verify + " --all --snapshot " + many + toNull,
 			reference: "openssl dgst -sha256 " + many,
-			ratio:     0.9},
+			ratio:     0.75},
 		{name: "extract all 1,000 snapshots, against `cp` and `sync`",
 			ours:      extract + " " + many + " $OUT",
 			reference: "cp " + many + " $OUT && sync $OUT",
@@ -184,7 +154,7 @@ func run(dir, bin string, repeat int, only string) error {
 		{name: "root, anchor and append of a state of 1,000,000 balances (97 MiB of JSON), against `jq -c .`",
 			ours:      anchor + " --l2-state-file " + state + " --data-dir " + out,
 			reference: "jq -c . " + state + " > /dev/null",
-			ratio:     0.35, writes: true, memory: 3 * info.Size()},
+			ratio:     0.35, writes: true, memory: 3 * stateSize},
 		{name: "verify a reorg database of 1,000,000 blocks and 10,000 anchors, against `ldb scan`",
 			ours:      bin + "/ailee_reorg_verify -q --db-path " + db,
 			reference: scan,
@@ -198,44 +168,122 @@ func run(dir, bin string, repeat int, only string) error {
 			reference: self + " -write-bare $OUT",
 			ratio:     1.5, writes: true, memory: 128 * mib},
 	}
-	bitcoinRows, stop, err := bitcoinRows(dir, bin, self)
+	return slices.Concat(rows, verifyRows(dir, bin), bitcoinRows(dir, bin, self))
+}
+
+// plain is the name of a row as a shell takes it between double quotes.
+func plain(name string) string { return strings.ReplaceAll(name, "`", "") }
+
+// selectRows are the rows whose name contains only, backquotes aside.
+func selectRows(rows []work, only string) []work {
+	return slices.DeleteFunc(rows, func(w work) bool { return !strings.Contains(plain(w.name), plain(only)) })
+}
+
+// mentions reports whether a command of the row has the text in it.
+func (w work) mentions(text string) bool {
+	return slices.ContainsFunc([]string{w.ours, w.reference, w.before}, func(s string) bool { return strings.Contains(s, text) })
+}
+
+func run(dir, bin string, repeat int, only string, cpu bool) error {
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	rows := selectRows(allRows(dir, bin, self), only)
+	if len(rows) == 0 {
+		return fmt.Errorf("no row has a name with %q in it: -list prints them all", only)
+	}
+	// In a process of its own: what this one had taken would count as the peak of
+	// those it starts.
+	args := append([]string{"-data", "-dir", dir, "-bin", bin, "--"}, dataOf(rows, dir)...)
+	fmt.Fprintln(os.Stderr, "making the data (once; 8 GiB for all rows)")
+	if out, err := exec.Command(self, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("making the data: %w: %s", err, out)
+	}
+	stop, err := startServers(rows, self)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	rows = append(rows, bitcoinRows...)
 	fmt.Printf("%s, %d runs each, median\n\n", machine(), repeat)
-	fmt.Println("| work | time | against | ratio | target | peak memory |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- |")
-	missed := 0
+	heading := "| work | time | against | ratio | target | peak memory |"
+	if cpu {
+		heading += " processor | against |"
+	}
+	fmt.Println(heading)
+	fmt.Println(strings.Repeat("| --- ", strings.Count(heading, "|")-1) + "|")
+	var missed []string
 	for _, w := range rows {
-		if !strings.Contains(w.name, only) {
-			continue
-		}
-		m, err := measure(w, out, repeat)
+		m, err := measure(w, filepath.Join(dir, "out"), repeat)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		verdict := ""
-		if m.ratio() > w.ratio || m.memory > cmp.Or(w.memory, maxMemory) {
-			verdict = " **missed**"
-			missed++
+		misses := w.misses(m)
+		mark := ""
+		if len(misses) > 0 {
+			mark = " **missed**"
+			missed = append(missed, fmt.Sprintf("%s: %s; again: go run ./bench -only %q", w.name, strings.Join(misses, ", "), plain(w.name)))
 		}
-		fmt.Printf("| %s | %.3f s | %.3f s | %.2f | %.2f%s | %.0f MiB |\n",
-			w.name, m.ours.Seconds(), m.reference.Seconds(), m.ratio(), w.ratio, verdict, float64(m.memory)/mib)
+		line := fmt.Sprintf("| %s | %s | %s | %.2f | %s%s | %.0f MiB |",
+			w.name, seconds(m.ours), seconds(m.reference), m.ratio(), w.toReach(), mark, float64(m.memory)/mib)
+		if cpu {
+			line += fmt.Sprintf(" %s | %s |", seconds(m.oursCPU), seconds(m.referenceCPU))
+		}
+		fmt.Println(line)
 	}
-	if missed > 0 {
-		return fmt.Errorf("%d figure(s) missed in this run", missed)
+	if slices.ContainsFunc(rows, func(w work) bool { return strings.HasPrefix(w.reference, digest256) }) {
+		if err := printLimit(dir, repeat); err != nil {
+			return err
+		}
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("%d figure(s) missed in this run:\n%s", len(missed), strings.Join(missed, "\n"))
 	}
 	return nil
+}
+
+// toReach is the figure of the row.
+func (w work) toReach() string {
+	if w.limit > 0 {
+		return seconds(w.limit)
+	}
+	return fmt.Sprintf("%.2f", w.ratio)
+}
+
+// misses says by how much the row misses which of its figures.
+func (w work) misses(m measurement) (misses []string) {
+	over := func(have, want float64) string { return fmt.Sprintf("%.0f%% too much", 100*(have/want-1)) }
+	if w.ratio > 0 && m.ratio() > w.ratio {
+		misses = append(misses, fmt.Sprintf("%.2f of the reference for %.2f, %s", m.ratio(), w.ratio, over(m.ratio(), w.ratio)))
+	}
+	if w.limit > 0 && m.ours > w.limit {
+		misses = append(misses, fmt.Sprintf("%s for %s, %s", seconds(m.ours), seconds(w.limit), over(float64(m.ours), float64(w.limit))))
+	}
+	if most := cmp.Or(w.memory, maxMemory); m.memory > most {
+		misses = append(misses, fmt.Sprintf("%.0f MiB for %.0f, %s", float64(m.memory)/mib, float64(most)/mib, over(float64(m.memory), float64(most))))
+	}
+	return misses
+}
+
+// seconds has three digits that count, of short times as well.
+func seconds(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%.5f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.3f s", d.Seconds())
 }
 
 // sides are the two commands of a row.
 var sides = [2]string{"ours", "reference"}
 
 type measurement struct {
-	ours, reference time.Duration
-	memory          int64 // bytes, the peak of ours
+	ours, reference       time.Duration
+	oursCPU, referenceCPU time.Duration // of all processors, in user mode and in the kernel
+	memory                int64         // bytes, the most that ours took
 }
 
 func (m measurement) ratio() float64 { return float64(m.ours) / float64(m.reference) }
@@ -247,7 +295,7 @@ func measure(w work, out string, repeat int) (measurement, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return measurement{}, err
 	}
-	var ours, reference []time.Duration
+	var took, cpu [2][]time.Duration
 	var memory int64
 	if w.most > 0 {
 		repeat = min(repeat, w.most)
@@ -258,7 +306,7 @@ func measure(w work, out string, repeat int) (measurement, error) {
 		// They alternate: the second one profits from the memory that the first has just freed.
 		for _, k := range []int{i % 2, 1 - i%2} {
 			var err error
-			if runs[k], err = once(w, sides[k], fmt.Sprintf("%s-%d", path, k)); err != nil {
+			if runs[k], err = rounds(w, sides[k], fmt.Sprintf("%s-%d", path, k)); err != nil {
 				return measurement{}, err
 			}
 		}
@@ -273,10 +321,13 @@ func measure(w work, out string, repeat int) (measurement, error) {
 		if i == 0 {
 			continue // fills the page cache
 		}
-		ours, reference = append(ours, runs[0].took), append(reference, runs[1].took)
+		for k, r := range runs {
+			took[k], cpu[k] = append(took[k], r.took), append(cpu[k], r.cpu)
+		}
 		memory = max(memory, runs[0].memory)
 	}
-	return measurement{ours: median(ours), reference: median(reference), memory: memory}, nil
+	return measurement{ours: median(took[0]), reference: median(took[1]),
+		oursCPU: median(cpu[0]), referenceCPU: median(cpu[1]), memory: memory}, nil
 }
 
 func median[T cmp.Ordered](values []T) T {
@@ -286,12 +337,29 @@ func median[T cmp.Ordered](values []T) T {
 
 // result is one run of a command.
 type result struct {
-	took   time.Duration
-	memory int64 // bytes, at the peak
+	took, cpu time.Duration
+	memory    int64 // bytes, at the peak
 }
 
-// once runs a command. A single command is run without a shell, so that only the command is
-// measured.
+// rounds runs a command as often as the row says, and returns what one run takes.
+func rounds(w work, side, out string) (result, error) {
+	n := max(1, w.rounds)
+	var sum result
+	for range n {
+		r, err := once(w, side, out)
+		if err != nil {
+			return result{}, err
+		}
+		sum.took, sum.cpu, sum.memory = sum.took+r.took, sum.cpu+r.cpu, max(sum.memory, r.memory)
+	}
+	return result{sum.took / time.Duration(n), sum.cpu / time.Duration(n), sum.memory}, nil
+}
+
+// toNull at the end of a command drops what it prints.
+const toNull = " > /dev/null"
+
+// once runs a command. A single command is not run by a shell, so that only itself
+// is measured.
 func once(w work, side, out string) (result, error) {
 	command := w.ours
 	if side != sides[0] {
@@ -305,14 +373,21 @@ func once(w work, side, out string) (result, error) {
 			return result{}, fmt.Errorf("%s: %w: %s", before, err, output)
 		}
 	}
+	// Long output would be held here, and this process is what those that it starts begin as.
+	command, dropped := strings.CutSuffix(command, toNull)
 	cmd := commandLine(command, out)
+	var said bytes.Buffer
+	if cmd.Stderr = &said; !dropped {
+		cmd.Stdout = &said
+	}
 	start := time.Now()
-	output, err := cmd.CombinedOutput()
+	err := cmd.Run()
 	took := time.Since(start)
 	if err != nil {
-		return result{}, fmt.Errorf("%s: %w: %s", command, err, output)
+		return result{}, fmt.Errorf("%s: %w: %s", command, err, said.String())
 	}
-	return result{took, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10}, nil
+	return result{took, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
+		cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10}, nil
 }
 
 func commandLine(command, out string) *exec.Cmd {

@@ -95,8 +95,11 @@ func (w *anchorWalk) record(line []byte) (more bool) {
 		return f.Pos == len(line)
 	}
 	what, anchor := parseAnchor(&f)
-	if what != anchorBroken {
-		w.now.Anchor = anchor
+	switch what {
+	case anchorSet:
+		w.now.Anchor = &anchor
+	case anchorNone:
+		w.now.Anchor = nil
 	}
 	return what != anchorNone && f.Pos == len(line)
 }

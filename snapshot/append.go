@@ -9,7 +9,7 @@ import (
 
 // Append adds a snapshot to the file f, which is open for reading and appending
 // (O_APPEND), and returns where it lies. A file that does not end in a newline
-// gets one first, so that the header is a line of its own even behind a torn
+// gets one first, so that the header is a line of its own even after a torn
 // tail. The snapshot is written as its WriteTo does, synced, and then passed to
 // check. When one of these fails and nothing else was appended meanwhile, the file
 // is cut back to what it was.
@@ -44,7 +44,7 @@ func appendTo(f *os.File, snapshot io.WriterTo) (l Located, err error) {
 	return l, seekErr
 }
 
-// cutBack removes what a failed append wrote behind size, up to end, unless
+// cutBack removes what a failed append wrote after size, up to end, unless
 // someone else has appended too.
 func cutBack(f *os.File, size, end int64) error {
 	info, err := f.Stat()

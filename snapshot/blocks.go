@@ -20,7 +20,7 @@ const blockSize = 64 << 10
 var ErrShrunk = errors.New("the file became shorter while it was read")
 
 // ErrChanged says that a file did not hold the same records when it was read again.
-var ErrChanged = errors.New("the file was written over while it was read")
+var ErrChanged = errors.New("the file was overwritten while it was read")
 
 // readFull reads len(p) bytes at off.
 func readFull(r io.ReaderAt, p []byte, off int64) error {

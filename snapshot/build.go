@@ -32,7 +32,7 @@ const (
 // maxNumber is the longest number with the space before it.
 const maxNumber = len(" 18446744073709551615")
 
-// Add adds a record behind those that its section has. Its strings and numbers
+// Add adds a record after those that its section has. Its strings and numbers
 // are in file order; an i32 is sign-extended, a bool 0 or 1. A string that holds a
 // newline is refused with an error that wraps [ErrNewline].
 func (b *Builder) Add(s Section, strings [][]byte, numbers []uint64) error {

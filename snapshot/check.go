@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -142,6 +143,15 @@ type Checker struct {
 	again  []byte // a second buffer, for reading a section again
 	hash   *textHash
 	rec    record
+	survey survey // the one at a time that is under way, for its buffers
+	sorter lineSorter
+	run    [plainRun]plainLine
+	// While sweeping, swept is what the report of each snapshot is made of.
+	sweeping bool
+	swept    struct {
+		report Report
+		anchor Anchor
+	}
 }
 
 // NewChecker returns a Checker that shares the given memory with others, nil for
@@ -150,7 +160,7 @@ func NewChecker(memory *Memory) *Checker {
 	if memory == nil {
 		memory = NewMemory(0)
 	}
-	return &Checker{memory: memory, in: newLineBuffer(), hash: newTextHash()}
+	return &Checker{memory: memory, in: newLineBuffer(), hash: newTextHash(), sorter: lineSorter{memory: memory}}
 }
 
 // Check reads the snapshot at l and judges it. The error is the context's, one
@@ -185,9 +195,44 @@ func (c *Checker) Survey(ctx context.Context, r io.ReaderAt, l Located) (*Report
 // begin starts the survey of a snapshot. The text it holds must be given back:
 // by complete, or to the hash.
 func (c *Checker) begin() *survey {
-	sv := &survey{checker: c, report: &Report{}, section: noSection, straight: true}
+	c.sorter.release()
+	sv := &c.survey
+	sv.checker, sv.report = c, c.newReport()
+	sv.found = sv.report.Findings
+	for i := range sv.sections {
+		sv.sections[i] = sectionScan{lastKey: emptied(sv.sections[i].lastKey)}
+	}
+	sv.section, sv.lastKey, sv.keyCopy = noSection, nil, emptied(sv.keyCopy)
 	sv.text = append(c.hash.buffer(), rootPreamble...)
+	sv.straight, sv.held, sv.start = true, false, 0
 	return sv
+}
+
+// newReport returns an empty report.
+func (c *Checker) newReport() *Report {
+	if !c.sweeping {
+		return &Report{}
+	}
+	c.swept.report = Report{Findings: c.swept.report.Findings[:0]}
+	return &c.swept.report
+}
+
+// keepAnchor returns the anchor for the report.
+func (c *Checker) keepAnchor(a Anchor) *Anchor {
+	if !c.sweeping {
+		kept := a
+		return &kept
+	}
+	c.swept.anchor = a
+	return &c.swept.anchor
+}
+
+// emptied returns the buffer without what is in it, nil for one that is not worth keeping.
+func emptied(key []byte) []byte {
+	if cap(key) > blockSize {
+		return nil
+	}
+	return key[:0]
 }
 
 // complete computes the root and returns the report, once all lines were seen.
@@ -196,6 +241,11 @@ func (sv *survey) complete(ctx context.Context, r io.ReaderAt, l Located) (*Repo
 	var digest [sha256.Size]byte
 	if sv.straight {
 		digest = sv.checker.hash.sum(sv.text)
+		for i := range sv.sections {
+			if s := &sv.sections[i]; s.unsorted {
+				sv.found.repeat(Section(i), s.first, s.repeats)
+			}
+		}
 	} else {
 		sv.checker.hash.reset(sv.text)
 		var err error
@@ -204,7 +254,9 @@ func (sv *survey) complete(ctx context.Context, r io.ReaderAt, l Located) (*Repo
 		}
 	}
 	sv.report.Located = l
-	return sv.finish(hex.EncodeToString(digest[:])), nil
+	var root [2 * sha256.Size]byte
+	hex.Encode(root[:], digest[:])
+	return sv.finish(string(root[:])), nil
 }
 
 // sectionScan is what the survey knows of one section.
@@ -214,12 +266,13 @@ type sectionScan struct {
 	kept      uint64
 	opened    uint64 // the count that went into the text when the section was opened
 	textBytes int64  // length of the canonical text of its records
-	span             // from the first record's line to behind the last's
+	span             // from the first record's line to the end of the last one's
 	lastKey   []byte // of the last record, while another section is current
 	unsorted  bool
 	// run is the length of the text of the last records, as many as have one key;
 	// longestRun that of the longest run of two and more, 0 for none.
 	run, longestRun int64
+	repeats         uint64 // how many records have the key of another, where that was counted
 }
 
 // inOrder reports whether a node leaves the records seen so far as they are. Equal keys
@@ -241,6 +294,11 @@ type survey struct {
 	keyCopy  []byte
 	text     []byte // canonical text not yet handed to the hash
 	straight bool   // the text so far is what the root covers
+
+	// held is set while all records of the section are in memory: their text in the sorter
+	// and in text from start on, where each ends in the sorter.
+	held  bool
+	start int
 }
 
 // run takes the lines of a snapshot whose place is known.
@@ -260,7 +318,7 @@ func (sv *survey) run(ctx context.Context, r io.ReaderAt, l Located) error {
 		case len(lines) == 0:
 			return nil
 		default:
-			sv.block(lines, off)
+			sv.block(lines, off, bytes.IndexByte(lines, '\\') < 0)
 		}
 		if err != nil {
 			return err
@@ -277,8 +335,12 @@ func (sv *survey) keepKey() {
 // flush hands the text over, or drops it when it will not be needed.
 func (sv *survey) flush() {
 	if sv.section != noSection && !sv.sections[sv.section].inOrder() {
+		if sv.hold() {
+			return
+		}
 		sv.straight = false
 	}
+	sv.held = false
 	if sv.straight {
 		sv.text = sv.checker.hash.write(sv.text)
 	} else {
@@ -286,13 +348,46 @@ func (sv *survey) flush() {
 	}
 }
 
+// hold moves the text of the section to the sorter, and reports whether all of it is there.
+func (sv *survey) hold() bool {
+	sorter := &sv.checker.sorter
+	if !sv.held || !sv.straight || !sorter.room(len(sv.text)-sv.start) {
+		return false
+	}
+	sorter.text = append(sorter.text, sv.text[sv.start:]...)
+	sv.text = sv.text[:sv.start]
+	return true
+}
+
+// sort writes the text of a section out of order, in order, and reports whether it could: it
+// is all in memory, and would have been if the section had been read again.
+func (sv *survey) sort(scan *sectionScan) bool {
+	need := scan.textBytes + int64(scan.kept)*sortEntrySize
+	if need > sv.checker.memory.limit || !sv.hold() {
+		return false
+	}
+	sorter := &sv.checker.sorter
+	entries, repeats := sorter.sorted(sv.section)
+	scan.repeats = repeats
+	out := rootText{sv.checker.hash, sv.text}
+	for _, e := range entries {
+		out.add(sorter.text[e.off : e.off+int64(e.size)])
+	}
+	sv.text = out.text
+	return true
+}
+
 // block takes the lines of one block, up to a marker line where there is one. It
-// returns how many bytes it took, the marker line included.
-func (sv *survey) block(lines []byte, off int64) (taken int, marker string) {
-	unescaped := bytes.IndexByte(lines, '\\') < 0
+// returns how many bytes it took, the marker line included. With unescaped set there is
+// no backslash in them.
+func (sv *survey) block(lines []byte, off int64, unescaped bool) (taken int, marker string) {
 	for taken < len(lines) {
 		if sv.section != noSection {
 			taken += sv.plainLines(lines[taken:], off+int64(taken), unescaped)
+		}
+		if s := sv.startsSection(lines[taken:], unescaped); s != noSection {
+			sv.enter(s)
+			continue
 		}
 		line, _, newline := bytes.Cut(lines[taken:], []byte{'\n'})
 		at := off + int64(taken)
@@ -320,42 +415,100 @@ func (sv *survey) block(lines []byte, off int64) (taken int, marker string) {
 // size. This is where nearly all the time goes that is not spent hashing.
 func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int) {
 	l, s := &layouts[sv.section], &sv.sections[sv.section]
-	text, lastKey, before := sv.text, sv.lastKey, len(sv.text)
-	text = slices.Grow(text, len(lines)+plainSlack)
+	sv.text = slices.Grow(sv.text, len(lines)+plainSlack)
 	for {
+		if unescaped {
+			run, text := l.appendRun(sv.text, lines[taken:], sv.checker.run[:])
+			taken += sv.keepRun(s, run, text, lines[taken:], off+int64(taken))
+			if len(run) == len(sv.checker.run) {
+				continue
+			}
+		}
 		rest := lines[taken:]
 		n := bytes.IndexByte(rest, '\n')
 		if n < len(l.start) || len(rest) < n+plainSlack || !l.startsPlain(rest) {
-			break
+			return taken
 		}
 		if !unescaped && bytes.IndexByte(rest[:n], '\\') >= 0 {
-			break
+			return taken
 		}
-		longer, keyLen, ok := appendPlain(text, rest, n, l)
+		text, keyLen, ok := appendPlain(sv.text, rest, n, l)
 		if !ok {
-			break
+			return taken
 		}
-		size := int64(len(longer) - len(text))
-		text = longer
-		key := rest[len(l.start) : len(l.start)+keyLen]
-		if order := bytes.Compare(lastKey, key); order >= 0 {
+		one := [1]plainLine{{text: uint32(len(text) - len(sv.text)), next: uint32(n + 1), keyLen: uint32(keyLen)}}
+		taken += sv.keepRun(s, one[:], text, rest, off+int64(taken))
+	}
+}
+
+// keepRun accounts for records of the current section that are the first of the lines, and
+// whose canonical text is now at the end of text. It returns the size of their lines.
+func (sv *survey) keepRun(s *sectionScan, run []plainLine, text, lines []byte, off int64) (taken int) {
+	if len(run) == 0 {
+		return 0
+	}
+	if s.kept == 0 {
+		s.first = off
+	}
+	start, lastKey, before := len(layouts[sv.section].start), sv.lastKey, uint32(0)
+	for _, line := range run {
+		key := lines[taken+start : taken+start+int(line.keyLen)]
+		size := int64(line.text - before)
+		before = line.text
+		if order := compareKeys(lastKey, key); order >= 0 && s.kept > 0 {
 			sv.disorder(s, order, size, off+int64(taken))
 		} else {
 			s.run = size
 		}
 		lastKey = key
+		if sv.held {
+			sv.held = sv.checker.sorter.add(len(sv.text)+int(line.text)-sv.start, int(line.keyLen), s)
+		}
 		if sv.section == PegOuts {
-			sv.report.pegOuts.add(lastQuoted(rest[:n]))
+			sv.report.pegOuts.add(lastQuoted(lines[taken:line.next]))
 		}
 		s.kept++
-		taken += n + 1
+		taken = int(line.next)
 	}
-	if taken > 0 {
-		sv.text, sv.lastKey = text, lastKey
-		s.end = off + int64(taken)
-		s.textBytes += int64(len(text) - before)
-	}
+	s.end = off + int64(taken)
+	s.textBytes += int64(before)
+	sv.text, sv.lastKey = text, lastKey
 	return taken
+}
+
+// startsSection returns the section that the first of the lines is a record of, where
+// that is another than the current one and plainLines takes it; noSection otherwise.
+func (sv *survey) startsSection(lines []byte, unescaped bool) Section {
+	for s := range Section(sectionCount) {
+		l := &layouts[s]
+		if len(lines) < plainSlack || !l.startsPlain(lines) {
+			continue
+		}
+		n := bytes.IndexByte(lines, '\n')
+		if s == sv.section || n < len(l.start) || len(lines) < n+plainSlack || !unescaped && bytes.IndexByte(lines[:n], '\\') >= 0 {
+			break
+		}
+		sv.text = slices.Grow(sv.text, n+plainSlack)
+		if _, _, ok := appendPlain(sv.text, lines, n, l); !ok {
+			break
+		}
+		return s
+	}
+	return noSection
+}
+
+// compareKeys is [bytes.Compare]. Keys of one kind start alike and differ soon after.
+func compareKeys(a, b []byte) int {
+	for at := 0; at < 16 && len(a) >= at+8 && len(b) >= at+8; at += 8 {
+		x, y := binary.BigEndian.Uint64(a[at:]), binary.BigEndian.Uint64(b[at:])
+		switch {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+	}
+	return bytes.Compare(a, b)
 }
 
 // lastQuoted returns the last quoted string of a plain line.
@@ -392,6 +545,9 @@ func (sv *survey) kept(key []byte, text, off, next int64) {
 	s.end = next
 	s.textBytes += text
 	sv.lastKey = key
+	if sv.held {
+		sv.held = sv.checker.sorter.add(len(sv.text)-sv.start, len(key), s)
+	}
 }
 
 // disorder accounts for a record whose key is that of the one before, or comes before
@@ -456,8 +612,10 @@ func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
 		switch what {
 		case anchorBroken:
 			sv.found.add(DroppedRecord, anchorTag, off)
-		default:
-			sv.report.Anchor = anchor
+		case anchorNone:
+			sv.report.Anchor = nil
+		case anchorSet:
+			sv.report.Anchor = sv.checker.keepAnchor(anchor)
 		}
 	default:
 		sv.found.add(UnknownTag, "", off)
@@ -475,9 +633,10 @@ func (sv *survey) enter(s Section) {
 	if sv.section != noSection {
 		old := &sv.sections[sv.section]
 		old.lastKey = append(old.lastKey[:0], sv.lastKey...)
-		if old.kept != old.opened || !old.inOrder() {
+		if old.kept != old.opened || !old.inOrder() && !sv.sort(old) {
 			sv.straight = false
 		}
+		sv.checker.sorter.release()
 		from = sv.section + 1
 	}
 	if s < from {
@@ -494,6 +653,7 @@ func (sv *survey) enter(s Section) {
 	if s != noSection {
 		sv.keyCopy = append(sv.keyCopy[:0], sv.sections[s].lastKey...)
 		sv.lastKey = sv.keyCopy
+		sv.held, sv.start = sv.straight && sv.sections[s].kept == 0, len(sv.text)
 	}
 }
 
@@ -530,10 +690,23 @@ func (sv *survey) longLine(blocks *lineBlocks, start []byte, off int64) error {
 	return nil
 }
 
+// uncounted is how many sections have no count line.
+func (sv *survey) uncounted() (n int) {
+	for i := range sv.sections {
+		if !sv.sections[i].counted {
+			n++
+		}
+	}
+	return n
+}
+
 // finish completes the report once the root is known.
 func (sv *survey) finish(root string) *Report {
 	r := sv.report
 	r.Root = root
+	if missing := sv.uncounted(); missing > 0 {
+		sv.found = slices.Grow(sv.found, missing)
+	}
 	for i := range sv.sections {
 		s := &sv.sections[i]
 		r.Counts[i], r.spans[i] = s.kept, s.span

@@ -29,6 +29,6 @@
 // # Conventions
 //
 // Offsets are in bytes from the start of the file, ranges are half-open. Strings are bytes
-// as they stand in the file. Functions are safe for concurrent use; values with methods are
+// as they are in the file. Functions are safe for concurrent use; values with methods are
 // not unless they say so.
 package snapshot

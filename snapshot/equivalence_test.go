@@ -403,3 +403,14 @@ func compareLocations(t *testing.T, text string) {
 	}
 	require.Equal(t, len(want), i)
 }
+
+// TestHeaderAfterTornEndLine: where only END_ was written of an end line, the header after it
+// makes a line that also begins like an end line.
+func TestHeaderAfterTornEndLine(t *testing.T) {
+	for _, end := range []string{"END_SNAPSHOT\n", "END_SNAPSHOT", "", "balance \"a\" 1\n"} {
+		compare(t, []byte("SNAPSHOT v1\nbalances 0\nEND_SNAPSHOT v1\n"+end))
+		compare(t, []byte("SNAPSHOT v1\nEND_SNAPSHOT\nSNAPSHOT v1\nEND_SNAPSHOT v1\nSNAPSHOT v1\n"+end))
+		compare(t, []byte("SNAPSHOT v1\nEND_SNAPSHOTSNAPSHOT v1\nEND_SNAPSHOT v1\n"+end))
+	}
+	compare(t, []byte("SNAPSHOT v1\nEND_SNAPSHOT v1"))
+}

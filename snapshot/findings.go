@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Kind names something that the nodes' reader passes over in silence.
+// Kind names something that the nodes' reader ignores silently.
 type Kind string
 
 // The kinds of findings.
@@ -25,8 +25,8 @@ const (
 	UnboundPayload Kind = "unbound-payload" // an anchor payload that does not commit to the anchor's own root
 )
 
-// Matters reports whether an operator should hear of it unasked. The other kinds
-// are only reported on request.
+// Matters reports whether an operator should be told without asking. The other kinds
+// are reported only on request.
 func (k Kind) Matters() bool {
 	switch k {
 	case TornTail, MissingNewline, FusedHeader, HiddenSnapshot, CountMismatch, DroppedRecord, DuplicateKey, UnboundPayload:
@@ -35,7 +35,7 @@ func (k Kind) Matters() bool {
 	return false
 }
 
-// Fails reports whether a strict check fails for it. A section out of order is no sign of
+// Fails reports whether it makes a strict check fail. A section out of order is no sign of
 // damage: a node writes its records in whatever order it is handed them.
 func (k Kind) Fails() bool { return k != Unsorted }
 
@@ -59,15 +59,15 @@ func (f Finding) String() string {
 	}
 	switch f.Kind {
 	case TornTail:
-		return fmt.Sprintf("torn tail: the last %d bytes, from byte %d on, are an unfinished snapshot", f.Length, f.Offset)
+		return fmt.Sprintf("torn tail: the last %d bytes, starting at byte %d, are an unfinished snapshot", f.Length, f.Offset)
 	case MissingNewline:
 		return fmt.Sprintf("the last line has no newline, the file ends at byte %d: the next append would fuse with it", f.Offset)
 	case FusedHeader:
-		return fmt.Sprintf("a snapshot starts in the middle of a torn line %s, and its records are read as one with the torn ones", at)
+		return fmt.Sprintf("a snapshot starts in the middle of a torn line, %s: its records are read together with those of the torn snapshot", at)
 	case HiddenSnapshot:
-		return fmt.Sprintf("%d complete snapshot(s) hidden from nodes, %s: other bytes are on the line of their header or end", f.Count, at)
+		return fmt.Sprintf("%d complete snapshot(s) hidden from nodes, %s: there are other bytes on their header or end line", f.Count, at)
 	case CountMismatch:
-		return fmt.Sprintf("%s: the count line says %d, %d could be read", f.Section, f.Declared, f.Kept)
+		return fmt.Sprintf("%s: the count line says %d, but %d could be read", f.Section, f.Declared, f.Kept)
 	case MissingCount:
 		return fmt.Sprintf("%s: no count line", f.Section)
 	case DroppedRecord:
@@ -108,6 +108,16 @@ func (fs *findings) merge(later findings) {
 		fs.add(f.Kind, f.Section, f.Offset)
 		last := slices.IndexFunc(*fs, func(g Finding) bool { return g.Kind == f.Kind && g.Section == f.Section })
 		(*fs)[last].Count += f.Count - 1
+	}
+}
+
+// repeat replaces what neighbours in the file showed of the keys that records of a section
+// out of order repeat.
+func (fs *findings) repeat(s Section, first int64, records uint64) {
+	fs.remove(DuplicateKey, s.String())
+	if records > 0 {
+		fs.add(DuplicateKey, s.String(), first)
+		(*fs)[len(*fs)-1].Count = records
 	}
 }
 

@@ -1,5 +1,10 @@
 package snapshot
 
+import (
+	"bytes"
+	"encoding/binary"
+)
+
 // FileName is the name of the snapshot file in a node's data directory.
 const FileName = "l2_snapshots.dat"
 
@@ -31,7 +36,7 @@ const (
 // Sections lists all sections in root order.
 var Sections = [sectionCount]Section{Balances, Escrows, PegIns, PegOuts, Tasks}
 
-// String returns the section's name as it stands in its count line.
+// String returns the section's name as it appears in its count line.
 func (s Section) String() string { return layouts[s].countTag }
 
 // Tag returns the word that its record lines start with.
@@ -59,14 +64,29 @@ type layout struct {
 	tag      string
 	countTag string
 	fields   []fieldKind
+	strings  int // of the fields
 	// start is how a record begins as a node writes it: tag, space, quote.
 	start string
 	// text is how the record's canonical text begins: tag, colon.
 	text string
+	// startWord is start up to the quote, in a word of which startMask has the bytes that
+	// count, and textWord is text. No tag is longer.
+	startWord, startMask, textWord uint64
 }
 
 func newLayout(tag, countTag string, fields ...fieldKind) layout {
-	return layout{tag: tag, countTag: countTag, fields: fields, start: tag + ` "`, text: tag + ":"}
+	var start, mask, text [8]byte
+	strings := 0
+	for _, kind := range fields {
+		if kind == fieldString {
+			strings++
+		}
+	}
+	copy(start[:], tag+" ")
+	copy(mask[:], bytes.Repeat([]byte{0xff}, len(tag)+1))
+	copy(text[:], tag+":")
+	return layout{tag: tag, countTag: countTag, fields: fields, strings: strings, start: tag + ` "`, text: tag + ":",
+		startWord: binary.LittleEndian.Uint64(start[:]), startMask: binary.LittleEndian.Uint64(mask[:]), textWord: binary.LittleEndian.Uint64(text[:])}
 }
 
 var layouts = [sectionCount]layout{

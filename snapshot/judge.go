@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"iter"
+
+	"ailee-recovery/internal/workers"
 )
 
 // Judge decides which snapshots count as valid. Not safe for concurrent use.
@@ -29,6 +31,89 @@ func (j Judge) Judge(ctx context.Context, r io.ReaderAt, l Located) (Judgement, 
 	if err != nil {
 		return Judgement{}, err
 	}
+	return j.judge(ctx, r, rep)
+}
+
+// JudgeLatest is [Judge.Judge] of the snapshot that [Latest] finds, whose errors are among
+// its own. Where a file turns out to be one large snapshot, or that and little more, it is
+// checked while the end is still looked for: both read all of it.
+func (j Judge) JudgeLatest(ctx context.Context, r io.ReaderAt, size int64) (Judgement, error) {
+	first := firstAhead{checker: j.Checker, r: r, size: size}
+	l, err := latest(r, size, func(to int64) bool { return first.passed(ctx, to) })
+	rep, panicked := first.end(l, err)
+	if panicked != nil {
+		err = panicked
+	}
+	if err != nil {
+		return Judgement{}, err
+	}
+	if rep == nil {
+		return j.Judge(ctx, r, l)
+	}
+	return j.judge(ctx, r, rep)
+}
+
+// aheadAfter is how large the end of a file is, in bytes, that must have no header line for
+// the first snapshot to be checked ahead; so much is aheadPart of the file as well.
+const (
+	aheadAfter = 32 << 20
+	aheadPart  = 8
+)
+
+// firstAhead checks the snapshot that a file begins with, before it is known to be the latest.
+type firstAhead struct {
+	checker *Checker
+	r       io.ReaderAt
+	size    int64
+
+	looked bool // whether there is one
+	cancel context.CancelFunc
+	ended  <-chan error // nil where it was not started
+	report *Report
+}
+
+// passed is told that there is no header line from an offset on, and reports whether the
+// snapshot is being checked.
+func (f *firstAhead) passed(ctx context.Context, to int64) bool {
+	if f.looked || f.size-to < max(aheadAfter, f.size/aheadPart) {
+		return f.ended != nil
+	}
+	f.looked = true
+	header := make([]byte, headerSize)
+	if to == 0 || readFull(f.r, header, 0) != nil || string(header) != HeaderLine+"\n" {
+		return false
+	}
+	ctx, f.cancel = context.WithCancel(ctx)
+	f.ended = workers.Start(func() error {
+		// What goes wrong here is an error of checking it again.
+		for report, err := range f.checker.checkRange(ctx, f.r, 0, 1, f.size, 0) {
+			if err == nil {
+				f.report = report
+			}
+		}
+		return nil
+	})
+	return true
+}
+
+// end returns the report where it is that of the latest snapshot, which is at l unless there
+// was an error, nil where that is to be checked.
+func (f *firstAhead) end(l Located, err error) (*Report, error) {
+	if f.ended == nil {
+		return nil, nil
+	}
+	if err != nil || l.Offset != 0 {
+		f.cancel()
+	}
+	panicked := <-f.ended
+	f.cancel()
+	if f.report == nil || f.report.Located != l {
+		return nil, panicked
+	}
+	return f.report, panicked
+}
+
+func (j Judge) judge(ctx context.Context, r io.ReaderAt, rep *Report) (Judgement, error) {
 	if !j.AcceptEarlierAnchors || !rep.pegOutsDiffer() {
 		return Judgement{Report: rep, Verdict: rep.Verdict()}, nil
 	}

@@ -25,7 +25,7 @@ type Located struct {
 	Hidden bool
 }
 
-// End returns the offset behind the snapshot.
+// End returns the offset of the first byte after the snapshot.
 func (l Located) End() int64 { return l.Offset + l.Size }
 
 // Newline reports whether the end line has its newline.
@@ -47,15 +47,19 @@ func Forward(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 // their numbers. Getting to the k-th takes no more than reading the file from
 // there on. The iteration ends after an error.
 func Backward(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
+	return backward(r, size, nil)
+}
+
+func backward(r io.ReaderAt, size int64, passed func(to int64) bool) iter.Seq2[Located, error] {
 	return func(yield func(Located, error) bool) {
 		var end *marker
-		for m, err := range markersBackward(r, size) {
+		for m, err := range markersBackward(r, size, passed) {
 			switch {
 			case err != nil:
 				yield(Located{}, err)
 				return
 			case m.kind == endMarker:
-				// One seen before, behind this one, was outside any snapshot.
+				// One seen earlier, which is after this one, was outside any snapshot.
 				end = &m
 			case m.kind == headerMarker && end != nil:
 				l := Located{Offset: m.off, Size: end.next - m.off, BodyEnd: end.off}
@@ -72,7 +76,11 @@ func Backward(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 // cost does not depend on what comes before it. The error is [ErrNoSnapshot] or
 // one from r.
 func Latest(r io.ReaderAt, size int64) (Located, error) {
-	for l, err := range Backward(r, size) {
+	return latest(r, size, nil)
+}
+
+func latest(r io.ReaderAt, size int64, passed func(to int64) bool) (Located, error) {
+	for l, err := range backward(r, size, passed) {
 		return l, err
 	}
 	return Located{}, ErrNoSnapshot

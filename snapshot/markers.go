@@ -15,7 +15,7 @@ type markerKind uint8
 const (
 	headerMarker markerKind = iota // a line equal to HeaderLine
 	endMarker                      // a line equal to EndLine
-	fusedMarker                    // a longer line that ends in HeaderLine: a header written behind a torn line
+	fusedMarker                    // a longer line that ends in HeaderLine: a header written after a torn line
 	stuckMarker                    // a longer line that starts with EndLine: an end line that lost its newline
 )
 
@@ -29,7 +29,7 @@ type marker struct {
 	// off is where HeaderLine or EndLine starts, which for a fusedMarker is in
 	// the middle of a line.
 	off int64
-	// next is behind the line, its newline included; of a stuckMarker behind EndLine.
+	// next is the offset after the line and its newline; of a stuckMarker, after EndLine.
 	next int64
 }
 
@@ -37,7 +37,7 @@ const (
 	markerWord = "SNAPSHOT"
 	endPrefix  = "END_"
 	version    = " v1"
-	// What classify may look at before and behind the word.
+	// How much classify may look at before and after the word.
 	marginBefore = int64(1 + len(EndLine))
 	marginBehind = int64(len(HeaderLine) + 1)
 )
@@ -91,9 +91,9 @@ func lineEnd(rest []byte, off, size int64) (next int64, ok bool) {
 	return off + 1, len(rest) > 0 && rest[0] == '\n'
 }
 
-// LastHeader returns where the last header line starts that does not start behind
+// LastHeader returns the offset of the last header line that does not start after
 // upTo, in the first size bytes of r: of a complete snapshot or not, on a line of its
-// own or behind a torn one. It is -1 when there is none.
+// own or after a torn one. It is -1 when there is none.
 func LastHeader(r io.ReaderAt, upTo, size int64) (int64, error) {
 	last := int64(-1)
 	for m, err := range markersBetween(r, 0, min(upTo+1, size), size) {
@@ -153,15 +153,17 @@ func markersBetween(r io.ReaderAt, from, to, size int64) iter.Seq2[marker, error
 // once it has found that the snapshots are large.
 const maxStripe = 4 << 20
 
-// markersBackward yields the markers from the end of the file on.
-func markersBackward(r io.ReaderAt, size int64) iter.Seq2[marker, error] {
+// markersBackward yields the markers from the end of the file on. It calls passed, which may be
+// nil, with how far it has got; where that returns true, one core is left for other work.
+func markersBackward(r io.ReaderAt, size int64, passed func(to int64) bool) iter.Seq2[marker, error] {
 	return func(yield func(marker, error) bool) {
+		leave := 0
 		stripe := int64(blockSize)
 		for to := size; to > 0; {
 			from := max(0, to-stripe)
 			parts := 1
 			if stripe == maxStripe {
-				parts = runtime.GOMAXPROCS(0)
+				parts = max(1, runtime.GOMAXPROCS(0)-leave)
 			}
 			found, err := markersOfStripe(r, from, to, size, parts)
 			if err != nil {
@@ -174,6 +176,9 @@ func markersBackward(r io.ReaderAt, size int64) iter.Seq2[marker, error] {
 				}
 			}
 			to, stripe = from, min(2*stripe, maxStripe)
+			if passed != nil && passed(to) {
+				leave = 1
+			}
 		}
 	}
 }

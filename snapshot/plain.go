@@ -6,33 +6,38 @@ import (
 	"math/bits"
 )
 
-// plainSlack is how many bytes behind a line appendPlain may read, and behind
+// plainSlack is how many bytes after a line appendPlain may read, and after
 // its text it may write: short fields are copied in one piece of fixed size.
-const plainSlack = 32
+const plainSlack = shortString + 8
 
-// startsPlain reports whether the line, which is long enough, begins as a node writes the
-// section's records.
-func (l *layout) startsPlain(line []byte) bool { return string(line[:len(l.start)]) == l.start }
+// shortString is how long the strings are that are copied so. Ids and hashes are no longer.
+const shortString = 64
+
+// startsPlain reports whether lines, of at least eight bytes, begin as a node writes the
+// section's records, the quote aside.
+func (l *layout) startsPlain(lines []byte) bool {
+	return (binary.LittleEndian.Uint64(lines)^l.startWord)&l.startMask == 0
+}
 
 // appendPlain appends the canonical text of the record line lines[:n], if it is
 // written just as a node writes it: one space between fields, every string
 // quoted and free of backslashes, every number in plain decimal with nothing
-// behind the last. Nearly every line is, and its canonical text is then the
+// after the last. Nearly every line is, and its canonical text is then the
 // line's own bytes with quotes and spaces replaced. It reports the length of the
 // first field, and false for anything that takes the full rules, [record.parse].
 //
-// lines[:n] starts with the layout's start and holds no newline and no
-// backslash. lines goes on for plainSlack bytes, and dst has room for n and
-// plainSlack bytes.
+// lines[:n] begins as [layout.startsPlain] says, holds no backslash, and is followed by its
+// newline. lines goes on for plainSlack bytes, and dst has room for n and plainSlack bytes.
 func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, ok bool) {
-	line := lines[:n]
 	text = dst[:cap(dst)]
 	j := len(dst)
-	j += copy(text[j:], l.text)
+	binary.LittleEndian.PutUint64(text[j:], l.textWord)
+	j += len(l.text)
 	i := len(l.start) - 1 // at the first quote
 	for k, kind := range l.fields {
+		// Where the line ends a newline stands, which is none of what is looked for.
 		if k > 0 {
-			if i >= n || line[i] != ' ' {
+			if lines[i] != ' ' {
 				return dst, 0, false
 			}
 			i++
@@ -40,19 +45,24 @@ func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, 
 			j++
 		}
 		if kind == fieldString {
-			if i >= n || line[i] != '"' {
+			if lines[i] != '"' {
 				return dst, 0, false
 			}
 			i++
-			size := bytes.IndexByte(line[i:], '"')
+			size := bytes.IndexByte(lines[i:n], '"')
 			if size < 0 {
 				return dst, 0, false
 			}
 			if k == 0 {
 				keyLen = size
 			}
-			j += copy(text[j:], line[i:i+size])
+			if size <= shortString {
+				*(*[shortString]byte)(text[j:]) = *(*[shortString]byte)(lines[i:])
+			} else {
+				copy(text[j:], lines[i:i+size])
+			}
 			i += size + 1
+			j += size
 			continue
 		}
 		size := digits(lines[i:])
@@ -71,6 +81,111 @@ func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, 
 	return text[:j+1], keyLen, true
 }
 
+// plainRun is how many lines appendRun takes at a time.
+const plainRun = 512
+
+// plainLine is a line that appendRun or appendPlain took.
+type plainLine struct {
+	text, next uint32 // where its text ends in what was appended, and the line in the lines
+	keyLen     uint32
+}
+
+// appendRun is appendPlain for the first of the lines, as many as are written so and as run
+// has room for. None of the lines has a backslash. It takes a string to be as long as that
+// of the line before where a quote stands there: that no string has a quote or newline in
+// it shows when those of all lines are counted, which takes much less time than looking for
+// each. Where one has, it takes nothing.
+func (l *layout) appendRun(dst, lines []byte, run []plainLine) (_ []plainLine, text []byte) {
+	text = dst[:cap(dst)]
+	i, j, n := 0, len(dst), 0
+	limit := len(lines) - plainSlack - 1
+	var sizes [maxStrings]int
+next:
+	for n < len(run) && i <= limit && l.startsPlain(lines[i:]) {
+		binary.LittleEndian.PutUint64(text[j:], l.textWord)
+		end := j + len(l.text)
+		i += len(l.start) - 1
+		str, keyLen := 0, 0
+		for k, kind := range l.fields {
+			if i >= limit {
+				break next
+			}
+			if k > 0 {
+				if lines[i] != ' ' {
+					break next
+				}
+				i++
+				text[end] = ':'
+				end++
+			}
+			if kind == fieldString {
+				if lines[i] != '"' {
+					break next
+				}
+				i++
+				size := sizes[str]
+				if i+size >= limit || lines[i+size] != '"' {
+					if size = bytes.IndexByte(lines[i:], '"'); size < 0 {
+						break next
+					}
+					sizes[str] = size
+				}
+				if k == 0 {
+					keyLen = size
+				}
+				if size <= shortString {
+					to, from := (*[shortString]byte)(text[end:]), (*[shortString]byte)(lines[i:])
+					copyHalf((*[shortString / 2]byte)(to[:]), (*[shortString / 2]byte)(from[:]))
+					copyHalf((*[shortString / 2]byte)(to[shortString/2:]), (*[shortString / 2]byte)(from[shortString/2:]))
+				} else {
+					copy(text[end:], lines[i:i+size])
+				}
+				str++
+				i += size + 1
+				end += size
+				continue
+			}
+			size := digits(lines[i:])
+			first := lines[i]
+			if size == 0 || size > plainDigits[kind] || (first == '0' && size > 1) || (kind == fieldBool && first > '1') {
+				break next
+			}
+			copyHalf((*[shortString / 2]byte)(text[end:]), (*[shortString / 2]byte)(lines[i:]))
+			i += size
+			end += size
+		}
+		if i >= len(lines) || lines[i] != '\n' {
+			break
+		}
+		text[end] = '\n'
+		i++
+		j = end + 1
+		run[n] = plainLine{text: uint32(j - len(dst)), next: uint32(i), keyLen: uint32(keyLen)}
+		n++
+	}
+	if n == 0 {
+		return nil, dst
+	}
+	taken := lines[:run[n-1].next]
+	if bytes.Count(taken, newline) != n || bytes.Count(taken, quote) != 2*l.strings*n {
+		return nil, dst
+	}
+	return run[:n], text[:j]
+}
+
+// copyHalf copies half a short string. Assigning the array would be a call: the two might
+// overlap.
+func copyHalf(to, from *[shortString / 2]byte) {
+	a, b := binary.LittleEndian.Uint64(from[0:]), binary.LittleEndian.Uint64(from[8:])
+	c, d := binary.LittleEndian.Uint64(from[16:]), binary.LittleEndian.Uint64(from[24:])
+	binary.LittleEndian.PutUint64(to[0:], a)
+	binary.LittleEndian.PutUint64(to[8:], b)
+	binary.LittleEndian.PutUint64(to[16:], c)
+	binary.LittleEndian.PutUint64(to[24:], d)
+}
+
+var newline, quote = []byte{'\n'}, []byte{'"'}
+
 // plainDigits is how many digits a number of each kind may have without a look
 // at its range.
 var plainDigits = [...]int{fieldU64: 19, fieldU32: 9, fieldI32: 9, fieldBool: 1}
@@ -87,7 +202,7 @@ func digits(b []byte) int {
 }
 
 // notDigits marks the bytes of word that are no decimal digit with their high
-// bit. A byte behind one may be marked too; the lowest mark is right.
+// bit. A byte after one may be marked too; the lowest mark is right.
 func notDigits(word uint64) uint64 {
 	const everyByte = 0x0101010101010101
 	word ^= everyByte * '0'

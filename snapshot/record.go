@@ -26,7 +26,7 @@ func (r *record) str(i int) []byte {
 	return r.text[r.ends[i-1]:r.ends[i]]
 }
 
-// parse reads the fields behind the tag. It reports false when the record is
+// parse reads the fields after the tag. It reports false when the record is
 // dropped: when a string failed, be it because a number before it did.
 func (r *record) parse(s Section, f *fields) bool {
 	r.section, r.text, r.strings, r.nums = s, r.text[:0], 0, 0
@@ -87,7 +87,7 @@ func (r *record) appendCanonical(dst []byte) []byte {
 }
 
 // canonicalKey is the sort key in a canonical line built by appendCanonical or
-// appendPlain: the first field, keyLen bytes behind the tag and colon.
+// appendPlain: the first field, keyLen bytes after the tag and colon.
 func canonicalKey(line []byte, s Section, keyLen int) []byte {
 	start := len(layouts[s].text)
 	return line[start : start+keyLen]
@@ -158,24 +158,30 @@ const (
 	anchorSet
 )
 
-// parseAnchor reads the fields behind the tag. Any word that starts with n
+// parseAnchor reads the fields after the tag. Any word that starts with n
 // means none.
-func parseAnchor(f *fields) (anchorLine, *Anchor) {
+func parseAnchor(f *fields) (what anchorLine, a Anchor) {
 	if f.SkipSpace() && f.Text[f.Pos] == 'n' {
-		return anchorNone, nil
+		return anchorNone, Anchor{}
 	}
-	var a Anchor
-	var buf []byte
-	next := func() string { buf = f.str(buf[:0]); return string(buf) }
-	a.L2StateRoot = next()
+	var room [512]byte
+	var ends [4]int
+	text := f.str(room[:0])
+	ends[0] = len(text)
 	a.TimestampMs = f.U64()
-	a.RecoveryMetadata = next()
-	a.Payload = next()
-	a.Hash = next()
-	if f.Failed {
-		return anchorBroken, nil
+	for i := 1; i < len(ends); i++ {
+		text = f.str(text)
+		ends[i] = len(text)
 	}
-	return anchorSet, &a
+	if f.Failed {
+		return anchorBroken, Anchor{}
+	}
+	all := string(text) // one piece of memory for the four
+	a.L2StateRoot = all[:ends[0]]
+	a.RecoveryMetadata = all[ends[0]:ends[1]]
+	a.Payload = all[ends[1]:ends[2]]
+	a.Hash = all[ends[2]:]
+	return anchorSet, a
 }
 
 // parseTimestamp reads the snapshot's time. Where nothing is left to read the

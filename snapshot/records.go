@@ -90,7 +90,7 @@ func (c *Checker) Lines(ctx context.Context, r io.ReaderAt, rep *Report, s Secti
 			for len(lines) > 0 && more {
 				line, rest, _ := bytes.Cut(lines, []byte{'\n'})
 				plain := false
-				if n := len(line); unescaped && n >= len(l.start) && len(lines) >= n+plainSlack && l.startsPlain(line) {
+				if n := len(line); unescaped && n >= len(l.start) && len(lines) >= n+plainSlack && l.startsPlain(lines) {
 					if cap(scratch) < n+plainSlack {
 						scratch = make([]byte, 0, 2*n+plainSlack)
 					}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"math/bits"
 )
 
 // replay computes the root of a snapshot that is not in order, now that the
@@ -66,7 +67,7 @@ func (c *Checker) reserve(ctx context.Context, s Section, scan *sectionScan, nee
 type sortEntry struct {
 	off          int64
 	size, keyLen uint32
-	// word is the eight bytes of the key behind what all keys start with, in an
+	// word is the eight bytes of the key after the prefix that all keys share, in an
 	// order that can be compared: it spares nearly every look at the key itself.
 	word uint64
 }
@@ -90,25 +91,10 @@ func (c *Checker) replayUnsorted(ctx context.Context, r io.ReaderAt, s Section, 
 	if err != nil {
 		return err
 	}
-	key := func(e sortEntry) []byte { return canonicalKey(lines[e.off:], s, int(e.keyLen)) }
-	common := key(entries[0])
+	order := newKeyOrder(lines, s, entries)
+	nodeSort(entries, order.less)
+	found.repeat(s, scan.first, order.repeats(entries))
 	for _, e := range entries {
-		common = common[:commonLen(common, key(e))]
-	}
-	for i := range entries {
-		var word [8]byte
-		copy(word[:], key(entries[i])[len(common):])
-		entries[i].word = binary.BigEndian.Uint64(word[:])
-	}
-	nodeSort(entries, func(a, b sortEntry) bool {
-		return a.word < b.word || a.word == b.word && bytes.Compare(key(a), key(b)) < 0
-	})
-	// The survey saw only neighbours in the file.
-	found.remove(DuplicateKey, s.String())
-	for i, e := range entries {
-		if i > 0 && entries[i-1].word == e.word && bytes.Equal(key(entries[i-1]), key(e)) {
-			found.add(DuplicateKey, s.String(), scan.first)
-		}
 		out.add(lines[e.off : e.off+int64(e.size)])
 	}
 	return nil
@@ -173,7 +159,13 @@ func (c *Checker) replayRepeats(ctx context.Context, r io.ReaderAt, s Section, s
 // commonLen returns how many bytes a and b start with in common.
 func commonLen(a, b []byte) int {
 	n := min(len(a), len(b))
-	for i := range n {
+	start := 0
+	for ; start+8 <= n; start += 8 {
+		if differ := binary.LittleEndian.Uint64(a[start:]) ^ binary.LittleEndian.Uint64(b[start:]); differ != 0 {
+			return start + bits.TrailingZeros64(differ)/8
+		}
+	}
+	for i := start; i < n; i++ {
 		if a[i] != b[i] {
 			return i
 		}

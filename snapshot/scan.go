@@ -7,7 +7,7 @@ import (
 
 // Scan yields the complete snapshots of the first size bytes of r in the order
 // of their ends, and with them the hidden ones: those that no node can see
-// because a torn line swallowed one of their markers. Their header stands behind
+// because a torn line swallowed one of their markers. Their header stands after
 // a torn line, or other bytes than a newline follow their end line.
 // Whether a hidden one is sound is for a [Checker] to say. Both kinds are
 // numbered from 1. The iteration ends after an error.
@@ -89,7 +89,7 @@ type scanner struct {
 	start         int64 // which starts here
 	meantInside   bool  // a snapshot was meant to have started,
 	meant         int64 // here,
-	fused         bool  // behind a torn line
+	fused         bool  // after a torn line
 	index, hidden int64 // how many were yielded
 }
 

@@ -67,7 +67,8 @@ func (s *Stream) Next() (Located, io.ReaderAt, error) {
 			return Located{}, nil, err
 		}
 		content, newline := bytes.CutSuffix(line, []byte{'\n'})
-		if bytes.HasPrefix(content, []byte(EndLine)) && (!whole || len(content) > len(EndLine)) {
+		// Where the one word is that of a header after a torn line, it is not an end line's.
+		if bytes.HasPrefix(content, []byte(EndLine)) && (!whole || len(content) > len(EndLine) && string(content) != endPrefix+HeaderLine) {
 			s.mark(marker{kind: stuckMarker, off: lineStart, next: lineStart + int64(len(EndLine))})
 		}
 		switch {

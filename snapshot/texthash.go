@@ -10,7 +10,7 @@ import (
 // textBlock is how much canonical text is handed to the hash at a time.
 const textBlock = 128 << 10
 
-// textBufferSize has room for a whole block of lines behind text that was just
+// textBufferSize has room for a whole block of lines after text that was just
 // not enough to be handed over.
 const textBufferSize = textBlock + 2*blockSize + plainSlack
 
@@ -22,8 +22,10 @@ const textBuffers = 4
 // meanwhile. Text that fits in one buffer is hashed without starting it.
 type textHash struct {
 	hash   hash.Hash
-	inline int64       // how much to hash without a goroutine, in bytes
-	hashed int64       // how much was
+	inline int64 // how much to hash without a goroutine, in bytes
+	digest [sha256.Size]byte
+	taken  int64       // how much was handed over
+	spare  []byte      // an empty buffer, for the next snapshot; nil for none
 	free   chan []byte // empty buffers
 	work   chan []byte // full ones; nil until the first
 	done   <-chan error
@@ -39,7 +41,11 @@ func newTextHash() *textHash {
 
 // buffer returns an empty buffer.
 func (t *textHash) buffer() []byte {
-	b := <-t.free
+	b := t.spare
+	if b == nil {
+		b = <-t.free
+	}
+	t.spare = nil
 	if b == nil {
 		b = make([]byte, 0, textBufferSize)
 	}
@@ -48,8 +54,12 @@ func (t *textHash) buffer() []byte {
 
 // write takes b over, a buffer from buffer, and returns an empty one.
 func (t *textHash) write(b []byte) []byte {
-	if t.hashed < t.inline {
-		t.hashed += int64(len(b))
+	if len(b) == 0 {
+		return b
+	}
+	before := t.taken
+	t.taken += int64(len(b))
+	if before < t.inline {
 		t.hash.Write(b)
 		return b[:0]
 	}
@@ -76,28 +86,41 @@ func (t *textHash) write(b []byte) []byte {
 
 // sum takes the last buffer over, returns the digest and starts anew.
 func (t *textHash) sum(last []byte) (digest [sha256.Size]byte) {
-	t.join()
-	t.hash.Write(last)
-	t.hash.Sum(digest[:0])
+	if t.taken == 0 {
+		digest = sha256.Sum256(last)
+	} else {
+		t.join()
+		t.hash.Write(last)
+		digest = [sha256.Size]byte(t.hash.Sum(t.digest[:0]))
+	}
 	t.reset(last)
 	return digest
 }
 
 // reset drops what was hashed and takes the last buffer over.
 func (t *textHash) reset(last []byte) {
-	t.join()
-	t.hash.Reset()
-	t.hashed = 0
+	if t.taken > 0 {
+		t.join()
+		t.hash.Reset()
+		t.taken = 0
+	}
+	if t.spare == nil && kept(last) {
+		t.spare = last
+		return
+	}
 	t.release(last)
 }
 
 // release returns a buffer, unless a very long line has made it grow.
 func (t *textHash) release(b []byte) {
-	if cap(b) > 2*textBufferSize {
+	if !kept(b) {
 		b = nil
 	}
 	t.free <- b
 }
+
+// kept reports whether a buffer is worth keeping: no very long line has made it grow.
+func kept(b []byte) bool { return b != nil && cap(b) <= 2*textBufferSize }
 
 // join waits until the goroutine has hashed everything and ended.
 func (t *textHash) join() {

@@ -19,6 +19,10 @@ const inlineHash = 16 << 20
 // those of [Checker.Check]. Meanwhile the checker may be used for the records of the
 // snapshot that was just yielded, see [Checker.Records], and for nothing else.
 func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*Report, error] {
+	return c.checkRange(ctx, r, from, to, size, inlineHash)
+}
+
+func (c *Checker) checkRange(ctx context.Context, r io.ReaderAt, from, to, size, inline int64) iter.Seq2[*Report, error] {
 	return func(yield func(*Report, error) bool) {
 		start, err := firstHeader(r, from, to, size)
 		if err != nil {
@@ -27,7 +31,7 @@ func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size 
 		if err != nil || start < 0 {
 			return
 		}
-		c.hash.inline = inlineHash
+		c.hash.inline = inline
 		w := walk{checker: c, ctx: ctx, r: r, to: to, yield: yield}
 		defer func() {
 			c.hash.inline = 0
@@ -42,16 +46,31 @@ func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size 
 	}
 }
 
+// Sweep is [Checker.CheckRange] for many small snapshots: a report, with what it points to,
+// is valid until the next one.
+func (c *Checker) Sweep(ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*Report, error] {
+	return func(yield func(*Report, error) bool) {
+		c.sweeping = true
+		defer func() { c.sweeping = false }()
+		c.CheckRange(ctx, r, from, to, size)(yield)
+	}
+}
+
 // firstHeader returns the offset of the first header line in [from, to), -1 when
 // there is none.
 func firstHeader(r io.ReaderAt, from, to, size int64) (int64, error) {
-	for m, err := range markersBetween(r, from, to, size) {
-		if err != nil {
-			return -1, err
+	// Nearly always it is not far, and there are many after it.
+	for step := int64(4 << 10); from < to; step *= 16 {
+		until := min(from+step, to)
+		for m, err := range markersBetween(r, from, until, size) {
+			if err != nil {
+				return -1, err
+			}
+			if m.kind == headerMarker {
+				return m.off, nil
+			}
 		}
-		if m.kind == headerMarker {
-			return m.off, nil
-		}
+		from = until
 	}
 	return -1, nil
 }
@@ -64,6 +83,8 @@ type walk struct {
 	to      int64
 	yield   func(*Report, error) bool
 	blocks  lineBlocks
+	// unescaped is set where no line of the block has a backslash.
+	unescaped bool
 
 	survey *survey // of the snapshot being read; nil outside of one
 	start  int64   // where it starts
@@ -92,6 +113,7 @@ func (w *walk) run() error {
 		if len(lines) == 0 {
 			return nil
 		}
+		w.unescaped = bytes.IndexByte(lines, '\\') < 0
 		for len(lines) > 0 {
 			n, done, err := w.step(lines, off)
 			if err != nil || done {
@@ -108,7 +130,7 @@ func (w *walk) run() error {
 func (w *walk) step(lines []byte, off int64) (taken int, done bool, err error) {
 	var marker string
 	if w.survey != nil {
-		taken, marker = w.survey.block(lines, off)
+		taken, marker = w.survey.block(lines, off, w.unescaped)
 	} else {
 		taken, marker = skipToHeader(lines)
 	}

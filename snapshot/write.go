@@ -110,7 +110,7 @@ func appendCount(dst []byte, s Section, n uint64) []byte {
 	return append(dst, '\n')
 }
 
-// appendEnd appends the lines behind the last section.
+// appendEnd appends the lines after the last section.
 func appendEnd(dst []byte, a *Anchor) ([]byte, error) {
 	if a == nil {
 		return append(dst, anchorTag+" none\n"+EndLine+"\n"...), nil

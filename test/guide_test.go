@@ -42,7 +42,7 @@ const (
 const (
 	verifies = "Verification OK."
 	fails    = "Anchor verification failed: Anchor state root mismatch. expected="
-	tornTail = "warning: torn tail: the last 300 bytes, from byte 13013 on, are an unfinished snapshot\n" +
+	tornTail = "warning: torn tail: the last 300 bytes, starting at byte 13013, are an unfinished snapshot\n" +
 		"hint: a node that appends to this would damage its next snapshot: remove what is unfinished: ailee_prune_snapshots --in-place --keep all"
 	noStart = "Job for ailee-node.service failed"
 )

@@ -71,7 +71,14 @@ func (out *IO) Now() time.Time {
 // Printf prints a result on standard output, unless output is quiet or JSON.
 func (out *IO) Printf(format string, args ...any) {
 	if !out.quiet && !out.json {
-		out.write(fmt.Sprintf(format, args...))
+		out.write(fmt.Appendf(nil, format, args...))
+	}
+}
+
+// Print is [IO.Printf] of text as it is.
+func (out *IO) Print(text []byte) {
+	if !out.quiet && !out.json {
+		out.write(text)
 	}
 }
 
@@ -97,18 +104,18 @@ func (out *IO) Line(doc any) error {
 	if err != nil {
 		return err
 	}
-	out.write(string(text) + "\n")
+	out.write(append(text, '\n'))
 	return out.outErr
 }
 
 // Raw writes s to standard output unchanged; it counts as the JSON document.
 func (out *IO) Raw(s string) {
 	out.printed = true
-	out.write(s)
+	out.write([]byte(s))
 }
 
-func (out *IO) write(s string) {
-	out.buffer = append(out.buffer, s...)
+func (out *IO) write(text []byte) {
+	out.buffer = append(out.buffer, text...)
 	if !out.buffered || len(out.buffer) >= bufferSize {
 		out.flush()
 	}

@@ -73,7 +73,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 	if err == nil {
 		err = runGuarded(ctx, app, line.line(args[0]))
 	}
-	out.write(wrap(help.String()))
+	out.write([]byte(wrap(help.String())))
 	out.flush()
 	if out.outErr != nil && (err == nil || errors.Is(err, out.outErr)) {
 		hint := "" // printing was all there was to do, and it ended early

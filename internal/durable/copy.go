@@ -89,6 +89,9 @@ func Clone(dst, src *os.File) (bool, error) {
 // disk. It may fail silently.
 func Uncached(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
 
+// ErrNotWritten says that a disk does not have what was written to it.
+var ErrNotWritten = errors.New("it differs from what was written")
+
 // BehindWriter is a file that is written from front to back. It starts writing to the disk early,
 // so that a later sync has less to wait for.
 type BehindWriter struct {

@@ -7,39 +7,162 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"sync"
 
 	"ailee-recovery/internal/workers"
 	"ailee-recovery/snapshot"
 )
 
-// chunkSize is how much of a file one worker takes at a time.
-const chunkSize = 8 << 20
+// A worker takes a part of the file at a time, of about chunkReports snapshots: as many as
+// it may be ahead of the loop, so that it need not wait for the part before. How large they
+// are is not known at first.
+const (
+	chunkReports = 2048
+	firstChunk   = 256 << 10
+	minChunk     = 64 << 10
+	maxChunk     = 8 << 20
+)
 
 // chunk is the part of the file [from, to).
 type chunk struct{ from, to int64 }
 
-// reportsAhead is how many reports a worker may be ahead of the loop.
-const reportsAhead = 256
+// A worker hands over its reports in batches: what it costs does not depend on what is handed
+// over. A batch is at most batchReports of them, and ends with the first that makes it
+// batchBytes of the file, so that what is known of large ones is soon said.
+const (
+	batchReports = 64
+	batchBytes   = 256 << 10
+	// batchesAhead has room for a part whose snapshots are half as large as those before.
+	batchesAhead = 2 * chunkReports / batchReports
+)
+
+// Batches checks, on all cores, the same snapshots as [Reports], and yields what add makes of
+// them, in file order. Workers call add with a batch, at first a zero or reset one, and the
+// next report, which is valid during the call; a batch is valid until the next one. The
+// errors are those of [Reports], after the batches of what comes before them.
+func Batches[B any, P interface {
+	*B
+	Reset()
+}](ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory, add func(batch *B, report *snapshot.Report)) iter.Seq2[*B, error] {
+	again := &pool[B]{reset: func(b *B) { P(b).Reset() }}
+	return batches(ctx, r, from, size, memory, (*snapshot.Checker).Sweep, again, add)
+}
+
+// checkRange is [snapshot.Checker.CheckRange] or [snapshot.Checker.Sweep].
+type checkRange func(c *snapshot.Checker, ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*snapshot.Report, error]
+
+func batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory, check checkRange, pool *pool[B], add func(*B, *snapshot.Report)) iter.Seq2[*B, error] {
+	return func(yield func(*B, error) bool) {
+		var reports, bytes int64 // so far
+		chunks := func(yield func(chunk, error) bool) {
+			length := int64(firstChunk)
+			for at := from; at < size; at += length {
+				if reports > 0 {
+					length = min(max(bytes/reports*chunkReports, minChunk), maxChunk)
+				} else if at > from {
+					length = min(2*length, maxChunk)
+				}
+				if !yield(chunk{at, min(at+length, size)}, nil) {
+					return
+				}
+			}
+		}
+		newChecker := func() workers.Worker[chunk, *batch[B]] {
+			checker := snapshot.NewChecker(memory)
+			return func(ctx context.Context, c chunk) iter.Seq2[*batch[B], error] {
+				return inBatches(check(checker, ctx, r, c.from, c.to, size), pool, add)
+			}
+		}
+		for b, err := range workers.Ordered(ctx, runtime.GOMAXPROCS(0), batchesAhead, chunks, newChecker) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			reports += b.reports
+			bytes += b.bytes
+			if !yield(&b.of, nil) {
+				return
+			}
+			pool.put(b)
+		}
+	}
+}
+
+// batch is what add made of some reports, and how many and how large they are.
+type batch[B any] struct {
+	of             B
+	reports, bytes int64
+}
+
+// pool has batches to be used again. A nil pool has new ones.
+type pool[B any] struct {
+	used  sync.Pool
+	reset func(*B)
+}
+
+func (p *pool[B]) get() *batch[B] {
+	if p != nil {
+		if b, ok := p.used.Get().(*batch[B]); ok {
+			return b
+		}
+	}
+	return &batch[B]{}
+}
+
+func (p *pool[B]) put(b *batch[B]) {
+	if p != nil {
+		p.reset(&b.of)
+		b.reports, b.bytes = 0, 0
+		p.used.Put(b)
+	}
+}
+
+func inBatches[B any](reports iter.Seq2[*snapshot.Report, error], pool *pool[B], add func(*B, *snapshot.Report)) iter.Seq2[*batch[B], error] {
+	return func(yield func(*batch[B], error) bool) {
+		b := pool.get()
+		for report, err := range reports {
+			if err != nil {
+				if b.reports == 0 || yield(b, nil) {
+					yield(nil, err)
+				}
+				return
+			}
+			add(&b.of, report)
+			b.reports++
+			b.bytes += report.Size
+			if b.reports < batchReports && b.bytes < batchBytes {
+				continue
+			}
+			if !yield(b, nil) {
+				return
+			}
+			b = pool.get()
+		}
+		if b.reports > 0 {
+			yield(b, nil)
+		}
+	}
+}
 
 // Reports checks, on all cores, every complete snapshot that a node sees from an offset on,
 // where a line starts, in the first size bytes of r, and yields the reports in file order,
 // with Index 0. The checkers share the memory. The iteration ends after an error; the
 // errors are those of [snapshot.Checker.Check].
 func Reports(ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory) iter.Seq2[*snapshot.Report, error] {
-	chunks := func(yield func(chunk, error) bool) {
-		for at := from; at < size; at += chunkSize {
-			if !yield(chunk{at, min(at+chunkSize, size)}, nil) {
+	return func(yield func(*snapshot.Report, error) bool) {
+		gather := func(some *[]*snapshot.Report, report *snapshot.Report) { *some = append(*some, report) }
+		for some, err := range batches(ctx, r, from, size, memory, (*snapshot.Checker).CheckRange, nil, gather) {
+			if err != nil {
+				yield(nil, err)
 				return
+			}
+			for _, report := range *some {
+				if !yield(report, nil) {
+					return
+				}
 			}
 		}
 	}
-	newChecker := func() workers.Worker[chunk, *snapshot.Report] {
-		checker := snapshot.NewChecker(memory)
-		return func(ctx context.Context, c chunk) iter.Seq2[*snapshot.Report, error] {
-			return checker.CheckRange(ctx, r, c.from, c.to, size)
-		}
-	}
-	return workers.Ordered(ctx, runtime.GOMAXPROCS(0), reportsAhead, chunks, newChecker)
 }
 
 // Found is what was meant as a snapshot: a complete one, whether a node sees it or not,

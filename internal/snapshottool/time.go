@@ -26,8 +26,14 @@ func Time(ms uint64) string {
 
 // ShortTime is [Time] to the second, for whoever is told that it is UTC.
 func ShortTime(ms uint64) string {
+	text := AppendShortTime(nil, ms)
+	return string(text)
+}
+
+// AppendShortTime appends [ShortTime].
+func AppendShortTime(dst []byte, ms uint64) []byte {
 	if ms > maxTimestampMs {
-		return Time(ms)
+		return append(dst, Time(ms)...)
 	}
-	return time.UnixMilli(int64(ms)).UTC().Format(time.DateTime)
+	return time.UnixMilli(int64(ms)).UTC().AppendFormat(dst, time.DateTime)
 }

@@ -62,7 +62,7 @@ func origin() string {
 }
 
 // Start runs f in a goroutine and returns a channel that gets its error once, which
-// is nil or a *[PanicError] or whatever f returns. Nobody has to receive it.
+// is nil, a *[PanicError] or whatever f returns. It need not be received.
 func Start(f func() error) <-chan error {
 	ended := make(chan error, 1)
 	go func() {

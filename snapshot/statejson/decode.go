@@ -50,7 +50,7 @@ func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anch
 // Read reads one state, with the records in their order. It is strict: a field
 // that is unknown, missing, doubled, of another type or out of range is an error,
 // and so is a string that holds a newline or is not valid UTF-8, and anything
-// behind the state. Only the anchor may be missing, which is null. Numbers are
+// after the state. Only the anchor may be missing, which is null. Numbers are
 // exact, and may stand in a string. A string, and the white space between two tokens, is
 // at most [MaxString] long: next to the snapshot that is built it takes the memory of
 // the longest, a few times. The error is the context's, one from r, or an *[Error], which

@@ -138,8 +138,8 @@ type copying struct {
 	*run
 	part  *part
 	how   string
-	plain *os.File          // the uncompressed copy
-	back  *durable.ReadBack // reads plain back while it is written; nil for a clone
+	plain *os.File  // the uncompressed copy
+	back  *readBack // reads plain back while it is written; nil for a clone
 	// packed is the compressed copy, nil without compression.
 	packed     *os.File
 	packedSum  hash.Hash
@@ -148,7 +148,7 @@ type copying struct {
 
 func (c *copying) close() {
 	if c.back != nil {
-		_ = c.back.Abort()
+		_ = c.back.abort()
 	}
 	for _, f := range []*os.File{c.plain, c.packed} {
 		if f != nil && f != c.part.plain {
@@ -187,7 +187,7 @@ func (c *copying) create(ctx context.Context) (err error) {
 		}
 	}
 	if !c.cloned() {
-		c.back = durable.NewReadBack(ctx, c.plain)
+		c.back = newReadBack(ctx, c.plain)
 	}
 	if c.Compress == archive.None {
 		return nil
@@ -293,7 +293,7 @@ func (c *copying) finish(ctx context.Context, b *backups.Backup) error {
 	if c.back == nil {
 		return nil
 	}
-	return c.back.Check(ctx)
+	return c.back.check(ctx)
 }
 
 func (c *copying) place(path string) error { return durable.RenameNew(c.file().Name(), path) }

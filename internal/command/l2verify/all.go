@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ailee-recovery/internal/cli"
@@ -39,12 +40,25 @@ func (v *verifier) all(ctx context.Context) error {
 // allOfFile verifies on all cores. The rows come in file order all the same.
 func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.Finding, error) {
 	r, size := v.in.Section(), v.in.Size
-	for report, err := range snapshottool.Reports(ctx, r, 0, size, v.memory) {
-		if err != nil {
-			return nil, err
+	var err error
+	if v.out.JSON() || v.report != nil || v.AcceptEarlierAnchors {
+		for report, rErr := range snapshottool.Reports(ctx, r, 0, size, v.memory) {
+			if err = rErr; err == nil {
+				err = rows.add(ctx, r, report)
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
-		if err := rows.add(ctx, r, report); err != nil {
-			return nil, err
+	} else {
+		// All that a row needs is in its report: they are made where it is.
+		for some, bErr := range snapshottool.Batches(ctx, r, 0, size, v.memory, rows.maker()) {
+			if err = bErr; err == nil {
+				err = rows.addAll(r, some)
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	return snapshot.TailFindings(r, rows.stray.End(), size)
@@ -81,26 +95,101 @@ type rowPrinter struct {
 	earlier snapshot.AnchorSet // the anchors that hold so far
 
 	headed bool
+	text   []byte // still to be written
 	count  int64
-	failed int64            // did not pass
-	wrong  int64            // have a verdict other than valid
-	newest snapshot.Located // the newest with the verdict valid; Index 0: none
+	failed int64 // did not pass
+	wrong  int64 // have a verdict other than valid
+	newest int64 // the index of the newest with the verdict valid; 0: none
 }
 
 // One row of the table, 80 columns wide up to files of 10 GB and snapshots of 100 MB. The
 // whole root is in the JSON document.
 const (
-	rowFormat  = "%5s  %10s  %8s  %-19s  %-8s  %s\n"
-	rootDigits = 8
+	rowFormat   = "%5s  %10s  %8s  %-19s  %-8s  %s\n"
+	gap         = "  "
+	indexWidth  = 5
+	offsetWidth = 10
+	sizeWidth   = 8
+	timeWidth   = 19
+	rootDigits  = 8
 )
 
-func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Report) error {
-	if p.v.in.Seekable {
-		if err := p.stray.BeforeIn(r, report.Located, p.v.in.Size); err != nil {
+// rows are consecutive ones, in file order.
+type rows struct {
+	rows []row
+	text []byte // of them all
+}
+
+// Reset empties it.
+func (r *rows) Reset() { r.rows, r.text = r.rows[:0], r.text[:0] }
+
+// row is a snapshot whose row of the table was made where it was checked.
+type row struct {
+	snapshot.Located
+	valid, passed bool
+	end           int // of its text, which is without the index
+}
+
+// maker returns what makes the rows of reports, on all cores.
+func (p *rowPrinter) maker() func(*rows, *snapshot.Report) {
+	v := p.v
+	paint := newPaint(v.out.Out)
+	quiet := v.out.Quiet()
+	return func(some *rows, report *snapshot.Report) {
+		judged := snapshot.Judgement{Report: report, Verdict: report.Verdict()}
+		found := v.worthSaying(report.Findings)
+		passed := v.passed(judged, found)
+		if !quiet && (!v.Failed || !passed) {
+			some.text = paint.appendRow(some.text, judged, found, passed)
+		}
+		some.rows = append(some.rows, row{Located: report.Located, valid: judged.Verdict == snapshot.Valid, passed: passed, end: len(some.text)})
+	}
+}
+
+// addAll prints rows.
+func (p *rowPrinter) addAll(r io.ReaderAt, some *rows) error {
+	start := 0
+	for i := range some.rows {
+		row := &some.rows[i]
+		if err := p.next(r, row.Located); err != nil {
+			p.flush()
 			return err
 		}
+		p.judged(row.Located, row.valid, row.passed)
+		p.print(some.text[start:row.end])
+		start = row.end
+	}
+	p.flush()
+	return p.v.out.OutErr()
+}
+
+// next takes note of the next snapshot of the file, of which r has the bytes.
+func (p *rowPrinter) next(r io.ReaderAt, l snapshot.Located) error {
+	p.count++
+	if p.v.in.Seekable {
+		return p.stray.BeforeIn(r, l, p.v.in.Size)
+	}
+	p.stray.Before(l)
+	return nil
+}
+
+// judged counts the snapshot that was noted last.
+func (p *rowPrinter) judged(l snapshot.Located, valid, passed bool) {
+	if !passed {
+		p.failed++
+	}
+	// Whatever --strict finds: it is the one that extracting and pruning mean.
+	if valid {
+		p.newest = p.count
 	} else {
-		p.stray.Before(report.Located)
+		p.wrong++
+	}
+	p.bar.Add(l.Size)
+}
+
+func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Report) error {
+	if err := p.next(r, report.Located); err != nil {
+		return err
 	}
 	judged := snapshot.Judgement{Report: report, Verdict: report.Verdict()}
 	if p.v.AcceptEarlierAnchors {
@@ -115,19 +204,9 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 		}
 	}
 	found := p.v.worthSaying(report.Findings)
-	p.count++
 	report.Index = p.count
 	passed := p.v.passed(judged, found)
-	if !passed {
-		p.failed++
-	}
-	// Whatever --strict finds: it is the one that extracting and pruning mean.
-	if judged.Verdict == snapshot.Valid {
-		p.newest = judged.Located
-	} else {
-		p.wrong++
-	}
-	p.bar.Add(judged.Size)
+	p.judged(judged.Located, judged.Verdict == snapshot.Valid, passed)
 	if err := p.v.report.add(ctx, p.v, r, judged, found, nil); err != nil {
 		return err
 	}
@@ -137,26 +216,77 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	if p.v.out.JSON() {
 		return p.json.Add(p.v.describe(judged, found))
 	}
-	p.row(judged, found, passed)
+	p.print(newPaint(p.v.out.Out).appendRow(nil, judged, found, passed))
+	p.flush()
 	return p.v.out.OutErr()
 }
 
-// row prints a snapshot, in red what did not pass.
-func (p *rowPrinter) row(judged snapshot.Judgement, found []snapshot.Finding, passed bool) {
-	out := p.v.out
+// print prints the row of the snapshot that was noted last, which is not empty unless
+// nothing is to be said of it.
+func (p *rowPrinter) print(row []byte) {
+	if len(row) == 0 {
+		return
+	}
 	if !p.headed {
 		p.headed = true
-		out.Printf(rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "ROOT", "VERDICT")
+		p.text = fmt.Appendf(p.text, rowFormat, "INDEX", "OFFSET", "SIZE", "TIME (UTC)", "ROOT", "VERDICT")
 	}
-	verdict := string(judged.Verdict)
-	if !passed {
-		verdict = terminal.Red(out.Out, verdict)
+	p.text = append(appendRight(p.text, p.count, indexWidth), row...)
+}
+
+// flush writes the rows that were printed.
+func (p *rowPrinter) flush() {
+	if len(p.text) > 0 {
+		p.v.out.Print(p.text)
 	}
-	out.Printf(rowFormat, fmt.Sprint(judged.Index), fmt.Sprint(judged.Offset), fmt.Sprint(judged.Size),
-		snapshottool.ShortTime(judged.TimestampMs), judged.Root[:rootDigits], verdict)
+	p.text = p.text[:0]
+}
+
+// paint writes rows of the table, in red what did not pass.
+type paint map[snapshot.Verdict]string
+
+func newPaint(w io.Writer) paint {
+	p := paint{}
+	for _, v := range []snapshot.Verdict{snapshot.Valid, snapshot.NoAnchor, snapshot.RootMismatch, snapshot.HashMismatch, snapshot.PegOutMismatch} {
+		p[v] = terminal.Red(w, string(v))
+	}
+	return p
+}
+
+// appendRow appends the row of a snapshot without its first column, and what was found below
+// it, as rowFormat has it.
+func (p paint) appendRow(dst []byte, judged snapshot.Judgement, found []snapshot.Finding, passed bool) []byte {
+	dst = appendRight(append(dst, gap...), judged.Offset, offsetWidth)
+	dst = appendRight(append(dst, gap...), judged.Size, sizeWidth)
+	dst = append(dst, gap...)
+	start := len(dst)
+	dst = snapshottool.AppendShortTime(dst, judged.TimestampMs)
+	for len(dst) < start+timeWidth {
+		dst = append(dst, ' ')
+	}
+	dst = append(append(dst, gap...), judged.Root[:rootDigits]...)
+	dst = append(dst, gap...)
+	if passed {
+		dst = append(dst, judged.Verdict...)
+	} else {
+		dst = append(dst, p[judged.Verdict]...)
+	}
+	dst = append(dst, '\n')
 	if kinds := kindsOf(found); len(kinds) > 0 {
-		out.Printf("%5s  found: %s\n", "", strings.Join(kinds, ", "))
+		dst = fmt.Appendf(dst, "%*s  found: %s\n", indexWidth, "", strings.Join(kinds, ", "))
 	}
+	return dst
+}
+
+// appendRight appends a number that is not negative, in a column of the given width.
+func appendRight(dst []byte, n int64, width int) []byte {
+	for power := int64(10); width > 1; width-- {
+		if n < power {
+			dst = append(dst, ' ')
+		}
+		power *= 10
+	}
+	return strconv.AppendInt(dst, n, 10)
 }
 
 // kindsOf are the kinds of findings, each once where those of a kind are together.
@@ -198,7 +328,7 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 		if p.count == 0 {
 			return err
 		}
-		doc := summaryDocument{Count: p.count, Failed: p.failed, NewestValid: p.newest.Index,
+		doc := summaryDocument{Count: p.count, Failed: p.failed, NewestValid: p.newest,
 			Findings: findingDocuments(outside), ExitCode: exit.Code(err)}
 		if doc.ExitCode != exit.OK && doc.ExitCode != exit.Wrong {
 			doc.Errors = cli.ErrorDocuments(err)
@@ -208,8 +338,8 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 	if code := exit.Code(err); code != exit.OK && code != exit.Wrong {
 		return err
 	}
-	if p.newest.Index > 0 {
-		v.out.Printf("Newest valid snapshot: %d of %d\n", p.newest.Index, p.count)
+	if p.newest > 0 {
+		v.out.Printf("Newest valid snapshot: %d of %d\n", p.newest, p.count)
 	} else {
 		v.out.Printf("Newest valid snapshot: none of %d\n", p.count)
 	}
@@ -248,7 +378,7 @@ func (p *rowPrinter) outcome(outside []snapshot.Finding) error {
 	case p.wrong == 0: // FILE: N of N snapshot(s) failed, with --strict alone
 		return exit.WrongData("nodes accept these snapshots; see what was found in each: "+
 			exit.Command(Name, "--all", "--strict", "--json", "--snapshot", v.Snapshot), p.failure())
-	case p.newest.Index > 0: // FILE: N of N snapshot(s) failed
+	case p.newest > 0: // FILE: N of N snapshot(s) failed
 		return exit.WrongData("extract the newest valid snapshot: "+
 			exit.Command("ailee_extract_snapshots", "--newest-valid", v.Snapshot, "DIR"), p.failure())
 	}

@@ -226,7 +226,7 @@ func (j *junit) addFindings(found []snapshot.Finding, warnings, wrong *junitLine
 	}
 }
 
-// addOutside adds what was found between and behind the snapshots, if anything was.
+// addOutside adds what was found between and after the snapshots, if anything was.
 func (j *junit) addOutside(found []snapshot.Finding) error {
 	if j == nil || len(found) == 0 {
 		return nil

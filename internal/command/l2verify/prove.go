@@ -102,7 +102,7 @@ func (v *verifier) prove(ctx context.Context, judged snapshot.Judgement) (*proof
 	return p, nil
 }
 
-// print says what was found, behind the lines of the nodes' own verifier.
+// print says what was found, after the lines of the nodes' own verifier.
 func (p *proof) print(out *cli.IO) {
 	switch {
 	case p == nil:

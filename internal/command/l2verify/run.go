@@ -51,7 +51,7 @@ func (v *verifier) run(ctx context.Context, err error) error {
 	}
 	v.judge = snapshot.Judge{Checker: snapshot.NewChecker(v.memory), AcceptEarlierAnchors: o.AcceptEarlierAnchors}
 	if o.AcceptEarlierAnchors && !in.Seekable {
-		return exit.Failf("write the input to a file and verify that",
+		return exit.Failf("write the input to a file and verify that file",
 			"%s: --accept-earlier-anchors reads backward, which a pipe cannot", o.Snapshot)
 	}
 	if o.All {
@@ -100,14 +100,10 @@ func nodeLine(out *cli.IO, w io.Writer, line string) {
 
 // latest verifies the snapshot that a node would load.
 func (v *verifier) latest(ctx context.Context) error {
-	latest, outside, err := v.findLatest(ctx)
+	judged, r, outside, err := v.judgeLatest(ctx)
 	if errors.Is(err, snapshot.ErrNoSnapshot) {
 		return v.nothingFound(outside)
 	}
-	if err != nil {
-		return err
-	}
-	judged, err := v.judge.Judge(ctx, latest.Reader, latest.Located)
 	if err != nil {
 		return err
 	}
@@ -115,19 +111,19 @@ func (v *verifier) latest(ctx context.Context) error {
 	proof, proofErr := v.prove(ctx, judged)
 	if proofErr == nil {
 		// Before anything is said that an error of the report would belie.
-		err := v.report.add(ctx, v, latest.Reader, judged, found, proof)
+		err := v.report.add(ctx, v, r, judged, found, proof)
 		if err = v.report.finish(ctx, err); err != nil {
 			return err
 		}
 	}
 	if v.out.JSON() && proofErr == nil {
-		doc, err := v.document(ctx, latest.Reader, judged, found)
+		doc, err := v.document(ctx, r, judged, found)
 		if err != nil {
 			return err
 		}
 		doc.add(proof)
 		v.out.Document(doc)
-	} else if err := v.print(ctx, latest.Reader, judged, v.Strict && len(found) > 0 || proofErr != nil || proof.failed()); err != nil {
+	} else if err := v.print(ctx, r, judged, v.Strict && len(found) > 0 || proofErr != nil || proof.failed()); err != nil {
 		return err
 	}
 	if proofErr != nil {
@@ -138,6 +134,29 @@ func (v *verifier) latest(ctx context.Context) error {
 		return err
 	}
 	return exit.WrongData(proof.hint, nil)
+}
+
+// judgeLatest judges the latest snapshot, of which r has the bytes, and finds what lies
+// outside of it.
+func (v *verifier) judgeLatest(ctx context.Context) (judged snapshot.Judgement, r io.ReaderAt, outside []snapshot.Finding, err error) {
+	if v.in.Seekable && !v.Strict {
+		section := v.in.Section()
+		if judged, err = v.judge.JudgeLatest(ctx, section, v.in.Size); err != nil && !errors.Is(err, snapshot.ErrNoSnapshot) {
+			return judged, nil, nil, err
+		}
+		end := int64(0)
+		if err == nil {
+			end = judged.End()
+		}
+		outside, tailErr := snapshot.TailFindings(section, end, v.in.Size)
+		return judged, section, outside, errors.Join(err, tailErr)
+	}
+	latest, outside, err := v.findLatest(ctx)
+	if err != nil {
+		return judged, nil, outside, err
+	}
+	judged, err = v.judge.Judge(ctx, latest.Reader, latest.Located)
+	return judged, latest.Reader, outside, err
 }
 
 // findLatest finds the latest snapshot, and what lies outside of it.

@@ -42,19 +42,19 @@ func Tool() cli.Tool {
 		Description: `
    Computes the state root of the latest complete snapshot, the one a node loads,
    and checks its anchor and peg-outs. Output and exit code are those of the
-   nodes' own verifier; lines of this tool's own follow them on standard error
-   and start with its name. The file is only read, and may be appended to
-   meanwhile. Without FILE it is the node's, and the first line says which.
+   nodes' own verifier; this tool's own lines follow on standard error and start
+   with its name. The file is only read, and a node may append to it meanwhile.
+   Without FILE, the node's own file is verified, and the first line names it.
 
    With --anchor-tx the latest snapshot is proven by Bitcoin: its anchor commits to
-   its state root, and the transaction, in the active chain of the node at
-   --bitcoin-rpc, carries just this commitment.`,
+   its state root, and the transaction, which is in the active chain of the node at
+   --bitcoin-rpc, carries exactly this commitment.`,
 		Environment: append([]cli.Entry{flags.SnapshotFileEnvironment()}, flags.BitcoinEnvironment()...),
 		Files:       slices.Concat([]cli.Entry{{Name: "/var/lib/ailee/l2_snapshots.dat", Text: "where a node has its snapshots"}}, flags.BitcoinFiles()),
 		Examples: `
-# Is the snapshot sound that the node would load?
+# Is the snapshot that the node would load sound?
 ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat
-# Which snapshots are, and which is the newest of them?
+# Which snapshots are sound, and which of them is the newest?
 ailee_l2_verify --all --snapshot /var/lib/ailee/l2_snapshots.dat
 # Is a backup any good?
 zcat /mnt/backups/l2_snapshots.dat.gz | ailee_l2_verify -
@@ -65,14 +65,14 @@ ailee_l2_verify --snapshot /var/lib/ailee/l2_snapshots.dat --anchor-tx TXID --mi
 			&urfave.StringFlag{Name: "snapshot", Usage: "verify `FILE`, a file or pipe, or - for standard input; --snapshot may be left out"},
 			&urfave.BoolFlag{Name: "all", Usage: "verify every complete snapshot and name the newest valid one"},
 			&urfave.BoolFlag{Name: "failed", Usage: "with --all, show only the snapshots that fail"},
-			&urfave.BoolFlag{Name: "strict", Usage: "fail on what a node passes over in silence, but for a section out of order"},
+			&urfave.BoolFlag{Name: "strict", Usage: "fail on anything that a node silently ignores, except a section out of order"},
 			flags.AcceptEarlierAnchors(),
 			flags.MaxMemory(),
 			&urfave.StringFlag{Name: anchorTx, Usage: "prove the latest snapshot by the Bitcoin transaction `TXID`"},
-			&urfave.Int64Flag{Name: minConfirmations, Usage: "demand `N` confirmations of it", Value: 1},
+			&urfave.Int64Flag{Name: minConfirmations, Usage: "require `N` confirmations of it", Value: 1},
 			flags.Wallet(),
 			flags.ScanBlocks(),
-			&urfave.StringFlag{Name: junitFlag, Usage: "write a JUnit XML report to `FILE`, with one test for each snapshot; an earlier report is replaced"},
+			&urfave.StringFlag{Name: junitFlag, Usage: "write a JUnit XML report to `FILE`, with one test per snapshot; an earlier report is replaced"},
 			cli.JSONFlag,
 			cli.QuietFlag,
 		}, flags.BitcoinRPC()...),

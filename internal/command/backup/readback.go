@@ -1,4 +1,4 @@
-package durable
+package backup
 
 import (
 	"context"
@@ -10,17 +10,15 @@ import (
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/workers"
 )
 
-// ErrNotWritten says that a disk does not have what was written to it.
-var ErrNotWritten = errors.New("it differs from what was written")
-
-// ReadBack is a file that is written from front to back, and read back from the disk while the
+// readBack is a file that is written from front to back, and read back from the disk while the
 // rest is still being written. That takes hardly longer than writing alone. Not safe for
 // concurrent use.
-type ReadBack struct {
-	file    *BehindWriter
+type readBack struct {
+	file    *durable.BehindWriter
 	written int64
 	told    int64 // up to where the reader was told to read
 
@@ -35,10 +33,9 @@ type ReadBack struct {
 // readBackStep is how much is written before it is read back, in bytes.
 const readBackStep = 32 << 20
 
-// NewReadBack returns a ReadBack for an empty file. The caller must call [ReadBack.Check] or
-// [ReadBack.Abort].
-func NewReadBack(ctx context.Context, f *os.File) *ReadBack {
-	r := &ReadBack{file: &BehindWriter{File: f}, wrote: xxh3.New(), has: xxh3.New(), buf: make([]byte, 256<<10), until: make(chan int64, 1)}
+// newReadBack returns a readBack for an empty file. The caller must call check or abort.
+func newReadBack(ctx context.Context, f *os.File) *readBack {
+	r := &readBack{file: &durable.BehindWriter{File: f}, wrote: xxh3.New(), has: xxh3.New(), buf: make([]byte, 256<<10), until: make(chan int64, 1)}
 	todo := r.until
 	r.ended = workers.Start(func() (err error) {
 		for until := range todo {
@@ -52,7 +49,7 @@ func NewReadBack(ctx context.Context, f *os.File) *ReadBack {
 }
 
 // Write implements [io.Writer].
-func (r *ReadBack) Write(p []byte) (int, error) {
+func (r *readBack) Write(p []byte) (int, error) {
 	n, err := r.file.Write(p)
 	_, _ = r.wrote.Write(p[:n])
 	r.written += int64(n)
@@ -69,7 +66,7 @@ func (r *ReadBack) Write(p []byte) (int, error) {
 
 // to reads the file back from the disk, up to an offset. If the kernel does not drop its cached
 // pages, it reads those instead.
-func (r *ReadBack) to(ctx context.Context, until int64) error {
+func (r *readBack) to(ctx context.Context, until int64) error {
 	const whole = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	fd := int(r.file.Fd())
 	if unix.SyncFileRange(fd, r.read, until-r.read, whole) == nil {
@@ -84,7 +81,7 @@ func (r *ReadBack) to(ctx context.Context, until int64) error {
 		r.read += int64(n)
 		if err != nil && r.read < until {
 			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("%s: %w", r.file.Name(), ErrNotWritten)
+				err = fmt.Errorf("%s: %w", r.file.Name(), durable.ErrNotWritten)
 			}
 			return err
 		}
@@ -92,10 +89,10 @@ func (r *ReadBack) to(ctx context.Context, until int64) error {
 	return nil
 }
 
-// Check syncs the file, and reads back the rest. The error wraps [ErrNotWritten] if the disk does
+// check syncs the file, and reads back the rest. The error wraps [durable.ErrNotWritten] if the disk does
 // not have what was written.
-func (r *ReadBack) Check(ctx context.Context) error {
-	if err := r.Abort(); err != nil {
+func (r *readBack) check(ctx context.Context) error {
+	if err := r.abort(); err != nil {
 		return err
 	}
 	if err := r.file.Sync(); err != nil {
@@ -105,13 +102,13 @@ func (r *ReadBack) Check(ctx context.Context) error {
 		return err
 	}
 	if r.has.Sum128() != r.wrote.Sum128() {
-		return fmt.Errorf("%s: %w", r.file.Name(), ErrNotWritten)
+		return fmt.Errorf("%s: %w", r.file.Name(), durable.ErrNotWritten)
 	}
 	return nil
 }
 
-// Abort ends reading back, and returns its error. It does nothing after Check.
-func (r *ReadBack) Abort() error {
+// abort ends reading back, and returns its error. It does nothing after check.
+func (r *readBack) abort() error {
 	if r.until == nil {
 		return nil
 	}

@@ -83,8 +83,12 @@ func FuzzRecordedAnswers(f *testing.F) {
 			return answer.Result
 		}
 		for _, call := range []func() (json.RawMessage, error){
-			func() (result json.RawMessage, err error) { return result, c.Call(t.Context(), method, params, &result) },
-			func() (result json.RawMessage, err error) { return result, c.Send(t.Context(), method, params, &result) },
+			func() (result json.RawMessage, err error) {
+				return result, c.Call(t.Context(), method, params, &result)
+			},
+			func() (result json.RawMessage, err error) {
+				return result, c.Send(t.Context(), method, params, &result)
+			},
 		} {
 			if result, err := call(); err == nil {
 				require.Equal(t, string(ours()), string(result))

@@ -282,7 +282,7 @@ func bitcoinServes(t *testing.T, chain *bitcointest.Chain) {
 // growths are all that is measured.
 var growths = []growing{
 	{
-		what: "snapshots", base: 3000,
+		what: "snapshots", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			writeSnapshots(t, filepath.Join(dir, growthFile), n, smallSnapshot)
 			writeSnapshots(t, filepath.Join(dir, growthOther), n, func(w io.Writer, i int) {
@@ -313,7 +313,7 @@ var growths = []growing{
 		}, nodeRows(exit.OK, exit.OK)),
 	},
 	{
-		what: "snapshots extracted", base: 150,
+		what: "snapshots extracted", base: 50,
 		make: func(t *testing.T, dir string, n int) {
 			writeSnapshots(t, filepath.Join(dir, growthFile), n, smallSnapshot)
 		},
@@ -323,7 +323,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "torn snapshots", base: 3000,
+		what: "torn snapshots", base: 2000,
 		make: func(t *testing.T, dir string, n int) {
 			writeSnapshots(t, filepath.Join(dir, growthFile), n+1, func(w io.Writer, i int) {
 				var text bytes.Buffer
@@ -344,7 +344,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "snapshots hidden by a torn line", base: 3000,
+		what: "snapshots hidden by a torn line", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			writeSnapshots(t, filepath.Join(dir, growthFile), n+1, func(w io.Writer, i int) {
 				if i < n {
@@ -361,7 +361,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "invalid snapshots after the last valid one", base: 3000,
+		what: "invalid snapshots after the last valid one", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			writeSnapshots(t, filepath.Join(dir, growthFile), n+1, func(w io.Writer, i int) {
 				st := smallState(i)
@@ -383,7 +383,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "snapshots with a peg-out of the one before", base: 2000,
+		what: "snapshots with a peg-out of the one before", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			before := ""
 			writeSnapshots(t, filepath.Join(dir, growthFile), n, func(w io.Writer, i int) {
@@ -402,7 +402,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "snapshots of one time", base: 3000,
+		what: "snapshots of one time", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			same := func(w io.Writer, i int) {
 				st := smallState(i)
@@ -419,7 +419,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "the same snapshot again and again", base: 3000,
+		what: "the same snapshot again and again", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			writeSnapshots(t, filepath.Join(dir, growthFile), n, func(w io.Writer, _ int) { smallSnapshot(w, 0) })
 			nodeParts(t, dir)
@@ -430,7 +430,7 @@ var growths = []growing{
 		}, nodeRows(exit.OK, exit.OK)),
 	},
 	{
-		what: "records of a snapshot", base: 15_000,
+		what: "records of a snapshot", base: 5000,
 		make: func(t *testing.T, dir string, n int) {
 			st := largeSnapshot(t, filepath.Join(dir, growthFile), n, growthBalance)
 			for i := range st.Ledger.Balances {
@@ -458,7 +458,7 @@ var growths = []growing{
 		}, nodeRows(exit.OK, exit.OK)),
 	},
 	{
-		what: "records in no order", base: 15_000,
+		what: "records in no order", base: 5000,
 		make: func(t *testing.T, dir string, n int) {
 			order := rand.New(rand.NewSource(1)).Perm(n)
 			largeSnapshot(t, filepath.Join(dir, growthFile), n, func(i int) snapshot.Balance { return growthBalance(order[i]) })
@@ -470,14 +470,14 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "records in the opposite order", base: 15_000,
+		what: "records in the opposite order", base: 5000,
 		make: func(t *testing.T, dir string, n int) {
 			largeSnapshot(t, filepath.Join(dir, growthFile), n, func(i int) snapshot.Balance { return growthBalance(n - i) })
 		},
 		rows: []growthRow{onData(l2verify.Name, exit.OK, nil, "--max-memory", "1G", "{l2_snapshots.dat}")},
 	},
 	{
-		what: "records of one key", base: 15_000,
+		what: "records of one key", base: 5000,
 		make: func(t *testing.T, dir string, n int) {
 			one := func(i int) snapshot.Balance { return snapshot.Balance{PeerID: "peer", Balance: uint64(i)} }
 			largeSnapshot(t, filepath.Join(dir, growthFile), n+1, one)
@@ -489,7 +489,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "peg-outs of one snapshot, each of another anchor", base: 3000,
+		what: "peg-outs of one snapshot, each of another anchor", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			writeSnapshots(t, filepath.Join(dir, growthFile), n+1, func(w io.Writer, i int) {
 				st := smallState(i)
@@ -510,7 +510,7 @@ var growths = []growing{
 		}),
 	},
 	{
-		what: "bytes of one line", base: 500_000,
+		what: "bytes of one line", base: 200_000,
 		make: func(t *testing.T, dir string, n int) {
 			largeSnapshot(t, filepath.Join(dir, growthFile), 1, func(int) snapshot.Balance { return snapshot.Balance{PeerID: strings.Repeat(`x\`, n/2)} })
 		},
@@ -523,7 +523,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "zero bytes at the end", base: 4 << 20,
+		what: "zero bytes at the end", base: 2 << 20,
 		make: func(t *testing.T, dir string, n int) {
 			writeSnapshots(t, filepath.Join(dir, growthFile), 1, smallSnapshot)
 			f, err := os.OpenFile(filepath.Join(dir, growthFile), os.O_WRONLY|os.O_APPEND, 0)
@@ -544,7 +544,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "blocks", base: 20_000,
+		what: "blocks", base: 10_000,
 		make: func(t *testing.T, dir string, n int) {
 			makeDatabase(t, filepath.Join(dir, growthDatabase), blockRecords(n, 1))
 			require.NoError(t, os.CopyFS(filepath.Join(dir, growthPristine), os.DirFS(filepath.Join(dir, growthDatabase))))
@@ -554,7 +554,7 @@ var growths = []growing{
 			[]growthRow{onData(reorgshow.Name+" blocks", exit.OK, nil, "--db-path", "{reorg_db}", "blocks", "0-100000000")}),
 	},
 	{
-		what: "blocks of Bitcoin", base: 10_000,
+		what: "blocks of Bitcoin", base: 5000,
 		make: func(t *testing.T, dir string, n int) {
 			bitcoinServes(t, bitcointest.NewChain(int64(n-1)))
 			makeDatabase(t, filepath.Join(dir, growthDatabase), blockRecords(n, 1))
@@ -577,7 +577,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "blocks that a reorg replaced", base: 1000,
+		what: "blocks that a reorg replaced", base: 300,
 		make: func(t *testing.T, dir string, n int) {
 			chain := bitcointest.NewChain(int64(n))
 			chain.Reorganise(1, int64(n))
@@ -590,7 +590,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "gaps between blocks", base: 10_000,
+		what: "gaps between blocks", base: 5000,
 		make: func(t *testing.T, dir string, n int) {
 			makeDatabase(t, filepath.Join(dir, growthDatabase), blockRecords(n+1, 2))
 			nodeParts(t, dir)
@@ -598,7 +598,7 @@ var growths = []growing{
 		rows: slices.Concat(databaseRows(exit.OK, exit.OK), nodeRows(exit.Wrong, exit.Wrong)),
 	},
 	{
-		what: "anchors", base: 3000,
+		what: "anchors", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			makeDatabase(t, filepath.Join(dir, growthDatabase), anchorRecords(n), blockRecords(1, 1))
 			nodeParts(t, dir)
@@ -606,7 +606,7 @@ var growths = []growing{
 		rows: slices.Concat(databaseRows(exit.OK, exit.OK), nodeRows(exit.OK, exit.OK), showRows("anchors"), showRows("anchor", fmt.Sprintf("%064x", 0))),
 	},
 	{
-		what: "anchors that a reorg invalidates", base: 3000,
+		what: "anchors that a reorg invalidates", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			chain := bitcointest.NewChain(10)
 			chain.Reorganise(1, 10)
@@ -620,7 +620,7 @@ var growths = []growing{
 		rows: []growthRow{onData(resyncblocks.Name, exit.OK, pristine(growthDatabase), "--db-path", "{reorg_db}")},
 	},
 	{
-		what: "reorg events", base: 3000,
+		what: "reorg events", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			makeDatabase(t, filepath.Join(dir, growthDatabase), append(eventRecords(n, 0), blockRecords(1, 1))...)
 			nodeParts(t, dir)
@@ -628,7 +628,7 @@ var growths = []growing{
 		rows: slices.Concat(databaseRows(exit.OK, exit.OK), nodeRows(exit.OK, exit.OK), showRows("events"), showRows("events", "--last", "3")),
 	},
 	{
-		what: "reorg events of a second database", base: 3000,
+		what: "reorg events of a second database", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			makeDatabase(t, filepath.Join(dir, growthDatabase), append(eventRecords(n, 0), blockRecords(1, 1))...)
 			makeDatabase(t, filepath.Join(dir, growthPristine), append(eventRecords(n, 1), blockRecords(1, 1))...)
@@ -636,14 +636,14 @@ var growths = []growing{
 		rows: []growthRow{onData(initreorgdb.Name+" --copy-from both", exit.OK, noOutput, "--path", "{out}", "--copy-from", "{reorg_db}", "--copy-from", "{pristine}")},
 	},
 	{
-		what: "anchors of one reorg event", base: 3000,
+		what: "anchors of one reorg event", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			makeDatabase(t, filepath.Join(dir, growthDatabase), append(eventRecords(1, n), blockRecords(1, 1))...)
 		},
 		rows: slices.Concat(databaseRows(exit.OK, exit.OK), showRows("events")),
 	},
 	{
-		what: "records that no node can read", base: 3000,
+		what: "records that no node can read", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			bad := func(prefix string) iter.Seq[reorgdb.Record] {
 				return recordsOf(n, func(i int) reorgdb.Record {
@@ -655,7 +655,7 @@ var growths = []growing{
 		rows: databaseRows(exit.Wrong, exit.OK),
 	},
 	{
-		what: "records in the log", base: 10_000,
+		what: "records in the log", base: 3000,
 		make: func(t *testing.T, dir string, n int) {
 			path := filepath.Join(dir, growthDatabase)
 			makeDatabase(t, path)
@@ -677,7 +677,7 @@ var growths = []growing{
 		}),
 	},
 	{
-		what: "tables", base: 20,
+		what: "tables", base: 10,
 		make: func(t *testing.T, dir string, n int) {
 			path := filepath.Join(dir, growthDatabase)
 			makeDatabase(t, path)
@@ -697,7 +697,7 @@ var growths = []growing{
 		}),
 	},
 	{
-		what: "edits of the MANIFEST", base: 3000,
+		what: "edits of the MANIFEST", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			path := filepath.Join(dir, growthDatabase)
 			makeDatabase(t, path, blockRecords(1, 1))
@@ -728,7 +728,7 @@ var growths = []growing{
 		rows: databaseRows(exit.OK, exit.OK),
 	},
 	{
-		what: "range deletions", base: 300,
+		what: "range deletions", base: 100,
 		make: func(t *testing.T, dir string, n int) {
 			path := filepath.Join(dir, growthDatabase)
 			reorgtest.Rocks(t, path, "disable_auto_compactions=true", func(db *grocksdb.DB) {
@@ -754,7 +754,7 @@ var growths = []growing{
 		}),
 	},
 	{
-		what: "backups", base: 20,
+		what: "backups", base: 10,
 		make: func(t *testing.T, dir string, n int) { manyBackups(t, dir, n, true) },
 		rows: []growthRow{
 			onData(backup.Name+" list", exit.OK, pristine(growthBackups), "--data-dir", "{.}", "list"),
@@ -770,7 +770,7 @@ var growths = []growing{
 		},
 	},
 	{
-		what: "backups without a catalogue", base: 20,
+		what: "backups without a catalogue", base: 5,
 		make: func(t *testing.T, dir string, n int) { manyBackups(t, dir, n, false) },
 		rows: []growthRow{
 			onData(backup.Name, exit.OK, pristine(growthBackups), "--data-dir", "{.}", "--keep", "1000000"),

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"math"
@@ -25,6 +26,10 @@ const maxExponent = 1.1
 // resolution is the least cost that is told from none. What costs less at the smallest size
 // is taken to cost as much: growth that can be felt at the largest size is still seen.
 const resolution = time.Millisecond
+
+// growthRuns is how often a command is run at a size, where that takes no time: the least of
+// what it takes is what it costs.
+const growthRuns = 4
 
 // growing is data of one kind that can be made in any size.
 type growing struct {
@@ -154,11 +159,11 @@ func TestLoadGrowth(t *testing.T) {
 			}
 			least := make([]time.Duration, len(g.rows))
 			if g.base > 1 {
-				least = g.measure(t, bin, 1, 5)
+				least = g.measure(t, bin, 1, growthRuns)
 			}
 			costs := make([]cost, len(g.rows))
 			for size, factor := range growthFactors {
-				for row, cpu := range g.measure(t, bin, g.base*factor, 5) {
+				for row, cpu := range g.measure(t, bin, g.base*factor, growthRuns) {
 					costs[row][size] = cpu - least[row]
 				}
 			}
@@ -175,8 +180,8 @@ func TestLoadGrowth(t *testing.T) {
 	}
 }
 
-// longRun is a processor time that repeating changes little: such a run is repeated once.
-const longRun = 500 * time.Millisecond
+// enoughRun is a processor time after which a row is not repeated any more.
+const enoughRun = time.Second
 
 // measure makes data of a size and returns the least processor time that each row takes on it,
 // of up to so many runs.
@@ -188,22 +193,28 @@ func (g *growing) measure(t *testing.T, bin string, n, runs int) []time.Duration
 	g.make(t, dir, n)
 	least := make([]time.Duration, len(g.rows))
 	for i, row := range g.rows {
-		for run := range runs {
-			if run >= 2 && least[i] > longRun {
-				break
-			}
+		for run, all := 0, time.Duration(0); run < runs && (run < 2 || all < enoughRun); run++ {
 			if row.prepare != nil {
 				row.prepare(t, dir, n)
 			}
-			args := row.args(dir, n)
-			m := measure(t, append([]string{filepath.Join(bin, strings.Fields(row.command)[0])}, args...)...)
-			require.Equal(t, row.code, m.code, "%s %q with %d: %s", row.command, args, n, m.stderr)
-			if run == 0 || m.cpu < least[i] {
-				least[i] = m.cpu
+			cpu := row.run(t, bin, dir, n)
+			if all += cpu; run == 0 || cpu < least[i] {
+				least[i] = cpu
 			}
 		}
 	}
 	return least
+}
+
+// run runs the command and returns the processor time that it and what it started took.
+func (r growthRow) run(t *testing.T, bin, dir string, n int) time.Duration {
+	t.Helper()
+	var errs bytes.Buffer
+	cmd := exec.Command(filepath.Join(bin, strings.Fields(r.command)[0]), r.args(dir, n)...)
+	cmd.Stderr = &errs
+	_ = cmd.Run()
+	require.Equal(t, r.code, cmd.ProcessState.ExitCode(), "%q with %d: %s", cmd.Args, n, errs.String())
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 }
 
 // builtTools builds ailee, as it is released but for the libraries, and returns a folder with

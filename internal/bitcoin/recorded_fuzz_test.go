@@ -119,7 +119,7 @@ func FuzzRecordedAnswers(f *testing.F) {
 // changedBatch asks for the hashes, or the headers, of a batch whose answer was changed.
 func changedBatch(t *testing.T, c *bitcoin.Client, server *changing, calls []bitcointest.RecordedCall) {
 	if len(calls) == 0 || calls[0].Method != "getblockhash" && calls[0].Method != "getblockheader" {
-		require.ErrorIs(t, c.Call(t.Context(), "getblockcount", nil, new(int64)), bitcoin.ErrBadAnswer)
+		require.Error(t, c.Call(t.Context(), "getblockcount", nil, new(int64)), "a batch is no answer to a call")
 		return
 	}
 	// answer is the result to the call of a place, nil for an error; the batch has it once.

@@ -23,13 +23,14 @@ import (
 // size to the power of this. Sorting n records, in n log n, stays below it.
 const maxExponent = 1.1
 
-// resolution is the least cost that is told from none. What costs less at the smallest size
-// is taken to cost as much: growth that can be felt at the largest size is still seen.
-const resolution = time.Millisecond
+// resolution is by how much what a command takes differs between runs. What costs less is taken
+// to cost as much: growth that can be felt at the largest size, in half a second and more, is
+// still seen.
+const resolution = 3 * time.Millisecond
 
 // growthRuns is how often a command is run at a size, where that takes no time: the least of
 // what it takes is what it costs.
-const growthRuns = 4
+const growthRuns = 6
 
 // growing is data of one kind that can be made in any size.
 type growing struct {
@@ -85,19 +86,20 @@ func TestExponent(t *testing.T) {
 		want  float64
 		steep bool
 	}{
-		"constant":               {of(func(float64) float64 { return 20 }), 0, false},
-		"nothing":                {cost{}, 0, false},
-		"less than nothing":      {cost{-time.Millisecond, 0, -time.Millisecond}, 0, false},
-		"logarithmic":            {of(func(n float64) float64 { return 20 + math.Log(n) }), 0.045, false},
-		"square root":            {of(func(n float64) float64 { return 20 * math.Sqrt(n) }), 0.5, false},
-		"linear":                 {of(func(n float64) float64 { return 20 * n }), 1, false},
-		"sorting 10,000":         {of(func(n float64) float64 { return 20 * n * math.Log(10_000*n) }), 1.09, false},
-		"the power of 1.2":       {of(func(n float64) float64 { return 20 * math.Pow(n, 1.2) }), 1.2, true},
-		"quadratic":              {of(func(n float64) float64 { return 20 * n * n }), 2, true},
-		"quadratic from 10 on":   {of(func(n float64) float64 { return 20*n + 2*n*n }), 1.5, true},
-		"quadratic from 50 on":   {of(func(n float64) float64 { return 20*n + n*n*20/50 }), 1.23, true},
-		"quadratic and too fast": {of(func(n float64) float64 { return n * n / 50 }), 1.15, true},
-		"cubic":                  {of(func(n float64) float64 { return n * n * n }), 3, true},
+		"constant":             {of(func(float64) float64 { return 20 }), 0, false},
+		"nothing":              {cost{}, 0, false},
+		"less than nothing":    {cost{-time.Millisecond, 0, -time.Millisecond}, 0, false},
+		"logarithmic":          {of(func(n float64) float64 { return 20 + math.Log(n) }), 0.045, false},
+		"square root":          {of(func(n float64) float64 { return 20 * math.Sqrt(n) }), 0.5, false},
+		"linear":               {of(func(n float64) float64 { return 20 * n }), 1, false},
+		"sorting 10,000":       {of(func(n float64) float64 { return 20 * n * math.Log(10_000*n) }), 1.09, false},
+		"the power of 1.2":     {of(func(n float64) float64 { return 20 * math.Pow(n, 1.2) }), 1.2, true},
+		"quadratic":            {of(func(n float64) float64 { return 20 * n * n }), 2, true},
+		"quadratic from 10 on": {of(func(n float64) float64 { return 20*n + 2*n*n }), 1.5, true},
+		"quadratic from 50 on": {of(func(n float64) float64 { return 20*n + n*n*20/50 }), 1.23, true},
+		"quadratic and fast":   {of(func(n float64) float64 { return n * n / 10 }), 1.26, true},
+		"quadratic but unfelt": {of(func(n float64) float64 { return n * n / 50 }), 0.91, false},
+		"cubic":                {of(func(n float64) float64 { return 20 * n * n * n }), 3, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.InDelta(t, c.want, c.cost.exponent(), 0.02)

@@ -62,6 +62,8 @@ func FuzzRecordedAnswers(f *testing.F) {
 			r.Status = http.StatusOK
 		}
 		server.Store(&r)
+		// A client keeps its connections as long as its process runs. Here there are many.
+		defer s.CloseClientConnections()
 		c, err := bitcoin.Open(bitcoin.Options{URL: s.URL}, func(string, ...any) {})
 		require.NoError(t, err)
 		calls, batch := r.Calls()

@@ -402,6 +402,24 @@ var growths = []growing{
 		},
 	},
 	{
+		what: "snapshots with a peg-out of a pruned one", base: 300,
+		make: func(t *testing.T, dir string, n int) {
+			writeSnapshots(t, filepath.Join(dir, growthFile), n+1, func(w io.Writer, i int) {
+				st := smallState(i)
+				if i > 0 {
+					st.Bridge.PegOuts = []snapshot.PegOut{{PegID: "peg", AnchorCommitmentHash: fmt.Sprintf("%064x", i)}}
+				}
+				anchored(w, st)
+			})
+		},
+		rows: []growthRow{
+			onData(l2verify.Name+" --all --accept-earlier-anchors", exit.Wrong, nil, "--all", "--accept-earlier-anchors", "{l2_snapshots.dat}"),
+			onData(extractsnapshots.Name+" --newest-valid", exit.OK, emptyOutput, "--newest-valid", "--accept-earlier-anchors", "{l2_snapshots.dat}", "{out}"),
+			onData(prunesnapshots.Name+" --keep all", exit.OK, noOutput, "--keep", "all", "--accept-earlier-anchors", "--output", "{out}", "{l2_snapshots.dat}"),
+			onData(recoversnapshots.Name+" --accept-pruned-anchors", exit.OK, noOutput, "--accept-pruned-anchors", "{l2_snapshots.dat}", "{out}"),
+		},
+	},
+	{
 		what: "snapshots of one time", base: 1000,
 		make: func(t *testing.T, dir string, n int) {
 			same := func(w io.Writer, i int) {

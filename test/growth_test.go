@@ -30,7 +30,7 @@ const resolution = 3 * time.Millisecond
 
 // growthRuns is how often a command is run at a size, where that takes no time: the least of
 // what it takes is what it costs.
-const growthRuns = 6
+const growthRuns = 10
 
 // growing is data of one kind that can be made in any size.
 type growing struct {

@@ -262,13 +262,13 @@ func databaseRows(verifyCode, copyCode int) []growthRow {
 		onData(reorgverify.Name, verifyCode, nil, "--db-path", "{reorg_db}"),
 		onData(initreorgdb.Name+" --copy-from", copyCode, noOutput, "--path", "{out}", "--copy-from", "{reorg_db}"),
 		onData(initreorgdb.Name+" --copy-from twice", copyCode, noOutput, "--path", "{out}", "--copy-from", "{reorg_db}", "--copy-from", "{reorg_db}"),
-		onData(reorgshow.Name+" families", exit.OK, nil, "--db-path", "{reorg_db}", "families"),
+		showRow("families", "families"),
 	}
 }
 
-// showRows are those that print the records of a database.
-func showRows(what ...string) []growthRow {
-	return []growthRow{onData(reorgshow.Name+" "+what[0], exit.OK, nil, append([]string{"--db-path", "{reorg_db}"}, what...)...)}
+// showRow prints records of a database.
+func showRow(command string, what ...string) growthRow {
+	return onData(reorgshow.Name+" "+command, exit.OK, nil, append([]string{"--db-path", "{reorg_db}"}, what...)...)
 }
 
 // bitcoinServes lets the commands ask a Bitcoin node with the blocks of [largeChain] up to a
@@ -569,7 +569,7 @@ var growths = []growing{
 			nodeParts(t, dir)
 		},
 		rows: slices.Concat(databaseRows(exit.OK, exit.OK), nodeRows(exit.OK, exit.OK),
-			[]growthRow{onData(reorgshow.Name+" blocks", exit.OK, nil, "--db-path", "{reorg_db}", "blocks", "0-100000000")}),
+			[]growthRow{showRow("blocks", "blocks", "0-100000000")}),
 	},
 	{
 		what: "blocks of Bitcoin", base: 5000,
@@ -621,7 +621,7 @@ var growths = []growing{
 			makeDatabase(t, filepath.Join(dir, growthDatabase), anchorRecords(n), blockRecords(1, 1))
 			nodeParts(t, dir)
 		},
-		rows: slices.Concat(databaseRows(exit.OK, exit.OK), nodeRows(exit.OK, exit.OK), showRows("anchors"), showRows("anchor", fmt.Sprintf("%064x", 0))),
+		rows: slices.Concat(databaseRows(exit.OK, exit.OK), nodeRows(exit.OK, exit.OK), []growthRow{showRow("anchors", "anchors"), showRow("anchor", "anchor", fmt.Sprintf("%064x", 0))}),
 	},
 	{
 		what: "anchors that a reorg invalidates", base: 1000,
@@ -643,7 +643,7 @@ var growths = []growing{
 			makeDatabase(t, filepath.Join(dir, growthDatabase), append(eventRecords(n, 0), blockRecords(1, 1))...)
 			nodeParts(t, dir)
 		},
-		rows: slices.Concat(databaseRows(exit.OK, exit.OK), nodeRows(exit.OK, exit.OK), showRows("events"), showRows("events", "--last", "3")),
+		rows: slices.Concat(databaseRows(exit.OK, exit.OK), nodeRows(exit.OK, exit.OK), []growthRow{showRow("events", "events"), showRow("events --last", "events", "--last", "3")}),
 	},
 	{
 		what: "reorg events of a second database", base: 1000,
@@ -658,7 +658,7 @@ var growths = []growing{
 		make: func(t *testing.T, dir string, n int) {
 			makeDatabase(t, filepath.Join(dir, growthDatabase), append(eventRecords(1, n), blockRecords(1, 1))...)
 		},
-		rows: slices.Concat(databaseRows(exit.OK, exit.OK), showRows("events")),
+		rows: append(databaseRows(exit.OK, exit.OK), showRow("events", "events")),
 	},
 	{
 		what: "records that no node can read", base: 1000,

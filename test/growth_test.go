@@ -23,10 +23,13 @@ import (
 // size to the power of this. Sorting n records, in n log n, stays below it.
 const maxExponent = 1.1
 
-// resolution is by how much what a command takes differs between runs. What costs less is taken
-// to cost as much: growth that can be felt at the largest size, in half a second and more, is
-// still seen.
-const resolution = 3 * time.Millisecond
+// What a command takes differs between runs, by up to a fifth of what it takes to start and
+// resolution at least. What costs less is taken to cost as much: growth that can be felt at the
+// largest size is still seen.
+const (
+	resolution     = 3 * time.Millisecond
+	startsPerNoise = 5
+)
 
 // growthRuns is how often a command is run at a size, where that takes no time: the least of
 // what it takes is what it costs.
@@ -53,19 +56,26 @@ type growthRow struct {
 // growthFactors are the three sizes, as multiples of the base.
 var growthFactors = [3]int{1, 10, 100}
 
-// cost is the processor time of a row at the three sizes, without what the command takes on
-// data of one. Where one is the smallest size, that is part of it.
-type cost [3]time.Duration
+// cost is the processor time of a row: to start, which is on data of one, and at the three sizes.
+// Where one is the smallest size, nothing is known of starting.
+type cost struct {
+	start time.Duration
+	sizes [len(growthFactors)]time.Duration
+}
+
+// at returns what a size costs beside starting.
+func (c cost) at(size int) time.Duration { return c.sizes[size] - c.start }
 
 // exponent returns the power of the size that fits a cost best: the slope of the straight
 // line of least squares through the logarithms.
 func (c cost) exponent() float64 {
+	noise := max(resolution, c.start/startsPerNoise)
 	var x, y, xx, xy float64
 	for i, factor := range growthFactors {
-		lx, ly := math.Log(float64(factor)), math.Log(float64(max(c[i], resolution)))
+		lx, ly := math.Log(float64(factor)), math.Log(float64(max(c.at(i), noise)))
 		x, y, xx, xy = x+lx, y+ly, xx+lx*lx, xy+lx*ly
 	}
-	n := float64(len(c))
+	n := float64(len(growthFactors))
 	return (n*xy - x*y) / (n*xx - x*x)
 }
 
@@ -76,8 +86,9 @@ func (c cost) tooSteep() bool { return c.exponent() > maxExponent }
 // also where that part is small at first, or hidden below the resolution.
 func TestExponent(t *testing.T) {
 	of := func(f func(n float64) float64) (c cost) {
+		c.start = 10 * time.Millisecond
 		for i, factor := range growthFactors {
-			c[i] = time.Duration(f(float64(factor)) * float64(time.Millisecond))
+			c.sizes[i] = c.start + time.Duration(f(float64(factor))*float64(time.Millisecond))
 		}
 		return c
 	}
@@ -88,7 +99,7 @@ func TestExponent(t *testing.T) {
 	}{
 		"constant":             {of(func(float64) float64 { return 20 }), 0, false},
 		"nothing":              {cost{}, 0, false},
-		"less than nothing":    {cost{-time.Millisecond, 0, -time.Millisecond}, 0, false},
+		"less than nothing":    {of(func(float64) float64 { return -1 }), 0, false},
 		"logarithmic":          {of(func(n float64) float64 { return 20 + math.Log(n) }), 0.045, false},
 		"square root":          {of(func(n float64) float64 { return 20 * math.Sqrt(n) }), 0.5, false},
 		"linear":               {of(func(n float64) float64 { return 20 * n }), 1, false},
@@ -116,7 +127,7 @@ func (g *growthTable) add(grows *growing, row growthRow, c cost) string {
 	ms := func(d time.Duration) string {
 		return fmt.Sprintf("%.0f ms", max(0, d.Seconds()*1000))
 	}
-	line := fmt.Sprintf("| %s | %s | %s | %s | %s | %.2f |", row.name(), grows.title(), ms(c[0]), ms(c[1]), ms(c[2]), c.exponent())
+	line := fmt.Sprintf("| %s | %s | %s | %s | %s | %.2f |", row.name(), grows.title(), ms(c.at(0)), ms(c.at(1)), ms(c.at(2)), c.exponent())
 	g.lines = append(g.lines, line)
 	return line
 }
@@ -159,20 +170,21 @@ func TestLoadGrowth(t *testing.T) {
 				g.measure(t, bin, min(g.base, 3), 1)
 				return
 			}
-			least := make([]time.Duration, len(g.rows))
-			if g.base > 1 {
-				least = g.measure(t, bin, 1, growthRuns)
-			}
 			costs := make([]cost, len(g.rows))
+			if g.base > 1 {
+				for row, cpu := range g.measure(t, bin, 1, growthRuns) {
+					costs[row].start = cpu
+				}
+			}
 			for size, factor := range growthFactors {
 				for row, cpu := range g.measure(t, bin, g.base*factor, growthRuns) {
-					costs[row][size] = cpu - least[row]
+					costs[row].sizes[size] = cpu
 				}
 			}
 			for row, c := range costs {
 				t.Log(table.add(g, g.rows[row], c))
 				if c.tooSteep() {
-					t.Errorf("%s: %v with %s: the exponent is %.2f", g.rows[row].command, c, g.title(), c.exponent())
+					t.Errorf("%s: %v to start, %v with %s: the exponent is %.2f", g.rows[row].command, c.start, c.sizes, g.title(), c.exponent())
 				}
 			}
 		})

@@ -724,7 +724,7 @@ var growths = []growing{
 		rows: databaseRows(exit.OK, exit.OK),
 	},
 	{
-		what: "column families", base: 5,
+		what: "column families", base: 1,
 		make: func(t *testing.T, dir string, n int) {
 			var families []string
 			for i := range n {

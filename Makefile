@@ -133,8 +133,9 @@ hostile:
 	go test -count 1 -timeout 3h -v -run '^Test(Damage|DamageWithABackup|Giants|Scale|MonitorMemory|Terabyte|Planted|PlantedInANode|NoRegularFile|ShrinksWhileItIsRead)$$' ./test ./internal/command/initreorgdb
 	go test -count 1 -timeout 3h -v -run '^Test(EqualKeys|DamagedFilesAgainstReference|DamagedFilesAreReadAsRocksDBReadsThem|RandomDatabasesAreReadAsRocksDBReadsThem)$$' ./snapshot ./reorgdb
 
-## load       the tests under load in full size, hourly backups over a whole year, and a hundred
-##            pairs of faults that are repaired as the doctor says
+## load       the tests under load in full size, how the cost of each command grows, hourly
+##            backups over a whole year, and a hundred pairs of faults that are repaired as the
+##            doctor says
 load: export AILEE_LOAD := 1
 load:
 	go test -count 1 -timeout 3h -v -run '^Test(Load|OverAYear$$|DoctorOf(Pairs|Tails)$$)' ./test ./internal/command/prunesnapshots ./internal/command/backup

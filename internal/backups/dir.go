@@ -1,6 +1,7 @@
 package backups
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -43,7 +44,12 @@ func ReadDir(ctx context.Context, path string) (*Dir, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	there := map[string]bool{}
+	known := map[string]*Backup{}
+	for i := range d.Catalogue.Backups {
+		b := &d.Catalogue.Backups[i]
+		known[b.Name] = b
+	}
+	there, changed := map[string]bool{}, map[string]bool{}
 	for _, entry := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -64,18 +70,18 @@ func ReadDir(ctx context.Context, path string) (*Dir, error) {
 		if err != nil {
 			return nil, err
 		}
-		if known := d.Catalogue.Find(name); known != nil && known.is(info) {
+		if b := known[name]; b != nil && b.is(info) {
 			there[name] = true
 			continue
 		}
+		changed[name] = true
 		d.New = append(d.New, Backup{Name: name, Kind: parsed.Kind, Made: parsed.Time, Size: info.Size(), MTime: info.ModTime().UTC()})
 	}
 	d.Catalogue.Backups = slices.DeleteFunc(d.Catalogue.Backups, func(b Backup) bool {
 		if there[b.Name] {
 			return false
 		}
-		changed := slices.ContainsFunc(d.New, func(n Backup) bool { return n.Name == b.Name })
-		if changed || !slices.Contains(d.Catalogue.Leaving, b.Name) {
+		if changed[b.Name] || !slices.Contains(d.Catalogue.Leaving, b.Name) {
 			d.Gone = append(d.Gone, b)
 		}
 		return true
@@ -120,17 +126,32 @@ func (d *Dir) Of(kind Kind) (all []Backup) {
 	for _, b := range d.Catalogue.OfKind(kind) {
 		all = append(all, *b)
 	}
+	// earliest has of each of them the earliest time up to it.
+	earliest := make([]time.Time, len(all))
+	for i, b := range all {
+		if earliest[i] = b.Made; i > 0 && earliest[i-1].Before(b.Made) {
+			earliest[i] = earliest[i-1]
+		}
+	}
+	known := all
 	for _, b := range d.New {
 		if b.Kind != kind {
 			continue
 		}
-		b.Sequence = d.Catalogue.sequenceAt(kind, b.Made)
-		at := slices.IndexFunc(all, func(other Backup) bool { return other.before(&b) })
-		if at < 0 {
-			at = len(all)
+		// As [Catalogue.sequenceAt].
+		if at, _ := slices.BinarySearchFunc(earliest, b.Made, func(made, at time.Time) int {
+			if made.Before(at) {
+				return 1
+			}
+			return -1
+		}); at < len(known) {
+			b.Sequence = known[at].Sequence
 		}
-		all = slices.Insert(all, at, b)
+		all = append(all, b)
 	}
+	slices.SortStableFunc(all, func(a, b Backup) int {
+		return cmp.Or(-cmp.Compare(a.Sequence, b.Sequence), -a.Made.Compare(b.Made))
+	})
 	return all
 }
 

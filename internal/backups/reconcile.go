@@ -1,6 +1,7 @@
 package backups
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -59,37 +60,46 @@ func (b *Backup) when(now time.Time) time.Time {
 }
 
 // finishLeaving deletes what a killed run was about to delete.
-func (d *Dir) finishLeaving() error {
-	for _, name := range d.Catalogue.Leaving {
-		if b := d.Catalogue.Find(name); b != nil {
-			if err := d.Remove(name); err != nil {
-				return err
-			}
-		}
+func (d *Dir) finishLeaving() (err error) {
+	d.Remove(d.Catalogue.Leaving, func(_ string, failed error) { err = cmp.Or(err, failed) })
+	if err == nil {
+		d.Catalogue.Leaving = nil
 	}
-	d.Catalogue.Leaving = nil
-	return nil
+	return err
 }
 
-// Remove deletes a backup and its entry. If the file is not as the catalogue says, only the entry
-// is removed.
-func (d *Dir) Remove(name string) error {
-	b := d.Catalogue.Find(name)
-	if b == nil {
-		return nil
+// Remove deletes backups and their entries. If a file is not as the catalogue says, it is left
+// alone, and only the entry is removed. failed is called for a file that cannot be deleted, whose
+// entry stays.
+func (d *Dir) Remove(names []string, failed func(name string, err error)) {
+	known := map[string]*Backup{}
+	for i := range d.Catalogue.Backups {
+		known[d.Catalogue.Backups[i].Name] = &d.Catalogue.Backups[i]
 	}
-	info, err := os.Lstat(d.PathOf(name))
+	removed := map[string]bool{}
+	for _, name := range names {
+		b := known[name]
+		if b == nil {
+			continue
+		}
+		if err := d.removeFile(b); err != nil {
+			failed(name, err)
+			continue
+		}
+		removed[name] = true
+	}
+	d.Catalogue.Backups = slices.DeleteFunc(d.Catalogue.Backups, func(b Backup) bool { return removed[b.Name] })
+}
+
+func (d *Dir) removeFile(b *Backup) error {
+	info, err := os.Lstat(d.PathOf(b.Name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+		return nil
+	case err != nil || !info.Mode().IsRegular() || !b.is(info):
 		return err
-	case info.Mode().IsRegular() && b.is(info):
-		if err := os.Remove(d.PathOf(name)); err != nil {
-			return err
-		}
 	}
-	d.Catalogue.Backups = slices.DeleteFunc(d.Catalogue.Backups, func(b Backup) bool { return b.Name == name })
-	return nil
+	return os.Remove(d.PathOf(b.Name))
 }
 
 // take reads a backup in New, and adds it to the catalogue.

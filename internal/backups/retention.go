@@ -78,12 +78,11 @@ func Retain(entries []Backup, r Retention, held map[uint64]bool, latest string, 
 			leaving = append(leaving, b.Name)
 		}
 	}
-	slices.SortFunc(leaving, func(a, b string) int {
-		place := func(name string) int {
-			return slices.IndexFunc(ordered, func(e Backup) bool { return e.Name == name })
-		}
-		return cmp.Compare(place(b), place(a))
-	})
+	places := map[string]int{}
+	for i, b := range ordered {
+		places[b.Name] = i
+	}
+	slices.SortFunc(leaving, func(a, b string) int { return cmp.Compare(places[b], places[a]) })
 	return leaving
 }
 

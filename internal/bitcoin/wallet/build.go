@@ -50,9 +50,9 @@ func (w *Wallet) fund(ctx context.Context, script []byte, fees Fees) (*Transacti
 	options := fees.options()
 	options["replaceable"] = true
 	var r struct {
-		Hex       string   `json:"hex"`
-		Fee       *float64 `json:"fee"` // BTC
-		ChangePos *int     `json:"changepos"`
+		Hex       string  `json:"hex"`
+		Fee       *amount `json:"fee"`
+		ChangePos *int    `json:"changepos"`
 	}
 	// Without inputs, it could be mistaken for a transaction with witnesses.
 	if err := w.own.Call(ctx, method, []any{Encode(draft), options, false}, &r); err != nil {
@@ -70,8 +70,8 @@ func (w *Wallet) fund(ctx context.Context, script []byte, fees Fees) (*Transacti
 	if err != nil {
 		return nil, err
 	}
-	if t.Fee = in - t.Change; t.Fee != satoshi(*r.Fee) {
-		return nil, bad(method, "a fee of %d sat for a transaction that pays %d sat", satoshi(*r.Fee), t.Fee)
+	if t.Fee = in - t.Change; t.Fee != int64(*r.Fee) || t.Fee < 0 {
+		return nil, bad(method, "a fee of %d sat for a transaction that pays %d sat", *r.Fee, t.Fee)
 	}
 	return t, fees.Check(t.Fee)
 }
@@ -111,7 +111,7 @@ func (w *Wallet) inputs(ctx context.Context, tx *wire.MsgTx) (int64, error) {
 		if out == nil {
 			return 0, exit.Failf("run the command again", "the wallet spends an output that is already spent: %s", in.PreviousOutPoint)
 		}
-		sum += satoshi(*out.Value)
+		sum += int64(*out.Value)
 	}
 	return sum, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 	"net/http"
 	"slices"
 	"strings"
@@ -63,7 +65,9 @@ func (w *Wallet) Member(ctx context.Context, txid string) (*Member, error) {
 	}
 	m := &Member{Tx: tx, TxID: txid, BlockHash: e.BlockHash, Confirmations: *e.Confirmations, ReplacedBy: e.ReplacedBy}
 	if e.Fee != nil {
-		m.Fee = -satoshi(*e.Fee)
+		if m.Fee = -int64(*e.Fee); m.Fee < 0 {
+			return nil, bad("gettransaction", "a fee below 0")
+		}
 	}
 	for _, other := range append([]string{e.ReplacedBy, e.Replaces}, e.Conflicts...) {
 		if other != "" && !slices.Contains(m.Others, other) {
@@ -114,9 +118,9 @@ func (w *Wallet) PlanBump(ctx context.Context, old *wire.MsgTx, fees Fees) (*Bum
 		least := (uint64(before)*1000+uint64(VSize(old))-1)/uint64(VSize(old)) + increment
 		b.Rate = max(least, estimate)
 	}
-	b.Fee = (int64(b.Rate)*VSize(old) + 999) / 1000
+	b.Fee = feeOf(b.Rate, VSize(old))
 	var r struct {
-		Fee *float64 `json:"fee"` // BTC
+		Fee *amount `json:"fee"`
 	}
 	// This call changes nothing, and takes into account that the replacement may need more inputs.
 	err := w.own.Call(ctx, "psbtbumpfee", []any{b.Old, b.options()}, &r)
@@ -124,12 +128,22 @@ func (w *Wallet) PlanBump(ctx context.Context, old *wire.MsgTx, fees Fees) (*Bum
 	case notThere(err):
 	case err != nil:
 		return nil, explain(err)
-	case r.Fee == nil:
+	case r.Fee == nil || *r.Fee < 0:
 		return nil, bad("psbtbumpfee", "fee is missing")
 	default:
-		b.Fee = satoshi(*r.Fee)
+		b.Fee = int64(*r.Fee)
 	}
 	return b, fees.Check(b.Fee)
+}
+
+// feeOf is what a transaction of a virtual size costs at a rate, rounded up, in sat. What does
+// not fit in it is more than any fee may be.
+func feeOf(rate uint64, vsize int64) int64 {
+	high, low := bits.Mul64(rate, uint64(vsize))
+	if high > 0 || low > math.MaxInt64-999 {
+		return math.MaxInt64
+	}
+	return int64(low+999) / 1000
 }
 
 func (b *Bump) options() map[string]any { return Fees{Rate: b.Rate}.options() }
@@ -137,7 +151,7 @@ func (b *Bump) options() map[string]any { return Fees{Rate: b.Rate}.options() }
 // fee returns what the wallet says it pays for a transaction, in sat.
 func (w *Wallet) fee(ctx context.Context, txid string) (int64, error) {
 	var r struct {
-		Fee *float64 `json:"fee"` // BTC, below 0
+		Fee *amount `json:"fee"` // below 0
 	}
 	if err := w.own.Call(ctx, "gettransaction", []any{txid}, &r); err != nil {
 		return 0, explain(err)
@@ -145,14 +159,14 @@ func (w *Wallet) fee(ctx context.Context, txid string) (int64, error) {
 	if r.Fee == nil || *r.Fee > 0 {
 		return 0, bad("gettransaction", "no fee for a transaction of the wallet itself")
 	}
-	return -satoshi(*r.Fee), nil
+	return -int64(*r.Fee), nil
 }
 
 // estimate returns the node's fee rate for a transaction to be mined within that many blocks,
 // in sat per 1,000 vB, or 0 if it has no estimate.
 func (w *Wallet) estimate(ctx context.Context, blocks int) (uint64, error) {
 	var r struct {
-		FeeRate float64 `json:"feerate"` // BTC per 1,000 vB
+		FeeRate amount `json:"feerate"` // for 1,000 vB
 	}
 	err := w.node.Call(ctx, "estimatesmartfee", []any{blocks}, &r)
 	var rpc *btcjson.RPCError
@@ -162,7 +176,7 @@ func (w *Wallet) estimate(ctx context.Context, blocks int) (uint64, error) {
 	if r.FeeRate < 0 {
 		return 0, bad("estimatesmartfee", "a fee rate below 0")
 	}
-	return uint64(satoshi(r.FeeRate)), err
+	return uint64(r.FeeRate), err
 }
 
 // notThere reports whether a node lacks a method, or does not allow it.
@@ -181,15 +195,15 @@ func (w *Wallet) Bump(ctx context.Context, b *Bump) (txid string, fee int64, err
 	const method = "bumpfee"
 	var r struct {
 		TxID   string   `json:"txid"`
-		Fee    *float64 `json:"fee"` // BTC
+		Fee    *amount  `json:"fee"`
 		Errors []string `json:"errors"`
 	}
 	if err := w.own.Send(ctx, method, []any{b.Old, b.options()}, &r); err != nil {
 		return "", 0, explain(err)
 	}
-	if hash, err := chainhash.NewHashFromStr(r.TxID); err != nil || hash.String() != r.TxID || r.Fee == nil {
+	if hash, err := chainhash.NewHashFromStr(r.TxID); err != nil || hash.String() != r.TxID || r.Fee == nil || *r.Fee < 0 {
 		return "", 0, fmt.Errorf("%w: %w", bitcoin.ErrOutcomeUnknown, bad(method, "no transaction id or fee"))
 	}
 	b.Said = r.Errors
-	return r.TxID, satoshi(*r.Fee), nil
+	return r.TxID, int64(*r.Fee), nil
 }

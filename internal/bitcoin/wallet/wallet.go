@@ -70,7 +70,7 @@ const (
 type entry struct {
 	Confirmations *int64   `json:"confirmations"` // below 0 if a conflicting one is in the chain
 	BlockHash     string   `json:"blockhash"`
-	Fee           *float64 `json:"fee"` // BTC, below 0
+	Fee           *amount  `json:"fee"` // below 0
 	Hex           string   `json:"hex"`
 	Replaces      string   `json:"replaces_txid"`
 	ReplacedBy    string   `json:"replaced_by_txid"`
@@ -167,7 +167,7 @@ func (w *Wallet) Dead(ctx context.Context, tx *wire.MsgTx) (bool, error) {
 
 // output is an unspent output.
 type output struct {
-	Value *float64 `json:"value"` // BTC
+	Value *amount `json:"value"`
 }
 
 // output asks for an unspent output. It is nil if it is spent or does not exist.
@@ -178,7 +178,7 @@ func (w *Wallet) output(ctx context.Context, at wire.OutPoint, mempool bool) (*o
 		return nil, explain(err)
 	}
 	var out *output
-	if err := json.Unmarshal(text, &out); err != nil || out != nil && out.Value == nil {
+	if err := json.Unmarshal(text, &out); err != nil || out != nil && (out.Value == nil || *out.Value < 0) {
 		return nil, bad(method, "no value")
 	}
 	return out, nil
@@ -196,8 +196,24 @@ func (w *Wallet) Send(ctx context.Context, tx *wire.MsgTx) error {
 	return explain(err)
 }
 
-// satoshi converts an amount, exactly: no amount comes near 2^53 sat.
-func satoshi(btc float64) int64 { return int64(math.Round(btc * 1e8)) }
+// amount is an amount in sat. Nodes write it in BTC, and below 0 if the wallet pays it. It is
+// exact: no amount comes near 2^53 sat.
+type amount int64
+
+// maxMoney is more BTC than will ever exist.
+const maxMoney = 21_000_000
+
+func (a *amount) UnmarshalJSON(text []byte) error {
+	var btc float64
+	if err := json.Unmarshal(text, &btc); err != nil {
+		return err
+	}
+	if math.Abs(btc) > maxMoney {
+		return fmt.Errorf("an amount of %s BTC", text)
+	}
+	*a = amount(math.Round(btc * 1e8))
+	return nil
+}
 
 // bad returns the error for an answer that cannot be right.
 func bad(method, format string, args ...any) error {

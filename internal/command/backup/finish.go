@@ -283,12 +283,10 @@ func (r *run) rotate() error {
 	if err := c.Save(r.BackupDir); err != nil {
 		return err
 	}
-	for _, name := range leaving {
-		if err := r.dir.Remove(name); err != nil {
-			r.problem(nil, exit.Failed, durable.Hint(err), "%s cannot be deleted: %v", filepath.Join(r.BackupDir, name), err)
-			r.deleted = slices.DeleteFunc(r.deleted, func(path string) bool { return filepath.Base(path) == name })
-		}
-	}
+	r.dir.Remove(leaving, func(name string, err error) {
+		r.problem(nil, exit.Failed, durable.Hint(err), "%s cannot be deleted: %v", filepath.Join(r.BackupDir, name), err)
+		r.deleted = slices.DeleteFunc(r.deleted, func(path string) bool { return filepath.Base(path) == name })
+	})
 	if len(leaving) == 0 {
 		return nil
 	}

@@ -101,6 +101,9 @@ func makeData(dir string) error {
 	if err := writeState(filepath.Join(dir, "state.json"), 1_000_000); err != nil {
 		return err
 	}
+	if err := makeSmall(dir); err != nil {
+		return err
+	}
 	if err := makeDeep(dir); err != nil {
 		return err
 	}
@@ -112,7 +115,7 @@ func run(dir, bin string, repeat int, only string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, "making the data (6.7 GiB, once)")
+	fmt.Fprintln(os.Stderr, "making the data (7.2 GiB, once)")
 	// In a process of its own: what this one had taken would count as the peak of
 	// those it starts.
 	self, err := os.Executable()
@@ -200,6 +203,7 @@ func run(dir, bin string, repeat int, only string) error {
 			reference: self + " -write-bare $OUT",
 			ratio:     1.5, writes: true, memory: 128 * mib},
 	}
+	rows = append(rows, smallRows(dir, bin)...)
 	bitcoinRows, stop, err := bitcoinRows(dir, bin, self)
 	if err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/btcsuite/btcd/btcjson"
@@ -108,15 +107,17 @@ func decodeResult(text json.RawMessage, result any) error {
 }
 
 // batch calls a method n times in one request. param appends the JSON of call i's
-// parameter; read reads the answers to the calls with the ids from first on.
+// parameter and is called in order; read reads the answers to the calls with the ids from first on.
 func (c *Client) batch(ctx context.Context, method string, n int, param func(b []byte, i int) []byte, read func(text []byte, first uint64) error) error {
 	// Ids are never used again: a late answer to another batch has none of ours.
 	first := c.ids.Add(uint64(n)) - uint64(n) + 1
 	call := `,"method":"` + method + `","params":[`
 	body := make([]byte, 0, n*96)
+	id := newCounter(first)
 	for i := range n {
 		body = append(body, `,{"jsonrpc":"1.0","id":`...)
-		body = strconv.AppendUint(body, first+uint64(i), 10)
+		body = append(body, id...)
+		id.next()
 		body = append(body, call...)
 		body = append(param(body, i), "]}"...)
 	}
@@ -131,6 +132,25 @@ func (c *Client) batch(ctx context.Context, method string, n int, param func(b [
 		}
 		return err
 	})
+}
+
+// counter is a number in decimal that counts up, many times as fast as each number is
+// formatted.
+type counter []byte
+
+func newCounter(n uint64) counter { return strconv.AppendUint(nil, n, 10) }
+
+func (c *counter) next() {
+	digits := *c
+	for i := len(digits) - 1; i >= 0; i-- {
+		if digits[i] != '9' {
+			digits[i]++
+			return
+		}
+		digits[i] = '0'
+	}
+	*c = append(digits, '0')
+	(*c)[0] = '1'
 }
 
 // batchStatuses are the HTTP statuses of servers that take no batch, or none of that size.
@@ -240,38 +260,34 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 }
 
 // scanHashes reads a batch of answers that are all right, in order, and written
-// just as a node writes them, many times as fast as [decodeBatch]. plain is false
-// for anything else.
-func scanHashes(text []byte, first uint64, n int) (hashes []string, plain bool) {
-	var together strings.Builder
-	together.Grow(n * hashLength)
-	var id [20]byte
+// just as a node writes them, many times as fast as [decodeBatch]. The hashes come one after
+// the other. plain is false for anything else.
+func scanHashes(text []byte, first uint64, n int) (hashes []byte, plain bool) {
+	const (
+		ofCore = `{"result":"`                 // Bitcoin Core
+		ofBtcd = `{"jsonrpc":"1.0","result":"` // btcd
+		behind = `","error":null,"id":`
+	)
+	hashes = make([]byte, 0, n*hashLength)
+	id := newCounter(first)
 	before := byte('[')
-	for i := range n {
+	for range n {
 		if len(text) == 0 || text[0] != before {
 			return nil, false
 		}
 		before = ','
-		rest, ok := bytes.CutPrefix(text[1:], []byte(`{"result":"`)) // Bitcoin Core
+		rest, ok := bytes.CutPrefix(text[1:], []byte(ofCore))
 		if !ok {
-			rest, ok = bytes.CutPrefix(rest, []byte(`{"jsonrpc":"1.0","result":"`)) // btcd
+			rest, ok = bytes.CutPrefix(rest, []byte(ofBtcd))
 		}
-		if !ok || len(rest) < hashLength {
+		end := hashLength + len(behind) + len(id)
+		if !ok || len(rest) <= end || string(rest[hashLength:][:len(behind)]) != behind ||
+			string(rest[end-len(id):end]) != string(id) || rest[end] != '}' || checkHash(rest[:hashLength]) != nil {
 			return nil, false
 		}
-		hash := rest[:hashLength]
-		rest, ok = bytes.CutPrefix(rest[hashLength:], []byte(`","error":null,"id":`))
-		rest, ours := bytes.CutPrefix(rest, strconv.AppendUint(id[:0], first+uint64(i), 10))
-		rest, closed := bytes.CutPrefix(rest, []byte("}"))
-		if !ok || !ours || !closed || checkHash(hash) != nil {
-			return nil, false
-		}
-		together.Write(hash)
-		text = rest
-	}
-	hashes = make([]string, n)
-	for i := range hashes {
-		hashes[i] = together.String()[i*hashLength:][:hashLength]
+		hashes = append(hashes, rest[:hashLength]...)
+		text = rest[end+1:]
+		id.next()
 	}
 	return hashes, string(bytes.TrimRight(text, "\r\n")) == "]"
 }
@@ -280,6 +296,19 @@ func scanHashes(text []byte, first uint64, n int) (hashes []string, plain bool) 
 // them in ascending order. fetch returns the items [lo, hi], or those before the
 // first that failed, with its error.
 func pipelined[T any](ctx context.Context, from, to int64, fetch func(ctx context.Context, lo, hi int64) ([]T, error), visit func(i int64, item T) error) error {
+	return inBatches(ctx, from, to, fetch, func(i int64, items []T) error {
+		for _, item := range items {
+			if err := visit(i, item); err != nil {
+				return err
+			}
+			i++
+		}
+		return nil
+	})
+}
+
+// inBatches is pipelined with a call for each batch, first being its lowest item.
+func inBatches[B any](ctx context.Context, from, to int64, fetch func(ctx context.Context, lo, hi int64) (B, error), visit func(first int64, batch B) error) error {
 	batches := func(yield func(int64, error) bool) {
 		for lo := from; lo <= to; lo += batchSize {
 			if !yield(lo, nil) {
@@ -287,27 +316,26 @@ func pipelined[T any](ctx context.Context, from, to int64, fetch func(ctx contex
 			}
 		}
 	}
-	fetcher := func() workers.Worker[int64, []T] {
-		return func(ctx context.Context, lo int64) iter.Seq2[[]T, error] {
-			return func(yield func([]T, error) bool) {
-				items, err := fetch(ctx, lo, min(lo+batchSize-1, to))
-				if yield(items, nil) && err != nil {
-					yield(nil, err)
+	fetcher := func() workers.Worker[int64, B] {
+		return func(ctx context.Context, lo int64) iter.Seq2[B, error] {
+			return func(yield func(B, error) bool) {
+				batch, err := fetch(ctx, lo, min(lo+batchSize-1, to))
+				if yield(batch, nil) && err != nil {
+					var none B
+					yield(none, err)
 				}
 			}
 		}
 	}
-	i := from
-	for items, err := range workers.Ordered(ctx, inFlight, 1, batches, fetcher) {
+	first := from
+	for batch, err := range workers.Ordered(ctx, inFlight, 1, batches, fetcher) {
 		if err != nil {
 			return err
 		}
-		for _, item := range items {
-			if err := visit(i, item); err != nil {
-				return err
-			}
-			i++
+		if err := visit(first, batch); err != nil {
+			return err
 		}
+		first += batchSize // what ends short ends with an error
 	}
 	return nil
 }

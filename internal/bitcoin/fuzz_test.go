@@ -1,6 +1,7 @@
 package bitcoin
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -25,14 +26,31 @@ func FuzzScanHashes(f *testing.F) {
 		if !plain {
 			return
 		}
+		if len(hashes) != n*hashLength {
+			t.Fatalf("%d bytes of hashes", len(hashes))
+		}
 		answers, err := decodeBatch(text, first, n)
 		if err != nil {
 			t.Fatalf("believed, but %v", err)
 		}
 		for i := range answers {
-			if hash, err := answers[i].hash(); err != nil || hash != hashes[i] {
-				t.Fatalf("%s instead of %s, %v", hashes[i], hash, err)
+			got := string(hashes[i*hashLength:][:hashLength])
+			if hash, err := answers[i].hash(); err != nil || hash != got {
+				t.Fatalf("%s instead of %s, %v", got, hash, err)
 			}
 		}
 	})
+}
+
+// TestCounter: across each number of digits.
+func TestCounter(t *testing.T) {
+	for _, first := range []uint64{0, 8, 98, 995, 1998, 999_998, 1<<64 - 1001} {
+		c := newCounter(first)
+		for i := range uint64(1000) {
+			if want := strconv.FormatUint(first+i, 10); string(c) != want {
+				t.Fatalf("%s instead of %s", c, want)
+			}
+			c.next()
+		}
+	}
 }

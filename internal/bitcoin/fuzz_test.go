@@ -54,3 +54,18 @@ func TestCounter(t *testing.T) {
 		}
 	}
 }
+
+// TestIsHash: as checkHash, for each byte at each place.
+func TestIsHash(t *testing.T) {
+	for _, rest := range []string{"0", "9", "a", "f", "5"} {
+		for at := range hashLength {
+			for b := range 256 {
+				hash := []byte(strings.Repeat(rest, hashLength))
+				hash[at] = byte(b)
+				if want := checkHash(hash) == nil; isHash(hash) != want {
+					t.Fatalf("%q: not %t", hash, want)
+				}
+			}
+		}
+	}
+}

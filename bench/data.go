@@ -54,6 +54,15 @@ func data(dir, bin string) []datum {
 		{mediumShuffledFile, snapshots(shape{count: verifiedBytes / mediumSize, size: mediumSize, shuffled: true})},
 		{largeShuffledFile, snapshots(shape{count: verifiedBytes / largeSize, size: largeSize, shuffled: true})},
 		{smallestFile, writeSmallest},
+		{extractedFile, snapshots(shape{count: extractedCount, size: extractedSize})},
+		{extractedArchive, func(path string) error {
+			extracted := filepath.Join(dir, extractedFile)
+			if err := writeData(extracted, shape{count: extractedCount, size: extractedSize}); err != nil {
+				return err
+			}
+			return writeFile(path, func(w io.Writer) error { return writeTar(w, extracted) })
+		}},
+		{openFile, func(path string) error { return writeFile(path, writeOpen) }},
 		{"state.json", func(path string) error { return writeState(path, 1_000_000) }},
 		{"deep.", func(string) error { return makeDeep(dir) }},
 		{"reorg_db", func(path string) error { return makeDatabase(path, dbBlocks, 0, dbAnchors, blockHash) }},

@@ -168,7 +168,7 @@ func allRows(dir, bin, self string) []work {
 			reference: self + " -write-bare $OUT",
 			ratio:     1.5, writes: true, memory: 128 * mib},
 	}
-	return slices.Concat(rows, verifyRows(dir, bin), bitcoinRows(dir, bin, self))
+	return slices.Concat(rows, verifyRows(dir, bin), smallRows(dir, bin), bitcoinRows(dir, bin, self))
 }
 
 // plain is the name of a row as a shell takes it between double quotes.

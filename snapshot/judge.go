@@ -121,7 +121,7 @@ func (j Judge) judge(ctx context.Context, r io.ReaderAt, rep *Report) (Judgement
 	if err != nil {
 		return Judgement{}, err
 	}
-	earlier, err := j.earlierAnchors(ctx, r, rep.Offset, named)
+	earlier, err := j.earlierAnchors(ctx, r, rep.Offset, 0, named)
 	if err != nil {
 		return Judgement{}, err
 	}
@@ -153,18 +153,4 @@ func (j Judge) Problems(ctx context.Context, r io.ReaderAt, judged Judgement) it
 			}
 		}
 	}
-}
-
-// NewestValid returns the newest valid snapshot of the first size bytes of r,
-// reading backward. The error may be [ErrNoSnapshot], when none is valid.
-func (j Judge) NewestValid(ctx context.Context, r io.ReaderAt, size int64) (Judgement, error) {
-	for l, err := range Backward(r, size) {
-		if err != nil {
-			return Judgement{}, err
-		}
-		if judged, err := j.Judge(ctx, r, l); err != nil || judged.Verdict == Valid {
-			return judged, err
-		}
-	}
-	return Judgement{}, ErrNoSnapshot
 }

@@ -63,11 +63,16 @@ const anchorSetEntry = 160
 
 // Add puts an anchor hash into the set, within the Checker's memory limit.
 func (c *Checker) Add(set AnchorSet, hash string) error {
-	if int64(len(set)+1)*anchorSetEntry > c.memory.limit {
+	if !c.hasRoom(set) {
 		return &TooManyAnchorsError{Limit: c.memory.limit}
 	}
 	set[hash] = struct{}{}
 	return nil
+}
+
+// hasRoom reports whether the memory limit allows another anchor hash in the set.
+func (c *Checker) hasRoom(set AnchorSet) bool {
+	return int64(len(set)+1)*anchorSetEntry <= c.memory.limit
 }
 
 // anchorsNamed returns the hashes, other than that of the snapshot's own anchor,
@@ -87,31 +92,4 @@ func (c *Checker) anchorsNamed(ctx context.Context, r io.ReaderAt, rep *Report) 
 		}
 	}
 	return named, nil
-}
-
-// earlierAnchors returns those of the wanted anchor hashes that belong to a
-// complete snapshot before the offset before whose own root and anchor hold. It
-// reads backward until all are found.
-func (c *Checker) earlierAnchors(ctx context.Context, r io.ReaderAt, before int64, wanted AnchorSet) (AnchorSet, error) {
-	found := AnchorSet{}
-	if len(wanted) == 0 {
-		return found, nil
-	}
-	for l, err := range Backward(r, before) {
-		if err != nil {
-			return nil, err
-		}
-		rep, err := c.Check(ctx, r, l)
-		if err != nil {
-			return nil, err
-		}
-		if !rep.Holding() || !wanted.Has([]byte(rep.Anchor.Hash)) {
-			continue
-		}
-		found[rep.Anchor.Hash] = struct{}{}
-		if len(found) == len(wanted) {
-			break
-		}
-	}
-	return found, nil
 }

@@ -50,7 +50,7 @@ complete -c ailee -n __fish_use_subcommand -a doctor -d 'say what is wrong with 
 complete -c ailee -n __fish_use_subcommand -a l2_verify -d 'verify the snapshots of an AILEE node\'s l2_snapshots.dat'
 complete -c ailee -n __fish_use_subcommand -a show_snapshot -d 'show what is in a snapshot of an AILEE node\'s l2_snapshots.dat'
 complete -c ailee -n __fish_use_subcommand -a diff_snapshots -d 'compare the snapshots of two AILEE nodes, or two of one'
-complete -c ailee -n __fish_use_subcommand -a extract_snapshots -d 'write each complete snapshot of a file to a file of its own'
+complete -c ailee -n __fish_use_subcommand -a extract_snapshots -d 'write each complete snapshot of a file to its own file'
 complete -c ailee -n __fish_use_subcommand -a prune_snapshots -d 'keep the last snapshots of a snapshot file'
 complete -c ailee -n __fish_use_subcommand -a recover_snapshots -d 'recover every valid snapshot of damaged snapshot files'
 complete -c ailee -n __fish_use_subcommand -a get_snapshot_block -d 'print the Bitcoin block height of the latest snapshot'

@@ -3,7 +3,7 @@
 complete -c ailee_prune_snapshots -l file -r -F -d 'prune FILE; --file may be left out'
 complete -c ailee_prune_snapshots -l keep -x -d 'keep the last N complete snapshots, or all'
 complete -c ailee_prune_snapshots -l output -r -F -d 'write the result to OUT, and leave FILE as it is'
-complete -c ailee_prune_snapshots -l in-place -d 'replace FILE by the result'
+complete -c ailee_prune_snapshots -l in-place -d 'replace FILE with the result'
 complete -c ailee_prune_snapshots -l discard-newest-valid -d 'prune even if no kept snapshot is valid but an older one is'
 complete -c ailee_prune_snapshots -l discard-hidden -d 'drop complete snapshots that torn lines hide from nodes'
 complete -c ailee_prune_snapshots -l force -d 'replace OUT if it exists'

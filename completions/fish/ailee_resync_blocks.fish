@@ -9,7 +9,7 @@ complete -c ailee_resync_blocks -l check -d 'compare what is stored with the cha
 complete -c ailee_resync_blocks -l dry-run -d 'say what would be done and write nothing'
 complete -c ailee_resync_blocks -l repair-heights -d 'move hashes stored at block counts to their heights, and do nothing else'
 complete -c ailee_resync_blocks -l anchors -d 'bring the anchor records in line with Bitcoin, too'
-complete -c ailee_resync_blocks -l confirmations -x -d 'with --anchors, take an anchor for confirmed from N confirmations on'
+complete -c ailee_resync_blocks -l confirmations -x -d 'with --anchors, consider an anchor confirmed at N confirmations'
 complete -c ailee_resync_blocks -l wallet -x -d 'ask the node\'s wallet NAME for transactions, empty for the wallet without a name'
 complete -c ailee_resync_blocks -l scan-blocks -x -d 'search up to N blocks for a transaction that the node cannot find by its id'
 complete -c ailee_resync_blocks -l json -d 'print the result as one JSON document, even on failure'

@@ -3,6 +3,7 @@ package bitcoin
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/btcsuite/btcd/btcjson"
@@ -106,17 +106,19 @@ func decodeResult(text json.RawMessage, result any) error {
 	return decode(text, result)
 }
 
-// batch calls a method n times in one request. param appends the JSON of call i's parameter;
-// read reads the answers to the calls, whose ids start at first.
+// batch calls a method n times in one request. param appends the JSON of call i's parameter, and
+// is called in order; read reads the answers to the calls, whose ids start at first.
 func (c *Client) batch(ctx context.Context, method string, n int, param func(b []byte, i int) []byte, read func(text []byte, first uint64) error) error {
 	// Ids are never reused, so that a late answer to another batch cannot be taken for one of
 	// ours.
 	first := c.ids.Add(uint64(n)) - uint64(n) + 1
 	call := `,"method":"` + method + `","params":[`
 	body := make([]byte, 0, n*96)
+	id := newCounter(first)
 	for i := range n {
 		body = append(body, `,{"jsonrpc":"1.0","id":`...)
-		body = strconv.AppendUint(body, first+uint64(i), 10)
+		body = append(body, id...)
+		id.next()
 		body = append(body, call...)
 		body = append(param(body, i), "]}"...)
 	}
@@ -131,6 +133,24 @@ func (c *Client) batch(ctx context.Context, method string, n int, param func(b [
 		}
 		return err
 	})
+}
+
+// counter is a decimal number that counts up, many times as fast as formatting each number.
+type counter []byte
+
+func newCounter(n uint64) counter { return strconv.AppendUint(nil, n, 10) }
+
+func (c *counter) next() {
+	digits := *c
+	for i := len(digits) - 1; i >= 0; i-- {
+		if digits[i] != '9' {
+			digits[i]++
+			return
+		}
+		digits[i] = '0'
+	}
+	*c = append(digits, '0')
+	(*c)[0] = '1'
 }
 
 // batchStatuses are the HTTP statuses of servers that accept no batch, or none of that size.
@@ -239,46 +259,73 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 }
 
 // scanHashes reads a batch of answers that are all hashes, in order, and written exactly as a
-// node writes them. It is many times as fast as [decodeBatch]. plain is false for anything
-// else.
-func scanHashes(text []byte, first uint64, n int) (hashes []string, plain bool) {
-	var together strings.Builder
-	together.Grow(n * hashLength)
-	var id [20]byte
+// node writes them. It is many times as fast as [decodeBatch]. It returns the hashes one after
+// the other. plain is false for anything else.
+func scanHashes(text []byte, first uint64, n int) (hashes []byte, plain bool) {
+	const (
+		ofCore = `{"result":"`                 // Bitcoin Core
+		ofBtcd = `{"jsonrpc":"1.0","result":"` // btcd
+		behind = `","error":null,"id":`
+	)
+	hashes = make([]byte, 0, n*hashLength)
+	id := newCounter(first)
 	before := byte('[')
-	for i := range n {
+	for range n {
 		if len(text) == 0 || text[0] != before {
 			return nil, false
 		}
 		before = ','
-		rest, ok := bytes.CutPrefix(text[1:], []byte(`{"result":"`)) // Bitcoin Core
+		rest, ok := bytes.CutPrefix(text[1:], []byte(ofCore))
 		if !ok {
-			rest, ok = bytes.CutPrefix(rest, []byte(`{"jsonrpc":"1.0","result":"`)) // btcd
+			rest, ok = bytes.CutPrefix(rest, []byte(ofBtcd))
 		}
-		if !ok || len(rest) < hashLength {
+		end := hashLength + len(behind) + len(id)
+		if !ok || len(rest) <= end || string(rest[hashLength:][:len(behind)]) != behind ||
+			string(rest[end-len(id):end]) != string(id) || rest[end] != '}' || !isHash(rest[:hashLength]) {
 			return nil, false
 		}
-		hash := rest[:hashLength]
-		rest, ok = bytes.CutPrefix(rest[hashLength:], []byte(`","error":null,"id":`))
-		rest, ours := bytes.CutPrefix(rest, strconv.AppendUint(id[:0], first+uint64(i), 10))
-		rest, closed := bytes.CutPrefix(rest, []byte("}"))
-		if !ok || !ours || !closed || checkHash(hash) != nil {
-			return nil, false
-		}
-		together.Write(hash)
-		text = rest
-	}
-	hashes = make([]string, n)
-	for i := range hashes {
-		hashes[i] = together.String()[i*hashLength:][:hashLength]
+		hashes = append(hashes, rest[:hashLength]...)
+		text = rest[end+1:]
+		id.next()
 	}
 	return hashes, string(bytes.TrimRight(text, "\r\n")) == "]"
+}
+
+// isHash reports what checkHash does of 64 bytes, eight at a time.
+func isHash(hash []byte) bool {
+	const (
+		each = 0x0101010101010101 // times a byte is eight of it
+		high = 0x80 * each
+	)
+	good, any := uint64(high), uint64(0)
+	for i := 0; i < hashLength; i += 8 {
+		x := binary.LittleEndian.Uint64(hash[i:])
+		any |= x ^ '0'*each
+		good &^= x
+		// The high bit of each sum says that the byte is at least, or above, what is subtracted.
+		x &^= high
+		good &= (x+(0x80-'0')*each)&^(x+(0x7f-'9')*each) | (x+(0x80-'a')*each)&^(x+(0x7f-'f')*each)
+	}
+	return good == high && any != 0
 }
 
 // pipelined fetches the items [from, to], several batches at a time, and visits
 // them in ascending order. fetch returns the items [lo, hi], or those before the
 // first that failed, with its error.
 func pipelined[T any](ctx context.Context, from, to int64, fetch func(ctx context.Context, lo, hi int64) ([]T, error), visit func(i int64, item T) error) error {
+	return inBatches(ctx, from, to, fetch, func(i int64, items []T) error {
+		for _, item := range items {
+			if err := visit(i, item); err != nil {
+				return err
+			}
+			i++
+		}
+		return nil
+	})
+}
+
+// inBatches is pipelined with a call for each batch, first being its lowest item.
+func inBatches[B any](ctx context.Context, from, to int64, fetch func(ctx context.Context, lo, hi int64) (B, error), visit func(first int64, batch B) error) error {
 	batches := func(yield func(int64, error) bool) {
 		for lo := from; lo <= to; lo += batchSize {
 			if !yield(lo, nil) {
@@ -286,27 +333,26 @@ func pipelined[T any](ctx context.Context, from, to int64, fetch func(ctx contex
 			}
 		}
 	}
-	fetcher := func() workers.Worker[int64, []T] {
-		return func(ctx context.Context, lo int64) iter.Seq2[[]T, error] {
-			return func(yield func([]T, error) bool) {
-				items, err := fetch(ctx, lo, min(lo+batchSize-1, to))
-				if yield(items, nil) && err != nil {
-					yield(nil, err)
+	fetcher := func() workers.Worker[int64, B] {
+		return func(ctx context.Context, lo int64) iter.Seq2[B, error] {
+			return func(yield func(B, error) bool) {
+				batch, err := fetch(ctx, lo, min(lo+batchSize-1, to))
+				if yield(batch, nil) && err != nil {
+					var none B
+					yield(none, err)
 				}
 			}
 		}
 	}
-	i := from
-	for items, err := range workers.Ordered(ctx, inFlight, 1, batches, fetcher) {
+	first := from
+	for batch, err := range workers.Ordered(ctx, inFlight, 1, batches, fetcher) {
 		if err != nil {
 			return err
 		}
-		for _, item := range items {
-			if err := visit(i, item); err != nil {
-				return err
-			}
-			i++
+		if err := visit(first, batch); err != nil {
+			return err
 		}
+		first += batchSize // what ends short ends with an error
 	}
 	return nil
 }

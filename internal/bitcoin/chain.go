@@ -132,7 +132,21 @@ func (c *Client) BlockHash(ctx context.Context, height int64) (hash string, err 
 // the hashes of the heights below. It does not notice if the chain changes meanwhile: only
 // the headers show whether the hashes are of one chain.
 func (c *Client) BlockHashes(ctx context.Context, from, to int64, visit func(height int64, hash string) error) error {
-	return pipelined(ctx, from, to, c.blockHashes, visit)
+	return c.HashText(ctx, from, to, func(first int64, text []byte) error {
+		for hashes := string(text); len(hashes) > 0; hashes = hashes[hashLength:] {
+			if err := visit(first, hashes[:hashLength]); err != nil {
+				return err
+			}
+			first++
+		}
+		return nil
+	})
+}
+
+// HashText is [Client.BlockHashes] for many heights: it visits the hashes of consecutive
+// heights starting at first, 64 bytes each, one after the other.
+func (c *Client) HashText(ctx context.Context, from, to int64, visit func(first int64, hashes []byte) error) error {
+	return inBatches(ctx, from, to, c.blockHashes, visit)
 }
 
 // AboveTip reports whether err says that the chain has no block at that height.
@@ -155,37 +169,46 @@ type heightError struct {
 func (e *heightError) Error() string { return fmt.Sprintf("height %d: %v", e.height, e.err) }
 func (e *heightError) Unwrap() error { return e.err }
 
-// blockHashes returns the hashes of the heights [lo, hi], or those below the
-// first that failed.
-func (c *Client) blockHashes(ctx context.Context, lo, hi int64) (all []string, err error) {
+// blockHashes returns the hashes of the heights [lo, hi], or those below the first that
+// failed, one after the other.
+func (c *Client) blockHashes(ctx context.Context, lo, hi int64) (all []byte, err error) {
 	err = c.inParts(int(hi-lo+1), func(from, to int) error {
 		hashes, err := c.batchOfHashes(ctx, lo+int64(from), to-from)
-		all = append(all, hashes...)
+		if all == nil {
+			all = hashes
+		} else {
+			all = append(all, hashes...)
+		}
 		return err
 	}, func(i int) error {
 		hash, err := c.BlockHash(ctx, lo+int64(i))
 		if err == nil {
-			all = append(all, hash)
+			all = append(all, hash...)
 		}
 		return err
 	})
 	return all, err
 }
 
-// batchOfHashes returns the hashes of n heights, or those below the first that failed.
-func (c *Client) batchOfHashes(ctx context.Context, lo int64, n int) ([]string, error) {
+// batchOfHashes returns the hashes of n heights, or those below the first that failed, one after
+// the other.
+func (c *Client) batchOfHashes(ctx context.Context, lo int64, n int) ([]byte, error) {
 	const method = "getblockhash"
-	var hashes []string
+	var hashes []byte
 	var answers []answer
-	err := c.batch(ctx, method, n, func(b []byte, i int) []byte { return strconv.AppendInt(b, lo+int64(i), 10) },
-		func(text []byte, first uint64) (err error) {
-			var plain bool
-			if hashes, plain = scanHashes(text, first, n); !plain {
-				hashes = hashes[:0]
-				answers, err = decodeBatch(text, first, n)
-			}
-			return err
-		})
+	height := newCounter(uint64(lo))
+	err := c.batch(ctx, method, n, func(b []byte, _ int) []byte {
+		b = append(b, height...)
+		height.next()
+		return b
+	}, func(text []byte, first uint64) (err error) {
+		var plain bool
+		if hashes, plain = scanHashes(text, first, n); !plain {
+			hashes = nil
+			answers, err = decodeBatch(text, first, n)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +217,7 @@ func (c *Client) batchOfHashes(ctx context.Context, lo int64, n int) ([]string, 
 		if err != nil {
 			return hashes, c.explain(method, &heightError{lo + int64(i), err})
 		}
-		hashes = append(hashes, hash)
+		hashes = append(hashes, hash...)
 	}
 	return hashes, nil
 }
@@ -337,9 +360,13 @@ func notInChain(err error) bool {
 // before it, or may belong to a block that has left the active chain.
 func (c *Client) BlockHeaders(ctx context.Context, from, to int64, visit func(h Header) error) error {
 	return pipelined(ctx, from, to, func(ctx context.Context, lo, hi int64) ([]Header, error) {
-		hashes, err := c.blockHashes(ctx, lo, hi)
-		if len(hashes) == 0 {
+		text, err := c.blockHashes(ctx, lo, hi)
+		if len(text) == 0 {
 			return nil, err
+		}
+		var hashes []string
+		for hash := range slices.Chunk(text, hashLength) {
+			hashes = append(hashes, string(hash))
 		}
 		headers, headerErr := c.blockHeaders(ctx, hashes)
 		for i, h := range headers {

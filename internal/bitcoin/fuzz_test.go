@@ -1,6 +1,7 @@
 package bitcoin
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -25,14 +26,46 @@ func FuzzScanHashes(f *testing.F) {
 		if !plain {
 			return
 		}
+		if len(hashes) != n*hashLength {
+			t.Fatalf("%d bytes of hashes", len(hashes))
+		}
 		answers, err := decodeBatch(text, first, n)
 		if err != nil {
 			t.Fatalf("believed, but %v", err)
 		}
 		for i := range answers {
-			if hash, err := answers[i].hash(); err != nil || hash != hashes[i] {
-				t.Fatalf("%s instead of %s, %v", hashes[i], hash, err)
+			got := string(hashes[i*hashLength:][:hashLength])
+			if hash, err := answers[i].hash(); err != nil || hash != got {
+				t.Fatalf("%s instead of %s, %v", got, hash, err)
 			}
 		}
 	})
+}
+
+// TestCounter: across each number of digits.
+func TestCounter(t *testing.T) {
+	for _, first := range []uint64{0, 8, 98, 995, 1998, 999_998, 1<<64 - 1001} {
+		c := newCounter(first)
+		for i := range uint64(1000) {
+			if want := strconv.FormatUint(first+i, 10); string(c) != want {
+				t.Fatalf("%s instead of %s", c, want)
+			}
+			c.next()
+		}
+	}
+}
+
+// TestIsHash: as checkHash, for each byte at each place.
+func TestIsHash(t *testing.T) {
+	for _, rest := range []string{"0", "9", "a", "f", "5"} {
+		for at := range hashLength {
+			for b := range 256 {
+				hash := []byte(strings.Repeat(rest, hashLength))
+				hash[at] = byte(b)
+				if want := checkHash(hash) == nil; isHash(hash) != want {
+					t.Fatalf("%q: not %t", hash, want)
+				}
+			}
+		}
+	}
 }

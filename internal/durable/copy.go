@@ -57,9 +57,7 @@ func copyThrough(ctx context.Context, dst, src *os.File, off, n int64, progress 
 			return err
 		}
 		part := buf[:min(n, int64(len(buf)))]
-		if _, err := src.ReadAt(part, off); errors.Is(err, io.EOF) {
-			return fmt.Errorf("%s at byte %d: %w", src.Name(), off, ErrShort)
-		} else if err != nil {
+		if err := ReadFull(part, src, off); err != nil {
 			return err
 		}
 		if _, err := dst.Write(part); err != nil {
@@ -70,6 +68,16 @@ func copyThrough(ctx context.Context, dst, src *os.File, off, n int64, progress 
 		progress(int64(len(part)))
 	}
 	return nil
+}
+
+// ReadFull reads len(buf) bytes of src at offset off. The error wraps [ErrShort] if the file is
+// shorter.
+func ReadFull(buf []byte, src *os.File, off int64) error {
+	_, err := src.ReadAt(buf, off)
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s at byte %d: %w", src.Name(), off, ErrShort)
+	}
+	return err
 }
 
 // Clone makes dst, which is empty, share the blocks of src as it is now. It reports whether the

@@ -34,7 +34,7 @@ func CreateDir(path string) (*PendingDir, error) {
 		return nil, &fs.PathError{Op: "replace", Path: path, Err: ErrMountPoint}
 	}
 	tmp := temporary(path)
-	lock, _, err := claimFolder(tmp)
+	lock, _, err := claimFolder(tmp, 0o700)
 	if err != nil {
 		return nil, err
 	}
@@ -43,10 +43,10 @@ func CreateDir(path string) (*PendingDir, error) {
 
 // claimFolder makes a temporary folder, or empties what a killed run left, and locks it.
 // It does not follow a link.
-func claimFolder(tmp string) (lock *os.File, resumed bool, err error) {
+func claimFolder(tmp string, perm fs.FileMode) (lock *os.File, resumed bool, err error) {
 	open := func() (*os.File, error) { return openFolder(tmp) }
 	return claim(tmp, func() (*os.File, error) {
-		if err := os.Mkdir(tmp, 0o700); err != nil {
+		if err := os.Mkdir(tmp, perm); err != nil {
 			return nil, err
 		}
 		folder, err := open()

@@ -52,6 +52,9 @@ func CouldStage(dir, name string) (resumed bool, err error) {
 		return false, err
 	}
 	staging := filepath.Join(dir, name)
+	if isFresh(dir) {
+		staging = temporary(dir)
+	}
 	if err := free(staging); err != nil {
 		return false, err
 	}

@@ -46,7 +46,7 @@ func NewScratch(prefix string) (*Scratch, error) {
 // emptied and taken over. The error wraps [ErrBusy] if another run has it.
 func NewScratchBeside(path string) (*Scratch, error) {
 	tmp := temporary(filepath.Clean(path) + ".scratch")
-	lock, _, err := claimFolder(tmp)
+	lock, _, err := claimFolder(tmp, 0o700)
 	if err != nil {
 		return nil, err
 	}

@@ -8,16 +8,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
-// Staging is a set of files that are being written to a folder. They are in a locked
-// staging folder within it, and get their names only when all of them are on disk. A
-// staging folder that a killed run left is taken over.
+// Staging is a set of files that are being written to a folder. They get their names only when
+// all of them are on disk. If the folder exists, they wait in a locked staging folder within it,
+// and are renamed one by one. If it is missing, it is made under another name next to it, and
+// renamed as a whole: renaming each file costs as much as making it. A staging folder that a
+// killed run left is taken over.
 type Staging struct {
-	root    *os.Root // of the target folder
-	name    string   // of the staging folder
-	lock    *os.File
+	root    *os.Root // of the target folder, or of the one above it
+	dir     *os.File // the same, opened
+	name    string   // of the staging folder in it
+	lock    *os.File // the staging folder
 	target  string
+	fresh   bool     // the staging folder becomes the target folder
 	made    []string // folders that were created for it, the deepest last
 	resumed bool
 	done    bool
@@ -26,21 +32,58 @@ type Staging struct {
 // Stage starts writing to the folder dir, which is created if it is missing. The error
 // wraps [ErrBusy] if another run is writing to it. No symbolic link in dir is followed.
 func Stage(dir, name string) (s *Staging, err error) {
-	s = &Staging{name: name, target: dir}
+	dir = filepath.Clean(dir)
+	if isFresh(dir) {
+		s, err = (&Staging{name: filepath.Base(temporary(dir)), target: dir, fresh: true}).start(filepath.Dir(dir))
+		if !errors.Is(err, unix.ENAMETOOLONG) {
+			return s, err
+		}
+	}
+	return (&Staging{name: name, target: dir}).start(dir)
+}
+
+// isFresh reports whether a folder will be made as a whole.
+func isFresh(dir string) bool {
+	_, err := os.Lstat(dir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// start makes the staging folder in the folder in.
+func (s *Staging) start(in string) (_ *Staging, err error) {
 	defer func() {
 		if err != nil {
 			s.Abort()
-			s = nil
 		}
 	}()
-	if s.made, err = MakeAll(dir, nil); err != nil {
-		return s, err
+	if s.made, err = MakeAll(in, nil); err != nil {
+		return nil, err
 	}
-	if s.root, err = os.OpenRoot(dir); err != nil {
-		return s, err
+	if s.root, err = os.OpenRoot(in); err != nil {
+		return nil, err
 	}
-	s.lock, s.resumed, err = claimFolder(filepath.Join(dir, name))
-	return s, err
+	if s.dir, err = s.root.Open("."); err != nil {
+		return nil, err
+	}
+	path, perm := filepath.Join(in, s.name), fs.FileMode(0o700)
+	if s.fresh {
+		perm = 0o755
+	}
+	s.lock, s.resumed, err = claimFolder(path, perm)
+	if s.fresh && s.resumed && err == nil {
+		// The mode of the folder that was left may differ from that of a new one.
+		if err = errors.Join(os.Remove(path), s.lock.Close()); err == nil {
+			s.lock, _, err = claimFolder(path, perm)
+		}
+	}
+	var failed *fs.PathError
+	if s.fresh && errors.As(err, &failed) && failed.Path == path {
+		failed.Path = s.target
+	}
+	if err != nil {
+		s.lock = nil
+		return nil, err
+	}
+	return s, nil
 }
 
 // MakeAll creates a folder and its missing parents, and returns those that it created,
@@ -67,7 +110,7 @@ func makeFolder(dir string, give func(folder *os.File) error) error {
 		return os.Mkdir(dir, 0o755)
 	}
 	tmp := temporary(dir)
-	folder, _, err := claimFolder(tmp)
+	folder, _, err := claimFolder(tmp, 0o700)
 	if err != nil {
 		return err
 	}
@@ -84,13 +127,63 @@ func makeFolder(dir string, give func(folder *os.File) error) error {
 // Resumed reports whether an earlier run was killed before it had finished.
 func (s *Staging) Resumed() bool { return s.resumed }
 
+// Fresh reports whether the folder was missing, so that no existing file is in the way.
+func (s *Staging) Fresh() bool { return s.fresh }
+
 // StagedFile is a file in the staging folder.
 type StagedFile struct{ *os.File }
 
-// Create creates a file in the staging folder.
+// Create creates a file in the staging folder. name has no folder in it.
 func (s *Staging) Create(name string, perm os.FileMode) (*StagedFile, error) {
-	f, err := s.root.OpenFile(filepath.Join(s.name, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
-	return &StagedFile{f}, err
+	fd, err := s.create(name, unix.O_RDWR, perm)
+	if err != nil {
+		return nil, err
+	}
+	return &StagedFile{os.NewFile(uintptr(fd), s.path(name))}, nil
+}
+
+// create creates a file. It is an error if there is one already.
+func (s *Staging) create(name string, flags int, perm os.FileMode) (fd int, err error) {
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(int(s.lock.Fd()), name, flags|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, uint32(perm.Perm()))
+		return err
+	})
+	if err != nil {
+		return -1, &fs.PathError{Op: "openat", Path: s.path(name), Err: err}
+	}
+	return fd, nil
+}
+
+// path is where a staged file is.
+func (s *Staging) path(name string) string { return filepath.Join(s.lock.Name(), name) }
+
+// Write creates a file with this content in the staging folder. It is for small files: it takes
+// as few system calls as possible, and none that starts writeback. name has no folder in it.
+func (s *Staging) Write(name string, perm os.FileMode, content []byte) error {
+	fd, err := s.create(name, unix.O_WRONLY, perm)
+	if err != nil {
+		return err
+	}
+	for len(content) > 0 && err == nil {
+		var n int
+		if err = retry(func() (err error) { n, err = unix.Write(fd, content); return err }); err != nil {
+			err = &fs.PathError{Op: "write", Path: s.path(name), Err: err}
+		}
+		content = content[max(0, n):]
+	}
+	if closeErr := unix.Close(fd); closeErr != nil && !errors.Is(closeErr, unix.EINTR) {
+		err = errors.Join(err, &fs.PathError{Op: "close", Path: s.path(name), Err: closeErr})
+	}
+	return err
+}
+
+// retry calls f again as long as a signal interrupts it.
+func retry(f func() error) error {
+	for {
+		if err := f(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // CheckSize returns an error if the file does not have the given size.
@@ -107,13 +200,24 @@ func (s *Staging) Sync() error { return SyncFS(s.lock) }
 
 // Publish gives a staged file its name in the folder. Without replace, an existing file
 // is an error that wraps [fs.ErrExist], unless an earlier run was killed and the file
-// already has the right content.
+// already has the right content. A fresh folder gets its name with all files in it, in Commit.
 func (s *Staging) Publish(name string, replace bool) error {
-	from, to := filepath.Join(s.lock.Name(), name), filepath.Join(s.target, name)
+	if s.fresh {
+		return nil
+	}
+	from, to := s.path(name), filepath.Join(s.target, name)
 	if replace {
 		return s.root.Rename(filepath.Join(s.name, name), name)
 	}
-	err := RenameNew(from, to)
+	err := unix.Renameat2(int(s.lock.Fd()), name, int(s.dir.Fd()), name, unix.RENAME_NOREPLACE)
+	if err == nil {
+		return nil
+	}
+	if unsupported(err) {
+		err = RenameNew(from, to)
+	} else {
+		err = renameError(from, to, err)
+	}
 	if err == nil || !s.resumed || !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -180,9 +284,17 @@ func SamePrefix(a, b io.Reader) (n int64, err error) {
 	}
 }
 
-// Commit makes the names durable and removes the staging folder.
+// Commit makes the names durable and removes the staging folder, or gives it its name: where
+// there is anything by now that has it, the error wraps [fs.ErrExist].
 func (s *Staging) Commit() error {
-	if err := SyncDir(s.target); err != nil {
+	folder := s.target
+	if s.fresh {
+		folder = filepath.Dir(s.target)
+		if err := RenameNew(s.lock.Name(), s.target); err != nil {
+			return err
+		}
+	}
+	if err := SyncDir(folder); err != nil {
 		return err
 	}
 	for _, dir := range s.made {
@@ -191,7 +303,11 @@ func (s *Staging) Commit() error {
 		}
 	}
 	s.done = true
-	return errors.Join(s.root.Remove(s.name), s.lock.Close(), s.root.Close())
+	var err error
+	if !s.fresh {
+		err = s.root.Remove(s.name)
+	}
+	return errors.Join(err, s.lock.Close(), s.dir.Close(), s.root.Close())
 }
 
 // Abort removes the staging folder with all files that have no name yet, and the folders
@@ -205,6 +321,9 @@ func (s *Staging) Abort() {
 		_ = emptyFolder(s.lock)
 		_ = s.root.Remove(s.name)
 		_ = s.lock.Close()
+	}
+	if s.dir != nil {
+		_ = s.dir.Close()
 	}
 	if s.root != nil {
 		_ = s.root.Close()

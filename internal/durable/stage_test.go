@@ -35,9 +35,10 @@ func stage(t *testing.T, dir string, files map[string]string) *durable.Staging {
 // TestStaging: no file has its name before it is published, and no file is replaced unless
 // that was asked for.
 func TestStaging(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "made", "deep")
+	dir := t.TempDir()
 	s := stage(t, dir, map[string]string{"a": "a", "b": "b"})
 	require.False(t, s.Resumed())
+	require.False(t, s.Fresh())
 	require.Equal(t, []string{".staging"}, names(t, dir))
 	_, err := durable.Stage(dir, ".staging")
 	require.ErrorIs(t, err, durable.ErrBusy)
@@ -56,6 +57,77 @@ func TestStaging(t *testing.T) {
 	s.Abort()
 	require.Equal(t, []string{"a", "b"}, names(t, dir))
 	require.Equal(t, "new", read(t, filepath.Join(dir, "a")))
+}
+
+// TestStagingFresh: a missing folder appears with all its files, or not at all.
+func TestStagingFresh(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "made", "deep")
+	s := stage(t, dir, map[string]string{"a": "a", "b": "b"})
+	require.True(t, s.Fresh())
+	require.Equal(t, []string{".deep.ailee-tmp"}, names(t, filepath.Dir(dir)))
+	_, err := durable.Stage(dir, ".staging")
+	require.ErrorIs(t, err, durable.ErrBusy)
+	_, err = durable.CouldStage(dir, ".staging")
+	require.ErrorIs(t, err, durable.ErrBusy)
+	require.NoError(t, s.Publish("a", false))
+	require.NoError(t, s.Publish("b", false))
+	require.NoError(t, durable.Missing(dir))
+	require.NoError(t, s.Commit())
+	s.Abort() // does nothing
+	require.Equal(t, []string{"a", "b"}, names(t, dir))
+	require.Equal(t, []string{"deep"}, names(t, filepath.Dir(dir)))
+	like := filepath.Join(top, "like")
+	require.NoError(t, os.Mkdir(like, 0o755))
+	require.Equal(t, mode(t, like), mode(t, dir))
+
+	// What has taken the name meanwhile stays.
+	other := filepath.Join(top, "other")
+	s = stage(t, other, map[string]string{"a": "a"})
+	require.NoError(t, os.Mkdir(other, 0o755))
+	require.ErrorIs(t, s.Commit(), fs.ErrExist)
+	s.Abort()
+	require.Empty(t, names(t, other))
+	require.Equal(t, []string{"like", "made", "other"}, names(t, top))
+
+	// The mode of what a killed run left is not kept.
+	left := filepath.Join(top, ".new.ailee-tmp")
+	require.NoError(t, os.Mkdir(left, 0o700))
+	write(t, filepath.Join(left, "half"), "ha")
+	s = stage(t, filepath.Join(top, "new"), map[string]string{"a": "a"})
+	require.True(t, s.Resumed())
+	require.NoError(t, s.Commit())
+	require.Equal(t, []string{"a"}, names(t, filepath.Join(top, "new")))
+	require.Equal(t, mode(t, like), mode(t, filepath.Join(top, "new")))
+
+	// A name with no room for a longer one.
+	long := filepath.Join(top, strings.Repeat("x", 250))
+	s = stage(t, long, map[string]string{"a": "a"})
+	require.False(t, s.Fresh())
+	require.NoError(t, s.Publish("a", false))
+	require.NoError(t, s.Commit())
+	require.Equal(t, []string{"a"}, names(t, long))
+
+	_, err = durable.Stage("/proc/new", ".staging")
+	require.ErrorContains(t, err, "mkdir /proc/new: ")
+}
+
+// TestStagingWrite: a file is written whole, and never over an existing one.
+func TestStagingWrite(t *testing.T) {
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "new")} {
+		s := stage(t, dir, nil)
+		require.NoError(t, s.Write("a", 0o640, []byte("text")))
+		require.NoError(t, s.Write("empty", 0o600, nil))
+		require.ErrorIs(t, s.Write("a", 0o640, []byte("other")), fs.ErrExist)
+		_, err := s.Create("a", 0o640)
+		require.ErrorIs(t, err, fs.ErrExist)
+		require.NoError(t, s.Publish("a", false))
+		require.NoError(t, s.Publish("empty", false))
+		require.NoError(t, s.Commit())
+		require.Equal(t, "text", read(t, filepath.Join(dir, "a")))
+		require.Equal(t, "", read(t, filepath.Join(dir, "empty")))
+		require.EqualValues(t, 0o600, mode(t, filepath.Join(dir, "empty")))
+	}
 }
 
 // TestStagingAborted: existing files stay, and folders that were created are removed.

@@ -193,7 +193,7 @@ func scenarios() []*scenario {
 				}
 				return args
 			},
-			leftover: []string{".ailee_extract-staging"},
+			leftover: append([]string{".ailee_extract-staging"}, temporary...),
 		},
 		{
 			name: "recover",

@@ -724,7 +724,7 @@ func TestBroadcastDead(t *testing.T) {
 	require.Empty(t, p.node.Mempool())
 	stdout, stderr := clitest.RunProcess(t, exit.OK, resyncblocks.Name, "--db-path", filepath.Join(p.dir, "reorg_db"), "--bitcoin-rpc", p.url(), "--anchors")
 	require.Contains(t, stderr, "warning: anchor "+record.Hash+", PENDING: transaction "+record.BitcoinTxID+" is neither in the active chain nor in the mempool, and can never be mined: "+foreign+" in the chain spends its inputs")
-	require.Contains(t, stderr, "hint: what can never be mined is anchored anew, with a time of its own: ailee_create_anchor --broadcast --timestamp-ms N")
+	require.Contains(t, stderr, "hint: replace an anchor that can never be mined with one of a new time: ailee_create_anchor --broadcast --timestamp-ms N")
 	require.Contains(t, stdout, "Anchors: 1 followed, 0 changed")
 
 	p.run(t, exit.OK, p.args("--timestamp-ms", "7")...)

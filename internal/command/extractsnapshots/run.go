@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"iter"
+	"os"
 	"path/filepath"
 	"runtime"
 
@@ -79,7 +82,7 @@ func (p *plan) nothing() error {
 		err := &snapshottool.NoSuchError{Index: p.Index.First, Last: p.Index.Last, Count: p.total}
 		return exit.Fail("list them: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File), fmt.Errorf("%s: %w", p.File, err)) // FILE has no snapshot of that number
 	case p.Salvage:
-		return exit.Failf(snapshottool.RestoreHint(p.File), "%s: %w, and none that a torn line hides is sound (%d looked at)",
+		return exit.Failf(snapshottool.RestoreHint(p.File), "%s: %w, and none of the %d that a torn line hides is sound",
 			p.File, snapshot.ErrNoSnapshot, p.hidden)
 	}
 	return snapshot.ErrNoSnapshot
@@ -198,7 +201,7 @@ func (e *extraction) write(ctx context.Context) error {
 		return exit.Fail(durable.Hint(err), err)
 	}
 	defer staging.Abort()
-	if err := e.refuseExisting(staging.Resumed()); err != nil {
+	if err := e.refuseExisting(staging.Resumed() || staging.Fresh()); err != nil {
 		return err
 	}
 	bar := terminal.BytesBar(e.out.Err, !e.out.Quiet(), "extracting", e.size)
@@ -218,7 +221,9 @@ func (e *extraction) write(ctx context.Context) error {
 			return refused(err)
 		}
 	}
-	if err := staging.Commit(); err != nil {
+	if err := staging.Commit(); errors.Is(err, fs.ErrExist) {
+		return refused(err)
+	} else if err != nil {
 		return exit.Fail(durable.Hint(err), err)
 	}
 	if e.out.JSON() {
@@ -234,17 +239,14 @@ func (e *extraction) writeItems(ctx context.Context, staging *durable.Staging, b
 	if err != nil {
 		return err
 	}
-	work := make(chan item)
+	perm := info.Mode().Perm()
+	work := make(chan []item)
 	group, ctx := workers.WithContext(ctx)
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() error {
-			checker := snapshot.NewChecker(e.memory)
-			for i := range work {
-				f, err := staging.Create(i.name(), info.Mode().Perm())
-				if err != nil {
-					return exit.Fail(durable.Hint(err), err)
-				}
-				if err := errors.Join(e.writeItem(ctx, checker, f, i, bar), f.Close()); err != nil {
+			w := writer{extraction: e, staging: staging, perm: perm, bar: bar, checker: snapshot.NewChecker(e.memory)}
+			for items := range work {
+				if err := w.write(ctx, items); err != nil {
 					return err
 				}
 			}
@@ -253,24 +255,115 @@ func (e *extraction) writeItems(ctx context.Context, staging *durable.Staging, b
 	}
 	group.Go(func() error {
 		defer close(work)
-		for i, err := range e.items() {
+		for items, err := range e.batches() {
 			if err != nil {
 				return err
 			}
 			select {
-			case work <- i:
+			case work <- items:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			e.account(i)
+			for _, i := range items {
+				e.account(i)
+			}
 		}
 		return nil
 	})
 	return group.Wait()
 }
 
-func (e *extraction) refuseExisting(resumed bool) error {
-	if e.Force || resumed {
+const (
+	// small is up to which size a snapshot is written from memory, in bytes: the kernel copies
+	// large ones faster, and takes more calls for each.
+	small = 64 << 10
+	// batchSize is how many bytes of small snapshots are read at once.
+	batchSize = 256 << 10
+)
+
+// batches yields what is to be written in portions: small snapshots that follow each other in
+// FILE, of which only the last may lack its newline, or one that is not small.
+func (e *extraction) batches() iter.Seq2[[]item, error] {
+	return func(yield func([]item, error) bool) {
+		var batch []item
+		for i, err := range e.items() {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if n := len(batch); n > 0 && (!e.isSmall(i) || !batch[n-1].Newline() || i.Offset != batch[n-1].End() || i.End()-batch[0].Offset > batchSize) {
+				if !yield(batch, nil) {
+					return
+				}
+				batch = nil
+			}
+			if batch = append(batch, i); e.isSmall(i) {
+				continue
+			}
+			if !yield(batch, nil) {
+				return
+			}
+			batch = nil
+		}
+		if len(batch) > 0 {
+			yield(batch, nil)
+		}
+	}
+}
+
+func (e *extraction) isSmall(i item) bool { return e.Format == FormatDat && i.Size <= small }
+
+// writer writes staged files. Not safe for concurrent use.
+type writer struct {
+	*extraction
+	staging *durable.Staging
+	perm    os.FileMode
+	bar     terminal.Bar
+	checker *snapshot.Checker
+	buf     []byte
+}
+
+// write writes a batch.
+func (w *writer) write(ctx context.Context, items []item) error {
+	if w.isSmall(items[0]) {
+		return w.writeSmall(ctx, items)
+	}
+	f, err := w.staging.Create(items[0].name(), w.perm)
+	if err != nil {
+		return exit.Fail(durable.Hint(err), err)
+	}
+	return errors.Join(w.writeItem(ctx, w.checker, f, items[0], w.bar), f.Close())
+}
+
+func (w *writer) writeSmall(ctx context.Context, items []item) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if w.buf == nil {
+		w.buf = make([]byte, batchSize+1) // and a newline
+	}
+	first := items[0].Offset
+	content := w.buf[:items[len(items)-1].End()-first]
+	if err := durable.ReadFull(content, w.in.File, w.in.Base+first); err != nil {
+		return err
+	}
+	for _, i := range items {
+		text := content[i.Offset-first:][:i.Size]
+		if !i.Newline() {
+			text = append(text, '\n') // in w.buf: it is the last of its batch
+		}
+		if err := w.staging.Write(i.name(), w.perm, text); err != nil {
+			return exit.Fail(durable.Hint(err), err)
+		}
+	}
+	w.bar.Add(int64(len(content)))
+	return nil
+}
+
+// refuseExisting refuses what is in the way, unless that cannot be, or is what a killed run
+// left.
+func (e *extraction) refuseExisting(allowed bool) error {
+	if e.Force || allowed {
 		return nil
 	}
 	for i, err := range e.items() {

@@ -37,7 +37,7 @@ type Options struct {
 func Tool() cli.Tool {
 	return cli.Tool{
 		Name:       Name,
-		Summary:    "write each complete snapshot of a file to a file of its own",
+		Summary:    "write each complete snapshot of a file to its own file",
 		Arguments:  "FILE DIR",
 		Positional: 2,
 		Description: `
@@ -56,7 +56,7 @@ func Tool() cli.Tool {
 ailee_extract_snapshots --newest-valid /var/lib/ailee/l2_snapshots.dat /tmp/newest/
 # Take every snapshot out
 ailee_extract_snapshots /var/lib/ailee/l2_snapshots.dat /tmp/snapshots/
-# The newest state that verifies as JSON, to anchor it anew
+# The newest state that verifies as JSON, to anchor it again
 ailee_extract_snapshots --newest-valid --format json /var/lib/ailee/l2_snapshots.dat /tmp/states/`,
 		SeeAlso: []string{"ailee_l2_verify", "ailee_prune_snapshots", "ailee_recover_snapshots", "ailee_create_anchor"},
 		Flags: []urfave.Flag{
@@ -102,7 +102,7 @@ func options(c *urfave.Context) (Options, error) {
 	case chosen > 1:
 		return o, fmt.Errorf("only one of --last, --index and --newest-valid can be given")
 	case c.IsSet("last") && o.Last < 1:
-		return o, fmt.Errorf("--last %d is not a number of snapshots", o.Last)
+		return o, fmt.Errorf("--last %d must be at least 1", o.Last)
 	case o.Format != FormatDat && o.Format != FormatJSON:
 		return o, fmt.Errorf("--format %q is neither dat nor json", o.Format)
 	case c.IsSet("index"):

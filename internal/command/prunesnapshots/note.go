@@ -159,8 +159,8 @@ func (p *pruning) writeNote(n note) {
 		return
 	}
 	if err := p.appendNote(n); err != nil {
-		p.out.Warn("this prune is not noted: %v", err)
-		p.out.Hint("the next backup may take the snapshots that were dropped for lost")
+		p.out.Warn("could not record this prune: %v", err)
+		p.out.Hint("the next backup may report the dropped snapshots as lost")
 	}
 }
 

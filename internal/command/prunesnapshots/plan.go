@@ -85,7 +85,7 @@ func (p *plan) findValid(ctx context.Context, r io.ReaderAt, judge snapshot.Judg
 	case err != nil:
 		return err
 	}
-	p.report, p.latestValid = newest.Report, newest.Offset == p.latest.Offset
+	p.report, p.latestValid = newest, newest.Offset == p.latest.Offset
 	if newest.Offset >= p.kept[0].offset {
 		p.valid = true
 	} else {

@@ -48,17 +48,22 @@ func fetch(ctx context.Context, client *bitcoin.Client, from, to int64) iter.Seq
 					return ctx.Err()
 				}
 			}
-			err := client.BlockHashes(ctx, from, to, func(_ int64, hash string) error {
-				if next.text == nil {
-					select {
-					case next.text = <-free:
-					default:
-						next.text = make([]byte, 0, chunkHeights*reorgdb.HashSize)
+			err := client.HashText(ctx, from, to, func(_ int64, hashes []byte) error {
+				for len(hashes) > 0 {
+					if next.text == nil {
+						select {
+						case next.text = <-free:
+						default:
+							next.text = make([]byte, 0, chunkHeights*reorgdb.HashSize)
+						}
 					}
-				}
-				next.text = append(next.text, hash...)
-				if next.len() == chunkHeights {
-					return send()
+					n := min(len(hashes), (chunkHeights-next.len())*reorgdb.HashSize)
+					next.text, hashes = append(next.text, hashes[:n]...), hashes[n:]
+					if next.len() == chunkHeights {
+						if err := send(); err != nil {
+							return err
+						}
+					}
 				}
 				return nil
 			})

@@ -83,5 +83,5 @@ func TestResyncFollowsAnchors(t *testing.T) {
 
 	code, _, stderr := clitest.Run(resyncblocks.Tool(), "--db-path", path, "--check", "--anchors", "--bitcoin-rpc", n.LoginURL())
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "ailee_reorg_verify --bitcoin-rpc does")
+	require.Contains(t, stderr, "use ailee_reorg_verify --bitcoin-rpc")
 }

@@ -203,7 +203,7 @@ func (p *plan) setRange(o Options, db *reorgdb.DB, out *cli.IO) error {
 		p.start = int64(min(highest.Height, math.MaxInt64))
 		switch {
 		case !any: // the database has no block hash
-			out.Hint("no height is stored: starting at 0; --start-height says where else")
+			out.Hint("no height is stored: starting at 0; use --start-height to start elsewhere")
 		case o.Check && p.stored.top >= 0:
 			p.start = p.stored.lowest
 		default:

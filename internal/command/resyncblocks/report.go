@@ -118,7 +118,7 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 			out.Warn("no block hash from height %d to %d", gap.From, gap.To)
 		}
 		if n := len(p.gaps) - maxListed; n > 0 {
-			out.Warn("%d or more further gaps", n)
+			out.Warn("at least %d more gaps", n)
 		}
 		above.warn(out, p.tip.Blocks)
 	}

@@ -153,11 +153,11 @@ func (f *filling) cutShort(ctx context.Context, err error) error {
 	if n == 0 {
 		return err
 	}
-	const again = "run the command again: it goes on where it ended"
+	const again = "run the command again: it continues where it stopped"
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return exit.Failf(again, "%w: %d block hash(es) were written", exit.ErrInterrupted, n)
 	}
-	f.out.Warn("%d block hash(es) were written before the error: once it is solved, run the command again", n)
+	f.out.Warn("%d block hash(es) were written before the error: once it is fixed, run the command again", n)
 	return err
 }
 

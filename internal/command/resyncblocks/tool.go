@@ -81,7 +81,7 @@ ailee_resync_blocks --db-path /var/lib/ailee/reorg_db --bitcoin-rpc http://local
 			&urfave.BoolFlag{Name: "dry-run", Usage: "say what would be done and write nothing"},
 			&urfave.BoolFlag{Name: "repair-heights", Usage: "move hashes stored at block counts to their heights, and do nothing else"},
 			&urfave.BoolFlag{Name: "anchors", Usage: "bring the anchor records in line with Bitcoin, too"},
-			&urfave.Uint64Flag{Name: "confirmations", Usage: "with --anchors, take an anchor for confirmed from `N` confirmations on", Value: reorgdb.ConfirmedAt},
+			&urfave.Uint64Flag{Name: "confirmations", Usage: "with --anchors, consider an anchor confirmed at `N` confirmations", Value: reorgdb.ConfirmedAt},
 			flags.Wallet(),
 			flags.ScanBlocks(),
 			cli.JSONFlag,
@@ -121,9 +121,9 @@ func parse(c *urfave.Context) (Options, error) {
 	case o.Check && o.DryRun:
 		return Options{}, fmt.Errorf("--check and --dry-run exclude each other")
 	case o.Check && o.Anchors:
-		return Options{}, fmt.Errorf("--check does not look at anchors: ailee_reorg_verify --bitcoin-rpc does")
+		return Options{}, fmt.Errorf("--check does not check anchors: use ailee_reorg_verify --bitcoin-rpc")
 	case o.RepairHeights && (o.Check || o.Anchors || o.Start >= 0 || o.End >= 0):
-		return Options{}, fmt.Errorf("--repair-heights goes with none of --check, --anchors, --start-height and --end-height")
+		return Options{}, fmt.Errorf("--repair-heights cannot be combined with --check, --anchors, --start-height or --end-height")
 	case o.Confirmations == 0:
 		return Options{}, fmt.Errorf("--confirmations 0 would confirm what is not in the chain")
 	}

@@ -76,7 +76,7 @@ func (s Summary) Print(out *cli.IO) {
 		out.Warn("%d more anchors are not listed", more)
 	}
 	if dead {
-		out.Hint("what can never be mined is anchored anew, with a time of its own: ailee_create_anchor --broadcast --timestamp-ms N --l2-state-file STATE.json") // an anchor's transaction can never be mined
+		out.Hint("replace an anchor that can never be mined with one of a new time: ailee_create_anchor --broadcast --timestamp-ms N --l2-state-file STATE.json") // an anchor's transaction can never be mined
 	}
 	out.Printf("Anchors: %d followed, %d changed, %d could not be determined\n", s.Total-s.Unknown, s.Changed, s.Unknown)
 }

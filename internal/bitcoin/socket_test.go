@@ -73,7 +73,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 	require.NotErrorIs(t, err, bitcoin.ErrOutcomeUnknown)
 	var hinted *exit.Error
 	require.ErrorAs(t, err, &hinted)
-	require.Contains(t, hinted.Hint, "ulimit -n")
+	require.Equal(t, "too many files are open: raise the limit of the process (ulimit -n) or of the machine", hinted.Hint)
 }
 
 // forbid denies this process sockets of a family, as systemd's RestrictAddressFamilies= does.

@@ -110,6 +110,11 @@ func TestProveDatabase(t *testing.T) {
 		require.Contains(t, stdout, fmt.Sprintf("%q: 1", kind))
 	}
 
+	// With the block hash corrected, the record that names the wrong transaction is next.
+	write(func(_ func(reorgdb.Anchor), block func(uint64, string)) { block(50, n.Hash(50)) })
+	_, stderr = verify(2)
+	require.Contains(t, stderr, "hint: the record names the wrong transaction; show the record: ailee_reorg_show --db-path "+path+" anchors\n")
+
 	// After a reorg, the transaction is back in the mempool.
 	write(func(put func(reorgdb.Anchor), _ func(uint64, string)) { put(short); put(digest) })
 	n.InvalidateBlock(mined)

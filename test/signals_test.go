@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 
 	"ailee-recovery/internal/cli"
 	"ailee-recovery/internal/clitest"
+	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/l2verify"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/golden"
@@ -214,12 +216,17 @@ func (e *ending) Err() error {
 }
 
 // TestInterruptedDocuments: wherever a tool is interrupted, its document says so, and does not show
-// the internal error.
+// the internal error. Its hint says what the run leaves.
 func TestInterruptedDocuments(t *testing.T) {
 	clitest.InMemory(t)
 	seen := map[string]int{}
+	paths := func(f, db, out, dir string) map[string][][]string {
+		all := everyPath(f, db, out, dir)
+		all[backup.Name] = [][]string{{"--snapshot-only", "--data-dir", dir, "--backup-dir", out}}
+		return all
+	}
 	for _, command := range allTools() {
-		for i := range everyPath("", "", "", "")[command.Name] {
+		for i := range paths("", "", "", "")[command.Name] {
 			interrupted := true
 			for after := int64(0); interrupted && after < 1000; after = after*3/2 + 1 {
 				if testing.Short() && after > 30 {
@@ -230,7 +237,10 @@ func TestInterruptedDocuments(t *testing.T) {
 				require.NoError(t, os.WriteFile(f, []byte(clitest.Numbered(1)+clitest.Numbered(2)), 0o600))
 				require.NoError(t, golden.Unpack("node-odd-records", dir))
 				require.NoError(t, os.Rename(filepath.Join(dir, "node-odd-records"), db))
-				args := append([]string{command.Name, "--json"}, everyPath(f, db, filepath.Join(dir, "out"), dir)[command.Name][i]...)
+				if command.Name == backup.Name {
+					require.NoError(t, os.Symlink(f, filepath.Join(dir, "l2_snapshots.dat")))
+				}
+				args := append([]string{command.Name, "--json"}, paths(f, db, filepath.Join(dir, "out"), dir)[command.Name][i]...)
 				ctx := new(ending)
 				ctx.Context, ctx.cancel = context.WithCancel(t.Context())
 				ctx.left.Store(after)
@@ -242,10 +252,14 @@ func TestInterruptedDocuments(t *testing.T) {
 				require.NoError(t, clitest.Record(command.Name, args, out.String()))
 				if code == exit.Failed && strings.Contains(errs.String(), "error: interrupted") {
 					require.Contains(t, out.String(), "interrupted", args)
+					require.Contains(t, errs.String(), command.Name+": hint: "+cmp.Or(command.Leaves, "nothing that existed was changed")+"\n", args)
 					seen[command.Name]++
 				}
 			}
 		}
 	}
 	require.Greater(t, len(seen), 10, seen)
+	for _, command := range allTools() {
+		require.True(t, command.Leaves == "" || seen[command.Name] > 0, "%s was not interrupted: %v", command.Name, seen)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -138,4 +139,35 @@ func TestHintForReadOnlyMount(t *testing.T) {
 	require.Error(t, err)
 	require.Regexp(t, `: read-only file system\n.*hint: (this process may not write there, while others may: let its container or sandbox write to `+dir+
 		`|the unit may not write there: systemctl edit \S+, and add under \[Service\]: ReadWritePaths=`+dir+`)\n`, string(out))
+}
+
+// TestHintsForProcesses: what the process lacks is named, and the command works where it has it.
+func TestHintsForProcesses(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root has capabilities to drop")
+	}
+	top := clitest.ForNobody(t)
+	dir := filepath.Join(top, "ailee")
+	nodeWithBackup(t, dir)
+	database, file := filepath.Join(dir, "reorg_db"), filepath.Join(dir, "l2_snapshots.dat")
+	verify := []string{"ailee_reorg_verify", "--db-path", database}
+	prune := []string{"ailee_prune_snapshots", "--in-place", "--keep", "1", "--file", file}
+	for _, c := range []struct {
+		owner    int
+		lacks    []string // what comes before the command
+		args     []string
+		hint     string
+		succeeds []string
+	}{
+		{0, []string{"env", "TMPDIR=" + file}, verify, "temporary files cannot be written to " + file + ": name another folder: export TMPDIR=DIR", []string{"env", "TMPDIR=" + top}},
+		{clitest.Nobody, []string{"setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid"}, prune, "run it as that user",
+			[]string{"setpriv", "--reuid", strconv.Itoa(clitest.Nobody), "--regid", strconv.Itoa(clitest.Nobody), "--clear-groups"}},
+	} {
+		require.NoError(t, exec.Command("chown", "-R", strconv.Itoa(c.owner)+":"+strconv.Itoa(c.owner), dir).Run())
+		out, err := exec.Command(c.lacks[0], append(c.lacks[1:], c.args...)...).CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(out), ": hint: "+c.hint+"\n")
+		out, err = exec.Command(c.succeeds[0], append(c.succeeds[1:], c.args...)...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
 }

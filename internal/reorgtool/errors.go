@@ -36,12 +36,15 @@ func Explain(path string, err error) error {
 		return exit.Fail("no damage was found: no AILEE node writes this, and a copy would lack it; open the database with the program that wrote it", err)
 	case errors.Is(err, reorgdb.ErrCorrupt):
 		return exit.WrongData(CopyHint(path), err)
-	case errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, reorgdb.ErrNoDatabase):
 		return exit.Fail(noDatabaseHint(path), err)
 	case errors.Is(err, reorgdb.ErrBusy), errors.Is(err, rocksfile.ErrChanging):
 		return exit.Fail("run the command again, or stop the node first", err)
 	case durable.Hint(err) != "":
 		return exit.Fail(durable.Hint(err), err)
+	case errors.Is(err, syscall.ENOTDIR):
+		// It is the path itself: for the folder for temporary files there was a hint.
+		return exit.Fail(noDatabaseHint(path), err)
 	case errors.Is(err, fs.ErrNotExist):
 		return exit.Fail(missingHint(path), err)
 	}

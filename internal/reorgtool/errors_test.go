@@ -61,6 +61,8 @@ func TestFolderOfTheDatabase(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	_, err = reorgdb.OpenReadOnly(dir)
 	requireHint(t, "name the folder that holds the file CURRENT, such as /var/lib/ailee/reorg_db", exit.Failed, reorgtool.Explain(dir, err))
+	_, err = reorgdb.OpenReadOnly(path)
+	requireHint(t, "name the folder of the database, such as /var/lib/ailee/reorg_db, not a file in it", exit.Failed, reorgtool.Explain(path, err))
 }
 
 func requireHint(t *testing.T, hint string, code int, err error) {

@@ -135,6 +135,31 @@ func requireOnly(t *testing.T, path, text string) {
 	require.Equal(t, text, string(got))
 }
 
+// TestCarryFails: what was appended to the old file and cannot be written to the new one is
+// carried over by the next run.
+func TestCarryFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	require.NoError(t, os.WriteFile(path, []byte("old\nappended\n"), 0o600))
+	require.NoError(t, os.WriteFile(path+".new", []byte("new\n"), 0o600))
+	r, err := Lock(path, 0, t.Logf)
+	require.NoError(t, err)
+	// It is open for reading only, as if its disk were full.
+	current, err := r.openFile(r.base+".new", unix.O_RDONLY)
+	require.NoError(t, err)
+	src, err := r.openFile(r.base, unix.O_RDONLY)
+	require.NoError(t, err)
+	current.alone = true
+	r.open[current.inode] = current
+	for _, f := range []*file{src, current} {
+		taken, err := f.Try()
+		require.NoError(t, err)
+		require.True(t, taken)
+	}
+	_, err = r.carry(&second{dst: current.inode, at: 4}, src, current, &insertion{src: src.File, from: 4, size: 9})
+	requireHint(t, "run the command again to complete it", "bad file descriptor", err)
+	require.NoError(t, errors.Join(src.Close(), r.Close()))
+}
+
 // TestHints: what only some file systems and failing disks bring about has its hint, too.
 func TestHints(t *testing.T) {
 	requireHint(t, "run it again when the writer is done, or stop it", "kept open", explain(fmt.Errorf("f is %w by sh (pid 7)", lease.ErrHeld)))

@@ -208,6 +208,10 @@ func TestFileSystems(t *testing.T) {
 			require.NoError(t, os.Mkdir(filepath.Join(at, "backups"), 0o755))
 			for _, use := range uses {
 				if strings.Contains(use.args, "--in-place") && isFUSE(t, at) {
+					said, err := exec.Command(prunesnapshots.Name, "--keep", "1", "--in-place", "--file", filepath.Join(at, "state.dat")).CombinedOutput()
+					require.Error(t, err)
+					require.Equal(t, prunesnapshots.Name+": error: "+filepath.Join(at, "state.dat")+" is on a FUSE file system, where there is no telling whether a node has it open\n"+
+						prunesnapshots.Name+": hint: stop the node, and prune with --output\n", string(said))
 					row = append(row, "no")
 					continue
 				}

@@ -123,7 +123,7 @@ func TestReadingNeedsNoRights(t *testing.T) {
 	// Only --owner needs more.
 	code, _, stderr = clitest.AsNobody(t, 0o022, initnode.Name, "--data-dir", filepath.Join(out, "other"), "--owner", "0:0")
 	require.Equal(t, exit.Failed, code)
-	require.Contains(t, stderr, "hint: run it as root, on a file system that keeps owners")
+	require.Contains(t, stderr, "hint: run it as root, on a file system that supports owners")
 	require.NoDirExists(t, filepath.Join(out, "other"))
 }
 

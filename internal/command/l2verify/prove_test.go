@@ -37,7 +37,7 @@ func TestProveSnapshot(t *testing.T) {
 	verify(2, "", "error: transaction "+txid+" is in the mempool, not in a block: 1 demanded\nailee_l2_verify: hint: wait for more blocks", made.File, txid)
 	verify(0, ok+txid+", which is in the mempool, not in a block\n", "", made.File, txid, "--min-confirmations", "0")
 	verify(2, "", "error: transaction "+noTransaction+" is neither in the active chain nor in the mempool\n", made.File, noTransaction)
-	verify(1, "", "error: could not determine the state of transaction "+noTransaction+": the node has no complete transaction index, and it is not in the 10 block(s) from", made.File, noTransaction, "--scan-blocks", "10")
+	verify(1, "", "error: could not determine the state of transaction "+noTransaction+": the node has no complete transaction index, and the transaction is not in the 10 block(s) starting at height", made.File, noTransaction, "--scan-blocks", "10")
 
 	mined := n.Generate(1)[0]
 	longTx := n.Send(n.Transaction(2, long.Script))

@@ -234,7 +234,7 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 			require.NoError(t, err)
 			code, stderr := completes(t, path, "--keep", "all")
 			require.Equal(t, exit.Failed, code)
-			require.Contains(t, stderr, "was replaced since an earlier run was killed")
+			require.Contains(t, stderr, "was replaced after an earlier run was killed")
 			now, err := os.ReadFile(path)
 			require.NoError(t, err)
 			require.Equal(t, other, string(now))

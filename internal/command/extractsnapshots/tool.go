@@ -41,22 +41,24 @@ func Tool() cli.Tool {
 		Arguments:  "FILE DIR",
 		Positional: 2,
 		Description: `
-   Writes DIR/snapshot_1.dat, the oldest complete snapshot of FILE, to
-   DIR/snapshot_<n>.dat, the latest. Each has exactly the snapshot's bytes (a
-   missing last newline is added) and verifies as it does in FILE. FILE is only
-   read, and may be appended to meanwhile. Existing files in DIR are refused, and
-   links in it are not followed. All files are on disk before the first gets its
-   name. Run as root, it writes as the user to whom DIR belongs.`,
+   Writes each complete snapshot of FILE to its own file, from DIR/snapshot_1.dat,
+   the oldest, to DIR/snapshot_<n>.dat, the latest. Each file has exactly the bytes
+   of the snapshot (a missing last newline is added) and verifies as it does in
+   FILE. FILE is only read, and a node may append to it meanwhile. Existing files
+   in DIR are not replaced without --force, and links in it are not followed. All
+   files are on disk before the first one gets its name. When run as root, it
+   writes as the owner of DIR.`,
 		Files: []cli.Entry{
 			{Name: "DIR/snapshot_<n>.dat", Text: "the n-th complete snapshot of FILE, with --format json snapshot_<n>.json"},
 			{Name: "DIR/salvaged_<k>.dat", Text: "the k-th snapshot that a torn line hides, with --salvage"},
+			{Name: ".DIR.ailee-tmp", Text: "a new DIR until it is complete; the next run removes what a killed one left"},
 		},
 		Examples: `
 # Go back to the newest snapshot that verifies
 ailee_extract_snapshots --newest-valid /var/lib/ailee/l2_snapshots.dat /tmp/newest/
-# Take every snapshot out
+# Extract every snapshot
 ailee_extract_snapshots /var/lib/ailee/l2_snapshots.dat /tmp/snapshots/
-# The newest state that verifies as JSON, to anchor it again
+# Extract the newest state that verifies as JSON, to anchor it again
 ailee_extract_snapshots --newest-valid --format json /var/lib/ailee/l2_snapshots.dat /tmp/states/`,
 		SeeAlso: []string{"ailee_l2_verify", "ailee_prune_snapshots", "ailee_recover_snapshots", "ailee_create_anchor"},
 		Flags: []urfave.Flag{

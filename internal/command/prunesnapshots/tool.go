@@ -48,31 +48,33 @@ func Tool() cli.Tool {
 		Arguments: "[FILE]",
 		Optional:  1,
 		Description: `
-   Writes the last N complete snapshots of FILE, byte for byte, to OUT, and
-   nothing that belongs to none of them, such as a torn tail. With --in-place the
-   result replaces FILE while a node keeps appending: FILE is at every instant
-   either the old file or the new one, whole, and whatever is appended meanwhile
-   is carried over. Owner, mode and extended attributes stay. The newest valid
-   snapshot is never pruned away, nor a complete one that a torn line hides from nodes.
-   Run as root, it writes as the user to whom the folder belongs.
+   Writes the last N complete snapshots of FILE, byte for byte, to OUT. What is
+   not part of a complete snapshot, such as a torn tail, is dropped. With
+   --in-place the result replaces FILE while a node keeps appending: at every
+   instant FILE is either the whole old file or the whole new one, and what is
+   appended meanwhile is carried over. Owner, mode and extended attributes stay.
+   The newest valid snapshot is never pruned away unless --discard-newest-valid is
+   given, nor a complete one that a torn line hides from nodes unless
+   --discard-hidden is given. When run as root, it writes as the owner of the folder.
 
-   Without FILE it is the node's, and the first line says which. What --in-place replaces
-   has to be named: a command line that was not finished changes nothing.
+   Without FILE, the node's file is pruned, and the first line says which. With
+   --in-place, FILE must be named: an unfinished command line changes nothing.
 
-   With --in-place a node that appends waits for the time that it takes to copy and
-   sync what was appended last, however large FILE is, and never for longer than the
-   kernel's lease-break-time (45 s); one that appends all the time may wait for up to
-   five seconds. A file that somebody renames or copies over FILE meanwhile stays, and is
-   pruned instead. In place is refused where a node could go on in the old file unseen:
-   on FUSE and network file systems, with several hard links, and when FILE is mounted by
-   itself. One thing cannot be closed: a process that the system stops for more than two
-   seconds in the middle of opening FILE can lose the snapshot it appends.`,
+   With --in-place, a node that wants to append waits until the last appended bytes
+   are copied and synced. How long does not depend on the size of FILE, and never
+   exceeds the kernel's lease-break-time (45 s). A node that appends all the time may
+   wait for up to five seconds. If another process renames or copies a file over FILE
+   meanwhile, that file stays, and is pruned instead. --in-place is refused where a
+   node could keep writing to the old file unseen: on FUSE and network file systems,
+   with several hard links, and if FILE itself is a mount point. One gap remains: a
+   process that the system stops for more than two seconds in the middle of opening
+   FILE can lose the snapshot that it appends.`,
 		Environment: []cli.Entry{flags.SnapshotFileEnvironment()},
 		Files: []cli.Entry{
 			{Name: ".FILE.ailee-tmp", Text: "the result until it is whole"},
 			{Name: ".FILE.ailee-pruned", Text: "a line of JSON for each prune that dropped something: when, and what"},
-			{Name: ".FILE.ailee-old-*", Text: "with --in-place, the replaced file until all that was appended to it is carried over; after a crash the next run completes it"},
-			{Name: ".FILE.ailee-back-*", Text: "with --in-place, what was in the place of a file that somebody had just put there; completed likewise"},
+			{Name: ".FILE.ailee-old-*", Text: "with --in-place, the replaced file, until everything appended to it is carried over; after a crash the next run completes it"},
+			{Name: ".FILE.ailee-back-*", Text: "with --in-place, what was at FILE when another process had just replaced it; completed in the same way"},
 		},
 		Examples: `
 # What would go?

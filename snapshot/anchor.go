@@ -28,7 +28,7 @@ func NewAnchor(root string, timestampMs uint64, metadata string) *Anchor {
 }
 
 // Bound reports whether the payload commits to the anchor's own root, time and
-// metadata. The nodes' verifier does not look at that.
+// metadata. The nodes' verifier does not check that.
 func (a *Anchor) Bound() bool {
 	rest, ok := strings.CutPrefix(a.Payload, a.L2StateRoot)
 	if !ok || len(rest) == 0 || rest[0] != ':' {
@@ -39,7 +39,7 @@ func (a *Anchor) Bound() bool {
 	return ok && len(rest) > 0 && rest[0] == ':' && rest[1:] == a.RecoveryMetadata
 }
 
-// AnchorVerdict is what the nodes' verifier says of a snapshot's anchor.
+// AnchorVerdict is the verdict of the nodes' verifier on a snapshot's anchor.
 type AnchorVerdict uint8
 
 // The verdicts, in the order in which the verifier checks.
@@ -47,7 +47,7 @@ const (
 	AnchorHolds AnchorVerdict = iota
 	AnchorMissing
 	AnchorRootMismatch // compared exactly
-	AnchorHashMismatch // compared without case, and only when the root matched
+	AnchorHashMismatch // compared without case, and only if the root matched
 )
 
 func judgeAnchor(root string, a *Anchor) AnchorVerdict {
@@ -62,10 +62,10 @@ func judgeAnchor(root string, a *Anchor) AnchorVerdict {
 	return AnchorHolds
 }
 
-// hashHolds reports whether the hash is that of the payload. A to Z alone are lowered, as
+// hashHolds reports whether the hash is that of the payload. Only A to Z are lowered, as
 // tolower does in the C locale.
 func (a *Anchor) hashHolds() bool {
-	var buf [256]byte // payloads are not longer, and need no other memory then
+	var buf [256]byte // a payload that fits needs no other memory
 	sum := sha256.Sum256(append(buf[:0], a.Payload...))
 	var want [2 * sha256.Size]byte
 	hex.Encode(want[:], sum[:])

@@ -7,17 +7,17 @@ import (
 	"iter"
 )
 
-// Anchored is a complete snapshot and the anchor that a node reads in it, nil when there
-// is none.
+// Anchored is a complete snapshot and the anchor that a node reads in it, nil if there is
+// none.
 type Anchored struct {
 	Located
 	Anchor *Anchor
 }
 
 // Anchors yields the complete snapshots of the first size bytes of r with their anchors,
-// the oldest first, numbered from 1. Of the rest of them it looks at nothing. The
-// iteration ends after an error: the context's, one from r, [ErrShrunk] or a
-// *[LineTooLongError]. The checker must not be used for anything else meanwhile.
+// the oldest first, numbered from 1. It checks nothing else in them. The iteration ends
+// after an error: the context's, one from r, [ErrShrunk] or a *[LineTooLongError].
+// Meanwhile, the checker must not be used for anything else.
 func (c *Checker) Anchors(ctx context.Context, r io.ReaderAt, size int64) iter.Seq2[Anchored, error] {
 	return func(yield func(Anchored, error) bool) {
 		w := anchorWalk{ctx: ctx, yield: yield, blocks: newLineBlocks(r, 0, size, c.in, c.memory.maxLine())}
@@ -81,8 +81,8 @@ func (w *anchorWalk) lines(lines []byte, off int64) bool {
 	return true
 }
 
-// record takes a line within a snapshot, and reports whether it would have to know how the
-// line goes on, if it does.
+// record takes a line within a snapshot. It reports whether, should the line go on, the
+// rest is needed to read it.
 func (w *anchorWalk) record(line []byte) (more bool) {
 	f := newFields(line)
 	if !f.SkipSpace() {
@@ -104,8 +104,8 @@ func (w *anchorWalk) record(line []byte) (more bool) {
 	return what != anchorNone && f.Pos == len(line)
 }
 
-// longLine takes a line of which only the start is in memory. An anchor's has to be
-// there up to its last field.
+// longLine takes a line of which only the start is in memory. An anchor line must be in
+// memory up to its last field.
 func (w *anchorWalk) longLine(start []byte, off int64) error {
 	before := w.now.Anchor
 	if w.inside && w.record(start) {

@@ -8,11 +8,11 @@ import (
 )
 
 // Append adds a snapshot to the file f, which is open for reading and appending
-// (O_APPEND), and returns where it lies. A file that does not end in a newline
-// gets one first, so that the header is a line of its own even after a torn
-// tail. The snapshot is written as its WriteTo does, synced, and then passed to
-// check. When one of these fails and nothing else was appended meanwhile, the file
-// is cut back to what it was.
+// (O_APPEND), and returns its place. If the file does not end in a newline, one is
+// written first, so that the header is its own line even after a torn tail. The
+// snapshot is written by its WriteTo, synced, and then passed to check. If one of
+// these fails and nothing else was appended meanwhile, the file is truncated to its
+// old size.
 func Append(f *os.File, snapshot io.WriterTo, check func(Located) error) (Located, error) {
 	before, err := f.Stat()
 	if err != nil {
@@ -45,7 +45,7 @@ func appendTo(f *os.File, snapshot io.WriterTo) (l Located, err error) {
 }
 
 // cutBack removes what a failed append wrote after size, up to end, unless
-// someone else has appended too.
+// another process has appended too.
 func cutBack(f *os.File, size, end int64) error {
 	info, err := f.Stat()
 	if err != nil || info.Size() != end || end <= size {
@@ -55,7 +55,7 @@ func cutBack(f *os.File, size, end int64) error {
 }
 
 // TerminateLine makes sure that a file that is open for appending ends in a
-// newline, so that a header that is appended next is a line of its own.
+// newline, so that a header that is appended next is on its own line.
 func TerminateLine(f *os.File) error {
 	terminated, err := Terminated(f)
 	if err == nil && !terminated {

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// oneByOne is how many bytes are checked from the end of a file one snapshot at a time.
-	// What is looked for is nearly always there.
+	// oneByOne is how many bytes at the end of a file are checked one snapshot at a time.
+	// The snapshot that is looked for is nearly always there.
 	oneByOne = 1 << 20
-	// A chunk is what one core checks at a time: a quarter of what each core has to do, so
-	// that they are done at about the same time.
+	// A chunk is what one core checks at a time: a quarter of its share, so that all cores
+	// finish at about the same time.
 	minChunk, maxChunk = 4 * blockSize, 128 * blockSize
 	chunksPerCore      = 4
 	// reportsAhead is how many reports a core may be ahead of the loop.
@@ -45,7 +45,7 @@ func (c *Checker) partsBack(ctx context.Context, r io.ReaderAt, before, lowest i
 			}
 		}
 		if before-to < oneByOne {
-			return // there is no other
+			return // there are no others
 		}
 		for to > lowest {
 			from := max(lowest, to-(before-to))
@@ -57,7 +57,7 @@ func (c *Checker) partsBack(ctx context.Context, r io.ReaderAt, before, lowest i
 	}
 }
 
-// single is the part that has one snapshot, or the error of looking for it.
+// single is the part with one snapshot, or the error from looking for it.
 func (c *Checker) single(ctx context.Context, r io.ReaderAt, l Located, err error) part {
 	return func(yield func(*Report, error) bool) {
 		if err != nil {
@@ -68,8 +68,8 @@ func (c *Checker) single(ctx context.Context, r io.ReaderAt, l Located, err erro
 	}
 }
 
-// onAllCores is [Checker.CheckRange] by checkers that share the memory of c, which may be
-// used meanwhile.
+// onAllCores is [Checker.CheckRange] with checkers that share the memory of c. Meanwhile,
+// c may be used.
 func (c *Checker) onAllCores(ctx context.Context, r io.ReaderAt, from, to, size int64) part {
 	cores := runtime.GOMAXPROCS(0)
 	step := (to - from) / int64(cores*chunksPerCore)
@@ -98,12 +98,12 @@ func (c *Checker) earlierAnchors(ctx context.Context, r io.ReaderAt, before, low
 	if err == nil || ctx.Err() != nil {
 		return found, err
 	}
-	// What cannot be read matters only when it comes before the last that is wanted, which a
-	// part, read from its front, does not show.
+	// An unreadable snapshot matters only if it comes after the last one that is needed,
+	// which a part does not show, since it is read from its start.
 	return foundIn(c.backward(ctx, r, before, lowest), wanted)
 }
 
-// backward is [Checker.partsBack] in single snapshots.
+// backward is [Checker.partsBack] with a part for each snapshot.
 func (c *Checker) backward(ctx context.Context, r io.ReaderAt, before, lowest int64) iter.Seq[part] {
 	return func(yield func(part) bool) {
 		for l, err := range Backward(r, before) {
@@ -114,8 +114,8 @@ func (c *Checker) backward(ctx context.Context, r io.ReaderAt, before, lowest in
 	}
 }
 
-// foundIn returns those of the wanted anchor hashes that hold in the parts, which it reads
-// until all are found.
+// foundIn returns those of the wanted anchor hashes that hold in the parts. It reads until
+// all are found.
 func foundIn(parts iter.Seq[part], wanted AnchorSet) (AnchorSet, error) {
 	found := AnchorSet{}
 	if len(wanted) == 0 {

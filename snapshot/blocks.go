@@ -15,11 +15,10 @@ import (
 // and target differ by a few bytes modulo the page size (AMD Zen 3, rep movsb).
 const blockSize = 64 << 10
 
-// ErrShrunk says that a file ended before the offset up to which it was seen to
-// reach when it was opened.
+// ErrShrunk says that a file ended before the size that it had when it was opened.
 var ErrShrunk = errors.New("the file became shorter while it was read")
 
-// ErrChanged says that a file did not hold the same records when it was read again.
+// ErrChanged says that a file no longer held the same records when it was read again.
 var ErrChanged = errors.New("the file was overwritten while it was read")
 
 // readFull reads len(p) bytes at off.
@@ -34,16 +33,16 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 	return fmt.Errorf("at byte %d: %w", off+int64(n), err)
 }
 
-// newLineBuffer returns a buffer for lineBlocks. Its second half takes what is read, its
-// first the start of a line that the block before cut off.
+// newLineBuffer returns a buffer for lineBlocks. Blocks are read into its second half; the
+// first takes the start of a line that the previous block cut off.
 func newLineBuffer() []byte { return make([]byte, 2*blockSize) }
 
 // lineBlocks reads the lines of a byte range in blocks of whole lines.
 type lineBlocks struct {
 	r        io.ReaderAt
-	off, end int64 // what is still to be read
+	off, end int64 // the bytes still to be read
 	buf      []byte
-	carry    []byte // the start of a line that the block before cut off
+	carry    []byte // the start of a line that the previous block cut off
 	long     []byte // a larger buffer with carry at its front, after growLine
 	maxLine  int
 }
@@ -52,10 +51,10 @@ func newLineBlocks(r io.ReaderAt, off, end int64, buf []byte, maxLine int) lineB
 	return lineBlocks{r: r, off: off, end: end, buf: buf, maxLine: maxLine}
 }
 
-// next returns the next lines and the offset of the first. Every line ends in
-// a newline, but the range's last may not. With long set, lines is the start of
-// one line too long for the buffer: call skipLine or growLine next. The result
-// is valid until the next call; it is empty at the end of the range.
+// next returns the next lines and the offset of the first. Every line ends in a
+// newline, except possibly the last of the range. If long is set, lines is the start
+// of a single line that is too long for the buffer: call skipLine or growLine next.
+// The result is valid until the next call. It is empty at the end of the range.
 func (b *lineBlocks) next() (lines []byte, off int64, long bool, err error) {
 	off = b.off - int64(len(b.carry))
 	for {
@@ -97,7 +96,7 @@ func (b *lineBlocks) read() ([]byte, error) {
 	return block, nil
 }
 
-// growLine makes room for the long line that next just returned, and reports
+// growLine makes room for the long line that next has just returned, and reports
 // whether the limit on line length allows it.
 func (b *lineBlocks) growLine() bool {
 	size := min(2*len(b.carry), b.maxLine)
@@ -109,7 +108,7 @@ func (b *lineBlocks) growLine() bool {
 	return true
 }
 
-// skipLine passes over the rest of the long line that next just returned, and
+// skipLine skips the rest of the long line that next has just returned, and
 // returns its last bytes, at most tail of them, without the newline.
 func (b *lineBlocks) skipLine(tail int) ([]byte, error) {
 	last := append([]byte(nil), b.carry[max(0, len(b.carry)-tail):]...)

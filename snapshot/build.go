@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Builder makes a snapshot in memory, record by record, as a node writes it. The
+// Builder builds a snapshot in memory, record by record, as a node writes it. The
 // sections may be filled in any order. The zero value is empty. Not safe for
 // concurrent use.
 type Builder struct {
@@ -23,7 +23,7 @@ type Builder struct {
 	}
 }
 
-// The sizes of a section's pieces: each is twice as large as the one before.
+// The sizes of the pieces of a section: each is twice as large as the one before.
 const (
 	minPiece = 4 << 10
 	maxPiece = 1 << 20
@@ -32,9 +32,9 @@ const (
 // maxNumber is the longest number with the space before it.
 const maxNumber = len(" 18446744073709551615")
 
-// Add adds a record after those that its section has. Its strings and numbers
-// are in file order; an i32 is sign-extended, a bool 0 or 1. A string that holds a
-// newline is refused with an error that wraps [ErrNewline].
+// Add adds a record to the end of its section. Its strings and numbers are in file
+// order; an i32 is sign-extended, a bool 0 or 1. A string that contains a newline is
+// refused with an error that wraps [ErrNewline].
 func (b *Builder) Add(s Section, strings [][]byte, numbers []uint64) error {
 	need := len(layouts[s].tag) + len(numbers)*maxNumber + 1
 	for i, str := range strings {
@@ -58,9 +58,9 @@ func (b *Builder) Add(s Section, strings [][]byte, numbers []uint64) error {
 	return nil
 }
 
-// Text returns the snapshot with the given anchor, nil for none. It shares the
-// memory of the builder, which must not be added to any more. A string of the
-// anchor that holds a newline is refused with an error that wraps [ErrNewline].
+// Text returns the snapshot with the given anchor, nil for none. It shares the memory
+// of the builder, to which nothing may be added afterwards. A string of the anchor
+// that contains a newline is refused with an error that wraps [ErrNewline].
 func (b *Builder) Text(anchor *Anchor) (*Text, error) {
 	t := &Text{}
 	t.add(appendStart(nil, b.TimestampMs))
@@ -97,7 +97,7 @@ func (t *Text) size() int64 {
 	return t.ends[len(t.ends)-1]
 }
 
-// Located is where the snapshot lies in the text: it is all of it.
+// Located is the place of the snapshot in the text: all of it.
 func (t *Text) Located() Located {
 	return Located{Index: 1, Size: t.size(), BodyEnd: t.size() - int64(len(EndLine)+1)}
 }
@@ -118,8 +118,8 @@ func (t *Text) ReadAt(p []byte, off int64) (n int, err error) {
 // maxPieces is how many pieces one writev(2) takes.
 const maxPieces = 1024
 
-// WriteTo writes the snapshot: to a file in one system call, where it has no more
-// than about a gigabyte.
+// WriteTo writes the snapshot. Up to about a gigabyte is written to a file in one
+// system call.
 func (t *Text) WriteTo(w io.Writer) (written int64, err error) {
 	f, isFile := w.(*os.File)
 	for rest := t.pieces; len(rest) > 0; {
@@ -151,7 +151,7 @@ func writev(f *os.File, pieces [][]byte) (int, error) {
 	}
 }
 
-// from returns the pieces from the offset on.
+// from returns the pieces starting at the offset.
 func (t *Text) from(off int64) [][]byte {
 	i := sort.Search(len(t.ends), func(i int) bool { return t.ends[i] > off })
 	if i == len(t.pieces) {

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// DefaultMaxMemory is what checkers may take, in bytes, when not told otherwise.
+// DefaultMaxMemory is how much memory checkers may use by default, in bytes.
 const DefaultMaxMemory = 44 << 20
 
-// Memory bounds what checkers take that share it, on top of a few buffers: for
-// sorting sections, and for long lines, a sixteenth of it each. Safe for concurrent
-// use.
+// Memory bounds what the checkers that share it use on top of a few buffers: for sorting
+// sections, and for long lines, at most a sixteenth of the limit for each. Safe for
+// concurrent use.
 type Memory struct {
 	limit int64 // bytes
 	left  *semaphore.Weighted
@@ -36,13 +36,13 @@ func NewMemory(limit int64) *Memory {
 // maxLine is the longest line that is read.
 func (m *Memory) maxLine() int { return int(min(max(m.limit/16, blockSize), 1<<30)) }
 
-// Report is what reading one snapshot showed.
+// Report is the result of reading one snapshot.
 type Report struct {
 	Located
 	TimestampMs uint64 // Unix milliseconds
 	Root        string // lower-case hex
 	Counts      [sectionCount]uint64
-	Anchor      *Anchor // nil when there is none
+	Anchor      *Anchor // nil if there is none
 	// AnchorVerdict compares Anchor with Root.
 	AnchorVerdict AnchorVerdict
 	Findings      []Finding
@@ -51,10 +51,10 @@ type Report struct {
 	spans   [sectionCount]span
 }
 
-// span is where the records of a section lie, with whatever is between them.
+// span is the range of a section's records, with anything that is between them.
 type span struct{ first, end int64 }
 
-// pegOutSummary is enough to judge the peg-outs without holding them.
+// pegOutSummary is enough to judge the peg-outs without keeping them.
 type pegOutSummary struct {
 	hash   []byte // the anchor hash of the first
 	differ bool   // another one has a different hash
@@ -63,7 +63,7 @@ type pegOutSummary struct {
 // Verdict is the outcome of the nodes' check.
 type Verdict string
 
-// The verdicts; each but the first is exit code 2.
+// The verdicts. All except Valid mean exit code 2.
 const (
 	Valid          Verdict = "valid"
 	NoAnchor       Verdict = "no anchor"
@@ -72,8 +72,8 @@ const (
 	PegOutMismatch Verdict = "peg-out mismatch"
 )
 
-// Verdict returns the verdict of the nodes' verifier; where several checks
-// fail, the first.
+// Verdict returns the verdict of the nodes' verifier: that of the first check that
+// fails.
 func (r *Report) Verdict() Verdict {
 	switch r.AnchorVerdict {
 	case AnchorMissing:
@@ -89,7 +89,7 @@ func (r *Report) Verdict() Verdict {
 	return Valid
 }
 
-// InOrder reports whether the keys of a section ascend, each greater than the one before.
+// InOrder reports whether the keys of a section ascend, each greater than the previous one.
 func (r *Report) InOrder(s Section) bool {
 	return !slices.ContainsFunc(r.Findings, func(f Finding) bool {
 		return (f.Kind == Unsorted || f.Kind == DuplicateKey) && f.Section == s.String()
@@ -133,20 +133,21 @@ func (e *SectionTooLargeError) Error() string {
 		e.Offset, e.Section, what, e.Need, e.Limit)
 }
 
-// Checker reads snapshots of any size in bounded memory and computes their
-// roots. It hashes while it parses; a snapshot with a section that is unsorted, mixed
-// with others, miscounted, or repeats a key among more records than a node inserts one
-// by one, is read again. Not safe for concurrent use.
+// Checker reads snapshots of any size in bounded memory and computes their roots. It
+// hashes while it parses. A section that is unsorted, or that repeats a key among more
+// records than a node inserts one by one, is sorted as it is read if it is small; if it
+// is large, mixed with others, or miscounted, the snapshot is read again. Not safe for
+// concurrent use.
 type Checker struct {
 	memory *Memory
 	in     []byte
 	again  []byte // a second buffer, for reading a section again
 	hash   *textHash
 	rec    record
-	survey survey // the one at a time that is under way, for its buffers
+	survey survey // the current one; there is one at a time, kept for its buffers
 	sorter lineSorter
 	run    [plainRun]plainLine
-	// While sweeping, swept is what the report of each snapshot is made of.
+	// While sweeping, every report is built in swept.
 	sweeping bool
 	swept    struct {
 		report Report
@@ -154,8 +155,8 @@ type Checker struct {
 	}
 }
 
-// NewChecker returns a Checker that shares the given memory with others, nil for
-// its own of [DefaultMaxMemory].
+// NewChecker returns a Checker that shares the given memory with others. If memory is
+// nil, it has its own, of [DefaultMaxMemory].
 func NewChecker(memory *Memory) *Checker {
 	if memory == nil {
 		memory = NewMemory(0)
@@ -165,7 +166,7 @@ func NewChecker(memory *Memory) *Checker {
 
 // Check reads the snapshot at l and judges it. The error is the context's, one
 // from r, [ErrShrunk], [ErrChanged], a *[LineTooLongError] or a
-// *[SectionTooLargeError]: what the snapshot says, however wrong, is never an error.
+// *[SectionTooLargeError]. The content of the snapshot, however wrong, is never an error.
 func (c *Checker) Check(ctx context.Context, r io.ReaderAt, l Located) (*Report, error) {
 	sv := c.begin()
 	if err := sv.run(ctx, r, l); err != nil {
@@ -175,8 +176,8 @@ func (c *Checker) Check(ctx context.Context, r io.ReaderAt, l Located) (*Report,
 	return sv.complete(ctx, r, l)
 }
 
-// Survey is [Checker.Check] without the root, and so without sorting: Root is empty, and
-// AnchorVerdict says nothing. Of the keys that repeat it has seen only neighbours.
+// Survey is [Checker.Check] without the root, and so without sorting: Root is empty,
+// AnchorVerdict means nothing, and only repeated keys next to each other are found.
 func (c *Checker) Survey(ctx context.Context, r io.ReaderAt, l Located) (*Report, error) {
 	sv := c.begin()
 	sv.straight = false
@@ -192,8 +193,8 @@ func (c *Checker) Survey(ctx context.Context, r io.ReaderAt, l Located) (*Report
 	return sv.finish(""), nil
 }
 
-// begin starts the survey of a snapshot. The text it holds must be given back:
-// by complete, or to the hash.
+// begin starts the survey of a snapshot. The text that it holds must be handed back,
+// by complete or to the hash.
 func (c *Checker) begin() *survey {
 	c.sorter.release()
 	sv := &c.survey
@@ -227,7 +228,7 @@ func (c *Checker) keepAnchor(a Anchor) *Anchor {
 	return &c.swept.anchor
 }
 
-// emptied returns the buffer without what is in it, nil for one that is not worth keeping.
+// emptied returns the buffer emptied, or nil if it is too large to be worth keeping.
 func emptied(key []byte) []byte {
 	if cap(key) > blockSize {
 		return nil
@@ -235,7 +236,7 @@ func emptied(key []byte) []byte {
 	return key[:0]
 }
 
-// complete computes the root and returns the report, once all lines were seen.
+// complete computes the root and returns the report, once all lines have been seen.
 func (sv *survey) complete(ctx context.Context, r io.ReaderAt, l Located) (*Report, error) {
 	sv.enter(noSection)
 	var digest [sha256.Size]byte
@@ -259,7 +260,7 @@ func (sv *survey) complete(ctx context.Context, r io.ReaderAt, l Located) (*Repo
 	return sv.finish(string(root[:])), nil
 }
 
-// sectionScan is what the survey knows of one section.
+// sectionScan is what the survey knows about one section.
 type sectionScan struct {
 	declared  uint64 // by the last count line
 	counted   bool   // there is a count line
@@ -269,20 +270,20 @@ type sectionScan struct {
 	span             // from the first record's line to the end of the last one's
 	lastKey   []byte // of the last record, while another section is current
 	unsorted  bool
-	// run is the length of the text of the last records, as many as have one key;
-	// longestRun that of the longest run of two and more, 0 for none.
+	// run is the text length of the last records that have the same key; longestRun is
+	// that of the longest run of two or more records, 0 if there is none.
 	run, longestRun int64
-	repeats         uint64 // how many records have the key of another, where that was counted
+	repeats         uint64 // how many records have the key of another, if that was counted
 }
 
-// inOrder reports whether a node leaves the records seen so far as they are. Equal keys
-// it moves even in a section that is sorted.
+// inOrder reports whether a node leaves the records seen so far in their order. It may
+// move equal keys even in a sorted section.
 func (s *sectionScan) inOrder() bool {
 	return !s.unsorted && (s.longestRun == 0 || s.kept <= insertionMax)
 }
 
 // survey is the one pass over a snapshot that always happens. It writes the
-// canonical text as if the snapshot were in order, and notes when it is not.
+// canonical text as if the snapshot were in order, and notes if it is not.
 type survey struct {
 	checker *Checker
 	report  *Report
@@ -293,10 +294,10 @@ type survey struct {
 	lastKey  []byte  // its key, in the block, in text or in keyCopy
 	keyCopy  []byte
 	text     []byte // canonical text not yet handed to the hash
-	straight bool   // the text so far is what the root covers
+	straight bool   // the text so far is the text that the root covers
 
 	// held is set while all records of the section are in memory: their text in the sorter
-	// and in text from start on, where each ends in the sorter.
+	// and in text[start:], and the end of each in the sorter.
 	held  bool
 	start int
 }
@@ -332,7 +333,7 @@ func (sv *survey) keepKey() {
 	sv.lastKey = sv.keyCopy
 }
 
-// flush hands the text over, or drops it when it will not be needed.
+// flush hands the text to the hash, or drops it if it will not be needed.
 func (sv *survey) flush() {
 	if sv.section != noSection && !sv.sections[sv.section].inOrder() {
 		if sv.hold() {
@@ -359,8 +360,8 @@ func (sv *survey) hold() bool {
 	return true
 }
 
-// sort writes the text of a section out of order, in order, and reports whether it could: it
-// is all in memory, and would have been if the section had been read again.
+// sort writes the text of an unsorted section in order. It reports whether it could: all
+// of the section must be in memory, and small enough to be sorted if it were read again.
 func (sv *survey) sort(scan *sectionScan) bool {
 	need := scan.textBytes + int64(scan.kept)*sortEntrySize
 	if need > sv.checker.memory.limit || !sv.hold() {
@@ -377,9 +378,9 @@ func (sv *survey) sort(scan *sectionScan) bool {
 	return true
 }
 
-// block takes the lines of one block, up to a marker line where there is one. It
-// returns how many bytes it took, the marker line included. With unescaped set there is
-// no backslash in them.
+// block takes the lines of one block, up to and including a marker line if there is one. It
+// returns how many bytes it took. If unescaped is set, there is no backslash in the
+// lines.
 func (sv *survey) block(lines []byte, off int64, unescaped bool) (taken int, marker string) {
 	for taken < len(lines) {
 		if sv.section != noSection {
@@ -411,8 +412,8 @@ func (sv *survey) block(lines []byte, off int64, unescaped bool) (taken int, mar
 }
 
 // plainLines takes the records of the current section that are written as a node
-// writes them, up to the first line that is anything else, and returns their
-// size. This is where nearly all the time goes that is not spent hashing.
+// writes them, up to the first line that is not, and returns their size. Nearly all
+// the time that is not spent hashing is spent here.
 func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int) {
 	l, s := &layouts[sv.section], &sv.sections[sv.section]
 	sv.text = slices.Grow(sv.text, len(lines)+plainSlack)
@@ -441,7 +442,7 @@ func (sv *survey) plainLines(lines []byte, off int64, unescaped bool) (taken int
 	}
 }
 
-// keepRun accounts for records of the current section that are the first of the lines, and
+// keepRun accounts for records of the current section that are the first of the lines and
 // whose canonical text is now at the end of text. It returns the size of their lines.
 func (sv *survey) keepRun(s *sectionScan, run []plainLine, text, lines []byte, off int64) (taken int) {
 	if len(run) == 0 {
@@ -476,8 +477,8 @@ func (sv *survey) keepRun(s *sectionScan, run []plainLine, text, lines []byte, o
 	return taken
 }
 
-// startsSection returns the section that the first of the lines is a record of, where
-// that is another than the current one and plainLines takes it; noSection otherwise.
+// startsSection returns the section of the first of the lines, if it starts a section other
+// than the current one with a record that plainLines takes; otherwise noSection.
 func (sv *survey) startsSection(lines []byte, unescaped bool) Section {
 	for s := range Section(sectionCount) {
 		l := &layouts[s]
@@ -497,7 +498,7 @@ func (sv *survey) startsSection(lines []byte, unescaped bool) Section {
 	return noSection
 }
 
-// compareKeys is [bytes.Compare]. Keys of one kind start alike and differ soon after.
+// compareKeys is [bytes.Compare], fast for keys that start alike and differ soon after.
 func compareKeys(a, b []byte) int {
 	for at := 0; at < 16 && len(a) >= at+8 && len(b) >= at+8; at += 8 {
 		x, y := binary.BigEndian.Uint64(a[at:]), binary.BigEndian.Uint64(b[at:])
@@ -550,8 +551,8 @@ func (sv *survey) kept(key []byte, text, off, next int64) {
 	}
 }
 
-// disorder accounts for a record whose key is that of the one before, or comes before
-// it: order compares the two, the other way round. text is its length.
+// disorder accounts for a record whose key equals the previous one, or sorts before it.
+// order is the result of comparing the previous key with it. text is its length.
 func (sv *survey) disorder(s *sectionScan, order int, text, off int64) {
 	if order == 0 {
 		s.run += text
@@ -563,8 +564,8 @@ func (sv *survey) disorder(s *sectionScan, order int, text, off int64) {
 	sv.found.add(Unsorted, sv.section.String(), off)
 }
 
-// anyLine takes a line by the full rules. With cut set, line is only the start
-// of a longer one, and the result is false when more of it is needed.
+// anyLine takes a line by the full rules. If cut is set, line is only the start
+// of a longer one, and the result is false if more of it is needed.
 func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
 	f := newFields(line)
 	tag := f.Word()
@@ -623,7 +624,7 @@ func (sv *survey) anyLine(line []byte, off, next int64, cut bool) bool {
 	return true
 }
 
-// enter makes s the section of the records that follow, noSection at the end of
+// enter makes s the section of the records that follow, or noSection at the end of
 // the snapshot, and writes the headings that come before them.
 func (sv *survey) enter(s Section) {
 	if s == sv.section && s != noSection {
@@ -657,7 +658,7 @@ func (sv *survey) enter(s Section) {
 	}
 }
 
-// appendHeading appends a section's line of the text that the root covers.
+// appendHeading appends a section's heading in the text that the root covers.
 func appendHeading(text []byte, s Section, n uint64) []byte {
 	text = append(text, layouts[s].countTag...)
 	text = append(text, ':')
@@ -665,8 +666,8 @@ func appendHeading(text []byte, s Section, n uint64) []byte {
 	return append(text, '\n')
 }
 
-// longLine takes a line that does not fit in the buffer. Only a line that the
-// rules read to its end has to be in memory.
+// longLine takes a line that does not fit in the buffer. Only a line that the rules
+// read to its end must be in memory.
 func (sv *survey) longLine(blocks *lineBlocks, start []byte, off int64) error {
 	f := newFields(start)
 	tag := f.Word()
@@ -690,7 +691,7 @@ func (sv *survey) longLine(blocks *lineBlocks, start []byte, off int64) error {
 	return nil
 }
 
-// uncounted is how many sections have no count line.
+// uncounted returns how many sections have no count line.
 func (sv *survey) uncounted() (n int) {
 	for i := range sv.sections {
 		if !sv.sections[i].counted {

@@ -14,9 +14,9 @@ const (
 	commitmentPrefix   = "AILEE"
 )
 
-// Commitment returns what a Bitcoin transaction carries of a payload, at most 80
-// bytes: the payload itself where it is no longer than that, or else AILEE and the
-// 32 raw bytes of its SHA-256.
+// Commitment returns the bytes that a Bitcoin transaction carries for a payload, at most
+// 80: the payload itself if it is no longer than that, otherwise AILEE and the 32 raw
+// bytes of its SHA-256.
 func Commitment(payload string) []byte {
 	if len(payload) <= maxPlainCommitment {
 		return []byte(payload)
@@ -26,9 +26,8 @@ func Commitment(payload string) []byte {
 }
 
 // CommitsTo reports whether a commitment is that of an anchor of which only hash and
-// state root are known: its payload has the hash, which is compared without case as
-// nodes do. Where the commitment is the payload itself, it must also start with the
-// root.
+// state root are known: its payload must have the hash, which is compared without case,
+// as nodes do. If the commitment is the payload itself, it must also start with the root.
 func CommitsTo(commitment []byte, hash, root string) bool {
 	if sum, ok := bytes.CutPrefix(commitment, []byte(commitmentPrefix)); ok && strings.EqualFold(hex.EncodeToString(sum), hash) {
 		return true
@@ -51,10 +50,10 @@ func OpReturnScript(commitment []byte) []byte {
 	return appendPush([]byte{opReturn}, commitment)
 }
 
-// OpReturnData returns the commitment that an output script carries, and whether it is
+// OpReturnData returns the commitment in an output script, and whether the script is
 // one that [OpReturnScript] makes.
 func OpReturnData(script []byte) (commitment []byte, ok bool) {
-	// Before it stand OP_RETURN and a push of one or two bytes.
+	// OP_RETURN and a push of one or two bytes come before it.
 	for start := 2; start <= min(3, len(script)); start++ {
 		commitment = script[start:]
 		if len(commitment) <= maxPlainCommitment && bytes.Equal(OpReturnScript(commitment), script) {

@@ -12,7 +12,7 @@ type fields struct{ istream.Reader }
 func newFields(line []byte) fields { return fields{istream.Reader{Text: line}} }
 
 // str appends the next string field to dst, unescaped: a quoted string in
-// which `\x` stands for x, or else a bare word, taken literally.
+// which `\x` means x, or else a bare word, taken literally.
 func (f *fields) str(dst []byte) []byte {
 	if f.Failed || !f.SkipSpace() {
 		f.Failed = true

@@ -11,21 +11,21 @@ type Kind string
 // The kinds of findings.
 const (
 	TornTail       Kind = "torn-tail"       // the file ends in an unfinished snapshot
-	MissingNewline Kind = "missing-newline" // the file's last line has no newline: the next append fuses with it
+	MissingNewline Kind = "missing-newline" // the file's last line has no newline: the next line appended would be joined to it
 	FusedHeader    Kind = "fused-header"    // a snapshot starts in the middle of a torn line
-	HiddenSnapshot Kind = "hidden-snapshot" // a complete snapshot that no node sees: other bytes are on the line of its header or end
+	HiddenSnapshot Kind = "hidden-snapshot" // a complete snapshot that no node sees: its header or end line has other bytes on it
 	CountMismatch  Kind = "count-mismatch"  // a count line disagrees with the records kept
 	MissingCount   Kind = "missing-count"   // a section has no count line
 	DroppedRecord  Kind = "dropped-record"  // a record or anchor line that cannot be read
-	FailedNumber   Kind = "failed-number"   // a number that was read as 0 or as its type's bound
-	UnknownTag     Kind = "unknown-tag"     // a line inside a snapshot that is no record
-	DuplicateKey   Kind = "duplicate-key"   // two records of a section with one first field
-	Unsorted       Kind = "unsorted"        // a section out of order, in itself or among the sections
+	FailedNumber   Kind = "failed-number"   // a number that was read as 0 or as a bound of its type
+	UnknownTag     Kind = "unknown-tag"     // a line inside a snapshot that is not a record
+	DuplicateKey   Kind = "duplicate-key"   // two records of a section with the same first field
+	Unsorted       Kind = "unsorted"        // a section whose records are out of order, or that is out of order itself
 	StrayBytes     Kind = "stray-bytes"     // bytes outside any complete snapshot
 	UnboundPayload Kind = "unbound-payload" // an anchor payload that does not commit to the anchor's own root
 )
 
-// Matters reports whether an operator should be told without asking. The other kinds
+// Matters reports whether an operator should hear of it without asking. The other kinds
 // are reported only on request.
 func (k Kind) Matters() bool {
 	switch k {
@@ -35,23 +35,23 @@ func (k Kind) Matters() bool {
 	return false
 }
 
-// Fails reports whether it makes a strict check fail. A section out of order is no sign of
-// damage: a node writes its records in whatever order it is handed them.
+// Fails reports whether it makes a strict check fail. A section out of order is not a sign
+// of damage: a node writes its records in whatever order it is given them.
 func (k Kind) Fails() bool { return k != Unsorted }
 
-// Finding is what was found of one kind, in one section where that applies.
+// Finding is all that was found of one kind, in one section if that applies.
 type Finding struct {
 	Kind   Kind
 	Offset int64  // of the first occurrence
 	Length int64  // in bytes, for TornTail and StrayBytes
 	Count  uint64 // occurrences
-	// Section is the section concerned, or "" .
+	// Section is the section concerned, or "".
 	Section string
-	// Declared and Kept are for CountMismatch.
+	// Declared and Kept are set for CountMismatch.
 	Declared, Kept uint64
 }
 
-// String says it in one line, without the file's name.
+// String returns the finding as one line, without the name of the file.
 func (f Finding) String() string {
 	at := fmt.Sprintf("at byte %d", f.Offset)
 	if f.Count > 1 {
@@ -88,7 +88,7 @@ func (f Finding) String() string {
 	return string(f.Kind)
 }
 
-// findings gathers findings, one entry for each kind and section, so that their
+// findings collects findings, one entry for each kind and section, so that their
 // memory does not grow with the damage.
 type findings []Finding
 
@@ -102,7 +102,7 @@ func (fs *findings) add(k Kind, section string, off int64) {
 	*fs = append(*fs, Finding{Kind: k, Section: section, Offset: off, Count: 1})
 }
 
-// merge adds the findings of what comes later.
+// merge adds the findings of a later part.
 func (fs *findings) merge(later findings) {
 	for _, f := range later {
 		fs.add(f.Kind, f.Section, f.Offset)
@@ -111,8 +111,8 @@ func (fs *findings) merge(later findings) {
 	}
 }
 
-// repeat replaces what neighbours in the file showed of the keys that records of a section
-// out of order repeat.
+// repeat replaces the count of repeated keys in an unsorted section, which was taken from
+// neighbours in the file, by that of the sorted records.
 func (fs *findings) repeat(s Section, first int64, records uint64) {
 	fs.remove(DuplicateKey, s.String())
 	if records > 0 {

@@ -8,15 +8,15 @@ import (
 // FileName is the name of the snapshot file in a node's data directory.
 const FileName = "l2_snapshots.dat"
 
-// The marker lines, without their newline. A line is a marker only when it is
-// equal to one of them, byte for byte.
+// The marker lines, without their newline. Only a line that is equal to one of them,
+// byte for byte, is a marker.
 const (
 	HeaderLine = "SNAPSHOT v1"
 	EndLine    = "END_SNAPSHOT"
 )
 
 // Section is one of the five record sections of a snapshot, in the order in
-// which a node writes them and in which the state root covers them.
+// which a node writes them and the state root covers them.
 type Section uint8
 
 // The sections.
@@ -39,10 +39,10 @@ var Sections = [sectionCount]Section{Balances, Escrows, PegIns, PegOuts, Tasks}
 // String returns the section's name as it appears in its count line.
 func (s Section) String() string { return layouts[s].countTag }
 
-// Tag returns the word that its record lines start with.
+// Tag returns the word that the section's record lines start with.
 func (s Section) Tag() string { return layouts[s].tag }
 
-// SectionNamed returns the section with the name that [Section.String] gives it.
+// SectionNamed returns the section that [Section.String] gives this name.
 func SectionNamed(name string) (Section, bool) {
 	s := sectionOfCountTag([]byte(name))
 	return s, s != noSection
@@ -58,19 +58,19 @@ const (
 	fieldBool // 0 or 1 in the file; read as an i32, true when not 0
 )
 
-// layout is the field order of one section's records. The canonical text that
+// layout is the order of the fields in one section's records. The canonical text that
 // the state root covers has the same order, joined by colons.
 type layout struct {
 	tag      string
 	countTag string
 	fields   []fieldKind
-	strings  int // of the fields
-	// start is how a record begins as a node writes it: tag, space, quote.
+	strings  int // how many of the fields are strings
+	// start is the beginning of a record as a node writes it: tag, space, quote.
 	start string
-	// text is how the record's canonical text begins: tag, colon.
+	// text is the beginning of the record's canonical text: tag, colon.
 	text string
-	// startWord is start up to the quote, in a word of which startMask has the bytes that
-	// count, and textWord is text. No tag is longer.
+	// startWord is start without the quote, as a word in which startMask marks the bytes
+	// that count. textWord is text as a word. No tag is too long for one.
 	startWord, startMask, textWord uint64
 }
 

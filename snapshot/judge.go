@@ -8,11 +8,11 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// Judge decides which snapshots count as valid. Not safe for concurrent use.
+// Judge decides which snapshots are valid. Not safe for concurrent use.
 type Judge struct {
 	*Checker
 	// AcceptEarlierAnchors accepts a peg-out that names the anchor of an earlier
-	// snapshot of the same file whose own root and anchor hold. Nodes do not.
+	// snapshot in the same file whose own root and anchor hold. Nodes do not accept it.
 	AcceptEarlierAnchors bool
 }
 
@@ -20,11 +20,11 @@ type Judge struct {
 type Judgement struct {
 	*Report
 	Verdict Verdict
-	// Accepted are the anchors of earlier snapshots that peg-outs may name.
+	// Accepted is the set of anchors of earlier snapshots that peg-outs may name.
 	Accepted AnchorSet
 }
 
-// Judge reads the snapshot at l. The errors are those of [Checker.Check] and
+// Judge reads and judges the snapshot at l. The errors are those of [Checker.Check] and
 // *[TooManyAnchorsError].
 func (j Judge) Judge(ctx context.Context, r io.ReaderAt, l Located) (Judgement, error) {
 	rep, err := j.Check(ctx, r, l)
@@ -34,9 +34,9 @@ func (j Judge) Judge(ctx context.Context, r io.ReaderAt, l Located) (Judgement, 
 	return j.judge(ctx, r, rep)
 }
 
-// JudgeLatest is [Judge.Judge] of the snapshot that [Latest] finds, whose errors are among
-// its own. Where a file turns out to be one large snapshot, or that and little more, it is
-// checked while the end is still looked for: both read all of it.
+// JudgeLatest is [Judge.Judge] for the snapshot that [Latest] finds. Its errors include
+// those of Latest. If all or nearly all of the file turns out to be one large snapshot, it
+// is checked while the search for a later one goes on: both read the whole file.
 func (j Judge) JudgeLatest(ctx context.Context, r io.ReaderAt, size int64) (Judgement, error) {
 	first := firstAhead{checker: j.Checker, r: r, size: size}
 	l, err := latest(r, size, func(to int64) bool { return first.passed(ctx, to) })
@@ -53,8 +53,8 @@ func (j Judge) JudgeLatest(ctx context.Context, r io.ReaderAt, size int64) (Judg
 	return j.judge(ctx, r, rep)
 }
 
-// aheadAfter is how large the end of a file is, in bytes, that must have no header line for
-// the first snapshot to be checked ahead; so much is aheadPart of the file as well.
+// The first snapshot is checked ahead if there is no header line in the last aheadAfter
+// bytes of the file, or in the last 1/aheadPart of it if that is more.
 const (
 	aheadAfter = 32 << 20
 	aheadPart  = 8
@@ -66,14 +66,14 @@ type firstAhead struct {
 	r       io.ReaderAt
 	size    int64
 
-	looked bool // whether there is one
+	looked bool // it was checked whether the file begins with one
 	cancel context.CancelFunc
-	ended  <-chan error // nil where it was not started
+	ended  <-chan error // nil if the check was not started
 	report *Report
 }
 
-// passed is told that there is no header line from an offset on, and reports whether the
-// snapshot is being checked.
+// passed is told that there is no header line at or after an offset. It reports whether
+// the snapshot is being checked.
 func (f *firstAhead) passed(ctx context.Context, to int64) bool {
 	if f.looked || f.size-to < max(aheadAfter, f.size/aheadPart) {
 		return f.ended != nil
@@ -85,7 +85,7 @@ func (f *firstAhead) passed(ctx context.Context, to int64) bool {
 	}
 	ctx, f.cancel = context.WithCancel(ctx)
 	f.ended = workers.Start(func() error {
-		// What goes wrong here is an error of checking it again.
+		// An error here will come back when the snapshot is checked again.
 		for report, err := range f.checker.checkRange(ctx, f.r, 0, 1, f.size, 0) {
 			if err == nil {
 				f.report = report
@@ -96,8 +96,8 @@ func (f *firstAhead) passed(ctx context.Context, to int64) bool {
 	return true
 }
 
-// end returns the report where it is that of the latest snapshot, which is at l unless there
-// was an error, nil where that is to be checked.
+// end returns the report if it is that of the latest snapshot, which is at l unless err is
+// set. If it returns nil, the latest snapshot has still to be checked.
 func (f *firstAhead) end(l Located, err error) (*Report, error) {
 	if f.ended == nil {
 		return nil, nil
@@ -128,7 +128,7 @@ func (j Judge) judge(ctx context.Context, r io.ReaderAt, rep *Report) (Judgement
 	return j.Accept(ctx, r, rep, earlier)
 }
 
-// Accept judges a report given the anchors of earlier snapshots that hold.
+// Accept judges a report, given the anchors of earlier snapshots that hold.
 func (j Judge) Accept(ctx context.Context, r io.ReaderAt, rep *Report, earlier AnchorSet) (Judgement, error) {
 	out := Judgement{Report: rep, Verdict: rep.Verdict(), Accepted: earlier}
 	if out.Verdict != PegOutMismatch {
@@ -141,7 +141,7 @@ func (j Judge) Accept(ctx context.Context, r io.ReaderAt, rep *Report, earlier A
 	return out, nil
 }
 
-// Problems is [Checker.PegOutProblems] without the peg-outs that are accepted.
+// Problems is [Checker.PegOutProblems] without the accepted peg-outs.
 func (j Judge) Problems(ctx context.Context, r io.ReaderAt, judged Judgement) iter.Seq2[PegOutProblem, error] {
 	return func(yield func(PegOutProblem, error) bool) {
 		for p, err := range j.PegOutProblems(ctx, r, judged.Report) {

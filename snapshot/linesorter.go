@@ -8,36 +8,36 @@ import (
 )
 
 const (
-	// sorterFree is what a lineSorter takes without asking, in bytes.
+	// sorterFree is how much a lineSorter takes without reserving it, in bytes.
 	sorterFree = 512 << 10
-	// sorterMax is the most that it takes. A larger section is read again.
+	// sorterMax is the most that it takes, in bytes. A larger section is read again.
 	sorterMax = 4 << 20
-	// sorterKept is the most that it keeps for the next section, in bytes of text.
+	// sorterKept is the most text that it keeps allocated for the next section, in bytes.
 	sorterKept = 1 << 20
-	// sorterLine is what it takes for each line beside its text, in bytes.
+	// sorterLine is how much it takes for each line in addition to its text, in bytes.
 	sorterLine = 8 + 2*sortEntrySize
-	// sorterLines is for how many lines of a section that is in order so far it notes where
-	// they end: nearly every section out of order shows that sooner.
+	// sorterLines is how many line ends it notes while a section is in order: in nearly
+	// every section that is not, this shows sooner.
 	sorterLines = 1024
 )
 
-// lineSorter has the canonical text of a section that turns out to be out of order, so that
-// it need not be read again. It sorts what fits in memory; see replay for what does not.
+// lineSorter holds the canonical text of a section that turns out to be out of order, so
+// that it need not be read again. It sorts what fits in memory; replay sorts what does not.
 type lineSorter struct {
 	memory   *Memory
-	reserved bool       // sorterMax of the memory
-	text     []byte     // of the lines, as far as the survey does not have it
+	reserved bool       // sorterMax is reserved from memory
+	text     []byte     // of the lines, except what the survey still has
 	ends     []heldLine // of the lines, in file order
 
 	entries, scratch []sortEntry // for sorting
 	counts           []uint32    // of the buckets
 }
 
-// heldLine is a line of the section: where it ends in its text, and how long its key is.
+// heldLine is a line of the section: its end in the text, and the length of its key.
 type heldLine struct{ end, keyLen uint32 }
 
-// add notes a line that ends so many bytes after the sorter's text. It reports whether there
-// was room: if not, the section is read again if it is out of order.
+// add notes a line that ends at the offset end after the sorter's text. It reports whether
+// there was room. If not, and the section is out of order, it is read again.
 func (l *lineSorter) add(end, keyLen int, scan *sectionScan) bool {
 	if len(l.ends) == cap(l.ends) && !l.grow(scan) {
 		return false
@@ -56,7 +56,7 @@ func (l *lineSorter) grow(scan *sectionScan) bool {
 	return true
 }
 
-// room reports whether there is memory for so many more bytes of text.
+// room reports whether there is memory for that many more bytes of text.
 func (l *lineSorter) room(more int) bool {
 	need := len(l.text) + more + len(l.ends)*sorterLine
 	if need > sorterFree && !l.reserved {
@@ -79,7 +79,7 @@ func (l *lineSorter) release() {
 }
 
 // sorted puts the lines, all of which are in the sorter, in a node's order. It returns how
-// many have the key of another before them.
+// many of them have the same key as the line before.
 func (l *lineSorter) sorted(s Section) (entries []sortEntry, repeats uint64) {
 	n := len(l.ends)
 	entries = slices.Grow(l.entries[:0], n)
@@ -98,7 +98,7 @@ func (l *lineSorter) sorted(s Section) (entries []sortEntry, repeats uint64) {
 		if repeats = order.repeats(entries); repeats == 0 {
 			return entries, 0
 		}
-		// Where equal keys come to stand depends on the order in the file.
+		// The order of equal keys depends on their order in the file.
 		slices.SortFunc(entries, func(a, b sortEntry) int { return int(a.off - b.off) })
 	}
 	nodeSort(entries, order.less)
@@ -111,8 +111,8 @@ type keyOrder struct {
 	start int // where the key starts in a line
 }
 
-// newKeyOrder returns the order of the lines of text that entries has, after it has put
-// into each the word to compare.
+// newKeyOrder returns the order of the entries' lines in text, and sets the word of each
+// entry that is compared first.
 func newKeyOrder(text []byte, s Section, entries []sortEntry) keyOrder {
 	o := keyOrder{text, len(layouts[s].text)}
 	first := o.key(entries[0])
@@ -126,8 +126,8 @@ func newKeyOrder(text []byte, s Section, entries []sortEntry) keyOrder {
 	return o
 }
 
-// keyWord returns the first eight bytes of a key, as many as it has, in an order that can be
-// compared.
+// keyWord returns the first eight bytes of a key, padded with zeros, as a number with the
+// same order.
 func keyWord(key []byte) uint64 {
 	if len(key) >= 8 {
 		return binary.BigEndian.Uint64(key)
@@ -146,7 +146,7 @@ func (o *keyOrder) less(a, b sortEntry) bool {
 	return a.word < b.word || a.word == b.word && bytes.Compare(o.key(a), o.key(b)) < 0
 }
 
-// repeats returns how many of the entries, which are sorted, have the key of the one before.
+// repeats returns how many of the sorted entries have the same key as the one before.
 func (o *keyOrder) repeats(entries []sortEntry) (n uint64) {
 	for i := range entries[1:] {
 		a, b := entries[i], entries[i+1]
@@ -158,15 +158,15 @@ func (o *keyOrder) repeats(entries []sortEntry) (n uint64) {
 }
 
 const (
-	// smallSection is how many lines are sorted faster by comparing them at once.
+	// smallSection is the number of lines up to which comparing them at once is faster.
 	smallSection = 64
-	// smallBucket is how many of them are sorted by insertion.
+	// smallBucket is the number of entries up to which a bucket is sorted by insertion.
 	smallBucket = 16
 )
 
-// spread sorts from into to: into buckets by the first bytes of their words, and each bucket
-// by comparing. Keys use few of all 256 bytes, so that a bucket's number is made of the ranks
-// of its bytes among those that occur at their place.
+// spread sorts from into to: into buckets by the first bytes of their words, and then each
+// bucket by comparing. Keys use only few of the 256 byte values. The number of a bucket is
+// therefore made of the rank of each byte among the values that occur at its position.
 func (l *lineSorter) spread(from, to []sortEntry, order keyOrder) {
 	var ranks [8][256]uint32
 	places, buckets := 0, 1

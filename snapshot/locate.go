@@ -7,28 +7,28 @@ import (
 	"slices"
 )
 
-// ErrNoSnapshot says that a file holds no complete snapshot.
+// ErrNoSnapshot says that a file has no complete snapshot.
 var ErrNoSnapshot = errors.New("no complete snapshot")
 
-// headerSize is the header line with its newline, which a complete snapshot
-// always has.
+// headerSize is the length of the header line with its newline, which every complete
+// snapshot has.
 const headerSize = int64(len(HeaderLine) + 1)
 
-// Located is where a complete snapshot lies in its file: [Offset, Offset+Size),
-// from the header line to the end line, its newline included where there is one.
+// Located is the place of a complete snapshot in its file: [Offset, Offset+Size), from the
+// header line to the end line, including its newline if it has one.
 type Located struct {
-	Index   int64 // 1 is the oldest one of the file; 0: not known
+	Index   int64 // 1 is the oldest one in the file; 0 if not known
 	Offset  int64
 	Size    int64
 	BodyEnd int64 // where the end line starts
-	// Hidden is set by [Scan] on a snapshot that no node can see.
+	// Hidden is set by [Scan] for a snapshot that no node can see.
 	Hidden bool
 }
 
 // End returns the offset of the first byte after the snapshot.
 func (l Located) End() int64 { return l.Offset + l.Size }
 
-// Newline reports whether the end line has its newline.
+// Newline reports whether the end line has a newline.
 func (l Located) Newline() bool { return l.End()-l.BodyEnd > int64(len(EndLine)) }
 
 // Forward yields the complete snapshots of the first size bytes of r, the
@@ -44,8 +44,8 @@ func Forward(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 }
 
 // Backward yields the same snapshots as [Forward], the newest first and without
-// their numbers. Getting to the k-th takes no more than reading the file from
-// there on. The iteration ends after an error.
+// their numbers. Getting to a snapshot costs no more than reading the file from there
+// to its end. The iteration ends after an error.
 func Backward(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 	return backward(r, size, nil)
 }
@@ -59,7 +59,7 @@ func backward(r io.ReaderAt, size int64, passed func(to int64) bool) iter.Seq2[L
 				yield(Located{}, err)
 				return
 			case m.kind == endMarker:
-				// One seen earlier, which is after this one, was outside any snapshot.
+				// An end line found before, which is later in the file, was outside any snapshot.
 				end = &m
 			case m.kind == headerMarker && end != nil:
 				l := Located{Offset: m.off, Size: end.next - m.off, BodyEnd: end.off}
@@ -86,7 +86,7 @@ func latest(r io.ReaderAt, size int64, passed func(to int64) bool) (Located, err
 	return Located{}, ErrNoSnapshot
 }
 
-// TailFindings reports on what follows the last complete snapshot, from end on:
+// TailFindings reports on the bytes after the last complete snapshot, which ends at end:
 // a torn tail, hidden snapshots, a missing last newline, stray bytes.
 func TailFindings(r io.ReaderAt, end, size int64) ([]Finding, error) {
 	if size == 0 {
@@ -116,13 +116,13 @@ func TailFindings(r io.ReaderAt, end, size int64) ([]Finding, error) {
 	return t.findings(), nil
 }
 
-// tail is what follows the last complete snapshot.
+// tail describes the bytes after the last complete snapshot.
 type tail struct {
 	offset, size int64
-	header       bool // a snapshot starts in it and does not end
+	header       bool // a snapshot starts in them and does not end
 	hidden       findings
-	newline      bool   // the file ends in one
-	short        []byte // all of it, where it is shorter than a header line
+	newline      bool   // the file ends in a newline
+	short        []byte // all of them, if they are shorter than a header line
 }
 
 func (t tail) findings() []Finding {

@@ -19,17 +19,17 @@ const (
 	stuckMarker                    // a longer line that starts with EndLine: an end line that lost its newline
 )
 
-// starts reports whether it is where a snapshot starts, or was meant to.
+// starts reports whether a snapshot starts at this marker, or was meant to.
 func (k markerKind) starts() bool { return k == headerMarker || k == fusedMarker }
 
-// marker is a place where the word SNAPSHOT marks, or was meant to mark, the
-// start or end of a snapshot.
+// marker is a place where a snapshot starts or ends, or was meant to: the word SNAPSHOT
+// is there.
 type marker struct {
 	kind markerKind
-	// off is where HeaderLine or EndLine starts, which for a fusedMarker is in
-	// the middle of a line.
+	// off is where HeaderLine or EndLine starts. For a fusedMarker, that is in the middle
+	// of a line.
 	off int64
-	// next is the offset after the line and its newline; of a stuckMarker, after EndLine.
+	// next is the offset after the line and its newline; for a stuckMarker, after EndLine.
 	next int64
 }
 
@@ -37,14 +37,14 @@ const (
 	markerWord = "SNAPSHOT"
 	endPrefix  = "END_"
 	version    = " v1"
-	// How much classify may look at before and after the word.
+	// How many bytes classify may look at before and after the word.
 	marginBefore = int64(1 + len(EndLine))
-	marginBehind = int64(len(HeaderLine) + 1)
+	marginAfter  = int64(len(HeaderLine) + 1)
 )
 
-// markersIn appends the markers whose word starts in [lo, hi) to dst. window
-// holds the file's bytes from base on, with the margins, as far as the file of
-// the given size has them.
+// markersIn appends the markers whose word starts in [lo, hi) to dst. window holds the
+// bytes of the file starting at base, including the margins as far as the file, which
+// has the given size, has them.
 func markersIn(dst []marker, window []byte, base, lo, hi, size int64) []marker {
 	for p := int(lo - base); p < len(window); p += len(markerWord) {
 		i := bytes.Index(window[p:], []byte(markerWord))
@@ -59,7 +59,7 @@ func markersIn(dst []marker, window []byte, base, lo, hi, size int64) []marker {
 	return dst
 }
 
-// classify looks at the word at window[p].
+// classify determines the marker at the word at window[p].
 func classify(window []byte, p int, base, size int64) (marker, bool) {
 	before, tail := window[:p], window[p+len(markerWord):]
 	startsLine := func(b []byte) bool { return len(b) == 0 || b[len(b)-1] == '\n' }
@@ -82,7 +82,7 @@ func classify(window []byte, p int, base, size int64) (marker, bool) {
 	return marker{}, false
 }
 
-// lineEnd reports whether a line ends at off, where rest starts, and where the
+// lineEnd reports whether a line ends at off, where rest starts, and returns where the
 // next one starts.
 func lineEnd(rest []byte, off, size int64) (next int64, ok bool) {
 	if off == size {
@@ -91,9 +91,9 @@ func lineEnd(rest []byte, off, size int64) (next int64, ok bool) {
 	return off + 1, len(rest) > 0 && rest[0] == '\n'
 }
 
-// LastHeader returns the offset of the last header line that does not start after
-// upTo, in the first size bytes of r: of a complete snapshot or not, on a line of its
-// own or after a torn one. It is -1 when there is none.
+// LastHeader returns the offset of the last header line in the first size bytes of r that
+// does not start after upTo, or -1 if there is none. The snapshot may be complete or not,
+// and the header on its own line or after a torn one.
 func LastHeader(r io.ReaderAt, upTo, size int64) (int64, error) {
 	last := int64(-1)
 	for m, err := range markersBetween(r, 0, min(upTo+1, size), size) {
@@ -107,8 +107,8 @@ func LastHeader(r io.ReaderAt, upTo, size int64) (int64, error) {
 	return last, nil
 }
 
-// windowMargin is what is kept of the block before while markers are looked for
-// in the next, and keeps the blocks aligned, for the reason that blockSize gives.
+// windowMargin is how much of the previous block is kept while the next one is searched
+// for markers. It keeps the blocks aligned, for the reason given at blockSize.
 const windowMargin = 64
 
 // markersForward yields the markers of [from, size) in file order.
@@ -122,7 +122,7 @@ func markersBetween(r io.ReaderAt, from, to, size int64) iter.Seq2[marker, error
 	return func(yield func(marker, error) bool) {
 		buf := make([]byte, windowMargin+blockSize)
 		var found []marker
-		kept := 0 // bytes of the block before, in front of the block
+		kept := 0 // bytes of the previous block, in front of this one
 		for lo, todo := max(0, from-marginBefore), from; todo < to; {
 			hi := min(lo-lo%blockSize+blockSize, size)
 			block := buf[windowMargin : windowMargin+hi-lo]
@@ -130,10 +130,10 @@ func markersBetween(r io.ReaderAt, from, to, size int64) iter.Seq2[marker, error
 				yield(marker{}, err)
 				return
 			}
-			// What is too close to the end to be told waits for the next block.
+			// What is too close to the end to be classified waits for the next block.
 			until := hi
 			if hi < size {
-				until = max(todo, hi-marginBehind)
+				until = max(todo, hi-marginAfter)
 			}
 			window := buf[windowMargin-kept : windowMargin+len(block)]
 			found = markersIn(found[:0], window, lo-int64(kept), todo, min(until, to), size)
@@ -149,12 +149,13 @@ func markersBetween(r io.ReaderAt, from, to, size int64) iter.Seq2[marker, error
 	}
 }
 
-// maxStripe is how much markersBackward looks through at a time, on all cores,
-// once it has found that the snapshots are large.
+// maxStripe is how much markersBackward searches at a time, on all cores, once it has
+// found that the snapshots are large.
 const maxStripe = 4 << 20
 
-// markersBackward yields the markers from the end of the file on. It calls passed, which may be
-// nil, with how far it has got; where that returns true, one core is left for other work.
+// markersBackward yields the markers in reverse order, starting at the end of the file. It
+// calls passed, which may be nil, with the offset that it has reached. If passed returns
+// true, one core is left for other work.
 func markersBackward(r io.ReaderAt, size int64, passed func(to int64) bool) iter.Seq2[marker, error] {
 	return func(yield func(marker, error) bool) {
 		leave := 0
@@ -183,7 +184,7 @@ func markersBackward(r io.ReaderAt, size int64, passed func(to int64) bool) iter
 	}
 }
 
-// markersOfStripe returns the markers of [from, to), looked for in parts at once.
+// markersOfStripe returns the markers of [from, to), which it searches in parts at once.
 func markersOfStripe(r io.ReaderAt, from, to, size int64, parts int) ([]marker, error) {
 	found := make([][]marker, parts)
 	group := workers.NewGroup()

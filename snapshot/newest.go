@@ -8,20 +8,20 @@ import (
 	"maps"
 )
 
-// lookedBack is the part of a file, at its end, that is searched for the newest valid
-// snapshot and the anchors that its peg-outs name before the whole file is read: an eighth.
+// lookedBack is which part of a file, at its end, is searched for the newest valid snapshot
+// and the anchors that its peg-outs name before the whole file is read: an eighth.
 const lookedBack = 8
 
-// NewestValid returns the report on the newest valid snapshot of the first size bytes of
-// r. It reads backward as long as that is little; all in all the time it takes does not
-// grow faster than the file. The error may be [ErrNoSnapshot], when none is valid.
+// NewestValid returns the report on the newest valid snapshot in the first size bytes of
+// r. It reads backward as long as that is cheap; in all, its time does not grow faster than
+// the file. The error may be [ErrNoSnapshot] if none is valid.
 func (j Judge) NewestValid(ctx context.Context, r io.ReaderAt, size int64) (*Report, error) {
 	rep, err := j.newestValid(ctx, r, size)
 	if err == nil || ctx.Err() != nil || errors.Is(err, ErrNoSnapshot) {
 		return rep, err
 	}
-	// A line that cannot be read is of no interest before the newest valid snapshot and the
-	// anchors that it names: reading backward tells.
+	// A line that cannot be read does not matter before the newest valid snapshot and the
+	// anchors that it names. Reading backward shows whether it is there.
 	for l, err := range Backward(r, size) {
 		if err != nil {
 			return nil, err
@@ -39,7 +39,7 @@ func (j Judge) newestValid(ctx context.Context, r io.ReaderAt, size int64) (*Rep
 		lowest = size - size/lookedBack
 	}
 	for reports := range j.partsBack(ctx, r, size, lowest) {
-		var newest *Report // that is valid, or may be by earlier anchors
+		var newest *Report // that is valid, or may be valid with earlier anchors
 		for rep, err := range reports {
 			if err != nil {
 				return nil, err
@@ -69,12 +69,12 @@ func (j Judge) newestValid(ctx context.Context, r io.ReaderAt, size int64) (*Rep
 	return j.newestAccepted(ctx, r, size)
 }
 
-// open reports whether it depends on earlier anchors whether a snapshot is valid.
+// open reports whether a snapshot may be valid with earlier anchors.
 func (j Judge) open(rep *Report) bool {
 	return j.AcceptEarlierAnchors && rep.Verdict() == PegOutMismatch
 }
 
-// acceptedWithin reports whether the anchors from lowest on make an open snapshot valid.
+// acceptedWithin reports whether the anchors at or after lowest make an open snapshot valid.
 func (j Judge) acceptedWithin(ctx context.Context, r io.ReaderAt, rep *Report, lowest int64) (bool, error) {
 	named, err := j.anchorsNamed(ctx, r, rep)
 	if errors.As(err, new(*TooManyAnchorsError)) {
@@ -91,12 +91,12 @@ func (j Judge) acceptedWithin(ctx context.Context, r io.ReaderAt, rep *Report, l
 	return judged.Verdict == Valid, err
 }
 
-// newestAccepted is NewestValid with earlier anchors accepted, in file order: then the
-// earlier anchors are known at each snapshot. Where there are more of them than the memory
+// newestAccepted is NewestValid with earlier anchors accepted. It reads the file in order,
+// so that the earlier anchors are known at each snapshot. If they need more memory than the
 // limit allows, the file is read once for each share of them.
 func (j Judge) newestAccepted(ctx context.Context, r io.ReaderAt, size int64) (newest *Report, err error) {
 	seed := maphash.MakeSeed()
-	var out bitSet // the snapshots, by number, that name an anchor which no earlier one has
+	var out bitSet // the numbers of the snapshots that name an anchor which no earlier snapshot has
 	for todo := []share{{}}; len(todo) > 0; {
 		now := todo[0]
 		todo = todo[1:]
@@ -145,10 +145,10 @@ func (j Judge) newestAccepted(ctx context.Context, r io.ReaderAt, size int64) (n
 }
 
 // lacks reports whether a peg-out names neither the snapshot's own anchor nor an earlier
-// one, of those anchors that are in.
+// one. It considers only the anchors for which in returns true.
 func (j Judge) lacks(ctx context.Context, r io.ReaderAt, rep *Report, earlier AnchorSet, in func(string) bool) (bool, error) {
 	lacks := func(hash []byte) bool { return !earlier.Has(hash) && in(string(hash)) }
-	// The first one is known without reading them again.
+	// The first peg-out is known without reading them again.
 	if first := rep.pegOuts.hash; string(first) != rep.Anchor.Hash && lacks(first) {
 		return true, nil
 	}
@@ -160,7 +160,7 @@ func (j Judge) lacks(ctx context.Context, r io.ReaderAt, rep *Report, earlier An
 	return false, nil
 }
 
-// share is the strings whose hashes end in the same bits; the zero value is all.
+// share is the set of strings whose hashes end in the same bits; the zero value is all.
 type share struct{ mask, bits uint64 }
 
 func (s share) has(hash uint64) bool { return hash&s.mask == s.bits }

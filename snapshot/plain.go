@@ -6,11 +6,11 @@ import (
 	"math/bits"
 )
 
-// plainSlack is how many bytes after a line appendPlain may read, and after
-// its text it may write: short fields are copied in one piece of fixed size.
+// plainSlack is how many bytes appendPlain may read after a line, and write after
+// its text: short fields are copied with a fixed size.
 const plainSlack = shortString + 8
 
-// shortString is how long the strings are that are copied so. Ids and hashes are no longer.
+// shortString is the length up to which strings are copied that way. Ids and hashes are no longer.
 const shortString = 64
 
 // startsPlain reports whether lines, of at least eight bytes, begin as a node writes the
@@ -20,14 +20,14 @@ func (l *layout) startsPlain(lines []byte) bool {
 }
 
 // appendPlain appends the canonical text of the record line lines[:n], if it is
-// written just as a node writes it: one space between fields, every string
-// quoted and free of backslashes, every number in plain decimal with nothing
-// after the last. Nearly every line is, and its canonical text is then the
-// line's own bytes with quotes and spaces replaced. It reports the length of the
-// first field, and false for anything that takes the full rules, [record.parse].
+// written exactly as a node writes it: one space between fields, every string
+// quoted and without backslashes, every number in plain decimal, and nothing after
+// the last field. Nearly every line is, and its canonical text is then the line's own
+// bytes with quotes and spaces replaced. It returns the length of the first field, and
+// false for a line that needs the full rules, [record.parse].
 //
-// lines[:n] begins as [layout.startsPlain] says, holds no backslash, and is followed by its
-// newline. lines goes on for plainSlack bytes, and dst has room for n and plainSlack bytes.
+// lines[:n] must begin as [layout.startsPlain] says, have no backslash, and be followed by
+// its newline. lines must have plainSlack bytes after it, and dst room for n and plainSlack.
 func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, ok bool) {
 	text = dst[:cap(dst)]
 	j := len(dst)
@@ -35,7 +35,7 @@ func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, 
 	j += len(l.text)
 	i := len(l.start) - 1 // at the first quote
 	for k, kind := range l.fields {
-		// Where the line ends a newline stands, which is none of what is looked for.
+		// The line ends in a newline, which is none of the bytes looked for.
 		if k > 0 {
 			if lines[i] != ' ' {
 				return dst, 0, false
@@ -86,15 +86,15 @@ const plainRun = 512
 
 // plainLine is a line that appendRun or appendPlain took.
 type plainLine struct {
-	text, next uint32 // where its text ends in what was appended, and the line in the lines
+	text, next uint32 // the ends of its text in what was appended, and of the line in the lines
 	keyLen     uint32
 }
 
-// appendRun is appendPlain for the first of the lines, as many as are written so and as run
-// has room for. None of the lines has a backslash. It takes a string to be as long as that
-// of the line before where a quote stands there: that no string has a quote or newline in
-// it shows when those of all lines are counted, which takes much less time than looking for
-// each. Where one has, it takes nothing.
+// appendRun is appendPlain for as many of the first lines as are written that way and as run
+// has room for. None of the lines may have a backslash. It assumes that a string is as long
+// as that of the previous line if there is a quote at that position. Counting the quotes and
+// newlines of all lines then shows that no string contains one, which takes much less time
+// than looking for each. If a string does contain one, appendRun takes nothing.
 func (l *layout) appendRun(dst, lines []byte, run []plainLine) (_ []plainLine, text []byte) {
 	text = dst[:cap(dst)]
 	i, j, n := 0, len(dst), 0
@@ -173,8 +173,8 @@ next:
 	return run[:n], text[:j]
 }
 
-// copyHalf copies half a short string. Assigning the array would be a call: the two might
-// overlap.
+// copyHalf copies half a short string. Assigning the array would be a call, since the two
+// might overlap.
 func copyHalf(to, from *[shortString / 2]byte) {
 	a, b := binary.LittleEndian.Uint64(from[0:]), binary.LittleEndian.Uint64(from[8:])
 	c, d := binary.LittleEndian.Uint64(from[16:]), binary.LittleEndian.Uint64(from[24:])
@@ -186,12 +186,12 @@ func copyHalf(to, from *[shortString / 2]byte) {
 
 var newline, quote = []byte{'\n'}, []byte{'"'}
 
-// plainDigits is how many digits a number of each kind may have without a look
-// at its range.
+// plainDigits is how many digits a number of each kind may have without its range being
+// checked.
 var plainDigits = [...]int{fieldU64: 19, fieldU32: 9, fieldI32: 9, fieldBool: 1}
 
-// digits returns how many decimal digits b, of at least 24 bytes, starts with; 24
-// stands for that and more.
+// digits returns how many decimal digits b, of at least 24 bytes, starts with; 24 means
+// 24 or more.
 func digits(b []byte) int {
 	for i := 0; i < 24; i += 8 {
 		if other := notDigits(binary.LittleEndian.Uint64(b[i:])); other != 0 {
@@ -201,8 +201,8 @@ func digits(b []byte) int {
 	return 24
 }
 
-// notDigits marks the bytes of word that are no decimal digit with their high
-// bit. A byte after one may be marked too; the lowest mark is right.
+// notDigits sets the high bit of each byte of word that is not a decimal digit. A byte
+// after the first of these may be marked too; the lowest mark is right.
 func notDigits(word uint64) uint64 {
 	const everyByte = 0x0101010101010101
 	word ^= everyByte * '0'

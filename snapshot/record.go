@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// record is one parsed record line. Its strings lie in text, one after the
-// other, and stay valid until the record is parsed into again.
+// record is one parsed record line. Its strings are in text, one after the
+// other, and stay valid until the record is used for the next line.
 type record struct {
 	section  Section
 	text     []byte
@@ -14,8 +14,8 @@ type record struct {
 	numbers  [maxNumbers]uint64 // i32 values sign-extended
 	strings  int
 	nums     int
-	consumed int  // how much of the line was looked at
-	weak     bool // a number failed, and is 0 or a bound
+	consumed int  // how much of the line was read
+	weak     bool // a number could not be read, and is 0 or a bound
 }
 
 // str returns the i-th string field.
@@ -26,8 +26,8 @@ func (r *record) str(i int) []byte {
 	return r.text[r.ends[i-1]:r.ends[i]]
 }
 
-// parse reads the fields after the tag. It reports false when the record is
-// dropped: when a string failed, be it because a number before it did.
+// parse reads the fields after the tag. It returns false if the record is dropped: if a
+// string could not be read, even if only because of a number before it.
 func (r *record) parse(s Section, f *fields) bool {
 	r.section, r.text, r.strings, r.nums = s, r.text[:0], 0, 0
 	for _, kind := range layouts[s].fields {
@@ -64,7 +64,7 @@ func (f *fields) number(kind fieldKind) uint64 {
 	}
 }
 
-// appendCanonical appends the record's line of the text that the root covers.
+// appendCanonical appends the record's line in the text that the root covers.
 func (r *record) appendCanonical(dst []byte) []byte {
 	l := &layouts[r.section]
 	dst = append(dst, l.tag...)
@@ -86,27 +86,27 @@ func (r *record) appendCanonical(dst []byte) []byte {
 	return append(dst, '\n')
 }
 
-// canonicalKey is the sort key in a canonical line built by appendCanonical or
+// canonicalKey returns the sort key in a canonical line made by appendCanonical or
 // appendPlain: the first field, keyLen bytes after the tag and colon.
 func canonicalKey(line []byte, s Section, keyLen int) []byte {
 	start := len(layouts[s].text)
 	return line[start : start+keyLen]
 }
 
-// Record is one record of a snapshot. It is valid until the next one is asked for.
+// Record is one record of a snapshot. It is valid until the iteration continues.
 type Record struct{ *record }
 
-// Section returns the section that it is of.
+// Section returns the section that the record belongs to.
 func (r Record) Section() Section { return r.section }
 
-// Key returns its first field, by which nodes sort.
+// Key returns the first field, by which nodes sort.
 func (r Record) Key() []byte { return r.str(0) }
 
-// Numbers returns its numbers, in the order of the file: an i32 is sign-extended, a bool 0
-// or 1. They are valid as long as the record.
+// Numbers returns the record's numbers in file order. An i32 is sign-extended, a bool 0 or
+// 1. They are valid as long as the record.
 func (r Record) Numbers() []uint64 { return r.numbers[:r.nums] }
 
-// Has reports whether one of its strings is the text.
+// Has reports whether one of the record's strings is the text.
 func (r Record) Has(text []byte) bool {
 	for i := range r.strings {
 		if bytes.Equal(r.str(i), text) {
@@ -117,7 +117,7 @@ func (r Record) Has(text []byte) bool {
 }
 
 // ParseRecord reads a line of a snapshot file, without its newline, as a node does. It
-// reports false for one that is no record, or that a node drops.
+// returns false for a line that is not a record, or that a node drops.
 func ParseRecord(line []byte) (Record, bool) {
 	f := newFields(line)
 	rec := &record{}
@@ -125,7 +125,7 @@ func ParseRecord(line []byte) (Record, bool) {
 	return Record{rec}, s != noSection && rec.parse(s, &f)
 }
 
-// Value returns a copy: a [Balance], [Escrow], [PegIn], [PegOut] or [Task].
+// Value returns a copy of the record: a [Balance], [Escrow], [PegIn], [PegOut] or [Task].
 func (r Record) Value() any {
 	s := func(i int) string { return string(r.str(i)) }
 	n := &r.numbers
@@ -149,17 +149,17 @@ func (r Record) Value() any {
 	}
 }
 
-// anchorLine is what an anchor line says.
+// anchorLine is the meaning of an anchor line.
 type anchorLine uint8
 
 const (
-	anchorBroken anchorLine = iota // ignored, an earlier anchor stands
-	anchorNone                     // no anchor from here on
+	anchorBroken anchorLine = iota // ignored; an earlier anchor stays
+	anchorNone                     // no anchor, until a later line sets one
 	anchorSet
 )
 
-// parseAnchor reads the fields after the tag. Any word that starts with n
-// means none.
+// parseAnchor reads the fields after the tag. Any word that starts with n means that there
+// is no anchor.
 func parseAnchor(f *fields) (what anchorLine, a Anchor) {
 	if f.SkipSpace() && f.Text[f.Pos] == 'n' {
 		return anchorNone, Anchor{}
@@ -176,7 +176,7 @@ func parseAnchor(f *fields) (what anchorLine, a Anchor) {
 	if f.Failed {
 		return anchorBroken, Anchor{}
 	}
-	all := string(text) // one piece of memory for the four
+	all := string(text) // a single allocation for all four
 	a.L2StateRoot = all[:ends[0]]
 	a.RecoveryMetadata = all[ends[0]:ends[1]]
 	a.Payload = all[ends[1]:ends[2]]
@@ -184,8 +184,8 @@ func parseAnchor(f *fields) (what anchorLine, a Anchor) {
 	return anchorSet, a
 }
 
-// parseTimestamp reads the snapshot's time. Where nothing is left to read the
-// node keeps what it had.
+// parseTimestamp reads the snapshot's time. If nothing is left to read, the node keeps the
+// previous value.
 func parseTimestamp(f *fields, before uint64) uint64 {
 	if !f.SkipSpace() {
 		f.Failed = true

@@ -7,10 +7,10 @@ import (
 	"iter"
 )
 
-// Records yields every record that a node reads of one section of the snapshot that
-// the report is of, in file order. A record is valid until the next one. The iteration
-// ends after an error; the errors are those of [Checker.Check]. The checker must not be
-// used for anything else meanwhile.
+// Records yields every record that a node reads in one section of the reported snapshot, in
+// file order. A record is valid until the next one. The iteration ends after an error; the
+// errors are those of [Checker.Check]. Meanwhile, the checker must not be used for anything
+// else.
 func (c *Checker) Records(ctx context.Context, r io.ReaderAt, rep *Report, s Section) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for rec, err := range c.records(ctx, r, rep.spans[s], s) {
@@ -21,8 +21,8 @@ func (c *Checker) Records(ctx context.Context, r io.ReaderAt, rep *Report, s Sec
 	}
 }
 
-// RecordsWith is [Checker.Records] for those records that have the text, which is not
-// empty, as one of their strings. It parses only lines that may have it.
+// RecordsWith is [Checker.Records] for the records in which one of the strings is the text,
+// which must not be empty. It parses only lines that may have it.
 func (c *Checker) RecordsWith(ctx context.Context, r io.ReaderAt, rep *Report, s Section, text []byte) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		err := c.eachBlock(ctx, r, rep.spans[s], func(lines []byte, cut bool) bool {
@@ -39,16 +39,16 @@ func (c *Checker) RecordsWith(ctx context.Context, r io.ReaderAt, rep *Report, s
 	}
 }
 
-// needleLen is how much of a text is looked for, in bytes: its end, since ids of one kind
-// start alike.
+// needleLen is how many bytes of a text are searched for: the last ones, since ids of one
+// kind start alike.
 const needleLen = 16
 
-// mayHave yields those lines that may have the text as a string: it stands in them as it
-// is, or they have a backslash.
+// mayHave yields the lines that may have the text as a string: those that contain it
+// literally, and those with a backslash. If all is set, it yields every line.
 func mayHave(lines, text []byte, all bool) iter.Seq[[]byte] {
 	needle := text[max(0, len(text)-needleLen):]
 	return func(yield func([]byte) bool) {
-		found := -1 // where the needle is next
+		found := -1 // the next place of the needle
 		for at := 0; at < len(lines); {
 			if found < at {
 				if found = bytes.Index(lines[at:], needle); found < 0 {
@@ -77,9 +77,9 @@ func mayHave(lines, text []byte, all bool) iter.Seq[[]byte] {
 	}
 }
 
-// Lines yields the records of one section, as [Checker.Records] does, as the lines that a
-// node would write for them, without the newline. A line is valid until the next one. The
-// error is [ErrChanged] as well, where there are not as many as the report says.
+// Lines yields the records of one section, like [Checker.Records], as the lines that a node
+// would write for them, without the newline. A line is valid until the next one. The error
+// is also [ErrChanged] if there are not as many records as the report says.
 func (c *Checker) Lines(ctx context.Context, r io.ReaderAt, rep *Report, s Section) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		var written, scratch []byte
@@ -98,7 +98,7 @@ func (c *Checker) Lines(ctx context.Context, r io.ReaderAt, rep *Report, s Secti
 				}
 				lines = rest
 				switch {
-				case plain: // it is what a node writes
+				case plain: // the line is what a node writes
 				case c.parseLine(line, s):
 					written = c.rec.appendLine(written[:0])
 					line = written[:len(written)-1]
@@ -140,8 +140,8 @@ func (c *Checker) records(ctx context.Context, r io.ReaderAt, in span, s Section
 }
 
 // eachBlock calls take with the lines of in, as many at a time as fit in a block, until it
-// returns false. Of a line that the memory does not allow it gets the start, alone and
-// with cut set. It has to parse that into c.rec, which shows whether it was enough.
+// returns false. If a line is too long for the memory, take gets only the start, alone and
+// with cut set. It must parse that into c.rec, which shows whether it was enough.
 func (c *Checker) eachBlock(ctx context.Context, r io.ReaderAt, in span, take func(lines []byte, cut bool) bool) error {
 	if c.again == nil {
 		c.again = newLineBuffer()
@@ -180,7 +180,7 @@ func (c *Checker) parseLine(line []byte, s Section) bool {
 	return sectionOfTag(f.Word()) == s && c.rec.parse(s, &f)
 }
 
-// Read builds the state of a snapshot in memory, the records in file order.
+// Read reads all records of a snapshot into memory, in file order.
 func (c *Checker) Read(ctx context.Context, r io.ReaderAt, rep *Report) (*State, error) {
 	st := &State{TimestampMs: rep.TimestampMs, Anchor: rep.Anchor}
 	for _, s := range Sections {

@@ -10,9 +10,9 @@ import (
 	"math/bits"
 )
 
-// replay computes the root of a snapshot that is not in order, now that the
-// survey knows how many records each section has and where they lie: one pass
-// over each section's range, and a sort in memory for a section that needs it.
+// replay computes the root of a snapshot that is not in order, now that the survey knows
+// how many records each section has and where they are. It makes one pass over the range of
+// each section, or two if keys repeat, and sorts those that need it in memory.
 func (c *Checker) replay(ctx context.Context, r io.ReaderAt, sv *survey) (digest [sha256.Size]byte, err error) {
 	out := rootText{c.hash, append(c.hash.buffer(), rootPreamble...)}
 	defer func() {
@@ -52,7 +52,7 @@ func (t *rootText) add(line []byte) {
 	}
 }
 
-// reserve takes memory for sorting a section, in bytes, until release is called.
+// reserve reserves memory for sorting a section, in bytes, until release is called.
 func (c *Checker) reserve(ctx context.Context, s Section, scan *sectionScan, need int64) (release func(), err error) {
 	if need > c.memory.limit {
 		return nil, &SectionTooLargeError{Section: s, Offset: scan.first, Repeats: !scan.unsorted, Need: need, Limit: c.memory.limit}
@@ -63,19 +63,18 @@ func (c *Checker) reserve(ctx context.Context, s Section, scan *sectionScan, nee
 	return func() { c.memory.left.Release(need) }, nil
 }
 
-// sortEntry is one record of a section in memory: where its canonical line is.
+// sortEntry is one record of a section in memory: the place of its canonical line.
 type sortEntry struct {
 	off          int64
 	size, keyLen uint32
-	// word is the eight bytes of the key after the prefix that all keys share, in an
-	// order that can be compared: it spares nearly every look at the key itself.
+	// word is the eight bytes of the key after the prefix that all keys share, as a number
+	// with the same order. With it, the key itself is hardly ever compared.
 	word uint64
 }
 
 const sortEntrySize = 24 // bytes
 
-// replayUnsorted writes the text of a section that is in any order, which it holds in
-// memory.
+// replayUnsorted writes the text of an unsorted section, which it holds in memory.
 func (c *Checker) replayUnsorted(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, out *rootText, found *findings) error {
 	release, err := c.reserve(ctx, s, scan, scan.textBytes+int64(scan.kept)*sortEntrySize)
 	if err != nil {
@@ -102,16 +101,16 @@ func (c *Checker) replayUnsorted(ctx context.Context, r io.ReaderAt, s Section, 
 
 // place is a record of a section that is sorted but repeats keys.
 type place struct {
-	key   uint32 // how many other keys come before
-	index uint32 // which record of the section, in file order
+	key   uint32 // how many different keys come before this one
+	index uint32 // the number of the record in its section, in file order
 }
 
 const placeSize = 8 // bytes
 
-// replayRepeats writes the text of a section that is sorted but repeats keys. A record
-// that a node moves there stays among those of its key: no more of the text than
-// theirs is in memory at a time, and for each of their lines, which have more than
-// eight bytes, where it ends.
+// replayRepeats writes the text of a section that is sorted but repeats keys. A node moves
+// a record of such a section only among those with the same key. So only the text of one
+// key's records is in memory at a time, and the end of each of their lines, which have more
+// than eight bytes.
 func (c *Checker) replayRepeats(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, out *rootText) error {
 	release, err := c.reserve(ctx, s, scan, int64(scan.kept)*placeSize+2*scan.longestRun)
 	if err != nil {
@@ -119,7 +118,7 @@ func (c *Checker) replayRepeats(ctx context.Context, r io.ReaderAt, s Section, s
 	}
 	defer release()
 	places := make([]place, 0, scan.kept)
-	var before []byte // the key before
+	var before []byte // the previous key
 	err = c.sectionText(ctx, r, s, scan, func(line []byte, keyLen int) {
 		p := place{index: uint32(len(places))}
 		key := canonicalKey(line, s, keyLen)
@@ -136,13 +135,13 @@ func (c *Checker) replayRepeats(ctx context.Context, r io.ReaderAt, s Section, s
 		return err
 	}
 	nodeSort(places, func(a, b place) bool { return a.key < b.key })
-	lines := make([]byte, 0, scan.longestRun) // of the records of one key
+	lines := make([]byte, 0, scan.longestRun) // the records with the current key
 	ends := make([]int, 1, scan.longestRun/8+1)
 	done := 0
 	return c.sectionText(ctx, r, s, scan, func(line []byte, _ int) {
 		lines = append(lines, line...)
 		ends = append(ends, len(lines))
-		// Sorting has left the keys where they were: only whose they are has changed.
+		// After sorting, each key is where it was: only the records that have it have moved.
 		n := len(ends) - 1
 		if done+n < len(places) && places[done+n].key == places[done].key {
 			return
@@ -175,7 +174,7 @@ func commonLen(a, b []byte) int {
 
 // sectionText calls emit with the canonical line of every record of section s
 // within its range, in file order, and the length of its key. The line is valid
-// during the call. That there are as many as the survey saw is certain, or else the
+// during the call. If the number of records is not the one that the survey saw, the
 // error is [ErrChanged].
 func (c *Checker) sectionText(ctx context.Context, r io.ReaderAt, s Section, scan *sectionScan, emit func(line []byte, keyLen int)) error {
 	var text []byte

@@ -6,9 +6,9 @@ import (
 	"encoding/hex"
 )
 
-// Root returns the state root: lower-case hex of the SHA-256 of the state's
-// canonical text, each section sorted by its first field as a node sorts it. st is
-// not changed.
+// Root returns the state root: the SHA-256 of the state's canonical text in lower-case
+// hex, with each section sorted by its first field as a node sorts it. It does not
+// change st.
 func Root(st *State) string {
 	h := sha256.New()
 	text := []byte(rootPreamble)
@@ -30,13 +30,13 @@ func Root(st *State) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// stateRecord is a record of a state, of any section.
+// stateRecord is a record of any section of a state.
 type stateRecord interface {
 	key() string
 	fill(*record)
 }
 
-// set makes the record hold the fields of one of section s.
+// set fills the record with the fields of one of section s.
 func (r *record) set(s Section, strs []string, numbers ...uint64) {
 	r.section, r.text = s, r.text[:0]
 	for i, str := range strs {
@@ -106,5 +106,5 @@ func asRecords[T any, P interface {
 	return out
 }
 
-// hasNewline reports whether any string of the record holds one.
+// hasNewline reports whether any string of the record contains a newline.
 func (r *record) hasNewline() bool { return bytes.IndexByte(r.text, '\n') >= 0 }

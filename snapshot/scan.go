@@ -5,12 +5,11 @@ import (
 	"iter"
 )
 
-// Scan yields the complete snapshots of the first size bytes of r in the order
-// of their ends, and with them the hidden ones: those that no node can see
-// because a torn line swallowed one of their markers. Their header stands after
-// a torn line, or other bytes than a newline follow their end line.
-// Whether a hidden one is sound is for a [Checker] to say. Both kinds are
-// numbered from 1. The iteration ends after an error.
+// Scan yields the complete snapshots of the first size bytes of r in the order of their
+// ends, including the hidden ones, which no node can see because a torn line swallowed one
+// of their markers: their header comes after a torn line, or their end line is followed
+// by other bytes than a newline. Only a [Checker] can say whether a hidden one is sound.
+// Both kinds are numbered from 1. The iteration ends after an error.
 func Scan(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 	return func(yield func(Located, error) bool) {
 		var s scanner
@@ -28,10 +27,10 @@ func Scan(r io.ReaderAt, size int64) iter.Seq2[Located, error] {
 	}
 }
 
-// Hidden yields the complete snapshots in the bytes [from, to) of the first size bytes
-// of r that no node can see. There must be no complete snapshot that a node sees between
-// from and to, which stand at the start and end of such snapshots or of the file. They
-// are numbered from 1. The iteration ends after an error.
+// Hidden yields the complete snapshots in the bytes [from, to) of the first size bytes of r
+// that no node can see. from and to must be the start or end of a snapshot that a node
+// sees, or of the file, with no such snapshot between them. The hidden ones are numbered
+// from 1. The iteration ends after an error.
 func Hidden(r io.ReaderAt, from, to, size int64) iter.Seq2[Located, error] {
 	return func(yield func(Located, error) bool) {
 		for p, err := range Pieces(r, from, to, size) {
@@ -42,19 +41,19 @@ func Hidden(r io.ReaderAt, from, to, size int64) iter.Seq2[Located, error] {
 	}
 }
 
-// Piece is what was meant as a snapshot where no node sees one: a complete one that is
-// hidden, or a torn one.
+// Piece is a snapshot that no node sees as one: a complete one that is hidden, or a torn
+// one.
 type Piece struct {
 	Located
-	// Torn is set on one that does not end. It reaches to where the next one starts, or to
-	// the end of what was looked through; it has no BodyEnd.
+	// Torn is set if the snapshot does not end. It reaches to the start of the next one, or
+	// to the end of the range that was searched, and has no BodyEnd.
 	Torn bool
 }
 
 // Pieces yields the pieces in the bytes [from, to) of the first size bytes of r, in file
-// order. The bytes are those between complete snapshots that a node sees, as for
-// [Hidden], or those of one of these: what it is made of, where torn lines made one of
-// several. The iteration ends after an error.
+// order. The range is either between complete snapshots that a node sees, as for [Hidden],
+// or one of these: then the pieces are the snapshots that torn lines merged into it. The
+// iteration ends after an error.
 func Pieces(r io.ReaderAt, from, to, size int64) iter.Seq2[Piece, error] {
 	return func(yield func(Piece, error) bool) {
 		var s scanner
@@ -82,19 +81,19 @@ func torn(from, to int64) Piece {
 	return Piece{Located: Located{Offset: from, Size: to - from}, Torn: true}
 }
 
-// scanner follows the markers of a file twice: as a node does, and as they were
+// scanner follows the markers of a file in two ways: as a node does, and as they were
 // meant.
 type scanner struct {
-	inside        bool  // a node is inside a snapshot,
-	start         int64 // which starts here
-	meantInside   bool  // a snapshot was meant to have started,
-	meant         int64 // here,
+	inside        bool  // a node is inside a snapshot
+	start         int64 // that starts here
+	meantInside   bool  // a snapshot was meant to have started
+	meant         int64 // here
 	fused         bool  // after a torn line
 	index, hidden int64 // how many were yielded
 }
 
-// step returns what ends at m: a hidden snapshot, one that a node sees, or both.
-// One of size 0 is none.
+// step returns the snapshots that end at m: a hidden one, one that a node sees, or both.
+// If the size is 0, there is none.
 func (s *scanner) step(m marker) (ended [2]Located) {
 	if s.meantInside {
 		switch {

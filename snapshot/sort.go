@@ -2,15 +2,15 @@ package snapshot
 
 import "math/bits"
 
-// insertionMax is how many records a node puts in order by insertion alone. Equal
-// keys of so few stay in the order of the file.
+// insertionMax is the number of records up to which a node sorts by insertion alone. Equal
+// keys then stay in the order of the file.
 const insertionMax = 16
 
-// nodeSort puts records in the order in which a node's std::sort leaves them, that
-// of libstdc++ (bits/stl_algo.h and bits/stl_heap.h): introsort down to pieces of
+// nodeSort puts records in the order in which a node's std::sort leaves them, which is
+// that of libstdc++ (bits/stl_algo.h and bits/stl_heap.h): introsort down to pieces of
 // insertionMax, then one insertion sort over all. It is not stable, and the state
-// root depends on where it puts equal keys, so it makes the same comparisons and
-// moves. docs/formats.md has it in words.
+// root depends on where it puts equal keys, so nodeSort makes the same comparisons and
+// moves. docs/formats.md describes it in words.
 func nodeSort[E any](records []E, less func(a, b E) bool) {
 	introsort(records, 2*(bits.Len(uint(len(records)))-1), less)
 	insertionSort(records, less)
@@ -54,8 +54,8 @@ func partition[E any](records []E, less func(a, b E) bool) int {
 	}
 }
 
-// medianOf returns which of three places holds the median. Among equal records the
-// order of the questions decides.
+// medianOf returns which of three positions has the median. Among equal records the
+// order of the comparisons decides.
 func medianOf[E any](records []E, a, b, c int, less func(a, b E) bool) int {
 	if less(records[a], records[b]) {
 		switch {
@@ -87,8 +87,8 @@ func heapSort[E any](records []E, less func(a, b E) bool) {
 	}
 }
 
-// fillHole puts value into the heap where top is free: the hole goes all the way
-// down, always to the larger child, and value then up from there.
+// fillHole puts value into the heap, in which top is free: the hole moves all the way
+// down, always to the larger child, and then value moves up from there.
 func fillHole[E any](heap []E, top int, value E, less func(a, b E) bool) {
 	hole := top
 	for child := 2*hole + 2; child <= len(heap); child = 2*hole + 2 {
@@ -109,7 +109,7 @@ func fillHole[E any](heap []E, top int, value E, less func(a, b E) bool) {
 	heap[hole] = value
 }
 
-// insertionSort moves each record left past those that it is less than.
+// insertionSort moves each record left past those that are greater.
 func insertionSort[E any](records []E, less func(a, b E) bool) {
 	for i := range records {
 		value, j := records[i], i

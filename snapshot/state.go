@@ -3,14 +3,14 @@ package snapshot
 // State is one snapshot with all its records in memory, in file order. The JSON
 // field names are those of the node's own structures (docs/formats.md).
 //
-// Strings are bytes: NUL and invalid UTF-8 are legal in the file, though not in
+// Strings are bytes: NUL and invalid UTF-8 are allowed in the file, but not in
 // JSON.
 type State struct {
 	TimestampMs   uint64        `json:"snapshotTimestampMs"`
 	Ledger        Ledger        `json:"ledger"`
 	Bridge        Bridge        `json:"bridge"`
 	Orchestration Orchestration `json:"orchestration"`
-	Anchor        *Anchor       `json:"anchor"` // nil when the snapshot has none
+	Anchor        *Anchor       `json:"anchor"` // nil if the snapshot has none
 }
 
 // Ledger holds the balances and escrows.
@@ -19,7 +19,7 @@ type Ledger struct {
 	Escrows  []Escrow  `json:"escrows"`
 }
 
-// Bridge holds the transfers between Bitcoin and the layer 2.
+// Bridge holds the transfers between Bitcoin and layer 2.
 type Bridge struct {
 	PegIns  []PegIn  `json:"pegins"`
 	PegOuts []PegOut `json:"pegouts"`

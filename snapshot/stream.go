@@ -10,22 +10,21 @@ import (
 	"slices"
 )
 
-// Stream cuts input that can be read only once, such as a pipe, into its
-// complete snapshots. Each is spooled to a temporary file that has no name, so
-// that what it takes is the size of two snapshots, not of the stream. Not safe
-// for concurrent use.
+// Stream splits input that can be read only once, such as a pipe, into its complete
+// snapshots. Each is spooled to a temporary file without a name, so that the space it
+// needs is the size of two snapshots, not of the stream. Not safe for concurrent use.
 type Stream struct {
 	in    *bufio.Reader
 	off   int64 // of the next byte of the stream
 	index int64
 
-	// spool[0] takes the snapshot being read, spool[1] holds the one returned.
+	// spool[0] takes the snapshot that is being read, spool[1] holds the one returned.
 	spool [2]*os.File
 	tail  tail
 	scan  scanner
-	// hidden are the hidden snapshots before the latest one that was returned, shadowed
-	// those since then, but before the header that was read last: where that one's
-	// snapshot ends, those are outside of it, and later ones inside.
+	// hidden are the hidden snapshots before the latest one that was returned. shadowed are
+	// those since then and before the last header line: when the snapshot of that header
+	// ends, these were outside of it, and any later ones inside.
 	hidden, shadowed findings
 	err              error // what ended the stream
 }
@@ -46,7 +45,7 @@ func (s *Stream) Close() error {
 	return errors.Join(errs...)
 }
 
-// shifted is a file whose first byte stands at an offset of a stream.
+// shifted is a file whose first byte is at an offset of a stream.
 type shifted struct {
 	file *os.File
 	base int64
@@ -54,9 +53,9 @@ type shifted struct {
 
 func (s shifted) ReadAt(p []byte, off int64) (int, error) { return s.file.ReadAt(p, off-s.base) }
 
-// Next returns the next complete snapshot, where it lay in the stream, and a
-// reader for its bytes at these offsets. Both stay valid until Next has
-// returned another one. At the end of the stream the error is [io.EOF].
+// Next returns the place of the next complete snapshot in the stream, and a reader for
+// its bytes at these offsets. Both stay valid until Next has returned the next one. At
+// the end of the stream the error is [io.EOF].
 func (s *Stream) Next() (Located, io.ReaderAt, error) {
 	var out *bufio.Writer // nil outside a snapshot
 	var start int64
@@ -67,7 +66,7 @@ func (s *Stream) Next() (Located, io.ReaderAt, error) {
 			return Located{}, nil, err
 		}
 		content, newline := bytes.CutSuffix(line, []byte{'\n'})
-		// Where the one word is that of a header after a torn line, it is not an end line's.
+		// If the only SNAPSHOT in it belongs to a header after a torn line, it is not an end line.
 		if bytes.HasPrefix(content, []byte(EndLine)) && (!whole || len(content) > len(EndLine) && string(content) != endPrefix+HeaderLine) {
 			s.mark(marker{kind: stuckMarker, off: lineStart, next: lineStart + int64(len(EndLine))})
 		}
@@ -111,7 +110,7 @@ func (s *Stream) Next() (Located, io.ReaderAt, error) {
 	return Located{}, nil, s.err
 }
 
-// mark takes note of a marker.
+// mark records a marker.
 func (s *Stream) mark(m marker) {
 	if l := s.scan.step(m)[0]; l.Hidden {
 		s.tail.hidden.add(HiddenSnapshot, "", l.Offset)
@@ -119,8 +118,8 @@ func (s *Stream) mark(m marker) {
 	s.tail.header = m.kind.starts()
 }
 
-// readPart reads a line with its newline, or the first part of one that is too
-// long for a marker.
+// readPart reads a line with its newline, or the first part of a line that is too
+// long to be a marker.
 func (s *Stream) readPart() (part []byte, whole bool, err error) {
 	part, err = s.in.ReadSlice('\n')
 	s.off += int64(len(part))
@@ -143,9 +142,9 @@ func (s *Stream) readPart() (part []byte, whole bool, err error) {
 	return nil, false, fmt.Errorf("at byte %d: %w", s.off, err)
 }
 
-// copyRest passes the rest of a long line on to out, where that is not nil.
+// copyRest copies the rest of a long line to out, if that is not nil.
 func (s *Stream) copyRest(out *bufio.Writer) error {
-	var last []byte // of the line, as many bytes as a header line has
+	var last []byte // the last bytes of the line, as many as a header line has
 	for {
 		part, whole, err := s.readPart()
 		if err != nil {
@@ -198,9 +197,8 @@ func spoolError(err error) error {
 	return fmt.Errorf("cannot spool the input to a temporary file: %w", err)
 }
 
-// HiddenFindings reports on the complete snapshots that no node can see, see [Hidden],
-// before the latest one that Next returned. Those after it are among
-// [Stream.TailFindings].
+// HiddenFindings reports on the complete snapshots before the latest one that Next returned
+// that no node can see (see [Hidden]). [Stream.TailFindings] reports on those after it.
 func (s *Stream) HiddenFindings() []Finding { return slices.Clone(s.hidden) }
 
 // TailFindings is [TailFindings] for a stream that has been read to its end.

@@ -11,14 +11,14 @@ import (
 const textBlock = 128 << 10
 
 // textBufferSize has room for a whole block of lines after text that was just
-// not enough to be handed over.
+// too short to be handed over.
 const textBufferSize = textBlock + 2*blockSize + plainSlack
 
-// textBuffers go round between the goroutine that parses and the one that
+// textBuffers circulate between the goroutine that parses and the one that
 // hashes.
 const textBuffers = 4
 
-// textHash hashes text in a goroutine of its own, so that parsing goes on
+// textHash hashes text in a separate goroutine, so that parsing continues
 // meanwhile. Text that fits in one buffer is hashed without starting it.
 type textHash struct {
 	hash   hash.Hash
@@ -52,7 +52,7 @@ func (t *textHash) buffer() []byte {
 	return b[:0]
 }
 
-// write takes b over, a buffer from buffer, and returns an empty one.
+// write takes over b, which must come from buffer, and returns an empty buffer.
 func (t *textHash) write(b []byte) []byte {
 	if len(b) == 0 {
 		return b
@@ -67,7 +67,7 @@ func (t *textHash) write(b []byte) []byte {
 		work := make(chan []byte, textBuffers)
 		t.work = work
 		t.done = workers.Start(func() error {
-			// The parser must not wait for ever for one that panicked.
+			// The parser must not wait for ever for a goroutine that panicked.
 			defer func() {
 				for b := range work {
 					t.release(b)
@@ -84,7 +84,7 @@ func (t *textHash) write(b []byte) []byte {
 	return t.buffer()
 }
 
-// sum takes the last buffer over, returns the digest and starts anew.
+// sum takes over the last buffer, returns the digest and starts again.
 func (t *textHash) sum(last []byte) (digest [sha256.Size]byte) {
 	if t.taken == 0 {
 		digest = sha256.Sum256(last)
@@ -97,7 +97,7 @@ func (t *textHash) sum(last []byte) (digest [sha256.Size]byte) {
 	return digest
 }
 
-// reset drops what was hashed and takes the last buffer over.
+// reset drops what was hashed and takes over the last buffer.
 func (t *textHash) reset(last []byte) {
 	if t.taken > 0 {
 		t.join()
@@ -111,7 +111,7 @@ func (t *textHash) reset(last []byte) {
 	t.release(last)
 }
 
-// release returns a buffer, unless a very long line has made it grow.
+// release gives a buffer back, unless a very long line has made it grow.
 func (t *textHash) release(b []byte) {
 	if !kept(b) {
 		b = nil

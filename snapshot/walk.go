@@ -8,16 +8,16 @@ import (
 )
 
 // inlineHash is how much of a snapshot CheckRange hashes in the goroutine that
-// parses it. Where several ranges are checked at once all cores are busy anyway,
-// and the text is best hashed while it is in the cache.
+// parses it. If several ranges are checked at once, all cores are busy anyway,
+// and it is best to hash the text while it is in the cache.
 const inlineHash = 16 << 20
 
-// CheckRange checks every complete snapshot whose header line starts in [from,
-// to) of the first size bytes of r, in file order, and yields its report, with
-// Index 0. The bytes are read once. Ranges that cover the file, checked in any order,
-// together see each snapshot once. The iteration ends after an error; the errors are
-// those of [Checker.Check]. Meanwhile the checker may be used for the records of the
-// snapshot that was just yielded, see [Checker.Records], and for nothing else.
+// CheckRange checks every complete snapshot whose header line starts in [from, to) of the
+// first size bytes of r, in file order, and yields its report, with Index 0. It reads the
+// bytes once. Adjacent ranges that cover the file, checked in any order, together see each
+// snapshot once. The iteration ends after an error; the errors are those of
+// [Checker.Check]. Meanwhile, the checker may be used only for the records of the snapshot
+// that was just yielded (see [Checker.Records]).
 func (c *Checker) CheckRange(ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*Report, error] {
 	return c.checkRange(ctx, r, from, to, size, inlineHash)
 }
@@ -46,8 +46,8 @@ func (c *Checker) checkRange(ctx context.Context, r io.ReaderAt, from, to, size,
 	}
 }
 
-// Sweep is [Checker.CheckRange] for many small snapshots: a report, with what it points to,
-// is valid until the next one.
+// Sweep is [Checker.CheckRange] for many small snapshots: a report, and everything that it
+// points to, is valid only until the next one.
 func (c *Checker) Sweep(ctx context.Context, r io.ReaderAt, from, to, size int64) iter.Seq2[*Report, error] {
 	return func(yield func(*Report, error) bool) {
 		c.sweeping = true
@@ -59,7 +59,7 @@ func (c *Checker) Sweep(ctx context.Context, r io.ReaderAt, from, to, size int64
 // firstHeader returns the offset of the first header line in [from, to), -1 when
 // there is none.
 func firstHeader(r io.ReaderAt, from, to, size int64) (int64, error) {
-	// Nearly always it is not far, and there are many after it.
+	// It is nearly always near, with many others after it.
 	for step := int64(4 << 10); from < to; step *= 16 {
 		until := min(from+step, to)
 		for m, err := range markersBetween(r, from, until, size) {
@@ -83,7 +83,7 @@ type walk struct {
 	to      int64
 	yield   func(*Report, error) bool
 	blocks  lineBlocks
-	// unescaped is set where no line of the block has a backslash.
+	// unescaped is set if no line of the block has a backslash.
 	unescaped bool
 
 	survey *survey // of the snapshot being read; nil outside of one

@@ -10,14 +10,13 @@ import (
 	"strings"
 )
 
-// ErrNewline says that a string holds a newline, which no reader could read
-// back.
+// ErrNewline says that a string contains a newline, which could not be read back.
 var ErrNewline = errors.New("holds a newline")
 
-// Encode writes the state as one snapshot, byte for byte as a node does: the
-// records in their order, the header line first, the end line with its newline
-// last. A string that holds a newline is refused with an error that wraps
-// [ErrNewline]; w may then have taken a part.
+// Encode writes the state as one snapshot, byte for byte as a node does: the header line
+// first, the records in their order, the end line with its newline last. A string that
+// contains a newline is refused with an error that wraps [ErrNewline]; a part may have
+// been written to w by then.
 func Encode(w io.Writer, st *State) error {
 	buf := appendStart(nil, st.TimestampMs)
 	var rec record
@@ -46,12 +45,11 @@ func Encode(w io.Writer, st *State) error {
 	return err
 }
 
-// Anchored returns the snapshot in r that the report is of as a node writes it,
-// with the given anchor in place of its own: the records that a node reads, in
-// file order, and nothing else. It is written in bounded memory, with one write
-// when it has no more than a few megabytes. A string of the anchor that holds a
-// newline is an error that wraps [ErrNewline]. The checker must not be used
-// meanwhile.
+// Anchored returns the reported snapshot in r as a node writes it, with the given anchor
+// in place of its own: the records that a node reads, in file order, and nothing else. It
+// is written in bounded memory, and in one write if it has no more than a few megabytes.
+// A string of the anchor that contains a newline is an error that wraps [ErrNewline]. The
+// checker must not be used meanwhile.
 func (c *Checker) Anchored(ctx context.Context, r io.ReaderAt, rep *Report, anchor *Anchor) io.WriterTo {
 	return &anchored{c, ctx, r, rep, anchor}
 }

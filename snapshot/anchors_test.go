@@ -15,8 +15,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// requireAnchors asserts that the anchors of a file are those that checking all of it
-// finds.
+// requireAnchors asserts that the anchors found in a file are the same as those found by
+// checking all of it.
 func requireAnchors(t *testing.T, name string, data []byte) {
 	t.Helper()
 	r, size := bytes.NewReader(data), int64(len(data))
@@ -34,8 +34,8 @@ func requireAnchors(t *testing.T, name string, data []byte) {
 	require.Equal(t, want, got, name)
 }
 
-// TestAnchorsAreThoseOfChecking: of every golden file, of them behind one another and
-// cut, and of files of odd lines.
+// TestAnchorsAreThoseOfChecking covers every golden file, all of them one after the other
+// and cut, and files of odd lines.
 func TestAnchorsAreThoseOfChecking(t *testing.T) {
 	files, err := filepath.Glob(golden + "/*/*.dat")
 	require.NoError(t, err)
@@ -65,8 +65,8 @@ func TestAnchorsAreThoseOfChecking(t *testing.T) {
 	}
 }
 
-// TestAnchorsNeedOneLine: a snapshot that is too large to be sorted does not matter, and
-// a line that does is named.
+// TestAnchorsNeedOneLine: a snapshot that is too large to be sorted does not matter; an
+// anchor line that is too long is named.
 func TestAnchorsNeedOneLine(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("SNAPSHOT v1\n")

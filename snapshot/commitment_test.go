@@ -10,8 +10,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestAnchorsAreTheNodes compares anchors and scripts with what the nodes' own
-// code made of the same input.
+// TestAnchorsAreTheNodes compares anchors and scripts with those that the nodes' own code
+// made from the same input.
 func TestAnchorsAreTheNodes(t *testing.T) {
 	var vectors []struct {
 		L2StateRoot       string `json:"l2StateRoot"`

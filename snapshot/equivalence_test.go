@@ -17,7 +17,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// compareRecords checks every way of reading the records of a section against the first.
+// compareRecords compares every other way of reading the records of a section with the first.
 func compareRecords(t testing.TB, checker *snapshot.Checker, r io.ReaderAt, report *snapshot.Report, s snapshot.Section) {
 	t.Helper()
 	ctx := context.Background()
@@ -57,7 +57,7 @@ func compareRecords(t testing.TB, checker *snapshot.Checker, r io.ReaderAt, repo
 	}
 }
 
-// compare checks every way of reading data against the reference, and returns the exit
+// compare compares every way of reading data with the reference, and returns the exit
 // code of the nodes' verifier.
 func compare(t testing.TB, data []byte) (code int) {
 	t.Helper()
@@ -65,7 +65,7 @@ func compare(t testing.TB, data []byte) (code int) {
 	r, size := bytes.NewReader(data), int64(len(data))
 	ctx := context.Background()
 
-	// One after the other, from the start.
+	// One after the other, starting at the beginning.
 	got := reports(t, data)
 	require.Len(t, got, len(want))
 	for i, w := range want {
@@ -73,7 +73,7 @@ func compare(t testing.TB, data []byte) (code int) {
 		require.EqualValues(t, i+1, got[i].Index)
 	}
 
-	// From the end.
+	// One after the other, starting at the end.
 	i := len(want)
 	for l, err := range snapshot.Backward(r, size) {
 		require.NoError(t, err)
@@ -141,7 +141,7 @@ func compare(t testing.TB, data []byte) (code int) {
 	}
 	require.Equal(t, hidden, s.HiddenFindings())
 
-	// The latest, and its peg-outs.
+	// The latest one, and its peg-outs.
 	latest, err := snapshot.Latest(r, size)
 	if len(want) == 0 {
 		require.ErrorIs(t, err, snapshot.ErrNoSnapshot)
@@ -238,10 +238,10 @@ func statesOf(t testing.TB, data []byte) []*snapshot.State {
 	return states
 }
 
-// hostile reports whether the large forms of the tests are to run.
+// hostile reports whether the tests run at full size.
 func hostile() bool { return os.Getenv("AILEE_HOSTILE") != "" }
 
-// mutations damages files in ways that a crash, an editor or a bad disk would.
+// mutate damages files as a crash, an editor or a bad disk would.
 func mutate(rng *rand.Rand, lines []string) []string {
 	pick := func() int { return rng.Intn(len(lines)) }
 	odd := []string{"", "+-5", "-0", "-1", "18446744073709551616", "-18446744073709551616", "2147483648", "-2147483649",
@@ -275,7 +275,7 @@ func mutate(rng *rand.Rand, lines []string) []string {
 		case 7:
 			lines[i] = []string{"SNAPSHOT v1", "END_SNAPSHOT", "END_SNAPSHOTSNAPSHOT v1", "xSNAPSHOT v1"}[rng.Intn(4)]
 		case 8:
-			// Long enough to move everything behind it across block boundaries.
+			// Long enough to move everything after it across block boundaries.
 			lines[i] = strings.Replace(lines[i], `"`, `"`+strings.Repeat("x", rng.Intn(200<<10)), 1)
 		case 9, 10:
 			lines = slices.Insert(lines, i, equalRecords(rng)...)
@@ -285,7 +285,7 @@ func mutate(rng *rand.Rand, lines []string) []string {
 }
 
 // equalRecords returns records of one section, about as many as a node sorts stably or
-// some more, most of them with the key of another.
+// some more. Most of them have the same key as another.
 func equalRecords(rng *rand.Rand) []string {
 	tag := refOrder[rng.Intn(len(refOrder))]
 	count := 2 + rng.Intn([]int{20, 60, 300}[rng.Intn(3)])
@@ -313,7 +313,7 @@ func equalRecords(rng *rand.Rand) []string {
 	return lines
 }
 
-// anchor puts an anchor that holds at the end of the latest snapshot.
+// anchor adds an anchor that holds to the end of the latest snapshot.
 func anchor(data []byte) []byte {
 	all := refSnapshots(data)
 	if len(all) == 0 {
@@ -404,8 +404,8 @@ func compareLocations(t *testing.T, text string) {
 	require.Equal(t, len(want), i)
 }
 
-// TestHeaderAfterTornEndLine: where only END_ was written of an end line, the header after it
-// makes a line that also begins like an end line.
+// TestHeaderAfterTornEndLine: if only END_ was written of an end line, it forms, with the
+// header after it, a line that also begins like an end line.
 func TestHeaderAfterTornEndLine(t *testing.T) {
 	for _, end := range []string{"END_SNAPSHOT\n", "END_SNAPSHOT", "", "balance \"a\" 1\n"} {
 		compare(t, []byte("SNAPSHOT v1\nbalances 0\nEND_SNAPSHOT v1\n"+end))

@@ -10,7 +10,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// The latest snapshot of a file is the one that a node loads.
+// Finds and checks the latest snapshot of a file, the one that a node loads.
 func ExampleLatest() {
 	f, err := os.Open("../testdata/golden/write/node-written-clean.dat")
 	if err != nil {
@@ -23,7 +23,7 @@ func ExampleLatest() {
 	}
 	latest, err := snapshot.Latest(f, info.Size())
 	if err != nil {
-		log.Fatal(err) // snapshot.ErrNoSnapshot where there is none
+		log.Fatal(err) // snapshot.ErrNoSnapshot if there is none
 	}
 	report, err := snapshot.NewChecker(nil).Check(context.Background(), f, latest)
 	if err != nil {
@@ -38,7 +38,7 @@ func ExampleLatest() {
 	// balances: 5
 }
 
-// All snapshots of a file, the oldest first.
+// Checks all snapshots of a file, the oldest first.
 func ExampleForward() {
 	data, err := os.ReadFile("../testdata/golden/write/node-written-clean.dat")
 	if err != nil {
@@ -62,7 +62,7 @@ func ExampleForward() {
 	// 3 at byte 4700: valid
 }
 
-// The records of one section, without the others in memory.
+// Reads the records of one section without keeping the others in memory.
 func ExampleChecker_Records() {
 	data, err := os.ReadFile("../testdata/golden/write/node-written-clean.dat")
 	if err != nil {
@@ -93,7 +93,7 @@ func ExampleChecker_Records() {
 	// "12D3KooWc546fce20212c4c6ff70e43d8940d762536b9a92c376" 162478562857006
 }
 
-// A state as a snapshot with an anchor that commits to it.
+// Writes a state as a snapshot with an anchor that commits to it.
 func ExampleEncode() {
 	state := &snapshot.State{TimestampMs: 1739577600000}
 	state.Ledger.Balances = []snapshot.Balance{{PeerID: "alice", Balance: 250}, {PeerID: "bob", Balance: 7}}

@@ -29,8 +29,7 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-// goldenFiles returns all golden snapshot files. That there are some is part of
-// the test.
+// goldenFiles returns all golden snapshot files. It fails if there are none.
 func goldenFiles(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob(golden + "/*/*.dat")
@@ -110,7 +109,7 @@ func TestEncodeRefusesNewlines(t *testing.T) {
 	}
 }
 
-// built is the state in a Builder.
+// built returns the state as a Builder.
 func built(t testing.TB, st *snapshot.State) *snapshot.Builder {
 	t.Helper()
 	text, err := json.Marshal(st)
@@ -120,14 +119,14 @@ func built(t testing.TB, st *snapshot.State) *snapshot.Builder {
 	return b
 }
 
-// TestBuilderWritesWhatANodeWrites: in memory, to a file and to anything else.
+// TestBuilderWritesWhatANodeWrites: in memory, to a file and to any other writer.
 func TestBuilderWritesWhatANodeWrites(t *testing.T) {
 	var want, got bytes.Buffer
 	f, err := os.Create(filepath.Join(t.TempDir(), "l2_snapshots.dat"))
 	require.NoError(t, err)
 	defer f.Close()
 	for _, st := range goldenStates(t) {
-		// Past the size of the largest piece.
+		// More than the largest piece holds.
 		for i := range 40_000 {
 			st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("peer\\%037d", i), Balance: math.MaxUint64})
 		}
@@ -148,8 +147,8 @@ func TestBuilderWritesWhatANodeWrites(t *testing.T) {
 	require.True(t, bytes.Equal(want.Bytes(), read(t, f.Name())))
 }
 
-// TestAnchoredWritesWhatANodeReads: only the anchor of a sound snapshot is
-// replaced, and of a damaged one only what a node reads is kept.
+// TestAnchoredWritesWhatANodeReads: in a sound snapshot only the anchor is replaced; of a
+// damaged one only what a node reads is kept.
 func TestAnchoredWritesWhatANodeReads(t *testing.T) {
 	checker := snapshot.NewChecker(nil)
 	for _, name := range goldenFiles(t) {
@@ -207,12 +206,12 @@ func TestAppendEndsTornLines(t *testing.T) {
 		require.EqualValues(t, len(want), at.End())
 		require.Equal(t, want, string(read(t, path)))
 
-		// What fails its check is taken back.
+		// What fails its check is removed again,
 		_, err = snapshot.Append(f, text, func(snapshot.Located) error { return io.ErrNoProgress })
 		require.ErrorIs(t, err, io.ErrNoProgress)
 		require.Equal(t, want, string(read(t, path)))
 
-		// Unless somebody else has appended since: nothing of theirs is lost.
+		// unless another process has appended since: none of that is lost.
 		_, err = snapshot.Append(f, text, func(snapshot.Located) error {
 			_, err := openForAppend(t, path).WriteString(one.String())
 			return errors.Join(err, io.ErrNoProgress)
@@ -222,7 +221,7 @@ func TestAppendEndsTornLines(t *testing.T) {
 	}
 }
 
-// TestAnchorSetIsBounded by the memory limit, of which each anchor takes 160 bytes.
+// TestAnchorSetIsBounded: by the memory limit, of which each anchor takes 160 bytes.
 func TestAnchorSetIsBounded(t *testing.T) {
 	checker, set := snapshot.NewChecker(snapshot.NewMemory(1600)), snapshot.AnchorSet{}
 	for i := range 10 {

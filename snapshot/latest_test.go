@@ -13,8 +13,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestJudgeLatest: the judgement is that of the latest snapshot, also where the file begins with
-// a large one, which is checked ahead, whatever comes after it.
+// TestJudgeLatest: the latest snapshot is judged even if the file begins with a large one,
+// which is checked ahead, whatever comes after it.
 func TestJudgeLatest(t *testing.T) {
 	one := string(read(t, golden+"/write/node-written-clean.dat"))
 	var long strings.Builder

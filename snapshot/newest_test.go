@@ -16,7 +16,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// named is a snapshot of about the given size whose peg-outs name these anchors.
+// named returns a snapshot of about the given size whose peg-outs name these anchors.
 func named(t testing.TB, n, size int, hashes ...string) (text []byte, anchor string) {
 	st := &snapshot.State{TimestampMs: uint64(1_700_000_000_000 + n)}
 	st.Ledger.Balances = []snapshot.Balance{{PeerID: fmt.Sprintf("p%d-%s", n, strings.Repeat("x", size)), Balance: 1}}
@@ -29,7 +29,7 @@ func named(t testing.TB, n, size int, hashes ...string) (text []byte, anchor str
 	return b.Bytes(), st.Anchor.Hash
 }
 
-// newestValidByDefinition goes through the file once for each snapshot.
+// newestValidByDefinition reads the file once for each snapshot.
 func newestValidByDefinition(t *testing.T, data []byte, acceptEarlier bool) *snapshot.Report {
 	checker, newest := snapshot.NewChecker(nil), (*snapshot.Report)(nil)
 	earlier := map[string]bool{}
@@ -54,8 +54,8 @@ func newestValidByDefinition(t *testing.T, data []byte, acceptEarlier bool) *sna
 	return newest
 }
 
-// TestNewestValidIsTheNewest: of files in which peg-outs name earlier anchors, later ones
-// and such as are not there, also where the memory has room for a few anchors only.
+// TestNewestValidIsTheNewest: in files whose peg-outs name earlier anchors, later ones and
+// missing ones, also if the memory has room for only a few anchors.
 func TestNewestValidIsTheNewest(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	accepted := 0
@@ -82,7 +82,7 @@ func TestNewestValidIsTheNewest(t *testing.T) {
 				names = append(names, strings.Repeat("b", 64))
 			}
 			text, hash := named(t, n, size, names...)
-			if rng.Intn(10) == 0 { // the root is another one
+			if rng.Intn(10) == 0 { // the root is wrong
 				text = bytes.Replace(text, []byte("balance "), []byte("balance \"a\" 1\nbalance "), 1)
 			}
 			data, hashes = append(data, text...), append(hashes, hash)
@@ -112,7 +112,7 @@ func TestNewestValidIsTheNewest(t *testing.T) {
 	require.Greater(t, accepted, 20)
 }
 
-// counted counts what is read.
+// counted counts the bytes that are read.
 type counted struct {
 	io.ReaderAt
 	bytes atomic.Int64
@@ -124,8 +124,8 @@ func (c *counted) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// TestNewestValidReadsInProportion: where all peg-outs name anchors that are not there, as
-// after a prune, each another one or all the same. It read the square of the file.
+// TestNewestValidReadsInProportion: if all peg-outs name missing anchors, as after a prune,
+// each a different one or all the same, what is read must not grow with the square of the file.
 func TestNewestValidReadsInProportion(t *testing.T) {
 	for _, several := range []bool{false, true} {
 		var data []byte
@@ -152,7 +152,7 @@ func TestNewestValidReadsInProportion(t *testing.T) {
 	}
 }
 
-// TestNewestValidReadsNoMoreThanItNeeds: what is before the latest snapshot, where that is
+// TestNewestValidReadsNoMoreThanItNeeds: what comes before the latest snapshot, if that is
 // valid, and before the anchors that it names, is not read.
 func TestNewestValidReadsNoMoreThanItNeeds(t *testing.T) {
 	var data []byte
@@ -164,7 +164,7 @@ func TestNewestValidReadsNoMoreThanItNeeds(t *testing.T) {
 	for _, test := range []struct {
 		back int // how many snapshots before the latest the named anchor is; 0 for no peg-out
 		most int64
-	}{{0, 1}, {3, 4}, {100, 7}} { // tenths of the file
+	}{{0, 1}, {3, 4}, {100, 7}} { // in tenths of the file
 		var names []string
 		if test.back > 0 {
 			names = []string{hashes[len(hashes)-test.back]}
@@ -179,8 +179,8 @@ func TestNewestValidReadsNoMoreThanItNeeds(t *testing.T) {
 	}
 }
 
-// TestNewestValidPastWhatCannotBeRead: a line that is too long matters only where it comes
-// before all that is needed.
+// TestNewestValidPastWhatCannotBeRead: a line that is too long does not matter if it comes
+// before everything that is needed.
 func TestNewestValidPastWhatCannotBeRead(t *testing.T) {
 	nowhere := strings.Repeat("ab", 32)
 	first, _ := named(t, 0, 10)
@@ -213,7 +213,7 @@ func TestNewestValidPastWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestNewestValidIsInterrupted.
+// TestNewestValidIsInterrupted: when the context ends.
 func TestNewestValidIsInterrupted(t *testing.T) {
 	text, _ := named(t, 0, 10, strings.Repeat("ab", 32))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -222,7 +222,7 @@ func TestNewestValidIsInterrupted(t *testing.T) {
 	require.True(t, errors.Is(err, context.Canceled))
 }
 
-// TestEarlierAnchorsOfOne: a snapshot is judged by the anchors before it, wherever they are.
+// TestEarlierAnchorsOfOne: one snapshot is judged by the anchors before it, wherever they are.
 func TestEarlierAnchorsOfOne(t *testing.T) {
 	var data []byte
 	var hashes []string

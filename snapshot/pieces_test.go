@@ -9,8 +9,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestPieces: what is meant as a snapshot where a node sees none, torn or hidden, with
-// what hides it before its header or after its end.
+// TestPieces: torn and hidden snapshots, which no node sees, with different bytes before
+// the header or after the end that hide them.
 func TestPieces(t *testing.T) {
 	const one, torn = "SNAPSHOT v1\ntimestamp_ms 1\nEND_SNAPSHOT\n", "SNAPSHOT v1\ntimest"
 	end := strings.TrimSuffix(one, "\n")
@@ -50,8 +50,8 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// TestLinesOfAnother: a file that no longer has the records which the report is of is said
-// to have changed.
+// TestLinesOfAnother: if a file no longer has the records of the report, the error says that
+// it has changed.
 func TestLinesOfAnother(t *testing.T) {
 	const text = "SNAPSHOT v1\nbalance \"a\" 1\nbalance \"b\" 2\nEND_SNAPSHOT\n"
 	r, checker := strings.NewReader(text), snapshot.NewChecker(nil)

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// This file is a second implementation of the format document, written line by
-// line and without a thought for speed or memory, for the fast one to be
-// compared with. It shares no code with the package.
+// This file is a second implementation of the format document, written line by line and
+// without regard to speed or memory, to compare the fast one with. It shares no code with
+// the package.
 
 type refAnchor struct {
 	root, metadata, payload, hash string
@@ -34,7 +34,7 @@ type refSnapshot struct {
 
 var refOrder = []string{"balance", "escrow", "pegin", "pegout", "task"}
 
-// Field kinds by letter: s string, u u64, v u32, i i32, b bool read as i32.
+// The kinds of fields, by letter: s string, u u64, v u32, i i32, b bool read as i32.
 var refFields = map[string]string{
 	"balance": "su", "escrow": "ssubu", "pegin": "ssvussiuuu", "pegout": "sssuuisuu", "task": "siisuss",
 }
@@ -236,7 +236,7 @@ func (s *refSnapshot) root() string {
 }
 
 // refSort returns the order in which a node's std::sort leaves the numbers below n,
-// which less compares, and how many pieces it sorted on a heap.
+// compared by less, and how many pieces it sorted on a heap.
 func refSort(n int, less func(i, j int) bool) (order []int, heaps int) {
 	order = make([]int, n)
 	depth := -2
@@ -261,7 +261,7 @@ func refSort(n int, less func(i, j int) bool) (order []int, heaps int) {
 			todo = append(todo, piece{p.from, cut, p.depth - 1}, piece{cut, p.to, p.depth - 1})
 		}
 	}
-	// Everything before i is sorted; what is inserted goes behind its equals.
+	// Everything before i is sorted. A number is inserted after its equals.
 	for i, value := range order {
 		at := sort.Search(i, func(j int) bool { return less(value, order[j]) })
 		copy(order[at+1:i+1], order[at:i])
@@ -299,7 +299,7 @@ func refPartition(part []int, less func(i, j int) bool) (cut int) {
 }
 
 func refHeapSort(part []int, less func(i, j int) bool) {
-	// mend puts value into the heap of the first n, from the root downward.
+	// mend puts value into the heap of the first n numbers, from the root downward.
 	mend := func(n, root, value int) {
 		path := []int{root} // of the larger children, down to a leaf
 		for at := root; 2*at+1 < n; path = append(path, at) {
@@ -332,7 +332,7 @@ func refHash(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// verdict is what the nodes' verifier prints, without the path, and its exit code.
+// refVerdict returns what the nodes' verifier prints, without the path, and its exit code.
 func refVerdict(data []byte) (stdout, stderr string, code int) {
 	all := refSnapshots(data)
 	if len(all) == 0 {

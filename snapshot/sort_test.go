@@ -16,8 +16,8 @@ import (
 	"ailee-recovery/snapshot/statejson"
 )
 
-// TestStdSort compares the order of equal keys with what std::sort itself made of
-// them (testdata/stdsort/main.cc).
+// TestStdSort compares the order of equal keys with that of std::sort itself
+// (testdata/stdsort/main.cc).
 func TestStdSort(t *testing.T) {
 	sequences, heaped := 0, 0
 	lines := strings.Split(strings.TrimSuffix(string(read(t, "testdata/stdsort/orders.txt")), "\n"), "\n")
@@ -33,7 +33,7 @@ func TestStdSort(t *testing.T) {
 		for i, key := range keys {
 			st.Ledger.Balances = append(st.Ledger.Balances, snapshot.Balance{PeerID: fmt.Sprintf("%09d", key), Balance: uint64(i)})
 		}
-		// One key each, in that order: nothing is left to be sorted.
+		// Each key once, in that order: there is nothing left to sort.
 		for place, i := range order {
 			want.sections["balance"] = append(want.sections["balance"],
 				refRecord{fmt.Sprint(place + 1e6), fmt.Sprintf("balance:%09d:%d", keys[i], i)})
@@ -61,7 +61,7 @@ func ints(t testing.TB, line, name string) []int {
 }
 
 // equalKeys returns up to n keys with many or few duplicates among them, in an order
-// that a node may find them in or one that std::sort finds hard.
+// that a node may find them in, or that is hard for std::sort.
 func equalKeys(rng *rand.Rand, n int) []int {
 	distinct := 1 + rng.Intn(n)
 	switch rng.Intn(4) {
@@ -79,11 +79,11 @@ func equalKeys(rng *rand.Rand, n int) []int {
 		rng.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	case 1:
 		slices.Reverse(keys)
-	case 2: // in order but for a few
+	case 2: // in order, except for a few
 		for range 1 + rng.Intn(5) {
 			keys[rng.Intn(n)] = rng.Intn(distinct)
 		}
-	case 3: // one that is there twice
+	case 3: // a single key is there twice
 		for i := range keys {
 			keys[i] = i
 		}
@@ -102,7 +102,7 @@ func equalKeys(rng *rand.Rand, n int) []int {
 	return keys
 }
 
-// killer returns keys of which std::sort cuts off as few at a time as can be (McIlroy,
+// killer returns keys that make std::sort cut off as few as possible at a time (McIlroy,
 // A Killer Adversary for Quicksort, 1999).
 func killer(n int) []int {
 	keys := make([]int, n)
@@ -129,11 +129,11 @@ func killer(n int) []int {
 	return keys
 }
 
-// The ways in which keys are written. Numbers stay in their order.
+// The ways in which keys are written. Numbers keep their order.
 var keyFormats = []string{"%05d", "peer-%05d", "%020b", `"\%05d`, strings.Repeat("long", 20) + "%05d"}
 
-// stateOfKeys returns a state whose sections have the given keys, its records told apart
-// by their numbers, and what the reference knows of it.
+// stateOfKeys returns a state whose sections have the given keys, with numbers that
+// distinguish its records, and the same state for the reference.
 func stateOfKeys(rng *rand.Rand, keys [5][]int) (*snapshot.State, *refSnapshot) {
 	st, ref := &snapshot.State{}, &refSnapshot{sections: map[string][]refRecord{}}
 	add := func(tag, key, format string, args ...any) {
@@ -165,8 +165,7 @@ func stateOfKeys(rng *rand.Rand, keys [5][]int) (*snapshot.State, *refSnapshot) 
 	return st, ref
 }
 
-// mixed puts the records of all sections in one another's way, each section's in their
-// order.
+// mixed shuffles the sections together; the records of each section keep their order.
 func mixed(rng *rand.Rand, file string) []byte {
 	bySection := map[string][]string{}
 	for line := range strings.Lines(file) {
@@ -186,8 +185,7 @@ func mixed(rng *rand.Rand, file string) []byte {
 	return append(out, "END_SNAPSHOT\n"...)
 }
 
-// TestEqualKeys: whatever way a root is computed, equal keys stand where std::sort
-// leaves them.
+// TestEqualKeys: however a root is computed, equal keys are where std::sort leaves them.
 func TestEqualKeys(t *testing.T) {
 	rounds := 250
 	switch {
@@ -229,9 +227,9 @@ func TestEqualKeys(t *testing.T) {
 	t.Logf("%d sections of more than 16 records repeat keys, %d reached the heap sort", repeating, heaped)
 }
 
-// requireRootElsewhere: a snapshot has the root of the report when it is found on the way
-// through a file, turned into JSON and back, given another anchor, miscounted, or has its
-// sections mixed.
+// requireRootElsewhere asserts that a snapshot has the root of the report also when it is
+// found on the way through a file, turned into JSON and back, given another anchor,
+// miscounted, or has its sections mixed.
 func requireRootElsewhere(t *testing.T, rng *rand.Rand, file []byte, want *snapshot.Report) {
 	t.Helper()
 	ctx, r, checker := context.Background(), bytes.NewReader(file), snapshot.NewChecker(nil)
@@ -260,8 +258,8 @@ func requireRootElsewhere(t *testing.T, rng *rand.Rand, file []byte, want *snaps
 	require.Equal(t, want.Root, reports(t, mixed(rng, string(file)))[0].Root)
 }
 
-// TestEqualKeysInBoundedMemory: one key that is there twice in a section that is sorted
-// takes a few bytes for each record, not the section's text.
+// TestEqualKeysInBoundedMemory: a single repeated key in a sorted section takes a few
+// bytes for each record, not the text of the section.
 func TestEqualKeysInBoundedMemory(t *testing.T) {
 	const records = 50_000
 	file := func(key func(i int) int) []byte {
@@ -300,7 +298,7 @@ func TestEqualKeysInBoundedMemory(t *testing.T) {
 	require.False(t, tooLarge.Repeats)
 }
 
-// overwritten holds something else once it is read from its start again.
+// overwritten has other content once it is read from its start again.
 type overwritten struct {
 	*bytes.Reader
 	then *bytes.Reader
@@ -316,7 +314,7 @@ func (o *overwritten) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// TestOverwrittenBetweenTwoReadings: records that are gone or new are an error.
+// TestOverwrittenBetweenTwoReadings: missing and additional records are an error.
 func TestOverwrittenBetweenTwoReadings(t *testing.T) {
 	for _, keys := range []string{"aaaaaaaaaaaaaaaaaaaaaaaa", "abcdefghijklmnopqrstuvwa"} {
 		whole := "SNAPSHOT v1\n"

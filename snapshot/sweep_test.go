@@ -14,7 +14,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// keyed is a snapshot of balances with these keys, in this order, and its count line.
+// keyed returns a snapshot of balances with these keys, in this order, and this count line.
 func keyed(keys []string, count int) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "SNAPSHOT v1\ntimestamp_ms 1\nbalances %07d\n", count)
@@ -25,8 +25,8 @@ func keyed(keys []string, count int) []byte {
 	return b.Bytes()
 }
 
-// TestSortedWhereRead: a section has the root and the findings that it has where it is read
-// again, as it is where a count line is wrong, however large it is and whatever its keys are.
+// TestSortedWhereRead: a section that is sorted as it is read has the same root and findings
+// as one that is read again, as after a wrong count line, whatever its size and its keys.
 func TestSortedWhereRead(t *testing.T) {
 	rounds := 60
 	switch {
@@ -53,10 +53,10 @@ func TestSortedWhereRead(t *testing.T) {
 			}
 		}
 		switch rng.Intn(4) {
-		case 0: // out of order late, where the text has gone to the hash
+		case 0: // out of order late, when the text has gone to the hash
 			slices.Sort(keys)
 			keys[n-1] = prefix
-		case 1: // equal keys alone
+		case 1: // only equal keys
 			slices.Sort(keys)
 		}
 		right, wrong := keyed(keys, len(keys)), keyed(keys, len(keys)-1)
@@ -65,7 +65,7 @@ func TestSortedWhereRead(t *testing.T) {
 		require.Equal(t, refSnapshots(right)[0].root(), want.Root)
 		mismatch := slices.IndexFunc(want.Findings, func(f snapshot.Finding) bool { return f.Kind == snapshot.CountMismatch })
 		findings := slices.Delete(want.Findings, mismatch, mismatch+1)
-		// The next one shows that nothing is left of the one before.
+		// The second one shows that nothing is left of the first.
 		two := slices.Concat(right, right)
 		for i, got := range reports(t, two) {
 			require.Equal(t, want.Root, got.Root)
@@ -94,7 +94,7 @@ func kindsIn(found []snapshot.Finding) (kinds []snapshot.Kind) {
 	return kinds
 }
 
-// TestSweep: its reports are those of CheckRange, and the checker is as before.
+// TestSweep: its reports are those of CheckRange, and the checker can be used as before.
 func TestSweep(t *testing.T) {
 	var data []byte
 	for _, file := range goldenFiles(t) {
@@ -132,8 +132,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestQuotesInStrings: what looks like a record as a node writes it, with strings as long as
-// those of the line before, is read as a node reads it.
+// TestQuotesInStrings: a record that looks as a node writes it, with strings as long as
+// those of the previous line, is read as a node reads it.
 func TestQuotesInStrings(t *testing.T) {
 	rounds := 2000
 	if testing.Short() {

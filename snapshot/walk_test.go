@@ -11,8 +11,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestRangeEndsEarly: with the loop, with its panic or the context, as often as one
-// likes, and the checker is as before.
+// TestRangeEndsEarly: with the loop, with a panic in it, or with the context, any number of
+// times; the checker can then be used as before.
 func TestRangeEndsEarly(t *testing.T) {
 	one := read(t, golden+"/write/node-written-clean.dat")
 	data := []byte(strings.Repeat(string(one), 3) + "SNAPSHOT v1\nbalances 1\n")
@@ -50,5 +50,5 @@ func TestRangeEndsEarly(t *testing.T) {
 		require.Equal(t, snapshot.Valid, report.Verdict())
 		count++
 	}
-	require.Equal(t, 9, count) // the file has three, and stands there three times
+	require.Equal(t, 9, count) // the file has three, and is repeated three times
 }

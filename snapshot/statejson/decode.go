@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Error is what is wrong with a state in JSON, and where.
+// Error says what is wrong with a state in JSON, and where.
 type Error struct {
 	Path   string // such as ledger.balances[3].balance; "" for the state itself
 	Offset int64  // in bytes
@@ -31,34 +31,34 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Decoded is a state that was read.
+// Decoded is the result of [Read].
 type Decoded struct {
 	*snapshot.Builder
-	Anchor *snapshot.Anchor // nil for none
-	// Rounded is the path of the first number that looks as if another program had rounded
-	// it: it is beyond 2^53-1, no string, and just as a program writes it that holds numbers
-	// as doubles. "" for none.
+	Anchor *snapshot.Anchor // nil if there is none
+	// Rounded is the path of the first number that seems to have been rounded by another
+	// program: it is beyond 2^53-1, not a string, and written exactly as a program writes it
+	// that holds numbers as doubles. It is "" if there is none.
 	Rounded string
 }
 
-// Decode is [Read] without what Decoded has more.
+// Decode is [Read] without Rounded.
 func Decode(ctx context.Context, r io.Reader) (*snapshot.Builder, *snapshot.Anchor, error) {
 	d, err := Read(ctx, r)
 	return d.Builder, d.Anchor, err
 }
 
-// Read reads one state, with the records in their order. It is strict: a field
-// that is unknown, missing, doubled, of another type or out of range is an error,
-// and so is a string that holds a newline or is not valid UTF-8, and anything
-// after the state. Only the anchor may be missing, which is null. Numbers are
-// exact, and may stand in a string. A string, and the white space between two tokens, is
-// at most [MaxString] long: next to the snapshot that is built it takes the memory of
-// the longest, a few times. The error is the context's, one from r, or an *[Error], which
-// wraps [ErrRounded] where rounding is what makes a number too large.
+// Read reads one state, with the records in their order. It is strict: a field that is
+// unknown, missing, duplicated, of another type or out of range is an error, and so is a
+// string that contains a newline or is not valid UTF-8, and anything after the state. Only
+// the anchor may be missing, which is the same as null. Numbers are exact, and may be
+// strings. A string, or the white space between two tokens, may be at most [MaxString]
+// long: apart from the snapshot that is built, Read needs a few times the memory of the
+// longest. The error is the context's, one from r, or an *[Error], which wraps
+// [ErrRounded] if a number is too large because of rounding.
 func Read(ctx context.Context, r io.Reader) (Decoded, error) {
 	in := &reader{ctx: ctx, r: r}
 	d := &decoder{
-		json: jsontext.NewDecoder(in, jsontext.AllowDuplicateNames(true)), // members knows which
+		json: jsontext.NewDecoder(in, jsontext.AllowDuplicateNames(true)), // object detects them
 		out:  &snapshot.Builder{},
 	}
 	in.done = d.json.InputOffset
@@ -69,22 +69,22 @@ func Read(ctx context.Context, r io.Reader) (Decoded, error) {
 	return Decoded{d.out, d.anchor, d.rounded}, err
 }
 
-// MaxString is the longest string that is read, in bytes as it is written.
+// MaxString is the length of the longest string that is read, as written, in bytes.
 const MaxString = 64 << 20
 
-// reader ends with the context or a token that is too long, and keeps the error of
+// reader ends when the context does, or at a token that is too long. It keeps the error from
 // reading.
 type reader struct {
 	ctx  context.Context
 	r    io.Reader
 	read int64
-	done func() int64 // how much of it the decoder has taken
+	done func() int64 // how many bytes the decoder has consumed
 	err  error
 }
 
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := 0, r.ctx.Err()
-	// The decoder asks for more only when what it has is no whole token.
+	// The decoder asks for more only if what it has is not a whole token.
 	if at := r.done(); err == nil && r.read-at > MaxString {
 		err = &Error{Offset: at, Err: fmt.Errorf("a token or white space longer than %d bytes", MaxString)}
 	}
@@ -123,8 +123,8 @@ const (
 	kindBool
 )
 
-// field is a member of an object. slot is its place among the strings or numbers of
-// a record, in the order of the file.
+// field is a member of an object. slot is its index among the strings or the numbers of
+// a record, in file order.
 type field struct {
 	name string
 	kind kind
@@ -178,7 +178,7 @@ func (d *decoder) state() error {
 	}
 }
 
-// group reads an object with an array for each section.
+// group reads an object with one array for each section.
 func (d *decoder) group(sections []snapshot.Section) error {
 	var fields []field
 	for _, s := range sections {
@@ -229,7 +229,7 @@ func (d *decoder) anchorOrNull() error {
 	return err
 }
 
-// object reads an object: member reads the value of the i-th field. The fields
+// object reads an object. It calls member to read the value of the i-th field. The fields
 // whose bits are set in optional may be missing.
 func (d *decoder) object(fields []field, optional uint, member func(i int) error) error {
 	if err := d.expect('{', "an object"); err != nil {
@@ -268,7 +268,7 @@ func (d *decoder) object(fields []field, optional uint, member func(i int) error
 	return nil
 }
 
-// lookUp returns which field a name in JSON is of, -1 for none.
+// lookUp returns the index of the field with this name in JSON, or -1.
 func lookUp(fields []field, quoted []byte) int {
 	name := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(name, '\\') >= 0 {
@@ -361,9 +361,9 @@ func (d *decoder) number(k kind) (uint64, error) {
 // ErrRounded says that a number looks rounded.
 var ErrRounded = errors.New("it looks rounded by a program that holds numbers as doubles")
 
-// looksRounded reports whether a number beyond 2^53-1 is as a program writes it that holds
-// numbers as doubles: with the fewest digits that tell it from others, and zeros for the
-// rest, or with all digits of the double.
+// looksRounded reports whether a number beyond 2^53-1 is written as by a program that holds
+// numbers as doubles: with the fewest digits that identify the double, followed by zeros or
+// an exponent, or with all of its digits.
 func looksRounded(number string) bool {
 	if len(number) < len("9007199254740992") {
 		return false
@@ -408,8 +408,8 @@ func (d *decoder) expect(k jsontext.Kind, what string) error {
 	if found == k {
 		return nil
 	}
-	// Reading it makes it the value that errorf names; a closing brace or bracket
-	// is no value.
+	// Reading it makes it the value that errorf names. A closing brace or bracket is not
+	// a value.
 	size := 1
 	if found == '{' || found == '[' {
 		if _, err := d.json.ReadToken(); err != nil {
@@ -439,15 +439,15 @@ func kindName(k jsontext.Kind) string {
 	return k.String()
 }
 
-// start is where the value that was just read starts.
+// start returns the offset of the value that was just read.
 func (d *decoder) start(v jsontext.Value) int64 { return d.json.InputOffset() - int64(len(v)) }
 
-// errorf is an error with the value that was read last.
+// errorf returns an error about the value that was read last.
 func (d *decoder) errorf(offset int64, format string, args ...any) error {
 	return &Error{Path: d.path(d.json.StackPointer()), Offset: offset, Err: fmt.Errorf(format, args...)}
 }
 
-// syntax turns what the JSON library found into an [Error].
+// syntax turns an error of the JSON library into an [Error].
 func (d *decoder) syntax(err error) error {
 	var wrong *jsontext.SyntacticError
 	if errors.As(err, &wrong) {
@@ -463,7 +463,7 @@ func (d *decoder) syntax(err error) error {
 	return &Error{Offset: d.json.InputOffset(), Err: err}
 }
 
-// path writes a pointer such as /ledger/balances/3 as ledger.balances[3].
+// path converts a pointer such as /ledger/balances/3 to ledger.balances[3].
 func (d *decoder) path(p jsontext.Pointer) string {
 	path, depth := "", 0
 	for token := range p.Tokens() {

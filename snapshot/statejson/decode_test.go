@@ -28,7 +28,7 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-// goldenStates are the states that a node wrote, each in JSON.
+// goldenStates returns the states that a node wrote, each in JSON.
 func goldenStates(t testing.TB) []json.RawMessage {
 	t.Helper()
 	var states []json.RawMessage
@@ -37,7 +37,7 @@ func goldenStates(t testing.TB) []json.RawMessage {
 	return states
 }
 
-// toFile decodes a state and writes it with the anchor it has.
+// toFile decodes a state and writes it with its anchor.
 func toFile(t testing.TB, r io.Reader) []byte {
 	t.Helper()
 	b, anchor, err := statejson.Decode(context.Background(), r)
@@ -50,7 +50,7 @@ func toFile(t testing.TB, r io.Reader) []byte {
 	return out.Bytes()
 }
 
-// toJSON encodes the one snapshot of a file.
+// toJSON encodes the only snapshot of a file.
 func toJSON(t testing.TB, file []byte) []byte {
 	t.Helper()
 	r, checker := bytes.NewReader(file), snapshot.NewChecker(nil)
@@ -63,16 +63,16 @@ func toJSON(t testing.TB, file []byte) []byte {
 	return out.Bytes()
 }
 
-// largest finds the one number of the golden states that is beyond 2^53-1.
+// largest matches the only number of the golden states that is beyond 2^53-1.
 var largest = regexp.MustCompile(`:\s*(18446744073709551615)\b`)
 
-// TestGoldenRoundTrip: JSON to file, file to JSON, and that to the file again.
+// TestGoldenRoundTrip: JSON to file, file to JSON, and that back to the file.
 func TestGoldenRoundTrip(t *testing.T) {
 	var all []byte
 	for _, state := range goldenStates(t) {
 		file := toFile(t, bytes.NewReader(state))
 		encoded := toJSON(t, file)
-		// Nodes' own form has numbers of any size.
+		// The nodes' own form has numbers of any size.
 		require.JSONEq(t, largest.ReplaceAllString(string(state), `:"$1"`), string(encoded))
 		require.Equal(t, string(file), string(toFile(t, iotest.OneByteReader(bytes.NewReader(encoded)))))
 		all = append(all, file...)
@@ -80,7 +80,7 @@ func TestGoldenRoundTrip(t *testing.T) {
 	require.Equal(t, string(read(t, golden+"node-written.dat")), string(all))
 }
 
-// state is a valid one with a record of each kind.
+// state is a valid state with a record of each kind.
 const state = `{"snapshotTimestampMs": 7,
 "ledger": {"balances": [{"peerId": "p", "balance": 1}], "escrows": [{"taskId": "t", "clientPeerId": "c", "amount": 2, "locked": true, "createdAt": 3}]},
 "bridge": {"pegins": [{"pegId": "i", "btcTxId": "x", "vout": 4, "btcAmount": 5, "btcSource": "s", "aileeDest": "d", "confirmations": 6, "initiatedTime": 7, "completedTime": 8, "status": -9}],
@@ -189,7 +189,7 @@ func TestErrorsNameThePath(t *testing.T) {
 	}
 }
 
-// TestTheOffsetIsThatOfTheValue, whatever it is.
+// TestTheOffsetIsThatOfTheValue: whatever kind of value it is.
 func TestTheOffsetIsThatOfTheValue(t *testing.T) {
 	for _, value := range []string{`-1`, `[`, `{"a": 1}`, `null`, `false`, `"a\u0062"`} {
 		text := strings.Replace(state, `"balance": 1`, `"balance":  `+value, 1)
@@ -200,7 +200,7 @@ func TestTheOffsetIsThatOfTheValue(t *testing.T) {
 	}
 }
 
-// TestEveryCut: no part of a state is a state.
+// TestEveryCut: no part of a state is itself a state.
 func TestEveryCut(t *testing.T) {
 	for i := range state {
 		_, _, err := statejson.Decode(context.Background(), strings.NewReader(state[:i]))
@@ -218,7 +218,7 @@ func TestErrorsOfReading(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// TestLongStrings: one that never ends must not take all memory.
+// TestLongStrings: a string that never ends must not take all memory.
 func TestLongStrings(t *testing.T) {
 	text := func(n int64) io.Reader {
 		before, after, _ := strings.Cut(state, `"peerId": "p`)
@@ -237,7 +237,7 @@ func TestLongStrings(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(10*statejson.MaxString))
 }
 
-// TestLongWhiteSpace is not called a string.
+// TestLongWhiteSpace: it is not called a string.
 func TestLongWhiteSpace(t *testing.T) {
 	_, _, err := statejson.Decode(context.Background(), endless(' '))
 	require.EqualError(t, err, "at byte 0: a token or white space longer than 67108864 bytes")
@@ -272,7 +272,7 @@ func FuzzDecode(f *testing.F) {
 		_, err = text.WriteTo(&file)
 		require.NoError(t, err)
 		var want snapshot.State
-		if err := json.Unmarshal(data, &want); err == nil { // no number stands in a string
+		if err := json.Unmarshal(data, &want); err == nil { // no number is a string
 			var encoded bytes.Buffer
 			require.NoError(t, snapshot.Encode(&encoded, &want))
 			require.Equal(t, encoded.String(), file.String())

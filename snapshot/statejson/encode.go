@@ -25,10 +25,10 @@ func (e *NotTextError) Error() string {
 	return fmt.Sprintf("the snapshot at byte %d cannot be written as JSON: %s is not valid UTF-8", e.Offset, e.Path)
 }
 
-// Encode writes the state of the snapshot in r that the report is of, in bounded
-// memory. The records are in file order. Numbers beyond 2^53-1 are decimal strings, since
-// other programs round them. The error may be a *[NotTextError]; w
-// has then taken a part.
+// Encode writes the state of the reported snapshot in r, in bounded memory. The records are
+// in file order. Numbers beyond 2^53-1 are written as decimal strings, since other programs
+// round them. The error may be a *[NotTextError]; part of the state has then been written
+// to w.
 func Encode(ctx context.Context, w io.Writer, c *snapshot.Checker, r io.ReaderAt, rep *snapshot.Report) error {
 	e := encoder{w: bufio.NewWriterSize(w, 64<<10), offset: rep.Offset}
 	timestamp, err := ijson.Marshal(rep.TimestampMs)

@@ -33,9 +33,8 @@ func (i item) bytes() int64 {
 	return i.Size + 1
 }
 
-// plan says what is to be written. The dry run and the real run share it. It
-// holds no list that
-// grows without bound: there may be millions.
+// plan says which files are written. The dry run and the real run share it. It has no
+// list that grows without bound: there may be millions of snapshots.
 type plan struct {
 	Options
 	r      io.ReaderAt
@@ -43,19 +42,19 @@ type plan struct {
 	memory *snapshot.Memory
 	judge  snapshot.Judge
 
-	total int64 // complete snapshots in the file
-	end   int64 // of the last of them
-	// listed are the first of them, so that the file need not be looked through
-	// again when that is all.
+	total int64 // how many complete snapshots the file has
+	end   int64 // of the last one
+	// listed are the first complete snapshots, so that a file with no others need not be
+	// searched again.
 	listed   []snapshot.Located
 	hidden   int64              // snapshots that no node can see
-	salvaged []snapshot.Located // those of them that are sound, numbered from 1
+	salvaged []snapshot.Located // the sound ones among them, numbered from 1
 }
 
 // maxListed bounds plan.listed.
 const maxListed = 1 << 16
 
-// errNoneValid is the outcome of NewestValid when no snapshot verifies.
+// errNoneValid is the error of NewestValid if no snapshot verifies.
 var errNoneValid = errors.New("no snapshot verifies")
 
 // newPlan reads the file as far as the options need it.
@@ -90,8 +89,8 @@ func newPlan(ctx context.Context, o Options, r io.ReaderAt, size int64) (*plan, 
 	return p, nil
 }
 
-// newestValid returns the offset of the newest valid snapshot, if that is asked
-// for.
+// newestValid returns the offset of the newest valid snapshot, if the options ask for
+// it.
 func (p *plan) newestValid(ctx context.Context) (int64, error) {
 	if !p.NewestValid {
 		return 0, nil
@@ -106,7 +105,7 @@ func (p *plan) newestValid(ctx context.Context) (int64, error) {
 	return newest.Offset, nil
 }
 
-// noneValid tells a file without a snapshot from one without a valid one.
+// noneValid distinguishes a file without a snapshot from one without a valid snapshot.
 func (p *plan) noneValid() error {
 	if _, err := snapshot.Latest(p.r, p.size); err != nil {
 		return err
@@ -114,15 +113,15 @@ func (p *plan) noneValid() error {
 	return errNoneValid
 }
 
-// addHidden counts a hidden snapshot and, if it is sound and that is asked for,
-// plans to salvage it.
+// addHidden counts a hidden snapshot. If salvaging was asked for and the snapshot is
+// sound, it plans to salvage it.
 func (p *plan) addHidden(ctx context.Context, l snapshot.Located) error {
 	p.hidden++
 	if !p.Salvage {
 		return nil
 	}
 	report, err := p.judge.Check(ctx, p.r, l)
-	// Only an anchor that holds proves that nothing of it is missing.
+	// Only an anchor that holds proves that nothing is missing.
 	if err != nil || !report.Holding() {
 		return err
 	}
@@ -145,7 +144,7 @@ func (p *plan) ordinary() iter.Seq2[snapshot.Located, error] {
 	}
 }
 
-// items yields what is to be written.
+// items yields the files to be written.
 func (p *plan) items() iter.Seq2[item, error] {
 	return func(yield func(item, error) bool) {
 		for l, err := range p.ordinary() {
@@ -167,7 +166,7 @@ func (p *plan) items() iter.Seq2[item, error] {
 	}
 }
 
-// chosen is how many complete snapshots the plan takes.
+// chosen returns how many complete snapshots the plan takes.
 func (p *plan) chosen() int64 {
 	return max(0, min(p.Index.Last, p.total)-p.Index.First+1)
 }

@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	return e.finish()
 }
 
-// explain adds the file, exit code and hint to an error of reading it.
+// explain adds the file, exit code and hint to an error from reading it.
 func explain(o Options, err error) error {
 	var known *exit.Error
 	var notText *statejson.NotTextError
@@ -75,7 +75,7 @@ func explain(o Options, err error) error {
 	return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", o.File, err))
 }
 
-// nothing is the outcome when there is nothing to extract.
+// nothing returns the error if there is nothing to extract.
 func (p *plan) nothing() error {
 	switch {
 	case p.total > 0:
@@ -96,7 +96,7 @@ type extraction struct {
 
 	files int64
 	bytes int64
-	first string // the name of the first and last file
+	first string // the names of the first and last file
 	last  string
 }
 
@@ -118,14 +118,14 @@ type fileDocument struct {
 type endDocument struct {
 	Files    int64 `json:"count"`
 	Hidden   int64 `json:"hidden"`   // snapshots that a torn line hides from nodes
-	Salvaged int64 `json:"salvaged"` // those of them that were extracted
+	Salvaged int64 `json:"salvaged"` // the hidden snapshots that were extracted
 	ExitCode int   `json:"exit_code"`
 }
 
 // stagingName is the folder in which files wait for their names.
 const stagingName = ".ailee_extract-staging"
 
-// foresee shows the plan, where nothing refuses it.
+// foresee shows the plan, unless the real run would refuse it.
 func (e *extraction) foresee(ctx context.Context) error {
 	resumed, err := durable.CouldStage(e.Dir, stagingName)
 	if err != nil {
@@ -194,7 +194,7 @@ func (e *extraction) account(i item) {
 	e.last = i.name()
 }
 
-// write writes the files, all of them or none.
+// write writes all files or none.
 func (e *extraction) write(ctx context.Context) error {
 	staging, err := durable.Stage(e.Dir, stagingName)
 	if err != nil {
@@ -274,15 +274,15 @@ func (e *extraction) writeItems(ctx context.Context, staging *durable.Staging, b
 }
 
 const (
-	// small is up to which size a snapshot is written from memory, in bytes: the kernel copies
-	// large ones faster, and takes more calls for each.
+	// small is the size, in bytes, up to which a snapshot is written from memory. The kernel
+	// copies large ones faster, but needs more system calls for each.
 	small = 64 << 10
 	// batchSize is how many bytes of small snapshots are read at once.
 	batchSize = 256 << 10
 )
 
-// batches yields what is to be written in portions: small snapshots that follow each other in
-// FILE, of which only the last may lack its newline, or one that is not small.
+// batches yields the items in batches: either small snapshots that directly follow each
+// other in FILE, of which only the last may lack its newline, or a single large one.
 func (e *extraction) batches() iter.Seq2[[]item, error] {
 	return func(yield func([]item, error) bool) {
 		var batch []item
@@ -340,7 +340,7 @@ func (w *writer) writeSmall(ctx context.Context, items []item) error {
 		return err
 	}
 	if w.buf == nil {
-		w.buf = make([]byte, batchSize+1) // and a newline
+		w.buf = make([]byte, batchSize+1) // one more for a missing newline
 	}
 	first := items[0].Offset
 	content := w.buf[:items[len(items)-1].End()-first]
@@ -350,7 +350,7 @@ func (w *writer) writeSmall(ctx context.Context, items []item) error {
 	for _, i := range items {
 		text := content[i.Offset-first:][:i.Size]
 		if !i.Newline() {
-			text = append(text, '\n') // in w.buf: it is the last of its batch
+			text = append(text, '\n') // fits in w.buf, since it is the last of its batch
 		}
 		if err := w.staging.Write(i.name(), w.perm, text); err != nil {
 			return exit.Fail(durable.Hint(err), err)
@@ -360,8 +360,8 @@ func (w *writer) writeSmall(ctx context.Context, items []item) error {
 	return nil
 }
 
-// refuseExisting refuses what is in the way, unless that cannot be, or is what a killed run
-// left.
+// refuseExisting refuses to replace existing files. allowed is set if there can be none, or
+// if they may come from a killed run.
 func (e *extraction) refuseExisting(allowed bool) error {
 	if e.Force || allowed {
 		return nil
@@ -405,7 +405,7 @@ func (e *extraction) encode(ctx context.Context, checker *snapshot.Checker, w io
 	return statejson.Encode(ctx, w, checker, e.r, report)
 }
 
-// finish says what was done, and what else the file holds.
+// finish reports what was extracted, and what else is in the file.
 func (e *extraction) finish() error {
 	verb := "Extracted"
 	if e.DryRun {

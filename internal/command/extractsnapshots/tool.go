@@ -1,5 +1,5 @@
-// Package extractsnapshots is the command ailee_extract_snapshots: each complete snapshot
-// of a file as a file of its own.
+// Package extractsnapshots is the command ailee_extract_snapshots, which writes each
+// complete snapshot of a file to its own file.
 package extractsnapshots
 
 import (
@@ -24,9 +24,9 @@ const (
 type Options struct {
 	File, Dir   string
 	Index       flags.Range // what to extract
-	Last        int64       // only the last so many; 0: no such limit
+	Last        int64       // only the last N; 0 for no limit
 	NewestValid bool        // only the newest valid one
-	Salvage     bool        // also what torn lines hide
+	Salvage     bool        // also those that torn lines hide
 	Format      string      // FormatDat or FormatJSON
 	Force       bool        // replace existing files
 	DryRun      bool

@@ -16,9 +16,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestEachFileIsItsSnapshot: of small snapshots, which are read and written several at a time,
-// of large ones, of others between stray bytes, and of one without its last newline, to a
-// folder that is there and to one that is not.
+// TestEachFileIsItsSnapshot covers small snapshots, which are read and written several at a
+// time, large ones, others between stray bytes, and one without its last newline, written to
+// an existing folder and to a missing one.
 func TestEachFileIsItsSnapshot(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	for run := range 4 {
@@ -40,7 +40,7 @@ func TestEachFileIsItsSnapshot(t *testing.T) {
 			want = append(want, text.String())
 			data.Write(text.Bytes())
 		}
-		data.Truncate(data.Len() - 1) // the last newline
+		data.Truncate(data.Len() - 1) // removes the last newline
 		o := Options{File: filepath.Join(dir, "f"), Dir: filepath.Join(dir, "out"), Index: flags.All, Format: FormatDat}
 		require.NoError(t, os.WriteFile(o.File, data.Bytes(), 0o640))
 		if run%2 == 0 {
@@ -59,8 +59,8 @@ func TestEachFileIsItsSnapshot(t *testing.T) {
 	}
 }
 
-// TestBatches: each small snapshot is in one with those that it follows, as long as they are
-// together and have their newline, and every other alone.
+// TestBatches: small snapshots that directly follow each other and have their newlines are
+// in one batch. Every other snapshot is in its own.
 func TestBatches(t *testing.T) {
 	at := int64(0)
 	add := func(p *plan, gap, size int64) {
@@ -72,7 +72,7 @@ func TestBatches(t *testing.T) {
 	for range 3 {
 		add(p, 0, 100)
 	}
-	p.listed[1].BodyEnd++ // a torn line follows that begins with its end line
+	p.listed[1].BodyEnd++ // as if a torn line followed that begins with its end line
 	add(p, 1, 100)
 	add(p, 0, small+1)
 	add(p, 0, small)

@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestCheck: a file that a disk did not keep as it was written is not put in the place of
-// another. In place and to a file of its own, it is read back by the same check.
+// TestCheck: a file that the disk did not store as it was written does not replace another.
+// With --in-place and with --output, the same check reads it back.
 func TestCheck(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "f.dat")

@@ -10,21 +10,21 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// drop is what a plan does not keep.
+// drop describes what a plan does not keep.
 type drop struct {
 	bytes     int64
-	counted   bool  // snapshots is known
-	snapshots int64 // complete ones that a node sees, all older than those that are kept
-	// The times of the oldest and newest of them, in Unix milliseconds; 0: not known.
+	counted   bool  // snapshots was counted
+	snapshots int64 // complete ones that a node sees, all older than those kept
+	// The times of the oldest and newest of them, in Unix milliseconds; 0 if not known.
 	firstTimestampMs, lastTimestampMs uint64
 
-	hidden      int64 // complete ones that no node sees, after the newest of those
+	hidden      int64 // complete ones that no node sees, after the newest of these
 	firstHidden int64 // offset
 }
 
-// findDrop looks through all that is not kept: the snapshots at the front, which are
-// dropped because they are old, are counted, however many where all is set, and so are
-// those that a torn line hides after them.
+// findDrop examines everything that is not kept. It counts the snapshots at the front,
+// which are dropped because they are old, and after them those that a torn line hides. If
+// all is set, it counts them whatever their size.
 func (p *plan) findDrop(ctx context.Context, r io.ReaderAt, checker *snapshot.Checker, all bool) error {
 	p.drop.bytes = p.size - p.bytes
 	at, err := p.findFront(ctx, r, p.kept[0].offset, checker, all)
@@ -40,12 +40,12 @@ func (p *plan) findDrop(ctx context.Context, r io.ReaderAt, checker *snapshot.Ch
 	return p.findHidden(ctx, r, at, p.size)
 }
 
-// countLimit is how many bytes of dropped snapshots are looked through to count them, in
-// bytes: to read all of a file of many gigabytes would take longer than to prune it.
+// countLimit is how many bytes of dropped snapshots are read to count them: to read all of
+// a file of many gigabytes would take longer than to prune it.
 const countLimit = 256 << 20
 
-// findFront looks for the snapshots before the offset front, counts them where that takes
-// no longer than the rest or all is to be said, and returns where the last one ends.
+// findFront finds the snapshots before the offset front. It counts them if all is set or if
+// they are no larger than countLimit. It returns the end of the last one.
 func (p *plan) findFront(ctx context.Context, r io.ReaderAt, front int64, checker *snapshot.Checker, all bool) (end int64, err error) {
 	var newest, oldest snapshot.Located
 	if p.drop.counted = all || front <= countLimit; p.drop.counted {
@@ -78,7 +78,7 @@ func (p *plan) findFront(ctx context.Context, r io.ReaderAt, front int64, checke
 	return newest.End(), nil
 }
 
-// countFront counts the snapshots before front. One of size 0 is none.
+// countFront counts the snapshots before front. If a returned Size is 0, there is none.
 func (p *plan) countFront(ctx context.Context, r io.ReaderAt, front int64) (newest, oldest snapshot.Located, err error) {
 	for l, err := range snapshot.Backward(r, front) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
@@ -93,8 +93,8 @@ func (p *plan) countFront(ctx context.Context, r io.ReaderAt, front int64) (newe
 	return newest, oldest, nil
 }
 
-// endsOfFront finds the oldest and the newest snapshot before front, as far as that takes
-// no more than reading countLimit bytes for each. One of size 0 is none.
+// endsOfFront finds the oldest and the newest snapshot before front, reading at most
+// countLimit bytes for each. If a returned Size is 0, it was not found.
 func endsOfFront(r io.ReaderAt, front int64) (newest, oldest snapshot.Located, err error) {
 	for l, err := range snapshot.Forward(r, countLimit) {
 		if err != nil {
@@ -128,8 +128,8 @@ func (p *plan) findHidden(ctx context.Context, r io.ReaderAt, from, to int64) er
 	return nil
 }
 
-// refuseHidden is the outcome when pruning would drop snapshots that no node sees, the
-// first at the offset first.
+// refuseHidden returns the error if pruning would drop snapshots that no node sees, the
+// first of them at the offset first.
 func (p *pruning) refuseHidden(first int64) error {
 	return exit.WrongData("--discard-hidden drops it; to have all in one file: "+exit.Command("ailee_recover_snapshots", p.File, "OUT"),
 		fmt.Errorf("%s: a torn line at byte %d hides a complete snapshot, which pruning would drop", p.File, first))

@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLoadHeldByAPrune: how long a node waits to open the file that is pruned in place does
-// not grow with what is kept of it.
+// TestLoadHeldByAPrune: how long a node waits to open a file that is being pruned in place
+// does not grow with how much of it is kept.
 func TestLoadHeldByAPrune(t *testing.T) {
 	if !clitest.UnderLoad() {
 		t.Skip("a time says nothing on a busy machine: make load")
 	}
-	const pause = 15 * time.Second // longer than comparing takes
+	const pause = 15 * time.Second // longer than the comparison takes
 	for _, megabytes := range []int{10, 4096} {
 		path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
 		some := strings.Repeat(clitest.Numbered(1), 1+1<<20/len(clitest.Numbered(1)))
@@ -35,13 +35,13 @@ func TestLoadHeldByAPrune(t *testing.T) {
 		began := time.Now()
 		opened, held := besideAPrune(t, path, pause)
 		t.Logf("%d MiB kept, %.1f s: the file was opened %d times, and a node waited for %v at most", megabytes, time.Since(began).Seconds(), opened, held)
-		// Writing all of it takes longer.
+		// Writing all of it would take longer.
 		require.Less(t, held, 2*time.Second)
 	}
 }
 
-// besideAPrune prunes the file while a node appends a snapshot after each pause, and returns
-// how long it waited at most for opening it.
+// besideAPrune prunes the file while a node appends a snapshot after each pause. It returns
+// how often the node opened the file, and the longest time that it waited for that.
 func besideAPrune(t *testing.T, path string, pause time.Duration) (opened int, held time.Duration) {
 	var node sync.WaitGroup
 	ended := make(chan struct{})

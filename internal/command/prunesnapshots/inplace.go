@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// inPlace replaces the file, and first completes what runs that were killed left.
+// inPlace replaces the file. Before that, it completes what killed runs left.
 func (p *pruning) inPlace(ctx context.Context) (err error) {
 	r, err := swap.Lock(p.File, p.Watch, p.out.Warn)
 	if err != nil {
@@ -39,7 +39,7 @@ func (p *pruning) inPlace(ctx context.Context) (err error) {
 	return p.report()
 }
 
-// warnOfEarlierRuns says what the real run would complete first.
+// warnOfEarlierRuns warns of what the real run would complete first.
 func (p *pruning) warnOfEarlierRuns() error {
 	names, err := swap.Left(p.File)
 	for _, name := range names {
@@ -48,12 +48,12 @@ func (p *pruning) warnOfEarlierRuns() error {
 	return err
 }
 
-// content is what of the file is kept, and what is appended to it meanwhile: a
-// [swap.Content].
+// content is the part of the file that is kept, and what is appended to the file meanwhile:
+// a [swap.Content].
 type content struct {
 	*pruning
 	noted   note
-	sum     uint64 // of what is kept, as it was planned
+	sum     uint64 // of the part that is kept, when it was planned
 	seed    maphash.Seed
 	pieces  []swap.Piece
 	written int64
@@ -86,7 +86,7 @@ func (c *content) add(s span) {
 	c.written += s.size
 }
 
-// digest is of the pieces in a file, where at says.
+// digest returns the digest of the pieces in a file, each at the offset that at returns.
 func (c *content) digest(ctx context.Context, f *os.File, at func(swap.Piece) int64) (uint64, error) {
 	var hash maphash.Hash
 	hash.SetSeed(c.seed)
@@ -127,8 +127,8 @@ func (c *content) Copy(ctx context.Context, to, _ *os.File) error {
 	return c.asPlanned(ctx, to)
 }
 
-// asPlanned makes sure that what was copied is as many snapshots as were planned, and
-// nothing else: the plan and the digest read the file one after the other.
+// asPlanned makes sure that the copy has the planned number of snapshots and nothing else:
+// the plan and the digest read the file at different times.
 func (c *content) asPlanned(ctx context.Context, to *os.File) error {
 	count, end := int64(0), int64(0)
 	for l, err := range snapshot.Forward(to, c.plan.output()) {
@@ -155,7 +155,7 @@ func (c *content) Check(ctx context.Context, to, _ *os.File) error { return c.ch
 // Pieces implements [swap.Content].
 func (c *content) Pieces() []swap.Piece { return c.pieces }
 
-// Tail implements [swap.Content]. It takes complete snapshots, and drops what is between
+// Tail implements [swap.Content]. It copies complete snapshots, and drops the bytes between
 // them.
 func (c *content) Tail(ctx context.Context, to, old *os.File, size int64) (int64, error) {
 	from, before := c.plan.end, c.written
@@ -163,8 +163,8 @@ func (c *content) Tail(ctx context.Context, to, old *os.File, size int64) (int64
 		return 0, fmt.Errorf("%s: %w", c.File, swap.ErrChanged)
 	}
 	tail := io.NewSectionReader(old, from, size-from)
-	// Snapshots that follow each other are copied at once: a node that appends small ones
-	// all the time would be faster than a call for each.
+	// Snapshots that follow each other are copied at once: with one call for each, a node
+	// that keeps appending small ones would be faster.
 	var run span
 	flush := func() error {
 		if run.size == 0 {

@@ -22,8 +22,8 @@ import (
 	"ailee-recovery/internal/swap"
 )
 
-// shortWatch lets a prune in place watch for late writers for a moment only: those here
-// take no longer to open a file.
+// shortWatch lets a prune in place watch for late writers only for a moment: the writers
+// here open a file in less time.
 const shortWatch = "--watch=20ms"
 
 func runPrune(args ...string) (code int, stdout, stderr string) {
@@ -32,8 +32,8 @@ func runPrune(args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// requireLast asserts that the file holds the last count snapshots up to last,
-// in order, each once.
+// requireLast asserts that the file has the last count snapshots up to last, in
+// order, each once.
 func requireLast(t *testing.T, path string, count, last int) {
 	t.Helper()
 	all := clitest.Times(t, path)
@@ -45,8 +45,8 @@ func requireLast(t *testing.T, path string, count, last int) {
 }
 
 // TestInPlaceBesideAnAppender prunes over and over while another process appends
-// as fast as it can. As much is kept as is appended in all, so that whatever any
-// of the swaps lost, doubled or reordered is seen at the end.
+// as fast as it can. As many snapshots are kept as are appended in all, so that any
+// that a swap lost, duplicated or reordered are noticed at the end.
 func TestInPlaceBesideAnAppender(t *testing.T) {
 	swaps := 200
 	if testing.Short() {
@@ -55,14 +55,14 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 	keep := swaps * 20
 	path := clitest.History(t, keep)
 	next, carried := keep+1, 0
-	// On a busy machine an appender may be done before it is pruned beside.
+	// On a busy machine an appender may be done before the prune begins.
 	for i := 0; i < swaps || carried == 0; i++ {
-		// A pause between appends spreads them over the whole of the run.
+		// A pause between appends spreads them over the whole run.
 		appending := exec.Command("appender", path, fmt.Sprint(next), "20", "1ms")
 		next += 20
 		before := clitest.FileSize(t, path)
 		require.NoError(t, appending.Start())
-		// A process takes longer to start than pruning does.
+		// Starting a process takes longer than pruning.
 		clitest.WaitFor(t, appending, func() bool { return clitest.FileSize(t, path) > before })
 		code, stdout, stderr := runPrune("--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 		require.Zero(t, code, "%s%s", stdout, stderr)
@@ -77,8 +77,8 @@ func TestInPlaceBesideAnAppender(t *testing.T) {
 	t.Logf("%d swaps, %d of them carried something over", (next-1-keep)/20, carried)
 }
 
-// TestOutputBesideAnAppender: what a node appends meanwhile is not in the output, and
-// that is said.
+// TestOutputBesideAnAppender: what a node appends meanwhile is not in the output, and a
+// warning says so.
 func TestOutputBesideAnAppender(t *testing.T) {
 	path := clitest.History(t, 20)
 	before := clitest.FileSize(t, path)
@@ -98,8 +98,8 @@ func TestOutputBesideAnAppender(t *testing.T) {
 	require.NotEmpty(t, clitest.Times(t, path+".pruned"))
 }
 
-// TestInPlaceKilled kills the pruning process at random moments beside an
-// appender, and runs it again each time. Nothing is lost, doubled or reordered.
+// TestInPlaceKilled kills the pruning process at random moments while another appends,
+// and runs it again each time. Nothing is lost, duplicated or reordered.
 func TestInPlaceKilled(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	kills := 200
@@ -116,7 +116,7 @@ func TestInPlaceKilled(t *testing.T) {
 		require.NoError(t, appending.Start())
 		pruning := exec.Command(prunesnapshots.Name, shortWatch, "--file", path, "--keep", fmt.Sprint(keep), "--in-place")
 		require.NoError(t, pruning.Start())
-		// This is the moment of the crash, not a way to wait for something.
+		// This is the moment of the crash; it does not wait for anything.
 		time.Sleep(time.Duration(rng.Intn(100_000)) * time.Microsecond)
 		require.NoError(t, pruning.Process.Kill())
 		_ = pruning.Wait()
@@ -127,8 +127,8 @@ func TestInPlaceKilled(t *testing.T) {
 	requireLast(t, path, keep, next-1)
 }
 
-// completes runs a prune in place, and holds what is left by runs that were killed to what
-// was said of it before: it is completed, or it stays.
+// completes runs a prune in place. It asserts that the leftovers of killed runs have the
+// outcome that was announced: they are completed, or stay.
 func completes(t *testing.T, path string, args ...string) (code int, stderr string) {
 	t.Helper()
 	left, err := swap.LeftOf(path)
@@ -147,9 +147,9 @@ func completes(t *testing.T, path string, args ...string) (code int, stderr stri
 	return code, stderr
 }
 
-// killedInPlace makes what a run leaves that is killed behind the swap: it has kept
-// snapshots 4 and 5 of 1 to 5, pending was appended to the old file, and the new one
-// goes on with behind.
+// killedInPlace creates the leftovers of a run that was killed after the swap: it kept
+// snapshots 4 and 5 of 1 to 5, pending was appended to the old file, and later to the
+// new one.
 func killedInPlace(t *testing.T, pending, later string) (path, old string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "l2_snapshots.dat")
@@ -163,8 +163,8 @@ func killedInPlace(t *testing.T, pending, later string) (path, old string) {
 	return path, old
 }
 
-// TestInPlaceCompletedInOrder: what a run that was killed had still to carry over goes
-// before what a node has appended since, however much of it was carried over already.
+// TestInPlaceCompletedInOrder: what a killed run had still to carry over is put before what
+// a node has appended since, however much of it was already carried over.
 func TestInPlaceCompletedInOrder(t *testing.T) {
 	for name, carried := range map[string]string{
 		"nothing":  "",
@@ -185,7 +185,7 @@ func TestInPlaceCompletedInOrder(t *testing.T) {
 	}
 }
 
-// TestInPlaceCompletedTorn: writers that died in the middle cost no other snapshot.
+// TestInPlaceCompletedTorn: writers that died while writing cost no other snapshot.
 func TestInPlaceCompletedTorn(t *testing.T) {
 	for name, c := range map[string]struct {
 		pending, behind string
@@ -218,8 +218,8 @@ func TestInPlaceCompletedTorn(t *testing.T) {
 	}
 }
 
-// TestInPlaceCompletedElsewhere: what is pending does not go into another file that
-// somebody has put in the place since.
+// TestInPlaceCompletedElsewhere: pending snapshots are not added to a different file that
+// has been put in the place since.
 func TestInPlaceCompletedElsewhere(t *testing.T) {
 	for name, other := range map[string]string{
 		"a backup":           clitest.Numbered(1) + clitest.Numbered(2) + clitest.Numbered(3) + clitest.Numbered(4) + clitest.Numbered(5),
@@ -243,13 +243,13 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 			require.Equal(t, before, after)
 		})
 	}
-	// Nor is it dropped where there is no file.
+	// Nor are they dropped if there is no file.
 	path, old := killedInPlace(t, clitest.Numbered(6), "")
 	require.NoError(t, os.Remove(path))
 	code, stderr := completes(t, path, "--keep", "all")
 	require.Equal(t, exit.Failed, code, stderr)
 	require.FileExists(t, old)
-	// Nothing is pending: nothing is lost with it.
+	// If nothing is pending, nothing is lost.
 	path, _ = killedInPlace(t, "", "")
 	require.NoError(t, os.WriteFile(path, []byte(clitest.Numbered(3)), 0o644))
 	code, stderr = completes(t, path, "--keep", "all")
@@ -257,8 +257,8 @@ func TestInPlaceCompletedElsewhere(t *testing.T) {
 	requireLast(t, path, 1, 3)
 }
 
-// TestInPlaceKilledAtTheSecondSwap: names of files that were not replaced after all
-// come first, or they would be in the way for ever.
+// TestInPlaceKilledAtTheSecondSwap: names left by files that were not replaced after all
+// are completed first, or they would be in the way for ever.
 func TestInPlaceKilledAtTheSecondSwap(t *testing.T) {
 	path, _ := killedInPlace(t, clitest.Numbered(6), clitest.Numbered(7))
 	for _, numbers := range []string{"1-1", fmt.Sprintf("%d-%d", clitest.FileSize(t, path), clitest.FileSize(t, path)+int64(len(clitest.Numbered(6))))} {
@@ -297,7 +297,7 @@ func TestInPlaceKeepsAttributes(t *testing.T) {
 }
 
 // TestInPlaceWaitsForAWriter: a snapshot that is being written when the run
-// starts is not torn apart.
+// starts is not torn.
 func TestInPlaceWaitsForAWriter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l2_snapshots.dat")
 	require.NoError(t, os.WriteFile(path, []byte(clitest.Numbered(1)+clitest.Numbered(2)), 0o640))
@@ -308,7 +308,7 @@ func TestInPlaceWaitsForAWriter(t *testing.T) {
 	require.NoError(t, err)
 	pruning := exec.Command(prunesnapshots.Name, shortWatch, "--file", path, "--keep", "1", "--in-place")
 	require.NoError(t, pruning.Start())
-	// The temporary file shows that it has started; it cannot end before f is closed.
+	// The temporary file shows that the prune has started. It cannot end before f is closed.
 	clitest.WaitFor(t, pruning, func() bool {
 		info, err := os.Stat(filepath.Join(filepath.Dir(path), ".l2_snapshots.dat.ailee-tmp"))
 		return err == nil && info.Size() > 0
@@ -320,8 +320,8 @@ func TestInPlaceWaitsForAWriter(t *testing.T) {
 	require.Equal(t, []uint64{2, 3}, clitest.Times(t, path))
 }
 
-// TestInPlaceWatches: for as long as it says, and no less, the replaced file keeps its
-// second name for a writer that is late.
+// TestInPlaceWatches: the replaced file keeps its second name for a late writer, for as long
+// as --watch says and no less.
 func TestInPlaceWatches(t *testing.T) {
 	path := clitest.History(t, 3)
 	const watch = 500 * time.Millisecond

@@ -22,7 +22,7 @@ import (
 // note says which snapshots were pruned away.
 type note = prunenote.Note
 
-// newNote makes the note of a plan for the file r.
+// newNote returns the note for a plan of the file r.
 func newNote(p *plan, r io.ReaderAt, now time.Time) (note, error) {
 	n := note{Time: now.UTC().Format(time.RFC3339), DroppedBytes: p.drop.bytes}
 	if p.drop.counted {
@@ -45,13 +45,13 @@ func newNote(p *plan, r io.ReaderAt, now time.Time) (note, error) {
 	return n, nil
 }
 
-// notesOfKilled makes the notes of runs that were killed after their exchange, from the old
-// files that these left: what comes in them before the first snapshot of the file was
-// dropped. What cannot be read has none.
+// notesOfKilled returns the notes of runs that were killed after the exchange, made from
+// the old files that they left: everything in them before the first snapshot of the
+// present file was dropped. A file that cannot be read has no note.
 func (p *pruning) notesOfKilled(ctx context.Context) (notes []note) {
 	left, err := swap.LeftOf(p.File)
 	if err != nil {
-		return nil // who completes it says so
+		return nil // completing the run reports the error
 	}
 	for _, name := range left {
 		if name.Elsewhere {
@@ -140,7 +140,7 @@ func openFirst(path string) (f *os.File, first snapshot.Located, err error) {
 	return f, first, nil
 }
 
-// digestOf is the digest of a snapshot as notes have it.
+// digestOf returns the digest of a snapshot as notes have it.
 func digestOf(f io.ReaderAt, l snapshot.Located) (string, error) {
 	hash := sha256.New()
 	if _, err := io.Copy(hash, io.NewSectionReader(f, l.Offset, l.Size)); err != nil {
@@ -152,7 +152,7 @@ func digestOf(f io.ReaderAt, l snapshot.Located) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// writeNote adds a line to the notes beside the file. What failed is a warning: the
+// writeNote adds a line to the notes next to the file. A failure is only a warning: the
 // prune is done, and a backup will ask about it once.
 func (p *pruning) writeNote(n note) {
 	if n.DroppedBytes == 0 {
@@ -173,7 +173,7 @@ func (p *pruning) appendNote(n note) error {
 	if err != nil {
 		return err
 	}
-	// Whoever owns the folder may have planted a link or a pipe there.
+	// The owner of the folder may have planted a link or a pipe there.
 	path := prunenote.Path(p.File)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, pruned.Mode().Perm())
 	if err != nil {
@@ -182,7 +182,7 @@ func (p *pruning) appendNote(n note) error {
 	return errors.Join(addLine(f, pruned, line), f.Close())
 }
 
-// addLine appends to f, which must be a file of the owner of the pruned one, or new.
+// addLine appends to f, which must be new, or a file of the owner of the pruned one.
 func addLine(f *os.File, pruned os.FileInfo, line []byte) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -190,7 +190,7 @@ func addLine(f *os.File, pruned os.FileInfo, line []byte) error {
 	}
 	owner, wanted := info.Sys().(*syscall.Stat_t), pruned.Sys().(*syscall.Stat_t)
 	fresh := info.Size() == 0
-	// Looked at before anything is changed: nothing but a file is given away.
+	// Checked before anything is changed: only a regular file may change its owner.
 	if !info.Mode().IsRegular() || owner.Nlink != 1 || owner.Uid != wanted.Uid && !fresh {
 		return fmt.Errorf("%s is not a file of the owner of the snapshots", f.Name())
 	}
@@ -199,7 +199,7 @@ func addLine(f *os.File, pruned os.FileInfo, line []byte) error {
 			return err
 		}
 	}
-	// A line that a crash cut off stays one of its own.
+	// A line that a crash cut off stays a separate line.
 	if size := info.Size(); size > 0 {
 		last := make([]byte, 1)
 		if _, err := f.ReadAt(last, size-1); err != nil {

@@ -12,27 +12,27 @@ import (
 // span is a range of the file.
 type span struct{ offset, size int64 }
 
-// plan says what is kept. The dry run and the real run share it. Making it reads the
-// file backward.
+// plan says what is kept. The dry run and the real run share it. The file is read
+// backward for it.
 type plan struct {
 	kept      []span // oldest first; neighbours are joined
 	snapshots int64  // how many are kept
 	bytes     int64  // their size
-	first     int64  // the size of the oldest of them
+	first     int64  // the size of the oldest one
 	latest    snapshot.Located
-	newline   bool  // the latest lacks its newline
-	end       int64 // of the latest: what follows is a tail
+	newline   bool  // the latest one lacks its newline
+	end       int64 // of the latest one; what follows is a tail
 	size      int64 // of the file when it was planned
 
 	report *snapshot.Report // of the newest valid snapshot
-	valid  bool             // one of the kept snapshots is valid
-	// latestValid: the latest is, of those that were there when it was planned.
+	valid  bool             // at least one of the kept snapshots is valid
+	// latestValid says that the latest snapshot at the time of planning is valid.
 	latestValid bool
-	discard     int64 // offset of a valid one that is not kept while no kept one is; -1: none
+	discard     int64 // offset of a dropped valid snapshot if no kept one is valid, otherwise -1
 	drop        drop
 }
 
-// output is the size of the result.
+// output returns the size of the result.
 func (p *plan) output() int64 {
 	if p.newline {
 		return p.bytes + 1
@@ -40,9 +40,9 @@ func (p *plan) output() int64 {
 	return p.bytes
 }
 
-// newPlan plans to keep the last keep snapshots, and with countAll counts those that are
-// dropped, however large the file. The error wraps
-// [snapshot.ErrNoSnapshot] when there is none.
+// newPlan plans to keep the last keep snapshots. If countAll is set, it counts the
+// dropped ones, however large they are. The error wraps [snapshot.ErrNoSnapshot] if
+// the file has none.
 func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapshot.Judge, countAll bool) (*plan, error) {
 	p := &plan{size: size, discard: -1}
 	for l, err := range snapshot.Backward(r, size) {
@@ -75,8 +75,7 @@ func newPlan(ctx context.Context, r io.ReaderAt, size, keep int64, judge snapsho
 	return p, p.findValid(ctx, r, judge)
 }
 
-// findValid looks for the newest valid snapshot, which is nearly always the
-// latest.
+// findValid finds the newest valid snapshot, which is nearly always the latest.
 func (p *plan) findValid(ctx context.Context, r io.ReaderAt, judge snapshot.Judge) error {
 	newest, err := judge.NewestValid(ctx, r, p.end)
 	switch {

@@ -47,7 +47,7 @@ func (p *pruning) run(ctx context.Context) (err error) {
 		}
 	}
 	if p.InPlace {
-		// A link to the file stays a link.
+		// A link to the file remains a link.
 		if p.File, err = filepath.EvalSymlinks(p.File); err != nil {
 			return err
 		}
@@ -84,8 +84,8 @@ func (p *pruning) run(ctx context.Context) (err error) {
 	return p.report()
 }
 
-// makePlan plans, makes the note of the plan, and refuses one that would lose what is
-// not to be lost.
+// makePlan makes the plan and its note. It refuses a plan that would lose what must not
+// be lost.
 func (p *pruning) makePlan(ctx context.Context) (noted note, err error) {
 	reader := snapshottool.Reader{}
 	if p.plan, err = newPlan(ctx, p.in.Section(), p.in.Size, p.Keep, p.judge, p.DryRun); err != nil {
@@ -120,14 +120,14 @@ func (p *pruning) explain(err error) error {
 	return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", p.File, err))
 }
 
-// refuse is the outcome when pruning would lose the newest valid snapshot.
+// refuse returns the error if pruning would lose the newest valid snapshot.
 func (p *pruning) refuse() error {
 	return exit.WrongData("keep more, or give up the valid one with --discard-newest-valid; see: "+
 		exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File),
 		fmt.Errorf("%s: none of the %d snapshot(s) to be kept verifies, but an older one does, at byte %d", p.File, p.plan.snapshots, p.plan.discard))
 }
 
-// refuseOutput refuses an output that cannot be written, before anything is.
+// refuseOutput refuses an output that cannot be written, before anything is written.
 func (p *pruning) refuseOutput() error {
 	if err := durable.BecomeUserOf(&p.Output); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (p *pruning) refuseOutput() error {
 	return nil
 }
 
-// toOutput writes the result to a file of its own.
+// toOutput writes the result to OUT.
 func (p *pruning) toOutput(ctx context.Context) error {
 	f, err := durable.Create(p.Output, 0o600)
 	if err != nil {
@@ -202,11 +202,11 @@ func (p *pruning) write(ctx context.Context, f *os.File) error {
 	return nil
 }
 
-// errCopy says that the written file is not what it was to be.
+// errCopy says that the written file is not what it should be.
 var errCopy = errors.New("the written file differs from what was read: do not trust this disk")
 
-// check reads the written file back: its size, and its latest snapshot, which
-// must be the same as in the original.
+// check reads the written file back: its size and its latest snapshot must be those of
+// the original.
 func (p *pruning) check(ctx context.Context, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -242,13 +242,13 @@ type document struct {
 	DryRun       bool   `json:"dry_run"`
 	Kept         int64  `json:"kept"`
 	KeptBytes    int64  `json:"kept_bytes"`
-	Dropped      *int64 `json:"dropped,omitempty"` // snapshots, where they were counted
+	Dropped      *int64 `json:"dropped,omitempty"` // snapshots, if they were counted
 	DroppedBytes int64  `json:"dropped_bytes"`
 	Hidden       int64  `json:"hidden_dropped"` // complete ones that no node sees
-	TailBytes    int64  `json:"tail_bytes"`     // of them behind the latest snapshot
+	TailBytes    int64  `json:"tail_bytes"`     // the dropped bytes after the latest snapshot
 	CarriedOver  int64  `json:"carried_over_bytes"`
 	ValidKept    bool   `json:"valid_kept"`
-	LatestValid  bool   `json:"latest_valid"` // of those that were there when it began
+	LatestValid  bool   `json:"latest_valid"` // the latest one when the prune began
 	ExitCode     int    `json:"exit_code"`
 }
 
@@ -303,7 +303,7 @@ func (p *pruning) report() error {
 	return nil
 }
 
-// dropped says what is not kept.
+// dropped describes what is not kept.
 func (p *pruning) dropped() string {
 	bytes := terminal.Size(p.plan.drop.bytes)
 	if !p.plan.drop.counted {

@@ -22,8 +22,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// stressed is a file that three prunes in place, two nodes and somebody who replaces it
-// work on at the same time.
+// stressed is a file that is used at the same time by three prunes in place, two nodes and
+// a process that replaces it.
 type stressed struct {
 	path string
 	stop atomic.Bool
@@ -31,19 +31,19 @@ type stressed struct {
 
 	sync.Mutex
 	appended []appendedOne
-	replaced time.Time // when the last replacement was done
+	replaced time.Time // when the last replacement ended
 	first    uint64    // the snapshot that the last replacement begins with
 	outcomes map[string]int
-	aside    []string // files that a run has named instead of completing
+	aside    []string // files that a run has named rather than completed
 }
 
-// appendedOne is a snapshot, by its time, and when its file was about to be opened.
+// appendedOne is an appended snapshot: its time, and when its file was about to be opened.
 type appendedOne struct {
 	number uint64
 	opened time.Time
 }
 
-// The times of snapshots: those of each node, and of replacements, which count up.
+// The times of the snapshots of each node and of the replacements, which count up.
 const (
 	stressQuick    = 1_000_000
 	stressSlow     = 2_000_000
@@ -61,7 +61,7 @@ func stressSnapshot(number uint64) string {
 	return b.String()
 }
 
-// node appends a snapshot after the other, with pauses, and keeps the file open for up to
+// node appends one snapshot after the other, with pauses, and keeps the file open for up to
 // twice as long as open each time. A line of junk after each gives the prunes something to drop.
 func (s *stressed) node(t *testing.T, from uint64, pause, open time.Duration) {
 	rng := rand.New(rand.NewSource(int64(from)))
@@ -72,7 +72,7 @@ func (s *stressed) node(t *testing.T, from uint64, pause, open time.Duration) {
 			t.Error(err)
 			return
 		}
-		// In one piece: nodes that write at the same time would tear each other's apart.
+		// In a single write: nodes that write at the same time would tear each other's snapshots.
 		linger := func() { time.Sleep(time.Duration(rng.Int63n(int64(open) + 1))) }
 		linger()
 		_, err = f.WriteString(stressSnapshot(number) + "junk\n")
@@ -88,7 +88,7 @@ func (s *stressed) node(t *testing.T, from uint64, pause, open time.Duration) {
 	}
 }
 
-// replacer renames a new file over it now and then.
+// replacer renames a new file over it from time to time.
 func (s *stressed) replacer(t *testing.T, every time.Duration) {
 	rng := rand.New(rand.NewSource(7))
 	for number := uint64(stressReplaced); ; number++ {
@@ -116,8 +116,8 @@ func (s *stressed) replacer(t *testing.T, every time.Duration) {
 
 var instead = regexp.MustCompile(`from byte \d+ of (\S+) on, is not in it`)
 
-// pruner prunes over and over; the process is stopped now and then for a while, and
-// sometimes killed.
+// pruner prunes over and over. From time to time the process is stopped for a while, and
+// sometimes it is killed.
 func (s *stressed) pruner(t *testing.T, seed int64, watch time.Duration) {
 	rng := rand.New(rand.NewSource(seed))
 	for !s.stop.Load() {
@@ -155,8 +155,8 @@ func (s *stressed) pruner(t *testing.T, seed int64, watch time.Duration) {
 	}
 }
 
-// ended takes note of how a prune ended. What a run names since it cannot know where it
-// belongs, an operator takes aside.
+// ended records how a prune ended. If it names a file because it cannot know where that
+// belongs, the file is moved away, as an operator would do.
 func (s *stressed) ended(t *testing.T, code int, said string) {
 	s.Lock()
 	defer s.Unlock()
@@ -176,9 +176,9 @@ func (s *stressed) ended(t *testing.T, code int, said string) {
 	s.outcomes[outcome]++
 }
 
-// TestLoadPruningStress: whatever prunes in place are stopped or killed where, beside two
-// nodes, one of which keeps the file open, and somebody who replaces it, each snapshot is
-// there that was appended to what has the name, once, in its node's order.
+// TestLoadPruningStress: prunes in place are stopped and killed anywhere while two nodes
+// append, one of which keeps the file open, and another process replaces the file. Each
+// snapshot that was appended to the file of that name is in it once, in its node's order.
 func TestLoadPruningStress(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	length, open := 30*time.Second, time.Second
@@ -188,7 +188,7 @@ func TestLoadPruningStress(t *testing.T) {
 	case testing.Short():
 		length, open = 10*time.Second, time.Second/2
 	}
-	// No look-up takes longer than that, however busy the machine is.
+	// No look-up takes longer than this, however busy the machine is.
 	const watch = time.Second
 	s := &stressed{path: filepath.Join(t.TempDir(), "l2_snapshots.dat"), first: stressReplaced - 1, outcomes: map[string]int{}}
 	require.NoError(t, os.WriteFile(s.path, []byte(stressSnapshot(s.first)), 0o644))
@@ -198,7 +198,7 @@ func TestLoadPruningStress(t *testing.T) {
 	for i := range 3 {
 		s.wait.Go(func() { s.pruner(t, int64(i), watch) })
 	}
-	// That is how long the test takes, not a way to wait for something.
+	// This is how long the test runs; it does not wait for anything.
 	time.Sleep(length)
 	s.stop.Store(true)
 	s.wait.Wait()
@@ -207,7 +207,7 @@ func TestLoadPruningStress(t *testing.T) {
 	t.Logf("%d appended, the last replacement is %d, %d set aside, runs: %v", len(s.appended), s.first, len(s.aside), s.outcomes)
 }
 
-// complete lets one more run do what is left.
+// complete runs once more to do what is left.
 func (s *stressed) complete(t *testing.T) {
 	for range 10 {
 		code, _, said := runPrune("--in-place", "--keep", "all", "--file", s.path)
@@ -219,7 +219,7 @@ func (s *stressed) complete(t *testing.T) {
 	t.Error("no run completes what is left")
 }
 
-// check looks at the file when all is quiet.
+// check examines the file when nothing uses it any longer.
 func (s *stressed) check(t *testing.T) {
 	found := map[uint64]int{}
 	latest := map[uint64]uint64{}

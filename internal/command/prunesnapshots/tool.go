@@ -1,5 +1,5 @@
-// Package prunesnapshots is the command ailee_prune_snapshots: the last snapshots of a
-// file, byte for byte, in a new file or in the file's place.
+// Package prunesnapshots is the command ailee_prune_snapshots, which keeps the last
+// snapshots of a file, byte for byte, in a new file or in place.
 package prunesnapshots
 
 import (
@@ -21,23 +21,23 @@ import (
 // Name is the command's name.
 const Name = "ailee_prune_snapshots"
 
-// KeepAll keeps every snapshot: only what belongs to none of them goes.
+// KeepAll keeps every snapshot: only bytes outside of them are dropped.
 const KeepAll = math.MaxInt64
 
 // Options are the command's options.
 type Options struct {
 	File               string
-	Keep               int64  // how many of the last snapshots, from 1 on, or KeepAll
-	Output             string // "" with InPlace
+	Keep               int64  // how many of the last snapshots, at least 1, or KeepAll
+	Output             string // "" if InPlace is set
 	InPlace            bool
-	DiscardNewestValid bool // go on when an older snapshot is valid and none of the kept ones
-	DiscardHidden      bool // go on when complete snapshots are dropped that torn lines hide
-	Force              bool // replace an existing Output
+	DiscardNewestValid bool // continue even if an older snapshot is valid and none of the kept ones is
+	DiscardHidden      bool // continue even if complete snapshots that torn lines hide are dropped
+	Force              bool // replace Output if it exists
 	DryRun             bool
-	Watch              time.Duration // how long InPlace looks for late writers
+	Watch              time.Duration // how long InPlace watches for late writers
 	flags.Checking
 
-	source flags.SnapshotFile // where File is from
+	source flags.SnapshotFile // where File comes from
 }
 
 // Tool describes the command.

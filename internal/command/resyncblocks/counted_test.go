@@ -23,8 +23,8 @@ import (
 
 func storedKey(height int64) string { return fmt.Sprintf("default/block:%020d", height) }
 
-// listened makes a database of a node whose block listener counts: what it stored, by
-// count, are the blocks of these heights.
+// listened makes a database of a node whose block listener stores counts as heights: under
+// each count is the block of the given height.
 func listened(t *testing.T, chain *bitcointest.Chain, heights map[int64]int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "reorg_db")
@@ -40,7 +40,7 @@ func listened(t *testing.T, chain *bitcointest.Chain, heights map[int64]int64) s
 	return path
 }
 
-// row is consecutive counts for consecutive heights.
+// row adds consecutive counts for consecutive heights.
 func row(into map[int64]int64, from, to, height int64) map[int64]int64 {
 	for count := from; count <= to; count++ {
 		into[count] = height + count - from
@@ -65,13 +65,13 @@ func document(t *testing.T, want int, args ...string) (doc struct {
 }
 
 // TestGoldenListenerHeights: the database that such a node left, on the chain that it
-// saw. After a restart it was told of the last two again.
+// followed. After a restart it was notified of the last two blocks again.
 func TestGoldenListenerHeights(t *testing.T) {
 	path := golden.Database(t, "listener-heights")
 	chain := bitcointest.NewChain(20_000)
 	before := reorgtest.Records(t, path)
 	heights := row(row(map[int64]int64{}, 3, 41, 19_933), 1, 2, 19_970)
-	// The chain has other hashes: each is taken for the one that is stored.
+	// The chain has other hashes: each is replaced by the one that is stored.
 	var stored, chains []string
 	want := maps.Clone(before)
 	for count, height := range heights {
@@ -90,7 +90,7 @@ func TestGoldenListenerHeights(t *testing.T) {
 	}
 	url := chain.Serve(t)
 
-	// By every command that compares, with both heights.
+	// Every command that compares names them, with both heights.
 	const first, second = "what is stored at heights 1 to 2 is at heights 19970 to 19971 of the chain", "what is stored at heights 3 to 41 is at heights 19933 to 19971 of the chain"
 	const why = ": the node stored the number of blocks that it had seen in place of the height\n"
 	repair := "hint: stop the node and move the hashes to their heights: ailee_resync_blocks --repair-heights --db-path " + path + "\n"
@@ -110,7 +110,7 @@ func TestGoldenListenerHeights(t *testing.T) {
 	ranges := []map[string]int{{"from": 1, "to": 2, "chain_from": 19_970, "chain_to": 19_971}, {"from": 3, "to": 41, "chain_from": 19_933, "chain_to": 19_971}}
 	require.Equal(t, ranges, doc.Counted)
 
-	// Nothing is written on top of it.
+	// Nothing is written on top of them.
 	for _, args := range [][]string{{}, {"--dry-run"}, {"--start-height", "30", "--max-reorg-depth", "100000"}} {
 		code, _, stderr = clitest.Run(resyncblocks.Tool(), append(args, "--db-path", path, "--bitcoin-rpc", url)...)
 		require.Equal(t, exit.Wrong, code, args)
@@ -142,7 +142,7 @@ func TestRepairHeights(t *testing.T) {
 	const tip = 6000
 	for _, test := range []struct {
 		name    string
-		heights map[int64]int64                // what is stored at a height is the block of another
+		heights map[int64]int64                // what is stored at a height is the block of another height
 		reorg   func(chain *bitcointest.Chain) // after the database was made
 		want    map[int64]int64                // the same, afterwards; -1 for one that is no longer in the chain
 		doc     [4]int                         // moved, already there, left, no longer in the chain
@@ -192,7 +192,7 @@ func TestRepairHeights(t *testing.T) {
 }
 
 // TestOtherNetworksAreNoCounts: hashes that the Bitcoin node does not know, a reorg, and
-// what is no hash, are named as before, and not touched.
+// values that are not hashes are named as before, and not touched.
 func TestOtherNetworksAreNoCounts(t *testing.T) {
 	chain := bitcointest.NewChain(6000)
 	stale := bitcointest.NewChain(6000)
@@ -215,7 +215,7 @@ func TestOtherNetworksAreNoCounts(t *testing.T) {
 	require.Contains(t, stderr, "check that --bitcoin-rpc is a node on the network of the AILEE node")
 	require.Equal(t, before, reorgtest.Records(t, path))
 
-	// One block at the height of another, but where counts begin.
+	// One block at the height of another, but at a height where counts begin.
 	path = listened(t, chain, row(map[int64]int64{50: 51}, 100, 104, 100))
 	require.Equal(t, 1, document(t, exit.Wrong, "--check", "--db-path", path, "--bitcoin-rpc", url).Differing)
 

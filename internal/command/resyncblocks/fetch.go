@@ -13,12 +13,12 @@ const (
 	// chunkHeights is how many heights are compared, or written in one batch, at a
 	// time.
 	chunkHeights = 50_000
-	// chunksAhead is how many chunks are fetched ahead: a commit waits for the disk,
-	// and the node answers on.
+	// chunksAhead is how many chunks are fetched ahead: while a commit waits for the disk,
+	// the node continues to answer.
 	chunksAhead = 2
 )
 
-// chunk is the hashes of consecutive heights, one behind the other.
+// chunk is the hashes of consecutive heights, one after the other.
 type chunk struct {
 	first int64
 	text  []byte
@@ -29,8 +29,8 @@ func (c *chunk) len() int { return len(c.text) / reorgdb.HashSize }
 func (c *chunk) hash(i int) []byte { return c.text[i*reorgdb.HashSize:][:reorgdb.HashSize] }
 
 // fetch yields the hashes of the heights [from, to] in ascending order and fetches
-// on meanwhile. An error comes last, behind the hashes of the heights below it. A
-// chunk is valid until the next.
+// ahead meanwhile. An error comes last, after the hashes of the heights below it. A
+// chunk is valid until the next one.
 func fetch(ctx context.Context, client *bitcoin.Client, from, to int64) iter.Seq2[chunk, error] {
 	return func(yield func(chunk, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)

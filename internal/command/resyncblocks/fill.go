@@ -9,29 +9,29 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// minAppended is how many blocks at least make a table of their own.
+// minAppended is the smallest number of blocks that are written as a separate table.
 const minAppended = 10_000
 
-// filling writes blocks, as a plan says.
+// filling writes blocks according to a plan.
 type filling struct {
 	o      Options
 	client *bitcoin.Client
 	db     *reorgdb.DB
 	out    *cli.IO
 	plan   *plan
-	tip    bitcoin.ChainInfo // where stored chain and node agreed
+	tip    bitcoin.ChainInfo // at which the stored chain and the node's agreed
 	top    int64             // the highest stored height at or below the tip
 	warned bool              // of a deep reorg
-	// highest is the highest height that was stored before, also above the tip; -1
-	// when none was.
+	// highest is the highest height that was stored before, even above the tip; -1
+	// if none was.
 	highest int64
 
 	written, replaced int64                // committed
-	events            []reorgdb.ReorgEvent // the first of those committed
+	events            []reorgdb.ReorgEvent // the first of the committed ones
 }
 
-// fill writes what is missing and replaces what differs, in ascending order, one
-// atomic batch for each chunk: wherever it ends, the database is one that a node
+// fill writes what is missing and replaces what differs, in ascending order, in one
+// atomic batch for each chunk: wherever it stops, the database is one that a node
 // could have left.
 func (f *filling) fill(ctx context.Context) error {
 	p := f.plan
@@ -39,7 +39,7 @@ func (f *filling) fill(ctx context.Context) error {
 	defer bar.Done()
 	for c, err := range fetch(ctx, f.client, p.first, p.end) {
 		if bitcoin.AboveTip(err) {
-			// The chain is being reorganised: settling sees where it ends.
+			// The chain is being reorganised: settle finds out where it ends.
 			return nil
 		}
 		if err != nil {
@@ -53,8 +53,8 @@ func (f *filling) fill(ctx context.Context) error {
 	return nil
 }
 
-// write takes the blocks of a chunk: many that nothing is stored above are appended,
-// which comes to the same and is faster.
+// write writes the blocks of a chunk. If there are many, with nothing stored at or above
+// them, they are appended, which has the same result and is faster.
 func (f *filling) write(ctx context.Context, c chunk) error {
 	if c.len() < minAppended || c.first <= f.highest {
 		_, err := f.apply(ctx, c)
@@ -68,7 +68,7 @@ func (f *filling) write(ctx context.Context, c chunk) error {
 	return nil
 }
 
-// apply takes the blocks of a chunk, in one batch. changed reports whether there was
+// apply writes the blocks of a chunk in one batch. changed reports whether there was
 // anything to write.
 func (f *filling) apply(ctx context.Context, c chunk) (changed bool, err error) {
 	now := uint64(f.out.Now().Unix())

@@ -16,7 +16,7 @@ import (
 )
 
 // TestResyncFollowsAnchors takes an anchor from the mempool through a reorg to its
-// confirmation, by the command.
+// confirmation, with the command.
 func TestResyncFollowsAnchors(t *testing.T) {
 	n := bitcointest.StartNode(t, false)
 	n.Generate(bitcointest.Maturity + 2)
@@ -69,7 +69,7 @@ func TestResyncFollowsAnchors(t *testing.T) {
 	anchor(reorgdb.Confirmed, 103, 6)
 	clitest.RunTool(t, 0, reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", n.LoginURL())
 
-	// The record names a replacement that was not mined.
+	// The record names a replacement that was never mined.
 	db, err = reorgdb.Open(path)
 	require.NoError(t, err)
 	require.NoError(t, db.Update(func(u *reorgdb.Update) error {

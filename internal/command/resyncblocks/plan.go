@@ -19,20 +19,20 @@ const (
 	// haltDepth is the depth of a reorg beyond which a node halts.
 	haltDepth = 6
 	// defaultBelow is how far below the highest stored height it begins by default, unless
-	// a reorg may be deeper.
+	// --max-reorg-depth is more.
 	defaultBelow = 100
 	// maxKept bounds the lists of heights that are kept for the report.
 	maxKept = 1000
-	// samples is how many stored hashes are tried to find one that is of the chain.
+	// samples is how many stored hashes are tried to find one that is in the chain.
 	samples = 16
 )
 
-// plan is what the stored hashes are, compared with the chain's.
+// plan is the result of comparing the stored hashes with the chain's.
 type plan struct {
 	tip        bitcoin.ChainInfo
 	start, end int64 // both included
 	compared   int64 // the lowest stored height that was compared
-	foreign    bool  // none of the stored hashes is of the chain; with --check only
+	foreign    bool  // no stored hash is in the chain; with --check only
 	stored     stored
 	comparison
 	warned bool // of a deep reorg
@@ -41,25 +41,25 @@ type plan struct {
 // stored says which heights have a hash.
 type stored struct {
 	count       int64 // at or below the tip
-	lowest, top int64 // of these; top is -1 when there is none
+	lowest, top int64 // of these; top is -1 if there is none
 }
 
-// comparison counts the heights within the asked range.
+// comparison counts the heights within the requested range.
 type comparison struct {
 	equal, differing int64
-	differences      []difference // the first of them
+	differences      []difference // the first ones
 	ranges           []differing  // the first ranges of them
 	interrupted      bool         // the last of the ranges has ended
 	gaps             []heights    // the first of those without a hash
 	first            int64        // the lowest that is missing or differs
-	outside          heights      // from the lowest to the highest one that differs out of the range
+	outside          heights      // from the lowest to the highest differing height outside the range
 	outsideCount     int64
-	lowestDifferent  int64 // of all, -1 when none
-	anyEqual         bool  // of all
-	// counted are those of all that differ whose heights are counts; they count for
-	// nothing else.
+	lowestDifferent  int64 // in or outside the range; -1 if none
+	anyEqual         bool  // in or outside the range
+	// counted are the differing heights, in or outside the range, that are counts. They
+	// are included in no other field but countedInside.
 	counted       []reorgtool.Counted
-	countedInside int64 // within the asked range
+	countedInside int64 // within the requested range
 }
 
 // heights is a range, both ends included.
@@ -75,8 +75,7 @@ type difference struct {
 	Chain  string `json:"chain"`
 }
 
-// differing is a range of heights whose stored hashes are not the chain's: all that are
-// stored there.
+// differing is a range of heights at which every stored hash differs from the chain's.
 type differing struct {
 	difference // at the first height
 	to         int64
@@ -93,13 +92,13 @@ func (d differing) String() string {
 	return fmt.Sprintf("heights %d to %d, %d of them stored: the first has %s stored, in the chain %s", d.Height, d.to, d.count, d.Stored, d.Chain)
 }
 
-// missing is how many heights of the range have no hash.
+// missing returns how many heights of the range have no hash.
 func (p *plan) missing() int64 { return p.end - p.start + 1 - p.equal - p.differing - p.countedInside }
 
-// depth is how many stored blocks a reorg at the height replaces.
+// depth returns how many stored blocks a reorg at the height replaces.
 func (p *plan) depth(height int64) int64 { return p.stored.top - height + 1 }
 
-// makePlan compares what is stored with the chain, and refuses what cannot be done.
+// makePlan compares the stored hashes with the chain, and refuses what cannot be done.
 func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) (*plan, error) {
 	p := &plan{}
 	var err error
@@ -110,7 +109,7 @@ func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 		return nil, err
 	}
 	if o.Anchors {
-		// On another chain no record's transaction is anywhere.
+		// On another chain no record's transaction would be found.
 		if err := reorgtool.SameChain(ctx, client, db, o.DBPath); err != nil {
 			return nil, err
 		}
@@ -140,7 +139,7 @@ func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 	return p, p.refuse(ctx, o, db, client, out)
 }
 
-// synced refuses a node that is loading its first blocks, or the many since it was stopped.
+// synced refuses a node that is downloading its first blocks, or the many blocks since it was stopped.
 func synced(tip bitcoin.ChainInfo, out *cli.IO) error {
 	if tip.InitialBlockDownload {
 		return exit.Failf("wait until it has all blocks", "the Bitcoin node is still syncing: %s", tip.Behind(out.Now()))
@@ -155,11 +154,11 @@ func warnBehind(tip bitcoin.ChainInfo, out *cli.IO) {
 	}
 }
 
-// compareStored compares what of the stored heights was asked for.
+// compareStored compares the stored heights that were requested.
 func (p *plan) compareStored(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) error {
 	from, to := max(p.start, p.stored.lowest), min(p.end, p.stored.top)
 	if !o.Check {
-		// How deep a reorg is shows only when all that it may replace is compared.
+		// The depth of a reorg is known only once everything that it may replace is compared.
 		from = max(p.stored.lowest, min(p.start, p.stored.top-o.MaxReorgDepth))
 		to = p.stored.top
 	}
@@ -172,7 +171,7 @@ func (p *plan) compareStored(ctx context.Context, o Options, db *reorgdb.DB, cli
 	return p.compare(ctx, db, client, from, to, bar)
 }
 
-// storedUpTo looks through all stored heights.
+// storedUpTo reads all stored heights up to the tip.
 func storedUpTo(ctx context.Context, db *reorgdb.DB, tip int64) (stored, error) {
 	s := stored{top: -1}
 	for b, err := range db.Blocks(ctx, 0) {
@@ -191,7 +190,7 @@ func storedUpTo(ctx context.Context, db *reorgdb.DB, tip int64) (stored, error) 
 	return s, nil
 }
 
-// setRange sets the range that was asked for.
+// setRange sets the requested range.
 func (p *plan) setRange(o Options, db *reorgdb.DB, out *cli.IO) error {
 	tip := p.tip.Blocks
 	p.start, p.end = o.Start, o.End
@@ -227,7 +226,7 @@ func (p *plan) setRange(o Options, db *reorgdb.DB, out *cli.IO) error {
 	return nil
 }
 
-// compare compares the heights [from, to] as they are stored with the chain.
+// compare compares the stored hashes of the heights [from, to] with the chain.
 func (p *plan) compare(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client, from, to int64, bar terminal.Bar) error {
 	for c, err := range fetch(ctx, client, from, to) {
 		if err != nil {
@@ -256,7 +255,7 @@ func (p *plan) compare(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clie
 	return nil
 }
 
-// takeCounted takes the blocks of a chunk whose heights are counts, and returns the
+// takeCounted records the blocks of a chunk whose heights are counts, and returns the
 // others.
 func (p *plan) takeCounted(ctx context.Context, client *bitcoin.Client, c chunk, blocks []reorgdb.Block) ([]reorgdb.Block, error) {
 	differs := func(b reorgdb.Block) bool { return b.Hash != string(c.hash(int(int64(b.Height)-c.first))) }
@@ -302,7 +301,7 @@ func storedIn(ctx context.Context, db *reorgdb.DB, c chunk) ([]reorgdb.Block, er
 	return blocks, nil
 }
 
-// miss takes heights that have no hash, in ascending order.
+// miss records heights that have no hash. It is called in ascending order.
 func (c *comparison) miss(h heights) {
 	c.first = min(c.first, h.From)
 	if last := len(c.gaps) - 1; last >= 0 && c.gaps[last].To+1 == h.From {
@@ -312,7 +311,7 @@ func (c *comparison) miss(h heights) {
 	}
 }
 
-// take takes a height with its hashes, in ascending order.
+// take records a height with its two hashes. It is called in ascending order.
 func (p *plan) take(height int64, stored string, chain []byte) {
 	inside := p.start <= height && height <= p.end
 	if stored == string(chain) {
@@ -348,7 +347,7 @@ func (p *plan) take(height int64, stored string, chain []byte) {
 	}
 }
 
-// refuse says why the differences must not be written, and warns of what is odd.
+// refuse returns why the differences must not be written, and warns of what is unusual.
 func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) error {
 	if ranges := reorgtool.CountedRanges(p.counted); len(ranges) > 0 {
 		more := ""
@@ -382,7 +381,7 @@ func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bi
 	return nil
 }
 
-// deeper reports whether a reorg may reach below all that was compared.
+// deeper reports whether a reorg may reach below everything that was compared.
 func (p *plan) deeper(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client) (bool, error) {
 	below := p.lowestDifferent - 1
 	if p.lowestDifferent > p.compared || below < p.stored.lowest {
@@ -396,8 +395,8 @@ func (p *plan) deeper(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clien
 	return hash != stored, err
 }
 
-// otherChain reports whether no stored hash is of the chain, and no reorg that a node
-// survives explains that.
+// otherChain reports whether no stored hash is in the chain, and a reorg that a node
+// survives cannot explain that.
 func (p *plan) otherChain(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client) (bool, error) {
 	if p.anyEqual || p.lowestDifferent < 0 || len(p.counted) > 0 {
 		return false, nil
@@ -406,8 +405,8 @@ func (p *plan) otherChain(ctx context.Context, db *reorgdb.DB, client *bitcoin.C
 	return !same && tried+p.differing+p.outsideCount > haltDepth, err
 }
 
-// sample reports whether any hash below those that were compared is of the chain,
-// from a few that are evenly spread.
+// sample reports whether any hash below those that were compared is in the chain. It tries
+// a few that are evenly spread.
 func (p *plan) sample(ctx context.Context, db *reorgdb.DB, client *bitcoin.Client) (same bool, tried int64, err error) {
 	step, i := max(1, p.stored.count/samples), int64(0)
 	for b, err := range db.Blocks(ctx, 0) {
@@ -432,7 +431,7 @@ func (p *plan) sample(ctx context.Context, db *reorgdb.DB, client *bitcoin.Clien
 	return false, tried, nil
 }
 
-// tooDeep refuses a reorg. atLeast says that what is below its height was not looked at.
+// tooDeep refuses a reorg. atLeast says that nothing below its height was compared.
 func tooDeep(o Options, height, depth int64, atLeast bool) error {
 	least := ""
 	if atLeast {
@@ -442,7 +441,7 @@ func tooDeep(o Options, height, depth int64, atLeast bool) error {
 		fmt.Errorf("%s: the stored hash at height %d is not the chain's: a reorg %s%d blocks deep, where --max-reorg-depth allows %d", o.DBPath, height, least, depth, o.MaxReorgDepth))
 }
 
-// warnOfHalt warns of a reorg that is deep. It reports whether it did.
+// warnOfHalt warns of a deep reorg. It reports whether it did.
 func warnOfHalt(out *cli.IO, depth int64) bool {
 	if depth > haltDepth {
 		out.Warn("a reorg %d blocks deep: a node halts on one deeper than %d", depth, haltDepth)

@@ -12,15 +12,15 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// repair moves blocks whose heights are counts to their heights in the chain. Anchors
-// and reorg events stay as they are.
+// repair moves blocks that are stored at counts to their heights in the chain. It leaves
+// anchors and reorg events as they are.
 type repair struct {
 	tip       bitcoin.ChainInfo
 	counted   []reorgtool.Counted
-	different int // other blocks that are not the chain's
+	different int // other blocks that are not in the chain
 
-	moves   []reorgdb.Block // to where nothing is stored
-	present int             // stored at their heights already
+	moves   []reorgdb.Block // to heights at which nothing is stored
+	present int             // already stored at their heights
 	other   int             // another hash is stored at their heights: a reorg
 	removed int             // no longer in the chain
 }
@@ -39,9 +39,9 @@ type repairDocument struct {
 	ExitCode int                      `json:"exit_code"`
 }
 
-// repairHeights repairs the database, or says what it would do.
+// repairHeights repairs the database, or reports what it would do.
 func repairHeights(ctx context.Context, o Options, out *cli.IO) error {
-	// What logs in is perhaps for root alone to read.
+	// Only root may be allowed to read the credentials.
 	client, clientErr := bitcoin.Open(o.Bitcoin, out.Warn)
 	open := reorgtool.Open
 	if o.DryRun {
@@ -85,8 +85,8 @@ func repairOpen(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.
 	return r, err
 }
 
-// plan finds out what becomes of each block. What is stored at its height may be such a
-// block itself, which is moved on.
+// plan determines what happens to each block. The block that is stored at its height may
+// be at a count itself, and is then moved too.
 func (r *repair) plan(db *reorgdb.DB) error {
 	leaves, taken := map[uint64]bool{}, map[uint64]bool{}
 	for _, b := range r.counted {

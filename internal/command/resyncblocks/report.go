@@ -25,22 +25,22 @@ type document struct {
 	Check    bool            `json:"check"`
 	DryRun   bool            `json:"dry_run"`
 	Written  int64           `json:"written"`  // or, with dry_run, to write
-	Equal    int64           `json:"equal"`    // that were so before
+	Equal    int64           `json:"equal"`    // already stored
 	Replaced int64           `json:"replaced"` // or, with dry_run, to replace
-	Reorgs   []reorgDocument `json:"reorgs"`   // the first 1,000 of those replaced
+	Reorgs   []reorgDocument `json:"reorgs"`   // the first 1,000 of the replaced ones
 	Above    aboveTip        `json:"above_tip"`
 	*checkDocument
 	Anchors  *followanchors.Document `json:"anchors,omitempty"` // with --anchors
 	ExitCode int                     `json:"exit_code"`
 }
 
-// checkDocument is what --check says besides.
+// checkDocument is the additional result of --check.
 type checkDocument struct {
 	Differing   int64        `json:"differing"`
 	Differences []difference `json:"differences"` // the first 1,000
 	Missing     int64        `json:"missing"`
 	Gaps        []heights    `json:"gaps"` // the first 1,000 ranges without a hash
-	// Counted are the heights that are none, but the number of blocks that the node had
+	// Counted are the stored heights that are really counts of the blocks that the node had
 	// seen.
 	Counted []reorgtool.CountedRange `json:"counted_heights"`
 }
@@ -54,7 +54,7 @@ type reorgDocument struct {
 	Height       int64    `json:"height"`
 	OldBlockHash string   `json:"old_block_hash"`
 	NewBlockHash string   `json:"new_block_hash"`
-	Invalidated  []string `json:"invalidated_anchors"` // null with dry_run: not known
+	Invalidated  []string `json:"invalidated_anchors"` // null with dry_run, since they are not known
 }
 
 func (p *plan) document(o Options, tip bitcoin.ChainInfo, above aboveTip) document {
@@ -62,7 +62,7 @@ func (p *plan) document(o Options, tip bitcoin.ChainInfo, above aboveTip) docume
 		Start: p.start, End: p.end, Check: o.Check, DryRun: o.DryRun, Equal: p.equal, Reorgs: []reorgDocument{}, Above: above}
 }
 
-// report says what a comparison found.
+// report prints the result of a comparison.
 func (p *plan) report(o Options, above aboveTip, anchors *followanchors.Summary, out *cli.IO) error {
 	if o.Check {
 		return p.reportCheck(o, above, out)
@@ -138,7 +138,7 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 		exit.Command(Name, "--start-height", fmt.Sprint(p.lowestDifferent), "--db-path", o.DBPath), nil)
 }
 
-// printCounted says which heights are counts, and where their blocks are.
+// printCounted prints which heights are counts, and where their blocks are.
 func printCounted(say func(format string, args ...any), ranges []reorgtool.CountedRange) {
 	for _, r := range ranges[:min(len(ranges), maxListed)] {
 		say("%s: %s", r, reorgtool.CountedWhy)
@@ -148,7 +148,7 @@ func printCounted(say func(format string, args ...any), ranges []reorgtool.Count
 	}
 }
 
-// report says what was written.
+// report prints what was written.
 func (f *filling) report(above aboveTip, anchors *followanchors.Summary, took time.Duration) {
 	p := f.plan
 	if f.o.End < 0 {
@@ -178,7 +178,7 @@ func (f *filling) report(above aboveTip, anchors *followanchors.Summary, took ti
 	above.warn(f.out, f.tip.Blocks)
 }
 
-// add adds what became of the anchors, nil for nothing.
+// add adds the outcome for the anchors, unless it is nil.
 func (d *document) add(anchors *followanchors.Summary) {
 	if anchors != nil {
 		followed := anchors.Document()

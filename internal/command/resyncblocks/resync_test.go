@@ -33,8 +33,8 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// nodeModel is the records of a node, by their keys, as docs/formats.md says that
-// its block listener leaves them. The times of events are left out.
+// nodeModel is the records of a node, by their keys, as its block listener leaves them
+// according to docs/formats.md. The times of events are left out.
 type nodeModel map[string]string
 
 func (m nodeModel) sees(height int64, hash string) {
@@ -66,12 +66,12 @@ func (m nodeModel) sees(height int64, hash string) {
 	m[key] = hash
 }
 
-// anchor puts an anchor record.
+// anchor adds an anchor record.
 func (m nodeModel) anchor(hash string, height int64, status int) {
 	m["anchor:"+hash] = fmt.Sprintf("%s|tx%s|%d|3|1739578200000|1|%d|root", hash, hash, height, status)
 }
 
-// write makes a database of the model.
+// write makes a database from the model.
 func (m nodeModel) write(t *testing.T, path string) {
 	t.Helper()
 	db, err := reorgdb.Create(path)
@@ -85,8 +85,8 @@ func (m nodeModel) write(t *testing.T, path string) {
 	require.NoError(t, db.Close())
 }
 
-// requireModel asserts that the database holds just the model's records, and that
-// its events are of the time from since on.
+// requireModel asserts that the database has exactly the model's records, and that the
+// times of its events are not before since.
 func requireModel(t *testing.T, want nodeModel, path string, since time.Time) {
 	t.Helper()
 	got := nodeModel{}
@@ -102,7 +102,7 @@ func requireModel(t *testing.T, want nodeModel, path string, since time.Time) {
 		}
 		got[key] = value
 	}
-	// A difference of so many records must not be printed.
+	// A diff of that many records must not be printed.
 	if !maps.Equal(want, got) {
 		shown := 0
 		for _, key := range slices.Sorted(maps.Keys(want)) {
@@ -131,7 +131,7 @@ func startBitcoin(t *testing.T) *bitcointest.Node {
 	return n
 }
 
-// TestResyncWithBtcd: from nothing, onwards, and reorgs between the runs.
+// TestResyncWithBtcd: a new database, later blocks, and reorgs between the runs.
 func TestResyncWithBtcd(t *testing.T) {
 	n := startBitcoin(t)
 	n.Generate(120)
@@ -178,8 +178,8 @@ func TestResyncWithBtcd(t *testing.T) {
 	require.Equal(t, "14", model["reorg_counter"])
 }
 
-// TestReorgWhileBtcdIsRead: a proxy lets the chain change before one of the
-// requests, whichever it is.
+// TestReorgWhileBtcdIsRead: a proxy changes the chain before one of the
+// requests, each in turn.
 func TestReorgWhileBtcdIsRead(t *testing.T) {
 	n := startBitcoin(t)
 	n.Generate(150)
@@ -205,13 +205,13 @@ func TestReorgWhileBtcdIsRead(t *testing.T) {
 		proxy.Close()
 		require.Zero(t, code, "%s%s", stdout, stderr)
 		if count.Load() < at {
-			break // it was done before
+			break // it was done before that
 		}
 		if count.Load() == at && reorgtest.Records(t, path)["default/block:"+fmt.Sprintf("%020d", fork)] == before[fmt.Sprintf("block:%020d", fork)] {
-			requireModel(t, before, path, start) // it was done but for this answer
+			requireModel(t, before, path, start) // it was done except for this answer
 			continue
 		}
-		// What it had seen of the old chain it took as a node takes it.
+		// What it had seen of the old chain was stored as a node stores it.
 		after := nodeModel{}
 		after.seesAll(0, n.Height(), n)
 		if strings.Contains(stdout, "3 replaced") {
@@ -222,7 +222,7 @@ func TestReorgWhileBtcdIsRead(t *testing.T) {
 	}
 }
 
-// TestReorgsWhileItRuns: the chain changes before any of the requests, in each of
+// TestReorgsWhileItRuns: the chain changes before each of the requests in turn, in each of
 // the ways that it can.
 func TestReorgsWhileItRuns(t *testing.T) {
 	const tip = 3500
@@ -254,12 +254,12 @@ func TestReorgsWhileItRuns(t *testing.T) {
 				code, stdout, stderr := clitest.Run(resyncblocks.Tool(), "--start-height", "0", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 				require.Zero(t, code, "%s%s", stdout, stderr)
 				if c.Requests() < at {
-					break // it was done before
+					break // it was done before that
 				}
 				stored := reorgtest.Records(t, path)
 				want := c
 				if old := bitcointest.NewChain(tip); c.Requests() == at && stored[fmt.Sprintf("default/block:%020d", tip)] == old.Hash(tip) {
-					want = old // it was done but for this answer
+					want = old // it was done except for this answer
 				}
 				end := int64(tip)
 				for ; stored[fmt.Sprintf("default/block:%020d", end+1)] != ""; end++ {
@@ -276,8 +276,8 @@ func TestReorgsWhileItRuns(t *testing.T) {
 	}
 }
 
-// TestStaleHashAmongTheLast: a node that was asked just while its chain changed. The
-// blocks do not follow from one another, and nothing is taken from them.
+// TestStaleHashAmongTheLast: a node that was asked just as its chain changed. The blocks
+// do not form a chain, and nothing is taken from them.
 func TestStaleHashAmongTheLast(t *testing.T) {
 	const tip = 500
 	c := bitcointest.NewChain(tip)
@@ -300,7 +300,7 @@ func TestStaleHashAmongTheLast(t *testing.T) {
 	requireModel(t, want, path, time.Now())
 }
 
-// TestReorgTooDeepWhileItRuns is refused like one between two runs.
+// TestReorgTooDeepWhileItRuns: it is refused like one between two runs.
 func TestReorgTooDeepWhileItRuns(t *testing.T) {
 	c := bitcointest.NewChain(3500)
 	c.Misbehave = func(number int64, _ http.ResponseWriter, _ *http.Request, _ []byte) bool {
@@ -320,8 +320,8 @@ func TestReorgTooDeepWhileItRuns(t *testing.T) {
 	require.Equal(t, "201", reorgtest.Records(t, path)["default/reorg_counter"])
 }
 
-// TestRecordedRefusals: what real Bitcoin Cores answer while they start, are busy or refuse
-// the login is one line of error and one of what to do, and nothing is written.
+// TestRecordedRefusals: the answers of real Bitcoin Cores that are starting, are busy or refuse
+// the login become one line of error and one hint, and nothing is written.
 func TestRecordedRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ words, hint string }{
 		"c4-getblockchaininfo-error-28-loading-banlist":  {"-28: Loading banlist…", "the node is starting: wait, or wait longer with --rpc-wait"},
@@ -352,8 +352,8 @@ func TestRecordedRefusals(t *testing.T) {
 	}
 }
 
-// TestDeepReorgIsReplacedWhole: it begins as deep as it was asked to, and says that a reorg is
-// at least so deep where it has looked no further.
+// TestDeepReorgIsReplacedWhole: the run begins as deep as --max-reorg-depth allows. The
+// message says "at least" if nothing further down was compared.
 func TestDeepReorgIsReplacedWhole(t *testing.T) {
 	const tip, depth = 1000, 120
 	c := bitcointest.NewChain(tip)
@@ -382,8 +382,8 @@ func TestDeepReorgIsReplacedWhole(t *testing.T) {
 	run(exit.OK, "--check")
 }
 
-// TestRangesThatDiffer: heights that differ are one line as long as nothing between them is
-// right, and each its own line otherwise. reorg_verify goes by what is stored side by side.
+// TestRangesThatDiffer: differing heights are printed as one line if no right one is between
+// them, and otherwise as one line each. reorg_verify groups adjacent stored heights.
 func TestRangesThatDiffer(t *testing.T) {
 	c := bitcointest.NewChain(60)
 	m := nodeModel{}
@@ -425,8 +425,8 @@ func TestRangesThatDiffer(t *testing.T) {
 	}, says(reorgverify.Tool()))
 }
 
-// TestBlockOfAHeaderIsWaitedFor: a header whose block is on its way is nothing to warn
-// of, where hashes are only compared either.
+// TestBlockOfAHeaderIsWaitedFor: a header whose block is on its way is no reason to warn,
+// not even if hashes are only compared.
 func TestBlockOfAHeaderIsWaitedFor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	db, err := reorgdb.Create(path)
@@ -458,7 +458,7 @@ func TestBlockOfAHeaderIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestStaleHeadersWhileSettling: headers that follow from one another, but have left the
+// TestStaleHeadersWhileSettling: headers that form a chain, but have left the
 // active chain, are not taken for it.
 func TestStaleHeadersWhileSettling(t *testing.T) {
 	const tip, end = 1000, 900
@@ -472,7 +472,7 @@ func TestStaleHeadersWhileSettling(t *testing.T) {
 	c.Reorganise(end-5, tip)
 	rounds := 0
 	c.Misbehave = func(_ int64, w http.ResponseWriter, _ *http.Request, body []byte) bool {
-		// A node that reorganises between the hashes and their headers, and back.
+		// The node reorganises between the hashes and their headers, and back again.
 		if !bytes.Contains(body, []byte(`"getblockhash"`)) || rounds == 2 {
 			return false
 		}
@@ -492,7 +492,7 @@ func TestStaleHeadersWhileSettling(t *testing.T) {
 	clitest.RunTool(t, exit.OK, resyncblocks.Tool(), "--quiet", "--check", "--db-path", path, "--bitcoin-rpc", c.Serve(t))
 }
 
-// TestResyncKilled: wherever it ends, a second run completes, and what is stored is
+// TestResyncKilled: wherever it ends, a second run completes it, and the result is
 // what a node would have left.
 func TestResyncKilled(t *testing.T) {
 	clitest.SkipUnderRace(t)
@@ -535,7 +535,7 @@ func TestResyncKilled(t *testing.T) {
 	t.Logf("%d of the runs were killed between two batches", partial)
 }
 
-// TestResyncInterrupted says what was written, and goes on.
+// TestResyncInterrupted: the error says how much was written, and the next run continues.
 func TestResyncInterrupted(t *testing.T) {
 	const tip = 120_000
 	c := bitcointest.NewChain(tip)
@@ -547,7 +547,7 @@ func TestResyncInterrupted(t *testing.T) {
 		if number < 110 || interrupted.Load() {
 			return false
 		}
-		// The first chunk is in the database now, since only so many are fetched ahead.
+		// The first chunk is then in the database, since only a few are fetched ahead.
 		for !stores(path) {
 			if r.Context().Err() != nil {
 				return true
@@ -569,13 +569,13 @@ func TestResyncInterrupted(t *testing.T) {
 	requireModel(t, want, path, time.Now())
 }
 
-// stores reports whether a table has come into the database.
+// stores reports whether the database has a table.
 func stores(path string) bool {
 	tables, _ := filepath.Glob(filepath.Join(path, "*.sst"))
 	return len(tables) > 0
 }
 
-// TestBadAnswersLeaveNoWrongEntry: whatever the server says, and whenever.
+// TestBadAnswersLeaveNoWrongEntry: whatever the server answers, at whatever request.
 func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 	const tip = 2500
 	clitest.InMemory(t)
@@ -620,7 +620,7 @@ func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 			_, _ = w.Write(answer[:len(answer)/2])
 		},
 		"a reset": func(*bitcointest.Chain, http.ResponseWriter, []byte) { panic(http.ErrAbortHandler) },
-		// A chain of its own for one request only.
+		// A different chain for a single request.
 		"another chain": func(_ *bitcointest.Chain, w http.ResponseWriter, body []byte) {
 			other := bitcointest.NewChain(tip)
 			other.Reorganise(tip-5, tip)
@@ -664,7 +664,7 @@ func TestBadAnswersLeaveNoWrongEntry(t *testing.T) {
 	}
 }
 
-// TestLockedDatabaseIsSaidAtOnce: before anything is asked of a Bitcoin node.
+// TestLockedDatabaseIsSaidAtOnce: before a Bitcoin node is asked anything.
 func TestLockedDatabaseIsSaidAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reorg_db")
 	nodeModel{}.write(t, path)

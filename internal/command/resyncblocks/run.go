@@ -14,9 +14,9 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Run fills the database, compares it, or moves what is stored at counts. The error
-// carries the exit code. The database is taken before anything is asked of the Bitcoin
-// node.
+// Run fills the database, compares it, or moves hashes stored at counts. The error
+// carries the exit code. The database is opened before the Bitcoin node is asked
+// anything.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
 	run := fillAndSettle
 	switch {
@@ -32,7 +32,7 @@ func Run(ctx context.Context, o Options, out *cli.IO) error {
 	return explain(ctx, o, err)
 }
 
-// explain leaves alone what says that the context has ended.
+// explain leaves an error alone if it says that the context has ended.
 func explain(ctx context.Context, o Options, err error) error {
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
@@ -40,9 +40,9 @@ func explain(ctx context.Context, o Options, err error) error {
 	return reorgtool.Explain(o.DBPath, err)
 }
 
-// compareOnly writes nothing. A dry run is refused what the run itself would be.
+// compareOnly writes nothing. A dry run is refused if the run itself would be.
 func compareOnly(ctx context.Context, o Options, out *cli.IO) (err error) {
-	// What logs in is perhaps for root alone to read.
+	// Only root may be allowed to read the credentials.
 	client, clientErr := bitcoin.Open(o.Bitcoin, out.Warn)
 	var db *reorgdb.DB
 	if o.DryRun {
@@ -73,7 +73,7 @@ func compareOnly(ctx context.Context, o Options, out *cli.IO) (err error) {
 	return p.report(o, above, anchors, out)
 }
 
-// followAnchors brings the anchors in line with the chain, if that is asked for; otherwise
+// followAnchors brings the anchors in line with the chain, if that was requested; otherwise
 // the summary is nil.
 func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client) (*followanchors.Summary, error) {
 	if !o.Anchors {
@@ -84,10 +84,10 @@ func followAnchors(ctx context.Context, o Options, db *reorgdb.DB, client *bitco
 	return &sum, err
 }
 
-// fillAndSettle reports what was done once the database is closed: one that cannot be
-// closed well may be one that the node cannot open.
+// fillAndSettle reports what was done only once the database is closed: if closing it fails,
+// the node may not be able to open it.
 func fillAndSettle(ctx context.Context, o Options, out *cli.IO) error {
-	// What logs in is perhaps for root alone to read.
+	// Only root may be allowed to read the credentials.
 	client, clientErr := bitcoin.Open(o.Bitcoin, out.Warn)
 	db, err := reorgtool.Open(ctx, &o.DBPath, out.Warn)
 	if err != nil {
@@ -137,7 +137,7 @@ func fillOpen(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 	return func() { f.report(above, anchors, took) }, nil
 }
 
-// newPlan makes a plan, again where the chain lost blocks meanwhile.
+// newPlan makes a plan, and makes it again if the chain has lost blocks meanwhile.
 func newPlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Client, out *cli.IO) (p *plan, err error) {
 	for range maxRounds {
 		if p, err = makePlan(ctx, o, db, client, out); !bitcoin.AboveTip(err) {
@@ -147,7 +147,7 @@ func newPlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cli
 	return nil, err
 }
 
-// cutShort says what an error leaves behind.
+// cutShort adds what an error leaves behind.
 func (f *filling) cutShort(ctx context.Context, err error) error {
 	n := f.written + f.replaced
 	if n == 0 {
@@ -161,8 +161,8 @@ func (f *filling) cutShort(ctx context.Context, err error) error {
 	return err
 }
 
-// aboveTip are the stored heights above the chain's tip. Nothing is known against
-// them: the Bitcoin node may be behind.
+// aboveTip are the stored heights above the chain's tip. They need not be wrong: the
+// Bitcoin node may be behind.
 type aboveTip struct {
 	Count uint64 `json:"count"`
 	From  uint64 `json:"from"`

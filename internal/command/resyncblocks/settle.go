@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// linked is how many of the last blocks are at least checked one by one.
+	// linked is the smallest number of last blocks that are checked one by one.
 	linked = 100
-	// maxRounds bounds how often that is done again because the chain has changed.
+	// maxRounds bounds how often that is repeated because the chain has changed.
 	maxRounds = 20
 	// roundPause is how much longer each round waits than the one before it.
 	roundPause = 50 * time.Millisecond
@@ -23,15 +23,15 @@ const (
 
 // settle makes the stored blocks one chain that ends with the node's tip.
 //
-// The hashes were fetched by height, so where the active chain changed meanwhile
-// some may be of the chain before. Such a change d blocks deep concerns only
-// heights above tip-d. So the last blocks are fetched again, with their headers:
-// those that a reorg of up to --max-reorg-depth (at least 100) since the run began
-// can have replaced, and down from there until the parent of the lowest is the
-// block that is stored below it. They must follow from one another and end with
-// the node's best block. What differs is taken as a node takes it, until a round
-// finds nothing that differs. What could be wrong below is a reorg deeper than
-// --max-reorg-depth that came and was undone while the run went on; one that
+// The hashes were fetched by height, so if the active chain changed meanwhile, some may
+// be of the previous chain. A change d blocks deep affects only heights above tip-d. So
+// the last blocks are fetched again, with their headers: all that a reorg of up to
+// --max-reorg-depth (at least 100) since the run began can have replaced, and further
+// down until the parent of the lowest is the block that is stored below it. They must
+// form a chain that ends with the node's best block. What differs is stored as a node
+// stores it, until a round finds no difference. Below that, only a reorg deeper than
+// --max-reorg-depth that came and was undone during the run could leave a wrong hash;
+// one that stayed is found, and refused.
 // stayed is found, and refused.
 func (f *filling) settle(ctx context.Context) error {
 	lowestTip := f.plan.tip.Blocks
@@ -61,9 +61,9 @@ func (f *filling) settle(ctx context.Context) error {
 	return exit.Failf("run the command again", "the chain keeps changing: after %d rounds the stored blocks and the Bitcoin node's do not agree", maxRounds)
 }
 
-// moved reports whether the node refused a call because the chain has changed: what
-// was asked for is above the tip, though it was below that of the time, or, for
-// btcd, no longer in the chain.
+// moved reports whether the node refused a call because the chain has changed: the
+// requested height is now above the tip, or, for btcd, the requested block is no longer
+// in the chain.
 func (f *filling) moved(ctx context.Context, tip bitcoin.ChainInfo, err error) bool {
 	if bitcoin.AboveTip(err) {
 		return true
@@ -76,7 +76,7 @@ func (f *filling) moved(ctx context.Context, tip bitcoin.ChainInfo, err error) b
 	return err == nil && now.BestBlockHash != tip.BestBlockHash
 }
 
-// settleOnce reports whether all that is stored was right.
+// settleOnce reports whether everything stored was right.
 func (f *filling) settleOnce(ctx context.Context, tip bitcoin.ChainInfo, lowestTip int64) (settled bool, err error) {
 	end := tip.Blocks
 	if f.o.End >= 0 {
@@ -100,11 +100,11 @@ func (f *filling) settleOnce(ctx context.Context, tip bitcoin.ChainInfo, lowestT
 			return false, nil // it changed between two requests
 		}
 		if from > f.plan.start {
-			folder, ok, err := f.db.BlockHash(uint64(from - 1))
+			parent, ok, err := f.db.BlockHash(uint64(from - 1))
 			if err != nil {
 				return false, err
 			}
-			if !ok || folder != headers[0].PreviousBlockHash {
+			if !ok || parent != headers[0].PreviousBlockHash {
 				continue
 			}
 		}
@@ -131,7 +131,7 @@ func follow(headers []bitcoin.Header) bool {
 	return true
 }
 
-// take applies the headers. It reports whether all were stored already.
+// take stores the headers. It reports whether all were stored already.
 func (f *filling) take(ctx context.Context, headers []bitcoin.Header) (equal bool, err error) {
 	c := chunk{first: headers[0].Height}
 	for _, h := range headers {

@@ -1,5 +1,5 @@
-// Package resyncblocks is the command ailee_resync_blocks: the block hashes of the reorg
-// database, from a Bitcoin node, as a node that had seen the blocks would have left
+// Package resyncblocks is the command ailee_resync_blocks, which fills the reorg database
+// with block hashes from a Bitcoin node, as a node that had seen the blocks would have left
 // them.
 package resyncblocks
 
@@ -27,8 +27,8 @@ type Options struct {
 	End           int64 // height, included; -1 for the tip
 	MaxReorgDepth int64 // in blocks
 	Check         bool  // compare what is stored, write nothing
-	DryRun        bool  // say what would be written
-	RepairHeights bool  // move blocks whose heights are counts, and do nothing else
+	DryRun        bool  // report what would be written
+	RepairHeights bool  // move blocks stored at counts, and do nothing else
 	Anchors       bool  // bring the anchor records in line with Bitcoin, too
 	Confirmations uint64
 	Find          anchortx.Options

@@ -12,53 +12,53 @@ import (
 	"ailee-recovery/reorgdb"
 )
 
-// Options say how.
+// Options are the options of [Follow].
 type Options struct {
-	Confirmations uint64 // that make an anchor confirmed; 0 for [reorgdb.ConfirmedAt]
+	Confirmations uint64 // how many make an anchor confirmed; 0 for [reorgdb.ConfirmedAt]
 	Find          anchortx.Options
 	NowMs         uint64 // Unix milliseconds
 	DryRun        bool   // write nothing
 }
 
-// Outcome is what became of one anchor.
+// Outcome is the outcome for one anchor.
 type Outcome struct {
 	Before, After reorgdb.Anchor
 	State         anchortx.State
 	Dead          bool // the transaction can never be mined
-	// Why says in words what was found, or why that could not be determined: the record
-	// is left then.
+	// Why describes what was found, or why that could not be determined. The record
+	// is then left as it is.
 	Why string
 }
 
 // Changed reports whether the record was written, or would have been.
 func (o Outcome) Changed() bool { return o.Before != o.After }
 
-// Summary is what became of all anchors.
+// Summary is the outcome for all anchors.
 type Summary struct {
-	// Outcomes are in the order of the keys, or, where there are more than
-	// [reorgtool.AnchorRow], the first of them in the order in which they were broadcast.
+	// Outcomes are in the order of the keys. If there are more than [reorgtool.AnchorRow],
+	// they are the first ones in the order in which they were broadcast.
 	Outcomes []Outcome
 	Total    int
 	Changed  int
-	Unknown  int // records left because it could not be determined
+	Unknown  int // records left because the outcome could not be determined
 }
 
-// Follow looks for the transaction of each anchor that a node can read, and writes
-// in one synced update what has changed:
+// Follow looks for the transaction of each anchor that a node can read. It writes
+// the changes in one synced update:
 //
-//   - another transaction with the anchor in its place: its id. It replaced this one, or is
-//     the original, which was mined after it was replaced.
-//   - in the active chain: its height and confirmations. It is confirmed from the
-//     threshold on. Below it is pending, unless it is confirmed at this very height:
-//     a node never takes that back.
+//   - another transaction with the anchor was found instead: its id. It replaced this one, or
+//     is the original, which was mined after it had been replaced.
+//   - in the active chain: its height and confirmations. At the threshold it is confirmed.
+//     Below the threshold it is pending, unless it is already confirmed at this very
+//     height: a node never undoes that.
 //   - in the mempool: pending, without height and confirmations.
-//   - nowhere: failed an hour after it was broadcast. Before that, one that was
-//     confirmed is invalidated as in a reorg.
+//   - nowhere: failed once it was broadcast an hour ago. Before that, a confirmed one is
+//     invalidated as in a reorg.
 //
-// Where that cannot be determined, the record is left. Doing it twice changes nothing
-// more, unless the chain moves on. After an error nothing is written, but where there are
-// more than [reorgtool.AnchorRow]: of those so many are in one update, and those before are
-// written. The errors are those of [anchortx.Find] and of the database.
+// If that cannot be determined, the record is left as it is. A second run changes nothing
+// unless the chain has moved on. After an error nothing is written, with one exception: more
+// than [reorgtool.AnchorRow] anchors are written in updates of that many, and those before
+// the error stay. The errors are those of [anchortx.Find] and of the database.
 func Follow(ctx context.Context, db *reorgdb.DB, c *bitcoin.Client, o Options) (Summary, error) {
 	if o.Confirmations == 0 {
 		o.Confirmations = reorgdb.ConfirmedAt
@@ -133,7 +133,7 @@ func (s *Summary) add(outcomes []Outcome) error {
 	return nil
 }
 
-// write writes what has changed.
+// write writes the changes.
 func write(db *reorgdb.DB, outcomes []Outcome) error {
 	return db.Update(func(u *reorgdb.Update) error {
 		for _, out := range outcomes {

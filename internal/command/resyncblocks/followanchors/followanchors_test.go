@@ -22,7 +22,7 @@ import (
 
 var ctx = context.Background()
 
-// printed is what a command says of a summary.
+// printed returns what a command prints for a summary.
 func printed(s followanchors.Summary) (stdout, stderr string) {
 	var out, errs bytes.Buffer
 	cli.Execute(ctx, cli.Tool{Name: "test", Run: func(_ context.Context, _ *urfave.Context, out *cli.IO) error {
@@ -32,7 +32,7 @@ func printed(s followanchors.Summary) (stdout, stderr string) {
 	return out.String(), errs.String()
 }
 
-// Anchors of a real node's transactions, through a reorganisation and back.
+// TestFollow follows anchors of a real node's transactions through a reorg and back.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	n := bitcointest.StartNode(t, false)
@@ -62,7 +62,7 @@ func TestFollow(t *testing.T) {
 	left := map[string]func(*reorgdb.Anchor){
 		"no transaction": func(a *reorgdb.Anchor) { a.BitcoinTxID = "" },
 		"odd":            func(a *reorgdb.Anchor) { a.BitcoinTxID = "TX" },
-		// What lies too far back for the blocks that may be looked through.
+		// Too old for the number of blocks that may be searched.
 		"too old": func(a *reorgdb.Anchor) { a.BitcoinTxID, a.BroadcastTime = strings.Repeat("12", 32), 0 },
 	}
 
@@ -76,7 +76,7 @@ func TestFollow(t *testing.T) {
 		}
 		return all
 	}
-	// follow expects the status, height and confirmations for every anchor but those
+	// follow expects the status, height and confirmations for every anchor except those
 	// named.
 	type want struct {
 		status        reorgdb.AnchorStatus
@@ -134,10 +134,10 @@ func TestFollow(t *testing.T) {
 	n.Generate(3)
 	follow(want{reorgdb.Confirmed, height, 6}, nil)
 	options.Confirmations = 10
-	follow(want{reorgdb.Confirmed, height, 6}, nil) // not taken back
+	follow(want{reorgdb.Confirmed, height, 6}, nil) // not undone
 	options.Confirmations = 0
 
-	// Mined again, elsewhere.
+	// Mined again, in another block.
 	n.InvalidateBlock(mined)
 	follow(want{reorgdb.Pending, 0, 0}, nil)
 	put("confirmed", func(a *reorgdb.Anchor) { a.Status, a.BitcoinHeight, a.Confirmations = reorgdb.Confirmed, 102, 90 })
@@ -149,7 +149,7 @@ func TestFollow(t *testing.T) {
 	put("invalidated", func(a *reorgdb.Anchor) { a.Status, a.BitcoinHeight = reorgdb.InvalidatedReorg, 7 })
 	require.Equal(t, 1, follow(want{reorgdb.Confirmed, height, 12}, nil).Changed)
 
-	// Records that cannot be followed are left, and said.
+	// Records that cannot be followed are left, and a warning says so.
 	for name, change := range left {
 		put(name, change)
 	}
@@ -180,7 +180,7 @@ func TestFollow(t *testing.T) {
 	}))
 	options.Find.Scan = 1000
 
-	// Gone: btcd forgets its mempool.
+	// No longer anywhere: btcd forgets its mempool.
 	n.InvalidateBlock(second)
 	n.Stop()
 	n.Start()
@@ -191,7 +191,7 @@ func TestFollow(t *testing.T) {
 		"pending": {reorgdb.Pending, 0, 0},
 	})
 
-	// What is nowhere is said each time, but for what has failed already.
+	// A transaction that is nowhere is reported each time, unless it has already failed.
 	sum, err = followanchors.Follow(ctx, db, c, options)
 	require.NoError(t, err)
 	_, warned = printed(sum)

@@ -12,7 +12,7 @@ import (
 // Document is the JSON form of a summary.
 type Document struct {
 	Changed int               `json:"changed"`
-	Unknown int               `json:"unknown"` // left because it could not be determined
+	Unknown int               `json:"unknown"` // left because the outcome could not be determined
 	Total   int               `json:"total"`
 	Anchors []outcomeDocument `json:"anchors"`
 }
@@ -20,7 +20,7 @@ type Document struct {
 type outcomeDocument struct {
 	Hash string `json:"anchor_hash"`
 	TxID string `json:"txid"`
-	// FoundTxID is another transaction with the anchor, which was found in its place.
+	// FoundTxID is another transaction with the anchor, which was found instead.
 	FoundTxID string         `json:"found_txid,omitempty"`
 	State     anchortx.State `json:"state"` // of the transaction
 	Why       string         `json:"why"`
@@ -31,7 +31,7 @@ type outcomeDocument struct {
 
 type recordDocument struct {
 	Status        string `json:"status"`
-	Height        uint64 `json:"height"` // 0: not known
+	Height        uint64 `json:"height"` // 0 if not known
 	Confirmations uint64 `json:"confirmations"`
 }
 
@@ -39,7 +39,7 @@ func record(a reorgdb.Anchor) recordDocument {
 	return recordDocument{a.Status.String(), a.BitcoinHeight, a.Confirmations}
 }
 
-// Document returns the JSON form.
+// Document returns the JSON form of the summary.
 func (s Summary) Document() Document {
 	d := Document{Changed: s.Changed, Unknown: s.Unknown, Total: s.Total, Anchors: []outcomeDocument{}}
 	for _, o := range s.Outcomes {
@@ -53,7 +53,7 @@ func (s Summary) Document() Document {
 	return d
 }
 
-// Print prints what changed and the counts, and warns of what could not be determined.
+// Print prints the changes and the counts, and warns of what could not be determined.
 func (s Summary) Print(out *cli.IO) {
 	dead := false
 	for _, o := range s.Outcomes {

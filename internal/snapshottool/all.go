@@ -14,8 +14,8 @@ import (
 )
 
 // A worker takes a part of the file at a time, of about chunkReports snapshots: as many as
-// it may be ahead of the loop, so that it need not wait for the part before. How large they
-// are is not known at first.
+// it may be ahead of the loop, so that it need not wait for the previous part. The size of
+// the snapshots is not known at first.
 const (
 	chunkReports = 2048
 	firstChunk   = 256 << 10
@@ -26,20 +26,20 @@ const (
 // chunk is the part of the file [from, to).
 type chunk struct{ from, to int64 }
 
-// A worker hands over its reports in batches: what it costs does not depend on what is handed
-// over. A batch is at most batchReports of them, and ends with the first that makes it
-// batchBytes of the file, so that what is known of large ones is soon said.
+// A worker hands over its reports in batches, so that the cost of handing over does not
+// matter. A batch has at most batchReports reports, and ends at batchBytes of the file, so
+// that results for large snapshots are not held back.
 const (
 	batchReports = 64
 	batchBytes   = 256 << 10
-	// batchesAhead has room for a part whose snapshots are half as large as those before.
+	// batchesAhead has room for a part whose snapshots are half the size of the previous ones.
 	batchesAhead = 2 * chunkReports / batchReports
 )
 
-// Batches checks, on all cores, the same snapshots as [Reports], and yields what add makes of
-// them, in file order. Workers call add with a batch, at first a zero or reset one, and the
-// next report, which is valid during the call; a batch is valid until the next one. The
-// errors are those of [Reports], after the batches of what comes before them.
+// Batches checks the same snapshots as [Reports], on all cores, and yields in file order
+// the batches that add makes of them. Workers call add with a batch, which is new or reset
+// at first, and the next report, which is valid during the call. A batch is valid until the
+// next one. The errors are those of [Reports]; they come after the batches before them.
 func Batches[B any, P interface {
 	*B
 	Reset()
@@ -88,13 +88,13 @@ func batches[B any](ctx context.Context, r io.ReaderAt, from, size int64, memory
 	}
 }
 
-// batch is what add made of some reports, and how many and how large they are.
+// batch is what add made of some reports, with their number and size.
 type batch[B any] struct {
 	of             B
 	reports, bytes int64
 }
 
-// pool has batches to be used again. A nil pool has new ones.
+// pool holds batches for reuse. A nil pool makes new ones.
 type pool[B any] struct {
 	used  sync.Pool
 	reset func(*B)
@@ -144,10 +144,10 @@ func inBatches[B any](reports iter.Seq2[*snapshot.Report, error], pool *pool[B],
 	}
 }
 
-// Reports checks, on all cores, every complete snapshot that a node sees from an offset on,
-// where a line starts, in the first size bytes of r, and yields the reports in file order,
-// with Index 0. The checkers share the memory. The iteration ends after an error; the
-// errors are those of [snapshot.Checker.Check].
+// Reports checks, on all cores, every complete snapshot that a node sees in the first size
+// bytes of r, starting at the offset from, which must be the start of a line. It yields the
+// reports in file order, with Index 0. The checkers share the memory. The iteration ends
+// after an error; the errors are those of [snapshot.Checker.Check].
 func Reports(ctx context.Context, r io.ReaderAt, from, size int64, memory *snapshot.Memory) iter.Seq2[*snapshot.Report, error] {
 	return func(yield func(*snapshot.Report, error) bool) {
 		gather := func(some *[]*snapshot.Report, report *snapshot.Report) { *some = append(*some, report) }
@@ -165,31 +165,30 @@ func Reports(ctx context.Context, r io.ReaderAt, from, size int64, memory *snaps
 	}
 }
 
-// Found is what was meant as a snapshot: a complete one, whether a node sees it or not,
-// or a torn one, of which there is no report.
+// Found is a snapshot in a file, or an attempt at one: a complete one, whether a node sees
+// it or not, or a torn one, which has no report.
 type Found struct {
 	snapshot.Located
-	Report *snapshot.Report // nil for a torn one
+	Report *snapshot.Report // nil if torn
 	// Merged is set on the first piece of a snapshot that a node sees, and that torn lines
-	// made of several.
+	// merged from several.
 	Merged *Merged
 }
 
-// Merged is a snapshot that a node sees, of which the pieces count.
+// Merged is a snapshot that a node sees, in place of which its pieces are found.
 type Merged struct {
 	snapshot.Located
-	Report *snapshot.Report // nil where a line is too long to be read
+	Report *snapshot.Report // nil if a line is too long to be read
 }
 
-// Torn reports whether it starts and does not end.
+// Torn reports whether the snapshot starts and does not end.
 func (f Found) Torn() bool { return f.Report == nil }
 
-// Everything yields all that was meant as a snapshot in the first size bytes of r, in file
-// order and without overlaps: what [Reports] has, and the pieces between. One that a node
-// sees, and that torn lines made of several, comes as its pieces where the root and anchor
-// of one of them hold, also where a torn line is too long to be read. The checker is for
-// the pieces, and shares the memory. The iteration ends after an error, as that of
-// [Reports].
+// Everything yields all snapshots in the first size bytes of r, in file order and without
+// overlaps: those of [Reports], and the torn and hidden pieces between them. A snapshot that
+// torn lines merged from several is yielded as its pieces if the root and anchor of one of
+// them hold, even if a torn line is too long to be read. The checker is for the pieces, and
+// shares the memory. The iteration ends after an error; the errors are those of [Reports].
 func Everything(ctx context.Context, r io.ReaderAt, size int64, memory *snapshot.Memory, checker *snapshot.Checker) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
 		p := pieces{ctx: ctx, r: r, size: size, checker: checker, found: yield}
@@ -201,7 +200,7 @@ func Everything(ctx context.Context, r io.ReaderAt, size int64, memory *snapshot
 	}
 }
 
-// through passes on what is found from end on. It reports whether to go on, behind a line
+// through passes on everything found after end. It reports whether to go on after a line
 // that is too long to be read.
 func (p *pieces) through(reports iter.Seq2[*snapshot.Report, error]) (more bool) {
 	for report, err := range reports {
@@ -221,7 +220,7 @@ func (p *pieces) through(reports iter.Seq2[*snapshot.Report, error]) (more bool)
 	return false
 }
 
-// whole passes on a snapshot that a node sees, with what is before it.
+// whole passes on a snapshot that a node sees, and what comes before it.
 func (p *pieces) whole(report *snapshot.Report) (more bool) {
 	if !p.yield(p.end, report.Offset) {
 		return false
@@ -240,9 +239,9 @@ func (p *pieces) whole(report *snapshot.Report) (more bool) {
 	return p.found(Found{Located: report.Located, Report: report}, nil)
 }
 
-// passLong passes on the pieces of the snapshot that a line is in which is too long to be
-// read, if the root and anchor of one of them hold: the line is torn then. Otherwise
-// nobody knows what the snapshot is.
+// passLong passes on the pieces of the snapshot with a line that is too long to be read, if
+// the root and anchor of one of them hold: the line is torn then. Otherwise it cannot be
+// known what the snapshot is.
 func (p *pieces) passLong(line *snapshot.LineTooLongError) (more bool) {
 	rest := io.NewSectionReader(p.r, p.end, p.size-p.end)
 	for l, err := range snapshot.Forward(rest, rest.Size()) {
@@ -266,14 +265,14 @@ func (p *pieces) passLong(line *snapshot.LineTooLongError) (more bool) {
 	return p.found(Found{}, line) && false
 }
 
-// pieces are those of one file.
+// pieces are the pieces of one file.
 type pieces struct {
 	ctx     context.Context
 	r       io.ReaderAt
 	size    int64
 	checker *snapshot.Checker
 	found   func(Found, error) bool // reports whether to go on
-	end     int64                   // up to where all was passed on
+	end     int64                   // everything before it was passed on
 	merged  *Merged                 // for the next piece
 }
 
@@ -295,7 +294,7 @@ func (p *pieces) yield(from, to int64) bool {
 	return true
 }
 
-// anyHolds reports whether a snapshot that a node sees has one within whose root and anchor
+// anyHolds reports whether a snapshot that a node sees contains one whose root and anchor
 // hold.
 func (p *pieces) anyHolds(outer snapshot.Located) (bool, error) {
 	for l, err := range snapshot.Hidden(p.r, outer.Offset, outer.End(), p.size) {
@@ -310,8 +309,8 @@ func (p *pieces) anyHolds(outer snapshot.Located) (bool, error) {
 	return false, nil
 }
 
-// mayHide reports whether a snapshot with such a finding can have another one within: a
-// header behind other bytes, or an end line before them.
+// mayHide reports whether a snapshot with this finding can contain another one: there is a
+// header after other bytes, or an end line before them.
 func mayHide(f snapshot.Finding) bool {
 	return f.Kind == snapshot.FusedHeader || f.Kind == snapshot.UnknownTag
 }

@@ -16,7 +16,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// places is a batch: where snapshots are, and their roots.
+// places is a batch: the places of snapshots, and their roots.
 type places struct {
 	all    []snapshot.Located
 	roots  []string
@@ -29,7 +29,7 @@ func addPlace(p *places, report *snapshot.Report) {
 	p.all, p.roots = append(p.all, report.Located), append(p.roots, report.Root)
 }
 
-// snapshotsOf makes snapshots, of at most size bytes and a few more.
+// snapshotsOf returns snapshots of at most size bytes and a few more.
 func snapshotsOf(rng *rand.Rand, count, size int) []byte {
 	var b bytes.Buffer
 	for i := range count {
@@ -45,7 +45,7 @@ func snapshotsOf(rng *rand.Rand, count, size int) []byte {
 	return b.Bytes()
 }
 
-// TestBatches: they are of all snapshots, in file order, of whatever sizes these are.
+// TestBatches: all snapshots are in them, in file order, whatever their sizes.
 func TestBatches(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	data := snapshotsOf(rng, 9000, 0)
@@ -82,7 +82,7 @@ func TestBatches(t *testing.T) {
 
 var errDisk = errors.New("bad disk")
 
-// failing cannot be read from an offset on.
+// failing cannot be read at or after an offset.
 type failing struct {
 	io.ReaderAt
 	from int64
@@ -95,8 +95,8 @@ func (f failing) ReadAt(p []byte, off int64) (int, error) {
 	return f.ReaderAt.ReadAt(p, off)
 }
 
-// TestBatchesBeforeAnError: all that was checked before an error comes before it, and a loop
-// may end early.
+// TestBatchesBeforeAnError: everything that was checked before an error comes before it, and
+// a loop may end early.
 func TestBatchesBeforeAnError(t *testing.T) {
 	data := snapshotsOf(rand.New(rand.NewSource(1)), 20_000, 0)
 	size := int64(len(data))

@@ -4,7 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/gzip" // what HTTP is linked with anyway
+	"compress/gzip" // HTTP links it anyway
 	"errors"
 	"io"
 	"slices"
@@ -17,31 +17,31 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Foreign says that a file that was meant as a snapshot file is another one.
+// Foreign says that a file which should be a snapshot file is something else.
 type Foreign struct {
 	Name string // of the file
 	What string // such as "compressed with gzip"
-	Hint string // with the commands that make of it what can be read
+	Hint string // with the commands that make it readable
 }
 
 func (f *Foreign) Error() string { return f.Name + " is not a snapshot file: it is " + f.What }
 
-// Reader is who reads a snapshot file.
+// Reader is a command that reads a snapshot file.
 type Reader struct {
-	// Command reads the snapshots from standard input; nil for one that needs a file.
+	// Command reads the snapshots from standard input; nil if the command needs a file.
 	Command []string
-	// Reads are the forms that it reads as well, by their names, also one in another.
+	// Reads are the names of the other forms that it reads, alone or one inside another.
 	Reads []string
 }
 
-// Names of forms beside those that [input.FormatOf] tells.
+// Names of forms other than those of [input.FormatOf].
 const (
 	Tar  = "tar"
 	JSON = "JSON"
 )
 
-// Unless returns err, unless that says that there is no snapshot in a file that is another
-// one: then what it is.
+// Unless returns err, unless it says that there is no snapshot and the file is something
+// else. In that case the error says what it is.
 func (r Reader) Unless(err error, in *input.Input) error {
 	if !errors.Is(err, snapshot.ErrNoSnapshot) {
 		return err
@@ -52,8 +52,8 @@ func (r Reader) Unless(err error, in *input.Input) error {
 	return err
 }
 
-// Foreign says what a file is instead of a snapshot file by how it begins, nil where it may
-// be one. Nodes read what they find in either: something may have been appended to it.
+// Foreign returns what a file is instead of a snapshot file, judging by its beginning, or nil
+// if it may be one. Nodes read any snapshots in it all the same: they may have been appended.
 func (r Reader) Foreign(in *input.Input) *Foreign {
 	start, err := in.Start()
 	if err != nil || bytes.HasPrefix(start, []byte("SNAPSHOT")) {
@@ -78,7 +78,7 @@ func (r Reader) Foreign(in *input.Input) *Foreign {
 	return f
 }
 
-// hint is how what is in the layers can be read.
+// hint says how the content of the layers can be read.
 func (r Reader) hint(l *layers) string {
 	switch {
 	case l.several: // FILE is an archive of several files
@@ -92,27 +92,27 @@ func (r Reader) hint(l *layers) string {
 	return "unpack it on the way: " + l.pipeline(exit.Command(r.Command...)) // FILE is compressed, or an archive
 }
 
-// layers are what is around a snapshot file, from the outside.
+// layers are the forms around a snapshot file, starting with the outermost.
 type layers struct {
 	file     string   // for a shell
 	forms    []string // their names
 	what     []string // what they are, the outermost last
-	commands []string // that take them off, from standard input to standard output
-	several  bool     // it is a tar archive, not of one file at its beginning
+	commands []string // that unpack them, from standard input to standard output
+	several  bool     // it is a tar archive, and not of a single file at its beginning
 }
 
-// json reports whether there is JSON inside, and no snapshot file.
+// json reports whether the content is JSON, not a snapshot file.
 func (l *layers) json() bool { return slices.Contains(l.forms, JSON) }
 
-// pipeline is the commands on the file, and others after them.
+// pipeline returns the commands on the file, followed by others.
 func (l *layers) pipeline(more ...string) string {
 	commands := append(l.commands[:len(l.commands):len(l.commands)], more...)
 	commands[0] += " < " + l.file
 	return strings.Join(commands, " | ")
 }
 
-// take takes off the layers of content, of which these are the first bytes. Of a pipe
-// nothing more is there: only the outermost layer is seen.
+// take finds the layers of content, which begins with start. Of a pipe there is no more
+// than that, and only the outermost layer is found.
 func (l *layers) take(start []byte, content io.Reader) {
 	format := input.FormatOf(start)
 	switch {
@@ -142,7 +142,7 @@ func (l *layers) take(start []byte, content io.Reader) {
 	}
 }
 
-// unpacked is what is in a compressed file, nothing for a format that is not read here.
+// unpacked returns the content of a compressed file, or nothing for a format that is not read here.
 func unpacked(format *input.Format, content io.Reader) (inside io.Reader, close func()) {
 	var err error
 	switch format.Name {
@@ -162,5 +162,5 @@ func unpacked(format *input.Format, content io.Reader) (inside io.Reader, close 
 	return inside, func() {}
 }
 
-// maxWindow bounds the memory for looking into zstd, in bytes.
+// maxWindow bounds the memory for reading zstd, in bytes.
 const maxWindow = 32 << 20

@@ -10,7 +10,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// ReadHint says what to do about an error of reading a snapshot file, "" where there is
+// ReadHint says what to do about an error from reading a snapshot file, or "" if there is
 // nothing to say.
 func ReadHint(err error) string {
 	var line *snapshot.LineTooLongError
@@ -28,7 +28,7 @@ func ReadHint(err error) string {
 	return "check the path; if the node's file is gone, restore it: ailee-restore --snapshot-only" // no such file or directory
 }
 
-// RestoreHint says how to get a snapshot file back, where nothing in the one at path is of use.
+// RestoreHint says how to get a snapshot file back if nothing in the one at path is usable.
 func RestoreHint(path string) string {
 	if filepath.Base(path) != snapshot.FileName { // nothing in the file is of use, and it has not the name of a node's
 		return "name another copy of the file; that of a node is restored with ailee-restore --snapshot-only"

@@ -9,8 +9,8 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Latest is the snapshot that a node would load of a file or pipe: the last complete
-// one. What a pipe was spooled to, in files without a name, is gone with it. Not safe for
+// Latest is the snapshot that a node would load from a file or pipe: the last complete
+// one. A pipe is spooled to files without a name, which disappear with it. Not safe for
 // concurrent use.
 type Latest struct {
 	snapshot.Located
@@ -20,9 +20,9 @@ type Latest struct {
 	outside func() ([]snapshot.Finding, error)
 }
 
-// FindLatest finds the latest snapshot of in. Of a file only the end is read; a pipe is
-// read through content, which is in or a buffer over it, to its end. The error is
-// [snapshot.ErrNoSnapshot] or one of reading; Outside may be called all the same.
+// FindLatest finds the latest snapshot of in. Of a file only the end is read. A pipe is read
+// to its end through content, which is in or a buffer over it. The error is
+// [snapshot.ErrNoSnapshot] or one from reading; Outside may be called even then.
 func FindLatest(in *input.Input, content io.Reader) (*Latest, error) {
 	if !in.Seekable {
 		return latestOfStream(snapshot.NewStream(content))
@@ -56,5 +56,5 @@ func latestOfStream(s *snapshot.Stream) (*Latest, error) {
 }
 
 // Outside reports on the bytes that belong to no complete snapshot: those after the
-// latest one, and for a pipe, which was read whole, those before it as well.
+// latest one and, for a pipe, which was completely read, those before it as well.
 func (l *Latest) Outside() ([]snapshot.Finding, error) { return l.outside() }

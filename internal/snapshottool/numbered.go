@@ -10,12 +10,12 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// NoSuchError says that a file has fewer snapshots than the one, or the first, that was
-// asked for.
+// NoSuchError says that a file has fewer snapshots than the number that was asked for, or
+// than the first of several.
 type NoSuchError struct {
 	Index int64
-	Last  int64 // of several; 0 for one
-	Count int64 // that the file has
+	Last  int64 // of several; 0 if one was asked for
+	Count int64 // how many the file has
 }
 
 func (e *NoSuchError) Error() string {
@@ -28,7 +28,7 @@ func (e *NoSuchError) Error() string {
 	return fmt.Sprintf("there is no snapshot %d (the file has %d)", e.Index, e.Count)
 }
 
-// Unwrap is [snapshot.ErrNoSnapshot] where there is none at all.
+// Unwrap returns [snapshot.ErrNoSnapshot] if the file has none at all.
 func (e *NoSuchError) Unwrap() error {
 	if e.Count == 0 {
 		return snapshot.ErrNoSnapshot
@@ -36,9 +36,9 @@ func (e *NoSuchError) Unwrap() error {
 	return nil
 }
 
-// FindNumbered finds the complete snapshot of in with a number, counted from 1, and returns
-// a reader that has its bytes at the offsets of where it is. The error is a *[NoSuchError],
-// or one of reading.
+// FindNumbered finds the complete snapshot of in with the given number, counted from 1. It
+// returns its place, and a reader that has its bytes at these offsets. The error is a
+// *[NoSuchError] or one from reading.
 func FindNumbered(ctx context.Context, in *input.Input, index int64) (snapshot.Located, io.ReaderAt, error) {
 	if !in.Seekable {
 		return numberedOfStream(ctx, snapshot.NewStream(in), index)

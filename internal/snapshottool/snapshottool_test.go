@@ -18,7 +18,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// numbered is a snapshot that its time tells from others.
+// numbered returns a snapshot whose time is the number.
 func numbered(number int) string {
 	return fmt.Sprintf("SNAPSHOT v1\ntimestamp_ms %d\nEND_SNAPSHOT\n", number)
 }
@@ -54,8 +54,8 @@ func kinds(found []snapshot.Finding) (all []snapshot.Kind) {
 	return all
 }
 
-// TestFindLatest: the same snapshot of a file and of a pipe. Only of a pipe, which was
-// read whole, it is known what was before it.
+// TestFindLatest: a file and a pipe give the same snapshot. Only for a pipe, which was
+// completely read, what was before it is known.
 func TestFindLatest(t *testing.T) {
 	torn := numbered(9)[:20]
 	for name, c := range map[string]struct {
@@ -118,7 +118,7 @@ func TestStray(t *testing.T) {
 	require.Equal(t, snapshot.Finding{Kind: snapshot.StrayBytes, Offset: 20, Length: 12, Count: 2}, found[0])
 }
 
-// TestStrayHidden: a complete snapshot that no node sees is told from other bytes.
+// TestStrayHidden: a complete snapshot that no node sees is distinguished from other bytes.
 func TestStrayHidden(t *testing.T) {
 	content := numbered(1) + "xyz" + numbered(2) + "uvw" + numbered(3) + numbered(4)
 	first, last := int64(len(numbered(1))), int64(len(content)-len(numbered(4)))
@@ -148,7 +148,7 @@ func TestReadHint(t *testing.T) {
 	require.Empty(t, snapshottool.ReadHint(io.ErrUnexpectedEOF))
 }
 
-// TestTime: to the last millisecond of the year 9999, and the number beyond it.
+// TestTime: up to the last millisecond of the year 9999, and the bare number after it.
 func TestTime(t *testing.T) {
 	for ms, want := range map[uint64]string{
 		0:                   "1970-01-01T00:00:00.000Z",
@@ -164,8 +164,8 @@ func TestTime(t *testing.T) {
 	}
 }
 
-// TestEverything: without overlaps, and a snapshot that torn lines made of several as its
-// parts where one of them holds.
+// TestEverything: without overlaps. A snapshot that torn lines merged from several comes as
+// its parts if one of them holds.
 func TestEverything(t *testing.T) {
 	valid := func(number int) string {
 		st := snapshot.State{TimestampMs: uint64(number)}

@@ -6,16 +6,16 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Stray takes note of what lies between the complete snapshots of a file: bytes that
-// belong to none, and among them snapshots that no node sees. The zero value has seen
-// nothing. Not safe for concurrent use.
+// Stray records what is between the complete snapshots of a file: bytes that belong to
+// none, and among them snapshots that no node sees. The zero value has seen nothing. Not
+// safe for concurrent use.
 type Stray struct {
-	end    int64 // of the snapshot before
+	end    int64 // of the previous snapshot
 	bytes  snapshot.Finding
 	hidden snapshot.Finding
 }
 
-// Before takes note of the next complete snapshot, in file order.
+// Before records the next complete snapshot, in file order.
 func (s *Stray) Before(l snapshot.Located) {
 	if gap := l.Offset - s.end; gap > 0 {
 		if s.bytes.Count == 0 {
@@ -27,8 +27,8 @@ func (s *Stray) Before(l snapshot.Located) {
 	s.end = l.End()
 }
 
-// BeforeIn is [Stray.Before], and looks for hidden snapshots in the bytes of r, the file
-// of the given size, that lie between. The error is one of reading.
+// BeforeIn is [Stray.Before], and also looks for hidden snapshots in the bytes of r before l
+// that belong to none. r has the given size. The error is one from reading.
 func (s *Stray) BeforeIn(r io.ReaderAt, l snapshot.Located, size int64) error {
 	if l.Offset > s.end {
 		for hidden, err := range snapshot.Hidden(r, s.end, l.Offset, size) {
@@ -45,7 +45,7 @@ func (s *Stray) BeforeIn(r io.ReaderAt, l snapshot.Located, size int64) error {
 	return nil
 }
 
-// End returns the offset after the last snapshot that was noted.
+// End returns the offset after the last snapshot that was recorded.
 func (s *Stray) End() int64 { return s.end }
 
 // Findings returns what was between the snapshots, if anything was.

@@ -28,5 +28,5 @@ func (s Sum) Big() *big.Int {
 	return n.Lsh(n, 64).Or(n, new(big.Int).SetUint64(s.low))
 }
 
-// Less returns the sum less another one, which may be negative.
+// Less returns the sum minus another one, which may be negative.
 func (s Sum) Less(other Sum) *big.Int { return s.Big().Sub(s.Big(), other.Big()) }

@@ -8,7 +8,7 @@ import (
 // maxTimestampMs is the last millisecond of the year 9999.
 const maxTimestampMs = 253402300799999
 
-// UTC formats Unix milliseconds; false for a time that no calendar needs.
+// UTC formats Unix milliseconds. It returns false for a time after the year 9999.
 func UTC(ms uint64) (string, bool) {
 	if ms > maxTimestampMs {
 		return "", false
@@ -16,7 +16,7 @@ func UTC(ms uint64) (string, bool) {
 	return time.UnixMilli(int64(ms)).UTC().Format("2006-01-02T15:04:05.000Z"), true
 }
 
-// Time is [UTC], or the bare number where there is no such time.
+// Time is [UTC], or the bare number if UTC returns false.
 func Time(ms uint64) string {
 	if text, ok := UTC(ms); ok {
 		return text
@@ -24,7 +24,7 @@ func Time(ms uint64) string {
 	return fmt.Sprintf("%d ms", ms)
 }
 
-// ShortTime is [Time] to the second, for whoever is told that it is UTC.
+// ShortTime is [Time] to the second, for places that say that it is UTC.
 func ShortTime(ms uint64) string {
 	text := AppendShortTime(nil, ms)
 	return string(text)

@@ -6,18 +6,18 @@ import (
 	"sync"
 )
 
-// Worker returns what it makes of a part, piece by piece. The sequence ends after an
+// Worker returns the results for a part, one after the other. The sequence ends after an
 // error, and soon after the context has ended.
 type Worker[P, R any] func(ctx context.Context, part P) iter.Seq2[R, error]
 
 // Ordered has up to n goroutines work on parts, and yields the results in the order of
 // the parts. Up to n+1 parts are under way, each up to ahead results ahead of the loop.
-// newWorker is called for each goroutine: what its worker uses need not be safe for
+// newWorker is called for each goroutine, so what its worker uses need not be safe for
 // concurrent use.
 //
-// The iteration ends after an error, which comes after all results of the parts before:
-// one of a part, one that parts yields, or the context's. A panic of a worker is an
-// error of its part, a *[PanicError]. However the iteration ends, also where the loop's
+// The iteration ends after an error, which comes after all results of the parts before it:
+// the error of a part, one that parts yields, or the context's. A panic of a worker is an
+// error of its part, a *[PanicError]. However the iteration ends, even if the loop's
 // body panics, no goroutine is left.
 func Ordered[P, R any](ctx context.Context, n, ahead int, parts iter.Seq2[P, error], newWorker func() Worker[P, R]) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
@@ -71,7 +71,7 @@ type job[P, R any] struct {
 	err     error // what ended it; valid once results is closed
 }
 
-// do works on the part. It ends early when the context does.
+// do works on the part. It ends early if the context does.
 func (j *job[P, R]) do(ctx context.Context, work func() Worker[P, R]) {
 	defer close(j.results)
 	defer Recover(&j.err)

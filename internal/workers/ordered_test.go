@@ -14,12 +14,12 @@ import (
 	"ailee-recovery/internal/workers"
 )
 
-// The tests run in bubbles of synctest: one that ends while a goroutine is left fails,
-// and time passes at once, when all goroutines wait.
+// The tests run in synctest bubbles: a bubble that ends while a goroutine is left fails,
+// and when all goroutines wait, time moves on at once.
 
 var errTest = errors.New("a test")
 
-// numbers yields 0 up to n, n excluded, and then err unless that is nil.
+// numbers yields 0 to n-1, and then err unless it is nil.
 func numbers(n int, err error) iter.Seq2[int, error] {
 	return func(yield func(int, error) bool) {
 		for i := range n {
@@ -33,7 +33,7 @@ func numbers(n int, err error) iter.Seq2[int, error] {
 	}
 }
 
-// thrice is a worker that takes a random time for each of three results of a part.
+// thrice is a worker that takes a random time for each of the three results of a part.
 func thrice(_ context.Context, part int) iter.Seq2[int, error] {
 	return func(yield func(int, error) bool) {
 		for i := range 3 {
@@ -79,7 +79,7 @@ func TestOrderedKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// TestOrderedIsBounded: so many workers, parts and results, and no more.
+// TestOrderedIsBounded: by the number of workers, parts and results.
 func TestOrderedIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, ahead = 3, 5
@@ -114,7 +114,7 @@ func TestOrderedIsBounded(t *testing.T) {
 				synctest.Wait()
 				require.EqualValues(t, n, made.Load())
 				require.EqualValues(t, n, working.Load())
-				// One more is being asked for.
+				// One more is being requested.
 				require.EqualValues(t, n+2, taken.Load())
 				// Each waits with one more than it may be ahead; one was taken.
 				require.EqualValues(t, n*(ahead+1)+1, results.Load())
@@ -126,8 +126,8 @@ func TestOrderedIsBounded(t *testing.T) {
 	})
 }
 
-// TestOrderedErrors: of the parts, of a worker and of the loop, the results before it
-// are all there.
+// TestOrderedErrors: of the parts, of a worker and of the loop. All results before the error
+// are there.
 func TestOrderedErrors(t *testing.T) {
 	failing := func(at int, fail func() error) workers.Worker[int, int] {
 		return func(ctx context.Context, part int) iter.Seq2[int, error] {

@@ -1,6 +1,6 @@
-// Package workers runs goroutines whose panics end as errors. A panic that is not
-// recovered ends the process from whichever goroutine it is in: without cleaning up,
-// with a trace in place of a message, and with exit code 2, which is a verdict here.
+// Package workers runs goroutines whose panics become errors. A panic that is not
+// recovered, in any goroutine, ends the process: without cleaning up, with a trace in
+// place of a message, and with exit code 2, which is a verdict here.
 package workers
 
 import (
@@ -16,7 +16,7 @@ import (
 )
 
 // PanicError is a panic that was recovered. Its text says what and where, and
-// nothing of the data.
+// contains no data.
 type PanicError struct {
 	Value any
 	Stack []byte // of the goroutine, as [debug.Stack] formats it
@@ -25,7 +25,7 @@ type PanicError struct {
 
 func (e *PanicError) Error() string {
 	what := fmt.Sprintf("a panic with a %T", e.Value)
-	// The runtime's own panics hold types, indexes and addresses only.
+	// The runtime's own panics contain only types, indexes and addresses.
 	var known runtime.Error
 	if err, ok := e.Value.(error); ok && errors.As(err, &known) {
 		what = known.Error()
@@ -33,11 +33,11 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("%s in %s", what, e.where)
 }
 
-// Recover is to be deferred. It puts a panic into err as a *[PanicError].
+// Recover must be deferred. It puts a panic into err as a *[PanicError].
 func Recover(err *error) {
 	switch value := recover().(type) {
 	case nil:
-	case *PanicError: // of a worker, passed on
+	case *PanicError: // from a worker, passed on
 		*err = value
 	default:
 		*err = &PanicError{Value: value, Stack: debug.Stack(), where: origin()}
@@ -61,8 +61,8 @@ func origin() string {
 	}
 }
 
-// Start runs f in a goroutine and returns a channel that gets its error once, which
-// is nil, a *[PanicError] or whatever f returns. It need not be received.
+// Start runs f in a goroutine and returns a channel that gets its error once: nil, a
+// *[PanicError], or whatever f returns. It need not be received.
 func Start(f func() error) <-chan error {
 	ended := make(chan error, 1)
 	go func() {

@@ -21,7 +21,7 @@ var none []int
 func TestPanicsAreErrors(t *testing.T) {
 	group, ctx := workers.WithContext(context.Background())
 	group.Go(func() error { return errors.New(string(rune(none[7]))) })
-	<-ctx.Done() // whoever waits is told
+	<-ctx.Done() // the panic cancels it
 	err := group.Wait()
 	var p *workers.PanicError
 	require.ErrorAs(t, err, &p)
@@ -35,7 +35,7 @@ func TestPanicsAreErrors(t *testing.T) {
 	require.ErrorIs(t, <-workers.Start(func() error { return context.Canceled }), context.Canceled)
 }
 
-// TestNoOtherGoroutines: only those that this package starts are safe to panic.
+// TestNoOtherGoroutines: only goroutines that this package starts may panic safely.
 func TestNoOtherGoroutines(t *testing.T) {
 	root := filepath.Join("..", "..")
 	checked := 0

@@ -18,7 +18,7 @@ import (
 
 // all verifies every complete snapshot.
 func (v *verifier) all(ctx context.Context) error {
-	// Rows on a terminal show the progress themselves.
+	// On a terminal, the rows themselves show the progress.
 	show := !v.out.Quiet() && !terminal.Is(v.out.Out)
 	rows := &rowPrinter{v: v, bar: terminal.BytesBar(v.out.Err, show, "verifying", v.in.Size), earlier: snapshot.AnchorSet{},
 		json: v.out.Rows(fileDocument{terminal.Text(v.Snapshot)}, "snapshots")}
@@ -51,7 +51,7 @@ func (v *verifier) allOfFile(ctx context.Context, rows *rowPrinter) ([]snapshot.
 			}
 		}
 	} else {
-		// All that a row needs is in its report: they are made where it is.
+		// A row needs nothing but its report, so it is made by the worker that has the report.
 		for some, bErr := range snapshottool.Batches(ctx, r, 0, size, v.memory, rows.maker()) {
 			if err = bErr; err == nil {
 				err = rows.addAll(r, some)
@@ -85,8 +85,8 @@ func (v *verifier) allOfStream(ctx context.Context, rows *rowPrinter) ([]snapsho
 	}
 }
 
-// rowPrinter prints one row for each snapshot, in file order and as soon as it
-// is known, so that nothing grows with the number of snapshots.
+// rowPrinter prints one row for each snapshot, in file order and as soon as it is
+// known, so that memory does not grow with the number of snapshots.
 type rowPrinter struct {
 	v       *verifier
 	bar     terminal.Bar
@@ -98,8 +98,8 @@ type rowPrinter struct {
 	text   []byte // still to be written
 	count  int64
 	failed int64 // did not pass
-	wrong  int64 // have a verdict other than valid
-	newest int64 // the index of the newest with the verdict valid; 0: none
+	wrong  int64 // have another verdict than valid
+	newest int64 // the index of the newest with the verdict valid; 0 if none
 }
 
 // One row of the table, 80 columns wide up to files of 10 GB and snapshots of 100 MB. The
@@ -114,23 +114,23 @@ const (
 	rootDigits  = 8
 )
 
-// rows are consecutive ones, in file order.
+// rows are consecutive rows, in file order.
 type rows struct {
 	rows []row
-	text []byte // of them all
+	text []byte // the text of all rows
 }
 
-// Reset empties it.
+// Reset removes all rows.
 func (r *rows) Reset() { r.rows, r.text = r.rows[:0], r.text[:0] }
 
-// row is a snapshot whose row of the table was made where it was checked.
+// row is a snapshot whose row of the table was made where the snapshot was checked.
 type row struct {
 	snapshot.Located
 	valid, passed bool
-	end           int // of its text, which is without the index
+	end           int // of its text, which has no index
 }
 
-// maker returns what makes the rows of reports, on all cores.
+// maker returns the function that makes the rows of reports. It is called on all cores.
 func (p *rowPrinter) maker() func(*rows, *snapshot.Report) {
 	v := p.v
 	paint := newPaint(v.out.Out)
@@ -163,7 +163,7 @@ func (p *rowPrinter) addAll(r io.ReaderAt, some *rows) error {
 	return p.v.out.OutErr()
 }
 
-// next takes note of the next snapshot of the file, of which r has the bytes.
+// next records the next snapshot of the file. r has its bytes.
 func (p *rowPrinter) next(r io.ReaderAt, l snapshot.Located) error {
 	p.count++
 	if p.v.in.Seekable {
@@ -173,12 +173,12 @@ func (p *rowPrinter) next(r io.ReaderAt, l snapshot.Located) error {
 	return nil
 }
 
-// judged counts the snapshot that was noted last.
+// judged counts the snapshot that was recorded last.
 func (p *rowPrinter) judged(l snapshot.Located, valid, passed bool) {
 	if !passed {
 		p.failed++
 	}
-	// Whatever --strict finds: it is the one that extracting and pruning mean.
+	// Even if --strict fails it: extracting and pruning mean the same one.
 	if valid {
 		p.newest = p.count
 	} else {
@@ -221,8 +221,8 @@ func (p *rowPrinter) add(ctx context.Context, r io.ReaderAt, report *snapshot.Re
 	return p.v.out.OutErr()
 }
 
-// print prints the row of the snapshot that was noted last, which is not empty unless
-// nothing is to be said of it.
+// print prints the row of the snapshot that was recorded last, unless it is empty because
+// there is nothing to print.
 func (p *rowPrinter) print(row []byte) {
 	if len(row) == 0 {
 		return
@@ -242,7 +242,7 @@ func (p *rowPrinter) flush() {
 	p.text = p.text[:0]
 }
 
-// paint writes rows of the table, in red what did not pass.
+// paint writes rows of the table, with failing verdicts in red.
 type paint map[snapshot.Verdict]string
 
 func newPaint(w io.Writer) paint {
@@ -253,8 +253,8 @@ func newPaint(w io.Writer) paint {
 	return p
 }
 
-// appendRow appends the row of a snapshot without its first column, and what was found below
-// it, as rowFormat has it.
+// appendRow appends the row of a snapshot as rowFormat has it, without its first column, and
+// the findings below it.
 func (p paint) appendRow(dst []byte, judged snapshot.Judgement, found []snapshot.Finding, passed bool) []byte {
 	dst = appendRight(append(dst, gap...), judged.Offset, offsetWidth)
 	dst = appendRight(append(dst, gap...), judged.Size, sizeWidth)
@@ -289,7 +289,7 @@ func appendRight(dst []byte, n int64, width int) []byte {
 	return strconv.AppendInt(dst, n, 10)
 }
 
-// kindsOf are the kinds of findings, each once where those of a kind are together.
+// kindsOf returns the kinds of findings, each once if the findings of a kind are adjacent.
 func kindsOf(found []snapshot.Finding) (kinds []string) {
 	for _, f := range found {
 		if kind := string(f.Kind); len(kinds) == 0 || kinds[len(kinds)-1] != kind {
@@ -299,22 +299,22 @@ func kindsOf(found []snapshot.Finding) (kinds []string) {
 	return kinds
 }
 
-// fileDocument opens the JSON document.
+// fileDocument is the beginning of the JSON document.
 type fileDocument struct {
 	File string `json:"file"`
 }
 
-// summaryDocument closes it.
+// summaryDocument is the end of the JSON document.
 type summaryDocument struct {
 	Count       int64               `json:"count"`
 	Failed      int64               `json:"failed"`
-	NewestValid int64               `json:"newest_valid"` // 0: none
+	NewestValid int64               `json:"newest_valid"` // 0 if none
 	Findings    []findingDocument   `json:"findings"`
 	Errors      []cli.ErrorDocument `json:"errors,omitempty"`
 	ExitCode    int                 `json:"exit_code"`
 }
 
-// finish prints what follows the rows and returns the outcome.
+// finish prints what comes after the rows and returns the outcome.
 func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err error) error {
 	v := p.v
 	if err == nil {
@@ -356,7 +356,7 @@ func (p *rowPrinter) finish(ctx context.Context, outside []snapshot.Finding, err
 	return err
 }
 
-// hides reports whether a snapshot is hidden, by what was found outside of them.
+// hides reports whether a snapshot is hidden, given the findings outside of all snapshots.
 func hides(outside []snapshot.Finding) bool {
 	return slices.ContainsFunc(outside, func(f snapshot.Finding) bool { return f.Kind == snapshot.HiddenSnapshot })
 }

@@ -58,7 +58,7 @@ type verificationDocument struct {
 	ExitCode int              `json:"exit_code"`
 }
 
-// maxPegOutsListed bounds a document; the rest is counted.
+// maxPegOutsListed bounds a document; the other peg-outs are counted.
 const maxPegOutsListed = 1000
 
 func (v *verifier) document(ctx context.Context, r io.ReaderAt, judged snapshot.Judgement, found []snapshot.Finding) (verificationDocument, error) {
@@ -80,8 +80,8 @@ func (v *verifier) document(ctx context.Context, r io.ReaderAt, judged snapshot.
 	return doc, nil
 }
 
-// describe is the JSON form of a judgement, without the peg-outs. To what was found that
-// the options ask for it adds what is only remarked.
+// describe returns the JSON form of a judgement, without the peg-outs. In addition to the
+// findings that the options ask for, it has those that are only remarks.
 func (v *verifier) describe(judged snapshot.Judgement, found []snapshot.Finding) snapshotDocument {
 	doc := snapshotDocument{
 		Index:       judged.Index,
@@ -122,7 +122,7 @@ func findingDocuments(found []snapshot.Finding) []findingDocument {
 	return docs
 }
 
-// passed reports whether the snapshot passes what was asked for.
+// passed reports whether the snapshot passes the checks that were requested.
 func (v *verifier) passed(judged snapshot.Judgement, found []snapshot.Finding) bool {
 	return judged.Verdict == snapshot.Valid && (!v.Strict || len(found) == 0)
 }

@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestDocumentOfManyPegOuts: a document lists the first 1,000.
+// TestDocumentOfManyPegOuts: a document lists only the first 1,000.
 func TestDocumentOfManyPegOuts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file.dat")
 	st := snapshot.State{}

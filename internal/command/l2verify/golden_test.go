@@ -60,8 +60,8 @@ func check(t *testing.T, want expected, got expected) {
 	require.Equal(t, want, got)
 }
 
-// verify runs the verifier and leaves out its own lines, which must follow the
-// node's.
+// verify runs the verifier. It leaves out the lines that the nodes' verifier does not have,
+// which must come after those that it has.
 func verify(t *testing.T, stdin *os.File, name string) expected {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -22,9 +22,9 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// junit is a report as JUnit XML, for continuous integration. It is written while
-// the snapshots are verified and holds none of them. The nil report was not asked
-// for.
+// junit is a report as JUnit XML, for continuous integration. It is written while the
+// snapshots are verified and keeps none of them in memory. It is nil if no report was
+// requested.
 type junit struct {
 	Options
 	out  *cli.IO
@@ -32,13 +32,13 @@ type junit struct {
 	buf  *bufio.Writer
 	xml  *xml.Encoder
 
-	start, last time.Time // of the run, and when the latest test was added
+	start, last time.Time // of the run, and of the latest test when it was added
 	counts      junitCounts
 	room        int // bytes at the start of the file, kept for the opening
 	done        bool
 }
 
-// junitCounts stand at the start of a report and are known at its end.
+// junitCounts are at the start of a report, but are known only at its end.
 type junitCounts struct {
 	tests, failures, errors int64
 	time                    time.Duration
@@ -67,7 +67,7 @@ func openJUnit(o Options, out *cli.IO) (*junit, error) {
 	}
 	now := time.Now()
 	j := &junit{Options: o, out: out, file: f, buf: bufio.NewWriterSize(f, 64<<10), start: now, last: now}
-	// Behind another type, since the encoder would flush a buffer of ours for each
+	// Wrapped in another type, since the encoder would flush a buffer of ours after each
 	// element.
 	j.xml = xml.NewEncoder(struct{ io.Writer }{j.buf})
 	j.xml.Indent("    ", "  ")
@@ -76,7 +76,7 @@ func openJUnit(o Options, out *cli.IO) (*junit, error) {
 	return j, nil
 }
 
-// checkReplaceable refuses to replace what is no earlier report: a slip must not
+// checkReplaceable refuses to replace anything but an earlier report: a slip must not
 // cost the snapshot file.
 func checkReplaceable(path string) error {
 	info, err := os.Lstat(path)
@@ -141,7 +141,7 @@ type junitText struct {
 	Text string `xml:",cdata"`
 }
 
-// junitLines are lines of a test, no more of them than anybody reads.
+// junitLines are the lines of a test, up to a number that is still readable.
 type junitLines struct {
 	first string
 	text  strings.Builder
@@ -153,7 +153,7 @@ const (
 	maxJUnitText    = 64 << 10
 )
 
-// add adds a line, printable: XML has no way to write most control characters.
+// add adds a line, made printable: XML has no way to write most control characters.
 func (l *junitLines) add(line string) {
 	line = terminal.Text(line)
 	if l.first == "" {
@@ -180,8 +180,8 @@ func (l *junitLines) element() *junitText {
 	return &junitText{l.String()}
 }
 
-// add adds a snapshot. Its time is what went by since the one before: those of all
-// add up to the run's.
+// add adds a snapshot. Its time is the time since the previous one, so that all of them
+// add up to the time of the run.
 func (j *junit) add(ctx context.Context, v *verifier, r io.ReaderAt, judged snapshot.Judgement, found []snapshot.Finding, proof *proof) error {
 	if j == nil {
 		return nil
@@ -215,7 +215,7 @@ func (j *junit) add(ctx context.Context, v *verifier, r io.ReaderAt, judged snap
 	return j.write(c)
 }
 
-// addFindings adds findings to the lines that they belong to.
+// addFindings adds findings to the lines to which they belong.
 func (j *junit) addFindings(found []snapshot.Finding, warnings, wrong *junitLines) {
 	for _, f := range found {
 		if j.Strict {
@@ -226,7 +226,7 @@ func (j *junit) addFindings(found []snapshot.Finding, warnings, wrong *junitLine
 	}
 }
 
-// addOutside adds what was found between and after the snapshots, if anything was.
+// addOutside adds the findings between and after the snapshots, if there are any.
 func (j *junit) addOutside(found []snapshot.Finding) error {
 	if j == nil || len(found) == 0 {
 		return nil
@@ -257,8 +257,8 @@ func (j *junit) write(c testCase) error {
 	return nil
 }
 
-// finish puts the report in its place, once. It takes the error of the run and
-// returns it, or why there is no report. An interrupted run leaves none.
+// finish puts the report in its place, once. It takes the error of the run and returns
+// it, or the reason why there is no report. An interrupted run leaves no report.
 func (j *junit) finish(ctx context.Context, err error) error {
 	if j == nil || j.done {
 		return err
@@ -302,8 +302,8 @@ func (j *junit) commit(err error) error {
 	return j.file.Commit(true)
 }
 
-// junitError is the element of an error. The one without a message has been said in
-// the nodes' words.
+// junitError is the element of an error. An error without a message has already been
+// reported in the nodes' words.
 func junitError(err error) *junitFail {
 	var lines junitLines
 	var e *exit.Error
@@ -318,15 +318,15 @@ func junitError(err error) *junitFail {
 	return &junitFail{lines.first, "error", lines.String()}
 }
 
-// abort removes what there is of a report that is not finished, as after a panic.
+// abort removes a report that is not finished, for example after a panic.
 func (j *junit) abort() {
 	if j != nil {
 		j.file.Abort()
 	}
 }
 
-// keepAttributes gives the report the attributes of the one that it replaces, as far
-// as its user may: the folder decides who may replace it.
+// keepAttributes gives the report the attributes of the report that it replaces, as far
+// as the user may: the folder decides who may replace it.
 func (j *junit) keepAttributes() error {
 	old, err := os.Open(j.JUnit)
 	if errors.Is(err, fs.ErrNotExist) {

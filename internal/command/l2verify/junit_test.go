@@ -20,7 +20,7 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestJUnitSaysWhatTheExitCodeSays: of every golden file, however it is verified.
+// TestJUnitSaysWhatTheExitCodeSays: for every golden file, in every way of verifying it.
 func TestJUnitSaysWhatTheExitCodeSays(t *testing.T) {
 	clitest.InMemory(t)
 	report := filepath.Join(t.TempDir(), "report.xml")
@@ -47,8 +47,8 @@ func TestJUnitSaysWhatTheExitCodeSays(t *testing.T) {
 	}
 }
 
-// TestJUnitOfHostileBytes: control characters, markup and bytes that are no text end
-// up as text, and a report does not grow with what is wrong.
+// TestJUnitOfHostileBytes: control characters, markup and bytes that are not text become
+// text, and a report does not grow with the damage.
 func TestJUnitOfHostileBytes(t *testing.T) {
 	dir := t.TempDir()
 	file, report := filepath.Join(dir, "<&\"\x01\xff]]>.dat"), filepath.Join(dir, "report.xml")
@@ -64,7 +64,7 @@ func TestJUnitOfHostileBytes(t *testing.T) {
 	require.Less(t, clitest.FileSize(t, report), int64(100<<10))
 }
 
-// TestJUnitInterrupted: the earlier report stays, and nothing else.
+// TestJUnitInterrupted: the earlier report stays, and nothing else is left.
 func TestJUnitInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	report := filepath.Join(dir, "report.xml")
@@ -79,8 +79,8 @@ func TestJUnitInterrupted(t *testing.T) {
 	require.Equal(t, []string{"report.xml"}, clitest.Names(t, dir))
 }
 
-// TestJUnitOfSomebodyElse: an earlier report of another user is replaced in a folder
-// of one's own.
+// TestJUnitOfSomebodyElse: another user's earlier report is replaced if the folder is
+// one's own.
 func TestJUnitOfSomebodyElse(t *testing.T) {
 	dir := clitest.ForNobody(t)
 	require.NoError(t, os.Chown(dir, clitest.Nobody, clitest.Nobody))
@@ -96,7 +96,7 @@ func TestJUnitOfSomebodyElse(t *testing.T) {
 	require.EqualValues(t, clitest.Nobody, info.Sys().(*syscall.Stat_t).Uid)
 }
 
-// panics is a context that meets a bug once the file is there.
+// panics is a context that panics once the file exists.
 type panics struct {
 	context.Context
 	file string

@@ -15,16 +15,16 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// Names of the flags for the proof.
+// Names of the flags of a proof.
 const (
 	anchorTx         = "anchor-tx"
 	minConfirmations = "min-confirmations"
 )
 
-// Proof says what a proof takes.
+// Proof is the options of a proof.
 type Proof struct {
 	Bitcoin          bitcoin.Options
-	MinConfirmations int64 // 0: the mempool will do
+	MinConfirmations int64 // 0 if the mempool is enough
 	Find             anchortx.Options
 }
 
@@ -50,17 +50,17 @@ func (o *Options) parseProof(c *urfave.Context) (err error) {
 	return err
 }
 
-// proof is what became of proving a snapshot. The nil proof was not asked for.
+// proof is the outcome of proving a snapshot. It is nil if none was requested.
 type proof struct {
 	txID    string
 	found   anchortx.Found
-	problem string // why it is none, "" where it is one
+	problem string // why nothing is proven; "" if it is
 	hint    string
 }
 
 func (p *proof) failed() bool { return p != nil && p.problem != "" }
 
-// prove proves by Bitcoin that the snapshot was anchored.
+// prove proves with Bitcoin that the snapshot was anchored.
 func (v *verifier) prove(ctx context.Context, judged snapshot.Judgement) (*proof, error) {
 	if v.AnchorTx == "" {
 		return nil, nil
@@ -78,7 +78,7 @@ func (v *verifier) prove(ctx context.Context, judged snapshot.Judgement) (*proof
 	if err != nil {
 		return nil, err
 	}
-	// An anchor is sent after it was made.
+	// An anchor is broadcast after it was made.
 	since := int64(min(judged.Anchor.TimestampMs/1000, math.MaxInt64))
 	all, err := anchortx.Find(ctx, node, []anchortx.Wanted{{TxID: v.AnchorTx, Since: since}}, v.Proof.Find)
 	if err != nil {
@@ -102,7 +102,7 @@ func (v *verifier) prove(ctx context.Context, judged snapshot.Judgement) (*proof
 	return p, nil
 }
 
-// print says what was found, after the lines of the nodes' own verifier.
+// print prints the outcome after the lines of the nodes' own verifier.
 func (p *proof) print(out *cli.IO) {
 	switch {
 	case p == nil:
@@ -113,7 +113,7 @@ func (p *proof) print(out *cli.IO) {
 	}
 }
 
-// String says what a proof that holds has found.
+// String says what a proof that holds has shown.
 func (p *proof) String() string {
 	if p.found.State == anchortx.Mined {
 		return fmt.Sprintf("Anchored in transaction %s, block %d, %d confirmation(s)", p.txID, p.found.Height, p.found.Confirmations)

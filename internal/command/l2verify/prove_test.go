@@ -16,7 +16,7 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// noTransaction is the id of no transaction.
+// noTransaction is an id that no transaction has.
 var noTransaction = strings.Repeat("0123", 16)
 
 func TestProveSnapshot(t *testing.T) {
@@ -73,13 +73,13 @@ func TestProveSnapshot(t *testing.T) {
 	require.Contains(t, stdout, `"proven": false`)
 	require.Contains(t, stdout, `"exit_code": 2`)
 
-	// Reorganised away, and mined again.
+	// Reorganised away, then mined again.
 	n.InvalidateBlock(mined)
 	verify(2, "", "is in the mempool, not in a block: 1 demanded", made.File, txid)
 	n.Generate(3)
 	verify(0, ok+txid+", block 103, 3 confirmation(s)\n", "", made.File, txid)
 
-	// A snapshot with nothing to prove. What nodes say of it stays.
+	// A snapshot with nothing to prove. The lines of the nodes' verifier stay as they are.
 	for name, words := range map[string]string{
 		"anchor_payload_unbound": "proves nothing of this state",
 		"anchor_missing":         "there is nothing to prove",
@@ -108,8 +108,8 @@ func TestProveSnapshot(t *testing.T) {
 	verify(1, "", "connection refused", made.File, txid, "--rpc-wait", "0")
 }
 
-// TestProveWithWallet: the wallet that is named knows the transaction, without a block being
-// looked through, also where others are loaded.
+// TestProveWithWallet: the wallet that is named knows the transaction, so that no block is
+// searched, even if other wallets are loaded.
 func TestProveWithWallet(t *testing.T) {
 	n := bitcointest.StartNode(t, false)
 	n.Generate(bitcointest.Maturity + 2)

@@ -12,7 +12,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// TestRow: a row is what its format says, as narrow and wide as its numbers are.
+// TestRow: a row is what its format produces, however narrow or wide its numbers are.
 func TestRow(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	number := func() int64 { return rng.Int63() >> rng.Intn(64) }

@@ -21,14 +21,14 @@ import (
 
 // Run verifies. The error carries the exit code.
 func Run(ctx context.Context, o Options, out *cli.IO) error {
-	// Opening the report may make root another user, who cannot open these.
+	// Opening the report may make root become another user, who cannot open these.
 	in, inErr := input.Open(ctx, o.Snapshot, out.In)
 	if inErr == nil {
 		defer in.Close()
 	}
 	node := sync.OnceValues(func() (*bitcoin.Client, error) { return bitcoin.Open(o.Proof.Bitcoin, out.Warn) })
 	if o.AnchorTx != "" && o.JUnit != "" {
-		_, _ = node() // asked again when there is something to prove
+		_, _ = node() // asked for again when there is something to prove
 	}
 	report, err := openJUnit(o, out)
 	if err != nil {
@@ -69,11 +69,11 @@ type verifier struct {
 	in     *input.Input
 	memory *snapshot.Memory
 	judge  snapshot.Judge
-	report *junit // nil for none
+	report *junit // nil if none was requested
 	node   func() (*bitcoin.Client, error)
 }
 
-// explain adds the file and a hint to an error of reading it.
+// explain adds the file and a hint to an error from reading it.
 func (v *verifier) explain(err error) error {
 	var known *exit.Error
 	if err == nil || errors.As(err, &known) {
@@ -82,15 +82,15 @@ func (v *verifier) explain(err error) error {
 	return exit.Fail(snapshottool.ReadHint(err), fmt.Errorf("%s: %w", v.Snapshot, err))
 }
 
-// notLoaded says, in the node's words, why there is nothing to verify, and in
-// our own what the system said.
+// notLoaded says in the node's words why there is nothing to verify, and in our own
+// words what the system reported.
 func notLoaded(o Options, out *cli.IO, what, hint string, err error) error {
 	nodeLine(out, out.Err, fmt.Sprintf("Failed to load snapshot: %s: %s", what, terminal.Text(o.Snapshot)))
 	return exit.Fail(hint, err)
 }
 
-// nodeLine prints a line that the nodes' own verifier prints too: its bytes
-// exactly, but for a terminal, and but for names of files.
+// nodeLine prints a line that the nodes' own verifier prints too, byte for byte, except on
+// a terminal and for the names of files.
 func nodeLine(out *cli.IO, w io.Writer, line string) {
 	if out.JSON() {
 		return
@@ -110,7 +110,7 @@ func (v *verifier) latest(ctx context.Context) error {
 	found := v.worthSaying(append(judged.Findings, outside...))
 	proof, proofErr := v.prove(ctx, judged)
 	if proofErr == nil {
-		// Before anything is said that an error of the report would belie.
+		// Before anything is printed that an error of the report would contradict.
 		err := v.report.add(ctx, v, r, judged, found, proof)
 		if err = v.report.finish(ctx, err); err != nil {
 			return err
@@ -136,8 +136,8 @@ func (v *verifier) latest(ctx context.Context) error {
 	return exit.WrongData(proof.hint, nil)
 }
 
-// judgeLatest judges the latest snapshot, of which r has the bytes, and finds what lies
-// outside of it.
+// judgeLatest judges the latest snapshot, whose bytes are in r, and finds what is outside
+// of it.
 func (v *verifier) judgeLatest(ctx context.Context) (judged snapshot.Judgement, r io.ReaderAt, outside []snapshot.Finding, err error) {
 	if v.in.Seekable && !v.Strict {
 		section := v.in.Section()
@@ -159,7 +159,7 @@ func (v *verifier) judgeLatest(ctx context.Context) (judged snapshot.Judgement, 
 	return judged, latest.Reader, outside, err
 }
 
-// findLatest finds the latest snapshot, and what lies outside of it.
+// findLatest finds the latest snapshot, and what is outside of it.
 func (v *verifier) findLatest(ctx context.Context) (*snapshottool.Latest, []snapshot.Finding, error) {
 	if v.in.Seekable && v.Strict {
 		r := v.in.Section()
@@ -174,7 +174,7 @@ func (v *verifier) findLatest(ctx context.Context) (*snapshottool.Latest, []snap
 	return latest, outside, errors.Join(err, tailErr)
 }
 
-// survey reads the whole file for what lies outside any complete snapshot.
+// survey reads the whole file for what is outside any complete snapshot.
 func survey(ctx context.Context, r io.ReaderAt, size int64) (latest snapshot.Located, outside []snapshot.Finding, err error) {
 	var stray snapshottool.Stray
 	err = snapshot.ErrNoSnapshot
@@ -191,7 +191,7 @@ func survey(ctx context.Context, r io.ReaderAt, size int64) (latest snapshot.Loc
 	return latest, append(stray.Findings(), tail...), errors.Join(err, tailErr)
 }
 
-// nothingFound is the outcome for a file without a complete snapshot.
+// nothingFound returns the outcome for a file without a complete snapshot.
 func (v *verifier) nothingFound(outside []snapshot.Finding) error {
 	nodeLine(v.out, v.out.Err, "Failed to load snapshot: No snapshots found in file: "+terminal.Text(v.Snapshot))
 	for _, f := range v.worthSaying(outside) {
@@ -211,7 +211,7 @@ func (v *verifier) nothingFound(outside []snapshot.Finding) error {
 	return exit.Fail(hint, err) // no complete snapshot
 }
 
-// foreign says what the file is instead of a snapshot file, nil where it may be one.
+// foreign returns what the file is instead of a snapshot file, or nil if it may be one.
 func (v *verifier) foreign() *snapshottool.Foreign {
 	again := []string{Name}
 	if v.All {
@@ -220,11 +220,11 @@ func (v *verifier) foreign() *snapshottool.Foreign {
 	return snapshottool.Reader{Command: append(again, "--snapshot", "-")}.Foreign(v.in)
 }
 
-// warnOfForeign says so where a node found snapshots in it all the same, after what the
-// nodes' verifier says.
+// warnOfForeign warns that the file is not a snapshot file if a node found snapshots in it
+// all the same. The warning comes after the lines of the nodes' verifier.
 func (v *verifier) warnOfForeign(err error) {
 	if errors.As(err, new(*snapshottool.Foreign)) {
-		return // it is the error
+		return // err already says so
 	}
 	if f := v.foreign(); f != nil {
 		v.out.Warn("%s", f)
@@ -232,7 +232,7 @@ func (v *verifier) warnOfForeign(err error) {
 	}
 }
 
-// worthSaying picks the findings that the options ask for: with --strict, those that
+// worthSaying selects the findings that the options ask for: with --strict, those that
 // fail.
 func (v *verifier) worthSaying(all []snapshot.Finding) []snapshot.Finding {
 	var found []snapshot.Finding
@@ -244,21 +244,21 @@ func (v *verifier) worthSaying(all []snapshot.Finding) []snapshot.Finding {
 	return found
 }
 
-// remarks picks the findings that never fail, which only a JSON document has.
+// remarks selects the findings that never fail, which only a JSON document has.
 func remarks(all []snapshot.Finding) []snapshot.Finding {
 	return slices.DeleteFunc(slices.Clone(all), func(f snapshot.Finding) bool { return f.Kind.Fails() })
 }
 
-// print says what the nodes' verifier says. A snapshot that fails only what was
-// asked for beyond it is not called OK.
+// print prints the lines of the nodes' verifier. A snapshot that fails only an additional
+// check that was requested is not called OK.
 func (v *verifier) print(ctx context.Context, r io.ReaderAt, judged snapshot.Judgement, failed bool) error {
 	return v.say(ctx, r, judged, failed,
 		func(line string) { v.out.Printf("%s\n", terminal.For(v.out.Out, line)) },
 		func(line string) { nodeLine(v.out, v.out.Err, line) })
 }
 
-// say passes on the lines of the nodes' verifier: to say those that go to standard
-// output, to complain those that go to standard error.
+// say passes on the lines of the nodes' verifier: those for standard output to say, those
+// for standard error to complain.
 func (v *verifier) say(ctx context.Context, r io.ReaderAt, judged snapshot.Judgement, failed bool, say, complain func(line string)) error {
 	say("Computed L2StateRoot: " + judged.Root)
 	switch judged.AnchorVerdict {
@@ -323,12 +323,12 @@ func (v *verifier) conclude(judged snapshot.Judgement, found []snapshot.Finding)
 	return nil
 }
 
-// recoverHint names the command that gets at a snapshot that a torn line hides.
+// recoverHint names the command that gets at a snapshot hidden by a torn line.
 func (v *verifier) recoverHint() string {
 	return "recover the snapshot that a torn line hides, with all others: " + exit.Command("ailee_recover_snapshots", v.Snapshot, "OUT")
 }
 
-// tidyHint names the command that leaves a file whole to its last byte.
+// tidyHint names the command that removes a torn tail.
 func (v *verifier) tidyHint() string {
 	return "a node that appends to this would damage its next snapshot: remove what is unfinished: " +
 		exit.Command("ailee_prune_snapshots", "--in-place", "--keep", "all", "--file", v.Snapshot)

@@ -14,8 +14,8 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// TestTable: on a terminal what failed is red, unless the terminal's user wants no colours,
-// and no line is wider than a small terminal.
+// TestTable: on a terminal failures are red, unless the user wants no colours, and no line
+// is wider than a small terminal.
 func TestTable(t *testing.T) {
 	const last = "Newest valid snapshot: 1 of 2\r\n"
 	for _, c := range []struct {

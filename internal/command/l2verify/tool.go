@@ -1,5 +1,5 @@
-// Package l2verify is the command ailee_l2_verify: the verdict of the nodes' own
-// verifier on a snapshot file, byte for byte, and what only a better tool sees.
+// Package l2verify is the command ailee_l2_verify: the verdict of the nodes' own verifier
+// on a snapshot file, byte for byte, and findings that the nodes' verifier does not report.
 package l2verify
 
 import (
@@ -23,11 +23,11 @@ const junitFlag = "junit"
 type Options struct {
 	Snapshot string // a path, or "-" for standard input
 	All      bool
-	Failed   bool // of all, show only what did not pass
+	Failed   bool // with All, show only snapshots that did not pass
 	Strict   bool
-	JUnit    string // path of a report; "" for none
+	JUnit    string // path of a report; "" if none
 	flags.Checking
-	AnchorTx string // transaction to prove the latest snapshot by; "" for none
+	AnchorTx string // transaction to prove the latest snapshot with; "" if none
 	Proof    Proof
 }
 

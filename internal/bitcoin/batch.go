@@ -51,7 +51,7 @@ func (a *answer) fault() error {
 	return nil
 }
 
-// decode decodes text, all of it, into v.
+// decode decodes all of text into v.
 func decode(text []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -135,7 +135,7 @@ func (c *Client) batch(ctx context.Context, method string, n int, param func(b [
 	})
 }
 
-// counter is a decimal number that counts up, many times as fast as formatting each number.
+// counter is a decimal number that counts up many times as fast as each number is formatted.
 type counter []byte
 
 func newCounter(n uint64) counter { return strconv.AppendUint(nil, n, 10) }
@@ -258,9 +258,9 @@ func decodeBatch(text []byte, first uint64, n int) ([]answer, error) {
 	return ordered, decodeEnd(d)
 }
 
-// scanHashes reads a batch of answers that are all hashes, in order, and written exactly as a
-// node writes them. It is many times as fast as [decodeBatch]. It returns the hashes one after
-// the other. plain is false for anything else.
+// scanHashes reads a batch of answers that are all hashes, in order, and written exactly as
+// a node writes them, many times as fast as [decodeBatch]. It returns the hashes one after
+// the other. plain is false if the batch is anything else.
 func scanHashes(text []byte, first uint64, n int) (hashes []byte, plain bool) {
 	const (
 		ofCore = `{"result":"`                 // Bitcoin Core
@@ -291,10 +291,10 @@ func scanHashes(text []byte, first uint64, n int) (hashes []byte, plain bool) {
 	return hashes, string(bytes.TrimRight(text, "\r\n")) == "]"
 }
 
-// isHash reports what checkHash does of 64 bytes, eight at a time.
+// isHash reports whether checkHash accepts the 64 bytes. It checks eight at a time.
 func isHash(hash []byte) bool {
 	const (
-		each = 0x0101010101010101 // times a byte is eight of it
+		each = 0x0101010101010101 // times a byte: eight copies of it
 		high = 0x80 * each
 	)
 	good, any := uint64(high), uint64(0)
@@ -302,7 +302,7 @@ func isHash(hash []byte) bool {
 		x := binary.LittleEndian.Uint64(hash[i:])
 		any |= x ^ '0'*each
 		good &^= x
-		// The high bit of each sum says that the byte is at least, or above, what is subtracted.
+		// The high bit of each sum says whether the byte is at least, or above, the bound.
 		x &^= high
 		good &= (x+(0x80-'0')*each)&^(x+(0x7f-'9')*each) | (x+(0x80-'a')*each)&^(x+(0x7f-'f')*each)
 	}
@@ -352,7 +352,7 @@ func inBatches[B any](ctx context.Context, from, to int64, fetch func(ctx contex
 		if err := visit(first, batch); err != nil {
 			return err
 		}
-		first += batchSize // what ends short ends with an error
+		first += batchSize // a batch that ends early ends with an error
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 // killed run left is taken over.
 type Staging struct {
 	root    *os.Root // of the target folder, or of the one above it
-	dir     *os.File // the same, opened
+	dir     *os.File // the same folder, opened
 	name    string   // of the staging folder in it
 	lock    *os.File // the staging folder
 	target  string
@@ -284,8 +284,8 @@ func SamePrefix(a, b io.Reader) (n int64, err error) {
 	}
 }
 
-// Commit makes the names durable and removes the staging folder, or gives it its name: where
-// there is anything by now that has it, the error wraps [fs.ErrExist].
+// Commit makes the names durable and removes the staging folder, or gives it its name. If
+// something has that name by then, the error wraps [fs.ErrExist].
 func (s *Staging) Commit() error {
 	folder := s.target
 	if s.fresh {

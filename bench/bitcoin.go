@@ -33,7 +33,7 @@ const (
 	perRequest = 1000
 )
 
-// bitcoinRows are the rows that need a server.
+// bitcoinRows returns the rows that need a server.
 func bitcoinRows(dir, bin, self string) []work {
 	empty := bin + "/ailee_init_reorg_db -q --path $OUT"
 	resync := bin + "/ailee_resync_blocks -q --start-height 0 --db-path $OUT --bitcoin-rpc "
@@ -53,7 +53,7 @@ func bitcoinRows(dir, bin, self string) []work {
 	}
 }
 
-// startServers starts the servers that the rows name, and puts their addresses in.
+// startServers starts the servers that the rows name, and inserts their addresses.
 func startServers(rows []work, self string) (stop func(), err error) {
 	var stops []func()
 	stop = func() {

@@ -15,7 +15,7 @@ import (
 	"ailee-recovery/snapshot"
 )
 
-// stateSize is the size of state.json, about.
+// stateSize is the approximate size of state.json.
 const stateSize = 97 * mib
 
 // datum is a file or folder that is made once, the same bytes every time.
@@ -24,7 +24,7 @@ type datum struct {
 	make func(path string) error
 }
 
-// data are all of them, each after those that it is made from.
+// data returns all of them, each after those that it is made from.
 func data(dir, bin string) []datum {
 	snapshots := func(shape shape) func(string) error {
 		return func(path string) error { return writeData(path, shape) }
@@ -80,7 +80,7 @@ func dataOf(rows []work, dir string) (names []string) {
 	return names
 }
 
-// makeData makes those of the data that are named and missing, all for none.
+// makeData makes the named data that are missing; without names, all that are missing.
 func makeData(dir, bin string, names []string) error {
 	for _, d := range data(dir, bin) {
 		if len(names) > 0 && !slices.Contains(names, d.name) {
@@ -99,12 +99,12 @@ func makeData(dir, bin string, names []string) error {
 
 // shape is what a file of snapshots looks like.
 type shape struct {
-	count, size int  // of snapshots, and of each, about
+	count, size int  // the number of snapshots, and the approximate size of each
 	shuffled    bool // the records of each section are in any order
 }
 
 // writeData writes a file of snapshots, each with an anchor that holds. The same shape
-// gives the same bytes. An existing file is taken as it is.
+// gives the same bytes. An existing file is kept as it is.
 func writeData(path string, s shape) error {
 	return writeFile(path, func(w io.Writer) error {
 		rng := rand.New(rand.NewSource(1))
@@ -210,8 +210,8 @@ func writeSnapshot(w io.Writer, rng *rand.Rand, timestampMs uint64, shape shape)
 	return snapshot.Encode(w, st)
 }
 
-// arrange sorts the records of a section, or leaves them in the order in which they were
-// drawn, which is any.
+// arrange sorts the records of a section, or leaves them in the random order in which
+// they were drawn.
 func arrange[R any](shuffled bool, records []R, key func(R) string) {
 	if shuffled {
 		return

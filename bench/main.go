@@ -39,13 +39,13 @@ type work struct {
 	name      string // without its backquotes it selects the row, with -only
 	ours      string
 	reference string
-	ratio     float64       // at most this many times the reference; 0 where limit bounds it
-	limit     time.Duration // at most, where the reference does less than the job
+	ratio     float64       // at most this many times the reference; 0 if limit bounds it
+	limit     time.Duration // at most, if the reference does less than the whole job
 	writes    bool          // let the disk settle before each run
 	memory    int64         // at most, in bytes; 0 for maxMemory
 	rounds    int           // how often it is run for one measurement; 0 for once
-	// before is run before ours, and not measured; "" for nothing. Where $SIDE is in
-	// it, "ours" or "reference", it is run before both.
+	// before runs before ours and is not measured; "" for nothing. If it contains $SIDE,
+	// which is "ours" or "reference", it runs before both.
 	before string
 	// most limits the number of runs, 0 for no limit; the output of such a row is removed after
 	// each run, since it would fill the disk.
@@ -95,7 +95,7 @@ func main() {
 	}
 }
 
-// allRows are the rows of the table.
+// allRows returns the rows of the table.
 func allRows(dir, bin, self string) []work {
 	one, many, few, kept := filepath.Join(dir, "one.dat"), filepath.Join(dir, "many.dat"), filepath.Join(dir, "few.dat"), filepath.Join(dir, "kept.dat")
 	state, out := filepath.Join(dir, "state.json"), filepath.Join(dir, "out")
@@ -171,10 +171,10 @@ func allRows(dir, bin, self string) []work {
 	return slices.Concat(rows, verifyRows(dir, bin), smallRows(dir, bin), bitcoinRows(dir, bin, self))
 }
 
-// plain is the name of a row as a shell takes it between double quotes.
+// plain returns the name of a row so that a shell can take it between double quotes.
 func plain(name string) string { return strings.ReplaceAll(name, "`", "") }
 
-// selectRows are the rows whose name contains only, backquotes aside.
+// selectRows returns the rows whose name contains only, ignoring backquotes.
 func selectRows(rows []work, only string) []work {
 	return slices.DeleteFunc(rows, func(w work) bool { return !strings.Contains(plain(w.name), plain(only)) })
 }
@@ -197,8 +197,8 @@ func run(dir, bin string, repeat int, only string, cpu bool) error {
 	if len(rows) == 0 {
 		return fmt.Errorf("no row has a name with %q in it: -list prints them all", only)
 	}
-	// In a process of its own: what this one had taken would count as the peak of
-	// those it starts.
+	// In a separate process: the memory that this one had used would count towards the
+	// peak of those it starts.
 	args := append([]string{"-data", "-dir", dir, "-bin", bin, "--"}, dataOf(rows, dir)...)
 	fmt.Fprintln(os.Stderr, "making the data (once; 8 GiB for all rows)")
 	if out, err := exec.Command(self, args...).CombinedOutput(); err != nil {
@@ -246,7 +246,7 @@ func run(dir, bin string, repeat int, only string, cpu bool) error {
 	return nil
 }
 
-// toReach is the figure of the row.
+// toReach returns the target of the row.
 func (w work) toReach() string {
 	if w.limit > 0 {
 		return seconds(w.limit)
@@ -254,7 +254,7 @@ func (w work) toReach() string {
 	return fmt.Sprintf("%.2f", w.ratio)
 }
 
-// misses says by how much the row misses which of its figures.
+// misses returns which targets the row misses, and by how much.
 func (w work) misses(m measurement) (misses []string) {
 	over := func(have, want float64) string { return fmt.Sprintf("%.0f%% too much", 100*(have/want-1)) }
 	if w.ratio > 0 && m.ratio() > w.ratio {
@@ -269,7 +269,7 @@ func (w work) misses(m measurement) (misses []string) {
 	return misses
 }
 
-// seconds has three digits that count, of short times as well.
+// seconds formats a duration with three significant digits.
 func seconds(d time.Duration) string {
 	if d < 100*time.Millisecond {
 		return fmt.Sprintf("%.5f s", d.Seconds())
@@ -282,7 +282,7 @@ var sides = [2]string{"ours", "reference"}
 
 type measurement struct {
 	ours, reference       time.Duration
-	oursCPU, referenceCPU time.Duration // of all processors, in user mode and in the kernel
+	oursCPU, referenceCPU time.Duration // of all cores, in user mode and in the kernel
 	memory                int64         // bytes, the most that ours took
 }
 
@@ -355,7 +355,7 @@ func rounds(w work, side, out string) (result, error) {
 	return result{sum.took / time.Duration(n), sum.cpu / time.Duration(n), sum.memory}, nil
 }
 
-// toNull at the end of a command drops what it prints.
+// toNull, at the end of a command, discards its output.
 const toNull = " > /dev/null"
 
 // once runs a command. A single command is not run by a shell, so that only itself
@@ -373,7 +373,7 @@ func once(w work, side, out string) (result, error) {
 			return result{}, fmt.Errorf("%s: %w: %s", before, err, output)
 		}
 	}
-	// Long output would be held here, and this process is what those that it starts begin as.
+	// Long output would be held in this process, and those it starts begin with its memory.
 	command, dropped := strings.CutSuffix(command, toNull)
 	cmd := commandLine(command, out)
 	var said bytes.Buffer

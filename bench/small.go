@@ -27,11 +27,11 @@ const (
 // The files of smallRows.
 const (
 	extractedFile    = "extracted.dat"
-	extractedArchive = "extracted.tar" // of the files that extracting makes of it
+	extractedArchive = "extracted.tar" // of the files that extracting creates from it
 	openFile         = "open.dat"
 )
 
-// writeTar writes an archive of the files that extracting makes of a snapshot file.
+// writeTar writes an archive of the files that extracting creates from a snapshot file.
 func writeTar(w io.Writer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -57,8 +57,8 @@ func writeTar(w io.Writer, path string) error {
 	return archive.Close()
 }
 
-// writeOpen writes snapshots of which only the first is valid: each of the others has a peg-out
-// that names an anchor of its own, which is in no snapshot.
+// writeOpen writes snapshots of which only the first is valid. Each of the others has a
+// peg-out that names a different anchor, which is in no snapshot.
 func writeOpen(w io.Writer) error {
 	rng := rand.New(rand.NewSource(1))
 	for i := range openSnapshots {
@@ -82,7 +82,7 @@ func writeOpen(w io.Writer) error {
 	return nil
 }
 
-// smallRows are the rows for many small snapshots, and for peg-outs whose anchors are missing.
+// smallRows returns the rows for many small snapshots, and for peg-outs whose anchors are missing.
 func smallRows(dir, bin string) []work {
 	small, archive, open := filepath.Join(dir, extractedFile), filepath.Join(dir, extractedArchive), filepath.Join(dir, openFile)
 	all := bin + "/ailee_l2_verify --all --accept-earlier-anchors --snapshot " + open + " > /dev/null || test $? = 2"

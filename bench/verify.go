@@ -27,14 +27,14 @@ const (
 	smallSize     = 2300
 	mediumSize    = 70 << 10
 	largeSize     = 1 * mib
-	// smallestCount is how many of the smallest snapshots there can be are verified.
+	// smallestCount is how many of the smallest possible snapshots are verified.
 	smallestCount = 10_000_000
 
-	// digest256 is what verifying is measured against: the same hash, of the same bytes.
+	// digest256 is what verifying is compared with: the same hash of the same bytes.
 	digest256 = "openssl dgst -sha256 "
 )
 
-// verifyRows are the rows that verify files of snapshots of all sizes.
+// verifyRows returns the rows that verify files of snapshots of all sizes.
 func verifyRows(dir, bin string) []work {
 	row := func(what, file string, ratio float64) work {
 		path := filepath.Join(dir, file)
@@ -56,7 +56,7 @@ func verifyRows(dir, bin string) []work {
 	}
 }
 
-// writeSmallest writes the smallest snapshots there can be: none has an anchor.
+// writeSmallest writes the smallest possible snapshots: none has an anchor.
 func writeSmallest(path string) error {
 	return writeFile(path, func(w io.Writer) error {
 		some := strings.Repeat(snapshot.HeaderLine+"\n"+snapshot.EndLine+"\n", 1000)
@@ -70,8 +70,8 @@ func writeSmallest(path string) error {
 }
 
 // printLimit measures how much faster all cores hash than one: those of a virtual machine
-// may be threads of fewer. No figure can be better than that, were there nothing but the
-// hash.
+// may be threads that share a smaller number of cores. No figure can be better than that,
+// even if nothing but the hash took time.
 func printLimit(dir string, repeat int) error {
 	if err := makeData(dir, "", []string{smallFile}); err != nil {
 		return err
@@ -98,7 +98,7 @@ func printLimit(dir string, repeat int) error {
 			}
 		}
 	}
-	// The first of each fills the page cache.
+	// The first run of each fills the page cache.
 	slower := float64(median(all[1:])) / float64(median(one[1:]))
 	fmt.Printf("\n%d `openssl dgst -sha256` at once take %.2f times as long as one: hashing alone, on all cores, would take %.2f of it.\n",
 		cores, slower, slower/float64(cores))

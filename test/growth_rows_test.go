@@ -50,13 +50,13 @@ const (
 	growthOther    = "other.dat"
 	growthState    = "state.json"
 	growthDatabase = "reorg_db"
-	growthPristine = "pristine" // what prepare makes growthDatabase or growthBackups of
+	growthPristine = "pristine" // prepare makes growthDatabase or growthBackups from it
 	growthBackups  = "backups"
-	growthSaved    = "saved" // backups that were made with the data
+	growthSaved    = "saved" // backups of the data
 	growthOut      = "out"
 )
 
-// onData runs a command on the data; {name} stands for a name in its folder, {n} for the size.
+// onData runs a command on the data. {name} stands for a name in its folder, {n} for the size.
 func onData(command string, code int, prepare func(t *testing.T, dir string, n int), args ...string) growthRow {
 	return growthRow{command: command, code: code, prepare: prepare, args: func(dir string, n int) []string {
 		var all []string
@@ -79,13 +79,13 @@ func noOutput(t *testing.T, dir string, _ int) {
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, growthOut)))
 }
 
-// emptyOutput makes the output an empty folder.
+// emptyOutput replaces the output with an empty folder.
 func emptyOutput(t *testing.T, dir string, n int) {
 	noOutput(t, dir, n)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, growthOut), 0o755))
 }
 
-// copiedOutput makes the output a copy of the snapshot file.
+// copiedOutput replaces the output with a copy of the snapshot file.
 func copiedOutput(t *testing.T, dir string, n int) {
 	emptyOutput(t, dir, n)
 	copyFile(t, filepath.Join(dir, growthFile), filepath.Join(dir, growthOut, growthFile))
@@ -103,13 +103,13 @@ func copyFile(t *testing.T, from, to string) {
 	require.NoError(t, out.Close())
 }
 
-// pristine puts back a folder of the data as it was made.
+// pristine restores a folder of the data from the original.
 func pristine(folder string) func(t *testing.T, dir string, n int) {
 	return func(t *testing.T, dir string, n int) {
 		noOutput(t, dir, n)
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, folder)))
 		require.NoError(t, os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join(dir, growthPristine))))
-		// The catalogue knows the times of the files.
+		// The catalogue has the times of the files.
 		require.NoError(t, filepath.WalkDir(filepath.Join(dir, growthPristine), func(path string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
@@ -155,7 +155,7 @@ func smallState(i int) *snapshot.State {
 	return &snapshot.State{TimestampMs: growthTime(i), Ledger: snapshot.Ledger{Balances: []snapshot.Balance{{PeerID: "peer", Balance: uint64(i)}}}}
 }
 
-// smallSnapshot is a valid snapshot of 400 bytes.
+// smallSnapshot writes a valid snapshot of 400 bytes.
 func smallSnapshot(w io.Writer, i int) { anchored(w, smallState(i)) }
 
 // largeSnapshot writes one snapshot with the balances that balance returns.
@@ -172,8 +172,8 @@ func growthBalance(i int) snapshot.Balance {
 	return snapshot.Balance{PeerID: fmt.Sprintf("12D3KooW%036d", i), Balance: uint64(i)}
 }
 
-// nodeParts completes a data directory: what is missing of its snapshot file and its database
-// is made small, and all is backed up.
+// nodeParts completes a data directory: it makes a small snapshot file and a small database
+// if they are missing, and backs up everything.
 func nodeParts(t *testing.T, dir string) {
 	t.Helper()
 	file := filepath.Join(dir, growthFile)
@@ -186,7 +186,7 @@ func nodeParts(t *testing.T, dir string) {
 	clitest.RunProcess(t, exit.OK, backup.Name, "-q", "--data-dir", dir, "--backup-dir", filepath.Join(dir, growthSaved))
 }
 
-// nodeRows are the commands that look at a whole data directory.
+// nodeRows returns the commands that read a whole data directory.
 func nodeRows(doctorCode, monitorCode int) []growthRow {
 	return []growthRow{
 		onData(backup.Name, exit.OK, noOutput, "--data-dir", "{.}", "--backup-dir", "{out}"),
@@ -226,12 +226,12 @@ func recordsOf(n int, record func(i int) reorgdb.Record) iter.Seq[reorgdb.Record
 	}
 }
 
-// blockRecords are n blocks, each step heights above the one before.
+// blockRecords returns n blocks, each step heights above the previous one.
 func blockRecords(n, step int) iter.Seq[reorgdb.Record] {
 	return recordsOf(n, func(i int) reorgdb.Record { return blockRecord(i * step) })
 }
 
-// anchorRecords are n anchors in the order of their keys.
+// anchorRecords returns n anchors in the order of their keys.
 func anchorRecords(n int) iter.Seq[reorgdb.Record] {
 	return recordsOf(n, func(i int) reorgdb.Record {
 		a := anchorAt(0)
@@ -240,8 +240,8 @@ func anchorRecords(n int) iter.Seq[reorgdb.Record] {
 	})
 }
 
-// eventRecords are n reorg events and their counter. The record of each names invalidated
-// anchors.
+// eventRecords returns n reorg events and their counter. Each event names the given number
+// of invalidated anchors.
 func eventRecords(n, invalidated int) []iter.Seq[reorgdb.Record] {
 	events := recordsOf(n, func(i int) reorgdb.Record {
 		value := fmt.Appendf(nil, "%d|%064x|%064x|%d|%d", i, i, i+1, start+i, invalidated)
@@ -256,7 +256,7 @@ func eventRecords(n, invalidated int) []iter.Seq[reorgdb.Record] {
 	return []iter.Seq[reorgdb.Record]{events, counter}
 }
 
-// databaseRows are the commands that read a whole database.
+// databaseRows returns the commands that read a whole database.
 func databaseRows(verifyCode, copyCode int) []growthRow {
 	return []growthRow{
 		onData(reorgverify.Name, verifyCode, nil, "--db-path", "{reorg_db}"),
@@ -279,7 +279,7 @@ func bitcoinServes(t *testing.T, chain *bitcointest.Chain) {
 	t.Setenv("BITCOIN_RPC_PASSWORD", "p")
 }
 
-// growths are all that is measured.
+// growths is everything that is measured.
 var growths = []growing{
 	{
 		what: "snapshots", base: 1000,
@@ -814,7 +814,7 @@ func makeState(t *testing.T, path string, n int) {
 	require.NoError(t, os.Remove(from))
 }
 
-// manyBackups makes a node with n backups of each kind, an hour apart, the last one hour old.
+// manyBackups makes a node with n backups of each kind, an hour apart, the newest one hour old.
 func manyBackups(t *testing.T, dir string, n int, known bool) {
 	t.Helper()
 	nodeParts(t, dir)

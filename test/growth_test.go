@@ -19,55 +19,55 @@ import (
 	"ailee-recovery/internal/golden"
 )
 
-// maxExponent is how fast the cost of a command may grow: the cost is proportional to the
-// size to the power of this. Sorting n records, in n log n, stays below it.
+// maxExponent bounds how fast the cost of a command may grow: the cost is proportional to the
+// size to the power of the exponent. Sorting n records, in n log n, stays below it.
 const maxExponent = 1.1
 
-// What a command takes differs between runs, by up to a fifth of what it takes to start and
-// resolution at least. What costs less is taken to cost as much: growth that can be felt at the
-// largest size is still seen.
+// The cost of a command differs between runs, by up to a fifth of the cost of starting and by
+// resolution at least. A cost below that counts as that much, so that growth which can be felt
+// at the largest size is still noticed.
 const (
 	resolution     = 3 * time.Millisecond
 	startsPerNoise = 5
 )
 
-// growthRuns is how often a command is run at a size, where that takes no time: the least of
-// what it takes is what it costs.
+// growthRuns is how often a command is run at a size, if that takes little time. The lowest
+// cost counts.
 const growthRuns = 10
 
 // growing is data of one kind that can be made in any size.
 type growing struct {
-	what string // what there is more of, as the table has it
-	base int    // how many in the smallest of the three sizes
+	what string // what there is more of, as in the table
+	base int    // how many there are in the smallest of the three sizes
 	make func(t *testing.T, dir string, n int)
 	rows []growthRow
 }
 
-// growthRow is a command whose cost is measured on that data.
+// growthRow is a command whose cost on the data is measured.
 type growthRow struct {
-	command string // as the table has it
+	command string // as in the table
 	code    int
-	// args returns the command's arguments; dir holds the data of n.
+	// args returns the command's arguments; dir has the data of size n.
 	args func(dir string, n int) []string
-	// prepare undoes before each run what an earlier one did; nil where a run leaves nothing.
+	// prepare undoes what an earlier run did, before each run; nil if a run leaves nothing.
 	prepare func(t *testing.T, dir string, n int)
 }
 
 // growthFactors are the three sizes, as multiples of the base.
 var growthFactors = [3]int{1, 10, 100}
 
-// cost is the processor time of a row: to start, which is on data of one, and at the three sizes.
-// Where one is the smallest size, nothing is known of starting.
+// cost is the processor time of a row: of starting, which is measured on data of one, and at
+// the three sizes. If one is the smallest size, the cost of starting is not known.
 type cost struct {
 	start time.Duration
 	sizes [len(growthFactors)]time.Duration
 }
 
-// at returns what a size costs beside starting.
+// at returns the cost of a size without starting.
 func (c cost) at(size int) time.Duration { return c.sizes[size] - c.start }
 
-// exponent returns the power of the size that fits a cost best: the slope of the straight
-// line of least squares through the logarithms.
+// exponent returns the power of the size that fits the cost best: the slope of the
+// least-squares line through the logarithms.
 func (c cost) exponent() float64 {
 	noise := max(resolution, c.start/startsPerNoise)
 	var x, y, xx, xy float64
@@ -83,7 +83,7 @@ func (c cost) exponent() float64 {
 func (c cost) tooSteep() bool { return c.exponent() > maxExponent }
 
 // TestExponent: the fit finds the power with which a cost grows, and refuses a quadratic one
-// also where that part is small at first, or hidden below the resolution.
+// even if that part is small at first, or hidden below the resolution.
 func TestExponent(t *testing.T) {
 	of := func(f func(n float64) float64) (c cost) {
 		c.start = 10 * time.Millisecond
@@ -141,7 +141,7 @@ func firstCell(line string) string { return strings.Split(line, "|")[1] }
 
 func (r growthRow) name() string { return "`" + r.command + "`" }
 
-// title is what grows, and from how many on.
+// title names what grows, and the smallest number of it.
 func (g *growing) title() string { return fmt.Sprintf("%s, from %s", g.what, thousands(g.base)) }
 
 func thousands(n int) string {
@@ -151,10 +151,10 @@ func thousands(n int) string {
 	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
-// TestLoadGrowth measures how the processor time of each command grows with each thing there
-// may be much of, prints the table of docs/performance.md, and fails where an exponent exceeds
-// 1.1. What costs even more than it may at the smallest sizes is not its business. In the
-// short form each command only has to succeed at a small size.
+// TestLoadGrowth measures how the processor time of each command grows with the amount of each
+// kind of data, prints the table of docs/performance.md, and fails if an exponent exceeds 1.1.
+// It does not check whether the smallest sizes cost too much. In the short form each command
+// only has to succeed at a small size.
 func TestLoadGrowth(t *testing.T) {
 	clitest.SkipUnderRace(t)
 	clitest.InMemory(t)
@@ -194,11 +194,11 @@ func TestLoadGrowth(t *testing.T) {
 	}
 }
 
-// enoughRun is a processor time after which a row is not repeated any more.
+// enoughRun is the processor time after which a row is no longer repeated.
 const enoughRun = time.Second
 
-// measure makes data of a size and returns the least processor time that each row takes on it,
-// of up to so many runs.
+// measure makes data of a size and returns the lowest processor time of each row on it, of at
+// most that many runs.
 func (g *growing) measure(t *testing.T, bin string, n, runs int) []time.Duration {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "growth-")
@@ -220,7 +220,7 @@ func (g *growing) measure(t *testing.T, bin string, n, runs int) []time.Duration
 	return least
 }
 
-// run runs the command and returns the processor time that it and what it started took.
+// run runs the command and returns the processor time of it and of the processes it started.
 func (r growthRow) run(t *testing.T, bin, dir string, n int) time.Duration {
 	t.Helper()
 	var errs bytes.Buffer
@@ -231,8 +231,8 @@ func (r growthRow) run(t *testing.T, bin, dir string, n int) time.Duration {
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 }
 
-// builtTools builds ailee, as it is released but for the libraries, and returns a folder with
-// the names of all commands.
+// builtTools builds ailee as it is released, except for the libraries, and returns a folder
+// with the names of all commands.
 func builtTools(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
@@ -245,7 +245,7 @@ func builtTools(t *testing.T) string {
 	return bin
 }
 
-// TestGrowthIsDocumented: docs/performance.md has each row, and no exponent that is too large.
+// TestGrowthIsDocumented: docs/performance.md has every row, and no exponent is too large.
 func TestGrowthIsDocumented(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(golden.Dir(), "..", "..", "docs", "performance.md"))
 	require.NoError(t, err)

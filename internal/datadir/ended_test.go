@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +17,6 @@ import (
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/clitest/reorgtest"
 	"ailee-recovery/internal/datadir"
-	"ailee-recovery/internal/lease"
 )
 
 // programs are the programs that the tests run as processes.
@@ -66,40 +63,11 @@ func TestBesideAForkedChild(t *testing.T) {
 	f, err := os.Create(filepath.Join(dir, "l2_snapshots.dat"))
 	require.NoError(t, err)
 	defer f.Close()
-	program := filepath.Join(dir, "program")
-	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755))
-	leased, err := os.Open(program)
-	require.NoError(t, err)
-	defer leased.Close()
-	// The child waits for the lease in its call of execve. Meanwhile its parent's thread is
-	// suspended, and garbage could not be collected.
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	held, err := lease.Alone(leased).Try()
-	require.NoError(t, err)
-	require.True(t, held)
-	ran := make(chan error, 1)
-	go func() { ran <- exec.Command(program).Run() }()
-	for len(children(t)) == 0 {
-		runtime.Gosched()
-	}
+	execute := clitest.Fork(t)
 	v, err := datadir.Look(t.Context(), datadir.Options{DataDir: dir, Codes: []datadir.Code{datadir.DataHolders}})
 	require.NoError(t, err)
 	require.Empty(t, v.Holders.Processes)
-	require.NotEmpty(t, children(t), "it was still there")
-	require.NoError(t, lease.Release(leased))
-	require.NoError(t, <-ran)
-}
-
-// children are the processes that this one has forked.
-func children(t *testing.T) (pids []string) {
-	t.Helper()
-	files, err := filepath.Glob("/proc/self/task/*/children")
-	require.NoError(t, err)
-	for _, name := range files {
-		content, _ := os.ReadFile(name) // a thread may have ended
-		pids = append(pids, strings.Fields(string(content))...)
-	}
-	return pids
+	execute()
 }
 
 // lookBeside checks which processes have the data open while one process is a zombie, and so is

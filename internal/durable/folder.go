@@ -147,7 +147,7 @@ func (d *PendingDir) Commit() error {
 	} else if err := RenameNew(d.Path, d.place); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(d.place), d.lock), d.lock.Close())
+	return errors.Join(syncDir(filepath.Dir(d.place), d.lock), Unlock(d.lock))
 }
 
 // keepFolder gives a folder the mode and owner of another.
@@ -172,5 +172,5 @@ func (d *PendingDir) Abort() {
 	if named, err := os.Lstat(d.Path); err == nil && os.SameFile(mine, named) {
 		_ = os.RemoveAll(d.Path)
 	}
-	_ = d.lock.Close()
+	_ = Unlock(d.lock)
 }

@@ -105,6 +105,6 @@ func free(tmp string) error {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer Unlock(f)
 	return Lock(f)
 }

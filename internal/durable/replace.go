@@ -90,7 +90,7 @@ func claim(tmp string, create, open func() (*os.File, error)) (f *os.File, resum
 			}
 		}
 		if f != nil {
-			err = errors.Join(err, f.Close())
+			err = errors.Join(err, Unlock(f))
 		}
 		if err != nil {
 			return nil, false, err
@@ -98,7 +98,7 @@ func claim(tmp string, create, open func() (*os.File, error)) (f *os.File, resum
 	}
 }
 
-// Lock takes the lock on f with which the tools exclude each other, until f is closed.
+// Lock takes the lock on f with which the tools exclude each other, until [Unlock].
 // The error wraps [ErrBusy] if another run has it.
 func Lock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -109,6 +109,13 @@ func Lock(f *os.File) error {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	return nil
+}
+
+// Unlock releases the lock that [Lock] took, if any, and closes f. Closing alone would leave the
+// lock to a child that shares f because it has not executed its program yet.
+func Unlock(f *os.File) error {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN) // closing releases it otherwise
+	return f.Close()
 }
 
 // lockNamed locks f, and reports whether name still leads to f: the run that held the
@@ -185,7 +192,7 @@ func (p *Pending) Commit(replace bool) error {
 	} else if err := RenameNew(p.Name(), p.place); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(p.place), p.File), p.Close())
+	return errors.Join(syncDir(filepath.Dir(p.place), p.File), Unlock(p.File))
 }
 
 // Abort removes the file. It does nothing after Commit.
@@ -194,7 +201,7 @@ func (p *Pending) Abort() {
 		if named, err := os.Lstat(p.Name()); err == nil && os.SameFile(mine, named) {
 			_ = os.Remove(p.Name())
 		}
-		_ = p.Close()
+		_ = Unlock(p.File)
 	}
 }
 

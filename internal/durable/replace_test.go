@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/durable"
 )
 
@@ -153,6 +154,22 @@ func TestLock(t *testing.T) {
 	require.ErrorIs(t, durable.Lock(second), durable.ErrBusy)
 	require.NoError(t, first.Close())
 	require.NoError(t, durable.Lock(second))
+}
+
+// TestUnlock: a child that has not executed its program yet does not keep the lock.
+func TestUnlock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, "")
+	first, err := os.Open(path)
+	require.NoError(t, err)
+	second, err := os.Open(path)
+	require.NoError(t, err)
+	defer second.Close()
+	require.NoError(t, durable.Lock(first))
+	execute := clitest.Fork(t)
+	require.NoError(t, durable.Unlock(first))
+	require.NoError(t, durable.Lock(second))
+	execute()
 }
 
 // TestRenameNew: no file is replaced.

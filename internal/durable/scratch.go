@@ -35,7 +35,7 @@ func NewScratch(prefix string) (*Scratch, error) {
 		if err == nil && taken {
 			return &Scratch{Path: path, lock: lock}, nil
 		}
-		if err := lock.Close(); err != nil {
+		if err := Unlock(lock); err != nil {
 			return nil, err
 		}
 	}
@@ -67,11 +67,11 @@ func removeAbandoned(prefix string) {
 		if taken, err := lockNamed(lock, path); err == nil && taken {
 			_ = os.RemoveAll(path)
 		}
-		_ = lock.Close()
+		_ = Unlock(lock)
 	}
 }
 
 // Remove removes the folder.
 func (s *Scratch) Remove() error {
-	return errors.Join(os.RemoveAll(s.Path), s.lock.Close())
+	return errors.Join(os.RemoveAll(s.Path), Unlock(s.lock))
 }

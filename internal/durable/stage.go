@@ -71,7 +71,7 @@ func (s *Staging) start(in string) (_ *Staging, err error) {
 	s.lock, s.resumed, err = claimFolder(path, perm)
 	if s.fresh && s.resumed && err == nil {
 		// The mode of the folder that was left may differ from that of a new one.
-		if err = errors.Join(os.Remove(path), s.lock.Close()); err == nil {
+		if err = errors.Join(os.Remove(path), Unlock(s.lock)); err == nil {
 			s.lock, _, err = claimFolder(path, perm)
 		}
 	}
@@ -307,7 +307,7 @@ func (s *Staging) Commit() error {
 	if !s.fresh {
 		err = s.root.Remove(s.name)
 	}
-	return errors.Join(err, s.lock.Close(), s.dir.Close(), s.root.Close())
+	return errors.Join(err, Unlock(s.lock), s.dir.Close(), s.root.Close())
 }
 
 // Abort removes the staging folder with all files that have no name yet, and the folders
@@ -320,7 +320,7 @@ func (s *Staging) Abort() {
 	if s.lock != nil {
 		_ = emptyFolder(s.lock)
 		_ = s.root.Remove(s.name)
-		_ = s.lock.Close()
+		_ = Unlock(s.lock)
 	}
 	if s.dir != nil {
 		_ = s.dir.Close()

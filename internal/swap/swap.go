@@ -152,7 +152,7 @@ func (r *Run) lock() error {
 		if now, err := r.leadsTo(r.base); err != nil || now == f.inode {
 			return err
 		}
-		if err := f.Close(); err != nil {
+		if err := durable.Unlock(f.File); err != nil {
 			return err
 		}
 	}
@@ -170,7 +170,7 @@ func (r *Run) lockOne(f *os.File) error {
 func (r *Run) Close() error {
 	err := r.releaseAll(0)
 	if r.file != nil {
-		err = errors.Join(err, r.file.Close())
+		err = errors.Join(err, durable.Unlock(r.file))
 	}
 	return errors.Join(err, r.folder.Close())
 }
@@ -531,7 +531,7 @@ func (r *Run) releaseAll(except uint64) (err error) {
 func (r *Run) release(f *file) error {
 	delete(r.open, f.inode)
 	err := f.GiveBack()
-	if closeErr := f.Close(); !errors.Is(closeErr, fs.ErrClosed) {
+	if closeErr := durable.Unlock(f.File); !errors.Is(closeErr, fs.ErrClosed) {
 		err = errors.Join(err, closeErr)
 	}
 	return err
@@ -539,7 +539,7 @@ func (r *Run) release(f *file) error {
 
 func (r *Run) closeUnlessKept(f *file) {
 	if r.open[f.inode] != f {
-		_ = f.Close()
+		_ = durable.Unlock(f.File)
 	}
 }
 

@@ -85,7 +85,7 @@ type part struct {
 func (r *run) close() error {
 	err := r.tidy()
 	if r.lock != nil {
-		err = errors.Join(err, r.lock.Close())
+		err = errors.Join(err, durable.Unlock(r.lock))
 		r.lock = nil
 	}
 	return err
@@ -258,7 +258,7 @@ func (r *run) takeFolder() error {
 	if r.DryRun {
 		// A dry run does not block other runs.
 		r.lock = nil
-		if err := errors.Join(folder.Close(), durable.CouldWriteIn(r.BackupDir)); err != nil {
+		if err := errors.Join(durable.Unlock(folder), durable.CouldWriteIn(r.BackupDir)); err != nil {
 			return exit.Fail(durable.Hint(err), err)
 		}
 	}

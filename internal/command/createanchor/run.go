@@ -238,7 +238,7 @@ func (a *anchoring) couldAppend() error {
 	if err = durable.Lock(f); err == nil {
 		err = a.unchanged(f)
 	}
-	return errors.Join(err, f.Close())
+	return errors.Join(err, durable.Unlock(f))
 }
 
 // create writes a new file.
@@ -276,7 +276,7 @@ func (a *anchoring) append(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { err = errors.Join(err, durable.Unlock(f)) }()
 	// A run that prunes the file in place holds this lock.
 	if err := durable.Lock(f); err != nil {
 		return err

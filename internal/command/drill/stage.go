@@ -228,7 +228,7 @@ func (s *stage) close() error {
 		err = os.RemoveAll(s.dir)
 	}
 	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
+		err = errors.Join(err, durable.Unlock(s.lock))
 	}
 	if s.root != nil {
 		err = errors.Join(err, s.root.Close())

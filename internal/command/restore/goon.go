@@ -46,7 +46,7 @@ func (r *restoring) goOn(ctx context.Context, j *journal, view *datadir.View) er
 // startAgain prepares a run of its own after another one was completed, and returns a new view.
 func (r *restoring) startAgain(ctx context.Context) (*datadir.View, error) {
 	for _, f := range r.locks {
-		if err := f.Close(); err != nil {
+		if err := releaseLock(f); err != nil {
 			return nil, err
 		}
 	}

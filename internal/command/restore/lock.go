@@ -47,6 +47,13 @@ func lockDatabase(folder string, make bool) (*os.File, error) {
 	return f, nil
 }
 
+// releaseLock releases the lock on LOCK, and closes it. As with [durable.Unlock], closing alone
+// would leave the lock to a child that has not executed its program yet.
+func releaseLock(f *os.File) error {
+	_ = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}) // closing releases it otherwise
+	return f.Close()
+}
+
 func takeLock(f *os.File, folder string) error {
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)

@@ -61,8 +61,11 @@ func (r *restoring) close() {
 	for _, t := range r.all {
 		t.close()
 	}
-	for _, f := range slices.Concat(r.folders, r.locks) {
-		_ = f.Close()
+	for _, f := range r.folders {
+		_ = durable.Unlock(f)
+	}
+	for _, f := range r.locks {
+		_ = releaseLock(f)
 	}
 }
 

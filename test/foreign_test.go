@@ -168,7 +168,7 @@ func TestAppendedToForeign(t *testing.T) {
 		require.Contains(t, said, "hint: unpack it on the way: gzip -dc < f | ailee_l2_verify ")
 	}
 	before := clitest.Read(t, "f")
-	require.Contains(t, typed(t, 1, "ailee_prune_snapshots --keep 1 --in-place --watch 1ms --file f"), "and what is in it would be dropped\n")
+	require.Contains(t, typed(t, 1, "ailee_prune_snapshots --keep 1 --in-place --watch 1ms --file f"), "and its content would be dropped\n")
 	require.Equal(t, before, clitest.Read(t, "f"))
 
 	// What can be salvaged from an archive is salvaged.

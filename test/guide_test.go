@@ -114,7 +114,7 @@ var plays = []play{
 	{on: "torn", scripts: "runbook/the-reorg-database-is-damaged", codes: "2", says: lines("Blocks: 31", "Anchors: 4", "/backups/reorg_db_20250215_000000.tar.gz: 1 block", "torn log tail", "173 written, 31 equal, 0 replaced"),
 		end: ends(backups, tornFile, "reorg_db: 204 blocks, 4 anchors, 1 events", "reorg_db.replaced_TIME: "+tornRecords, runs)},
 
-	{on: "healthy", scripts: "runbook/the-heights-are-a-count", says: lines("No stored height is a count of blocks: nothing to move", "173 written, 31 equal, 0 replaced", "ailee-node is active"),
+	{on: "healthy", scripts: "runbook/the-heights-are-a-count", says: lines("No stored height is a block count: nothing to move", "173 written, 31 equal, 0 replaced", "ailee-node is active"),
 		end: ends(backups, snapshots, "reorg_db: 204 blocks, 4 anchors, 1 events", runs)},
 
 	// Procedure 4: a node that starts from nothing, and its state anchored again.

@@ -82,7 +82,7 @@ func (p *plan) nothing() error {
 		err := &snapshottool.NoSuchError{Index: p.Index.First, Last: p.Index.Last, Count: p.total}
 		return exit.Fail("list them: "+exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File), fmt.Errorf("%s: %w", p.File, err)) // FILE has no snapshot of that number
 	case p.Salvage:
-		return exit.Failf(snapshottool.RestoreHint(p.File), "%s: %w, and none of the %d that a torn line hides is sound",
+		return exit.Failf(snapshottool.RestoreHint(p.File), "%s: %w, and none of the %d hidden by a torn line is sound",
 			p.File, snapshot.ErrNoSnapshot, p.hidden)
 	}
 	return snapshot.ErrNoSnapshot

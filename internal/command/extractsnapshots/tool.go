@@ -106,7 +106,7 @@ func options(c *urfave.Context) (Options, error) {
 	case c.IsSet("last") && o.Last < 1:
 		return o, fmt.Errorf("--last %d must be at least 1", o.Last)
 	case o.Format != FormatDat && o.Format != FormatJSON:
-		return o, fmt.Errorf("--format %q is neither dat nor json", o.Format)
+		return o, fmt.Errorf("--format %q must be dat or json", o.Format)
 	case c.IsSet("index"):
 		o.Index, err = flags.ParseRange(c.String("index"))
 	}

@@ -131,6 +131,6 @@ func (p *plan) findHidden(ctx context.Context, r io.ReaderAt, from, to int64) er
 // refuseHidden returns the error if pruning would drop snapshots that no node sees, the
 // first of them at the offset first.
 func (p *pruning) refuseHidden(first int64) error {
-	return exit.WrongData("--discard-hidden drops it; to have all in one file: "+exit.Command("ailee_recover_snapshots", p.File, "OUT"),
+	return exit.WrongData("to drop it, use --discard-hidden; to keep everything in one file: "+exit.Command("ailee_recover_snapshots", p.File, "OUT"),
 		fmt.Errorf("%s: a torn line at byte %d hides a complete snapshot, which pruning would drop", p.File, first))
 }

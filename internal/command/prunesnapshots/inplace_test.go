@@ -90,11 +90,11 @@ func TestOutputBesideAnAppender(t *testing.T) {
 	for said == "" {
 		code, _, stderr := runPrune("--file", path, "--keep", "all", "--force", "--output", path+".pruned")
 		require.Zero(t, code, stderr)
-		if strings.Contains(stderr, "meanwhile") {
+		if strings.Contains(stderr, "during the prune") {
 			said = stderr
 		}
 	}
-	require.Regexp(t, `warning: \S+ grew by [0-9]+ bytes meanwhile, which \S+ does not have\n.*hint: while a node is running, prune with --in-place, which carries them over`, said)
+	require.Regexp(t, `warning: \S+ grew by [0-9]+ bytes during the prune, which are not in \S+\n.*hint: while a node is running, prune with --in-place, which carries them over`, said)
 	require.NotEmpty(t, clitest.Times(t, path+".pruned"))
 }
 

@@ -192,7 +192,7 @@ func addLine(f *os.File, pruned os.FileInfo, line []byte) error {
 	fresh := info.Size() == 0
 	// Checked before anything is changed: only a regular file may change its owner.
 	if !info.Mode().IsRegular() || owner.Nlink != 1 || owner.Uid != wanted.Uid && !fresh {
-		return fmt.Errorf("%s is not a file of the owner of the snapshots", f.Name())
+		return fmt.Errorf("%s does not belong to the owner of the snapshot file", f.Name())
 	}
 	if owner.Uid != wanted.Uid {
 		if err := f.Chown(int(wanted.Uid), int(wanted.Gid)); err != nil {

@@ -92,7 +92,7 @@ func (p *pruning) makePlan(ctx context.Context) (noted note, err error) {
 		return note{}, reader.Unless(err, p.in)
 	}
 	if f := reader.Foreign(p.in); f != nil {
-		return note{}, exit.Fail(f.Hint, fmt.Errorf("%w, and what is in it would be dropped", f))
+		return note{}, exit.Fail(f.Hint, fmt.Errorf("%w, and its content would be dropped", f))
 	}
 	if p.plan.discard >= 0 && !p.DiscardNewestValid {
 		return note{}, p.refuse()
@@ -122,7 +122,7 @@ func (p *pruning) explain(err error) error {
 
 // refuse returns the error if pruning would lose the newest valid snapshot.
 func (p *pruning) refuse() error {
-	return exit.WrongData("keep more, or give up the valid one with --discard-newest-valid; see: "+
+	return exit.WrongData("keep more, or drop the valid one with --discard-newest-valid; to see them: "+
 		exit.Command("ailee_l2_verify", "--all", "--snapshot", p.File),
 		fmt.Errorf("%s: none of the %d snapshot(s) to be kept verifies, but an older one does, at byte %d", p.File, p.plan.snapshots, p.plan.discard))
 }
@@ -138,7 +138,7 @@ func (p *pruning) refuseOutput() error {
 			return err
 		}
 		if os.SameFile(info, mine) {
-			return exit.Failf("name another output, or use --in-place", "%s is the file itself", p.Output)
+			return exit.Failf("name another output, or use --in-place", "%s is the snapshot file itself", p.Output)
 		}
 	}
 	if err := durable.CouldCreate(p.Output, p.Force); errors.Is(err, fs.ErrExist) {
@@ -175,7 +175,7 @@ func (p *pruning) toOutput(ctx context.Context) error {
 	}
 	info, err := p.in.Stat()
 	if err == nil && info.Size() != p.in.Size {
-		p.out.Warn("%s grew by %d bytes meanwhile, which %s does not have", p.File, info.Size()-p.in.Size, p.Output)
+		p.out.Warn("%s grew by %d bytes during the prune, which are not in %s", p.File, info.Size()-p.in.Size, p.Output)
 		p.out.Hint("while a node is running, prune with --in-place, which carries them over")
 	}
 	return err
@@ -278,7 +278,7 @@ func (p *pruning) show() error {
 		p.out.Document(p.document())
 		return nil
 	}
-	p.out.Printf("Would keep %d snapshot(s), %s, from byte %d on\n", p.plan.snapshots, terminal.Size(p.plan.bytes), p.plan.kept[0].offset)
+	p.out.Printf("Would keep %d snapshot(s), %s, starting at byte %d\n", p.plan.snapshots, terminal.Size(p.plan.bytes), p.plan.kept[0].offset)
 	p.out.Printf("Would drop %s\n", p.dropped())
 	p.warn()
 	return nil
@@ -297,7 +297,7 @@ func (p *pruning) report() error {
 	p.out.Printf("Kept %d snapshot(s), %s, in %s\n", p.plan.snapshots, terminal.Size(p.plan.bytes), terminal.Text(durable.Shown(to)))
 	p.out.Printf("Dropped %s\n", p.dropped())
 	if p.carried > 0 {
-		p.out.Printf("Carried over %s that were appended meanwhile\n", terminal.Size(p.carried))
+		p.out.Printf("Carried over %s appended during the prune\n", terminal.Size(p.carried))
 	}
 	p.warn()
 	return nil

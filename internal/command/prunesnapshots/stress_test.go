@@ -114,7 +114,7 @@ func (s *stressed) replacer(t *testing.T, every time.Duration) {
 	}
 }
 
-var instead = regexp.MustCompile(`from byte \d+ of (\S+) on, is not in it`)
+var instead = regexp.MustCompile(`after byte \d+ of (\S+), is not in it`)
 
 // pruner prunes over and over. From time to time the process is stopped for a while, and
 // sometimes it is killed.

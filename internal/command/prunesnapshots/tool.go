@@ -71,13 +71,13 @@ func Tool() cli.Tool {
    FILE can lose the snapshot that it appends.`,
 		Environment: []cli.Entry{flags.SnapshotFileEnvironment()},
 		Files: []cli.Entry{
-			{Name: ".FILE.ailee-tmp", Text: "the result until it is whole"},
+			{Name: ".FILE.ailee-tmp", Text: "the result until it is complete"},
 			{Name: ".FILE.ailee-pruned", Text: "a line of JSON for each prune that dropped something: when, and what"},
 			{Name: ".FILE.ailee-old-*", Text: "with --in-place, the replaced file, until everything appended to it is carried over; after a crash the next run completes it"},
 			{Name: ".FILE.ailee-back-*", Text: "with --in-place, what was at FILE when another process had just replaced it; completed in the same way"},
 		},
 		Examples: `
-# What would go?
+# What would be dropped?
 ailee_prune_snapshots --dry-run --file /var/lib/ailee/l2_snapshots.dat --keep 1000
 # Drop a torn tail, before the node writes again
 ailee_prune_snapshots --in-place --keep all --file /var/lib/ailee/l2_snapshots.dat
@@ -139,7 +139,7 @@ func options(c *urfave.Context) (Options, error) {
 		return o, errors.New("only one of --output and --in-place can be given")
 	case o.InPlace && !o.source.Named:
 		return o, exit.Failf("name it: "+exit.Command(Name, "--in-place", "--keep", c.String("keep"), o.File),
-			"--in-place replaces a file, and none is named")
+			"--in-place needs the name of the file that it replaces")
 	case !o.InPlace && o.Output == "" && !o.DryRun:
 		return o, errors.New("either --output OUT or --in-place must be given")
 	}

@@ -101,7 +101,7 @@ func TestGoldenListenerHeights(t *testing.T) {
 
 	code, stdout, stderr = clitest.Run(resyncblocks.Tool(), "--check", "--end-height", "50", "--db-path", path, "--bitcoin-rpc", url)
 	require.Equal(t, exit.Wrong, code)
-	require.Equal(t, "Heights 1 to 50 of main: 0 equal, 0 different, 9 missing, 41 of other heights\n", stdout)
+	require.Equal(t, "Heights 1 to 50 of main: 0 equal, 0 different, 9 missing, 41 belonging to other heights\n", stdout)
 	require.Contains(t, stderr, "error: "+first+why)
 	require.Contains(t, stderr, "error: "+second+why)
 	require.Contains(t, stderr, repair)
@@ -134,7 +134,7 @@ func TestGoldenListenerHeights(t *testing.T) {
 	clitest.RunTool(t, exit.OK, reorgverify.Tool(), "--db-path", path, "--bitcoin-rpc", url)
 	code, stdout, _ = clitest.Run(resyncblocks.Tool(), "--repair-heights", "--db-path", path, "--bitcoin-rpc", url)
 	require.Equal(t, exit.OK, code)
-	require.Equal(t, "No stored height is a count of blocks: nothing to move\n", stdout)
+	require.Equal(t, "No stored height is a block count: nothing to move\n", stdout)
 	clitest.RunTool(t, exit.OK, resyncblocks.Tool(), "--db-path", path, "--bitcoin-rpc", url)
 }
 
@@ -204,7 +204,7 @@ func TestOtherNetworksAreNoCounts(t *testing.T) {
 	require.Empty(t, doc.Counted)
 	code, stdout, stderr := clitest.Run(resyncblocks.Tool(), "--repair-heights", "--db-path", path, "--bitcoin-rpc", url)
 	require.Equal(t, exit.OK, code)
-	require.Equal(t, "No stored height is a count of blocks: nothing to move\n", stdout)
+	require.Equal(t, "No stored height is a block count: nothing to move\n", stdout)
 	require.Contains(t, stderr, "40 other stored hash(es) are not the chain's")
 	require.Equal(t, 40, document(t, exit.Wrong, "--check", "--db-path", path, "--bitcoin-rpc", url).Differing)
 	code, _, stderr = clitest.Run(resyncblocks.Tool(), "--db-path", path, "--bitcoin-rpc", url)

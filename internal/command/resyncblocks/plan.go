@@ -134,7 +134,7 @@ func makePlan(ctx context.Context, o Options, db *reorgdb.DB, client *bitcoin.Cl
 		return p, err
 	}
 	if above := p.stored.top + 1; above > 0 && above < p.start {
-		out.Warn("no block hash from height %d to %d: begin at --start-height %d to fill them in too", above, p.start-1, above)
+		out.Warn("no block hash from height %d to %d: use --start-height %d to fill them in too", above, p.start-1, above)
 	}
 	return p, p.refuse(ctx, o, db, client, out)
 }
@@ -375,7 +375,7 @@ func (p *plan) refuse(ctx context.Context, o Options, db *reorgdb.DB, client *bi
 		p.warned = warnOfHalt(out, p.depth(p.differences[0].Height))
 	}
 	if p.outsideCount > 0 {
-		out.Warn("%d stored hash(es) outside the heights asked for, %d to %d, are not the chain's: begin at --start-height %d to replace them",
+		out.Warn("%d stored hash(es) outside the requested heights, %d to %d, are not the chain's: use --start-height %d to replace them",
 			p.outsideCount, p.outside.From, p.outside.To, p.lowestDifferent)
 	}
 	return nil

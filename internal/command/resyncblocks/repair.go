@@ -137,7 +137,7 @@ func (r *repair) report(o Options, out *cli.IO) {
 		return
 	}
 	if len(r.counted) == 0 {
-		out.Printf("No stored height is a count of blocks: nothing to move\n")
+		out.Printf("No stored height is a block count: nothing to move\n")
 	} else {
 		r.print(o, ranges, out)
 	}
@@ -155,5 +155,5 @@ func (r *repair) print(o Options, ranges []reorgtool.CountedRange, out *cli.IO) 
 		return
 	}
 	out.Printf("%d hash(es) moved, %d already there, %d left to a resync, %d no longer in the chain\n", len(r.moves), r.present, r.other, r.removed)
-	out.Hint("bring the rest in line with the chain, the anchors too: %s", exit.Command(Name, "--anchors", "--db-path", o.DBPath))
+	out.Hint("to update the rest, and the anchors, from the chain: %s", exit.Command(Name, "--anchors", "--db-path", o.DBPath))
 }

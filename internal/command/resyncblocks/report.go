@@ -102,7 +102,7 @@ func (p *plan) reportCheck(o Options, above aboveTip, out *cli.IO) error {
 	} else {
 		out.Printf("Heights %d to %d of %s: %d equal, %d different, %d missing", p.start, p.end, d.Chain, p.equal, p.differing, d.Missing)
 		if p.countedInside > 0 {
-			out.Printf(", %d of other heights", p.countedInside)
+			out.Printf(", %d belonging to other heights", p.countedInside)
 		}
 		out.Printf("\n")
 		printCounted(out.Error, d.Counted)

@@ -378,7 +378,7 @@ func TestDeepReorgIsReplacedWhole(t *testing.T) {
 	require.Contains(t, stderr, "a reorg 120 blocks deep, where --max-reorg-depth allows 119")
 	stdout, stderr := run(exit.OK, "--max-reorg-depth", "200")
 	require.Contains(t, stdout, "1 written, 81 equal, 120 replaced")
-	require.NotContains(t, stderr, "outside the heights asked for")
+	require.NotContains(t, stderr, "outside the requested heights")
 	run(exit.OK, "--check")
 }
 

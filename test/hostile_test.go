@@ -101,6 +101,7 @@ func TestPlanted(t *testing.T) {
 		{extractsnapshots.Tool(), "F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
 		{extractsnapshots.Tool(), "--force F DIR", []string{"snapshot_1.dat", "snapshot_2.dat", ".ailee_extract-staging"}},
 		{extractsnapshots.Tool(), "--format json F DIR", []string{"snapshot_1.json", ".ailee_extract-staging"}},
+		{extractsnapshots.Tool(), "F DIR/parts", []string{".parts.ailee-tmp"}},
 		{recoversnapshots.Tool(), "DIR/f F DIR/out", []string{"out", ".out.ailee-tmp", ".f.ailee-old-9-9"}},
 		{createanchor.Tool(), "--l2-state-file F --output DIR/out", []string{"out", ".out.ailee-tmp"}},
 		{createanchor.Tool(), "--l2-state-file F --data-dir DIR", []string{".l2_snapshots.dat.ailee-tmp"}},

@@ -193,6 +193,21 @@ func scenarios() []*scenario {
 				}
 				return args
 			},
+			leftover: temporary,
+		},
+		{
+			name: "extract to an existing folder",
+			prepare: func(t *testing.T, root string) {
+				prepareFile(t, root)
+				require.NoError(t, os.Mkdir(in(root, "out"), 0o755))
+			},
+			command: func(root string, run int) []string {
+				args := []string{bin(extractsnapshots.Name), in(root, file), in(root, "out")}
+				if run > 0 {
+					args = []string{bin(extractsnapshots.Name), "--force", in(root, file), in(root, "out")}
+				}
+				return args
+			},
 			leftover: append([]string{".ailee_extract-staging"}, temporary...),
 		},
 		{

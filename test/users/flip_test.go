@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 var names = []string{
 	"l2_snapshots.dat", ".l2_snapshots.dat.ailee-tmp", ".l2_snapshots.dat.ailee-old-1-1", ".l2_snapshots.dat.ailee-pruned",
 	"reorg_db", ".reorg_db.ailee-tmp", "old", "node", ".node.ailee-tmp", ".ailee_init_node-ready", "..ailee_init_node-ready.ailee-tmp",
-	"out", ".out.ailee-tmp", "parts", "parts/.ailee_extract-staging", ".ailee_extract-staging", "snapshot_1.dat",
+	"out", ".out.ailee-tmp", "parts", ".parts.ailee-tmp", "parts/.ailee_extract-staging", ".ailee_extract-staging", "snapshot_1.dat",
 	"reorg_db/000000.dbtmp", "reorg_db/CURRENT", "reorg_db/000100.sst", "reorg_db/LOCK", "reorg_db/MANIFEST-000099", "backups",
 	".reorg_db.anchor-pending", "..reorg_db.anchor-pending.ailee-tmp",
 	".l2_snapshots.dat.ailee-restore.tmp", ".reorg_db.ailee-restore.tmp", ".ailee-restore.json", "..ailee-restore.json.ailee-tmp",
@@ -193,6 +193,7 @@ func TestSomebodyElsesFolder(t *testing.T) {
 		{favourite: ".out.ailee-tmp", args: prunesnapshots.Name + " --quiet --force --keep 3 --file TOP/state.dat --output DIR/out"},
 		{favourite: ".out.ailee-tmp", args: recoversnapshots.Name + " --quiet DIR/l2_snapshots.dat TOP/state.dat DIR/out"},
 		{favourite: "parts", args: extractsnapshots.Name + " --quiet --force TOP/state.dat DIR/parts"},
+		{favourite: ".parts.ailee-tmp", args: extractsnapshots.Name + " --quiet TOP/state.dat DIR/parts"},
 		{favourite: ".reorg_db.ailee-restore.tmp", args: restore.Name + " --quiet --force --data-dir DIR --db-backup TOP/reorg_db.tar.gz"},
 		{favourite: ".l2_snapshots.dat.ailee-restore.tmp", args: restore.Name + " --quiet --force --data-dir DIR --snapshot-backup TOP/state.dat --db-backup TOP/reorg_db.tar.gz"},
 		{favourite: ".ailee-restore.json", args: restore.Name + " --quiet --force --data-dir DIR --snapshot-backup TOP/state.dat"},

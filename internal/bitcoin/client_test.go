@@ -377,9 +377,13 @@ func TestErrorInsideNamesTheHeight(t *testing.T) {
 	require.Equal(t, btcjson.ErrRPCInvalidParameter, rpc.Code)
 
 	for words, above := range map[string]bool{"Block number out of range": true, "something went wrong": false} { // of btcd, of Core
+		// A chain of its own: the one before may still be answering a request that was given up.
+		chain := bitcointest.NewChain(10)
 		chain.Methods = map[string]func([]json.RawMessage) (any, error){"getblockhash": func([]json.RawMessage) (any, error) {
 			return nil, btcjson.NewRPCError(-1, words)
 		}}
+		c, err := bitcoin.Open(bitcoin.Options{URL: chain.Serve(t)}, t.Logf)
+		require.NoError(t, err)
 		_, err = c.BlockHash(context.Background(), 7)
 		require.ErrorContains(t, err, "getblockhash: height 7: -1: "+words)
 		require.Equal(t, above, bitcoin.AboveTip(err))

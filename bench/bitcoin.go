@@ -44,7 +44,7 @@ func bitcoinRows(dir, bin, self string) []work {
 		{name: "resync 900,000 heights from memory, against fetching and dropping them",
 			ours: resync + "$CHAIN", reference: self + " -part fetch $CHAIN", ratio: 1.3, writes: true, memory: maxResyncMemory, before: empty},
 		{name: "resync 900,000 heights from memory, against a bare `net/http` loop",
-			ours: resync + "$CHAIN", reference: self + " -part bare $CHAIN", ratio: 1.6, writes: true, memory: maxResyncMemory, before: empty},
+			ours: resync + "$CHAIN", reference: self + " -part bare $CHAIN", ratio: 1.2, writes: true, memory: maxResyncMemory, before: empty},
 		{name: "resync 501 heights from btcd, against one `btcctl getblockhash` for each",
 			ours: resync + "$NODE", reference: loop, ratio: 0.02, writes: true, memory: maxResyncMemory, before: empty},
 		{name: "resync a reorg 10,000 blocks deep with 100,000 anchors, against the same blocks without anchors",

@@ -183,6 +183,7 @@ var ignorable = []struct{ calls, path, before, why string }{
 	{"*", ".*" + notes, "*", saidOnly + "a note of a completed prune"},
 	{"mkdir", "*reorg_db*", "*", "RocksDB creates an existing folder"},
 	{"mkdir", "data", "*", "mkdir -p creates an existing folder"},
+	{"link", "*.sst", "*", "RocksDB copies the table instead"},
 	{"linkat", "latest", "*", "it is copied instead"},
 	{"linkat", "*.replaced_*", "*", "it is copied instead"},
 	{"renameat2", "l2_snapshots*", "*", "mv first tries whether the name is free"},

@@ -3,7 +3,6 @@ package bitcoin
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -265,7 +264,7 @@ func scanHashes(text []byte, first uint64, n int) (hashes []byte, plain bool) {
 	const (
 		ofCore = `{"result":"`                 // Bitcoin Core
 		ofBtcd = `{"jsonrpc":"1.0","result":"` // btcd
-		behind = `","error":null,"id":`
+		after  = `","error":null,"id":`        // in both
 	)
 	hashes = make([]byte, 0, n*hashLength)
 	id := newCounter(first)
@@ -279,9 +278,9 @@ func scanHashes(text []byte, first uint64, n int) (hashes []byte, plain bool) {
 		if !ok {
 			rest, ok = bytes.CutPrefix(rest, []byte(ofBtcd))
 		}
-		end := hashLength + len(behind) + len(id)
-		if !ok || len(rest) <= end || string(rest[hashLength:][:len(behind)]) != behind ||
-			string(rest[end-len(id):end]) != string(id) || rest[end] != '}' || !isHash(rest[:hashLength]) {
+		end := hashLength + len(after) + len(id)
+		if !ok || len(rest) <= end || string(rest[hashLength:][:len(after)]) != after ||
+			string(rest[end-len(id):end]) != string(id) || rest[end] != '}' || !IsHash(rest[:hashLength]) {
 			return nil, false
 		}
 		hashes = append(hashes, rest[:hashLength]...)
@@ -289,24 +288,6 @@ func scanHashes(text []byte, first uint64, n int) (hashes []byte, plain bool) {
 		id.next()
 	}
 	return hashes, string(bytes.TrimRight(text, "\r\n")) == "]"
-}
-
-// isHash reports whether checkHash accepts the 64 bytes. It checks eight at a time.
-func isHash(hash []byte) bool {
-	const (
-		each = 0x0101010101010101 // times a byte: eight copies of it
-		high = 0x80 * each
-	)
-	good, any := uint64(high), uint64(0)
-	for i := 0; i < hashLength; i += 8 {
-		x := binary.LittleEndian.Uint64(hash[i:])
-		any |= x ^ '0'*each
-		good &^= x
-		// The high bit of each sum says whether the byte is at least, or above, the bound.
-		x &^= high
-		good &= (x+(0x80-'0')*each)&^(x+(0x7f-'9')*each) | (x+(0x80-'a')*each)&^(x+(0x7f-'f')*each)
-	}
-	return good == high && any != 0
 }
 
 // pipelined fetches the items [from, to], several batches at a time, and visits

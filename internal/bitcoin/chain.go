@@ -242,44 +242,42 @@ func hashOf(result json.RawMessage) (string, error) {
 // hashLength is the length of a hash, in hex digits.
 const hashLength = 64
 
-// Classes of bytes, as bits: those of all its bytes together show whether a text is a hash.
-const (
-	digit = 1 << iota // lower-case hex digits except 0
-	other
-)
-
-var classes = func() (c [256]byte) {
-	for b := range c {
-		switch {
-		case '1' <= b && b <= '9', 'a' <= b && b <= 'f':
-			c[b] = digit
-		case b != '0':
-			c[b] = other
-		}
-	}
-	return c
-}()
-
-// checkHash refuses anything but 64 lower-case hex digits, and the zero hash, which stands for
-// no block.
-func checkHash[T string | []byte](hash T) error {
-	var all byte
-	for i := range len(hash) {
-		all |= classes[hash[i]]
-	}
+// checkHash refuses what is not a hash as [IsHash] says.
+func checkHash(hash string) error {
+	isOther := func(r rune) bool { return !strings.ContainsRune("0123456789abcdef", r) }
 	switch {
-	case all >= other:
+	case IsHash(hash):
+		return nil
+	case strings.ContainsFunc(hash, isOther):
 		return fmt.Errorf("%w: a hash that is not in lower-case hex digits", ErrBadAnswer)
 	case len(hash) != hashLength:
 		return fmt.Errorf("%w: a hash of %d digits", ErrBadAnswer, len(hash))
-	case all == 0:
-		return fmt.Errorf("%w: a hash of zeros only", ErrBadAnswer)
 	}
-	return nil
+	return fmt.Errorf("%w: a hash of zeros only", ErrBadAnswer)
 }
 
-// IsHash reports whether text is the hash of a block as nodes print it.
-func IsHash(text string) bool { return checkHash(text) == nil }
+// IsHash reports whether text is the hash of a block as nodes print it: 64 lower-case hex
+// digits, but not the zero hash, which stands for no block.
+func IsHash[T string | []byte](text T) bool {
+	const (
+		each = 0x0101010101010101 // times a byte: eight copies of it
+		high = 0x80 * each
+	)
+	if len(text) != hashLength {
+		return false
+	}
+	good, nonZero := uint64(high), uint64(0)
+	for i := 0; i < hashLength; i += 8 { // eight digits at a time
+		x := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+			uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+		nonZero |= x ^ '0'*each
+		good &^= x
+		// The high bit of each sum says whether the byte is at least, or above, the bound.
+		x &^= high
+		good &= (x+(0x80-'0')*each)&^(x+(0x7f-'9')*each) | (x+(0x80-'a')*each)&^(x+(0x7f-'f')*each)
+	}
+	return good == high && nonZero != 0
+}
 
 // BlockHeader asks for the header of a block.
 func (c *Client) BlockHeader(ctx context.Context, hash string) (h Header, err error) {

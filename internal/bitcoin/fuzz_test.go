@@ -1,6 +1,7 @@
 package bitcoin
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,14 +56,16 @@ func TestCounter(t *testing.T) {
 	}
 }
 
-// TestIsHash: as checkHash, for each byte at each place.
+// TestIsHash: as a regular expression says, for each byte at each place.
 func TestIsHash(t *testing.T) {
+	digits, zeros := regexp.MustCompile(`^[0-9a-f]{64}$`), regexp.MustCompile(`^0+$`)
 	for _, rest := range []string{"0", "9", "a", "f", "5"} {
 		for at := range hashLength {
 			for b := range 256 {
 				hash := []byte(strings.Repeat(rest, hashLength))
 				hash[at] = byte(b)
-				if want := checkHash(hash) == nil; isHash(hash) != want {
+				want := digits.Match(hash) && !zeros.Match(hash)
+				if IsHash(hash) != want || (checkHash(string(hash)) == nil) != want {
 					t.Fatalf("%q: not %t", hash, want)
 				}
 			}

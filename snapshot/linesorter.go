@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -142,9 +143,14 @@ func (o *keyOrder) key(e sortEntry) []byte {
 	return o.text[start : start+int64(e.keyLen)]
 }
 
-func (o *keyOrder) less(a, b sortEntry) bool {
-	return a.word < b.word || a.word == b.word && bytes.Compare(o.key(a), o.key(b)) < 0
+func (o *keyOrder) compare(a, b sortEntry) int {
+	if a.word != b.word {
+		return cmp.Compare(a.word, b.word)
+	}
+	return bytes.Compare(o.key(a), o.key(b))
 }
+
+func (o *keyOrder) less(a, b sortEntry) bool { return o.compare(a, b) < 0 }
 
 // repeats returns how many of the sorted entries have the same key as the one before.
 func (o *keyOrder) repeats(entries []sortEntry) (n uint64) {
@@ -227,14 +233,4 @@ func (l *lineSorter) spread(from, to []sortEntry, order keyOrder) {
 		}
 		start = end
 	}
-}
-
-func (o *keyOrder) compare(a, b sortEntry) int {
-	if a.word != b.word {
-		if a.word < b.word {
-			return -1
-		}
-		return 1
-	}
-	return bytes.Compare(o.key(a), o.key(b))
 }

@@ -66,8 +66,7 @@ func appendPlain(dst, lines []byte, n int, l *layout) (text []byte, keyLen int, 
 			continue
 		}
 		size := digits(lines[i:])
-		first := lines[i]
-		if size == 0 || size > plainDigits[kind] || (first == '0' && size > 1) || (kind == fieldBool && first > '1') {
+		if !kind.isPlain(size, lines[i]) {
 			return dst, 0, false
 		}
 		*(*[24]byte)(text[j:]) = [24]byte(lines[i:])
@@ -146,8 +145,7 @@ next:
 				continue
 			}
 			size := digits(lines[i:])
-			first := lines[i]
-			if size == 0 || size > plainDigits[kind] || (first == '0' && size > 1) || (kind == fieldBool && first > '1') {
+			if !kind.isPlain(size, lines[i]) {
 				break next
 			}
 			copyHalf((*[shortString / 2]byte)(text[end:]), (*[shortString / 2]byte)(lines[i:]))
@@ -189,6 +187,12 @@ var newline, quote = []byte{'\n'}, []byte{'"'}
 // plainDigits is how many digits a number of each kind may have without its range being
 // checked.
 var plainDigits = [...]int{fieldU64: 19, fieldU32: 9, fieldI32: 9, fieldBool: 1}
+
+// isPlain reports whether a node writes numbers of this kind, with that many digits, the first
+// of which is given, and whether its range need not be checked.
+func (kind fieldKind) isPlain(size int, first byte) bool {
+	return size > 0 && size <= plainDigits[kind] && (first != '0' || size == 1) && (kind != fieldBool || first <= '1')
+}
 
 // digits returns how many decimal digits b, of at least 24 bytes, starts with; 24 means
 // 24 or more.

@@ -114,7 +114,7 @@ func makeFolder(dir string, give func(folder *os.File) error) error {
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
+	defer Unlock(folder)
 	if err = give(folder); err == nil {
 		err = RenameNew(tmp, dir)
 	}

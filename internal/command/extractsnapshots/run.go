@@ -332,7 +332,24 @@ func (w *writer) write(ctx context.Context, items []item) error {
 	if err != nil {
 		return exit.Fail(durable.Hint(err), err)
 	}
-	return errors.Join(w.writeItem(ctx, w.checker, f, items[0], w.bar), f.Close())
+	return errors.Join(w.writeLarge(ctx, f, items[0]), f.Close())
+}
+
+// writeLarge writes the only item of a batch.
+func (w *writer) writeLarge(ctx context.Context, f *durable.StagedFile, i item) error {
+	if w.Format == FormatJSON {
+		defer w.bar.Add(i.Size)
+		return w.encode(ctx, w.checker, f, i)
+	}
+	if err := durable.CopyRange(ctx, f.File, w.in.File, w.in.Base+i.Offset, i.Size, w.bar.Add); err != nil {
+		return err
+	}
+	if !i.Newline() {
+		if _, err := f.WriteString("\n"); err != nil {
+			return err
+		}
+	}
+	return f.CheckSize(i.bytes())
 }
 
 func (w *writer) writeSmall(ctx context.Context, items []item) error {
@@ -379,22 +396,6 @@ func (e *extraction) refuseExisting(allowed bool) error {
 
 func refused(err error) error {
 	return exit.Fail("name another folder, or replace what is there with --force", err) // DIR/NAME already exists
-}
-
-func (e *extraction) writeItem(ctx context.Context, checker *snapshot.Checker, f *durable.StagedFile, i item, bar terminal.Bar) error {
-	if e.Format == FormatJSON {
-		defer bar.Add(i.Size)
-		return e.encode(ctx, checker, f, i)
-	}
-	if err := durable.CopyRange(ctx, f.File, e.in.File, e.in.Base+i.Offset, i.Size, bar.Add); err != nil {
-		return err
-	}
-	if !i.Newline() {
-		if _, err := f.WriteString("\n"); err != nil {
-			return err
-		}
-	}
-	return f.CheckSize(i.bytes())
 }
 
 func (e *extraction) encode(ctx context.Context, checker *snapshot.Checker, w io.Writer, i item) error {

@@ -20,6 +20,22 @@ func Dir() string {
 	return filepath.Join(filepath.Dir(file), "..", "..", "testdata", "golden")
 }
 
+// Snapshots returns the contents of the snapshot files that have at most limit bytes, by name.
+func Snapshots(t testing.TB, limit int) (all [][]byte) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(Dir(), "verify", "*.dat"))
+	require.NoError(t, err)
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		require.NoError(t, err)
+		if len(data) <= limit {
+			all = append(all, data)
+		}
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
 // Databases are the names of the reorg databases.
 var Databases = []string{"node-rocksdb-6.11.4", "node-rocksdb-7.8.3-reopened", "node-current-reputation-cf", "node-odd-records"}
 

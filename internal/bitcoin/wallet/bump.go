@@ -189,7 +189,7 @@ func notThere(err error) bool {
 // Bump has the wallet make a replacement, and returns its id and its fee in sat. The wallet
 // does not say whether it was sent: it gives the same answer if it does not broadcast, or if
 // the mempool refused the replacement. After an error that is [bitcoin.ErrOutcomeUnknown] there
-// may be a replacement; after any other error there is none. A wallet replaces a transaction
+// may be a replacement, after any other error not. A wallet replaces a transaction
 // only once.
 func (w *Wallet) Bump(ctx context.Context, b *Bump) (txid string, fee int64, err error) {
 	const method = "bumpfee"

@@ -15,7 +15,7 @@ func running(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { _ = stop() })
 }
 
-// put DB KEY VALUE writes a record to a database, which is created if there is none.
+// put DB KEY VALUE writes a record to a database. A missing database is created.
 func put(ts *testscript.TestScript, _ bool, args []string) {
 	path := ts.MkAbs(args[0])
 	open := reorgdb.Open

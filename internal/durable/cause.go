@@ -37,7 +37,7 @@ func pathOf(err error) string {
 }
 
 // folderOf returns the path in a system error if it is a folder, or else its nearest parent folder
-// that exists.
+// that exists and stays: a run that fails removes its temporary folders.
 func folderOf(err error) string {
 	path := pathOf(err)
 	if path == "" {
@@ -45,10 +45,21 @@ func folderOf(err error) string {
 	}
 	for {
 		if info, err := os.Stat(path); err == nil && info.IsDir() || path == "/" {
-			return path
+			break
 		}
 		path = filepath.Dir(path)
 	}
+	for above := path; above != filepath.Dir(above); above = filepath.Dir(above) {
+		if isOwn(filepath.Base(above)) {
+			path = filepath.Dir(above)
+		}
+	}
+	return path
+}
+
+// isOwn reports whether a name is one that the tools give to a temporary file or folder.
+func isOwn(name string) bool {
+	return strings.HasPrefix(name, ".") && (strings.Contains(name, ".ailee-") || strings.Contains(name, ".ailee_"))
 }
 
 // readOnlyHint returns the hint for a read-only file system.

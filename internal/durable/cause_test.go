@@ -73,6 +73,12 @@ func TestHintNamesTheFolder(t *testing.T) {
 		Hint(&fs.PathError{Op: "write", Path: filepath.Join(dir, "file"), Err: unix.ENOSPC}))
 	require.Equal(t, "free some space, then run the command again; see what is left: df -h "+dir,
 		Hint(&os.LinkError{Op: "rename", Old: "a", New: filepath.Join(dir, "file"), Err: unix.ENOSPC}))
+	for _, own := range []string{".new.ailee-tmp", ".ailee_extract-staging", ".ailee-backup.tmp"} {
+		inside := filepath.Join(dir, own, "deep")
+		require.NoError(t, os.MkdirAll(inside, 0o755))
+		require.Equal(t, "free some space, then run the command again; see what is left: df -h "+dir,
+			Hint(&fs.PathError{Op: "write", Path: filepath.Join(inside, "file"), Err: unix.ENOSPC}))
+	}
 	t.Setenv("TMPDIR", filepath.Join(dir, "none"))
 	require.Equal(t, "the folder for temporary files, "+filepath.Join(dir, "none")+", is missing: make it, or name another: export TMPDIR=/var/tmp",
 		Hint(&fs.PathError{Op: "open", Path: filepath.Join(dir, "none", ".ailee-x"), Err: unix.ENOENT}))

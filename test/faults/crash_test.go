@@ -139,7 +139,7 @@ func (s *scenario) try(t *testing.T, w way, k int) outcome {
 }
 
 var (
-	oneError = regexp.MustCompile(`(?m)^ailee[-_\w]+: error: .+$`)
+	oneError = regexp.MustCompile(`(?m)^ailee[-_\w]*: error: .+$`)
 	done     = regexp.MustCompile(`"exit_code": ?0\b`)
 )
 

@@ -27,6 +27,8 @@ type scenario struct {
 	name string
 	// prepare makes the initial contents of root/data.
 	prepare func(t *testing.T, root string)
+	// settle continues in each copy of these contents, with what must not be copied. It may be nil.
+	settle func(t *testing.T, root string)
 	// command returns the command line of the first run (0), or of a run that completes another (1).
 	command func(root string, run int) []string
 	// leftover has patterns of the names that a killed run may leave.
@@ -43,6 +45,8 @@ type scenario struct {
 	// keeps returns the file or folder that a path is the kept version of, "" for none. The original
 	// may be missing for the moment.
 	keeps func(path string) string
+	// either has pairs of names of which one, complete, must always be there.
+	either [][2]string
 	// always is a call that every sample includes.
 	always string
 	// long says that the scenario is left out in short mode.
@@ -92,13 +96,11 @@ func (s *scenario) ready(t *testing.T) {
 		require.NoError(t, os.Mkdir(filepath.Join(s.template, dir), 0o755))
 	}
 	s.prepare(t, s.template)
-	if os.Geteuid() == 0 {
-		require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%d", uid, gid), s.template).Run())
-	}
+	give(t, s.template)
 	s.payments.begin()
-	found, _ := s.look(t, s.template)
-	s.before = s.canonical(found)
 	root := s.copy(t, reachable(t))
+	found, _ := s.look(t, root)
+	s.before = s.canonical(found)
 	code, said := s.run(t, root, 0)
 	require.Zero(t, code, said)
 	found, left := s.look(t, root)
@@ -112,7 +114,19 @@ func (s *scenario) copy(t *testing.T, root string) string {
 	t.Helper()
 	said, err := exec.Command("cp", "-a", s.template+"/.", root).CombinedOutput()
 	require.NoError(t, err, string(said))
+	if s.settle != nil {
+		s.settle(t, root)
+		give(t, root)
+	}
 	return root
+}
+
+// give makes everything in a folder the node's.
+func give(t *testing.T, root string) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		require.NoError(t, exec.Command("chown", "-R", fmt.Sprintf("%d:%d", uid, gid), root).Run())
+	}
 }
 
 func (s *scenario) env(root string) []string {
@@ -165,6 +179,11 @@ func (s *scenario) look(t *testing.T, root string) (found state, left []string) 
 			databases += content
 		case strings.HasPrefix(d.Name(), "reorg_db") && strings.HasSuffix(name, ".tar.gz"):
 			content = packedRecords(t, path)
+		case d.Type() == fs.ModeSymlink:
+			content, err = os.Readlink(path)
+			if err != nil {
+				return err
+			}
 		case !d.IsDir():
 			text, err := os.ReadFile(path)
 			if err != nil {
@@ -295,6 +314,11 @@ func (s *scenario) compare(found state, done bool) error {
 			return fmt.Errorf("%s is in neither its old nor its new state: %s", path, excerpt(content))
 		}
 		names[name] = true
+	}
+	for _, pair := range s.either {
+		if !names[pair[0]] && !names[pair[1]] {
+			return fmt.Errorf("neither %s nor %s is there", pair[0], pair[1])
+		}
 	}
 	for name := range s.after {
 		if _, before := s.before[name]; !names[name] && (done || before && !kept[name]) {

@@ -11,10 +11,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/bitcoin/bitcointest"
+	"ailee-recovery/internal/command/backup"
 	"ailee-recovery/internal/command/createanchor"
 	"ailee-recovery/internal/command/extractsnapshots"
 	"ailee-recovery/internal/command/initnode"
@@ -25,6 +27,7 @@ import (
 	"ailee-recovery/internal/command/restore"
 	"ailee-recovery/internal/command/resyncblocks"
 	"ailee-recovery/internal/golden"
+	"ailee-recovery/internal/multicall"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -110,6 +113,56 @@ func resyncing(name string, tip int64, fill func(t *testing.T, chain *bitcointes
 			return append([]string{bin(resyncblocks.Name), "--db-path", in(root, "reorg_db"), "--bitcoin-rpc", url}, flags...)
 		},
 		leftover: temporary,
+	}
+}
+
+// backingUpAgain is a backup of a node that was backed up an hour ago. Of each kind only one
+// backup is kept. What change leaves as it is gets a second name, the rest is copied.
+func backingUpAgain(name string, change func(t *testing.T, root string)) *scenario {
+	const stamp, second = "20060102_150405", "2006-01-02T15:04:05"
+	hourAgo := time.Now().UTC().Add(-time.Hour)
+	return &scenario{
+		name: name, long: true, roomy: true,
+		prepare: func(t *testing.T, root string) {
+			snapshots(t, in(root, "l2_snapshots.dat"), 5)
+			database(t, in(root, "reorg_db"), "node-rocksdb-6.11.4")
+			// A source that was written just now is not taken for unchanged.
+			require.NoError(t, exec.Command("find", in(root), "-type", "f", "-exec", "touch", "-d", "-1 minute", "{}", "+").Run())
+		},
+		settle: func(t *testing.T, root string) {
+			backups := in(root, "backups")
+			said, err := exec.Command(bin(backup.Name), "--data-dir", in(root)).CombinedOutput()
+			require.NoError(t, err, string(said))
+			text, err := os.ReadFile(filepath.Join(backups, "ailee-catalogue.json"))
+			require.NoError(t, err)
+			catalogue := string(text)
+			entries, err := os.ReadDir(backups)
+			require.NoError(t, err)
+			for _, entry := range entries {
+				now, found := strings.CutPrefix(times.FindString(entry.Name()), "_")
+				if !found {
+					continue
+				}
+				made, err := time.Parse(stamp, now)
+				require.NoError(t, err)
+				earlier := strings.ReplaceAll(entry.Name(), now, hourAgo.Format(stamp))
+				require.NoError(t, os.Rename(filepath.Join(backups, entry.Name()), filepath.Join(backups, earlier)))
+				catalogue = strings.NewReplacer(now, hourAgo.Format(stamp), made.Format(second), hourAgo.Format(second)).Replace(catalogue)
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(backups, "ailee-catalogue.json"), []byte(catalogue), 0o640))
+			change(t, root)
+		},
+		command: func(root string, run int) []string {
+			return []string{bin(backup.Name), "--data-dir", in(root), "--keep", "1", "--keep-daily", "0", "--keep-weekly", "0"}
+		},
+		leftover: append([]string{".ailee-backup.tmp"}, temporary...),
+		same: func(path string) string {
+			return withoutTime(strings.ReplaceAll(path, hourAgo.Format("_"+stamp), ", an hour ago"))
+		},
+		either: [][2]string{
+			{"data/backups/l2_snapshots, an hour ago.dat.bak", "data/backups/l2_snapshots.dat.bak"},
+			{"data/backups/reorg_db, an hour ago.tar.gz", "data/backups/reorg_db.tar.gz"},
+		},
 	}
 }
 
@@ -326,17 +379,36 @@ func scenarios() []*scenario {
 				database(t, in(root, db), "node-rocksdb-6.11.4")
 			},
 			command: func(root string, run int) []string {
-				return []string{bin("ailee-backup"), "--data-dir", in(root)}
+				return []string{bin(backup.Name), "--data-dir", in(root)}
 			},
 			leftover: append([]string{".ailee-backup.tmp", ".backups.ailee-tmp"}, temporary...),
 			same:     withoutTime,
+		},
+		backingUpAgain("backup again, another file", func(t *testing.T, root string) { snapshots(t, in(root, file), 6) }),
+		backingUpAgain("backup again, another database", func(t *testing.T, root string) {
+			db, err := reorgdb.Open(in(root, db))
+			require.NoError(t, err)
+			require.NoError(t, db.Update(func(u *reorgdb.Update) error {
+				u.SetBlock(reorgdb.Block{Height: 2_000_000, Hash: strings.Repeat("0a", 32)})
+				return nil
+			}))
+			require.NoError(t, db.Close())
+		}),
+		{
+			name: "links to all commands",
+			prepare: func(t *testing.T, root string) {
+				require.NoError(t, os.Mkdir(in(root, "bin"), 0o755))
+			},
+			command: func(root string, run int) []string {
+				return []string{bin(multicall.Name), "--install-links", in(root, "bin")}
+			},
 		},
 		{
 			name: "metrics", long: true, roomy: true,
 			prepare: func(t *testing.T, root string) {
 				prepareFile(t, root)
 				database(t, in(root, db), "node-rocksdb-6.11.4")
-				require.NoError(t, exec.Command(bin("ailee-backup"), "--data-dir", in(root)).Run())
+				require.NoError(t, exec.Command(bin(backup.Name), "--data-dir", in(root)).Run())
 			},
 			command: func(root string, run int) []string {
 				return []string{bin(monitor.Name), "--data-dir", in(root), "--state-file", "", "--prometheus", in(root, "ailee.prom"),

@@ -128,8 +128,6 @@ func verdictOf(err error) State {
 	switch {
 	case err == nil:
 		return Sound
-	case errors.As(err, &refused) && refused.Limit:
-		return CouldNot
 	case errors.As(err, &wrong), errors.As(err, &damagedFile), errors.As(err, &damaged), errors.As(err, &refused),
 		errors.Is(err, archive.ErrNoArchive), errors.Is(err, reorgdb.ErrNoDatabase), errors.Is(err, reorgdb.ErrCorrupt):
 		return Wrong
@@ -299,8 +297,12 @@ func (e *Examined) archive(ctx context.Context, f *os.File, o ExamineOptions) er
 	h := newHashed(f)
 	_, err = archive.Unpack(ctx, h, to, archive.Limits{Members: archive.MaxMembers, Bytes: limit})
 	var damaged *archive.DamagedError
-	if errors.As(err, &damaged) && errors.Is(err, io.ErrUnexpectedEOF) {
+	var refused *archive.RefusedError
+	switch {
+	case errors.As(err, &damaged) && errors.Is(err, io.ErrUnexpectedEOF):
 		err = &wrongError{fmt.Sprintf("ends after %d bytes", e.Size), err}
+	case errors.As(err, &refused) && refused.Limit:
+		err = noRoom(e.Unpacked)
 	}
 	if verdictOf(err) == CouldNot {
 		return err
@@ -341,9 +343,14 @@ type bounded struct {
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, &os.PathError{Op: "unpack to", Path: b.Name(), Err: unix.ENOSPC}
+		return 0, noRoom(b.Name())
 	}
 	return b.File.Write(p)
+}
+
+// noRoom is the error for data that takes more than [roomFor] allows.
+func noRoom(path string) error {
+	return &os.PathError{Op: "unpack to", Path: path, Err: unix.ENOSPC}
 }
 
 // makeFolder makes the folder that a database is unpacked to.

@@ -147,7 +147,10 @@ func backingUpAgain(name string, change func(t *testing.T, root string)) *scenar
 				require.NoError(t, err)
 				earlier := strings.ReplaceAll(entry.Name(), now, hourAgo.Format(stamp))
 				require.NoError(t, os.Rename(filepath.Join(backups, entry.Name()), filepath.Join(backups, earlier)))
-				catalogue = strings.NewReplacer(now, hourAgo.Format(stamp), made.Format(second), hourAgo.Format(second)).Replace(catalogue)
+				catalogue = strings.ReplaceAll(catalogue, now, hourAgo.Format(stamp))
+				for _, when := range []string{"made", "at", "start", "end", "last_success"} {
+					catalogue = strings.ReplaceAll(catalogue, when+`": "`+made.Format(second), when+`": "`+hourAgo.Format(second))
+				}
 			}
 			require.NoError(t, os.WriteFile(filepath.Join(backups, "ailee-catalogue.json"), []byte(catalogue), 0o640))
 			change(t, root)

@@ -201,6 +201,39 @@ func TestDiskFull(t *testing.T) {
 	require.Positive(t, full)
 }
 
+// TestVerifyOnAFullDisk: a database for which there is no room to unpack it could not be checked.
+func TestVerifyOnAFullDisk(t *testing.T) {
+	if !clitest.CanMount(t) {
+		t.Skip("cannot mount")
+	}
+	dir := clitest.NodeDir(t, 2)
+	folder := filepath.Join(dir, "backups")
+	require.NoError(t, os.Mkdir(folder, 0o755))
+	require.NoError(t, unix.Mount("tmpfs", folder, "tmpfs", 0, "size=8m"))
+	defer func() { require.NoError(t, unix.Unmount(folder, 0)) }()
+	quiet(t, start, "--data-dir", dir)
+	code, _, stderr := run(hours(1), "--data-dir", dir, "verify")
+	require.Equal(t, exit.Failed, code)
+	require.Contains(t, stderr, "reorg_db_20250215_000000.tar.gz could not be read: unpack to ")
+	require.Contains(t, stderr, "no space left on device")
+	require.Contains(t, stderr, "hint: ")
+}
+
+// TestDamagedLater: a backup that was damaged after it was made is reported once, by the next run.
+func TestDamagedLater(t *testing.T) {
+	dir := clitest.NodeDir(t, 2)
+	quiet(t, start, "--data-dir", dir)
+	for name, size := range map[string]int64{snapshotsAt(start): 1000, "reorg_db_20250215_000000.tar.gz": 100} {
+		require.NoError(t, os.Truncate(filepath.Join(dir, "backups", name), size))
+	}
+	code, _, stderr := run(hours(1), "--data-dir", dir)
+	require.Zero(t, code, stderr)
+	for _, name := range []string{snapshotsAt(start), "reorg_db_20250215_000000.tar.gz"} {
+		require.Contains(t, stderr, "warning: "+filepath.Join(dir, "backups", name)+" is wrong: ")
+	}
+	quiet(t, hours(2), "--data-dir", dir)
+}
+
 // TestTwice: a second run at the same time as the first ends at once and changes nothing. Of two
 // runs one after the other in the same second, the later is named after the next second.
 func TestTwice(t *testing.T) {

@@ -191,14 +191,29 @@ func (r *run) begin(ctx context.Context) error {
 			return err
 		}
 	}
+	found := r.dir.New
 	if err := r.dir.Reconcile(ctx, r.holding()); err != nil {
 		return err
+	}
+	for _, b := range found {
+		r.warnUnlessSound(r.dir.Catalogue.Find(b.Name))
 	}
 	for _, gone := range r.dir.Gone {
 		r.out.Warn("%s is gone, but no run deleted it", filepath.Join(r.BackupDir, gone.Name))
 	}
 	r.dir.Catalogue.Sequence++
 	return nil
+}
+
+// warnUnlessSound reports a backup that is new or was changed, and is of no use as it is.
+func (r *run) warnUnlessSound(b *backups.Backup) {
+	path := filepath.Join(r.BackupDir, b.Name)
+	switch b.Verified.Verdict {
+	case backups.Wrong:
+		r.out.Warn("%s is wrong: %s", path, b.Verified.Why)
+	case backups.CouldNot:
+		r.out.Warn("%s could not be read: %s", path, b.Verified.Why)
+	}
 }
 
 // resolved returns a path with its links resolved, or unchanged if it does not exist.

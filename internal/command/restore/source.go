@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ailee-recovery/internal/archive"
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
@@ -285,8 +284,7 @@ func (r *restoring) explainSource(ctx context.Context, t *target, err error) err
 
 // noSpace reports whether an error says that a disk is too full.
 func noSpace(err error) bool {
-	var refused *archive.RefusedError
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.As(err, &refused) && refused.Limit
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
 func readHint(t *target, err error) string {

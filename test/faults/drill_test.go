@@ -20,11 +20,19 @@ func TestDrillBroken(t *testing.T) {
 		t.Skip("each try takes seconds: make faults")
 	}
 	inMemory(t)
-	for name, f := range map[string]fault{"KILL": {kill: true}, "ENOSPC": {errno: unix.ENOSPC}} {
-		t.Run(name, func(t *testing.T) {
+	for _, way := range []struct {
+		name, mode string
+		fault      fault
+	}{
+		{"KILL", "crash", fault{kill: true}},
+		{"KILL", "corruption", fault{kill: true}},
+		{"ENOSPC", "corruption", fault{errno: unix.ENOSPC}},
+	} {
+		f, name := way.fault, way.name
+		t.Run(way.mode+"/"+name, func(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
-			command := []string{bin(drill.Name), "--mode", "corruption", "--data-dir", filepath.Join(root, "drill")}
+			command := []string{bin(drill.Name), "--mode", way.mode, "--data-dir", filepath.Join(root, "drill")}
 			broken := func(k int) (n int, hit bool) {
 				out, err := os.CreateTemp(t.TempDir(), "")
 				require.NoError(t, err)

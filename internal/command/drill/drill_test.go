@@ -205,9 +205,13 @@ func TestRefusesWhatItDidNotMake(t *testing.T) {
 	refused(filepath.Join(node, "l2_snapshots.dat", "deeper"), "not a directory")
 	require.Equal(t, before, contents(t, node))
 
-	// Files that others put into the folder of a drill stay.
+	// What a killed drill leaves is taken over, files that others put into the folder stay.
 	stage := filepath.Join(m.temporary, "new", "stage")
 	m.passes(t, "--mode", "reorg", "--data-dir", stage)
+	for _, name := range []string{"copy", ".copy.ailee-tmp", ".extracted.ailee-tmp"} {
+		require.NoError(t, os.Mkdir(filepath.Join(stage, name), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(stage, name, "file"), nil, 0o600))
+	}
 	m.passes(t, "--mode", "reorg", "--data-dir", stage)
 	plant := func(name string, make func(path string) error) {
 		path := filepath.Join(stage, name)

@@ -28,7 +28,9 @@ const (
 	probePart     = "probe"     // tests whether anything can be written
 )
 
-var parts = []string{nodePart, samplesPart, extractedPart, copyPart, bitcoinPart, temporaryPart, probePart}
+// parts also has the names under which killed tools leave the folders that they make.
+var parts = []string{nodePart, samplesPart, extractedPart, copyPart, bitcoinPart, temporaryPart, probePart,
+	durable.TemporaryName(extractedPart), durable.TemporaryName(copyPart)}
 
 // stage is the folder of a drill, locked for as long as the drill runs.
 type stage struct {

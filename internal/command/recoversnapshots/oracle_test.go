@@ -24,37 +24,83 @@ type piece struct {
 	time uint64
 }
 
-// slowly finds every valid snapshot of a file, in file order: the text from each header,
-// at the end of a line or alone on it, to the next line that starts with an end, unless
-// another header comes before. Everything is in memory and compared as text.
+// slowly finds every valid snapshot of a file, in file order. Everything is in memory and
+// compared as text. What a node reads as one snapshot is one, unless something in it holds.
 func slowly(t *testing.T, data string) (found []piece) {
-	start := -1
-	for at := 0; at < len(data); {
-		end := strings.IndexByte(data[at:], '\n')
-		line, next := data[at:], len(data)
-		if end >= 0 {
-			line, next = data[at:at+end], at+end+1
-		}
-		if strings.HasPrefix(line, snapshot.EndLine) && start >= 0 {
-			if p, ok := valid(t, data[start:at]+snapshot.EndLine+"\n"); ok {
+	take := func(texts ...string) {
+		for _, text := range texts {
+			if p, _, ok := judged(t, text); ok {
 				found = append(found, p)
 			}
-			start = -1
 		}
-		if strings.HasSuffix(line, snapshot.HeaderLine) && end >= 0 {
-			start = at + len(line) - len(snapshot.HeaderLine)
+	}
+	from := 0 // everything before is done
+	for at := 0; at < len(data); {
+		line := data[at:]
+		if end := strings.IndexByte(line, '\n'); end >= 0 {
+			line = line[:end+1]
+		}
+		next := at + len(line)
+		if line == snapshot.HeaderLine+"\n" {
+			if size := asNodesRead(data[at:]); size > 0 {
+				next = at + size
+				take(asMeant(data[from:at])...)
+				whole := strings.TrimSuffix(data[at:next], "\n") + "\n"
+				inside := slices.DeleteFunc(asMeant(data[at:next]), func(text string) bool { return text == whole })
+				if slices.ContainsFunc(inside, func(text string) bool { _, holds, _ := judged(t, text); return holds }) {
+					take(asMeant(data[at:next])...)
+				} else {
+					take(whole)
+				}
+				from = next
+			}
 		}
 		at = next
 	}
+	take(asMeant(data[from:])...)
 	return found
 }
 
-// valid computes the root from a state in memory, without a checker's verdict.
-func valid(t *testing.T, text string) (piece, bool) {
+// asNodesRead returns the size of the snapshot that a node reads at the header at the start of
+// data, 0 if it does not end.
+func asNodesRead(data string) (size int) {
+	for line := range strings.Lines(data) {
+		switch text := strings.TrimSuffix(line, "\n"); {
+		case text == snapshot.HeaderLine && size > 0:
+			return 0
+		case text == snapshot.EndLine:
+			return size + len(line)
+		}
+		size += len(line)
+	}
+	return 0
+}
+
+// asMeant returns the text from each header, at the end of a line or alone on it, to the next
+// line that starts with an end, unless another header comes before.
+func asMeant(data string) (texts []string) {
+	start, at := -1, 0
+	for line := range strings.Lines(data) {
+		text, whole := strings.CutSuffix(line, "\n")
+		if strings.HasPrefix(text, snapshot.EndLine) && start >= 0 {
+			texts = append(texts, data[start:at]+snapshot.EndLine+"\n")
+			start = -1
+		}
+		if strings.HasSuffix(text, snapshot.HeaderLine) && whole {
+			start = at + len(text) - len(snapshot.HeaderLine)
+		}
+		at += len(line)
+	}
+	return texts
+}
+
+// judged computes the root from a state in memory, without a checker's verdict. It reports whether
+// root and anchor hold, and whether the snapshot is valid.
+func judged(t *testing.T, text string) (p piece, holds, valid bool) {
 	r := strings.NewReader(text)
 	l, err := snapshot.Latest(r, r.Size())
 	if err != nil || l.Offset != 0 || l.Size != r.Size() {
-		return piece{}, false
+		return piece{}, false, false
 	}
 	checker := snapshot.NewChecker(nil)
 	report, err := checker.Check(t.Context(), r, l)
@@ -63,10 +109,10 @@ func valid(t *testing.T, text string) (piece, bool) {
 	require.NoError(t, err)
 	a := st.Anchor
 	if a == nil || a.L2StateRoot != snapshot.Root(st) || !strings.EqualFold(a.Hash, snapshot.AnchorHash(a.Payload)) {
-		return piece{}, false
+		return piece{}, false, false
 	}
 	others := slices.ContainsFunc(st.Bridge.PegOuts, func(p snapshot.PegOut) bool { return p.AnchorCommitmentHash != a.Hash })
-	return piece{text, st.TimestampMs}, !others
+	return piece{text, st.TimestampMs}, true, !others
 }
 
 // inOrder finds the order that the help text promises by trying. Among the snapshots before

@@ -201,8 +201,8 @@ func pathOf(f urfave.Flag) string {
 	if !ok {
 		return ""
 	}
-	if m := placeholder.FindStringSubmatch(doc.GetUsage()); m != nil && isPath(m[1]) {
-		return m[1]
+	if value := placeholder(doc.GetUsage()); isPath(value) {
+		return value
 	}
 	return ""
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -18,7 +17,7 @@ func helpTemplate(t Tool) string {
 			f.DisableDefaultText = true // a switch is off by default
 		}
 		if slices.Contains(t.Required, f.Names()[0]) {
-			usage += " --" + f.Names()[0] + " " + placeholder.FindStringSubmatch(f.(urfave.DocGenerationFlag).GetUsage())[1]
+			usage += " --" + f.Names()[0] + " " + placeholder(f.(urfave.DocGenerationFlag).GetUsage())
 		}
 	}
 	usage += " [flags]"
@@ -44,8 +43,12 @@ func helpTemplate(t Tool) string {
 	return b.String()
 }
 
-// placeholder matches the name that a flag's usage gives its value.
-var placeholder = regexp.MustCompile("`(.+?)`")
+// placeholder returns the name that a flag's usage gives its value, "" for none.
+func placeholder(usage string) string {
+	_, rest, _ := strings.Cut(usage, "`")
+	name, _, _ := strings.Cut(rest, "`")
+	return name
+}
 
 // defaults lists the environment variables from which flags take their defaults.
 func defaults(flags []urfave.Flag) (entries []Entry) {

@@ -55,7 +55,8 @@ func Tool() cli.Tool {
    Copies reorg_db/ and l2_snapshots.dat, up to the end of its latest complete
    snapshot, to the backup folder. The node may be running. A copy gets its name once
    it verifies, and is then read back. A damaged source is not backed up, and all
-   earlier backups stay. Made for cron: it prints nothing when all is well.
+   earlier backups stay. A backup that was changed is read again, and reported if it is
+   damaged. Made for cron: it prints nothing when all is well.
 
    A source that has not changed since its last backup takes no space: the new backup
    is a hard link to the last one. After 24 hours the source is copied again.

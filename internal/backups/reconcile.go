@@ -44,8 +44,7 @@ func (d *Dir) TakeBack(name string) *Backup {
 	if at < 0 {
 		return nil
 	}
-	d.Catalogue.Backups = append(d.Catalogue.Backups, d.Gone[at])
-	d.Catalogue.sort()
+	d.Catalogue.insert(d.Gone[at])
 	d.Gone = slices.Delete(d.Gone, at, at+1)
 	d.New = slices.DeleteFunc(d.New, func(b Backup) bool { return b.Name == name })
 	return d.Catalogue.Find(name)
@@ -115,8 +114,7 @@ func (d *Dir) take(ctx context.Context, b *Backup, h Holding) error {
 		was := d.Gone[changed]
 		d.Gone = slices.Delete(d.Gone, changed, changed+1)
 		was.Verify(e, h.Now)
-		d.Catalogue.Backups = append(d.Catalogue.Backups, was)
-		d.Catalogue.sort()
+		d.Catalogue.insert(was)
 		return nil
 	}
 	b.setExamined(e, h.Now)
@@ -127,8 +125,7 @@ func (d *Dir) take(ctx context.Context, b *Backup, h Holding) error {
 		renamed.Made = b.Made // by its new name, which may correct a wrong date
 		renamed.Name, renamed.MTime, renamed.Verified = b.Name, b.MTime, b.Verified
 		d.Gone = slices.Delete(d.Gone, gone, gone+1)
-		d.Catalogue.Backups = append(d.Catalogue.Backups, renamed)
-		d.Catalogue.sort()
+		d.Catalogue.insert(renamed)
 		return nil
 	}
 	newest := d.isNewest(b, h.Now)
@@ -148,8 +145,7 @@ func (d *Dir) take(ctx context.Context, b *Backup, h Holding) error {
 	if err != nil {
 		return err
 	}
-	d.Catalogue.Backups = append(d.Catalogue.Backups, *b)
-	d.Catalogue.sort()
+	d.Catalogue.insert(*b)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,11 +97,17 @@ func TestLoadPruning(t *testing.T) {
 	appending := exec.Command("appender", path, fmt.Sprint(keep+1), "1000000000")
 	require.NoError(t, appending.Start())
 	t.Cleanup(func() { _ = appending.Process.Kill(); _ = appending.Wait() })
-	last, appended := uint64(keep), 0
+	last, appended, refused := uint64(keep), 0, 0
 	began := time.Now()
-	for range swaps {
+	for done := 0; done < swaps; {
 		code, stdout, stderr := clitest.Run(prunesnapshots.Tool(), "--watch=20ms", "--file", path, "--keep", fmt.Sprint(keep), "--in-place")
-		require.Zero(t, code, "%s%s", stdout, stderr)
+		if strings.Contains(stderr, "writers come too often") {
+			refused++ // the machine is too busy: the prune gives up before it replaces anything
+			require.Less(t, refused, 10+swaps, "%s", stderr)
+		} else {
+			require.Zero(t, code, "%s%s", stdout, stderr)
+			done++
+		}
 		data, err := os.ReadFile(path)
 		require.NoError(t, err)
 		first, next := timesIn(t, data)
@@ -115,7 +122,7 @@ func TestLoadPruning(t *testing.T) {
 	require.Positive(t, appended)
 	clitest.RunTool(t, exit.OK, prunesnapshots.Tool(), "--file", path, "--keep", "100", "--in-place")
 	require.Len(t, clitest.Times(t, path), 100)
-	t.Logf("%d runs in %.1f s, %d snapshots appended", swaps, took.Seconds(), appended)
+	t.Logf("%d runs in %.1f s, and %d that gave up, %d snapshots appended", swaps, took.Seconds(), refused, appended)
 }
 
 // timesIn returns the time of the first complete snapshot, and the one that would follow the

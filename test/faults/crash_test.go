@@ -185,6 +185,8 @@ var ignorable = []struct{ calls, path, before, why string }{
 	{"mkdir", "data", "*", "mkdir -p creates an existing folder"},
 	{"link", "*.sst", "*", "RocksDB copies the table instead"},
 	{"linkat", "latest", "*", "it is copied instead"},
+	{"linkat", "l2_snapshots_*", "*", "it is copied instead"},
+	{"linkat", "reorg_db_*", "*", "it is copied instead"},
 	{"linkat", "*.replaced_*", "*", "it is copied instead"},
 	{"renameat2", "l2_snapshots*", "*", "mv first tries whether the name is free"},
 	{"*", ".ailee-reorgdb-*", "*", saidOnly + "the live database is not checked, and replaced by force"},

@@ -59,7 +59,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 		ErrWriter:              s.Err,
 		ExitErrHandler:         func(*urfave.Context, error) {},
 		OnUsageError: func(_ *urfave.Context, err error, _ bool) error {
-			return usage(t, errors.New(oneDash().ReplaceAllString(err.Error(), "${1}--${2}")))
+			return usage(t, errors.New(oneDash.ReplaceAllString(err.Error(), "${1}--${2}")))
 		},
 		Action: func(c *urfave.Context) error {
 			parsed()
@@ -89,9 +89,7 @@ func Execute(ctx context.Context, t Tool, args []string, s Streams) int {
 }
 
 // oneDash matches the flag package's message on a flag with a wrong value.
-var oneDash = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(invalid (?:boolean )?value ".*" for )(?:flag )?-([^-: ]{2,}: )`)
-})
+var oneDash = regexp.MustCompile(`^(invalid (?:boolean )?value ".*" for )(?:flag )?-([^-: ]{2,}: )`)
 
 func init() {
 	// -v is not an alias: some expect it to mean verbose.

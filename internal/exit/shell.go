@@ -3,7 +3,6 @@ package exit
 import (
 	"regexp"
 	"strings"
-	"sync"
 
 	"al.essio.dev/pkg/shellescape"
 )
@@ -13,15 +12,12 @@ import (
 func Command(args ...string) string {
 	words := make([]string, len(args))
 	for i, arg := range args {
-		if words[i] = arg; strings.HasPrefix(arg, "-") && !flag().MatchString(arg) {
+		if words[i] = arg; strings.HasPrefix(arg, "-") && !flag.MatchString(arg) {
 			words[i] = "./" + arg
 		}
 	}
 	return strings.TrimSpace(shellescape.QuoteCommand(words))
 }
 
-// flag matches a flag, a negative number, and a lone - or --. Compiling it would take a
-// noticeable part of the start of every command, and most need it for nothing.
-var flag = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(?:--?[A-Za-z][A-Za-z0-9-]*(?:=(?s:.*))?|-[0-9]+|--?)$`)
-})
+// flag matches a flag, a negative number, and a lone - or --.
+var flag = regexp.MustCompile(`^(?:--?[A-Za-z][A-Za-z0-9-]*(?:=(?s:.*))?|-[0-9]+|--?)$`)

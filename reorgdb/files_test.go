@@ -155,6 +155,26 @@ func TestFilesAreReadAsRocksDBReadsThem(t *testing.T) {
 	}
 }
 
+// TestDamagedKindIsDamage: a bit that makes an entry of a kind that is not supported is reported
+// as what it is, since the checksum of its block does not hold.
+func TestDamagedKindIsDamage(t *testing.T) {
+	path := unpacked(t, filepath.Join(golden.Dir(), "reorg_db", "node-rocksdb-6.11.4.tar.gz"))
+	table := filepath.Join(path, "000004.sst")
+	data, err := os.ReadFile(table)
+	require.NoError(t, err)
+	const kindAt, blobIndex = 9202, 0x11
+	require.EqualValues(t, 1, data[kindAt])
+	data[kindAt] = blobIndex
+	require.NoError(t, os.WriteFile(table, data, 0o600))
+	requireSame(t, path, "a damaged kind")
+	db, err := reorgdb.OpenReadOnly(path)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	_, err = read(db, func(family string) iter.Seq2[reorgdb.Record, error] { return db.Records(ctx, family) })
+	require.ErrorIs(t, err, reorgdb.ErrCorrupt)
+	require.NotErrorIs(t, err, reorgdb.ErrUnsupported)
+}
+
 // TestDamagedFilesAreReadAsRocksDBReadsThem damages every file of every database: the same
 // records come before the same error, if any.
 func TestDamagedFilesAreReadAsRocksDBReadsThem(t *testing.T) {

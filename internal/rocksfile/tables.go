@@ -100,11 +100,18 @@ func (r *tableReader) strange(ctx context.Context, blocks []handle) (Kind, bool)
 		if err != nil {
 			return 0, false
 		}
-		if kind, ok := strangeEntry(b); ok {
+		// Damage can make any kind of an entry.
+		if kind, ok := strangeEntry(b); ok && r.intact(h) {
 			return kind, true
 		}
 	}
 	return 0, false
+}
+
+// intact reports whether the checksum of the block at h holds.
+func (r *tableReader) intact(h handle) bool {
+	raw, err := r.read(h)
+	return err == nil && r.checksum.holds(raw)
 }
 
 // strangeEntry searches a block for such an entry. It only decodes the kinds: a key that shares

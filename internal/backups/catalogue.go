@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"sort"
 	"time"
 
 	"ailee-recovery/internal/durable"
@@ -171,19 +170,15 @@ func (c *Catalogue) contradiction() string {
 }
 
 func (c *Catalogue) sort() {
-	slices.SortStableFunc(c.Backups, func(a, b Backup) int { return a.compare(&b) })
+	slices.SortStableFunc(c.Backups, func(a, b Backup) int {
+		return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), a.Made.Compare(b.Made), -cmp.Compare(a.Kind, b.Kind))
+	})
 }
 
-// insert adds an entry to sorted ones, after those that compare equal. Sorting them all for each
-// of many backups would take longer than reading the backups.
+// insert adds an entry at its place.
 func (c *Catalogue) insert(b Backup) {
-	at := sort.Search(len(c.Backups), func(i int) bool { return c.Backups[i].compare(&b) > 0 })
-	c.Backups = slices.Insert(c.Backups, at, b)
-}
-
-// compare compares entries in their order in the catalogue.
-func (b *Backup) compare(other *Backup) int {
-	return cmp.Or(cmp.Compare(b.Sequence, other.Sequence), b.Made.Compare(other.Made), -cmp.Compare(b.Kind, other.Kind))
+	c.Backups = append(c.Backups, b)
+	c.sort()
 }
 
 // Save writes the catalogue of a folder atomically, and syncs it.

@@ -1,22 +1,15 @@
 package cli
 
 import (
+	"regexp"
 	"strings"
 )
 
 // helpWidth is the maximum width of the help, in columns.
 const helpWidth = 100
 
-// beforeText returns the length of what precedes the text of a flag, a variable, a file or an
-// exit status in a line, 0 for other lines.
-func beforeText(line string) int {
-	entry, found := strings.CutPrefix(line, "   ")
-	name, text, apart := strings.Cut(entry, "  ")
-	if !found || !apart || name == "" || name[0] == ' ' {
-		return 0
-	}
-	return len(line) - len(strings.TrimLeft(text, " "))
-}
+// entryText matches what precedes the text of a flag, a variable, a file or an exit status.
+var entryText = regexp.MustCompile(`^   \S.*?  +`)
 
 // wrap breaks the long lines of a help. Continuation lines are indented further than the line
 // that they continue, by which internal/cli/manual joins them again.
@@ -30,7 +23,7 @@ func wrap(help string) string {
 		}
 		switch section {
 		case "FLAGS:", "ENVIRONMENT:", "FILES:", "EXIT STATUS:":
-			writeWrapped(&b, line, beforeText(line), "")
+			writeWrapped(&b, line, len(entryText.FindString(line)), "")
 		case "EXAMPLES:":
 			writeWrapped(&b, line, 6, ` \`)
 		case "SEE ALSO:":

@@ -176,7 +176,7 @@ func (r *run) mendOne(ctx context.Context, p *part, b *backups.Backup) error {
 	}
 	if n != b.Size || sumOf(sum) != b.SHA256 {
 		b.Verified = backups.Verified{At: r.start, Verdict: backups.Wrong, Why: "it is the live file, and no longer what was backed up"}
-		r.out.Warn("%s is wrong: %s", filepath.Join(r.BackupDir, b.Name), b.Verified.Why)
+		r.warnUnlessSound(b)
 		return os.Remove(tmp)
 	}
 	if err := r.keepAttributes(f, p.file, b.Name); err != nil {

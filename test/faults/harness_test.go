@@ -45,10 +45,10 @@ type scenario struct {
 	// keeps returns the file or folder that a path is the kept version of, "" for none. The original
 	// may be missing for the moment.
 	keeps func(path string) string
-	// either has pairs of names of which one, complete, must always be there.
-	either [][2]string
-	// spare are names that may be missing, or be in their old state, even after a complete run.
-	spare []string
+	// replaced has by its name what something new takes the place of, and the name of the new. One
+	// of the two, complete, must always be there. Even after a complete run the old one may be
+	// there or not.
+	replaced map[string]string
 	// always is a call that every sample includes.
 	always string
 	// long says that the scenario is left out in short mode.
@@ -306,9 +306,10 @@ func (s *scenario) compare(found state, done bool) error {
 		}
 		old, before := s.before[name]
 		want, after := s.after[name]
+		_, replaced := s.replaced[name]
 		switch {
 		case after && content == want:
-		case before && content == old && (!done || slices.Contains(s.spare, name)):
+		case before && content == old && (!done || replaced):
 		case !done && s.between != nil && s.between(old, want, content):
 		case what != "" && (content == s.after[what] || content == s.before[what]):
 		default:
@@ -316,13 +317,13 @@ func (s *scenario) compare(found state, done bool) error {
 		}
 		names[name] = true
 	}
-	for _, pair := range s.either {
-		if !names[pair[0]] && !names[pair[1]] {
-			return fmt.Errorf("neither %s nor %s is there", pair[0], pair[1])
+	for old, replacement := range s.replaced {
+		if !names[old] && !names[replacement] {
+			return fmt.Errorf("neither %s nor %s is there", old, replacement)
 		}
 	}
 	for name := range s.after {
-		if slices.Contains(s.spare, name) {
+		if _, replaced := s.replaced[name]; replaced {
 			continue
 		}
 		if _, before := s.before[name]; !names[name] && (done || before && !kept[name]) {

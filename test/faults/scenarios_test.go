@@ -162,13 +162,12 @@ func backingUpAgain(name string, change func(t *testing.T, root string)) *scenar
 		same: func(path string) string {
 			return withoutTime(strings.ReplaceAll(path, hourAgo.Format("_"+stamp), ", an hour ago"))
 		},
-		either: [][2]string{
-			{"data/backups/l2_snapshots, an hour ago.dat.bak", "data/backups/l2_snapshots.dat.bak"},
-			{"data/backups/reorg_db, an hour ago.tar.gz", "data/backups/reorg_db.tar.gz"},
-		},
 		// A run after a broken one may have nothing to copy, and then deletes nothing. If it finds
 		// what the broken one had already linked, it deletes the earlier name.
-		spare: []string{"data/backups/l2_snapshots, an hour ago.dat.bak", "data/backups/reorg_db, an hour ago.tar.gz"},
+		replaced: map[string]string{
+			"data/backups/l2_snapshots, an hour ago.dat.bak": "data/backups/l2_snapshots.dat.bak",
+			"data/backups/reorg_db, an hour ago.tar.gz":      "data/backups/reorg_db.tar.gz",
+		},
 	}
 }
 

@@ -154,15 +154,23 @@ func TestHidden(t *testing.T) {
 	require.Equal(t, before, clitest.Read(t, filepath.Join(dir, "backups", snapshotsAt(start))))
 }
 
-// TestDiskFull: wherever the disk fills up, the run ends with status 1, and the earlier backups
-// are still there, or newer ones.
-func TestDiskFull(t *testing.T) {
+// mountableBackups makes the data directory of a node and its empty backup folder, and skips the
+// test if nothing can be mounted there.
+func mountableBackups(t *testing.T, snapshots int) (dir, folder string) {
+	t.Helper()
 	if !clitest.CanMount(t) {
 		t.Skip("cannot mount")
 	}
-	dir := clitest.NodeDir(t, 60)
-	folder := filepath.Join(dir, "backups")
+	dir = clitest.NodeDir(t, snapshots)
+	folder = filepath.Join(dir, "backups")
 	require.NoError(t, os.Mkdir(folder, 0o755))
+	return dir, folder
+}
+
+// TestDiskFull: wherever the disk fills up, the run ends with status 1, and the earlier backups
+// are still there, or newer ones.
+func TestDiskFull(t *testing.T) {
+	dir, folder := mountableBackups(t, 60)
 	step := 24
 	if testing.Short() {
 		step = 96
@@ -203,12 +211,7 @@ func TestDiskFull(t *testing.T) {
 
 // TestVerifyOnAFullDisk: a database for which there is no room to unpack it could not be checked.
 func TestVerifyOnAFullDisk(t *testing.T) {
-	if !clitest.CanMount(t) {
-		t.Skip("cannot mount")
-	}
-	dir := clitest.NodeDir(t, 2)
-	folder := filepath.Join(dir, "backups")
-	require.NoError(t, os.Mkdir(folder, 0o755))
+	dir, folder := mountableBackups(t, 2)
 	require.NoError(t, unix.Mount("tmpfs", folder, "tmpfs", 0, "size=8m"))
 	defer func() { require.NoError(t, unix.Unmount(folder, 0)) }()
 	quiet(t, start, "--data-dir", dir)

@@ -46,12 +46,14 @@ func slowly(t *testing.T, data string) (found []piece) {
 				next = at + size
 				take(asMeant(data[from:at])...)
 				whole := strings.TrimSuffix(data[at:next], "\n") + "\n"
-				inside := slices.DeleteFunc(asMeant(data[at:next]), func(text string) bool { return text == whole })
-				if slices.ContainsFunc(inside, func(text string) bool { _, holds, _ := judged(t, text); return holds }) {
-					take(asMeant(data[at:next])...)
-				} else {
-					take(whole)
+				inside := asMeant(data[at:next])
+				if !slices.ContainsFunc(inside, func(text string) bool {
+					_, holds, _ := judged(t, text)
+					return holds && text != whole
+				}) {
+					inside = []string{whole}
 				}
+				take(inside...)
 				from = next
 			}
 		}

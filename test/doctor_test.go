@@ -168,13 +168,14 @@ var faults = []fault{
 	{name: "file empty", hits: onFile, destroys: true, inject: touch(func([]byte) []byte { return nil }, (*patient).file)},
 	{name: "file of zeros", hits: onFile, destroys: true, inject: touch(func(data []byte) []byte { return make([]byte, len(data)) }, (*patient).file)},
 	{name: "file replaced by gzip", hits: onFile, inject: pack("gzip", "-c")},
-	{name: "file replaced by zstd", hits: onFile, inject: func(t *testing.T, p *patient, h *history) {
-		if _, err := exec.LookPath("zstd"); err != nil {
-			t.Skip("no zstd")
-		}
-		pack("zstd", "-c")(t, p, h)
-	}},
+	{name: "file replaced by zstd", hits: onFile, inject: pack("zstd", "-c")},
 	{name: "file cut", hits: onFile, inject: touch(func(data []byte) []byte { return data[bytes.LastIndex(data, []byte("SNAPSHOT v1")):] }, (*patient).file)},
+	{name: "file cut and continued, the backups in zstd", hits: onFile + " " + onBackups, inject: func(t *testing.T, p *patient, h *history) {
+		h.backUp(t, p.data(), "--compress", "zstd")
+		touch(func(data []byte) []byte {
+			return slices.Concat(data[bytes.LastIndex(data, []byte("SNAPSHOT v1")):], []byte(h.next()), []byte(h.invalid()))
+		}, (*patient).file)(t, p, h)
+	}},
 	{name: "wrong owner", hits: "owner", root: true, inject: func(t *testing.T, p *patient, _ *history) { require.NoError(t, os.Lchown(p.file(), 0, 0)) }},
 	{name: "wrong owner of the database", hits: "owner", root: true, inject: func(t *testing.T, p *patient, _ *history) {
 		require.NoError(t, exec.Command("chown", "-R", "0:0", p.database()).Run())

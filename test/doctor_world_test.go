@@ -548,9 +548,9 @@ func listing(t *testing.T, dir string) map[string]string {
 }
 
 // backUp backs up the data directory.
-func (h *history) backUp(t *testing.T, dir string) {
+func (h *history) backUp(t *testing.T, dir string, flags ...string) {
 	t.Helper()
-	out, err := exec.Command("ailee-backup", "--data-dir", dir).CombinedOutput()
+	out, err := exec.Command("ailee-backup", append([]string{"--data-dir", dir}, flags...)...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 

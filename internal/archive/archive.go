@@ -17,9 +17,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"ailee-recovery/internal/input"
 )
 
@@ -78,10 +75,6 @@ const MaxMembers = 1 << 17
 // do.
 const maxName, maxElement = 4096, 255
 
-// maxWindow is how much memory a zstd frame may ask for, in bytes. It is the limit of zstd itself,
-// and more than zstd uses without --ultra.
-const maxWindow = 128 << 20
-
 // copyStep is how much is copied between two checks of the context, in bytes.
 const copyStep = 256 << 10
 
@@ -96,8 +89,8 @@ type Unpacked struct {
 // the process, with modes 0600 and 0700, and nothing is synced. Memory does not grow with the
 // archive. The archive is read to its end, and so checked as far as its format allows.
 //
-// The error is a *[RefusedError], a *[DamagedError], wraps [ErrNoArchive] or the context's error,
-// or is one of reading or writing files. After any error except a *[DamagedError] the content of
+// The error is a *[RefusedError], a *[DamagedError], an *[input.MemoryError], wraps [ErrNoArchive]
+// or the context's error, or is one of reading or writing files. After any error except a *[DamagedError] the content of
 // the folder is useless.
 func Unpack(ctx context.Context, in io.Reader, to *os.Root, limits Limits) (Unpacked, error) {
 	u := &unpacking{ctx: ctx, to: to, limits: limits, raw: input.NewSource(ctx, in)}
@@ -118,11 +111,11 @@ type unpacking struct {
 }
 
 func (u *unpacking) run() error {
-	plain, err := u.decompressed()
+	plain, packed, err := u.plain()
 	if err != nil {
 		return u.classified(err)
 	}
-	defer plain.close()
+	defer plain.Close()
 	u.stream = &limited{in: plain, left: u.limits.Bytes}
 	members := tar.NewReader(u.stream)
 	for n := 0; ; n++ {
@@ -132,7 +125,7 @@ func (u *unpacking) run() error {
 		before := u.stream.read
 		header, err := members.Next()
 		switch {
-		case n == 0 && u.raw.Err == nil && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !plain.packed):
+		case n == 0 && u.raw.Err == nil && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !packed):
 			return ErrNoArchive
 		case errors.Is(err, io.EOF) && u.stream.read-before < blockSize:
 			// Without the block of zeros at the end, it may have been cut off.
@@ -153,48 +146,33 @@ func (u *unpacking) run() error {
 // blockSize is the block size of tar.
 const blockSize = 512
 
-// plain is the uncompressed stream of an archive.
-type plain struct {
-	io.Reader
-	packed bool // the archive is compressed
-	close  func()
-}
-
-// decompressed returns the plain archive. The first bytes decide how.
-func (u *unpacking) decompressed() (plain, error) {
+// plain returns the uncompressed archive, and whether it is compressed. The first bytes decide.
+func (u *unpacking) plain() (archive io.ReadCloser, packed bool, err error) {
 	in := bufio.NewReaderSize(u.raw, 64<<10)
 	start, err := in.Peek(input.FormatLen)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return plain{}, err
+		return nil, false, err
 	}
-	none := func() {}
 	format := input.FormatOf(start)
 	switch {
 	case format == nil:
-		return plain{in, false, none}, nil
-	case format.Name == input.Gzip:
-		d, err := gzip.NewReader(in)
-		return plain{d, true, none}, err
-	case format.Name == input.Zstd:
-		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return plain{}, err
-		}
-		return plain{d, true, d.Close}, nil
+		return io.NopCloser(in), false, nil
+	case !format.Readable():
+		return nil, true, &input.FormatError{Format: format, Err: ErrNoArchive}
 	}
-	return plain{}, &input.FormatError{Format: format, Err: ErrNoArchive}
+	archive, err = format.NewReader(in)
+	return archive, true, err
 }
 
 // classified distinguishes errors of reading the file from errors in its content.
 func (u *unpacking) classified(err error) error {
 	var refused *RefusedError
+	var memory *input.MemoryError
 	switch {
 	case u.raw.Err != nil:
 		return u.raw.Err
-	case errors.As(err, &refused), errors.Is(err, ErrNoArchive):
+	case errors.As(err, &refused), errors.As(err, &memory), errors.Is(err, ErrNoArchive):
 		return err
-	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return &RefusedError{Why: fmt.Sprintf("unpacking it takes more than %d bytes of memory", maxWindow)}
 	case errors.Is(err, tar.ErrFieldTooLong):
 		return &RefusedError{Why: "a member has a header that is too long"}
 	}

@@ -34,8 +34,8 @@ type Compression string
 // The compressions.
 const (
 	None Compression = ""
-	Gzip Compression = "gzip"
-	Zstd Compression = "zstd"
+	Gzip Compression = input.Gzip
+	Zstd Compression = input.Zstd
 )
 
 // WriteOptions are the options of [Write].
@@ -219,18 +219,8 @@ func compare(r io.Reader, how Compression, packed []Member) error {
 }
 
 func decompress(r io.Reader, how Compression) (io.ReadCloser, error) {
-	switch how {
-	case Gzip:
-		return gzip.NewReader(r)
-	case Zstd:
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxMemory))
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
+	if how == None {
+		return io.NopCloser(r), nil
 	}
-	return io.NopCloser(r), nil
+	return input.FormatNamed(string(how)).NewReader(r)
 }
-
-// maxMemory bounds the memory for decompressing, in bytes.
-const maxMemory = 64 << 20

@@ -10,9 +10,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/input"
 )
@@ -72,8 +69,8 @@ func formOf(start []byte) Form {
 // OpenSnapshots opens a snapshot file as it is now, whatever its form: a compressed file, or
 // a tar of one file, is unpacked to a temporary file without a name in tempDir, "" for the
 // system's temporary folder. A *[DamagedError] comes with a file that has what comes before
-// the damage. The caller closes the file. Other errors are system errors: the file could not
-// be read.
+// the damage. The caller closes the file. Other errors say that the file could not be read: a
+// system error, or an *[input.MemoryError].
 func OpenSnapshots(ctx context.Context, path, tempDir string) (f *os.File, form Form, size int64, err error) {
 	f, err = durable.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
@@ -116,7 +113,8 @@ func unpacked(ctx context.Context, f *os.File, tempDir string) (*os.File, Form, 
 }
 
 // Unpack writes the snapshot file in f, whatever its form, to a file at its position. If f is
-// damaged, it writes what comes before the damage and returns a *[DamagedError].
+// damaged, it writes what comes before the damage and returns a *[DamagedError]. Other errors
+// say nothing about the content of f.
 func Unpack(ctx context.Context, to, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -137,6 +135,7 @@ func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) e
 	in := input.NewSource(ctx, from)
 	out := &systemWriter{to: to}
 	form, err := unpack(out, in)
+	var memory *input.MemoryError
 	switch {
 	case err == nil:
 		return nil
@@ -144,6 +143,8 @@ func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) e
 		return in.Err
 	case out.err != nil:
 		return out.err
+	case errors.As(err, &memory):
+		return err
 	}
 	damaged := &DamagedError{Form: form, Err: err}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -161,16 +162,9 @@ func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 			return form, err
 		}
 		switch found := formOf(start); found {
-		case Gzip:
+		case Gzip, Zstd:
 			form = found
-			z, err := gzip.NewReader(in)
-			if err != nil {
-				return form, err
-			}
-			from = z
-		case Zstd:
-			form = found
-			z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+			z, err := input.FormatOf(start).NewReader(in)
 			if err != nil {
 				return form, err
 			}
@@ -184,9 +178,6 @@ func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 		}
 	}
 }
-
-// maxWindow bounds the memory for unpacking zstd, in bytes.
-const maxWindow = 32 << 20
 
 // errNotOneFile says that a tar cannot be one of a snapshot file.
 var errNotOneFile = errors.New("it does not hold exactly one file")

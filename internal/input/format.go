@@ -43,6 +43,16 @@ func FormatOf(start []byte) *Format {
 	return nil
 }
 
+// FormatNamed returns the format with a name, or nil if there is none.
+func FormatNamed(name string) *Format {
+	for i := range formats {
+		if formats[i].Name == name {
+			return &formats[i]
+		}
+	}
+	return nil
+}
+
 // Unpack returns the command that unpacks a file in this format, from standard input to
 // standard output.
 func (f *Format) Unpack() string { return exit.Command(f.unpack...) }

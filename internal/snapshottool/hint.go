@@ -7,6 +7,7 @@ import (
 
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/input"
 	"ailee-recovery/snapshot"
 )
 
@@ -16,7 +17,10 @@ func ReadHint(err error) string {
 	var line *snapshot.LineTooLongError
 	var section *snapshot.SectionTooLargeError
 	var anchors *snapshot.TooManyAnchorsError
+	var memory *input.MemoryError
 	switch {
+	case errors.As(err, &memory):
+		return memory.Hint()
 	case errors.As(err, &line), errors.As(err, &section), errors.As(err, &anchors):
 		return "run it again with more memory: --max-memory 1GiB"
 	case errors.Is(err, snapshot.ErrShrunk), errors.Is(err, snapshot.ErrChanged):

@@ -104,6 +104,7 @@ func (s *source) judge(done archive.Unpacked, err error) error {
 	var refused *archive.RefusedError
 	var damaged *archive.DamagedError
 	var format *input.FormatError
+	var memory *input.MemoryError
 	var failed *fs.PathError
 	switch {
 	case errors.As(err, &damaged) && done.Files > 0:
@@ -117,6 +118,8 @@ func (s *source) judge(done archive.Unpacked, err error) error {
 		return exit.Fail("no backup of a database has this: unpack it into a separate folder, and name the database in it", fmt.Errorf("%s: %w", s.shown(), err))
 	case errors.As(err, &format):
 		return exit.Fail(format.Format.UnpackHint(s.shown()), fmt.Errorf("%s: not a directory, and %w", s.shown(), err))
+	case errors.As(err, &memory):
+		return exit.Fail(memory.Hint(), fmt.Errorf("%s: %w", s.shown(), err))
 	case errors.Is(err, archive.ErrNoArchive):
 		return exit.Fail("name the folder of a database, or an archive of one", fmt.Errorf("%s: not a directory, and %w", s.shown(), err))
 	case errors.As(err, &failed):

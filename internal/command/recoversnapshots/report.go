@@ -124,11 +124,16 @@ func (s *source) details() string {
 	return "; " + strings.Join(parts, "; ")
 }
 
-// warnOf warns of what was dropped from a source, and of oddities in its order.
-func (r *recovery) warnOf(s *source) {
+// warnOfCut warns of a compressed file that could not be unpacked to its end.
+func (r *recovery) warnOfCut(s *source) {
 	if s.cut != nil {
 		r.out.Warn("%s: the compressed data is damaged after %d unpacked bytes; the rest is lost: %s", s.name, s.in.Size, s.cut)
 	}
+}
+
+// warnOf warns of what was dropped from a source, and of oddities in its order.
+func (r *recovery) warnOf(s *source) {
+	r.warnOfCut(s)
 	if s.timesBack > 0 {
 		r.out.Warn("%s: the time goes backward at %d place(s), the first at byte %d: its snapshots keep their order", s.name, s.timesBack, s.backFrom)
 	}

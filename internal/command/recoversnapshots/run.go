@@ -124,6 +124,7 @@ func (r *recovery) nothing() error {
 		}
 	}
 	for _, s := range r.sources {
+		r.warnOfCut(s)
 		if f := s.foreign(); f != nil && invalid == 0 {
 			return exit.Fail(f.Hint, f)
 		}

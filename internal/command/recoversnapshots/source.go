@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"ailee-recovery/internal/cli/flags"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
@@ -85,7 +83,7 @@ func openSource(ctx context.Context, name string) (*source, error) {
 	if err == nil {
 		s.mtime, err = s.modified()
 	}
-	if f := input.FormatOf(start); err == nil && f != nil && f.Name != input.Gzip {
+	if f := input.FormatOf(start); err == nil && f != nil && !f.Readable() {
 		err = exit.Failf(f.UnpackHint(name), "%s is %w", name, &input.FormatError{Format: f})
 	}
 	if err != nil {
@@ -97,7 +95,7 @@ func openSource(ctx context.Context, name string) (*source, error) {
 // foreign says what a source is, if not a snapshot file, compressed or not; nil if it may be
 // one.
 func (s *source) foreign() *snapshottool.Foreign {
-	return snapshottool.Reader{Reads: []string{input.Gzip}}.Foreign(s.given)
+	return snapshottool.Reader{Reads: []string{input.Gzip, input.Zstd}}.Foreign(s.given)
 }
 
 func (s *source) modified() (time.Time, error) {
@@ -127,11 +125,12 @@ func (s *source) start() ([]byte, error) {
 	return buf[:n], err
 }
 
-// unpack unpacks a source that is compressed with gzip to an unnamed file in the folder of
-// OUT. A damaged one yields what comes before the damage.
+// unpack unpacks a compressed source to an unnamed file in the folder of OUT. A damaged one
+// yields what comes before the damage.
 func (s *source) unpack(ctx context.Context, output string, limit int64) error {
 	start, err := s.start()
-	if f := input.FormatOf(start); err != nil || f == nil || f.Name != input.Gzip {
+	format := input.FormatOf(start)
+	if err != nil || format == nil {
 		return err
 	}
 	f, err := durable.Unnamed(output)
@@ -139,11 +138,12 @@ func (s *source) unpack(ctx context.Context, output string, limit int64) error {
 		return exit.Fail(durable.Hint(err), err)
 	}
 	s.in = input.Regular(ctx, f, 0)
-	packed, err := gzip.NewReader(s.given.Section())
+	packed, err := format.NewReader(s.given.Section())
 	if err != nil {
 		s.cut = err
 		return s.unreadable(err)
 	}
+	defer packed.Close()
 	n, err := io.Copy(unpackedFile{f}, io.LimitReader(packed, limit+1))
 	var failed *writeError
 	switch {
@@ -159,7 +159,11 @@ func (s *source) unpack(ctx context.Context, output string, limit int64) error {
 // unreadable returns err if reading failed, and nil if err says that what was read is damaged.
 func (s *source) unreadable(err error) error {
 	var system *os.PathError
-	if err != nil && (errors.As(err, &system) || errors.Is(err, context.Canceled)) {
+	var memory *input.MemoryError
+	switch {
+	case errors.As(err, &memory):
+		return fmt.Errorf("%s: %w", s.name, err)
+	case errors.As(err, &system), errors.Is(err, context.Canceled):
 		return err
 	}
 	return nil

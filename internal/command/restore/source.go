@@ -288,6 +288,10 @@ func noSpace(err error) bool {
 }
 
 func readHint(t *target, err error) string {
+	var memory *input.MemoryError
+	if errors.As(err, &memory) {
+		return memory.Hint()
+	}
 	if !t.isDatabase() {
 		return snapshottool.ReadHint(err)
 	}

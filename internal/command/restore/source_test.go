@@ -44,6 +44,16 @@ func TestFormsOfSources(t *testing.T) {
 			require.Equal(t, []string{"l2_snapshots.dat"}, clitest.Names(t, dir))
 		})
 	}
+	// Two windows: one that zstd allows, and one that it only allows if it is told to.
+	shell("zstd -c --long=27 < $FROM/l2_snapshots.dat > source && zstd -c --long=28 < $FROM/l2_snapshots.dat > large && tar -C $FROM -c reorg_db | zstd -c --long=28 > large.tar.zst")
+	code, _, stderr := run(t, start, t.TempDir(), "--snapshot-backup", filepath.Join(made, "source"))
+	require.Zero(t, code, stderr)
+	for flag, name := range map[string]string{"--snapshot-backup": "large", "--db-backup": "large.tar.zst"} {
+		code, _, stderr = run(t, start, t.TempDir(), flag, filepath.Join(made, name))
+		require.Equal(t, 1, code, stderr)
+		require.Contains(t, stderr, "error: "+filepath.Join(made, name)+" cannot be read: unpacking it takes more than 134217728 bytes of memory\n"+
+			"ailee-restore: hint: unpack it first: zstd -dc --long=31 < FILE > UNPACKED\n")
+	}
 	for form, top := range map[string]string{"": "reorg_db", "flat, ": "-C reorg_db .", "flat by names, ": "-C reorg_db $(ls $FROM/reorg_db)", "dot, ": "./reorg_db"} {
 		for name, command := range map[string]string{"tar": "cat", "gzip": "gzip", "zstd": "zstd"} {
 			t.Run("database, "+form+name, func(t *testing.T) {
@@ -57,7 +67,7 @@ func TestFormsOfSources(t *testing.T) {
 	linked := filepath.Join(t.TempDir(), "reorg_db")
 	require.NoError(t, os.CopyFS(linked, os.DirFS(db)))
 	require.NoError(t, os.Symlink(file, filepath.Join(linked, "000099.log")))
-	code, _, stderr := run(t, start, t.TempDir(), "--db-backup", linked)
+	code, _, stderr = run(t, start, t.TempDir(), "--db-backup", linked)
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "error: "+linked+" cannot be restored: \"000099.log\" in it is not a regular file that the folder's owner owns\n"+
 		"ailee-restore: hint: name a folder that holds only a database\n")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -29,6 +30,7 @@ import (
 	"ailee-recovery/internal/clitest"
 	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/packed"
 	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
@@ -277,11 +279,19 @@ func (p *patient) loaded(t *testing.T) string {
 
 // addFile adds the sound snapshots of a file, including hidden ones.
 func (h holdings) addFile(t *testing.T, path string) {
-	f, _, size, err := content.OpenSnapshots(t.Context(), path, "")
+	stored, err := os.Open(path)
 	if err != nil {
-		return // it is missing or truncated
+		return // it is missing
 	}
+	defer stored.Close()
+	f, err := os.Create(filepath.Join(t.TempDir(), "plain"))
+	require.NoError(t, err)
 	defer f.Close()
+	if packed.Unpack(t.Context(), f, stored) != nil {
+		return // it is truncated
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	require.NoError(t, err)
 	memory := snapshot.NewMemory(0)
 	for found, err := range snapshottool.Everything(t.Context(), f, size, memory, snapshot.NewChecker(memory)) {
 		require.NoError(t, err)

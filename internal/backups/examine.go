@@ -19,6 +19,7 @@ import (
 	"ailee-recovery/internal/archive"
 	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/durable"
+	"ailee-recovery/internal/packed"
 	"ailee-recovery/reorgdb"
 	"ailee-recovery/snapshot"
 )
@@ -122,7 +123,7 @@ func (e *Examined) concluded(ctx context.Context, err error) (*Examined, error) 
 // verdictOf distinguishes a backup that is wrong from one that could not be read.
 func verdictOf(err error) State {
 	var wrong *wrongError
-	var damagedFile *content.DamagedError
+	var damagedFile *packed.DamagedError
 	var damaged *archive.DamagedError
 	var refused *archive.RefusedError
 	switch {
@@ -149,7 +150,7 @@ func (e *Examined) file(ctx context.Context, f *os.File, o ExamineOptions) error
 }
 
 func (e *Examined) snapshots(ctx context.Context, f *os.File, o ExamineOptions) error {
-	form, err := content.FormOf(f)
+	form, err := packed.FormOf(f)
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (e *Examined) snapshots(ctx context.Context, f *os.File, o ExamineOptions) 
 	}
 	e.Snapshots = s
 	e.closers = append(e.closers, s.Close)
-	if form == content.Plain {
+	if form == packed.Plain {
 		e.SHA256, _ = s.PrefixSHA256(info.Size())
 	}
 	switch {
@@ -195,8 +196,8 @@ func LatestVerdict(s *content.Snapshots) string {
 
 // plain returns a file with the unpacked snapshots. damaged says why they could not be unpacked
 // to the end.
-func (e *Examined) plain(ctx context.Context, f *os.File, form content.Form, o ExamineOptions) (plain *os.File, damaged, err error) {
-	if form == content.Plain && o.UnpackTo == "" {
+func (e *Examined) plain(ctx context.Context, f *os.File, form packed.Form, o ExamineOptions) (plain *os.File, damaged, err error) {
+	if form == packed.Plain && o.UnpackTo == "" {
 		e.Unpacked = e.Path
 		return f, nil, nil
 	}
@@ -210,15 +211,15 @@ func (e *Examined) plain(ctx context.Context, f *os.File, form content.Form, o E
 		return nil, nil, err
 	}
 	e.closers = append(e.closers, plain.Close)
-	if form == content.Plain {
-		err = content.Unpack(ctx, plain, f)
+	if form == packed.Plain {
+		err = packed.Unpack(ctx, plain, f)
 	} else {
 		var room int64
 		if room, err = roomFor(plain, o); err != nil {
 			return nil, nil, err
 		}
 		hashed := newHashed(f)
-		err = content.UnpackFrom(ctx, &bounded{plain, room}, hashed, e.Size)
+		err = packed.UnpackFrom(ctx, &bounded{plain, room}, hashed, e.Size)
 		if sumErr := e.setSum(ctx, hashed); err == nil {
 			err = sumErr
 		}
@@ -267,12 +268,12 @@ func (e *Examined) setSum(ctx context.Context, h *hashed) error {
 
 // archive examines the archive of a database.
 func (e *Examined) archive(ctx context.Context, f *os.File, o ExamineOptions) error {
-	switch form, err := content.FormOf(f); {
+	switch form, err := packed.FormOf(f); {
 	case err != nil:
 		return err
-	case form == content.Gzip:
+	case form == packed.Gzip:
 		e.Form = TarGz
-	case form == content.Zstd:
+	case form == packed.Zstd:
 		e.Form = TarZst
 	default:
 		e.Form = Tar

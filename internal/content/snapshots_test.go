@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/clitest"
@@ -264,49 +262,4 @@ func (f failingAt) ReadAt(p []byte, off int64) (int, error) {
 		return 0, f.err
 	}
 	return f.ReaderAt.ReadAt(p, off)
-}
-
-// TestOpenSnapshots: a file of any form is opened, by its first bytes and not by its name.
-func TestOpenSnapshots(t *testing.T) {
-	text := numbered(1, 5)
-	var zipped, small, tarred, both bytes.Buffer
-	z := gzip.NewWriter(&zipped)
-	_, err := io.WriteString(z, text)
-	require.NoError(t, errors.Join(err, z.Close()))
-	s, err := zstd.NewWriter(&small)
-	require.NoError(t, err)
-	_, err = io.WriteString(s, text)
-	require.NoError(t, errors.Join(err, s.Close()))
-	writeTar(t, &tarred, "l2_snapshots.dat", text)
-	z = gzip.NewWriter(&both)
-	_, err = z.Write(tarred.Bytes())
-	require.NoError(t, errors.Join(err, z.Close()))
-	for name, c := range map[string]struct {
-		data []byte
-		form content.Form
-	}{
-		"plain": {[]byte(text), content.Plain}, "gzip": {zipped.Bytes(), content.Gzip}, "zstd": {small.Bytes(), content.Zstd},
-		"tar": {tarred.Bytes(), content.Tar}, "tar in gzip": {both.Bytes(), content.Tar},
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "f.dat")
-			require.NoError(t, os.WriteFile(path, c.data, 0o600))
-			f, _, size, err := content.OpenSnapshots(t.Context(), path, t.TempDir())
-			require.NoError(t, err)
-			defer f.Close()
-			got := make([]byte, size)
-			_, err = f.ReadAt(got, 0)
-			require.NoError(t, err)
-			require.Equal(t, text, string(got))
-			if c.form == content.Plain {
-				return
-			}
-			// Cut off, it is wrong, and what comes before that is returned.
-			require.NoError(t, os.WriteFile(path, c.data[:len(c.data)/2], 0o600))
-			f, _, _, err = content.OpenSnapshots(t.Context(), path, t.TempDir())
-			var damaged *content.DamagedError
-			require.ErrorAs(t, err, &damaged)
-			require.NoError(t, f.Close())
-		})
-	}
 }

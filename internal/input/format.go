@@ -59,9 +59,10 @@ func (f *Format) Unpack() string { return exit.Command(f.unpack...) }
 
 // The functions below identify other kinds of files by their first [StartLen] bytes.
 
-// IsTar reports whether a file is a tar archive.
+// IsTar reports whether a file is a tar archive. A snapshot file with the magic of one in it, such
+// as in an id, is none.
 func IsTar(start []byte) bool {
-	return len(start) >= tarMagicAt && bytes.HasPrefix(start[tarMagicAt:], []byte("ustar"))
+	return len(start) >= tarMagicAt && bytes.HasPrefix(start[tarMagicAt:], []byte("ustar")) && !bytes.HasPrefix(start, []byte("SNAPSHOT v1\n"))
 }
 
 // tarMagicAt is the offset of the magic of a tar archive.

@@ -16,6 +16,7 @@ import (
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/packed"
 )
 
 // judge reports the open losses of a kind, or settles them if they are given up.
@@ -235,7 +236,7 @@ func (r *run) unpack(ctx context.Context, from, to string) error {
 		return err
 	}
 	defer out.Close()
-	if err := content.Unpack(ctx, out, f); err != nil {
+	if err := packed.Unpack(ctx, out, f); err != nil {
 		return err
 	}
 	if err := r.keepAttributes(out, f, backups.LatestName); err != nil {

@@ -23,6 +23,7 @@ import (
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/packed"
 	"ailee-recovery/internal/snapshottool"
 )
 
@@ -382,7 +383,7 @@ func (c *counter) Write(b []byte) (int, error) {
 
 // unpackTo unpacks a backup, and reads it to its end.
 func unpackTo(ctx context.Context, to io.Writer, from io.Reader) error {
-	if err := content.UnpackFrom(ctx, to, from, 0); err != nil {
+	if err := packed.UnpackFrom(ctx, to, from, 0); err != nil {
 		return fmt.Errorf("%w: %w", durable.ErrNotWritten, err)
 	}
 	_, err := io.Copy(io.Discard, from)

@@ -124,10 +124,10 @@ func (s *source) details() string {
 	return "; " + strings.Join(parts, "; ")
 }
 
-// warnOfCut warns of a compressed file that could not be unpacked to its end.
+// warnOfCut warns of a source that could not be unpacked to its end.
 func (r *recovery) warnOfCut(s *source) {
 	if s.cut != nil {
-		r.out.Warn("%s: the compressed data is damaged after %d unpacked bytes; the rest is lost: %s", s.name, s.in.Size, s.cut)
+		r.out.Warn("%s is damaged after %d unpacked bytes; the rest is lost: %s", s.name, s.in.Size, s.cut)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/packed"
 	"ailee-recovery/internal/snapshottool"
 	"ailee-recovery/snapshot"
 )
@@ -22,7 +22,7 @@ type source struct {
 	given *input.Input // the file with that name
 	in    *input.Input // its content: given, or what it was unpacked to
 	mtime time.Time    // of given, when it was opened
-	cut   error        // why a compressed file could not be unpacked to its end
+	cut   error        // why a file that is not plain could not be unpacked to its end
 
 	first, end int64 // the numbers of its records
 
@@ -79,7 +79,7 @@ func openSource(ctx context.Context, name string) (*source, error) {
 		return nil, exit.Fail(snapshottool.ReadHint(err), err)
 	}
 	s := &source{name: name, given: in, in: in}
-	start, err := s.start()
+	start, err := in.Start()
 	if err == nil {
 		s.mtime, err = s.modified()
 	}
@@ -95,7 +95,7 @@ func openSource(ctx context.Context, name string) (*source, error) {
 // foreign says what a source is, if not a snapshot file, compressed or not; nil if it may be
 // one.
 func (s *source) foreign() *snapshottool.Foreign {
-	return snapshottool.Reader{Reads: []string{input.Gzip, input.Zstd}}.Foreign(s.given)
+	return snapshottool.Reader{Reads: []string{input.Gzip, input.Zstd, snapshottool.Tar}}.Foreign(s.given)
 }
 
 func (s *source) modified() (time.Time, error) {
@@ -115,74 +115,55 @@ func (s *source) touched() (bool, error) {
 	return !mtime.Equal(s.mtime) || time.Since(mtime) < clockStep, err
 }
 
-// start returns the first bytes.
-func (s *source) start() ([]byte, error) {
-	buf := make([]byte, input.FormatLen)
-	n, err := s.given.File.ReadAt(buf, 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return buf[:n], err
-}
-
-// unpack unpacks a compressed source to an unnamed file in the folder of OUT. A damaged one
+// unpack unpacks a source that is not plain to an unnamed file in the folder of OUT. A damaged one
 // yields what comes before the damage.
 func (s *source) unpack(ctx context.Context, output string, limit int64) error {
-	start, err := s.start()
-	format := input.FormatOf(start)
-	if err != nil || format == nil {
+	form, err := packed.FormOf(s.given.File)
+	if err != nil || form == packed.Plain {
 		return err
 	}
 	f, err := durable.Unnamed(output)
 	if err != nil {
 		return exit.Fail(durable.Hint(err), err)
 	}
+	out := &unpacked{file: f, limit: limit}
 	s.in = input.Regular(ctx, f, 0)
-	packed, err := format.NewReader(s.given.Section())
-	if err != nil {
-		s.cut = err
-		return s.unreadable(err)
-	}
-	defer packed.Close()
-	n, err := io.Copy(unpackedFile{f}, io.LimitReader(packed, limit+1))
-	var failed *writeError
+	err = packed.UnpackFrom(ctx, out, s.given.Section(), s.given.Size)
+	s.in.Size = out.written
+	var damaged *packed.DamagedError
 	switch {
-	case errors.As(err, &failed):
-		return exit.Fail(durable.Hint(failed.err), fmt.Errorf("unpack %s: %w", s.name, failed.err))
-	case n > limit:
+	case errors.As(err, &damaged):
+		s.cut = damaged.Err
+		return nil
+	case errors.Is(err, errTooMuch):
 		return exit.Failf(flags.MoreUnpacked, "%s unpacks to more than %d bytes", s.name, limit)
+	case out.err != nil:
+		return exit.Fail(durable.Hint(err), fmt.Errorf("unpack %s: %w", s.name, err))
 	}
-	s.in.Size, s.cut = n, err
-	return s.unreadable(err)
-}
-
-// unreadable returns err if reading failed, and nil if err says that what was read is damaged.
-func (s *source) unreadable(err error) error {
-	var system *os.PathError
 	var memory *input.MemoryError
-	switch {
-	case errors.As(err, &memory):
+	if errors.As(err, &memory) {
 		return fmt.Errorf("%s: %w", s.name, err)
-	case errors.As(err, &system), errors.Is(err, context.Canceled):
-		return err
 	}
-	return nil
+	return err
 }
 
-// unpackedFile marks errors from writing, so that they can be distinguished from errors in
-// what is unpacked.
-type unpackedFile struct{ file *os.File }
+// errTooMuch says that a source unpacks to more than is allowed.
+var errTooMuch = errors.New("more than is allowed")
 
-type writeError struct{ err error }
+// unpacked takes what a source unpacks to, up to a limit.
+type unpacked struct {
+	file           *os.File
+	limit, written int64
+	err            error // from writing
+}
 
-func (e *writeError) Error() string { return e.err.Error() }
-
-func (o unpackedFile) Write(p []byte) (int, error) {
-	n, err := o.file.Write(p)
-	if err != nil {
-		err = &writeError{err}
+func (u *unpacked) Write(p []byte) (n int, err error) {
+	if int64(len(p)) > u.limit-u.written {
+		return 0, errTooMuch
 	}
-	return n, err
+	n, u.err = u.file.Write(p)
+	u.written += int64(n)
+	return n, u.err
 }
 
 // close closes the source's files.

@@ -13,10 +13,10 @@ import (
 
 	"ailee-recovery/internal/backups"
 	"ailee-recovery/internal/cli/terminal"
-	"ailee-recovery/internal/content"
 	"ailee-recovery/internal/datadir"
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/exit"
+	"ailee-recovery/internal/packed"
 	"ailee-recovery/reorgdb"
 )
 
@@ -190,7 +190,7 @@ func (r *restoring) askSpace(parts []*target) {
 // that is not known.
 func (r *restoring) leastSize(t *target) uint64 {
 	if t.file != nil {
-		if form, err := content.FormOf(t.file); err == nil && form == content.Plain {
+		if form, err := packed.FormOf(t.file); err == nil && form == packed.Plain {
 			if info, err := t.file.Stat(); err == nil {
 				return uint64(info.Size())
 			}

@@ -1,4 +1,5 @@
-package content
+// Package packed unpacks a snapshot file, however it is stored.
+package packed
 
 import (
 	"archive/tar"
@@ -8,7 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"slices"
 
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/input"
@@ -66,52 +67,6 @@ func formOf(start []byte) Form {
 	return Plain
 }
 
-// OpenSnapshots opens a snapshot file as it is now, whatever its form: a compressed file, or
-// a tar of one file, is unpacked to a temporary file without a name in tempDir, "" for the
-// system's temporary folder. A *[DamagedError] comes with a file that has what comes before
-// the damage. The caller closes the file. Other errors say that the file could not be read: a
-// system error, or an *[input.MemoryError].
-func OpenSnapshots(ctx context.Context, path, tempDir string) (f *os.File, form Form, size int64, err error) {
-	f, err = durable.OpenRegular(path, os.O_RDONLY)
-	if err != nil {
-		return nil, "", 0, err
-	}
-	plain, form, err := unpacked(ctx, f, tempDir)
-	var damaged *DamagedError
-	if err != nil && !errors.As(err, &damaged) {
-		return nil, form, 0, errors.Join(err, f.Close())
-	}
-	if plain != f {
-		err = errors.Join(err, f.Close())
-	}
-	info, statErr := plain.Stat()
-	if statErr != nil {
-		return nil, form, 0, errors.Join(err, statErr, plain.Close())
-	}
-	return plain, form, info.Size(), err
-}
-
-// unpacked returns f if it is plain, else a temporary file.
-func unpacked(ctx context.Context, f *os.File, tempDir string) (*os.File, Form, error) {
-	form, err := FormOf(f)
-	if err != nil || form == Plain {
-		return f, form, err
-	}
-	if tempDir == "" {
-		tempDir = os.TempDir()
-	}
-	to, err := durable.Unnamed(filepath.Join(tempDir, "ailee"))
-	if err != nil {
-		return nil, form, err
-	}
-	err = Unpack(ctx, to, f)
-	var damaged *DamagedError
-	if err != nil && !errors.As(err, &damaged) {
-		return nil, form, errors.Join(err, to.Close())
-	}
-	return to, form, err
-}
-
 // Unpack writes the snapshot file in f, whatever its form, to a file at its position. If f is
 // damaged, it writes what comes before the damage and returns a *[DamagedError]. Other errors
 // say nothing about the content of f.
@@ -153,12 +108,28 @@ func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) e
 	return damaged
 }
 
-// unpack unpacks nested forms, and returns the innermost one.
+// unpack unpacks nested forms, and returns the innermost one, or the one that is damaged.
 func unpack(to io.Writer, from io.Reader) (form Form, err error) {
+	type layer struct {
+		form Form
+		io.ReadCloser
+	}
+	var layers []layer // compressed, the outermost first
+	defer func() {
+		for _, l := range slices.Backward(layers) {
+			// The checksum is at the end, after all that a layer within it reads.
+			if err == nil {
+				form = l.form
+				_, err = io.Copy(io.Discard, l)
+			}
+			_ = l.Close()
+		}
+	}()
 	for {
 		in := bufio.NewReaderSize(from, 64<<10)
+		// If it is damaged so early, what comes before the damage counts.
 		start, err := in.Peek(input.StartLen)
-		if err != nil && !errors.Is(err, io.EOF) {
+		if len(start) == 0 && err != nil && !errors.Is(err, io.EOF) {
 			return form, err
 		}
 		switch found := formOf(start); found {
@@ -168,7 +139,7 @@ func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 			if err != nil {
 				return form, err
 			}
-			defer z.Close()
+			layers = append(layers, layer{form, z})
 			from = z
 		case Tar:
 			return found, unpackTar(to, in)

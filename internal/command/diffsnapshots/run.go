@@ -34,11 +34,11 @@ type diff struct {
 
 func (d *diff) run(ctx context.Context) error {
 	for i, arg := range []string{d.A, d.B} {
-		s, err := open(ctx, arg, d.memory)
-		if err != nil {
+		s := newSide(arg, d.memory)
+		if err := s.open(ctx, d.sides[sideA]); err != nil {
 			return err
 		}
-		defer s.in.Close()
+		defer s.close()
 		d.sides[i] = s
 	}
 	a, b := d.sides[sideA], d.sides[sideB]

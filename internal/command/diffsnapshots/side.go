@@ -26,6 +26,7 @@ type side struct {
 	path    string
 	index   int64 // of the named snapshot, latest, or 0 if none was named
 	in      *input.Input
+	shared  bool // in is that of the other side
 	r       *io.SectionReader
 	checker *snapshot.Checker
 
@@ -34,30 +35,46 @@ type side struct {
 	unverified error // why its state root could not be computed
 }
 
-// open opens the file that an argument names. A file whose name is the whole argument takes
-// precedence.
-func open(ctx context.Context, arg string, memory *snapshot.Memory) (s *side, err error) {
-	s = &side{arg: arg, path: arg, checker: snapshot.NewChecker(memory)}
+// newSide returns the side that an argument names, not yet opened. A file whose name is the whole
+// argument takes precedence.
+func newSide(arg string, memory *snapshot.Memory) *side {
+	s := &side{arg: arg, path: arg, checker: snapshot.NewChecker(memory)}
 	at := strings.LastIndexByte(arg, '@')
 	if _, err := os.Stat(arg); err != nil && at > 0 {
 		if index, ok := parseIndex(arg[at+1:]); ok {
 			s.path, s.index = arg[:at], index
 		}
 	}
+	return s
+}
+
+// open opens the file. If the other side, nil for none, has the same one, it is not opened again:
+// a prune may replace it meanwhile, and then the numbers are those of other snapshots.
+func (s *side) open(ctx context.Context, other *side) (err error) {
+	if s.shared = other != nil && other.path == s.path; s.shared {
+		s.in, s.r = other.in, other.in.Section()
+		return nil
+	}
 	s.in, err = input.OpenRegular(ctx, s.path)
 	hint := snapshottool.ReadHint(err)
 	switch {
 	case err == nil:
 		s.r = s.in.Section()
-		return s, nil
+		return nil
 	case errors.Is(err, input.ErrNotSeekable):
 		hint = "write its content to a file first"
 	case errors.Is(err, syscall.EISDIR):
 		hint = "name the snapshot file in it"
-	case errors.Is(err, fs.ErrNotExist) && at > 0 && s.index == 0:
+	case errors.Is(err, fs.ErrNotExist) && strings.LastIndexByte(s.arg, '@') > 0 && s.index == 0:
 		hint = "name a snapshot of a file as FILE@K, counted from 1, or FILE@latest"
 	}
-	return nil, exit.Fail(hint, err) // a side cannot be opened
+	return exit.Fail(hint, err) // a side cannot be opened
+}
+
+func (s *side) close() {
+	if !s.shared {
+		_ = s.in.Close()
+	}
 }
 
 // parseIndex reads what comes after the @.

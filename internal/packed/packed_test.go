@@ -17,7 +17,7 @@ import (
 	"ailee-recovery/internal/packed"
 )
 
-func gzipped(t *testing.T, text string) string {
+func gzipped(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -26,7 +26,14 @@ func gzipped(t *testing.T, text string) string {
 	return b.String()
 }
 
-func tarred(t *testing.T, texts ...string) string {
+func zstded(t testing.TB, text string) string {
+	t.Helper()
+	z, err := zstd.NewWriter(nil)
+	require.NoError(t, err)
+	return string(z.EncodeAll([]byte(text), nil))
+}
+
+func tarred(t testing.TB, texts ...string) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -66,19 +73,16 @@ func unpack(t *testing.T, data string) (got string, form packed.Form, err error)
 // TestUnpack: a file of any form is unpacked, by its first bytes and not by its name.
 func TestUnpack(t *testing.T) {
 	text := strings.Repeat("SNAPSHOT v1\ntimestamp_ms 1\nEND_SNAPSHOT\n", 100)
-	z, err := zstd.NewWriter(nil)
-	require.NoError(t, err)
-	zstded := string(z.EncodeAll([]byte(text), nil))
 	for name, c := range map[string]struct {
 		data string
 		form packed.Form
 	}{
 		"plain":        {text, packed.Plain},
 		"gzip":         {gzipped(t, text), packed.Gzip},
-		"zstd":         {zstded, packed.Zstd},
+		"zstd":         {zstded(t, text), packed.Zstd},
 		"tar":          {tarred(t, text), packed.Tar},
 		"tar in gzip":  {gzipped(t, tarred(t, text)), packed.Gzip},
-		"zstd in gzip": {gzipped(t, zstded), packed.Gzip},
+		"zstd in gzip": {gzipped(t, zstded(t, text)), packed.Gzip},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, form, err := unpack(t, c.data)

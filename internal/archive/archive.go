@@ -90,8 +90,8 @@ type Unpacked struct {
 // archive. The archive is read to its end, and so checked as far as its format allows.
 //
 // The error is a *[RefusedError], a *[DamagedError], an *[input.MemoryError], wraps [ErrNoArchive]
-// or the context's error, or is one of reading or writing files. After any error except a *[DamagedError] the content of
-// the folder is useless.
+// or the context's error, or is one of reading or writing files. After any error except a
+// *[DamagedError] the content of the folder is useless.
 func Unpack(ctx context.Context, in io.Reader, to *os.Root, limits Limits) (Unpacked, error) {
 	u := &unpacking{ctx: ctx, to: to, limits: limits, raw: input.NewSource(ctx, in)}
 	err := u.run()

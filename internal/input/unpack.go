@@ -28,9 +28,9 @@ func (*MemoryError) Hint() string { return "unpack it first: zstd -dc --long=31 
 func (f *Format) Readable() bool { return f.Name == Gzip || f.Name == Zstd }
 
 // NewReader returns the content of a file in this format, which it reads from r. Closing it does
-// not close r. An error of reading it is one of r, a *[MemoryError], or says that the file is
-// damaged, and so is an error here, which also wraps [errors.ErrUnsupported] if the format is not
-// [Format.Readable]. The reader is not safe for concurrent use, and starts no goroutines.
+// not close r. An error, here or while reading, is one of r, a *[MemoryError], or says that the
+// file is damaged. For a format that is not [Format.Readable], it wraps [errors.ErrUnsupported].
+// The reader is not safe for concurrent use, and starts no goroutines.
 func (f *Format) NewReader(r io.Reader) (io.ReadCloser, error) {
 	switch f.Name {
 	case Gzip:

@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/packed"
 )
 
 // Top is the folder in an archive that has the files of the database, unless they are at the
@@ -111,7 +112,7 @@ type unpacking struct {
 }
 
 func (u *unpacking) run() error {
-	plain, packed, err := u.plain()
+	plain, compressed, err := u.plain()
 	if err != nil {
 		return u.classified(err)
 	}
@@ -125,7 +126,7 @@ func (u *unpacking) run() error {
 		before := u.stream.read
 		header, err := members.Next()
 		switch {
-		case n == 0 && u.raw.Err == nil && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !packed):
+		case n == 0 && u.raw.Err == nil && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !compressed):
 			return ErrNoArchive
 		case errors.Is(err, io.EOF) && u.stream.read-before < blockSize:
 			// Without the block of zeros at the end, it may have been cut off.
@@ -147,7 +148,7 @@ func (u *unpacking) run() error {
 const blockSize = 512
 
 // plain returns the uncompressed archive, and whether it is compressed. The first bytes decide.
-func (u *unpacking) plain() (archive io.ReadCloser, packed bool, err error) {
+func (u *unpacking) plain() (archive io.ReadCloser, compressed bool, err error) {
 	in := bufio.NewReaderSize(u.raw, 64<<10)
 	start, err := in.Peek(input.FormatLen)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -160,7 +161,7 @@ func (u *unpacking) plain() (archive io.ReadCloser, packed bool, err error) {
 	case !format.Readable():
 		return nil, true, &input.FormatError{Format: format, Err: ErrNoArchive}
 	}
-	archive, err = format.NewReader(in)
+	archive, err = packed.NewReader(format, in)
 	return archive, true, err
 }
 

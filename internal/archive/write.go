@@ -19,6 +19,7 @@ import (
 
 	"ailee-recovery/internal/durable"
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/packed"
 )
 
 // Member is a file in an archive.
@@ -222,5 +223,5 @@ func decompress(r io.Reader, how Compression) (io.ReadCloser, error) {
 	if how == None {
 		return io.NopCloser(r), nil
 	}
-	return input.FormatNamed(string(how)).NewReader(r)
+	return packed.NewReader(input.FormatNamed(string(how)), r)
 }

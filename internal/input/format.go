@@ -53,6 +53,9 @@ func FormatNamed(name string) *Format {
 	return nil
 }
 
+// Readable reports whether tools read files in this format.
+func (f *Format) Readable() bool { return f.Name == Gzip || f.Name == Zstd }
+
 // Unpack returns the command that unpacks a file in this format, from standard input to
 // standard output.
 func (f *Format) Unpack() string { return exit.Command(f.unpack...) }
@@ -103,3 +106,18 @@ func (e *FormatError) Error() string {
 }
 
 func (e *FormatError) Unwrap() error { return e.Err }
+
+// MaxWindow is how much memory a file may ask for to be unpacked, in bytes. It is the limit of
+// zstd itself, and more than zstd uses without --ultra or --long.
+const MaxWindow = 128 << 20
+
+// A MemoryError says that unpacking a file takes more than [MaxWindow]. Nothing is known about its
+// content.
+type MemoryError struct{}
+
+func (*MemoryError) Error() string {
+	return fmt.Sprintf("unpacking it takes more than %d bytes of memory", MaxWindow)
+}
+
+// Hint says how the file can be unpacked all the same.
+func (*MemoryError) Hint() string { return "unpack it first: zstd -dc --long=31 < FILE > UNPACKED" }

@@ -135,7 +135,7 @@ func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 		switch found := formOf(start); found {
 		case Gzip, Zstd:
 			form = found
-			z, err := input.FormatOf(start).NewReader(in)
+			z, err := NewReader(input.FormatOf(start), in)
 			if err != nil {
 				return form, err
 			}

@@ -1,4 +1,4 @@
-package input_test
+package packed_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"ailee-recovery/internal/input"
+	"ailee-recovery/internal/packed"
 )
 
 // TestNewReader: a sound file is read whatever it was compressed with; too little memory is not
@@ -64,7 +65,7 @@ func TestNewReader(t *testing.T) {
 		"zstd, no header":                     {data: magic + "junk"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := input.FormatOf([]byte(c.data)).NewReader(bytes.NewBufferString(c.data))
+			r, err := packed.NewReader(input.FormatOf([]byte(c.data)), bytes.NewBufferString(c.data))
 			var got []byte
 			if err == nil {
 				got, err = io.ReadAll(r)
@@ -81,7 +82,7 @@ func TestNewReader(t *testing.T) {
 	}
 	xz := input.FormatOf([]byte("\xfd7zXZ\x00"))
 	require.False(t, xz.Readable())
-	_, err = xz.NewReader(bytes.NewReader(nil))
+	_, err = packed.NewReader(xz, bytes.NewReader(nil))
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	require.Nil(t, input.FormatNamed("tar"))
 }

@@ -1,4 +1,4 @@
-package input
+package packed
 
 import (
 	"errors"
@@ -7,41 +7,25 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"ailee-recovery/internal/input"
 )
 
-// maxWindow is how much memory a file may ask for to be unpacked, in bytes. It is the limit of
-// zstd itself, and more than zstd uses without --ultra or --long.
-const maxWindow = 128 << 20
-
-// A MemoryError says that a file cannot be unpacked within the limit for memory. Nothing is known
-// about its content.
-type MemoryError struct{}
-
-func (*MemoryError) Error() string {
-	return fmt.Sprintf("unpacking it takes more than %d bytes of memory", maxWindow)
-}
-
-// Hint says how the file can be unpacked all the same.
-func (*MemoryError) Hint() string { return "unpack it first: zstd -dc --long=31 < FILE > UNPACKED" }
-
-// Readable reports whether [Format.NewReader] unpacks files in this format.
-func (f *Format) Readable() bool { return f.Name == Gzip || f.Name == Zstd }
-
 // NewReader returns the content of a file in this format, which it reads from r. Closing it does
-// not close r. An error, here or while reading, is one of r, a *[MemoryError], or says that the
-// file is damaged. For a format that is not [Format.Readable], it wraps [errors.ErrUnsupported].
+// not close r. An error, here or while reading, is one of r, an *[input.MemoryError], or says that the
+// file is damaged. For a format that is not readable, it wraps [errors.ErrUnsupported].
 // The reader is not safe for concurrent use, and starts no goroutines.
-func (f *Format) NewReader(r io.Reader) (io.ReadCloser, error) {
+func NewReader(f *input.Format, r io.Reader) (io.ReadCloser, error) {
 	switch f.Name {
-	case Gzip:
+	case input.Gzip:
 		z, err := gzip.NewReader(r)
 		if err != nil {
 			return nil, err
 		}
 		return z, nil
-	case Zstd:
+	case input.Zstd:
 		in := &frames{from: r}
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(input.MaxWindow))
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +44,7 @@ func (z unzstd) Read(p []byte) (int, error) {
 	n, err := z.out.Read(p)
 	// The second error is also that for a block which is larger than its window: damage.
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) && z.in.atLargeFrame() {
-		err = &MemoryError{}
+		err = &input.MemoryError{}
 	}
 	return n, err
 }
@@ -94,7 +78,7 @@ func (f *frames) atLargeFrame() bool {
 	for i := range f.last {
 		var h zstd.Header
 		if h.Decode(f.last[i:]) == nil && h.HeaderSize == len(f.last)-i {
-			return h.WindowSize > maxWindow
+			return h.WindowSize > input.MaxWindow
 		}
 	}
 	return false

@@ -44,7 +44,7 @@ var foreignReaders = []struct {
 	{"ailee_extract_snapshots --newest-valid", "ailee_extract_snapshots --newest-valid f out", exit.Failed, ""},
 	{"ailee_prune_snapshots", "ailee_prune_snapshots --keep 1 --file f --output out", exit.Failed, ""},
 	{"ailee_prune_snapshots --in-place", "ailee_prune_snapshots --keep 1 --in-place --watch 1ms --file f", exit.Failed, ""},
-	{"ailee_recover_snapshots", "ailee_recover_snapshots f out", exit.Failed, "gzip, tar, tar of a folder, tar.gz"},
+	{"ailee_recover_snapshots", "ailee_recover_snapshots f out", exit.Failed, "gzip, zstd, tar, tar of a folder, tar.gz, tar.zst"},
 	{"ailee_create_anchor", "ailee_create_anchor --l2-state-file f --output out", exit.Failed, "JSON"},
 	{"ailee_reorg_verify", "ailee_reorg_verify --db-path node/reorg_db --snapshot f", exit.Failed, ""},
 	{"ailee_show_snapshot", "ailee_show_snapshot f", exit.Failed, ""},

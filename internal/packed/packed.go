@@ -87,9 +87,19 @@ func Unpack(ctx context.Context, to, f *os.File) error {
 
 // UnpackFrom is [Unpack] for a reader of a file of the given size.
 func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) error {
+	return unpackFrom(ctx, to, from, size, true)
+}
+
+// Decompress is [UnpackFrom], but leaves an archive as it is: whatever is damaged in it, all that
+// it holds is in there, as it was.
+func Decompress(ctx context.Context, to io.Writer, from io.Reader, size int64) error {
+	return unpackFrom(ctx, to, from, size, false)
+}
+
+func unpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64, archives bool) error {
 	in := input.NewSource(ctx, from)
 	out := &systemWriter{to: to}
-	form, err := unpack(out, in)
+	form, err := unpack(out, in, archives)
 	var memory *input.MemoryError
 	switch {
 	case err == nil:
@@ -109,7 +119,7 @@ func UnpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64) e
 }
 
 // unpack unpacks nested forms, and returns the innermost one, or the one that is damaged.
-func unpack(to io.Writer, from io.Reader) (form Form, err error) {
+func unpack(to io.Writer, from io.Reader, archives bool) (form Form, err error) {
 	type layer struct {
 		form Form
 		io.ReadCloser
@@ -132,8 +142,8 @@ func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 		if len(start) == 0 && err != nil && !errors.Is(err, io.EOF) {
 			return form, err
 		}
-		switch found := formOf(start); found {
-		case Gzip, Zstd:
+		switch found := formOf(start); {
+		case found == Gzip || found == Zstd:
 			form = found
 			z, err := NewReader(input.FormatOf(start), in)
 			if err != nil {
@@ -141,7 +151,7 @@ func unpack(to io.Writer, from io.Reader) (form Form, err error) {
 			}
 			layers = append(layers, layer{form, z})
 			from = z
-		case Tar:
+		case found == Tar && archives:
 			return found, unpackTar(to, in)
 		default:
 			_, err := io.Copy(to, in)

@@ -22,7 +22,7 @@ type source struct {
 	given *input.Input // the file with that name
 	in    *input.Input // its content: given, or what it was unpacked to
 	mtime time.Time    // of given, when it was opened
-	cut   error        // why a file that is not plain could not be unpacked to its end
+	cut   error        // why a compressed file could not be unpacked to its end
 
 	first, end int64 // the numbers of its records
 
@@ -95,7 +95,7 @@ func openSource(ctx context.Context, name string) (*source, error) {
 // foreign says what a source is, if not a snapshot file, compressed or not; nil if it may be
 // one.
 func (s *source) foreign() *snapshottool.Foreign {
-	return snapshottool.Reader{Reads: []string{input.Gzip, input.Zstd, snapshottool.Tar}}.Foreign(s.given)
+	return snapshottool.Reader{Reads: []string{input.Gzip, input.Zstd}}.Foreign(s.given)
 }
 
 func (s *source) modified() (time.Time, error) {
@@ -115,11 +115,11 @@ func (s *source) touched() (bool, error) {
 	return !mtime.Equal(s.mtime) || time.Since(mtime) < clockStep, err
 }
 
-// unpack unpacks a source that is not plain to an unnamed file in the folder of OUT. A damaged one
-// yields what comes before the damage.
+// unpack unpacks a compressed source to an unnamed file in the folder of OUT. A damaged one yields
+// what comes before the damage.
 func (s *source) unpack(ctx context.Context, output string, limit int64) error {
-	form, err := packed.FormOf(s.given.File)
-	if err != nil || form == packed.Plain {
+	start, err := s.given.Start()
+	if err != nil || input.FormatOf(start) == nil {
 		return err
 	}
 	f, err := durable.Unnamed(output)
@@ -128,7 +128,7 @@ func (s *source) unpack(ctx context.Context, output string, limit int64) error {
 	}
 	out := &unpacked{file: f, limit: limit}
 	s.in = input.Regular(ctx, f, 0)
-	err = packed.UnpackFrom(ctx, out, s.given.Section(), s.given.Size)
+	err = packed.Decompress(ctx, out, s.given.Section(), s.given.Size)
 	s.in.Size = out.written
 	var damaged *packed.DamagedError
 	switch {

@@ -35,8 +35,8 @@ func Tool() cli.Tool {
 		Description: `
    Writes every valid snapshot that the SOURCEs have between them to OUT, a new file that
    verifies, once each and byte for byte. A SOURCE is a snapshot file in any state: the
-   live file, a copy, a backup made by ailee-backup, plain, compressed with gzip or
-   zstd or in a tar archive, or a file that a killed prune left behind. Name the oldest first. It also finds
+   live file, a copy, a backup made by ailee-backup, plain or compressed with gzip or
+   zstd, or a file that a killed prune left behind. Name the oldest first. It also finds
    snapshots that nodes do not see, because torn lines, zero bytes or a byte-order mark
    are on the line of their header or end. A snapshot is valid if the nodes' verifier
    accepts it. With --accept-earlier-anchors, snapshots with peg-outs are valid too; with

@@ -140,8 +140,9 @@ func TestWhitelist(t *testing.T) {
 			return []string{"--db-path", filepath.Join(in, "reorg_db"), "--wallet", "anchors"}
 		},
 		"ailee_get_snapshot_block": func(in string) []string {
-			path := filepath.Join(in, "of_now.dat") // its block is known only from its time
-			_, err := clitest.AppendAnchored(path, uint64(time.Now().UnixMilli()), "")
+			// Its block is known only from its time, which is that of no block, and before the last.
+			path := filepath.Join(in, "of_2020.dat")
+			_, err := clitest.AppendAnchored(path, uint64(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()), "")
 			require.NoError(t, err)
 			return []string{"--max-divergence", "1000", path}
 		},

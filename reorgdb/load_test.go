@@ -186,9 +186,11 @@ func requireCopied(t *testing.T, path, what string) {
 	if len(want) > 0 {
 		requireOldTables(t, dir, nil)
 	}
-	db := openReadOnly(t, dir)
-	got, err := read(db, func(family string) iter.Seq2[reorgdb.Record, error] { return db.RocksRecords(ctx, family) })
+	// Closed at once, since a test makes thousands of copies.
+	db, err := reorgdb.OpenReadOnly(dir)
 	require.NoError(t, err)
+	got, err := read(db, func(family string) iter.Seq2[reorgdb.Record, error] { return db.RocksRecords(ctx, family) })
+	require.NoError(t, errors.Join(err, db.Close()))
 	require.Equal(t, want, got, what)
 	for i, r := range want {
 		want[i] = r[:strings.LastIndexByte(r, ' ')]

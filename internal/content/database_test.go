@@ -1,10 +1,8 @@
 package content_test
 
 import (
-	"archive/tar"
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,15 +13,6 @@ import (
 	"ailee-recovery/internal/golden"
 	"ailee-recovery/reorgdb"
 )
-
-func writeTar(t *testing.T, to io.Writer, name, text string) {
-	t.Helper()
-	w := tar.NewWriter(to)
-	require.NoError(t, w.WriteHeader(&tar.Header{Name: name, Size: int64(len(text)), Mode: 0o600, Typeflag: tar.TypeReg}))
-	_, err := io.WriteString(w, text)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-}
 
 func readDatabase(t *testing.T, path string) *content.Database {
 	t.Helper()

@@ -175,6 +175,41 @@ func TestDamagedKindIsDamage(t *testing.T) {
 	require.NotErrorIs(t, err, reorgdb.ErrUnsupported)
 }
 
+// TestDamageEndsNoProcess: RocksDB has assertions about the block of a table's properties, which
+// it reads before it verifies the checksum. They concern the highest bit of a byte near the end.
+func TestDamageEndsNoProcess(t *testing.T) {
+	clitest.InMemory(t)
+	for _, archive := range []string{filepath.Join(golden.Dir(), "reorg_db", "node-rocksdb-6.11.4.tar.gz"), "../internal/rocksfile/testdata/ingested.tar.gz"} {
+		path := unpacked(t, archive)
+		tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
+		require.NoError(t, err)
+		if testing.Short() {
+			tables = tables[:1]
+		}
+		refused := 0
+		for _, table := range tables {
+			whole, err := os.ReadFile(table)
+			require.NoError(t, err)
+			for at := max(0, len(whole)-200); at < len(whole); at++ {
+				changed := bytes.Clone(whole)
+				changed[at] ^= 0x80
+				require.NoError(t, os.WriteFile(table, changed, 0o600))
+				db, err := reorgdb.OpenReadOnly(path)
+				if err == nil {
+					require.NoError(t, db.Close())
+					continue
+				}
+				require.ErrorIs(t, err, reorgdb.ErrCorrupt, "byte %d", at)
+				if strings.Contains(err.Error(), "properties: checksum mismatch") {
+					refused++
+				}
+			}
+			require.NoError(t, os.WriteFile(table, whole, 0o600))
+		}
+		require.Equal(t, len(tables), refused, "one byte of each table")
+	}
+}
+
 // TestDamagedFilesAreReadAsRocksDBReadsThem damages every file of every database: the same
 // records come before the same error, if any.
 func TestDamagedFilesAreReadAsRocksDBReadsThem(t *testing.T) {

@@ -70,8 +70,8 @@ func (c *Checked) formats(f *folder, s state, problem func(Problem)) {
 
 // Unfit returns an error for a database that RocksDB must not open: it would end the process,
 // or silently ignore records. The error is [ErrUnsupported] if there is something that no node
-// writes; otherwise it describes damage in a table without checksums. Tables with checksums
-// are not read, except for their properties.
+// writes; otherwise it describes damage in a table: in one without checksums, or in the properties.
+// Tables with checksums are not read, except for their properties.
 func Unfit(dir string) error {
 	f, err := openFolder(dir)
 	if err != nil {
@@ -117,7 +117,11 @@ func (f *folder) unfitTable(name string) error {
 	if foot.checksum == checksumNone {
 		return f.checkUnchecked(name)
 	}
-	switch p := fileReader(file, size, foot, smallWindow).onlyProperties(foot); {
+	r := fileReader(file, size, foot, smallWindow)
+	if at, ok := r.propertiesAt(foot); ok && r.endsProcess(at) {
+		return damagedIn(name, Damage{Offset: int64(at.off), Length: int64(at.size), Why: "properties: checksum mismatch"})
+	}
+	switch p := r.onlyProperties(foot); {
 	case p == nil:
 		return nil
 	case p.MergeOperands > 0:
@@ -156,7 +160,11 @@ func (f *folder) checkUnchecked(name string) error {
 		return strange
 	}
 	for _, d := range append(report.Damaged, report.Metadata...) {
-		return errors.New(Problem{Kind: DamagedTable, File: name, Offset: d.Offset, Length: d.Length, Why: d.Why}.String())
+		return damagedIn(name, d)
 	}
 	return nil
+}
+
+func damagedIn(table string, d Damage) error {
+	return errors.New(Problem{Kind: DamagedTable, File: table, Offset: d.Offset, Length: d.Length, Why: d.Why}.String())
 }

@@ -285,13 +285,12 @@ func (r *tableReader) layout(foot footer) (blocks []handle, limit int, err error
 	return blocks, limit, nil
 }
 
-// onlyProperties reads only the properties. It returns nil if they cannot be read.
-func (r *tableReader) onlyProperties(foot footer) *Properties {
+// propertiesAt returns where the block of the properties is, or false if it cannot be found.
+func (r *tableReader) propertiesAt(foot footer) (at handle, ok bool) {
 	meta, err := r.metaindex(foot)
 	if err != nil {
-		return nil
+		return handle{}, false
 	}
-	var at handle
 	err = eachEntry(meta, func(key, value []byte) error {
 		if string(key) == "rocksdb.properties" {
 			p := parser{rest: value}
@@ -299,7 +298,13 @@ func (r *tableReader) onlyProperties(foot footer) *Properties {
 		}
 		return nil
 	})
-	if err != nil || at.size == 0 {
+	return at, err == nil && at.size > 0 && at.within(r.size)
+}
+
+// onlyProperties reads only the properties. It returns nil if they cannot be read.
+func (r *tableReader) onlyProperties(foot footer) *Properties {
+	at, ok := r.propertiesAt(foot)
+	if !ok {
 		return nil
 	}
 	p, err := r.properties(at)
@@ -307,6 +312,15 @@ func (r *tableReader) onlyProperties(foot footer) *Properties {
 		return nil
 	}
 	return p
+}
+
+// endsProcess reports whether the block of the properties may make RocksDB end the process. It
+// verifies the checksum of this block only after it has read it; and if the highest bit of the
+// number of restart points is set, it has an assertion about the hash index before them.
+func (r *tableReader) endsProcess(properties handle) bool {
+	raw, err := r.read(properties)
+	size := properties.size
+	return err == nil && raw[size] == compressNone && size >= 4 && raw[size-1]&0x80 != 0
 }
 
 // metaindex reads the block that says where the other metadata blocks are. It also determines

@@ -118,12 +118,16 @@ func (f *folder) unfitTable(name string) error {
 		return f.checkUnchecked(name)
 	}
 	r := fileReader(file, size, foot, smallWindow)
-	if at, ok := r.propertiesAt(foot); ok && r.endsProcess(at) {
+	at, ok := r.propertiesAt(foot)
+	if !ok {
+		return nil // opening the database reports it
+	}
+	if r.endsProcess(at) {
 		return damagedIn(name, Damage{Offset: int64(at.off), Length: int64(at.size), Why: "properties: checksum mismatch"})
 	}
-	switch p := r.onlyProperties(foot); {
-	case p == nil:
-		return nil
+	switch p, err := r.properties(at); {
+	case err != nil:
+		return nil // RocksDB reads the table without them
 	case p.MergeOperands > 0:
 		return unsupported("%s (%s)", KindMerge, name)
 	case p.Comparator != "" && p.Comparator != bytewiseOrder:

@@ -219,7 +219,7 @@ func (e *Examined) plain(ctx context.Context, f *os.File, form packed.Form, o Ex
 			return nil, nil, err
 		}
 		hashed := newHashed(f)
-		err = packed.UnpackFrom(ctx, &bounded{plain, room}, hashed, e.Size)
+		err = packed.UnpackFrom(ctx, &packed.Bounded{To: plain, Left: room, Full: noRoom(plain.Name())}, hashed, e.Size)
 		if sumErr := e.setSum(ctx, hashed); err == nil {
 			err = sumErr
 		}
@@ -334,19 +334,6 @@ func roomFor(f *os.File, o ExamineOptions) (int64, error) {
 		room -= reserve
 	}
 	return max(0, room), nil
-}
-
-// bounded is a file that takes a limited number of bytes.
-type bounded struct {
-	*os.File
-	left int64
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, noRoom(b.Name())
-	}
-	return b.File.Write(p)
 }
 
 // noRoom is the error for data that takes more than [roomFor] allows.

@@ -43,7 +43,7 @@ func FormatOf(start []byte) *Format {
 	return nil
 }
 
-// FormatNamed returns the format with a name, or nil if there is none.
+// FormatNamed returns the format of that name, or nil if it is not a known one.
 func FormatNamed(name string) *Format {
 	for i := range formats {
 		if formats[i].Name == name {
@@ -62,8 +62,8 @@ func (f *Format) Unpack() string { return exit.Command(f.unpack...) }
 
 // The functions below identify other kinds of files by their first [StartLen] bytes.
 
-// IsTar reports whether a file is a tar archive. A snapshot file with the magic of one in it, such
-// as in an id, is none.
+// IsTar reports whether a file is a tar archive. A snapshot file is not, even if one of its records
+// has the magic of tar at the same offset.
 func IsTar(start []byte) bool {
 	return len(start) >= tarMagicAt && bytes.HasPrefix(start[tarMagicAt:], []byte("ustar")) && !bytes.HasPrefix(start, []byte("SNAPSHOT v1\n"))
 }

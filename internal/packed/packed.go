@@ -69,7 +69,7 @@ func formOf(start []byte) Form {
 
 // Unpack writes the snapshot file in f, whatever its form, to a file at its position. If f is
 // damaged, it writes what comes before the damage and returns a *[DamagedError]. Other errors
-// say nothing about the content of f.
+// say nothing about the content of f; a *[WriteError] is one of writing.
 func Unpack(ctx context.Context, to, f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -107,7 +107,7 @@ func unpackFrom(ctx context.Context, to io.Writer, from io.Reader, size int64, a
 	case in.Err != nil:
 		return in.Err
 	case out.err != nil:
-		return out.err
+		return &WriteError{out.err}
 	case errors.As(err, &memory):
 		return err
 	}
@@ -184,6 +184,28 @@ func unpackTar(to io.Writer, in io.Reader) error {
 			return err
 		}
 	}
+}
+
+// WriteError is an error of writing what was unpacked. It reads like Err.
+type WriteError struct{ Err error }
+
+func (e *WriteError) Error() string { return e.Err.Error() }
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Bounded passes on at most Left bytes. A write of more fails with Full.
+type Bounded struct {
+	To   io.Writer
+	Left int64
+	Full error
+}
+
+func (b *Bounded) Write(p []byte) (int, error) {
+	if int64(len(p)) > b.Left {
+		return 0, b.Full
+	}
+	n, err := b.To.Write(p)
+	b.Left -= int64(n)
+	return n, err
 }
 
 // systemWriter remembers a write error, to distinguish it from damage.

@@ -12,9 +12,9 @@ import (
 )
 
 // NewReader returns the content of a file in this format, which it reads from r. Closing it does
-// not close r. An error, here or while reading, is one of r, an *[input.MemoryError], or says that the
-// file is damaged. For a format that is not readable, it wraps [errors.ErrUnsupported].
-// The reader is not safe for concurrent use, and starts no goroutines.
+// not close r. An error, here or while reading, is one of r, an *[input.MemoryError], or says that
+// the file is damaged. For a format that is not readable, it wraps [errors.ErrUnsupported]. The
+// reader is not safe for concurrent use, and starts no goroutines.
 func NewReader(f *input.Format, r io.Reader) (io.ReadCloser, error) {
 	switch f.Name {
 	case input.Gzip:

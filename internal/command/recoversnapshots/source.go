@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"ailee-recovery/internal/cli/flags"
@@ -126,22 +125,22 @@ func (s *source) unpack(ctx context.Context, output string, limit int64) error {
 	if err != nil {
 		return exit.Fail(durable.Hint(err), err)
 	}
-	out := &unpacked{file: f, limit: limit}
+	out := &packed.Bounded{To: f, Left: limit, Full: errTooMuch}
 	s.in = input.Regular(ctx, f, 0)
 	err = packed.Decompress(ctx, out, s.given.Section(), s.given.Size)
-	s.in.Size = out.written
+	s.in.Size = limit - out.Left
 	var damaged *packed.DamagedError
+	var memory *input.MemoryError
+	var failed *packed.WriteError
 	switch {
 	case errors.As(err, &damaged):
 		s.cut = damaged.Err
 		return nil
 	case errors.Is(err, errTooMuch):
 		return exit.Failf(flags.MoreUnpacked, "%s unpacks to more than %d bytes", s.name, limit)
-	case out.err != nil:
+	case errors.As(err, &failed):
 		return exit.Fail(durable.Hint(err), fmt.Errorf("unpack %s: %w", s.name, err))
-	}
-	var memory *input.MemoryError
-	if errors.As(err, &memory) {
+	case errors.As(err, &memory):
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	return err
@@ -149,22 +148,6 @@ func (s *source) unpack(ctx context.Context, output string, limit int64) error {
 
 // errTooMuch says that a source unpacks to more than is allowed.
 var errTooMuch = errors.New("more than is allowed")
-
-// unpacked takes what a source unpacks to, up to a limit.
-type unpacked struct {
-	file           *os.File
-	limit, written int64
-	err            error // from writing
-}
-
-func (u *unpacked) Write(p []byte) (n int, err error) {
-	if int64(len(p)) > u.limit-u.written {
-		return 0, errTooMuch
-	}
-	n, u.err = u.file.Write(p)
-	u.written += int64(n)
-	return n, u.err
-}
 
 // close closes the source's files.
 func (s *source) close() error {
